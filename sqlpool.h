@@ -14,8 +14,9 @@
 #define SQLPOOL_VERSION_MINOR 1
 #define SQLPOOL_VERSION_PATCH 0
 /* 0xMMmmpp: what sqlpool_open() compares with the version the implementation was built as. */
-#define SQLPOOL_VERSION \
-    ((uint32_t)((SQLPOOL_VERSION_MAJOR << 16) | (SQLPOOL_VERSION_MINOR << 8) | SQLPOOL_VERSION_PATCH))
+#define SQLPOOL_VERSION                                                           \
+    ((uint32_t)((SQLPOOL_VERSION_MAJOR << 16) | (SQLPOOL_VERSION_MINOR << 8) |      \
+                SQLPOOL_VERSION_PATCH))
 
 #if defined(__GNUC__) || defined(__clang__)
 #define SQLPOOL__UNUSED __attribute__((unused))
@@ -75,7 +76,9 @@ struct sqlite3_stmt;
     X(TOO_BIG, -20, "the buffered result passes its bound; nothing was changed")
 
 #define SQLPOOL__RESULT_ENUM(name, value, text) SQLPOOL_##name = value,
-typedef enum sqlpool_code { SQLPOOL_RESULTS(SQLPOOL__RESULT_ENUM) SQLPOOL__CODE_INT = 0x7fffffff } sqlpool_code;
+typedef enum sqlpool_code {
+    SQLPOOL_RESULTS(SQLPOOL__RESULT_ENUM) SQLPOOL__CODE_INT = 0x7fffffff /* as wide as int */
+} sqlpool_code;
 #undef SQLPOOL__RESULT_ENUM
 
 /*  What went wrong, in the caller's memory. Every call that takes one accepts NULL and fills it
@@ -119,7 +122,9 @@ typedef enum sqlpool_level {
     X(CHECKPOINT, "a checkpoint ran")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
-typedef enum sqlpool_log_item { SQLPOOL_LOG_ITEMS(SQLPOOL__LOG_ENUM) SQLPOOL_LOG_ITEM_COUNT } sqlpool_log_item;
+typedef enum sqlpool_log_item {
+    SQLPOOL_LOG_ITEMS(SQLPOOL__LOG_ENUM) SQLPOOL_LOG_ITEM_COUNT
+} sqlpool_log_item;
 #undef SQLPOOL__LOG_ENUM
 
 /*------------------------------------------------------------------------------
@@ -227,9 +232,9 @@ typedef struct sqlpool_events {
     void (*acquire_fn)(void *user, const sqlpool_conn *conn); /* explicit leases only */
     void (*release_fn)(void *user, const sqlpool_conn *conn); /* explicit leases only */
     void (*destroy_fn)(void *user, struct sqlite3 *db);       /* just before sqlite3_close() */
-    void (*error_fn)(void *user, const sqlpool_error *error); /* a call is about to return an error */
+    void (*error_fn)(void *user, const sqlpool_error *error); /* before a call fails */
     void (*retry_fn)(void *user, int attempt, int code, int64_t delay_us);
-    void (*commit_fn)(void *user, uint64_t commits);          /* a write of this pool was committed */
+    void (*commit_fn)(void *user, uint64_t commits);          /* after a write of this pool */
 } sqlpool_events;
 
 /*------------------------------------------------------------------------------
@@ -254,7 +259,7 @@ typedef enum sqlpool_journal {
 } sqlpool_journal;
 
 typedef enum sqlpool_synchronous {
-    SQLPOOL_SYNCHRONOUS_NORMAL = 0, /* in WAL: consistent after power loss, the last commits may go */
+    SQLPOOL_SYNCHRONOUS_NORMAL = 0, /* in WAL: consistent after power loss; last commits may go */
     SQLPOOL_SYNCHRONOUS_FULL = 1,   /* in WAL: every commit is on disk when it returns */
     SQLPOOL_SYNCHRONOUS_EXTRA = 2,
     SQLPOOL_SYNCHRONOUS_OFF = 3 /* a power loss may corrupt the file */
@@ -266,7 +271,10 @@ typedef enum sqlpool_jitter {
     SQLPOOL_JITTER_NONE = 2
 } sqlpool_jitter;
 
-typedef enum sqlpool_priority { SQLPOOL_PRIORITY_NORMAL = 0, SQLPOOL_PRIORITY_CRITICAL = 1 } sqlpool_priority;
+typedef enum sqlpool_priority {
+    SQLPOOL_PRIORITY_NORMAL = 0,
+    SQLPOOL_PRIORITY_CRITICAL = 1
+} sqlpool_priority;
 
 /*  Special values of times and counts. */
 #define SQLPOOL_FOREVER (-1) /* a timeout: wait without a limit; elsewhere -1 switches off */
@@ -284,9 +292,9 @@ typedef struct sqlpool_config {
 
     /* size */
     int min_connections;           /* kept open [2], 1 .. max */
-    int max_connections;           /* one writer, the rest readers [10], 1 .. 1000; 1: one for all */
+    int max_connections;           /* one writer, the rest readers [10], .. 1000; 1: one for all */
     int reserve_connections;       /* readers on top of max for peaks [1], OFF .. 100 */
-    int reserve_threshold_percent; /* from this utilisation the reserve is open to all [80], 1 .. 101;
+    int reserve_threshold_percent; /* utilisation from which the reserve is for all [80], .. 101;
                                       101: critical callers only */
     int reserve_wait_ms;           /* a waiter this old may use the reserve as well [OFF] */
     int topology;                  /* sqlpool_topology [WRITER_READERS] */
@@ -413,7 +421,8 @@ typedef struct sqlpool_chain {
     int (*busy_fn)(void *user, int count); /* 0 gives up; otherwise the pool goes on waiting */
     int (*commit_fn)(void *user);
     void (*rollback_fn)(void *user);
-    void (*update_fn)(void *user, int action, const char *database, const char *table, int64_t rowid);
+    void (*update_fn)(void *user, int action, const char *database, const char *table,
+                      int64_t rowid);
     int (*wal_fn)(void *user, struct sqlite3 *db, const char *database, int frames);
 } sqlpool_chain;
 
@@ -491,10 +500,11 @@ typedef enum sqlpool_checkpoint_mode {
  *----------------------------------------------------------------------------*/
 
 /*  Every prototype below is preceded by a sheet: what it does, its parameters, then always
-    Returns, Owner, Threads, Cost, SQLite (the document behind it) and See, where they say something.
-    "any error" is a positive SQLite code, or one of TIMEOUT, CLOSED, CANCELLED, FORKED, MOVED, NOMEM,
-    MISUSE. `error` may be NULL everywhere. Functions named _at take the call site as their first two
-    parameters; the macro of the same name fills them in, bindings call them directly. */
+    Returns, Owner, Threads, Cost, SQLite (the document behind it) and See, where they say
+    something. "any error" is a positive SQLite code, or one of TIMEOUT, CLOSED, CANCELLED, FORKED,
+    MOVED, NOMEM, MISUSE. `error` may be NULL everywhere. Functions named _at take the call site as
+    their first two parameters; the macro of the same name fills them in, bindings call them
+    directly. */
 
 /*  sqlpool_config_default - the all-zero configuration, for languages without `{0}`.
     Returns  a sqlpool_config that means "all defaults"
@@ -525,15 +535,16 @@ SQLPOOL_API int sqlpool_config_check(const sqlpool_config *config, sqlpool_error
     See      sqlpool_close, sqlpool_config_resolved  */
 #define sqlpool_open(pool, path, config, error) \
     sqlpool_open_at(SQLPOOL_VERSION, sizeof(sqlpool_config), (pool), (path), (config), (error))
-SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool **pool, const char *path,
-                                const sqlpool_config *config, sqlpool_error *error);
+SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool **pool,
+                                const char *path, const sqlpool_config *config,
+                                sqlpool_error *error);
 
 /*  sqlpool_close - refuse new work, wait for leases, checkpoint, close, free.
     From the first moment every other call on the pool returns SQLPOOL_CLOSED and waiters wake with
-    it. When leases are still out after close_timeout_ms the pool stays closed to new work, the error
-    names the holders, and sqlpool_close() may be called again once they are back.
-    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when this thread holds a lease;
-             SQLPOOL_CLOSED when it is closed already; SQLPOOL_FORKED
+    it. When leases are still out after close_timeout_ms the pool stays closed to new work, the
+    error names the holders, and sqlpool_close() may be called again once they are back.
+    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when this thread holds a
+             lease; SQLPOOL_CLOSED when it is closed already; SQLPOOL_FORKED
     Owner    after SQLPOOL_OK the memory is gone; later calls with the handle return SQLPOOL_CLOSED
              until the handle is used again by the 64th later sqlpool_open()
     Threads  any, also beside running calls; not beside calls that are only just being entered
@@ -561,12 +572,13 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us);
  *----------------------------------------------------------------------------*/
 
 /*  sqlpool_exec - run one statement and throw away its rows.
-    The pool sends a statement that only reads to a reader, any other to the writer, in a transaction
-    of its own.
+    The pool sends a statement that only reads to a reader, any other to the writer, in a
+    transaction of its own.
     sql      [in]       one statement, NUL-terminated, UTF-8
-    args, count [in]    values for its parameters in order: SQLPOOL_ARGS(...), SQLPOOL_NO_ARGS, or an
-                        array and its length
-    Returns  SQLPOOL_OK; SQLPOOL_EMPTY, SQLPOOL_TRAILING, SQLPOOL_ARGUMENTS, SQLPOOL_REFUSED; any error
+    args, count [in]    values for its parameters in order: SQLPOOL_ARGS(...), SQLPOOL_NO_ARGS, or
+                        an array and its length
+    Returns  SQLPOOL_OK; SQLPOOL_EMPTY, SQLPOOL_TRAILING, SQLPOOL_ARGUMENTS, SQLPOOL_REFUSED; any
+             error
     Threads  any; not from a hook; SQLPOOL_MISUSE on a thread that holds the writer
     Cost     no allocation by the library once the statement is cached
     SQLite   sqlite.org/c3ref/step.html
@@ -583,8 +595,8 @@ SQLPOOL_API int sqlpool_exec_at(const char *file, int line, sqlpool *pool, const
                                 int count, sqlpool_error *error);
 
 /*  sqlpool_query - run one statement and walk its rows.
-    Rows of a reading statement stream: memory does not grow with their number, and the connection is
-    the cursor's until the last row was read or sqlpool_rows_close(). Rows of a writing statement
+    Rows of a reading statement stream: memory does not grow with their number, and the connection
+    is the cursor's until the last row was read or sqlpool_rows_close(). Rows of a writing statement
     (RETURNING) are buffered up to returning_bytes and handed out after COMMIT.
     rows     [out]      the cursor; close it whatever this call returned
     sql, args, count    as for sqlpool_exec(); text and blobs are copied
@@ -592,12 +604,12 @@ SQLPOOL_API int sqlpool_exec_at(const char *file, int line, sqlpool *pool, const
     Threads  as sqlpool_exec(); the cursor belongs to this thread
     See      sqlpool_rows_next, sqlpool_rows_close  */
 #define sqlpool_query(pool, ...) sqlpool_query_at(__FILE__, __LINE__, (pool), NULL, __VA_ARGS__)
-/*  sqlpool_query_with - the same with options: sqlpool_query_with(pool, call, rows, sql, args, count,
-    error). call->timeout_ms bounds the whole walk. */
+/*  sqlpool_query_with - the same with options: sqlpool_query_with(pool, call, rows, sql, args,
+    count, error). call->timeout_ms bounds the whole walk. */
 #define sqlpool_query_with(pool, ...) sqlpool_query_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
-SQLPOOL_API int sqlpool_query_at(const char *file, int line, sqlpool *pool, const sqlpool_call *call,
-                                 sqlpool_rows *rows, const char *sql, const sqlpool_value *args,
-                                 int count, sqlpool_error *error);
+SQLPOOL_API int sqlpool_query_at(const char *file, int line, sqlpool *pool,
+                                 const sqlpool_call *call, sqlpool_rows *rows, const char *sql,
+                                 const sqlpool_value *args, int count, sqlpool_error *error);
 
 /*  sqlpool_query_int64, _double, _text - the first column of the first row.
     sqlpool_query_int64(pool, value, sql, args, count, error)
@@ -605,11 +617,15 @@ SQLPOOL_API int sqlpool_query_at(const char *file, int line, sqlpool *pool, cons
     sqlpool_query_text(pool, buffer, buffer_bytes, sql, args, count, error)
     value    [out]      converted as SQLite converts; 0 on any error
     buffer   [out]      NUL-terminated; cut between UTF-8 characters when it does not fit
-    Returns  as sqlpool_query(); SQLPOOL_NOT_FOUND when there is no row; SQLPOOL_TOO_BIG when text was cut
+    Returns  as sqlpool_query(); SQLPOOL_NOT_FOUND when there is no row; SQLPOOL_TOO_BIG when text
+             was cut
     Threads  as sqlpool_exec()  */
-#define sqlpool_query_int64(pool, ...) sqlpool_query_int64_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
-#define sqlpool_query_double(pool, ...) sqlpool_query_double_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
-#define sqlpool_query_text(pool, ...) sqlpool_query_text_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+#define sqlpool_query_int64(pool, ...) \
+    sqlpool_query_int64_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+#define sqlpool_query_double(pool, ...) \
+    sqlpool_query_double_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+#define sqlpool_query_text(pool, ...) \
+    sqlpool_query_text_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
 SQLPOOL_API int sqlpool_query_int64_at(const char *file, int line, sqlpool *pool, int64_t *value,
                                        const char *sql, const sqlpool_value *args, int count,
                                        sqlpool_error *error);
@@ -617,8 +633,8 @@ SQLPOOL_API int sqlpool_query_double_at(const char *file, int line, sqlpool *poo
                                         const char *sql, const sqlpool_value *args, int count,
                                         sqlpool_error *error);
 SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool, char *buffer,
-                                      size_t buffer_bytes, const char *sql, const sqlpool_value *args,
-                                      int count, sqlpool_error *error);
+                                      size_t buffer_bytes, const char *sql,
+                                      const sqlpool_value *args, int count, sqlpool_error *error);
 
 /*  sqlpool_script - run many statements in one write transaction: all of them or none.
     sqlpool_script(pool, sql, bytes, error)
@@ -643,7 +659,8 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows);
     Threads  the thread that made the query  */
 SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error);
 
-/*  sqlpool_rows_int64, _double, _text, _blob, _bytes, _type, _is_null, _value - a column of the row.
+/*  sqlpool_rows_int64, _double, _text, _blob, _bytes, _type, _is_null, _value - a column of the
+    row.
     column   [in]       from 0
     Returns  the value, converted as SQLite converts; 0, 0.0 or NULL when there is no row or no such
              column; _bytes is the length of _text or _blob, whichever was asked last
@@ -680,13 +697,13 @@ SQLPOOL_API const char *sqlpool_rows_name(sqlpool_rows *rows, int column);
     See      sqlpool_conn_release, sqlpool_conn_acquire_with  */
 #define sqlpool_conn_acquire(pool, mode, conn, error) \
     sqlpool_conn_acquire_at(__FILE__, __LINE__, (pool), (mode), NULL, (conn), (error))
-/*  sqlpool_conn_acquire_with - the same with options. call->timeout_ms bounds the wait; SQLPOOL_NO_WAIT
-    gives SQLPOOL_WOULD_BLOCK when none is idle and the pool may not grow. */
+/*  sqlpool_conn_acquire_with - the same with options. call->timeout_ms bounds the wait;
+    SQLPOOL_NO_WAIT gives SQLPOOL_WOULD_BLOCK when none is idle and the pool may not grow. */
 #define sqlpool_conn_acquire_with(pool, mode, call, conn, error) \
     sqlpool_conn_acquire_at(__FILE__, __LINE__, (pool), (mode), (call), (conn), (error))
-SQLPOOL_API int sqlpool_conn_acquire_at(const char *file, int line, sqlpool *pool, sqlpool_mode mode,
-                                        const sqlpool_call *call, sqlpool_conn *conn,
-                                        sqlpool_error *error);
+SQLPOOL_API int sqlpool_conn_acquire_at(const char *file, int line, sqlpool *pool,
+                                        sqlpool_mode mode, const sqlpool_call *call,
+                                        sqlpool_conn *conn, sqlpool_error *error);
 
 /*  sqlpool_conn_release - give a lease back.
     Open cursors are closed, statements reset, an open transaction is rolled back.
@@ -697,15 +714,16 @@ SQLPOOL_API int sqlpool_conn_acquire_at(const char *file, int line, sqlpool *poo
     Cost     one atomic exchange when nothing was left open and nobody waits  */
 SQLPOOL_API int sqlpool_conn_release(sqlpool_conn *conn);
 
-/*  sqlpool_conn_adopt - make the calling thread the lease's owner, after a hand-over that the program
-    itself ordered (a queue, a join).
+/*  sqlpool_conn_adopt - make the calling thread the lease's owner, after a hand-over that the
+    program itself ordered (a queue, a join).
     Returns  SQLPOOL_OK; SQLPOOL_MISUSE
     Threads  the new owner, while the old one no longer uses it  */
 SQLPOOL_API int sqlpool_conn_adopt(sqlpool_conn *conn);
 
 /*  sqlpool_conn_cancel - stop what a lease runs, from any thread.
     The running statement and every later one of this lease return SQLPOOL_CANCELLED; rollback and
-    release still work. It never touches the connection's next user. COMMIT and fsync run to their end.
+    release still work. It never touches the connection's next user. COMMIT and fsync run to their
+    end.
     Returns  SQLPOOL_OK; SQLPOOL_MISUSE when the lease is not out
     Threads  any; pass a copy of the lease
     SQLite   sqlite.org/c3ref/interrupt.html  */
@@ -717,9 +735,10 @@ SQLPOOL_API int sqlpool_conn_cancel(sqlpool_conn conn);
     Threads  the owner  */
 SQLPOOL_API int sqlpool_conn_set_timeout(sqlpool_conn *conn, int timeout_ms);
 
-/*  sqlpool_conn_exec, _query, _script - as the calls on the pool, on this lease and in its transaction.
-    Returns  as sqlpool_exec(), sqlpool_query(), sqlpool_script(); SQLPOOL_ROLLED_BACK after SQLite has
-             ended the lease's transaction by itself
+/*  sqlpool_conn_exec, _query, _script - as the calls on the pool, on this lease and in its
+    transaction.
+    Returns  as sqlpool_exec(), sqlpool_query(), sqlpool_script(); SQLPOOL_ROLLED_BACK after SQLite
+             has ended the lease's transaction by itself
     Threads  the owner  */
 SQLPOOL_API int sqlpool_conn_exec(sqlpool_conn *conn, const char *sql, const sqlpool_value *args,
                                   int count, sqlpool_result *result, sqlpool_error *error);
@@ -737,8 +756,8 @@ SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t
     Threads  the owner
     Cost     about a hash lookup when cached
     SQLite   sqlite.org/c3ref/prepare.html  */
-SQLPOOL_API int sqlpool_conn_stmt(sqlpool_conn *conn, const char *sql, struct sqlite3_stmt **statement,
-                                  sqlpool_error *error);
+SQLPOOL_API int sqlpool_conn_stmt(sqlpool_conn *conn, const char *sql,
+                                  struct sqlite3_stmt **statement, sqlpool_error *error);
 
 /*  sqlpool_conn_stmt_release - put a statement back into the cache before the lease ends.
     Returns  SQLPOOL_OK; SQLPOOL_MISUSE when it is not one of this lease
@@ -766,9 +785,9 @@ SQLPOOL_API int sqlpool_conn_chain(sqlpool_conn *conn, const sqlpool_chain *chai
  *----------------------------------------------------------------------------*/
 
 /*  sqlpool_transaction - run fn in a transaction: sqlpool_transaction(pool, mode, fn, user, error).
-    SQLPOOL_WRITE begins IMMEDIATE on the writer, SQLPOOL_READ gives one consistent image on a reader.
-    fn's 0 commits, anything else rolls back. When SQLite says that the whole transaction must restart,
-    fn runs again, up to retry_attempts times within the deadline.
+    SQLPOOL_WRITE begins IMMEDIATE on the writer, SQLPOOL_READ gives one consistent image on a
+    reader. fn's 0 commits, anything else rolls back. When SQLite says that the whole transaction
+    must restart, fn runs again, up to retry_attempts times within the deadline.
     Returns  what fn returned; SQLPOOL_ROLLED_BACK; any error of BEGIN or COMMIT
     Threads  as sqlpool_exec(); fn runs on the calling thread
     Cost     BEGIN, COMMIT and the fsync that synchronous asks for
@@ -792,9 +811,9 @@ SQLPOOL_API int sqlpool_conn_transaction(sqlpool_conn *conn, sqlpool_transaction
 
 /*  sqlpool_conn_begin, _commit, _rollback - the same by hand. A begin inside a transaction sets a
     savepoint; commit and rollback end the innermost level.
-    Returns  SQLPOOL_OK; SQLPOOL_MISUSE without a begin; SQLPOOL_ROLLED_BACK when SQLite has ended the
-             transaction; any error. A commit that failed leaves the transaction open: roll back, or
-             mend what it complained of and commit again
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE without a begin; SQLPOOL_ROLLED_BACK when SQLite has ended
+             the transaction; any error. A commit that failed leaves the transaction open: roll
+             back, or mend what it complained of and commit again
     Threads  the owner  */
 SQLPOOL_API int sqlpool_conn_begin(sqlpool_conn *conn, sqlpool_error *error);
 SQLPOOL_API int sqlpool_conn_commit(sqlpool_conn *conn, sqlpool_error *error);
@@ -810,10 +829,11 @@ SQLPOOL_API int sqlpool_conn_rollback(sqlpool_conn *conn, sqlpool_error *error);
     Threads  any  */
 SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token);
 
-/*  sqlpool_pause - hold back new acquires (they wait) until sqlpool_resume(), and wait for all leases.
+/*  sqlpool_pause - hold back new acquires (they wait) until sqlpool_resume(), and wait for all
+    leases.
     timeout_ms [in]     0: close_timeout_ms; on SQLPOOL_TIMEOUT the pool runs on as if never paused
-    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when paused already or when this
-             thread holds a lease; SQLPOOL_CLOSED; SQLPOOL_FORKED
+    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when paused already or when
+             this thread holds a lease; SQLPOOL_CLOSED; SQLPOOL_FORKED
     Threads  any
     See      sqlpool_exclusive  */
 SQLPOOL_API int sqlpool_pause(sqlpool *pool, int timeout_ms, sqlpool_error *error);
@@ -823,13 +843,13 @@ SQLPOOL_API int sqlpool_resume(sqlpool *pool);
 /*  sqlpool_exclusive - run fn with the writer while no other lease is out and none is given.
     Returns  what fn returned; otherwise as sqlpool_pause()
     Threads  any; fn runs on the calling thread and must not call the pool, only the lease  */
-SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusive_fn fn, void *user,
-                                  sqlpool_error *error);
+SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusive_fn fn,
+                                  void *user, sqlpool_error *error);
 
 /*  sqlpool_recycle - replace every connection: idle ones at their next use, leased ones at release.
     Also ends the SQLPOOL_MOVED state: from here on the file now at the path is used.
-    Returns  SQLPOOL_OK; SQLPOOL_UNSUPPORTED for a :memory: database; SQLPOOL_MISUSE; SQLPOOL_CLOSED;
-             SQLPOOL_FORKED
+    Returns  SQLPOOL_OK; SQLPOOL_UNSUPPORTED for a :memory: database; SQLPOOL_MISUSE;
+             SQLPOOL_CLOSED; SQLPOOL_FORKED
     Threads  any  */
 SQLPOOL_API int sqlpool_recycle(sqlpool *pool);
 
@@ -837,8 +857,8 @@ SQLPOOL_API int sqlpool_recycle(sqlpool *pool);
     Waits for the writer's turn, so that no commit runs beside it in any process.
     result   [out,opt]  frames in the log and frames written back
     Returns  SQLPOOL_OK, also when readers kept it from finishing (compare the two numbers);
-             SQLPOOL_TIMEOUT; SQLITE_BUSY when TRUNCATE finds another process or a reader on the file;
-             SQLPOOL_UNSUPPORTED without a WAL; any error
+             SQLPOOL_TIMEOUT; SQLITE_BUSY when TRUNCATE finds another process or a reader on the
+             file; SQLPOOL_UNSUPPORTED without a WAL; any error
     Threads  any; SQLPOOL_MISUSE on a thread that holds the writer
     SQLite   sqlite.org/c3ref/wal_checkpoint_v2.html  */
 SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
@@ -859,14 +879,16 @@ SQLPOOL_API int sqlpool_get_stats(sqlpool *pool, sqlpool_stats *stats);
     Threads  any  */
 SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capacity);
 
-/*  sqlpool_status_text, sqlpool_status_json - the pool on one page: size, waits, holders, log, caches.
+/*  sqlpool_status_text, sqlpool_status_json - the pool on one page: size, waits, holders, log,
+    caches.
     buffer   [out]      NUL-terminated, cut to fit
     Returns  the bytes the whole text needs without the terminator, or a negative result
     Threads  any  */
 SQLPOOL_API int sqlpool_status_text(sqlpool *pool, char *buffer, size_t buffer_bytes);
 SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_bytes);
 
-/*  sqlpool_result_name, sqlpool_result_text - "SQLPOOL_TIMEOUT" or "SQLITE_BUSY", and what it means.
+/*  sqlpool_result_name, sqlpool_result_text - "SQLPOOL_TIMEOUT" or "SQLITE_BUSY", and what it
+    means.
     Returns  a static string, never NULL
     Threads  any  */
 SQLPOOL_API const char *sqlpool_result_name(int result);
@@ -936,8 +958,8 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
 } /* extern "C" */
 #endif
 
-/*  SQLPOOL_ARGS(1, "two", 3.0) stands for an array of values and its length, two arguments of a call;
-    up to 16 values of any arithmetic type, string, sqlpool_value or NULL pointer. */
+/*  SQLPOOL_ARGS(1, "two", 3.0) stands for an array of values and its length, two arguments of a
+    call; up to 16 values of any arithmetic type, string, sqlpool_value or NULL pointer. */
 #define SQLPOOL_NO_ARGS NULL, 0
 #define SQLPOOL_NULL sqlpool_value_null(NULL)
 #define SQLPOOL_TEXT(text, bytes) sqlpool_value_text_n((text), (bytes))
@@ -965,7 +987,8 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
         void *: sqlpool_value_null,            \
         sqlpool_value: sqlpool_value_same)(x)
 
-#define SQLPOOL__COUNT(...) SQLPOOL__COUNT_16(__VA_ARGS__, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define SQLPOOL__COUNT(...) \
+    SQLPOOL__COUNT_16(__VA_ARGS__, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #define SQLPOOL__COUNT_16(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, count, ...) count
 #define SQLPOOL__JOIN(a, b) SQLPOOL__JOIN_(a, b)
 #define SQLPOOL__JOIN_(a, b) a##b
@@ -985,8 +1008,9 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
 #define SQLPOOL__EACH_14(x, ...) SQLPOOL_VALUE(x), SQLPOOL__EACH_13(__VA_ARGS__)
 #define SQLPOOL__EACH_15(x, ...) SQLPOOL_VALUE(x), SQLPOOL__EACH_14(__VA_ARGS__)
 #define SQLPOOL__EACH_16(x, ...) SQLPOOL_VALUE(x), SQLPOOL__EACH_15(__VA_ARGS__)
-#define SQLPOOL_ARGS(...)                                                                           \
-    (const sqlpool_value[]){SQLPOOL__JOIN(SQLPOOL__EACH_, SQLPOOL__COUNT(__VA_ARGS__))(__VA_ARGS__)}, \
+#define SQLPOOL_ARGS(...)                                                                        \
+    (const sqlpool_value[]){                                                                     \
+        SQLPOOL__JOIN(SQLPOOL__EACH_, SQLPOOL__COUNT(__VA_ARGS__))(__VA_ARGS__)},                \
         SQLPOOL__COUNT(__VA_ARGS__)
 #endif
 
@@ -1063,7 +1087,9 @@ public:
     lease(sqlpool *pool, sqlpool_mode mode, sqlpool_error *error = nullptr,
           const sqlpool_call *call = nullptr, const char *file = "C++", int line = 0)
         : conn_(), result_(sqlpool_conn_acquire_at(file, line, pool, mode, call, &conn_, error)) {}
-    lease(lease &&other) : conn_(other.conn_), result_(other.result_) { other.conn_ = sqlpool_conn(); }
+    lease(lease &&other) : conn_(other.conn_), result_(other.result_) {
+        other.conn_ = sqlpool_conn();
+    }
     lease(const lease &) = delete;
     lease &operator=(const lease &) = delete;
     ~lease() {
@@ -1076,7 +1102,8 @@ public:
     template <class... A>
     int exec(sqlpool_error *error, const char *sql, const A &...a) {
         const pack<static_cast<int>(sizeof...(A)) + 1> p = {{value(a)..., SQLPOOL_NULL}};
-        return sqlpool_conn_exec(&conn_, sql, p.data(), static_cast<int>(sizeof...(A)), nullptr, error);
+        return sqlpool_conn_exec(&conn_, sql, p.data(), static_cast<int>(sizeof...(A)), nullptr,
+                                 error);
     }
 
 private:
@@ -1098,7 +1125,9 @@ public:
         result_ = sqlpool_conn_query(conn.get(), &rows_, sql, p.data(),
                                      static_cast<int>(sizeof...(A)), error);
     }
-    rows(rows &&other) : rows_(other.rows_), result_(other.result_) { other.rows_ = sqlpool_rows(); }
+    rows(rows &&other) : rows_(other.rows_), result_(other.result_) {
+        other.rows_ = sqlpool_rows();
+    }
     rows(const rows &) = delete;
     rows &operator=(const rows &) = delete;
     ~rows() { (void)sqlpool_rows_close(&rows_, nullptr); }
@@ -1123,7 +1152,8 @@ private:
 class transaction {
 public:
     explicit transaction(lease &conn, sqlpool_error *error = nullptr)
-        : conn_(conn.get()), result_(sqlpool_conn_begin(conn.get(), error)), open_(result_ == SQLPOOL_OK) {}
+        : conn_(conn.get()), result_(sqlpool_conn_begin(conn.get(), error)),
+          open_(result_ == SQLPOOL_OK) {}
     transaction(const transaction &) = delete;
     transaction &operator=(const transaction &) = delete;
     ~transaction() {
@@ -1179,3 +1209,6097 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F &&work, sqlpool_error *e
 /*==============================================================================
  * >>[END OF API] A reader who only uses the library can stop here.      (public)
  *============================================================================*/
+
+#ifdef SQLPOOL_IMPLEMENTATION
+#ifndef SQLPOOL__IMPLEMENTATION_DONE
+#define SQLPOOL__IMPLEMENTATION_DONE
+
+/*==============================================================================
+ * >>[I01] PRELUDE: options, sanity checks, includes                    (private)
+ *============================================================================*/
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#ifdef SQLPOOL_SQLITE3_H
+#include SQLPOOL_SQLITE3_H
+#else
+#include <sqlite3.h>
+#endif
+
+#if SQLITE_VERSION_NUMBER < 3031000
+#error "sqlpool.h needs SQLite 3.31 or later"
+#endif
+
+#ifndef SQLPOOL_NO_DEFAULT_HOOKS
+#include <stdlib.h>
+#include <time.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
+#ifndef SQLPOOL_NO_THREADS
+#include <pthread.h>
+#include <signal.h>
+#endif
+#endif
+
+/*  How many pools a process may have open at once. Handles are static so that a call on a closed
+    pool finds memory that says so. */
+#ifndef SQLPOOL_MAX_POOLS
+#define SQLPOOL_MAX_POOLS 64
+#endif
+
+#if !defined(__GNUC__) && !defined(__clang__) && !defined(SQLPOOL_NO_THREADS)
+#error "this compiler's atomics are not known: define SQLPOOL_NO_THREADS"
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define SQLPOOL__PRINTF(at, first) __attribute__((__format__(__printf__, at, first)))
+#define SQLPOOL__NOINLINE __attribute__((noinline))
+#define SQLPOOL__LIKELY(x) __builtin_expect(!!(x), 1)
+#define SQLPOOL__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#else
+#define SQLPOOL__PRINTF(at, first)
+#define SQLPOOL__NOINLINE
+#define SQLPOOL__LIKELY(x) (x)
+#define SQLPOOL__UNLIKELY(x) (x)
+#endif
+
+/*==============================================================================
+ * >>[I02] PLATFORM: atomics, locks, threads, clock                     (private)
+ *==============================================================================
+    The only room that knows an operating system. Above the hook tables nothing does: a pool built
+    with its own tables never comes here but for the atomics.
+
+    Atomics are wrappers over the compiler's builtins, since _Atomic is not C++ and <stdatomic.h> is
+    refused by g++ before C++23. Without threads they are plain accesses.
+
+    Fork: a child inherits the memory but not SQLite's file locks, so nothing of an inherited pool
+    may be used, not even closed. pthread_atfork() marks the child, and the mark is one plain load
+    on every call. Tried and dropped: a MADV_WIPEONFORK page, which also sees a raw clone(2), at the
+    price of a page, a mapping and names that strict C modes hide. Without threads there is no
+    atfork and each call asks getpid(). */
+
+#ifndef SQLPOOL_NO_THREADS
+#define SQLPOOL__LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define SQLPOOL__LOAD_RELAXED(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define SQLPOOL__LOAD_ORDERED(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define SQLPOOL__STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define SQLPOOL__STORE_RELAXED(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define SQLPOOL__EXCHANGE(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
+#define SQLPOOL__ADD(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define SQLPOOL__AND(p, v) __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
+#define SQLPOOL__OR(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+#define SQLPOOL__CAS(p, expected, v) \
+    __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
+#define SQLPOOL__THREAD_LOCAL __thread
+#else
+#define SQLPOOL__LOAD(p) (*(p))
+#define SQLPOOL__LOAD_RELAXED(p) (*(p))
+#define SQLPOOL__LOAD_ORDERED(p) (*(p))
+#define SQLPOOL__STORE(p, v) ((void)(*(p) = (v)))
+#define SQLPOOL__STORE_RELAXED(p, v) ((void)(*(p) = (v)))
+#define SQLPOOL__EXCHANGE(p, v) ((void)(*(p) = (v)))
+#define SQLPOOL__ADD(p, v) ((*(p) += (v)) - (v))
+#define SQLPOOL__AND(p, v) ((void)(*(p) &= (v)))
+#define SQLPOOL__OR(p, v) ((void)(*(p) |= (v)))
+#define SQLPOOL__CAS(p, expected, v) (*(p) == *(expected) ? (*(p) = (v), true) : false)
+#define SQLPOOL__THREAD_LOCAL
+#endif
+
+struct sqlpool__core;
+
+/*  What a caller's sqlpool* points at. */
+struct sqlpool {
+    struct sqlpool__core *core; /* atomic; NULL: closed */
+    uint32_t serial;            /* atomic; counts the pools that had this handle */
+    uint32_t taken;             /* atomic; 1 from open to the end of close */
+    uint64_t freed_at; /* atomic; order of closing, so that the oldest is used again first */
+};
+
+/*  The library's only global state. Handles must outlive their pools (above), the fork mark and the
+    count of open pools belong to the process, not to a pool. */
+static struct sqlpool__global_state {
+    struct sqlpool pools[SQLPOOL_MAX_POOLS];
+    uint64_t closed_count;    /* atomic */
+    uint32_t open_count;      /* atomic; pools with connections */
+    uint32_t forked;          /* atomic; this process is the child of one that had a pool open */
+    uint32_t fork_registered; /* atomic; 1: the atfork handler is in place */
+    uint32_t version_warned;  /* atomic; the WAL-reset warning was given */
+    int64_t process_id;       /* without threads: who opened the pools */
+} sqlpool__global;
+
+/*  The slot that this thread used last, tried first next time: its cache lines and statements are
+    warm. Its address also tells live threads apart. A wrong hint costs a scan, nothing else. */
+static SQLPOOL__THREAD_LOCAL struct sqlpool__hint_state {
+    const struct sqlpool__core *core;
+    uint32_t slot;
+} sqlpool__hint;
+
+#ifndef SQLPOOL_NO_DEFAULT_HOOKS
+
+static void *sqlpool__default_alloc(void *user, size_t bytes) {
+    (void)user;
+    return malloc(bytes);
+}
+static void *sqlpool__default_resize(void *user, void *memory, size_t old_bytes, size_t new_bytes) {
+    (void)user;
+    (void)old_bytes;
+    return realloc(memory, new_bytes);
+}
+static void sqlpool__default_free(void *user, void *memory, size_t bytes) {
+    (void)user;
+    (void)bytes;
+    free(memory);
+}
+
+/*  A strict C mode hides these when a system header came before this file. */
+#if defined(__linux__) && !defined(CLOCK_MONOTONIC)
+#define CLOCK_MONOTONIC 1
+#ifdef __cplusplus
+extern "C" {
+#endif
+int clock_gettime(int clock, struct timespec *now);
+int nanosleep(const struct timespec *duration, struct timespec *left);
+#ifndef SQLPOOL_NO_THREADS
+int pthread_condattr_setclock(pthread_condattr_t *attribute, int clock);
+#endif
+#ifdef __cplusplus
+}
+#endif
+#endif
+
+static int64_t sqlpool__default_now(void *user) {
+    struct timespec now;
+    (void)user;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + (int64_t)now.tv_nsec;
+}
+static void sqlpool__default_sleep(void *user, int64_t duration_ns) {
+    struct timespec duration;
+    (void)user;
+    duration.tv_sec = (time_t)(duration_ns / 1000000000);
+    duration.tv_nsec = (long)(duration_ns % 1000000000);
+    (void)nanosleep(&duration, NULL);
+}
+
+#ifndef SQLPOOL_NO_THREADS
+
+static pthread_mutex_t *sqlpool__pthread_mutex(sqlpool_mutex *mutex) {
+    return (pthread_mutex_t *)(void *)mutex->room;
+}
+static pthread_cond_t *sqlpool__pthread_condition(sqlpool_condition *condition) {
+    return (pthread_cond_t *)(void *)condition->room;
+}
+static int sqlpool__default_mutex_init(void *user, sqlpool_mutex *mutex) {
+    (void)user;
+    return pthread_mutex_init(sqlpool__pthread_mutex(mutex), NULL);
+}
+static void sqlpool__default_mutex_destroy(void *user, sqlpool_mutex *mutex) {
+    (void)user;
+    (void)pthread_mutex_destroy(sqlpool__pthread_mutex(mutex));
+}
+static void sqlpool__default_mutex_lock(void *user, sqlpool_mutex *mutex) {
+    (void)user;
+    (void)pthread_mutex_lock(sqlpool__pthread_mutex(mutex));
+}
+static void sqlpool__default_mutex_unlock(void *user, sqlpool_mutex *mutex) {
+    (void)user;
+    (void)pthread_mutex_unlock(sqlpool__pthread_mutex(mutex));
+}
+static int sqlpool__default_condition_init(void *user, sqlpool_condition *condition) {
+    pthread_condattr_t attribute;
+    int rc = pthread_condattr_init(&attribute);
+    (void)user;
+    if (rc != 0) return rc;
+#if !defined(__APPLE__)
+    rc = pthread_condattr_setclock(&attribute, CLOCK_MONOTONIC); /* a wall clock jumps */
+#endif
+    if (rc == 0) rc = pthread_cond_init(sqlpool__pthread_condition(condition), &attribute);
+    (void)pthread_condattr_destroy(&attribute);
+    return rc;
+}
+static void sqlpool__default_condition_destroy(void *user, sqlpool_condition *condition) {
+    (void)user;
+    (void)pthread_cond_destroy(sqlpool__pthread_condition(condition));
+}
+static void sqlpool__default_condition_wait(void *user, sqlpool_condition *condition,
+                                            sqlpool_mutex *mutex, int64_t timeout_ns) {
+    if (timeout_ns < 0) {
+        (void)pthread_cond_wait(sqlpool__pthread_condition(condition),
+                                sqlpool__pthread_mutex(mutex));
+        return;
+    }
+    {
+        struct timespec until;
+#if defined(__APPLE__)
+        until.tv_sec = (time_t)(timeout_ns / 1000000000);
+        until.tv_nsec = (long)(timeout_ns % 1000000000);
+        (void)user;
+        (void)pthread_cond_timedwait_relative_np(sqlpool__pthread_condition(condition),
+                                                 sqlpool__pthread_mutex(mutex), &until);
+#else
+        const int64_t now = sqlpool__default_now(user);
+        const int64_t end = timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
+        until.tv_sec = (time_t)(end / 1000000000);
+        until.tv_nsec = (long)(end % 1000000000);
+        (void)pthread_cond_timedwait(sqlpool__pthread_condition(condition),
+                                     sqlpool__pthread_mutex(mutex), &until);
+#endif
+    }
+}
+static void sqlpool__default_condition_signal(void *user, sqlpool_condition *condition) {
+    (void)user;
+    (void)pthread_cond_broadcast(sqlpool__pthread_condition(condition));
+}
+static uint64_t sqlpool__default_thread_id(void *user) {
+    (void)user;
+    return (uint64_t)(uintptr_t)&sqlpool__hint;
+}
+
+/*  pthread_create() wants a function that returns a pointer; this block lives until it has started.
+    */
+typedef struct sqlpool__thread_start {
+    void (*run)(void *);
+    void *argument;
+} sqlpool__thread_start;
+
+static void *sqlpool__thread_main(void *block) {
+    sqlpool__thread_start start = *(sqlpool__thread_start *)block;
+    free(block);
+#ifdef SIG_SETMASK
+    { /* signals are the program's: its handlers must not run on the pool's thread */
+        sigset_t all;
+        (void)sigfillset(&all);
+        (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
+    }
+#endif
+    start.run(start.argument);
+    return NULL;
+}
+static int sqlpool__default_thread_create(void *user, void **thread, void (*run)(void *),
+                                          void *argument) {
+    sqlpool__thread_start *start = (sqlpool__thread_start *)malloc(sizeof *start);
+    pthread_t id;
+    int rc;
+    (void)user;
+    if (start == NULL) return 1;
+    start->run = run;
+    start->argument = argument;
+    rc = pthread_create(&id, NULL, sqlpool__thread_main, start);
+    if (rc != 0) {
+        free(start);
+        return rc;
+    }
+    *thread = NULL;
+    memcpy(thread, &id, sizeof id < sizeof *thread ? sizeof id : sizeof *thread);
+    return 0;
+}
+static void sqlpool__default_thread_join(void *user, void *thread) {
+    pthread_t id;
+    (void)user;
+    memset(&id, 0, sizeof id);
+    memcpy(&id, &thread, sizeof id < sizeof thread ? sizeof id : sizeof thread);
+    (void)pthread_join(id, NULL);
+}
+
+static void sqlpool__after_fork_in_child(void) {
+    if (SQLPOOL__LOAD_RELAXED(&sqlpool__global.open_count) != 0) {
+        SQLPOOL__STORE_RELAXED(&sqlpool__global.forked, 1);
+    }
+}
+
+#endif /* threads */
+#endif /* default hooks */
+
+/*  Called by every open: from the first one on, children know what they are. */
+static void sqlpool__fork_watch(void) {
+#if !defined(SQLPOOL_NO_DEFAULT_HOOKS) && !defined(SQLPOOL_NO_THREADS)
+    uint32_t none = 0;
+    if (SQLPOOL__CAS(&sqlpool__global.fork_registered, &none, 1)) {
+        (void)pthread_atfork(NULL, NULL, sqlpool__after_fork_in_child);
+    }
+#elif !defined(SQLPOOL_NO_DEFAULT_HOOKS) && (defined(__unix__) || defined(__APPLE__))
+    if (sqlpool__global.open_count == 0) sqlpool__global.process_id = (int64_t)getpid();
+#endif
+}
+
+static bool sqlpool__is_forked(void) {
+#if defined(SQLPOOL_NO_THREADS) && !defined(SQLPOOL_NO_DEFAULT_HOOKS) && \
+    (defined(__unix__) || defined(__APPLE__))
+    return sqlpool__global.open_count != 0 && sqlpool__global.process_id != (int64_t)getpid();
+#else
+    return SQLPOOL__LOAD_RELAXED(&sqlpool__global.forked) != 0;
+#endif
+}
+
+/*==============================================================================
+ * >>[I03] CHECKS: assertions                                           (private)
+ *==============================================================================
+    SQLPOOL_ASSERT states what must hold whatever the caller does; a caller's mistake is answered
+    with SQLPOOL_MISUSE instead. The default is assert() in a debug build and nothing under NDEBUG.
+    */
+
+#ifndef SQLPOOL_ASSERT
+#if defined(NDEBUG) || defined(SQLPOOL_NO_DEFAULT_HOOKS)
+#define SQLPOOL_ASSERT(condition) ((void)0)
+#else
+#include <assert.h>
+#define SQLPOOL_ASSERT(condition) assert(condition)
+#endif
+#endif
+
+/*==============================================================================
+ * >>[I04] MEMORY: the allocator hook and its accounting                (private)
+ *==============================================================================
+    Every block carries no header: the caller of free knows the size, as the hook wants it. Sizes
+    come from counts that a configuration bounds, or are added with sqlpool__size_sum(). */
+
+typedef struct sqlpool__memory {
+    sqlpool_allocator hook; /* fixed after open */
+    int64_t held_bytes;     /* atomic */
+    int64_t allocations;    /* atomic */
+} sqlpool__memory;
+
+static void *sqlpool__alloc(sqlpool__memory *memory, size_t bytes) {
+    void *block;
+    SQLPOOL_ASSERT(bytes > 0);
+    block = memory->hook.alloc_fn(memory->hook.user, bytes);
+    if (block == NULL) return NULL;
+    (void)SQLPOOL__ADD(&memory->held_bytes, (int64_t)bytes);
+    (void)SQLPOOL__ADD(&memory->allocations, (int64_t)1);
+    return block;
+}
+
+static void sqlpool__free(sqlpool__memory *memory, void *block, size_t bytes) {
+    if (block == NULL) return;
+    SQLPOOL_ASSERT(SQLPOOL__LOAD_RELAXED(&memory->held_bytes) >= (int64_t)bytes);
+    (void)SQLPOOL__ADD(&memory->held_bytes, -(int64_t)bytes);
+    memory->hook.free_fn(memory->hook.user, block, bytes);
+}
+
+/*  NULL leaves the old block as it was. */
+static void *sqlpool__resize(sqlpool__memory *memory, void *block, size_t old_bytes,
+                             size_t new_bytes) {
+    void *moved;
+    SQLPOOL_ASSERT(new_bytes > old_bytes);
+    if (block == NULL) return sqlpool__alloc(memory, new_bytes);
+    moved = memory->hook.resize_fn(memory->hook.user, block, old_bytes, new_bytes);
+    if (moved == NULL) return NULL;
+    (void)SQLPOOL__ADD(&memory->held_bytes, (int64_t)(new_bytes - old_bytes));
+    (void)SQLPOOL__ADD(&memory->allocations, (int64_t)1);
+    return moved;
+}
+
+/*  0 when the sum does not fit; no caller asks for 0 bytes. */
+static size_t sqlpool__size_sum(size_t a, size_t b) {
+    return b > SIZE_MAX - a ? 0 : a + b;
+}
+
+static char *sqlpool__copy_text(sqlpool__memory *memory, const char *text) {
+    const size_t bytes = strlen(text) + 1;
+    char *copy = (char *)sqlpool__alloc(memory, bytes);
+    if (copy != NULL) memcpy(copy, text, bytes);
+    return copy;
+}
+
+/*==============================================================================
+ * >>[I05] DIAGNOSTICS: results, text building, error detail            (private)
+ *==============================================================================
+    Texts are built in place by a writer that counts what it could not fit, so a report knows its
+    own length. Control bytes of foreign text (SQL, file names, SQLite's messages) become '?',
+    because logs end on terminals. */
+
+typedef struct sqlpool__text {
+    char *out;     /* NULL only counts */
+    size_t room;   /* bytes of out, the terminator included */
+    size_t length; /* of the whole text, fitted or not */
+} sqlpool__text;
+
+static sqlpool__text sqlpool__text_into(char *out, size_t room) {
+    sqlpool__text text;
+    text.out = out;
+    text.room = room;
+    text.length = 0;
+    if (room > 0) out[0] = '\0';
+    return text;
+}
+
+static void sqlpool__text_byte(sqlpool__text *text, char byte) {
+    if (text->length + 1 < text->room) {
+        text->out[text->length] = byte;
+        text->out[text->length + 1] = '\0';
+    }
+    text->length++;
+}
+
+static void sqlpool__text_add_list(sqlpool__text *text, const char *format, va_list list) {
+    char line[1024]; /* one piece; longer ones are cut */
+    size_t i;
+    const int bytes = vsnprintf(line, sizeof line, format, list);
+    if (bytes < 0) return;
+    for (i = 0; line[i] != '\0'; i++) {
+        const unsigned char byte = (unsigned char)line[i];
+        const bool is_control = (byte < 0x20 && byte != '\n') || byte == 0x7f;
+        sqlpool__text_byte(text, is_control ? '?' : line[i]);
+    }
+}
+
+SQLPOOL__PRINTF(2, 3)
+static void sqlpool__text_add(sqlpool__text *text, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    sqlpool__text_add_list(text, format, list);
+    va_end(list);
+}
+
+/*  A JSON string with its quotes; what is not ASCII text is escaped or replaced. */
+static void sqlpool__text_json(sqlpool__text *text, const char *string) {
+    sqlpool__text_byte(text, '"');
+    for (; *string != '\0'; string++) {
+        const unsigned char byte = (unsigned char)*string;
+        if (byte == '"' || byte == '\\') sqlpool__text_byte(text, '\\');
+        sqlpool__text_byte(text, byte < 0x20 || byte >= 0x7f ? '?' : *string);
+    }
+    sqlpool__text_byte(text, '"');
+}
+
+/*  SQL or another foreign text on one line, cut to `most` bytes. */
+static void sqlpool__text_excerpt(sqlpool__text *text, const char *string, size_t most) {
+    bool is_space = true;
+    size_t written = 0;
+    for (; *string != '\0'; string++) {
+        const unsigned char byte = (unsigned char)*string;
+        if (byte <= 0x20 || byte == 0x7f) {
+            if (is_space) continue;
+            is_space = true;
+            sqlpool__text_byte(text, ' ');
+        } else {
+            is_space = false;
+            sqlpool__text_byte(text, *string);
+        }
+        if (++written == most) {
+            sqlpool__text_add(text, "...");
+            return;
+        }
+    }
+}
+
+static const char *const sqlpool__sqlite_names[] = {
+    "SQLITE_OK",       "SQLITE_ERROR",   "SQLITE_INTERNAL", "SQLITE_PERM",     "SQLITE_ABORT",
+    "SQLITE_BUSY",     "SQLITE_LOCKED",  "SQLITE_NOMEM",    "SQLITE_READONLY", "SQLITE_INTERRUPT",
+    "SQLITE_IOERR",    "SQLITE_CORRUPT", "SQLITE_NOTFOUND", "SQLITE_FULL",     "SQLITE_CANTOPEN",
+    "SQLITE_PROTOCOL", "SQLITE_EMPTY",   "SQLITE_SCHEMA",   "SQLITE_TOOBIG",   "SQLITE_CONSTRAINT",
+    "SQLITE_MISMATCH", "SQLITE_MISUSE",  "SQLITE_NOLFS",    "SQLITE_AUTH",     "SQLITE_FORMAT",
+    "SQLITE_RANGE",    "SQLITE_NOTADB",  "SQLITE_NOTICE",   "SQLITE_WARNING"};
+
+SQLPOOL_API const char *sqlpool_result_name(int result) {
+    switch (result) {
+#define SQLPOOL__RESULT_CASE(name, value, text) \
+    case value: \
+        return "SQLPOOL_" #name;
+        SQLPOOL_RESULTS(SQLPOOL__RESULT_CASE)
+#undef SQLPOOL__RESULT_CASE
+    default:
+        break;
+    }
+    if (result > 0 &&
+        (size_t)(result & 0xff) < sizeof sqlpool__sqlite_names / sizeof *sqlpool__sqlite_names) {
+        return sqlpool__sqlite_names[result & 0xff];
+    }
+    return "unknown result";
+}
+
+SQLPOOL_API const char *sqlpool_result_text(int result) {
+    switch (result) {
+#define SQLPOOL__RESULT_CASE(name, value, text) \
+    case value: \
+        return text;
+        SQLPOOL_RESULTS(SQLPOOL__RESULT_CASE)
+#undef SQLPOOL__RESULT_CASE
+    default:
+        return result > 0 ? "an error of SQLite; see sqlite.org/rescode.html" : "unknown result";
+    }
+}
+
+static void sqlpool__error_clear(sqlpool_error *error) {
+    error->result = SQLPOOL_OK;
+    error->sqlite_code = 0;
+    error->os_code = 0;
+    error->sql_offset = -1;
+    error->attempts = 1;
+    error->waited_us = 0;
+    error->message[0] = '\0';
+}
+
+SQLPOOL__PRINTF(3, 4)
+static int sqlpool__error_set(sqlpool_error *error, int result, const char *format, ...) {
+    sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+    va_list list;
+    va_start(list, format);
+    sqlpool__text_add_list(&text, format, list);
+    va_end(list);
+    error->result = result;
+    if (result > 0) error->sqlite_code = result;
+    return result;
+}
+
+/*==============================================================================
+ * >>[I06] NUMBERS AND TIME: deadlines, backoff, hash, random           (private)
+ *==============================================================================
+    A deadline is an absolute number of nanoseconds on the clock hook; SQLPOOL__NEVER means none.
+    All arithmetic saturates: INT_MAX milliseconds are 24.8 days, never a wrap into the past. */
+
+#define SQLPOOL__NEVER INT64_MAX
+#define SQLPOOL__NS_PER_MS INT64_C(1000000)
+#define SQLPOOL__NS_PER_US INT64_C(1000)
+
+static int64_t sqlpool__time_add(int64_t time, int64_t duration) {
+    SQLPOOL_ASSERT(duration >= 0);
+    if (time == SQLPOOL__NEVER || duration > SQLPOOL__NEVER - (time < 0 ? 0 : time))
+        return SQLPOOL__NEVER;
+    return time + duration;
+}
+
+static int64_t sqlpool__earlier(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/*  SplitMix64 (Steele, Lea, Flood 2014): one addition and three mixes, good enough for jitter and
+    safe to share between threads because its state only counts. */
+static uint64_t sqlpool__mix(uint64_t x) {
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+/*  0 <= result <= most; the bias of the modulo is below 2^-32 for every range used here. */
+static int64_t sqlpool__random_up_to(uint64_t random, int64_t most) {
+    return most <= 0 ? 0 : (int64_t)(random % ((uint64_t)most + 1));
+}
+
+/*  FNV-1a over SQL text. Texts come from the program, the table is bounded and the whole text is
+    compared, so flooding it gains nothing. */
+static uint64_t sqlpool__hash(const char *text, size_t bytes) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    size_t i;
+    for (i = 0; i < bytes; i++) hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+    return sqlpool__mix(hash);
+}
+
+/*  Delay before try number `attempt` (2, 3, ...): base * multiplier^(attempt-2), capped, with
+    jitter. */
+static int64_t sqlpool__backoff_us(int attempt, int base_us, int cap_us, int multiplier_percent,
+                                   int jitter, uint64_t random) {
+    int64_t delay = base_us;
+    for (; attempt > 2 && delay < cap_us; attempt--) delay = delay * multiplier_percent / 100;
+    if (delay > cap_us) delay = cap_us;
+    if (jitter == SQLPOOL_JITTER_FULL) return sqlpool__random_up_to(random, delay);
+    if (jitter == SQLPOOL_JITTER_EQUAL)
+        return delay / 2 + sqlpool__random_up_to(random, delay - delay / 2);
+    return delay;
+}
+
+/*==============================================================================
+ * >>[I07] CONTAINERS: the intrusive list                               (private)
+ *============================================================================*/
+
+typedef struct sqlpool__link {
+    struct sqlpool__link *prev, *next;
+} sqlpool__link;
+
+static void sqlpool__list_init(sqlpool__link *list) {
+    list->prev = list->next = list;
+}
+static bool sqlpool__list_is_empty(const sqlpool__link *list) {
+    return list->next == list;
+}
+static void sqlpool__list_insert_before(sqlpool__link *place, sqlpool__link *item) {
+    item->prev = place->prev;
+    item->next = place;
+    place->prev->next = item;
+    place->prev = item;
+}
+static void sqlpool__list_remove(sqlpool__link *item) {
+    item->prev->next = item->next;
+    item->next->prev = item->prev;
+    item->prev = item->next = item;
+}
+
+/*==============================================================================
+ * >>[I08] SQL TEXT: tokens and routing                                 (private)
+ *==============================================================================
+    Where a statement should run must be known before there is a connection to prepare it on, so its
+    text is read as far as needed: to the first word for nearly all, to the main verb for WITH, to
+    the argument for PRAGMA. This only chooses a lane. What is allowed is decided by the authorizer
+    when the statement is prepared (I10), and whether it really only reads by
+    sqlite3_stmt_readonly() (I20): that function is true for COMMIT, ATTACH and PRAGMA optimize and
+    false for EXPLAIN INSERT, so it cannot route alone. */
+
+typedef struct sqlpool__token {
+    const char *text;
+    size_t bytes; /* 0: the end */
+    bool is_word;
+} sqlpool__token;
+
+static bool sqlpool__is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
+}
+static bool sqlpool__is_word_byte(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '$' || (unsigned char)c >= 0x80;
+}
+
+/*  Past white space and comments, which SQLite ends at the end of the text if they are left open.
+    */
+static const char *sqlpool__skip_space(const char *at, const char *end) {
+    while (at < end) {
+        if (sqlpool__is_space(*at)) {
+            at++;
+        } else if (end - at >= 2 && at[0] == '-' && at[1] == '-') {
+            while (at < end && *at != '\n') at++;
+        } else if (end - at >= 2 && at[0] == '/' && at[1] == '*') {
+            for (at += 2; at < end && !(end - at >= 2 && at[0] == '*' && at[1] == '/'); at++) {
+            }
+            at = end - at >= 2 ? at + 2 : end;
+        } else {
+            break;
+        }
+    }
+    return at;
+}
+
+/*  The next token: a word, a quoted string or name, or one byte of anything else. */
+static sqlpool__token sqlpool__next_token(const char **position, const char *end) {
+    sqlpool__token token;
+    const char *at = sqlpool__skip_space(*position, end);
+    token.text = at;
+    token.is_word = false;
+    if (at < end && sqlpool__is_word_byte(*at)) {
+        token.is_word = true;
+        while (at < end && sqlpool__is_word_byte(*at)) at++;
+    } else if (at < end && (*at == '\'' || *at == '"' || *at == '`' || *at == '[')) {
+        const char close = *at == '[' ? ']' : *at;
+        for (at++; at < end; at++) {
+            if (*at != close) continue;
+            if (close == ']' || at + 1 >= end || at[1] != close) break;
+            at++; /* a doubled quote stands for one */
+        }
+        if (at < end) at++;
+    } else if (at < end) {
+        at++;
+    }
+    token.bytes = (size_t)(at - token.text);
+    *position = at;
+    return token;
+}
+
+static bool sqlpool__token_is(const sqlpool__token *token, const char *upper) {
+    size_t i;
+    if (!token->is_word) return false;
+    for (i = 0; i < token->bytes; i++) {
+        const char c = token->text[i];
+        if (upper[i] == '\0' || upper[i] != (c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c))
+            return false;
+    }
+    return upper[i] == '\0';
+}
+
+/*  PRAGMAs that write to the file; everything else a PRAGMA may do here only reads. */
+static bool sqlpool__pragma_writes(const char *at, const char *end) {
+    sqlpool__token name = sqlpool__next_token(&at, end);
+    sqlpool__token next = sqlpool__next_token(&at, end);
+    if (next.bytes == 1 && *next.text == '.') { /* schema.name */
+        name = sqlpool__next_token(&at, end);
+        next = sqlpool__next_token(&at, end);
+    }
+    if (sqlpool__token_is(&name, "OPTIMIZE") || sqlpool__token_is(&name, "INCREMENTAL_VACUUM"))
+        return true;
+    if (next.bytes == 1 && (*next.text == '=' || *next.text == '(')) {
+        return sqlpool__token_is(&name, "USER_VERSION") ||
+               sqlpool__token_is(&name, "APPLICATION_ID");
+    }
+    return false;
+}
+
+/*  SELECT, VALUES, INSERT, ... behind a WITH clause: the first verb outside parentheses. */
+static bool sqlpool__with_writes(const char *at, const char *end) {
+    int depth = 0;
+    for (;;) {
+        const sqlpool__token token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0) return false;
+        if (*token.text == '(') depth++;
+        if (*token.text == ')') depth--;
+        if (depth != 0) continue;
+        if (sqlpool__token_is(&token, "SELECT") || sqlpool__token_is(&token, "VALUES"))
+            return false;
+        if (sqlpool__token_is(&token, "INSERT") || sqlpool__token_is(&token, "REPLACE") ||
+            sqlpool__token_is(&token, "UPDATE") || sqlpool__token_is(&token, "DELETE")) {
+            return true;
+        }
+    }
+}
+
+static sqlpool_mode sqlpool__route(const char *sql, size_t bytes) {
+    const char *at = sql, *const end = sql + bytes;
+    sqlpool__token token;
+    do { /* an empty statement before the first one is no statement */
+        token = sqlpool__next_token(&at, end);
+    } while (token.bytes == 1 && *token.text == ';');
+    if (sqlpool__token_is(&token, "SELECT") || sqlpool__token_is(&token, "VALUES") ||
+        sqlpool__token_is(&token, "EXPLAIN") || token.bytes == 0) {
+        return SQLPOOL_READ;
+    }
+    if (sqlpool__token_is(&token, "WITH"))
+        return sqlpool__with_writes(at, end) ? SQLPOOL_WRITE : SQLPOOL_READ;
+    if (sqlpool__token_is(&token, "PRAGMA")) {
+        return sqlpool__pragma_writes(at, end) ? SQLPOOL_WRITE : SQLPOOL_READ;
+    }
+    return SQLPOOL_WRITE;
+}
+
+/*  Whether anything but space, comments and semicolons is left: where, or NULL. */
+static const char *sqlpool__find_statement(const char *at, const char *end) {
+    for (;;) {
+        at = sqlpool__skip_space(at, end);
+        if (at == end) return NULL;
+        if (*at != ';') return at;
+        at++;
+    }
+}
+
+/*==============================================================================
+ * >>[I10] ENGINE: structures, callbacks, opening a connection          (private)
+ *==============================================================================
+    From here on the rooms know SQLite. The engine is the one place that opens, configures and
+    closes connections and the one that translates SQLite's answers.
+
+    A *slot* is the place of one connection. Its `word` holds a lease number and a state:
+
+        EMPTY ---claim---> LEASED ---give back---> RETURNING ---> IDLE ---take---> LEASED ...
+          ^                  |                                      |
+          +---- close -------+<------------- upkeep takes it -------+
+
+    The lease number grows with every take, so a handle with an old number is known as stale.
+    Whoever made the slot LEASED owns everything under "lease holder only" until it leaves that
+    state; opening and closing a connection is done by a holder too, never under the pool's lock.
+
+    RETURNING is what makes the fast path safe without a lock. A releaser exchanges LEASED for
+    RETURNING (a full barrier), then looks whether anyone waits, cancels or has closed the gate, and
+    only if not stores IDLE. Whoever waits or drains announces itself first and looks at the words
+    then: it sees IDLE, or the releaser sees it, or it sees RETURNING and looks again soon.
+
+    One authorizer stays installed on every connection, since each new one makes SQLite prepare all
+    statements again (sqlite.org/c3ref/set_authorizer.html). What it does depends on `slot->check`.
+    */
+
+/*------------------------------------------------------------------------------
+ * >>[I10.1] structures                                                (private)
+ *----------------------------------------------------------------------------*/
+
+enum {
+    SQLPOOL__EMPTY = 0,
+    SQLPOOL__IDLE = 1,
+    SQLPOOL__LEASED = 2,
+    SQLPOOL__RETURNING = 3,
+    SQLPOOL__STATE_MASK = 3
+};
+#define SQLPOOL__NUMBER_SHIFT 2
+
+/*  Bits of core->gate: any of them sends acquire and release to the slow path. */
+enum {
+    SQLPOOL__GATE_CLOSED = 1,    /* no new leases, ever */
+    SQLPOOL__GATE_PAUSED = 2,    /* new leases wait: sqlpool_pause() */
+    SQLPOOL__GATE_EXCLUSIVE = 4, /* new leases wait: sqlpool_exclusive() */
+    SQLPOOL__GATE_MOVED = 8,     /* new leases are refused: the file is not ours any more */
+    SQLPOOL__GATE_SHARED = 16,   /* readers and the writer exclude each other (no WAL) */
+    SQLPOOL__GATE_HOLD = 32      /* new readers wait a moment so that the log can start over */
+};
+
+enum {
+    SQLPOOL__COUNTER_ZERO = 0,
+#define SQLPOOL__COUNTER_ENUM(name, text) SQLPOOL__COUNT_##name,
+    SQLPOOL_COUNTERS(SQLPOOL__COUNTER_ENUM)
+#undef SQLPOOL__COUNTER_ENUM
+        SQLPOOL__COUNTERS
+};
+
+/*  What the authorizer does with statements that change the connection. */
+typedef enum sqlpool__check {
+    SQLPOOL__CHECK_ALLOW = 0, /* the pool's own statements, and re-preparing of old ones */
+    SQLPOOL__CHECK_REFUSE,    /* text of the caller is being prepared through the pool */
+    SQLPOOL__CHECK_NOTE       /* the raw handle is out: remember that the connection was changed */
+} sqlpool__check;
+
+typedef enum sqlpool__role {
+    SQLPOOL__ROLE_WRITER,
+    SQLPOOL__ROLE_READER,
+    SQLPOOL__ROLE_ANY,
+    SQLPOOL__ROLE_CHECKPOINTER
+} sqlpool__role;
+
+enum {
+    SQLPOOL__BEGIN,
+    SQLPOOL__BEGIN_IMMEDIATE,
+    SQLPOOL__COMMIT,
+    SQLPOOL__ROLLBACK,
+    SQLPOOL__OWN_STATEMENTS
+};
+
+/*  A prepared statement with a copy of its text, in one block. The text is freed under the pool's
+    lock, because reports on other threads read it. */
+typedef struct sqlpool__stmt {
+    sqlpool__link link; /* in slot->recent (in the cache) or slot->in_use (handed out) */
+    struct sqlpool__stmt *next_in_bucket;
+    sqlite3_stmt *handle;
+    const char *sql;
+    size_t sql_bytes;
+    uint64_t hash;
+    uint64_t serial;     /* changes whenever it is handed out or comes back */
+    size_t block_bytes;  /* of this block */
+    size_t charge_bytes; /* against statement_cache_bytes */
+    int parameter_count;
+    int column_count;
+    uint32_t memo;     /* the entry of slot->memo that points here, or SQLPOOL__MEMO_SIZE */
+    bool is_cached;    /* has a place in the hash table */
+    bool is_in_use;    /* handed out */
+    bool is_read_only; /* changes nothing: may run on a reader */
+} sqlpool__stmt;
+
+#define SQLPOOL__MEMO_SIZE 64u     /* entries of the lookup by pointer: one cache line holds 4 */
+#define SQLPOOL__ARENA_BYTES 4096u /* copied arguments of cursors; longer ones SQLite copies */
+#define SQLPOOL__PROGRESS_OPS \
+    1000 /* VM instructions between looks at deadline and cancel flag: some
+                                      10 us; fewer would cost more than the look is worth */
+
+typedef struct sqlpool__memo {
+    const char *pointer;
+    sqlpool__stmt *stmt;
+} sqlpool__memo;
+
+typedef struct sqlpool__slot {
+    /* shared: atomic */
+    uint64_t word;         /* lease number << 2 | state */
+    uint32_t attention;    /* look at the connection before handing it out */
+    uint32_t interrupting; /* a canceller is about to call sqlite3_interrupt() */
+    uint64_t cancelled;    /* the lease number that was cancelled */
+    uint64_t expired;      /* the lease number whose deadline upkeep saw pass */
+    int64_t deadline_ns;   /* of what runs; SQLPOOL__NEVER */
+    int64_t dies_ns;       /* end of the connection's lifetime; SQLPOOL__NEVER */
+    uint64_t owner;        /* thread of the holder */
+    sqlpool_token *token;  /* that cancels what runs; compared by others, read by the holder */
+    const char *file;      /* acquire site */
+    const char *tag;
+    const char *sql;    /* text of a sqlpool__stmt of this slot; freed under the pool's lock */
+    uint64_t frames_at; /* core->frames_total when the lease began */
+    uint32_t line;
+    uint32_t mode;                        /* sqlpool_mode of the lease */
+    uint32_t is_open;                     /* has a connection */
+    uint32_t epoch;                       /* core->epoch when it was opened */
+    uint64_t counters[SQLPOOL__COUNTERS]; /* written by the holder only */
+
+    /* under the pool's lock: what upkeep and reports saw of it */
+    uint64_t seen_word;  /* the word last seen */
+    int64_t seen_ns;     /* since when it has been that */
+    bool is_reported;    /* the leak was reported */
+    bool is_shared_hold; /* counts in core->holds_read or holds_write */
+
+    /* fixed after open */
+    struct sqlpool__core *core;
+    sqlpool__role role;
+
+    /* lease holder only */
+    sqlite3 *db;
+    uint64_t number; /* of this lease */
+    int64_t lease_deadline_ns;
+    int64_t busy_deadline_ns; /* end of the lock wait of the running statement; 0: not begun */
+    int64_t waited_us;        /* slept for locks since the lease began */
+    sqlpool__check check;
+    const char *refusal;      /* why the authorizer refused; static text */
+    char refused_name[32];    /* of the PRAGMA */
+    uint64_t authorized;      /* calls of the authorizer */
+    int depth;                /* 0: no transaction of ours; 1: BEGIN; more: savepoints */
+    int ended_by;             /* code of the error after which SQLite ended our transaction */
+    bool is_bad;              /* close it at release */
+    bool is_changed;          /* the raw handle changed it: close it at release */
+    bool is_raw;              /* the raw handle is out */
+    bool is_own_text;         /* SQL of ours is being prepared through the cache */
+    bool is_committed;        /* a write transaction ended well since this was cleared */
+    bool is_busy_expired;     /* the busy handler gave up because of the deadline */
+    bool is_shielded;         /* COMMIT or ROLLBACK runs: deadline and cancel wait */
+    bool has_lease_chain;     /* chain was set on this lease */
+    sqlpool_chain chain;      /* the caller's handlers in effect */
+    sqlpool_chain base_chain; /* as the connect hook left them */
+    sqlite3_stmt *own[SQLPOOL__OWN_STATEMENTS];
+
+    /* lease holder only: statements (I12) */
+    sqlpool__link recent;    /* cached and free, most recently used first */
+    sqlpool__link in_use;    /* handed out */
+    sqlpool__stmt **buckets; /* hash table */
+    uint32_t bucket_count;   /* a power of two */
+    int cached_count;
+    int64_t cached_bytes;
+    sqlpool__memo memo[SQLPOOL__MEMO_SIZE];
+    char *arena; /* SQLPOOL__ARENA_BYTES */
+    size_t arena_used;
+} sqlpool__slot;
+
+/*  Slots that serve one mode, and who waits for them. */
+typedef struct sqlpool__lane {
+    uint32_t first, normal_end, end; /* fixed after open; from normal_end on the reserve */
+    uint32_t waiting;                /* atomic; length of the queue, as releasers see it */
+    sqlpool__link queue;             /* under the pool's lock: critical first, then by arrival */
+} sqlpool__lane;
+
+/*  A caller that waits; lives on its stack, linked while it holds the lock or sleeps. */
+typedef struct sqlpool__waiter {
+    sqlpool__link link;
+    sqlpool_condition condition;
+    uint64_t thread;
+    uint64_t arrival;
+    int64_t since_ns;
+    sqlpool_token *token;
+    int priority;
+    sqlpool_mode mode;
+    uint32_t slot; /* granted by hand-off */
+    bool is_granted;
+    bool is_signalled; /* woken and not yet back: no second signal */
+    bool is_queued;
+} sqlpool__waiter;
+
+typedef struct sqlpool__core {
+    /* fixed after open */
+    sqlpool *handle;
+    uint32_t serial;
+    uint32_t slot_count;
+    sqlpool__slot *slots; /* on cache-line boundaries inside slot_block */
+    void *slot_block;
+    size_t slot_block_bytes;
+    sqlpool_config config; /* resolved; its strings are ours */
+    char *path;
+    char *vfs_name;
+    char *name;
+    char **warmup;
+    bool is_memory;
+    bool is_wal;
+    bool is_shared_gate; /* readers and writer exclude each other */
+    bool has_thread;     /* the upkeep thread runs */
+    int64_t page_bytes;
+    sqlpool__memory memory;
+    sqlite3 *keep_alive;         /* :memory: databases live while one connection does */
+    sqlpool__slot *checkpointer; /* the last of the slots; in no lane */
+
+    /* atomic */
+    uint32_t gate;
+    uint32_t epoch;               /* recycle: connections of an older one are replaced */
+    uint64_t random;              /* state of the default generator */
+    uint64_t frames_total;        /* frames committed by this pool since open */
+    uint64_t wal_frames;          /* in the log after the last commit or checkpoint */
+    uint32_t checkpoint_due;      /* the log is above its budget */
+    uint32_t checkpointing;       /* someone takes care of the log */
+    uint64_t frames_checkpointed; /* frames_total at the last checkpoint */
+    uint32_t busy_sleepers;       /* busy handlers that sleep until a commit */
+    uint32_t buffers_out;         /* buffered results not closed yet */
+    uint32_t ticking;             /* someone is inside upkeep */
+    int64_t upkeep_wake_ns;       /* when the upkeep thread wakes by itself */
+    uint64_t commits;
+    uint64_t counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
+
+    /* shared, read by everyone in the slow path only */
+    sqlpool__lane lanes[2];
+    sqlpool__lane *lane_of[2]; /* by sqlpool_mode; the same one in the general topology; fixed */
+
+    sqlpool_mutex lock;
+    /* under lock */
+    sqlpool_condition commit_condition; /* a commit, for busy handlers */
+    sqlpool_condition drain_condition;  /* a lease came back, for drains */
+    sqlpool_condition upkeep_condition;
+    uint64_t arrivals;
+    int draining;   /* sleepers on drain_condition */
+    int holds_read; /* leases under the shared gate */
+    int holds_write;
+    bool is_upkeep_kicked;
+    bool is_upkeep_stopping;
+    bool is_closing;  /* a sqlpool_close() is inside */
+    bool is_bypassed; /* a drained section hands leases to its own thread only */
+    uint64_t bypass_thread;
+    uint64_t pause_thread; /* for messages */
+    int64_t open_retry_ns; /* no opening before this */
+    int open_error;        /* of the last failed opening */
+    char open_message[256];
+    void *upkeep_thread;
+
+    /* upkeep only (one thread at a time, see ticking) */
+    int64_t next_reap_ns, next_health_ns, next_pin_log_ns, next_wal_hold_ns;
+    uint64_t last_activity; /* sum of lease numbers at the last pass */
+} sqlpool__core;
+
+/*------------------------------------------------------------------------------
+ * >>[I10.2] small services: time, random, counters, log, lock          (private)
+ *----------------------------------------------------------------------------*/
+
+static int64_t sqlpool__now(sqlpool__core *core) {
+    return core->config.clock.now_ns_fn(core->config.clock.user);
+}
+static void sqlpool__sleep(sqlpool__core *core, int64_t duration_ns) {
+    core->config.clock.sleep_ns_fn(core->config.clock.user, duration_ns);
+}
+static uint64_t sqlpool__random(sqlpool__core *core) {
+    if (core->config.random.next_fn != NULL)
+        return core->config.random.next_fn(core->config.random.user);
+    return sqlpool__mix(SQLPOOL__ADD(&core->random, UINT64_C(0x9e3779b97f4a7c15)));
+}
+static void sqlpool__lock(sqlpool__core *core) {
+    core->config.locks.mutex_lock_fn(core->config.locks.user, &core->lock);
+}
+static void sqlpool__unlock(sqlpool__core *core) {
+    core->config.locks.mutex_unlock_fn(core->config.locks.user, &core->lock);
+}
+static void sqlpool__signal(sqlpool__core *core, sqlpool_condition *condition) {
+    core->config.locks.condition_signal_fn(core->config.locks.user, condition);
+}
+/*  Waits until signalled or the deadline; the caller looks at its reason again either way. */
+static void sqlpool__wait_locked(sqlpool__core *core, sqlpool_condition *condition, int64_t now,
+                                 int64_t deadline_ns) {
+    const int64_t left = deadline_ns == SQLPOOL__NEVER ? -1
+                         : deadline_ns > now           ? deadline_ns - now
+                                                       : 0;
+    core->config.locks.condition_wait_fn(core->config.locks.user, condition, &core->lock, left);
+}
+static uint64_t sqlpool__thread_id(sqlpool__core *core) {
+    return core->config.locks.thread_id_fn(core->config.locks.user);
+}
+
+/*  Holder's counters need no read-modify-write; the pool's do. */
+#define SQLPOOL__TALLY(slot, name) \
+    SQLPOOL__STORE_RELAXED(&(slot)->counters[SQLPOOL__COUNT_##name], \
+                           SQLPOOL__LOAD_RELAXED(&(slot)->counters[SQLPOOL__COUNT_##name]) + 1)
+#define SQLPOOL__TALLY_POOL(core, name) \
+    ((void)SQLPOOL__ADD(&(core)->counters[SQLPOOL__COUNT_##name], (uint64_t)1))
+
+/*  Never called with the lock held: the hook may call the pool. */
+SQLPOOL__PRINTF(4, 5)
+static void sqlpool__log_line(sqlpool__core *core, sqlpool_level level, sqlpool_log_item item,
+                              const char *format, ...) {
+    char line[1280];
+    sqlpool__text text = sqlpool__text_into(line, sizeof line);
+    va_list list;
+    if (core->config.log.write_fn == NULL) return;
+    sqlpool__text_add(&text, "%s: ", core->config.name);
+    va_start(list, format);
+    sqlpool__text_add_list(&text, format, list);
+    va_end(list);
+    core->config.log.write_fn(core->config.log.user, level, item, line);
+}
+
+/*  The one way out of a public call that failed: log misuse, tell the error hook. */
+static int sqlpool__finish(sqlpool__core *core, const sqlpool_error *error) {
+    if (SQLPOOL__LIKELY(error->result == SQLPOOL_OK)) return SQLPOOL_OK;
+    if (error->result == SQLPOOL_MISUSE) {
+        SQLPOOL__TALLY_POOL(core, misuses);
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_MISUSE, "%s", error->message);
+    }
+    if (core->config.events.error_fn != NULL)
+        core->config.events.error_fn(core->config.events.user, error);
+    return error->result;
+}
+
+static bool sqlpool__is_memory_path(const char *path) {
+    return strcmp(path, ":memory:") == 0;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I10.3] callbacks that SQLite calls                                (private)
+ *----------------------------------------------------------------------------*/
+
+static bool sqlpool__is_cancelled(const sqlpool__slot *slot) {
+    const sqlpool_token *token = SQLPOOL__LOAD_RELAXED(&slot->token);
+    return SQLPOOL__LOAD_RELAXED(&slot->cancelled) == slot->number ||
+           (token != NULL && SQLPOOL__LOAD_RELAXED(&token->fired) != 0);
+}
+
+static int sqlpool__on_progress(void *argument) {
+    sqlpool__slot *slot = (sqlpool__slot *)argument;
+    const int64_t deadline = SQLPOOL__LOAD_RELAXED(&slot->deadline_ns);
+    if (slot->is_shielded) return 0;
+    if (sqlpool__is_cancelled(slot)) return 1;
+    if (deadline != SQLPOOL__NEVER && sqlpool__now(slot->core) >= deadline) {
+        SQLPOOL__STORE_RELAXED(&slot->expired, slot->number);
+        return 1;
+    }
+    return slot->chain.progress_fn != NULL && slot->chain.progress_fn(slot->chain.user) != 0;
+}
+
+/*  SQLite's own timeout ignores an interrupt while it sleeps and its growing delays punish the
+    oldest waiter. This one sees deadline and cancel flag, wakes with every commit of this process
+    and polls other processes at a flat random interval. SQLite does not call it where waiting could
+    not help: that is the retry's work (I15). */
+static int sqlpool__on_busy(void *argument, int count) {
+    sqlpool__slot *slot = (sqlpool__slot *)argument;
+    sqlpool__core *core = slot->core;
+    const sqlpool_config *config = &core->config;
+    const int64_t now = sqlpool__now(core);
+    int64_t pause;
+    if (slot->chain.busy_fn != NULL && slot->chain.busy_fn(slot->chain.user, count) == 0) return 0;
+    if (!slot->is_shielded && sqlpool__is_cancelled(slot)) return 0;
+    if (slot->busy_deadline_ns == 0) {
+        slot->busy_deadline_ns = sqlpool__earlier(
+            SQLPOOL__LOAD_RELAXED(&slot->deadline_ns),
+            config->acquire_timeout_ms < 0
+                ? SQLPOOL__NEVER
+                : sqlpool__time_add(now, config->acquire_timeout_ms * SQLPOOL__NS_PER_MS));
+    }
+    if (now >= slot->busy_deadline_ns) {
+        slot->is_busy_expired = true;
+        return 0;
+    }
+    pause = SQLPOOL__NS_PER_US *
+            (config->busy_poll_min_us +
+             sqlpool__random_up_to(sqlpool__random(core),
+                                   config->busy_poll_max_us - config->busy_poll_min_us));
+    pause = sqlpool__earlier(pause, slot->busy_deadline_ns - now);
+    SQLPOOL__TALLY(slot, busy_waits);
+#ifdef SQLPOOL_NO_THREADS
+    sqlpool__sleep(core, pause);
+#else
+    (void)SQLPOOL__ADD(&core->busy_sleepers, 1u);
+    sqlpool__lock(core);
+    sqlpool__wait_locked(core, &core->commit_condition, now, now + pause);
+    sqlpool__unlock(core);
+    (void)SQLPOOL__ADD(&core->busy_sleepers, (uint32_t)-1);
+#endif
+    slot->waited_us += (sqlpool__now(core) - now) / SQLPOOL__NS_PER_US;
+    return 1;
+}
+
+static int sqlpool__on_commit(void *argument) {
+    sqlpool__slot *slot = (sqlpool__slot *)argument;
+    if (slot->chain.commit_fn != NULL && slot->chain.commit_fn(slot->chain.user) != 0) return 1;
+    slot->is_committed = true;
+    return 0;
+}
+
+static void sqlpool__on_rollback(void *argument) {
+    sqlpool__slot *slot = (sqlpool__slot *)argument;
+    slot->is_committed = false;
+    if (slot->chain.rollback_fn != NULL) slot->chain.rollback_fn(slot->chain.user);
+}
+
+static void sqlpool__on_update(void *argument, int action, const char *database, const char *table,
+                               sqlite3_int64 rowid) {
+    sqlpool__slot *slot = (sqlpool__slot *)argument;
+    if (slot->chain.update_fn != NULL)
+        slot->chain.update_fn(slot->chain.user, action, database, table, rowid);
+}
+
+/*  Runs inside COMMIT, after the write: only records. A smaller log than before has started over.
+    */
+static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, int frames) {
+    sqlpool__slot *slot = (sqlpool__slot *)argument;
+    sqlpool__core *core = slot->core;
+    if (strcmp(database, "main") == 0 && frames >= 0) {
+        const uint64_t now = (uint64_t)frames, before = SQLPOOL__LOAD_RELAXED(&core->wal_frames);
+        SQLPOOL__STORE_RELAXED(&core->wal_frames, now);
+        (void)SQLPOOL__ADD(&core->frames_total, now > before ? now - before : now);
+    }
+    return slot->chain.wal_fn != NULL ? slot->chain.wal_fn(slot->chain.user, db, database, frames)
+                                      : SQLITE_OK;
+}
+
+static bool sqlpool__is_one_of(const char *word, const char *const *list) {
+    for (; *list != NULL; list++) {
+        if (sqlite3_stricmp(word, *list) == 0) return true;
+    }
+    return false;
+}
+
+/*  PRAGMAs whose argument names something to look at, or that write to the file, not the
+    connection. */
+static const char *const sqlpool__harmless_pragmas[] = {
+    "table_info",   "table_xinfo",      "table_list",        "index_list",         "index_info",
+    "index_xinfo",  "foreign_key_list", "foreign_key_check", "integrity_check",    "quick_check",
+    "user_version", "application_id",   "optimize",          "incremental_vacuum", NULL};
+
+/*  What to say instead, per PRAGMA; the last entry is for all others. */
+static const struct {
+    const char *pragma, *instead;
+} sqlpool__pragma_advice[] = {
+    {"wal_checkpoint", "use sqlpool_checkpoint()"},
+    {"wal_autocheckpoint",
+     "the pool checkpoints by itself; set wal_budget_bytes in sqlpool_config"},
+    {"journal_mode", "set journal in sqlpool_config"},
+    {"synchronous", "set synchronous in sqlpool_config"},
+    {"query_only", "acquire with SQLPOOL_WRITE to write"},
+    {"foreign_keys", "set disable_foreign_keys in sqlpool_config"},
+    {"busy_timeout", "set acquire_timeout_ms in sqlpool_config or timeout_ms in sqlpool_call"},
+    {"cache_size", "set page_cache_kib in sqlpool_config"},
+    {"mmap_size", "set mmap_bytes in sqlpool_config"},
+    {"journal_size_limit", "set journal_size_limit_bytes in sqlpool_config"},
+    {NULL, "set it in events.connect_fn, or use the raw handle of a lease, sqlpool_conn_db()"}};
+
+/*  Why a statement may not be prepared through the pool, or NULL. */
+static const char *sqlpool__refusal(int action, const char *a, const char *b) {
+    size_t i;
+    switch (action) {
+    case SQLITE_TRANSACTION:
+        return "use sqlpool_transaction(), or sqlpool_conn_begin() and _commit() on a lease";
+    case SQLITE_SAVEPOINT:
+        return "use sqlpool_conn_transaction(), or sqlpool_conn_begin() inside a transaction";
+    case SQLITE_ATTACH:
+    case SQLITE_DETACH:
+        return "attach in events.connect_fn, so that every connection has the database";
+    case SQLITE_CREATE_TEMP_INDEX:
+    case SQLITE_CREATE_TEMP_TABLE:
+    case SQLITE_CREATE_TEMP_TRIGGER:
+    case SQLITE_CREATE_TEMP_VIEW:
+        return "a temporary object lives on one connection: use the raw handle of a lease, "
+               "sqlpool_conn_db()";
+    case SQLITE_PRAGMA:
+        if (a == NULL || (b == NULL && sqlite3_stricmp(a, "wal_checkpoint") != 0)) return NULL;
+        if (sqlpool__is_one_of(a, sqlpool__harmless_pragmas)) return NULL;
+        for (i = 0; sqlpool__pragma_advice[i].pragma != NULL; i++) {
+            if (sqlite3_stricmp(a, sqlpool__pragma_advice[i].pragma) == 0) break;
+        }
+        return sqlpool__pragma_advice[i].instead;
+    default:
+        return NULL;
+    }
+}
+
+static int sqlpool__on_authorize(void *argument, int action, const char *a, const char *b,
+                                 const char *database, const char *trigger) {
+    sqlpool__slot *slot = (sqlpool__slot *)argument;
+    slot->authorized++;
+    if (slot->check != SQLPOOL__CHECK_ALLOW) {
+        const char *refusal = sqlpool__refusal(action, a, b);
+        if (refusal != NULL && slot->check == SQLPOOL__CHECK_REFUSE) {
+            sqlpool__text name = sqlpool__text_into(slot->refused_name, sizeof slot->refused_name);
+            slot->refusal = refusal;
+            if (action == SQLITE_PRAGMA) sqlpool__text_add(&name, "PRAGMA %s", a);
+            return SQLITE_DENY;
+        }
+        if (refusal != NULL && action != SQLITE_TRANSACTION && action != SQLITE_SAVEPOINT)
+            slot->is_changed = true;
+    }
+    if (slot->chain.authorizer_fn != NULL) {
+        return slot->chain.authorizer_fn(slot->chain.user, action, a, b, database, trigger);
+    }
+    return SQLITE_OK;
+}
+
+/*  All but the authorizer; also after the raw handle was out. The progress handler and the hooks
+    cost nothing until they are called. */
+static void sqlpool__install_handlers(sqlpool__slot *slot) {
+    sqlite3_busy_handler(slot->db, sqlpool__on_busy, slot);
+    sqlite3_progress_handler(slot->db, SQLPOOL__PROGRESS_OPS, sqlpool__on_progress, slot);
+    (void)sqlite3_commit_hook(slot->db, sqlpool__on_commit, slot);
+    (void)sqlite3_rollback_hook(slot->db, sqlpool__on_rollback, slot);
+    (void)sqlite3_update_hook(slot->db, slot->chain.update_fn != NULL ? sqlpool__on_update : NULL,
+                              slot);
+    (void)sqlite3_wal_autocheckpoint(slot->db, 0); /* also removes a wal_hook: so before ours */
+    (void)sqlite3_wal_hook(slot->db, sqlpool__on_wal, slot);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I10.4] errors of SQLite                                           (private)
+ *----------------------------------------------------------------------------*/
+
+static int sqlpool__primary(int code) {
+    return code > 0 ? code & 0xff : code;
+}
+
+/*  After these the connection's idea of the file is not to be trusted: it is opened anew. */
+static bool sqlpool__is_connection_bad(int code) {
+    switch (sqlpool__primary(code)) {
+    case SQLITE_IOERR:
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_CANTOPEN:
+        return code != SQLITE_IOERR_NOMEM;
+    default:
+        return false;
+    }
+}
+
+/*  The pool's result for a code of SQLite, given why the statement was stopped. */
+static int sqlpool__translate(sqlpool__slot *slot, int code) {
+    const int primary = sqlpool__primary(code);
+    if (primary == SQLITE_AUTH && slot->refusal != NULL) return SQLPOOL_REFUSED;
+    if (primary == SQLITE_BUSY && slot->is_busy_expired) return SQLPOOL_TIMEOUT;
+    if ((primary == SQLITE_INTERRUPT || primary == SQLITE_BUSY) && sqlpool__is_cancelled(slot)) {
+        return SQLPOOL_CANCELLED;
+    }
+    if (primary == SQLITE_INTERRUPT && SQLPOOL__LOAD_RELAXED(&slot->expired) == slot->number) {
+        return SQLPOOL_TIMEOUT;
+    }
+    return code;
+}
+
+/*  Who asked: tag and place of the lease. */
+static void sqlpool__text_site(sqlpool__text *text, const sqlpool__slot *slot) {
+    const char *tag = SQLPOOL__LOAD_RELAXED(&slot->tag), *file = SQLPOOL__LOAD_RELAXED(&slot->file);
+    if (tag != NULL) sqlpool__text_add(text, " [%s]", tag);
+    if (file != NULL)
+        sqlpool__text_add(text, " at %s:%u", file, SQLPOOL__LOAD_RELAXED(&slot->line));
+}
+
+/*  Fills the error from the connection, before anything else touches it. `sql` may be NULL. */
+static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql,
+                                  sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    const int result = sqlpool__translate(slot, code);
+    sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+    error->result = result;
+    error->sqlite_code = code;
+    error->os_code = slot->db != NULL ? sqlite3_system_errno(slot->db) : 0;
+    error->waited_us += slot->waited_us;
+    if (result == SQLPOOL_REFUSED) {
+        sqlpool__text_add(&text, "refused%s%s: %s", slot->refused_name[0] != '\0' ? " " : "",
+                          slot->refused_name, slot->refusal);
+    } else if (result == SQLPOOL_TIMEOUT && sqlpool__primary(code) == SQLITE_BUSY) {
+        sqlpool__text_add(&text,
+                          "the deadline passed after %lld ms of waiting for a lock that another "
+                          "connection or process holds",
+                          (long long)(slot->waited_us / 1000));
+        SQLPOOL__TALLY(slot, expirations);
+    } else if (result == SQLPOOL_TIMEOUT) {
+        sqlpool__text_add(
+            &text, "the statement ran into its deadline; raise the timeout or make it cheaper");
+        SQLPOOL__TALLY(slot, expirations);
+    } else if (result == SQLPOOL_CANCELLED) {
+        sqlpool__text_add(&text, "cancelled");
+        SQLPOOL__TALLY(slot, cancellations);
+    } else {
+        sqlpool__text_add(&text, "%s (%s %d)",
+                          slot->db != NULL ? sqlite3_errmsg(slot->db) : sqlite3_errstr(code),
+                          sqlpool_result_name(code), code);
+#if SQLITE_VERSION_NUMBER >= 3038000
+        if (slot->db != NULL && sqlpool__primary(code) == SQLITE_ERROR) {
+            error->sql_offset = sqlite3_error_offset(slot->db);
+        }
+#endif
+        if (sqlpool__primary(code) == SQLITE_READONLY) {
+            sqlpool__text_add(&text, core->config.read_only
+                                         ? "; the pool is read-only"
+                                         : "; a reader cannot write: acquire with SQLPOOL_WRITE");
+        }
+    }
+    if (sql != NULL) {
+        sqlpool__text_add(&text, "; in: ");
+        sqlpool__text_excerpt(&text, sql, 200);
+    }
+    sqlpool__text_add(&text, "; %s", core->config.name);
+    sqlpool__text_site(&text, slot);
+    if (sqlpool__is_connection_bad(code)) slot->is_bad = true;
+    return result;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I10.5] opening and configuring                                    (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Runs SQL that we wrote; the first column of the first row goes to `value` (text is cut to fit).
+    */
+static int sqlpool__ask(sqlite3 *db, const char *sql, char *value, size_t value_bytes) {
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+    if (value_bytes > 0) value[0] = '\0';
+    while (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
+        if (value_bytes > 0 && value[0] == '\0' && text != NULL) {
+            sqlpool__text into = sqlpool__text_into(value, value_bytes);
+            sqlpool__text_add(&into, "%s", text);
+        }
+        rc = SQLITE_OK;
+    }
+    { /* finalize repeats the error of the step */
+        const int final_rc = sqlite3_finalize(statement);
+        return rc == SQLITE_DONE || rc == SQLITE_OK ? final_rc : rc;
+    }
+}
+
+static int64_t sqlpool__to_int64(const char *digits) {
+    int64_t value = 0;
+    const bool is_negative = *digits == '-';
+    for (digits += is_negative ? 1 : 0; *digits >= '0' && *digits <= '9'; digits++) {
+        value = value * 10 + (*digits - '0');
+    }
+    return is_negative ? -value : value;
+}
+
+/*  Sets an integer PRAGMA, reads it back; what it is now goes to `granted`. */
+static int sqlpool__set_pragma(sqlpool__slot *slot, const char *name, int64_t value,
+                               int64_t *granted) {
+    char sql[96], answer[32];
+    sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
+    int rc;
+    sqlpool__text_add(&text, "PRAGMA %s=%lld", name, (long long)value);
+    rc = sqlpool__ask(slot->db, sql, NULL, 0);
+    if (rc != SQLITE_OK) return rc;
+    text = sqlpool__text_into(sql, sizeof sql);
+    sqlpool__text_add(&text, "PRAGMA %s", name);
+    rc = sqlpool__ask(slot->db, sql, answer, sizeof answer);
+    *granted = answer[0] == '\0' ? 0 : sqlpool__to_int64(answer);
+    if (rc == SQLITE_OK && *granted != value) {
+        sqlpool__log_line(slot->core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_FALLBACK,
+                          "PRAGMA %s=%lld is not available here; it is %lld", name,
+                          (long long)value, (long long)*granted);
+    }
+    return rc;
+}
+
+static const char *const sqlpool__journal_names[] = {"wal", "delete", "truncate", "persist",
+                                                     "memory"};
+enum { SQLPOOL__JOURNALS = 5 };
+
+/*  SQLite refuses the change to WAL with BUSY, without asking the busy handler, while anyone else
+    uses the file: so the waiting is done here. */
+static int sqlpool__set_journal(sqlpool__slot *slot, int64_t deadline_ns) {
+    sqlpool__core *core = slot->core;
+    char sql[64], answer[16];
+    sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
+    int rc, i;
+    sqlpool__text_add(&text, "PRAGMA journal_mode=%s",
+                      sqlpool__journal_names[core->config.journal]);
+    while ((rc = sqlpool__primary(sqlpool__ask(slot->db, sql, answer, sizeof answer))) ==
+               SQLITE_BUSY ||
+           rc == SQLITE_LOCKED) {
+        if (sqlpool__now(core) >= deadline_ns) return rc;
+        sqlpool__sleep(core, core->config.busy_poll_max_us * SQLPOOL__NS_PER_US);
+    }
+    if (rc != SQLITE_OK) return rc;
+    for (i = 0; i < SQLPOOL__JOURNALS; i++) {
+        if (sqlite3_stricmp(answer, sqlpool__journal_names[i]) != 0) continue;
+        if (i != core->config.journal && !core->is_memory) {
+            sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_FALLBACK,
+                              "journal_mode=%s is not available here; it is %s",
+                              sqlpool__journal_names[core->config.journal], answer);
+        }
+        core->config.journal = i;
+    }
+    return SQLITE_OK;
+}
+
+/*  sqlite.org/security.html; tight enough for hostile SQL, loose enough for real schemas. */
+static void sqlpool__set_limits(sqlite3 *db) {
+    static const struct {
+        int id, most;
+    } limits[] = {{SQLITE_LIMIT_LENGTH, 16000000},
+                  {SQLITE_LIMIT_SQL_LENGTH, 100000},
+                  {SQLITE_LIMIT_COLUMN, 100},
+                  {SQLITE_LIMIT_EXPR_DEPTH, 100},
+                  {SQLITE_LIMIT_COMPOUND_SELECT, 8},
+                  {SQLITE_LIMIT_VDBE_OP, 25000},
+                  {SQLITE_LIMIT_FUNCTION_ARG, 8},
+                  {SQLITE_LIMIT_ATTACHED, 0},
+                  {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
+                  {SQLITE_LIMIT_VARIABLE_NUMBER, 100},
+                  {SQLITE_LIMIT_TRIGGER_DEPTH, 10}};
+    size_t i;
+    for (i = 0; i < sizeof limits / sizeof *limits; i++)
+        (void)sqlite3_limit(db, limits[i].id, limits[i].most);
+}
+
+static void sqlpool__set_defences(sqlpool__slot *slot) {
+    const sqlpool_config *config = &slot->core->config;
+    int now = 0;
+    (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_DEFENSIVE, config->disable_defensive ? 0 : 1,
+                            &now);
+    (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION,
+                            config->enable_extension_loading ? 1 : 0, &now);
+    if (!config->untrusted) return;
+    (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, &now);
+    (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_DQS_DML, 0, &now);
+    (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_DQS_DDL, 0, &now);
+    sqlpool__set_limits(slot->db);
+}
+
+/*  The writer has a quarter of the page cache, the readers share the rest; in the general topology
+    all are equal. The reserve comes on top: it is rarely open. */
+static int64_t sqlpool__cache_kib(const sqlpool__slot *slot) {
+    const sqlpool_config *config = &slot->core->config;
+    int64_t share;
+    switch (slot->role) {
+    case SQLPOOL__ROLE_WRITER:
+        share = config->page_cache_kib / 4;
+        break;
+    case SQLPOOL__ROLE_READER:
+        share = (int64_t)config->page_cache_kib * 3 / 4 /
+                (config->max_connections > 1 ? config->max_connections - 1 : 1);
+        break;
+    case SQLPOOL__ROLE_ANY:
+        share = config->page_cache_kib / config->max_connections;
+        break;
+    default:
+        share = 64; /* a checkpoint copies pages past the cache */
+        break;
+    }
+    return share < 64 ? 64 : share;
+}
+
+/*  Only what SQLite can do without is a fallback; a PRAGMA that fails outright fails the opening.
+    */
+static int sqlpool__configure(sqlpool__slot *slot, int64_t deadline_ns) {
+    sqlpool__core *core = slot->core;
+    sqlpool_config *config = &core->config;
+    static const int synchronous_levels[] = {1, 2, 3, 0}; /* by sqlpool_synchronous */
+    const bool writes = slot->role == SQLPOOL__ROLE_WRITER || slot->role == SQLPOOL__ROLE_ANY;
+    int64_t granted = 0;
+    int rc = sqlpool__ask(slot->db, "SELECT count(*) FROM sqlite_master", NULL,
+                          0); /* reads the header */
+    if (rc == SQLITE_OK && writes && !config->read_only)
+        rc = sqlpool__set_journal(slot, deadline_ns);
+    if (rc == SQLITE_OK)
+        rc = sqlpool__set_pragma(slot, "synchronous", synchronous_levels[config->synchronous],
+                                 &granted);
+    if (rc == SQLITE_OK)
+        rc = sqlpool__set_pragma(slot, "cache_size", -sqlpool__cache_kib(slot), &granted);
+    if (rc == SQLITE_OK) rc = sqlpool__set_pragma(slot, "temp_store", writes ? 1 : 2, &granted);
+    if (rc == SQLITE_OK)
+        rc = sqlpool__set_pragma(slot, "foreign_keys", config->disable_foreign_keys ? 0 : 1,
+                                 &granted);
+    if (rc == SQLITE_OK && !core->is_memory) {
+        rc = sqlpool__set_pragma(slot, "journal_size_limit", config->journal_size_limit_bytes,
+                                 &granted);
+    }
+    if (rc == SQLITE_OK && config->mmap_bytes > 0 && !core->is_memory) {
+        rc = sqlpool__set_pragma(slot, "mmap_size", config->mmap_bytes, &granted);
+        if (rc == SQLITE_OK) config->mmap_bytes = granted;
+    }
+    if (rc == SQLITE_OK && config->untrusted)
+        rc = sqlpool__set_pragma(slot, "cell_size_check", 1, &granted);
+    if (rc == SQLITE_OK && slot->role == SQLPOOL__ROLE_READER)
+        rc = sqlpool__set_pragma(slot, "query_only", 1, &granted);
+    return rc;
+}
+
+/*  A schema whose foreign keys cannot be enforced fails at some later DELETE; name it now.
+    Preparing an insert makes SQLite look for the parent's unique index without running anything. */
+static void sqlpool__check_foreign_keys(sqlpool__slot *slot) {
+    sqlite3_stmt *tables = NULL;
+    if (sqlite3_prepare_v2(
+            slot->db,
+            "SELECT name FROM sqlite_master WHERE type='table' AND sql LIKE '%REFERENCES%'", -1,
+            &tables, NULL) != SQLITE_OK) {
+        return;
+    }
+    while (sqlite3_step(tables) == SQLITE_ROW) {
+        sqlite3_stmt *probe = NULL;
+        char *sql =
+            sqlite3_mprintf("INSERT INTO \"%w\" DEFAULT VALUES", sqlite3_column_text(tables, 0));
+        if (sql != NULL && sqlite3_prepare_v2(slot->db, sql, -1, &probe, NULL) == SQLITE_ERROR &&
+            strstr(sqlite3_errmsg(slot->db), "foreign key mismatch") != NULL) {
+            sqlpool__log_line(slot->core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_FOREIGN_KEYS,
+                              "%s: the parent columns need a PRIMARY KEY or UNIQUE index",
+                              sqlite3_errmsg(slot->db));
+        }
+        (void)sqlite3_finalize(probe);
+        sqlite3_free(sql);
+    }
+    (void)sqlite3_finalize(tables);
+}
+
+/*  Whether the file the connection has open is still the one at its path. The question is a stat().
+    */
+static bool sqlpool__has_moved(sqlpool__slot *slot) {
+    int moved = 0;
+    if (slot->core->is_memory) return false;
+    if (sqlite3_file_control(slot->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK)
+        return false;
+    return moved != 0;
+}
+
+/*  After this no canceller can still be about to interrupt the connection: it announces itself,
+    then looks at the word; the caller changed the word, then looks here. */
+static void sqlpool__fence_interrupts(sqlpool__slot *slot) {
+    if (SQLPOOL__LIKELY(SQLPOOL__LOAD_ORDERED(&slot->interrupting) == 0)) return;
+    sqlpool__lock(slot->core); /* cancellers hold it */
+    sqlpool__unlock(slot->core);
+}
+
+/*  Closes whatever is left of it. A leftover statement or blob of the caller keeps a zombie alive
+    until he finalizes it; its statements are reset so that it pins nothing (a blob's must not be:
+    the handle points into it). */
+static void sqlpool__close_db(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    sqlite3_stmt *left = NULL;
+    if (slot->db == NULL) return;
+    (void)SQLPOOL__EXCHANGE(&slot->is_open,
+                            0u); /* cancellers look at it after they announced themselves */
+    sqlpool__fence_interrupts(slot);
+    (void)sqlite3_set_authorizer(slot->db, NULL, NULL);
+    (void)sqlite3_commit_hook(slot->db, NULL, NULL);
+    (void)sqlite3_rollback_hook(slot->db, NULL, NULL);
+    (void)sqlite3_update_hook(slot->db, NULL, NULL);
+    (void)sqlite3_wal_hook(slot->db, NULL, NULL);
+    sqlite3_progress_handler(slot->db, 0, NULL, NULL);
+    if (core->config.events.destroy_fn != NULL)
+        core->config.events.destroy_fn(core->config.events.user, slot->db);
+    while ((left = sqlite3_next_stmt(slot->db, left)) != NULL) {
+        const char *sql = sqlite3_sql(left);
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_UNCLEAN,
+                          "a connection closes with %s not finalized: %s",
+                          sql != NULL ? "a statement" : "a blob",
+                          sql != NULL ? sql : "(sqlite3_blob_close() was not called)");
+        if (sql != NULL) (void)sqlite3_reset(left);
+    }
+    (void)sqlite3_busy_handler(slot->db, NULL, NULL);
+    (void)sqlite3_close_v2(slot->db);
+    slot->db = NULL;
+}
+
+/*  Open flags: SQLite's own mutex per connection is off, since a lease has one thread at a time. */
+static int sqlpool__open_flags(const sqlpool__slot *slot) {
+    const sqlpool_config *config = &slot->core->config;
+    const bool may_create = !config->must_exist && slot->role != SQLPOOL__ROLE_READER &&
+                            slot->role != SQLPOOL__ROLE_CHECKPOINTER;
+    int flags = SQLITE_OPEN_NOMUTEX;
+    flags |=
+        config->read_only && !slot->core->is_memory ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+    if ((may_create && !config->read_only) || slot->core->is_memory) flags |= SQLITE_OPEN_CREATE;
+    if (config->enable_uri || slot->core->is_memory) flags |= SQLITE_OPEN_URI;
+    return flags;
+}
+
+/*  Opens the slot's database handle and makes it ours: key, handlers, settings, authorizer. On any
+    error the handle is closed again and `error` says why. */
+static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    const int64_t now = sqlpool__now(core);
+    const int64_t deadline =
+        sqlpool__time_add(now, core->config.open_timeout_ms * SQLPOOL__NS_PER_MS);
+    int rc;
+    SQLPOOL_ASSERT(slot->db == NULL);
+    slot->check = SQLPOOL__CHECK_ALLOW;
+    slot->refusal = NULL;
+    slot->is_bad = slot->is_changed = slot->is_raw = slot->is_busy_expired = false;
+    slot->waited_us = 0;
+    slot->busy_deadline_ns = deadline;
+    memset(&slot->chain, 0, sizeof slot->chain);
+    memset(&slot->base_chain, 0, sizeof slot->base_chain);
+    SQLPOOL__STORE_RELAXED(&slot->deadline_ns, SQLPOOL__NEVER);
+    SQLPOOL__STORE_RELAXED(&slot->epoch, SQLPOOL__LOAD(&core->epoch));
+    rc = sqlite3_open_v2(core->path, &slot->db, sqlpool__open_flags(slot), core->vfs_name);
+    if (rc == SQLITE_OK) {
+        (void)sqlite3_extended_result_codes(slot->db, 1);
+        (void)sqlite3_busy_handler(slot->db, sqlpool__on_busy, slot);
+        if (core->config.events.key_fn != NULL)
+            rc = core->config.events.key_fn(core->config.events.user, slot->db);
+    }
+    if (rc == SQLITE_OK) {
+        sqlpool__install_handlers(slot);
+        sqlpool__set_defences(slot);
+        rc = sqlpool__configure(slot, deadline);
+    }
+    if (rc == SQLITE_OK && core->config.untrusted && slot->role != SQLPOOL__ROLE_CHECKPOINTER) {
+        char verdict[64];
+        rc = sqlpool__ask(slot->db, "PRAGMA quick_check(1)", verdict, sizeof verdict);
+        if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0) rc = SQLITE_CORRUPT;
+    }
+    if (rc == SQLITE_OK) rc = sqlite3_set_authorizer(slot->db, sqlpool__on_authorize, slot);
+    if (rc != SQLITE_OK) {
+        (void)sqlpool__sqlite_failed(slot, rc, NULL, error);
+        if (sqlpool__primary(rc) == SQLITE_CANTOPEN || sqlpool__primary(rc) == SQLITE_READONLY) {
+            const size_t length = strlen(error->message);
+            sqlpool__text more =
+                sqlpool__text_into(error->message + length, sizeof error->message - length);
+            sqlpool__text_add(
+                &more,
+                "; path \"%s\": check that the folder exists and may be written; a WAL "
+                "database in a read-only folder needs its -wal and -shm files, or enable_uri and "
+                "\"file:...?immutable=1\"",
+                core->path);
+        }
+        sqlpool__close_db(slot);
+        SQLPOOL__TALLY_POOL(core, open_failures);
+        return error->result;
+    }
+    SQLPOOL__STORE_RELAXED(&slot->dies_ns, SQLPOOL__NEVER);
+    if (core->config.max_lifetime_ms > 0) {
+        const int64_t life = core->config.max_lifetime_ms * SQLPOOL__NS_PER_MS;
+        const int64_t jitter = core->config.lifetime_jitter_percent > 0
+                                   ? life / 100 * core->config.lifetime_jitter_percent
+                                   : 0;
+        SQLPOOL__STORE_RELAXED(
+            &slot->dies_ns,
+            sqlpool__time_add(now, life - sqlpool__random_up_to(sqlpool__random(core), jitter)));
+    }
+    SQLPOOL__TALLY_POOL(core, opens);
+    SQLPOOL__STORE(&slot->is_open, 1u);
+    return SQLPOOL_OK;
+}
+
+/*==============================================================================
+ * >>[I12] STATEMENTS: the cache of prepared statements                 (private)
+ *==============================================================================
+    Per connection, used by the lease holder only. Three steps to a statement, cheapest first:
+
+      memo      by the address of the text: programs use string literals. A hit is proved by
+                comparing the text, since the address may hold another one by now.
+      table     by hash and whole text.
+      prepare   and insert; the least recently used ones leave when count or bytes pass their
+      bounds.
+
+    A statement that is handed out stays in the table but is passed over by lookups, so that asking
+    for the same text again prepares a second one that is not cached. What comes back is reset and
+    unbound: bindings may point into memory that is gone. */
+
+static void sqlpool__stmt_unlink(sqlpool__slot *slot, sqlpool__stmt *stmt) {
+    sqlpool__stmt **at = &slot->buckets[stmt->hash & (slot->bucket_count - 1)];
+    while (*at != stmt) at = &(*at)->next_in_bucket;
+    *at = stmt->next_in_bucket;
+    if (stmt->memo < SQLPOOL__MEMO_SIZE) slot->memo[stmt->memo].stmt = NULL;
+    slot->cached_count--;
+    slot->cached_bytes -= (int64_t)stmt->charge_bytes;
+}
+
+/*  Takes the lock for a moment: a report may be reading the text. */
+static void sqlpool__stmt_destroy(sqlpool__slot *slot, sqlpool__stmt *stmt) {
+    sqlpool__core *core = slot->core;
+    if (stmt->is_cached) sqlpool__stmt_unlink(slot, stmt);
+    sqlpool__list_remove(&stmt->link);
+    (void)sqlite3_finalize(stmt->handle);
+    sqlpool__lock(core);
+    if (SQLPOOL__LOAD_RELAXED(&slot->sql) == stmt->sql)
+        SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
+    sqlpool__unlock(core);
+    sqlpool__free(&core->memory, stmt, stmt->block_bytes);
+}
+
+static sqlpool__stmt *sqlpool__stmt_of_link(sqlpool__link *link) {
+    return (sqlpool__stmt *)(void *)link; /* link is the first member */
+}
+
+static void sqlpool__stmt_trim(sqlpool__slot *slot) {
+    const sqlpool_config *config = &slot->core->config;
+    while ((slot->cached_count > config->statement_cache_count ||
+            slot->cached_bytes > config->statement_cache_bytes) &&
+           !sqlpool__list_is_empty(&slot->recent)) {
+        sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->recent.prev));
+        SQLPOOL__TALLY(slot, cache_evictions);
+    }
+}
+
+/*  Finds a free cached statement. */
+static sqlpool__stmt *sqlpool__stmt_find(sqlpool__slot *slot, const char *sql, size_t bytes,
+                                         uint64_t hash) {
+    sqlpool__stmt *stmt = slot->buckets[hash & (slot->bucket_count - 1)];
+    for (; stmt != NULL; stmt = stmt->next_in_bucket) {
+        if (!stmt->is_in_use && stmt->hash == hash && stmt->sql_bytes == bytes &&
+            memcmp(stmt->sql, sql, bytes) == 0) {
+            return stmt;
+        }
+    }
+    return NULL;
+}
+
+static uint32_t sqlpool__memo_index(const char *sql) {
+    const uintptr_t address = (uintptr_t)sql;
+    return (uint32_t)((address ^ (address >> 6) ^ (address >> 12)) & (SQLPOOL__MEMO_SIZE - 1));
+}
+
+/*  From now on this address leads to this statement; it keeps one address. */
+static void sqlpool__memo_set(sqlpool__slot *slot, const char *sql, sqlpool__stmt *stmt) {
+    const uint32_t index = sqlpool__memo_index(sql);
+    sqlpool__memo *memo = &slot->memo[index];
+    if (stmt->memo < SQLPOOL__MEMO_SIZE) slot->memo[stmt->memo].stmt = NULL;
+    if (memo->stmt != NULL) memo->stmt->memo = SQLPOOL__MEMO_SIZE;
+    memo->pointer = sql;
+    memo->stmt = stmt;
+    stmt->memo = index;
+}
+
+static void sqlpool__stmt_hand_out(sqlpool__slot *slot, sqlpool__stmt *stmt) {
+    sqlpool__list_remove(&stmt->link);
+    sqlpool__list_insert_before(&slot->in_use, &stmt->link);
+    stmt->is_in_use = true;
+    stmt->serial++;
+    SQLPOOL__STORE_RELAXED(&slot->sql, stmt->sql);
+}
+
+/*  Why there is no statement although SQLite was content. */
+static int sqlpool__no_statement(const char *sql, sqlpool_error *error) {
+    (void)sql;
+    return sqlpool__error_set(error, SQLPOOL_EMPTY,
+                              "the SQL text holds no statement, only space or comments");
+}
+
+/*  Prepares text of the caller: one statement, none that changes the connection. */
+static int sqlpool__prepare(sqlpool__slot *slot, const char *sql, size_t bytes, unsigned flags,
+                            sqlite3_stmt **handle, const char **tail, sqlpool_error *error) {
+    int rc;
+    *handle = NULL;
+    if (bytes > (size_t)sqlite3_limit(slot->db, SQLITE_LIMIT_SQL_LENGTH, -1)) {
+        return sqlpool__error_set(
+            error, SQLITE_TOOBIG, "the SQL text has %llu bytes, the limit is %d",
+            (unsigned long long)bytes, sqlite3_limit(slot->db, SQLITE_LIMIT_SQL_LENGTH, -1));
+    }
+    slot->check = slot->is_own_text ? SQLPOOL__CHECK_ALLOW
+                  : slot->is_raw    ? SQLPOOL__CHECK_NOTE
+                                    : SQLPOOL__CHECK_REFUSE;
+    slot->refusal = NULL;
+    slot->refused_name[0] = '\0';
+    rc = sqlite3_prepare_v3(slot->db, sql, (int)bytes, flags, handle, tail);
+    slot->check = slot->is_raw ? SQLPOOL__CHECK_NOTE : SQLPOOL__CHECK_ALLOW;
+    if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, sql, error);
+    return SQLPOOL_OK;
+}
+
+static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const char *sql,
+                                                  size_t bytes, uint64_t hash, sqlpool__stmt **out,
+                                                  sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    sqlite3_stmt *handle;
+    const char *tail = NULL, *more;
+    sqlpool__stmt *stmt;
+    char *text;
+    const size_t block_bytes = sqlpool__size_sum(sizeof *stmt, sqlpool__size_sum(bytes, 1));
+    int rc = sqlpool__prepare(slot, sql, bytes, SQLITE_PREPARE_PERSISTENT, &handle, &tail, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (handle == NULL) return sqlpool__no_statement(sql, error);
+    more = sqlpool__find_statement(tail, sql + bytes);
+    if (more != NULL) {
+        (void)sqlite3_finalize(handle);
+        (void)sqlpool__error_set(
+            error, SQLPOOL_TRAILING,
+            "a second statement starts at byte %lld; use sqlpool_script() for several",
+            (long long)(more - sql));
+        error->sql_offset = (int)(more - sql);
+        return SQLPOOL_TRAILING;
+    }
+    stmt = (sqlpool__stmt *)sqlpool__alloc(&core->memory, block_bytes);
+    if (stmt == NULL) {
+        (void)sqlite3_finalize(handle);
+        return sqlpool__error_set(error, SQLPOOL_NOMEM,
+                                  "no memory to cache a statement of %llu bytes",
+                                  (unsigned long long)bytes);
+    }
+    memset(stmt, 0, sizeof *stmt);
+    text = (char *)(void *)(stmt + 1);
+    memcpy(text, sql, bytes);
+    text[bytes] = '\0';
+    stmt->handle = handle;
+    stmt->sql = text;
+    stmt->sql_bytes = bytes;
+    stmt->hash = hash;
+    stmt->block_bytes = block_bytes;
+    stmt->parameter_count = sqlite3_bind_parameter_count(handle);
+    stmt->column_count = sqlite3_column_count(handle);
+    stmt->charge_bytes =
+        block_bytes + (size_t)sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_MEMUSED, 0);
+    stmt->is_read_only = sqlite3_stmt_readonly(handle) != 0 || sqlite3_stmt_isexplain(handle) != 0;
+    stmt->memo = SQLPOOL__MEMO_SIZE;
+    stmt->link.prev = stmt->link.next = &stmt->link;
+    SQLPOOL__TALLY(slot, cache_misses);
+    if (sqlpool__stmt_find(slot, sql, bytes, hash) == NULL) {
+        sqlpool__stmt *other = slot->buckets[hash & (slot->bucket_count - 1)];
+        while (other != NULL && (other->hash != hash || other->sql_bytes != bytes))
+            other = other->next_in_bucket;
+        if (other == NULL && (int64_t)stmt->charge_bytes <= core->config.statement_cache_bytes) {
+            stmt->is_cached = true;
+            stmt->next_in_bucket = slot->buckets[hash & (slot->bucket_count - 1)];
+            slot->buckets[hash & (slot->bucket_count - 1)] = stmt;
+            slot->cached_count++;
+            slot->cached_bytes += (int64_t)stmt->charge_bytes;
+            sqlpool__stmt_hand_out(slot, stmt); /* before the trim, which takes free ones only */
+            sqlpool__stmt_trim(slot);
+            *out = stmt;
+            return SQLPOOL_OK;
+        }
+    }
+    sqlpool__stmt_hand_out(slot, stmt);
+    *out = stmt;
+    return SQLPOOL_OK;
+}
+
+/*  A statement for this text, reset, unbound and taken out of the cache. */
+static int sqlpool__stmt_get(sqlpool__slot *slot, const char *sql, sqlpool__stmt **out,
+                             sqlpool_error *error) {
+    const sqlpool__memo *memo = &slot->memo[sqlpool__memo_index(sql)];
+    sqlpool__stmt *stmt = memo->stmt;
+    size_t bytes;
+    uint64_t hash;
+    if (SQLPOOL__LIKELY(stmt != NULL && memo->pointer == sql && !stmt->is_in_use &&
+                        strcmp(stmt->sql, sql) == 0)) {
+        SQLPOOL__TALLY(slot, cache_hits);
+        sqlpool__stmt_hand_out(slot, stmt);
+        *out = stmt;
+        return SQLPOOL_OK;
+    }
+    *out = NULL;
+    bytes = strlen(sql);
+    hash = sqlpool__hash(sql, bytes);
+    stmt = sqlpool__stmt_find(slot, sql, bytes, hash);
+    if (stmt == NULL) {
+        const int rc = sqlpool__stmt_create(slot, sql, bytes, hash, &stmt, error);
+        if (rc != SQLPOOL_OK) return rc;
+    } else {
+        SQLPOOL__TALLY(slot, cache_hits);
+        sqlpool__stmt_hand_out(slot, stmt);
+    }
+    if (stmt->is_cached) sqlpool__memo_set(slot, sql, stmt);
+    *out = stmt;
+    return SQLPOOL_OK;
+}
+
+/*  Back into the cache. The reset repeats the error of the last step, which its caller has seen. */
+static void sqlpool__stmt_put(sqlpool__slot *slot, sqlpool__stmt *stmt) {
+    SQLPOOL_ASSERT(stmt->is_in_use);
+    (void)sqlite3_reset(stmt->handle);
+    if (stmt->parameter_count > 0) (void)sqlite3_clear_bindings(stmt->handle);
+    stmt->serial++;
+    stmt->is_in_use = false;
+    sqlpool__list_remove(&stmt->link);
+    if (SQLPOOL__LIKELY(stmt->is_cached)) {
+        sqlpool__list_insert_before(slot->recent.next, &stmt->link);
+        if (slot->cached_count > slot->core->config.statement_cache_count) sqlpool__stmt_trim(slot);
+    } else {
+        sqlpool__stmt_destroy(slot, stmt);
+    }
+    if (sqlpool__list_is_empty(&slot->in_use)) slot->arena_used = 0;
+}
+
+static void sqlpool__cache_clear(sqlpool__slot *slot) {
+    while (!sqlpool__list_is_empty(&slot->in_use)) {
+        sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->in_use.next));
+    }
+    while (!sqlpool__list_is_empty(&slot->recent)) {
+        sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->recent.next));
+    }
+    slot->arena_used = 0;
+}
+
+/*  The hash table and the arena belong to the slot: they stay while connections come and go. */
+static int sqlpool__cache_init(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    uint32_t count = 16;
+    sqlpool__list_init(&slot->recent);
+    sqlpool__list_init(&slot->in_use);
+    if (slot->buckets != NULL) return SQLPOOL_OK;
+    while (count < (uint32_t)core->config.statement_cache_count) count *= 2;
+    slot->buckets = (sqlpool__stmt **)sqlpool__alloc(&core->memory, count * sizeof *slot->buckets);
+    slot->arena = (char *)sqlpool__alloc(&core->memory, SQLPOOL__ARENA_BYTES);
+    slot->bucket_count = count;
+    if (slot->buckets == NULL || slot->arena == NULL) return SQLPOOL_NOMEM;
+    memset(slot->buckets, 0, count * sizeof *slot->buckets);
+    return SQLPOOL_OK;
+}
+
+static void sqlpool__cache_free(sqlpool__slot *slot) {
+    sqlpool__memory *memory = &slot->core->memory;
+    sqlpool__free(memory, slot->buckets, slot->bucket_count * sizeof *slot->buckets);
+    sqlpool__free(memory, slot->arena, SQLPOOL__ARENA_BYTES);
+    slot->buckets = NULL;
+    slot->arena = NULL;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I12.2] binding                                                    (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Text of a cursor that outlives the call is copied into the slot's arena while it fits there;
+    SQLite copies the rest. */
+static const void *sqlpool__arena_copy(sqlpool__slot *slot, const void *bytes, size_t size) {
+    char *place;
+    if (size > SQLPOOL__ARENA_BYTES - slot->arena_used) return NULL;
+    place = slot->arena + slot->arena_used;
+    memcpy(place, bytes, size);
+    slot->arena_used += size;
+    return place;
+}
+
+static int sqlpool__bind_one(sqlpool__slot *slot, sqlite3_stmt *handle, int index,
+                             const sqlpool_value *value, bool copy) {
+    switch (value->type) {
+    case SQLPOOL_TYPE_NULL:
+        return sqlite3_bind_null(handle, index);
+    case SQLPOOL_TYPE_INT64:
+        return sqlite3_bind_int64(handle, index, value->as.integer);
+    case SQLPOOL_TYPE_DOUBLE:
+        return sqlite3_bind_double(handle, index, value->as.real);
+    default: {
+        const bool is_text = value->type == SQLPOOL_TYPE_TEXT;
+        const void *bytes = is_text ? (const void *)value->as.text : value->as.blob;
+        sqlite3_destructor_type owner = SQLITE_STATIC;
+        if (value->size == 0) {
+            bytes = "";
+        } else if (copy) {
+            const void *kept = sqlpool__arena_copy(slot, bytes, value->size);
+            if (kept == NULL) {
+                const intptr_t transient = -1; /* SQLITE_TRANSIENT, whose cast warns in C++ */
+                memcpy(&owner, &transient, sizeof owner);
+            } else {
+                bytes = kept;
+            }
+        }
+        if (is_text)
+            return sqlite3_bind_text64(handle, index, (const char *)bytes, value->size, owner,
+                                       SQLITE_UTF8);
+        return sqlite3_bind_blob64(handle, index, bytes, value->size, owner);
+    }
+    }
+}
+
+/*  Every value is checked: SQLite would bind a missing argument or a NaN as NULL without a word. */
+static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool_value *args,
+                         int count, bool copy, sqlpool_error *error) {
+    int i;
+    if (count != stmt->parameter_count || (count > 0 && args == NULL)) {
+        return sqlpool__error_set(
+            error, SQLPOOL_ARGUMENTS,
+            "the statement has %d parameters, %d arguments were given: %.200s",
+            stmt->parameter_count, args == NULL && count > 0 ? 0 : count, stmt->sql);
+    }
+    for (i = 0; i < count; i++) {
+        const sqlpool_value *value = &args[i];
+        int rc;
+        if (value->type == SQLPOOL_TYPE_DOUBLE && value->as.real != value->as.real) {
+            return sqlpool__error_set(
+                error, SQLPOOL_ARGUMENTS,
+                "argument %d is not a number (NaN), which SQLite would store as NULL: pass "
+                "SQLPOOL_NULL if that is meant",
+                i + 1);
+        }
+        if (value->type < SQLPOOL_TYPE_NULL || value->type > SQLPOOL_TYPE_BLOB) {
+            return sqlpool__error_set(
+                error, SQLPOOL_ARGUMENTS,
+                "argument %d is not a value of SQL (an unsigned integer above INT64_MAX, or a "
+                "sqlpool_value that was not initialised)",
+                i + 1);
+        }
+        if (value->size > 0 &&
+            (value->type == SQLPOOL_TYPE_TEXT || value->type == SQLPOOL_TYPE_BLOB) &&
+            value->as.blob == NULL) {
+            return sqlpool__error_set(error, SQLPOOL_ARGUMENTS,
+                                      "argument %d is a NULL pointer with a size", i + 1);
+        }
+        rc = sqlpool__bind_one(slot, stmt->handle, i + 1, value, copy);
+        if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, stmt->sql, error);
+    }
+    return SQLPOOL_OK;
+}
+
+/*==============================================================================
+ * >>[I13] CONNECTION: slot life cycle and the clean-return contract    (private)
+ *==============================================================================
+    The functions here are called by a slot's lease holder. What a lease leaves behind must not
+    reach the next one: no transaction, no stepped statement (it would pin the log although
+    autocommit says 1), no handler, no changed PRAGMA. What the pool handed out it tracks, so that a
+    clean release costs a few comparisons; walking all statements happens only after the raw handle
+    was out. */
+
+/*  Runs one of the pool's own statements; they are prepared with the connection. */
+static int sqlpool__run_own(sqlpool__slot *slot, int which) {
+    const sqlpool__check check = slot->check;
+    const bool was_shielded = slot->is_shielded;
+    int rc;
+    slot->check = SQLPOOL__CHECK_ALLOW; /* SQLite may have to prepare it again */
+    slot->is_shielded = which == SQLPOOL__COMMIT || which == SQLPOOL__ROLLBACK;
+    slot->busy_deadline_ns = 0;
+    slot->is_busy_expired = false;
+    rc = sqlite3_step(slot->own[which]);
+    if (rc == SQLITE_DONE) rc = SQLITE_OK;
+    { /* the reset clears the message, so it waits until the caller has read it when there is one */
+        if (rc == SQLITE_OK) (void)sqlite3_reset(slot->own[which]);
+    }
+    slot->is_shielded = was_shielded;
+    slot->check = check;
+    return rc;
+}
+
+/*  After an error of sqlpool__run_own() was read. */
+static void sqlpool__reset_own(sqlpool__slot *slot, int which) {
+    (void)sqlite3_reset(slot->own[which]);
+}
+
+static const char *const sqlpool__own_sql[SQLPOOL__OWN_STATEMENTS] = {"BEGIN", "BEGIN IMMEDIATE",
+                                                                      "COMMIT", "ROLLBACK"};
+
+static void sqlpool__close_connection(sqlpool__slot *slot) {
+    int i;
+    if (slot->db == NULL) return;
+    sqlpool__cache_clear(slot);
+    for (i = 0; i < SQLPOOL__OWN_STATEMENTS; i++) {
+        (void)sqlite3_finalize(slot->own[i]);
+        slot->own[i] = NULL;
+    }
+    slot->depth = 0;
+    sqlpool__close_db(slot);
+}
+
+/*  The handle that the lease's holder passes to the public calls. */
+static sqlpool_conn sqlpool__conn_of(const sqlpool__slot *slot) {
+    sqlpool_conn conn;
+    conn.pool = slot->core->handle;
+    conn.pool_serial = slot->core->serial;
+    conn.slot = (uint32_t)(slot - slot->core->slots);
+    conn.lease = slot->number;
+    return conn;
+}
+
+/*  Statements that the program wants prepared before the first request. One that does not fit (no
+    such table yet, a write on a reader) is left out. */
+static void sqlpool__warm_up(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    sqlpool_error ignored;
+    int i;
+    for (i = 0; i < core->config.warmup_count; i++) {
+        sqlpool__stmt *stmt;
+        if (slot->role == SQLPOOL__ROLE_CHECKPOINTER) return;
+        if ((sqlpool__route(core->warmup[i], strlen(core->warmup[i])) == SQLPOOL_WRITE) !=
+                (slot->role == SQLPOOL__ROLE_WRITER) &&
+            slot->role != SQLPOOL__ROLE_ANY) {
+            continue;
+        }
+        sqlpool__error_clear(&ignored);
+        if (sqlpool__stmt_get(slot, core->warmup[i], &stmt, &ignored) == SQLPOOL_OK)
+            sqlpool__stmt_put(slot, stmt);
+    }
+}
+
+/*  Opens and readies the connection of a slot that the caller holds. On any error the slot has
+    none. */
+static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    int rc, i;
+    if (sqlpool__cache_init(slot) != SQLPOOL_OK) {
+        SQLPOOL__TALLY_POOL(core, open_failures);
+        return sqlpool__error_set(error, SQLPOOL_NOMEM,
+                                  "no memory for a connection's statement cache");
+    }
+    rc = sqlpool__open_db(slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    for (i = 0; i < SQLPOOL__OWN_STATEMENTS && rc == SQLITE_OK; i++) {
+        rc = sqlite3_prepare_v3(slot->db, sqlpool__own_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                &slot->own[i], NULL);
+    }
+    if (rc == SQLITE_OK && core->config.events.connect_fn != NULL) {
+        const sqlpool_conn conn = sqlpool__conn_of(slot);
+        slot->check = SQLPOOL__CHECK_NOTE;
+        slot->is_raw =
+            true; /* so that the hook may ATTACH and set PRAGMAs through the pool's calls too */
+        rc = core->config.events.connect_fn(core->config.events.user, &conn);
+        if (rc != SQLPOOL_OK) {
+            (void)sqlpool__error_set(error, rc, "events.connect_fn returned %d (%s)%s%s", rc,
+                                     sqlpool_result_name(rc), rc > 0 ? "; SQLite says: " : "",
+                                     rc > 0 ? sqlite3_errmsg(slot->db) : "");
+        } else if (sqlite3_get_autocommit(slot->db) == 0) {
+            rc = sqlpool__error_set(error, SQLPOOL_UNCLEAN,
+                                    "events.connect_fn left a transaction open");
+        }
+        slot->is_raw = slot->is_changed = false;
+        slot->check = SQLPOOL__CHECK_ALLOW;
+        slot->base_chain = slot->chain;
+        slot->has_lease_chain = false;
+    } else if (rc != SQLITE_OK) {
+        (void)sqlpool__sqlite_failed(slot, rc, NULL, error);
+        rc = error->result;
+    }
+    if (rc != SQLPOOL_OK) {
+        sqlpool__close_connection(slot);
+        SQLPOOL__TALLY_POOL(core, open_failures);
+        return rc;
+    }
+    sqlpool__warm_up(slot);
+    SQLPOOL__STORE_RELAXED(&slot->attention, 0u);
+    return SQLPOOL_OK;
+}
+
+/*  Ends whatever transaction is open. A connection that cannot is not used again. */
+static void sqlpool__abandon_transaction(sqlpool__slot *slot) {
+    if (sqlite3_get_autocommit(slot->db) == 0) {
+        if (sqlpool__run_own(slot, SQLPOOL__ROLLBACK) != SQLITE_OK) {
+            sqlpool__reset_own(slot, SQLPOOL__ROLLBACK);
+            if (sqlite3_get_autocommit(slot->db) == 0) slot->is_bad = true;
+        }
+    }
+    slot->depth = 0;
+    slot->ended_by = 0;
+}
+
+/*  The walk after the raw handle was out. Writes what it found into `text`. */
+static void sqlpool__clean_raw(sqlpool__slot *slot, sqlpool__text *text) {
+    sqlite3_stmt *at = NULL, *probe = NULL;
+    uint64_t authorized;
+    while ((at = sqlite3_next_stmt(slot->db, at)) != NULL) {
+        sqlpool__link *link;
+        int i;
+        bool is_ours = false;
+        for (i = 0; i < SQLPOOL__OWN_STATEMENTS && !is_ours; i++) is_ours = slot->own[i] == at;
+        for (link = slot->recent.next; link != &slot->recent && !is_ours; link = link->next) {
+            is_ours = sqlpool__stmt_of_link(link)->handle == at;
+        }
+        if (is_ours) continue;
+        sqlpool__text_add(text, "%s not finalized: %.100s; ",
+                          sqlite3_sql(at) != NULL ? "a statement" : "a blob",
+                          sqlite3_sql(at) != NULL ? sqlite3_sql(at) : "(sqlite3_blob_open)");
+        if (sqlite3_sql(at) != NULL) (void)sqlite3_reset(at);
+        slot->is_bad = true; /* nobody else may meet it */
+    }
+    if (slot->is_changed)
+        sqlpool__text_add(text, "PRAGMA, ATTACH or a temporary object changed the connection; ");
+    if (sqlite3_commit_hook(slot->db, sqlpool__on_commit, slot) != (void *)slot) {
+        sqlpool__text_add(text, "a hook was replaced (use sqlpool_conn_chain()); ");
+    }
+    authorized = slot->authorized;
+    slot->check = SQLPOOL__CHECK_ALLOW;
+    (void)sqlite3_prepare_v2(slot->db, "SELECT 1", -1, &probe, NULL);
+    (void)sqlite3_finalize(probe);
+    if (slot->authorized == authorized) {
+        sqlpool__text_add(text, "the authorizer was replaced (use sqlpool_conn_chain()); ");
+        slot->is_bad = true;
+    }
+    sqlpool__install_handlers(slot);
+    slot->is_raw = false;
+}
+
+/*  Makes the connection fit for the next lease; true when there was something to clean up. */
+static SQLPOOL__NOINLINE bool sqlpool__clean_slow(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    char found[600];
+    sqlpool__text text = sqlpool__text_into(found, sizeof found);
+    while (!sqlpool__list_is_empty(&slot->in_use)) {
+        sqlpool__stmt *stmt = sqlpool__stmt_of_link(slot->in_use.next);
+        if (sqlite3_stmt_busy(stmt->handle))
+            sqlpool__text_add(&text, "a statement was not finished: %.150s; ", stmt->sql);
+        sqlpool__stmt_put(slot, stmt);
+    }
+    if (slot->depth > 0 || sqlite3_get_autocommit(slot->db) == 0) {
+        sqlpool__text_add(&text, "a transaction was open and is rolled back; ");
+        sqlpool__abandon_transaction(slot);
+    }
+    if (slot->has_lease_chain) {
+        slot->chain = slot->base_chain;
+        slot->has_lease_chain = false;
+        (void)sqlite3_update_hook(slot->db,
+                                  slot->chain.update_fn != NULL ? sqlpool__on_update : NULL, slot);
+    }
+    if (slot->is_raw) sqlpool__clean_raw(slot, &text);
+    if (text.length == 0) return false;
+    {
+        char site[200];
+        sqlpool__text where = sqlpool__text_into(site, sizeof site);
+        sqlpool__text_site(&where, slot);
+        SQLPOOL__TALLY(slot, unclean);
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_UNCLEAN, "%slease%s", found,
+                          site);
+    }
+    return true;
+}
+
+static bool sqlpool__clean(sqlpool__slot *slot) {
+    if (SQLPOOL__LIKELY(sqlpool__list_is_empty(&slot->in_use) && slot->depth == 0 &&
+                        !slot->is_raw && !slot->has_lease_chain)) {
+        return false;
+    }
+    return sqlpool__clean_slow(slot);
+}
+
+/*  Must the connection be closed instead of going back? Counts the reason. */
+static bool sqlpool__is_worn(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    if (SQLPOOL__UNLIKELY(slot->is_bad)) {
+        SQLPOOL__TALLY(slot, closed_bad);
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_CONNECTION_BAD,
+                          "connection %u is closed after an error and opened anew",
+                          (unsigned)(slot - core->slots));
+        return true;
+    }
+    if (SQLPOOL__UNLIKELY(slot->is_changed || SQLPOOL__LOAD_RELAXED(&slot->epoch) !=
+                                                  SQLPOOL__LOAD_RELAXED(&core->epoch))) {
+        SQLPOOL__TALLY(slot, closed_recycled);
+        return true;
+    }
+    return false;
+}
+
+/*==============================================================================
+ * >>[I14] POOL: acquire, wait queues, release, drain                   (private)
+ *==============================================================================
+    Fast path: one compare-and-swap on the slot this thread used last, or on the first idle one; one
+    exchange to give it back. No lock, no clock, no allocation.
+
+    Slow path, under the one lock: the caller queues (critical callers before the others, each kind
+    by arrival) and sleeps on its own condition. Who may take an idle connection:
+
+      - the head of the queue, always;
+      - a newcomer past the queue, while the head is younger than barge_us. This *bounded barging*
+        keeps the throughput of an unfair lock when connections are held for microseconds (no
+        context switch a hand-over) and the fairness of a queue when they are not. Once the head is
+        older, release hands the slot over directly and nobody can get between.
+
+    Whoever leaves the queue wakes the next head if there may be something for it, so one signal is
+    never lost, and one release wakes one caller.
+
+    Under GATE_SHARED (no WAL) readers share the database and the writer has it alone, as SQLite's
+    own locks would have it, but as a queue: whoever came earlier and has waited for barge_us goes
+    first.
+
+    Order of locks: core->lock is the only one. Nothing is opened, closed, prepared, logged or
+    called back while it is held. */
+
+static sqlpool__lane *sqlpool__lane_of(sqlpool__core *core, sqlpool_mode mode) {
+    return core->lane_of[mode];
+}
+static uint64_t sqlpool__word(uint64_t number, unsigned state) {
+    return number << SQLPOOL__NUMBER_SHIFT | state;
+}
+static unsigned sqlpool__state(uint64_t word) {
+    return (unsigned)(word & SQLPOOL__STATE_MASK);
+}
+
+/*  From IDLE or EMPTY to LEASED. */
+static bool sqlpool__take(sqlpool__slot *slot, unsigned from) {
+    uint64_t word = SQLPOOL__LOAD(&slot->word);
+    const uint64_t number = (word >> SQLPOOL__NUMBER_SHIFT) + 1;
+    if (sqlpool__state(word) != from ||
+        !SQLPOOL__CAS(&slot->word, &word, sqlpool__word(number, SQLPOOL__LEASED))) {
+        return false;
+    }
+    slot->number = number;
+    return true;
+}
+
+/*  What an acquire wants and for whom. */
+typedef struct sqlpool__request {
+    const char *file;
+    int line;
+    sqlpool_mode mode;
+    const sqlpool_call *call; /* never NULL */
+    int64_t deadline_ns;      /* end of the wait; 0: not computed yet */
+    bool is_internal;         /* upkeep or a drained section: not counted */
+} sqlpool__request;
+
+static const sqlpool_call sqlpool__default_call = {0, 0, 0, NULL, NULL};
+
+/*  Now that the slot is held: who holds it, for reports and for cancellation. */
+static void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__request *request,
+                                 uint64_t thread) {
+    SQLPOOL__STORE_RELAXED(&slot->owner, thread);
+    SQLPOOL__STORE_RELAXED(&slot->file, request->file);
+    SQLPOOL__STORE_RELAXED(&slot->line, (uint32_t)request->line);
+    SQLPOOL__STORE_RELAXED(&slot->tag, request->call->tag);
+    SQLPOOL__STORE_RELAXED(&slot->token, request->call->token);
+    SQLPOOL__STORE_RELAXED(&slot->mode, (uint32_t)request->mode);
+    SQLPOOL__STORE_RELAXED(&slot->frames_at, SQLPOOL__LOAD_RELAXED(&slot->core->frames_total));
+    SQLPOOL__STORE_RELAXED(&slot->deadline_ns, SQLPOOL__NEVER);
+    slot->lease_deadline_ns = SQLPOOL__NEVER;
+    slot->waited_us = 0;
+    slot->ended_by = 0;
+    if (!request->is_internal) SQLPOOL__TALLY(slot, acquires);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I14.2] reports: who holds what                                    (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Notes which leases are out and since when they have been seen. Without a clock call on acquire
+    this is all that is known of a lease's age: a lower bound. */
+static void sqlpool__observe_locked(sqlpool__core *core, int64_t now) {
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        const uint64_t word = SQLPOOL__LOAD(&slot->word);
+        if (word == slot->seen_word) continue;
+        slot->seen_word = word;
+        slot->seen_ns = now;
+        slot->is_reported = false;
+    }
+}
+
+static bool sqlpool__is_leased(const sqlpool__slot *slot) {
+    const unsigned state = sqlpool__state(SQLPOOL__LOAD(&slot->word));
+    return state == SQLPOOL__LEASED || state == SQLPOOL__RETURNING;
+}
+
+/*  One lease, as sqlpool_holders() gives it. The SQL text is safe to read under the lock. */
+static void sqlpool__holder_locked(sqlpool__slot *slot, int64_t now, sqlpool_holder *holder) {
+    sqlpool__core *core = slot->core;
+    const char *sql = SQLPOOL__LOAD_RELAXED(&slot->sql);
+    const int64_t since = slot->seen_word == SQLPOOL__LOAD(&slot->word) ? slot->seen_ns : now;
+    sqlpool__text text = sqlpool__text_into(holder->sql, sizeof holder->sql);
+    holder->slot = (uint32_t)(slot - core->slots);
+    holder->mode = (int)SQLPOOL__LOAD_RELAXED(&slot->mode);
+    holder->thread_id = SQLPOOL__LOAD_RELAXED(&slot->owner);
+    holder->held_ms = (now - since) / SQLPOOL__NS_PER_MS;
+    holder->wal_frames =
+        SQLPOOL__LOAD_RELAXED(&core->frames_total) - SQLPOOL__LOAD_RELAXED(&slot->frames_at);
+    holder->file = SQLPOOL__LOAD_RELAXED(&slot->file);
+    holder->line = (int)SQLPOOL__LOAD_RELAXED(&slot->line);
+    holder->tag = SQLPOOL__LOAD_RELAXED(&slot->tag);
+    if (sql != NULL) sqlpool__text_excerpt(&text, sql, sizeof holder->sql - 4);
+}
+
+static void sqlpool__text_holder(sqlpool__text *text, const sqlpool_holder *holder) {
+    sqlpool__text_add(text, "\n  %s #%u held for >= %lld ms",
+                      holder->mode == SQLPOOL_WRITE ? "writer" : "reader", (unsigned)holder->slot,
+                      (long long)holder->held_ms);
+    if (holder->tag != NULL) sqlpool__text_add(text, " [%s]", holder->tag);
+    if (holder->file != NULL) sqlpool__text_add(text, " at %s:%d", holder->file, holder->line);
+    sqlpool__text_add(text, " by thread %llx", (unsigned long long)holder->thread_id);
+    if (holder->wal_frames > 0)
+        sqlpool__text_add(text, ", %llu frames behind", (unsigned long long)holder->wal_frames);
+    if (holder->sql[0] != '\0') sqlpool__text_add(text, ": %s", holder->sql);
+}
+
+/*  The saturation card: what a caller who gave up needs to know. */
+static void sqlpool__text_card_locked(sqlpool__core *core, int64_t now, sqlpool__text *text) {
+    uint32_t i;
+    sqlpool__text_add(text, "; waiting: %u read, %u write; leases out:", core->lanes[0].waiting,
+                      core->lanes[1].waiting);
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool_holder holder;
+        if (!sqlpool__is_leased(&core->slots[i])) continue;
+        sqlpool__holder_locked(&core->slots[i], now, &holder);
+        sqlpool__text_holder(text, &holder);
+    }
+    if (core->open_error != 0)
+        sqlpool__text_add(text, "\n  last failed opening: %s", core->open_message);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I14.3] giving back                                                (private)
+ *----------------------------------------------------------------------------*/
+
+static sqlpool__waiter *sqlpool__head_locked(sqlpool__lane *lane) {
+    return sqlpool__list_is_empty(&lane->queue) ? NULL
+                                                : (sqlpool__waiter *)(void *)lane->queue.next;
+}
+
+/*  Wakes whoever may have something to take now; a waiter that is awake already is left alone. */
+static void sqlpool__wake_locked(sqlpool__core *core) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        sqlpool__waiter *head = sqlpool__head_locked(&core->lanes[i]);
+        if (head == NULL || head->is_signalled || head->is_granted) continue;
+        head->is_signalled = true;
+        sqlpool__signal(core, &head->condition);
+    }
+    if (core->draining > 0) sqlpool__signal(core, &core->drain_condition);
+}
+
+static void sqlpool__wake_all_locked(sqlpool__core *core) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        sqlpool__link *link;
+        for (link = core->lanes[i].queue.next; link != &core->lanes[i].queue; link = link->next) {
+            sqlpool__waiter *waiter = (sqlpool__waiter *)(void *)link;
+            waiter->is_signalled = true;
+            sqlpool__signal(core, &waiter->condition);
+        }
+    }
+    if (core->draining > 0) sqlpool__signal(core, &core->drain_condition);
+}
+
+static void sqlpool__dequeue_locked(sqlpool__core *core, sqlpool__waiter *waiter) {
+    if (!waiter->is_queued) return;
+    sqlpool__list_remove(&waiter->link);
+    waiter->is_queued = false;
+    (void)SQLPOOL__ADD(&sqlpool__lane_of(core, waiter->mode)->waiting, (uint32_t)-1);
+}
+
+static void sqlpool__drop_hold_locked(sqlpool__core *core, sqlpool__slot *slot) {
+    if (!slot->is_shared_hold) return;
+    slot->is_shared_hold = false;
+    if (SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE) {
+        core->holds_write--;
+    } else {
+        core->holds_read--;
+    }
+    SQLPOOL_ASSERT(core->holds_read >= 0 && core->holds_write >= 0);
+}
+
+#define SQLPOOL__GATE_BLOCKING \
+    (SQLPOOL__GATE_CLOSED | SQLPOOL__GATE_PAUSED | SQLPOOL__GATE_EXCLUSIVE | SQLPOOL__GATE_MOVED | \
+     SQLPOOL__GATE_HOLD)
+
+/*  The slot is RETURNING, or LEASED and about to become `to`. */
+static SQLPOOL__NOINLINE void sqlpool__return_slow(sqlpool__slot *slot, sqlpool__lane *lane,
+                                                   unsigned to) {
+    sqlpool__core *core = slot->core;
+    const uint64_t number = slot->number;
+    const int64_t now = sqlpool__now(core);
+    sqlpool__waiter *head;
+    sqlpool__lock(core);
+    sqlpool__drop_hold_locked(core, slot);
+    head = lane != NULL ? sqlpool__head_locked(lane) : NULL;
+    if (to == SQLPOOL__IDLE && head != NULL && !head->is_granted &&
+        (SQLPOOL__LOAD(&core->gate) & (uint32_t)(SQLPOOL__GATE_BLOCKING | SQLPOOL__GATE_SHARED)) ==
+            0 &&
+        now - head->since_ns >= core->config.barge_us * SQLPOOL__NS_PER_US) {
+        head->is_granted = true; /* the slot never looks idle: nobody can take it in between */
+        head->slot = (uint32_t)(slot - core->slots);
+        sqlpool__dequeue_locked(core, head);
+        slot->number = number + 1;
+        SQLPOOL__STORE(&slot->word, sqlpool__word(number + 1, SQLPOOL__LEASED));
+        sqlpool__signal(core, &head->condition);
+    } else {
+        SQLPOOL__STORE(&slot->word, sqlpool__word(number, to));
+        sqlpool__wake_locked(core);
+    }
+    sqlpool__unlock(core);
+}
+
+/*  What others match a lease by must be gone before the next lease has the slot: they look at the
+    word first and at these after it. */
+static void sqlpool__forget_lease(sqlpool__slot *slot) {
+    SQLPOOL__STORE_RELAXED(&slot->owner, (uint64_t)0);
+    SQLPOOL__STORE_RELAXED(&slot->token, (sqlpool_token *)NULL);
+    SQLPOOL__STORE_RELAXED(&slot->deadline_ns, SQLPOOL__NEVER);
+}
+
+/*  Ends a lease whose connection is clean, or closes the connection when it should not go back. */
+static void sqlpool__give_back(sqlpool__slot *slot, sqlpool__lane *lane) {
+    sqlpool__core *core = slot->core;
+    const uint64_t number = slot->number;
+    if (SQLPOOL__UNLIKELY(slot->db != NULL && sqlpool__is_worn(slot)))
+        sqlpool__close_connection(slot);
+    sqlpool__forget_lease(slot);
+    (void)SQLPOOL__EXCHANGE(&slot->word, sqlpool__word(number, SQLPOOL__RETURNING));
+    sqlpool__fence_interrupts(slot);
+    if (SQLPOOL__UNLIKELY(slot->db == NULL)) {
+        sqlpool__return_slow(slot, lane, SQLPOOL__EMPTY);
+    } else if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_ORDERED(&core->gate) != 0 || lane == NULL ||
+                                 SQLPOOL__LOAD_ORDERED(&lane->waiting) != 0)) {
+        sqlpool__return_slow(slot, lane, SQLPOOL__IDLE);
+    } else {
+        SQLPOOL__STORE(&slot->word, sqlpool__word(number, SQLPOOL__IDLE));
+    }
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I14.4] taking                                                     (private)
+ *----------------------------------------------------------------------------*/
+
+static sqlpool__slot *sqlpool__take_fast(sqlpool__core *core, const sqlpool__lane *lane) {
+    uint32_t i;
+    if (SQLPOOL__LIKELY(sqlpool__hint.core == core && sqlpool__hint.slot >= lane->first &&
+                        sqlpool__hint.slot < lane->normal_end)) {
+        sqlpool__slot *slot = &core->slots[sqlpool__hint.slot];
+        if (sqlpool__take(slot, SQLPOOL__IDLE)) return slot;
+    }
+    for (i = lane->first; i < lane->normal_end; i++) {
+        if (!sqlpool__take(&core->slots[i], SQLPOOL__IDLE)) continue;
+        if (lane->normal_end - lane->first > 1) { /* the writer's lane needs no hint */
+            sqlpool__hint.core = core;
+            sqlpool__hint.slot = i;
+        }
+        return &core->slots[i];
+    }
+    return NULL;
+}
+
+/*  The reserve is for critical callers, for all above a utilisation, and for the long-suffering.
+    The question is only asked when no normal slot is idle. */
+static bool sqlpool__may_use_reserve_locked(sqlpool__core *core, const sqlpool__lane *lane,
+                                            const sqlpool__waiter *waiter, int64_t now) {
+    const sqlpool_config *config = &core->config;
+    uint32_t used = 0, i;
+    if (waiter->priority == SQLPOOL_PRIORITY_CRITICAL) return true;
+    if (config->reserve_wait_ms > 0 &&
+        now - waiter->since_ns >= config->reserve_wait_ms * SQLPOOL__NS_PER_MS)
+        return true;
+    for (i = lane->first; i < lane->normal_end; i++)
+        used += sqlpool__is_leased(&core->slots[i]) ? 1u : 0u;
+    return used * 100 >=
+           (uint32_t)config->reserve_threshold_percent * (lane->normal_end - lane->first);
+}
+
+/*  Whether queue and gate let this waiter take a slot now. */
+static bool sqlpool__may_take_locked(sqlpool__core *core, const sqlpool__waiter *waiter,
+                                     int64_t now) {
+    const uint32_t gate = SQLPOOL__LOAD(&core->gate);
+    const int64_t barge_ns = core->config.barge_us * SQLPOOL__NS_PER_US;
+    sqlpool__lane *lane = sqlpool__lane_of(core, waiter->mode);
+    const sqlpool__waiter *head = sqlpool__head_locked(lane);
+    if (core->is_bypassed && waiter->thread == core->bypass_thread) return true;
+    if ((gate & (SQLPOOL__GATE_PAUSED | SQLPOOL__GATE_EXCLUSIVE)) != 0) return false;
+    if ((gate & SQLPOOL__GATE_HOLD) != 0 && waiter->mode == SQLPOOL_READ) return false;
+    if (head != NULL && head != waiter && now - head->since_ns >= barge_ns) return false;
+    if ((gate & SQLPOOL__GATE_SHARED) != 0) {
+        const sqlpool__waiter *other = sqlpool__head_locked(
+            sqlpool__lane_of(core, waiter->mode == SQLPOOL_READ ? SQLPOOL_WRITE : SQLPOOL_READ));
+        if (core->holds_write > 0 || (waiter->mode == SQLPOOL_WRITE && core->holds_read > 0))
+            return false;
+        if (other != NULL && other->mode != waiter->mode && other->arrival < waiter->arrival &&
+            now - other->since_ns >= barge_ns) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*  An idle slot, or an empty one to open a connection in (then is_open is 0). `is_unsettled` says
+    that a slot was just being given back, so that the caller should look again soon. */
+static sqlpool__slot *sqlpool__take_locked(sqlpool__core *core, const sqlpool__waiter *waiter,
+                                           int64_t now, bool *is_unsettled, bool *can_grow_later) {
+    sqlpool__lane *lane = sqlpool__lane_of(core, waiter->mode);
+    uint32_t end = lane->normal_end, i;
+    int pass;
+    for (pass = 0; pass < 2; pass++) {
+        for (i = pass == 0 ? lane->first : lane->normal_end; i < end; i++) {
+            if (sqlpool__take(&core->slots[i], SQLPOOL__IDLE)) return &core->slots[i];
+            if (sqlpool__state(SQLPOOL__LOAD(&core->slots[i].word)) == SQLPOOL__RETURNING)
+                *is_unsettled = true;
+        }
+        for (i = pass == 0 ? lane->first : lane->normal_end; i < end; i++) {
+            if (sqlpool__state(SQLPOOL__LOAD(&core->slots[i].word)) != SQLPOOL__EMPTY) continue;
+            *can_grow_later = true;
+            if (now >= core->open_retry_ns && sqlpool__take(&core->slots[i], SQLPOOL__EMPTY))
+                return &core->slots[i];
+        }
+        if (lane->end == lane->normal_end ||
+            !sqlpool__may_use_reserve_locked(core, lane, waiter, now))
+            break;
+        end = lane->end;
+    }
+    return NULL;
+}
+
+/*  Whether a thread waits in this pool. */
+static bool sqlpool__is_waiting_locked(sqlpool__core *core, uint64_t thread) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        sqlpool__link *link;
+        for (link = core->lanes[i].queue.next; link != &core->lanes[i].queue; link = link->next) {
+            if (((sqlpool__waiter *)(void *)link)->thread == thread) return true;
+        }
+    }
+    return false;
+}
+
+/*  Can this wait ever end? Not when every slot of the lane is held by this thread or by threads
+    that wait here too, nor under the shared gate when this thread itself is in the way. Fills the
+    error. */
+static int sqlpool__find_deadlock_locked(sqlpool__core *core, const sqlpool__waiter *waiter,
+                                         sqlpool_error *error) {
+    const sqlpool__lane *lane = sqlpool__lane_of(core, waiter->mode);
+    const bool is_shared = (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_SHARED) != 0;
+    const sqlpool__slot *own = NULL;
+    bool is_stuck = true, is_all_own = true;
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        const sqlpool__slot *slot = &core->slots[i];
+        const uint64_t owner = SQLPOOL__LOAD_RELAXED(&slot->owner);
+        const bool is_in_lane = i >= lane->first && i < lane->end;
+        const bool is_in_way =
+            is_shared && slot->is_shared_hold &&
+            (waiter->mode == SQLPOOL_WRITE || SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE);
+        if (!sqlpool__is_leased(slot)) {
+            if (is_in_lane) is_stuck = false;
+            continue;
+        }
+        if (owner == waiter->thread) {
+            if (is_in_lane || is_in_way) own = slot;
+            if (is_in_way) {
+                is_stuck = is_all_own = true;
+                break;
+            }
+        } else if (is_in_lane) {
+            is_all_own = false;
+            if (!sqlpool__is_waiting_locked(core, owner)) is_stuck = false;
+        }
+    }
+    if (!is_stuck || own == NULL) return SQLPOOL_OK;
+    return sqlpool__error_set(
+        error, is_all_own ? SQLPOOL_MISUSE : SQLPOOL_DEADLOCK,
+        "this thread would wait for itself: it holds %s acquired at %s:%u%s; use that lease, or "
+        "release it first",
+        SQLPOOL__LOAD_RELAXED(&own->mode) == SQLPOOL_WRITE ? "the writer" : "a connection",
+        SQLPOOL__LOAD_RELAXED(&own->file), SQLPOOL__LOAD_RELAXED(&own->line),
+        is_all_own ? "" : ", and so does every other holder");
+}
+
+/*  A lease of this thread, for the message of a nested wait. */
+static const sqlpool__slot *sqlpool__find_own_locked(const sqlpool__core *core, uint64_t thread) {
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        if (sqlpool__is_leased(&core->slots[i]) &&
+            SQLPOOL__LOAD_RELAXED(&core->slots[i].owner) == thread)
+            return &core->slots[i];
+    }
+    return NULL;
+}
+
+static int sqlpool__refuse_closed(const sqlpool__core *core, sqlpool_error *error) {
+    return sqlpool__error_set(error, SQLPOOL_CLOSED, "the pool %s is closed", core->config.name);
+}
+static int sqlpool__refuse_moved(const sqlpool__core *core, sqlpool_error *error) {
+    return sqlpool__error_set(
+        error, SQLPOOL_MOVED,
+        "the database file \"%s\" was moved, replaced or deleted; call sqlpool_recycle() to go on "
+        "with what is at that path now",
+        core->path);
+}
+
+static void sqlpool__enqueue_locked(sqlpool__core *core, sqlpool__waiter *waiter) {
+    sqlpool__lane *lane = sqlpool__lane_of(core, waiter->mode);
+    sqlpool__link *place = &lane->queue;
+    while (place->prev != &lane->queue) { /* from the back: nearly always the right place already */
+        const sqlpool__waiter *before = (const sqlpool__waiter *)(const void *)place->prev;
+        if (before->priority > waiter->priority ||
+            (before->priority == waiter->priority && before->arrival < waiter->arrival)) {
+            break;
+        }
+        place = place->prev;
+    }
+    sqlpool__list_insert_before(place, &waiter->link);
+    waiter->is_queued = true;
+    (void)SQLPOOL__ADD(&lane->waiting, 1u); /* from here on every releaser looks at the queue */
+}
+
+static int64_t sqlpool__acquire_deadline(sqlpool__core *core, const sqlpool__request *request,
+                                         int64_t now) {
+    const int timeout = request->call->timeout_ms != 0 ? request->call->timeout_ms
+                                                       : core->config.acquire_timeout_ms;
+    if (request->deadline_ns != 0) return request->deadline_ns;
+    if (timeout == SQLPOOL_NO_WAIT) return now;
+    return timeout < 0 ? SQLPOOL__NEVER : sqlpool__time_add(now, timeout * SQLPOOL__NS_PER_MS);
+}
+
+/*  Why the waiter must leave the queue without a slot; OK: it may sleep on. */
+static int sqlpool__must_leave_locked(sqlpool__core *core, sqlpool__waiter *waiter,
+                                      const sqlpool__request *request, int64_t now,
+                                      int64_t deadline, sqlpool_error *error) {
+    sqlpool__text text;
+    const sqlpool__slot *own;
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
+        return sqlpool__refuse_closed(core, error);
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0)
+        return sqlpool__refuse_moved(core, error);
+    if (waiter->token != NULL && SQLPOOL__LOAD_RELAXED(&waiter->token->fired) != 0) {
+        SQLPOOL__TALLY_POOL(core, cancellations);
+        return sqlpool__error_set(error, SQLPOOL_CANCELLED,
+                                  "cancelled while waiting for a connection");
+    }
+    if (request->call->timeout_ms == SQLPOOL_NO_WAIT) {
+        return sqlpool__error_set(error, SQLPOOL_WOULD_BLOCK, "no connection is idle");
+    }
+    if (sqlpool__find_deadlock_locked(core, waiter, error) != SQLPOOL_OK) return error->result;
+#ifdef SQLPOOL_NO_THREADS
+    deadline = now; /* nobody else could give one back */
+#endif
+    if (now < deadline) return SQLPOOL_OK;
+    SQLPOOL__TALLY_POOL(core, timeouts);
+    own = sqlpool__find_own_locked(core, waiter->thread);
+    text = sqlpool__text_into(error->message, sizeof error->message);
+    sqlpool__text_add(&text, "no %s became free within %lld ms",
+                      waiter->mode == SQLPOOL_WRITE ? "writer" : "reader",
+                      (long long)((now - waiter->since_ns) / SQLPOOL__NS_PER_MS));
+    if ((SQLPOOL__LOAD(&core->gate) & (SQLPOOL__GATE_PAUSED | SQLPOOL__GATE_EXCLUSIVE)) != 0) {
+        sqlpool__text_add(&text, " (the pool is paused or in an exclusive section of thread %llx)",
+                          (unsigned long long)core->pause_thread);
+    }
+    if (own != NULL) {
+        sqlpool__text_add(&text,
+                          "; this thread itself holds a lease from %s:%u: release it first, or "
+                          "give the pool at least "
+                          "one connection more than threads that hold one",
+                          SQLPOOL__LOAD_RELAXED(&own->file), SQLPOOL__LOAD_RELAXED(&own->line));
+    }
+    sqlpool__text_card_locked(core, now, &text);
+    error->result = SQLPOOL_TIMEOUT;
+    return SQLPOOL_TIMEOUT;
+}
+
+static void sqlpool__note_open_error_locked(sqlpool__core *core, const sqlpool_error *error,
+                                            int64_t now) {
+    sqlpool__text text = sqlpool__text_into(core->open_message, sizeof core->open_message);
+    core->open_error = error->result;
+    core->open_retry_ns = sqlpool__time_add(now, core->config.open_retry_ms * SQLPOOL__NS_PER_MS);
+    sqlpool__text_add(&text, "%.200s", error->message);
+}
+
+/*  Opens a connection in a slot that was EMPTY and is held by the caller. On failure the slot is
+    EMPTY again and the failure is noted. */
+static int sqlpool__grow(sqlpool__slot *slot, sqlpool__lane *lane, sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    const int rc = sqlpool__open_connection(slot, error);
+    if (rc == SQLPOOL_OK) return SQLPOOL_OK;
+    sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_OPEN_FAILED, "%s", error->message);
+    sqlpool__lock(core);
+    sqlpool__note_open_error_locked(core, error, sqlpool__now(core));
+    sqlpool__unlock(core);
+    sqlpool__give_back(slot, lane);
+    return rc;
+}
+
+static bool sqlpool__lane_has_open(const sqlpool__core *core, const sqlpool__lane *lane) {
+    uint32_t i;
+    for (i = lane->first; i < lane->end; i++) {
+        if (SQLPOOL__LOAD(&core->slots[i].is_open) != 0) return true;
+    }
+    return false;
+}
+
+static void sqlpool__take_hold_locked(sqlpool__core *core, sqlpool__slot *slot, sqlpool_mode mode) {
+    SQLPOOL__STORE_RELAXED(&slot->mode, (uint32_t)mode);
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_SHARED) == 0) return;
+    slot->is_shared_hold = true;
+    if (mode == SQLPOOL_WRITE) {
+        core->holds_write++;
+    } else {
+        core->holds_read++;
+    }
+}
+
+#define SQLPOOL__UNSETTLED_NS \
+    (50 * SQLPOOL__NS_PER_US) /* a slot stays RETURNING for nanoseconds unless
+                                                           its thread is preempted just there */
+
+/*  Waits in the queue until a slot is ours; with it, is_open says whether it has a connection. */
+static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *request,
+                                  sqlpool__waiter *waiter, sqlpool__slot **out,
+                                  sqlpool_error *error) {
+    int64_t now = sqlpool__now(core), deadline = sqlpool__acquire_deadline(core, request, now);
+    bool has_slept = false, has_nested = false;
+    int rc = SQLPOOL_OK;
+    waiter->since_ns = now;
+    sqlpool__lock(core);
+    if (waiter->arrival == 0) waiter->arrival = ++core->arrivals;
+    sqlpool__observe_locked(core, now);
+    sqlpool__enqueue_locked(core, waiter);
+    for (;;) {
+        bool is_unsettled = false, can_grow_later = false;
+        int64_t wake_at = deadline;
+        *out = NULL;
+        if (waiter->is_granted) {
+            *out = &core->slots[waiter->slot];
+        } else if ((SQLPOOL__LOAD(&core->gate) & (SQLPOOL__GATE_CLOSED | SQLPOOL__GATE_MOVED)) ==
+                       0 &&
+                   sqlpool__may_take_locked(core, waiter, now)) {
+            *out = sqlpool__take_locked(core, waiter, now, &is_unsettled, &can_grow_later);
+            if (*out != NULL) sqlpool__take_hold_locked(core, *out, waiter->mode);
+        }
+        if (*out != NULL) break;
+        rc = sqlpool__must_leave_locked(core, waiter, request, now, deadline, error);
+        if (is_unsettled &&
+            (rc == SQLPOOL_WOULD_BLOCK || rc == SQLPOOL_DEADLOCK || rc == SQLPOOL_MISUSE))
+            rc = SQLPOOL_OK;
+        if (rc != SQLPOOL_OK) break;
+        if (core->config.pass_open_error && core->open_error != 0 && now < core->open_retry_ns &&
+            can_grow_later) {
+            rc = sqlpool__error_set(error, core->open_error, "%s", core->open_message);
+            break;
+        }
+        if (is_unsettled) wake_at = sqlpool__earlier(wake_at, now + SQLPOOL__UNSETTLED_NS);
+        if (can_grow_later) wake_at = sqlpool__earlier(wake_at, core->open_retry_ns);
+        if (core->config.reserve_wait_ms > 0) {
+            const int64_t reserve_at = sqlpool__time_add(
+                waiter->since_ns, core->config.reserve_wait_ms * SQLPOOL__NS_PER_MS);
+            if (reserve_at > now) wake_at = sqlpool__earlier(wake_at, reserve_at);
+        }
+        if (!has_slept && !request->is_internal) SQLPOOL__TALLY_POOL(core, waits);
+        if (!has_slept) has_nested = sqlpool__find_own_locked(core, waiter->thread) != NULL;
+        has_slept = true;
+        waiter->is_signalled = false;
+        sqlpool__wait_locked(core, &waiter->condition, now, wake_at);
+        now = sqlpool__now(core);
+        if (has_nested && now - waiter->since_ns > 0 && rc == SQLPOOL_OK &&
+            core->config.log.write_fn != NULL) {
+            has_nested = false; /* said once, when the first sleep did not bring a slot at once */
+            if (!waiter->is_granted) {
+                sqlpool__unlock(core);
+                sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_NESTED,
+                                  "a thread waits for a connection at %s:%d while it holds "
+                                  "another; this can deadlock",
+                                  request->file != NULL ? request->file : "?", request->line);
+                sqlpool__lock(core);
+                now = sqlpool__now(core);
+            }
+        }
+    }
+    sqlpool__dequeue_locked(core, waiter);
+    sqlpool__wake_locked(core); /* the next head may have something too */
+    sqlpool__unlock(core);
+    return rc;
+}
+
+static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
+                                                   const sqlpool__request *request,
+                                                   sqlpool__slot **out, sqlpool_error *error) {
+    sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
+    sqlpool__waiter waiter;
+    sqlpool__request again = *request;
+    int rc;
+    memset(&waiter, 0, sizeof waiter);
+    waiter.thread = sqlpool__thread_id(core);
+    waiter.priority = request->call->priority;
+    waiter.mode = request->mode;
+    waiter.token = request->call->token;
+    if (core->config.locks.condition_init_fn(core->config.locks.user, &waiter.condition) != 0) {
+        return sqlpool__error_set(error, SQLPOOL_NOMEM,
+                                  "the lock hook could not make a condition to wait on");
+    }
+    if (request->call->timeout_ms != SQLPOOL_NO_WAIT) { /* one deadline over several openings */
+        again.deadline_ns = sqlpool__acquire_deadline(core, request, sqlpool__now(core));
+    }
+    for (;;) {
+        rc = sqlpool__wait_for_slot(core, &again, &waiter, out, error);
+        if (rc != SQLPOOL_OK || (*out)->db != NULL) break;
+        sqlpool__lease_begin(*out, request, waiter.thread);
+        rc = sqlpool__grow(*out, lane, error);
+        if (rc == SQLPOOL_OK) break;
+        if (core->config.pass_open_error || request->is_internal ||
+            !sqlpool__lane_has_open(core, lane))
+            break;
+        waiter.is_granted = false; /* others are open: wait for one of them */
+        sqlpool__error_clear(error);
+    }
+    core->config.locks.condition_destroy_fn(core->config.locks.user, &waiter.condition);
+    if (rc == SQLPOOL_TIMEOUT)
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SATURATED, "%s", error->message);
+    return rc;
+}
+
+/*  The connection of a slot just taken was idle for long, is too old, or belongs to an older epoch.
+    */
+static SQLPOOL__NOINLINE int sqlpool__revalidate(sqlpool__slot *slot, sqlpool__lane *lane,
+                                                 sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    const int64_t now = sqlpool__now(core);
+    bool is_replaced = false;
+    SQLPOOL__STORE_RELAXED(&slot->attention, 0u);
+    if (SQLPOOL__LOAD_RELAXED(&slot->epoch) != SQLPOOL__LOAD(&core->epoch)) {
+        SQLPOOL__TALLY(slot, closed_recycled);
+        is_replaced = true;
+    } else if (now >= SQLPOOL__LOAD_RELAXED(&slot->dies_ns)) {
+        SQLPOOL__TALLY(slot, closed_lifetime);
+        is_replaced = true;
+    }
+    if (is_replaced) {
+        sqlpool__close_connection(slot);
+        return sqlpool__grow(slot, lane, error);
+    }
+    if (!sqlpool__has_moved(slot)) return SQLPOOL_OK;
+    (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_MOVED);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_MOVED,
+                      "the file \"%s\" is not the one that was opened", core->path);
+    sqlpool__give_back(slot, lane);
+    sqlpool__lock(core);
+    sqlpool__wake_all_locked(core);
+    sqlpool__unlock(core);
+    return sqlpool__refuse_moved(core, error);
+}
+
+/*  The one way to a slot. On success the caller is its lease holder. */
+static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request,
+                            sqlpool__slot **out, sqlpool_error *error) {
+    sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
+    sqlpool__slot *slot = NULL;
+    int rc;
+    if (SQLPOOL__UNLIKELY(request->mode == SQLPOOL_WRITE && core->config.read_only)) {
+        return sqlpool__error_set(error, SQLITE_READONLY, "the pool %s is read-only",
+                                  core->config.name);
+    }
+    if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&core->gate) == 0)) {
+        slot = sqlpool__take_fast(core, lane);
+        if (slot != NULL && SQLPOOL__UNLIKELY(SQLPOOL__LOAD_ORDERED(&core->gate) != 0)) {
+            sqlpool__give_back(slot, lane); /* the gate closed in between */
+            slot = NULL;
+        }
+    }
+    if (slot == NULL) {
+        rc = sqlpool__acquire_slow(core, request, &slot, error);
+        if (rc != SQLPOOL_OK) return rc;
+    }
+    sqlpool__lease_begin(slot, request, sqlpool__thread_id(core));
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->attention) != 0)) {
+        rc = sqlpool__revalidate(slot, lane, error);
+        if (rc != SQLPOOL_OK) return rc;
+    }
+    *out = slot;
+    return SQLPOOL_OK;
+}
+
+static sqlpool__lane *sqlpool__lane_of_slot(sqlpool__slot *slot) {
+    return sqlpool__lane_of(slot->core, (sqlpool_mode)SQLPOOL__LOAD_RELAXED(&slot->mode));
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I14.5] drain, cancel                                              (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Is any lease out in slots [first, end)? RETURNING counts as out and unsettled. */
+static bool sqlpool__any_out(const sqlpool__core *core, uint32_t first, uint32_t end,
+                             bool *is_unsettled) {
+    bool any = false;
+    uint32_t i;
+    for (i = first; i < end; i++) {
+        if (!sqlpool__is_leased(&core->slots[i])) continue;
+        any = true;
+        if (sqlpool__state(SQLPOOL__LOAD(&core->slots[i].word)) == SQLPOOL__RETURNING)
+            *is_unsettled = true;
+    }
+    return any;
+}
+
+/*  With the gate closed by the caller: waits until no lease of [first, end) is out. */
+static int sqlpool__drain_locked(sqlpool__core *core, uint32_t first, uint32_t end,
+                                 int64_t deadline_ns) {
+    int rc = SQLPOOL_OK;
+    sqlpool__observe_locked(core, sqlpool__now(core));
+    core->draining++;
+    for (;;) {
+        const int64_t now = sqlpool__now(core);
+        bool is_unsettled = false;
+        if (!sqlpool__any_out(core, first, end, &is_unsettled)) break;
+#ifdef SQLPOOL_NO_THREADS
+        deadline_ns = now;
+#endif
+        if (now >= deadline_ns) {
+            rc = SQLPOOL_TIMEOUT;
+            break;
+        }
+        sqlpool__wait_locked(core, &core->drain_condition, now,
+                             is_unsettled
+                                 ? sqlpool__earlier(deadline_ns, now + SQLPOOL__UNSETTLED_NS)
+                                 : deadline_ns);
+    }
+    core->draining--;
+    return rc;
+}
+
+/*  Sends an interrupt to what the lease runs, if it is still out and still has that deadline
+    (NEVER: any): announce, look, act. Who ends a lease or a deadline changes it, then looks for an
+    announcement. */
+static void sqlpool__interrupt_locked(sqlpool__slot *slot, uint64_t number, int64_t deadline_ns) {
+    (void)SQLPOOL__EXCHANGE(&slot->interrupting, 1u);
+    if (SQLPOOL__LOAD_ORDERED(&slot->word) == sqlpool__word(number, SQLPOOL__LEASED) &&
+        (deadline_ns == SQLPOOL__NEVER ||
+         SQLPOOL__LOAD_ORDERED(&slot->deadline_ns) == deadline_ns) &&
+        SQLPOOL__LOAD_ORDERED(&slot->is_open) != 0) {
+        sqlite3_interrupt(slot->db);
+    }
+    SQLPOOL__STORE(&slot->interrupting, 0u);
+}
+
+/*  The log is above its budget, and has grown by a quarter of it since the last checkpoint: what a
+    reader pins cannot be moved, and trying after every commit would cost more than it brings. */
+static bool sqlpool__is_checkpoint_wanted(sqlpool__core *core) {
+    const int64_t frames = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames);
+    const int64_t fresh = (int64_t)(SQLPOOL__LOAD_RELAXED(&core->frames_total) -
+                                    SQLPOOL__LOAD_RELAXED(&core->frames_checkpointed));
+    return frames * core->page_bytes >= core->config.wal_budget_bytes &&
+           fresh * core->page_bytes >= core->config.wal_budget_bytes / 4;
+}
+
+/*  Busy handlers of this process sleep until a commit: tell them. */
+static void sqlpool__after_commit(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    const sqlpool_events *events = &core->config.events;
+    uint64_t commits;
+    slot->is_committed = false;
+    SQLPOOL__TALLY(slot, commits);
+    commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
+    if (SQLPOOL__LOAD_ORDERED(&core->busy_sleepers) != 0) {
+        sqlpool__lock(core);
+        sqlpool__signal(core, &core->commit_condition);
+        sqlpool__unlock(core);
+    }
+    if (core->is_wal && sqlpool__is_checkpoint_wanted(core))
+        SQLPOOL__STORE(&core->checkpoint_due, 1u);
+    if (events->commit_fn != NULL) events->commit_fn(events->user, commits);
+}
+
+static void sqlpool__kick_upkeep(sqlpool__core *core) {
+    sqlpool__lock(core);
+    core->is_upkeep_kicked = true;
+    sqlpool__signal(core, &core->upkeep_condition);
+    sqlpool__unlock(core);
+}
+
+/*==============================================================================
+ * >>[I15] RETRY: which code is tried again, and when                   (private)
+ *==============================================================================
+    Writers of one pool never meet BUSY: they queue in memory. What is left comes from other
+    processes and other pools, and from SQLite where it does not call the busy handler because
+    waiting cannot help. What must be repeated then is a property of the code
+    (sqlite.org/rescode.html). Everything not in the table is the caller's mistake or the machine's,
+    and is never tried again; TIMEOUT is not, since the deadline is for all tries together. */
+
+typedef enum sqlpool__again {
+    SQLPOOL__AGAIN_NEVER,
+    SQLPOOL__AGAIN_STATEMENT,
+    SQLPOOL__AGAIN_TRANSACTION
+} sqlpool__again;
+
+static const struct {
+    int code;
+    sqlpool__again again;
+} sqlpool__again_table[] = {
+    {SQLITE_BUSY, SQLPOOL__AGAIN_STATEMENT}, /* the handler was not called: a deadlock of locks */
+    {SQLITE_BUSY_RECOVERY, SQLPOOL__AGAIN_STATEMENT}, /* another process recovers the log */
+    {SQLITE_BUSY_SNAPSHOT,
+     SQLPOOL__AGAIN_TRANSACTION}, /* read, then someone committed, then write */
+    {SQLITE_BUSY | (3 << 8), SQLPOOL__AGAIN_STATEMENT}, /* BUSY_TIMEOUT, SQLite 3.32 */
+    {SQLITE_PROTOCOL, SQLPOOL__AGAIN_STATEMENT},        /* a race for the log's locks */
+    {SQLITE_ABORT_ROLLBACK, SQLPOOL__AGAIN_TRANSACTION} /* the transaction ended under a cursor */
+};
+
+static sqlpool__again sqlpool__again_for(int code) {
+    size_t i;
+    for (i = 0; i < sizeof sqlpool__again_table / sizeof *sqlpool__again_table; i++) {
+        if (sqlpool__again_table[i].code == code) return sqlpool__again_table[i].again;
+    }
+    return SQLPOOL__AGAIN_NEVER;
+}
+
+/*  After try number `attempt` failed: waits and says true when there is to be another one. The
+    error keeps what happened if there is none. */
+static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, int attempt,
+                                sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    const sqlpool_config *config = &core->config;
+    const int most = call->attempts > 0 ? call->attempts : config->retry_attempts;
+    const int code = error->result;
+    int64_t delay_us;
+    error->attempts = attempt;
+    if (attempt >= most || sqlpool__is_cancelled(slot)) return false;
+    delay_us = sqlpool__backoff_us(attempt + 1, config->retry_base_us, config->retry_cap_us,
+                                   config->retry_multiplier_percent, config->retry_jitter,
+                                   sqlpool__random(core));
+    if (slot->lease_deadline_ns != SQLPOOL__NEVER &&
+        sqlpool__time_add(sqlpool__now(core), delay_us * SQLPOOL__NS_PER_US) >=
+            slot->lease_deadline_ns) {
+        return false;
+    }
+    SQLPOOL__TALLY(slot, retries);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_RETRY,
+                      "try %d failed with %s, next in %lld us", attempt, sqlpool_result_name(code),
+                      (long long)delay_us);
+    if (config->events.retry_fn != NULL)
+        config->events.retry_fn(config->events.user, attempt, code, delay_us);
+    sqlpool__sleep(core, delay_us * SQLPOOL__NS_PER_US);
+    slot->waited_us += delay_us;
+    sqlpool__error_clear(error);
+    error->attempts = attempt + 1;
+    error->waited_us = slot->waited_us;
+    return true;
+}
+
+/*==============================================================================
+ * >>[I16] CHECKPOINT: the log's budgets, the safe checkpoint, pins     (private)
+ *==============================================================================
+    SQLite 3.7.0 to 3.51.2 can corrupt a database when a checkpoint runs beside a writer (fixed in
+    3.51.3, 3.50.7 and 3.44.6): so no connection of the pool ever checkpoints by itself
+    (wal_autocheckpoint is 0), and the pool's checkpoint is
+
+        the writer's turn in memory, then BEGIN IMMEDIATE on the writer
+        PASSIVE on a connection kept for this
+        ROLLBACK on the writer
+
+    SQLite's own write lock is held meanwhile, against every process. It costs writers the time of
+    copying at most the budget's worth of pages and two fsyncs, and readers nothing.
+
+    Above the first budget a commit asks for a checkpoint: the upkeep thread runs it, or without one
+    the thread that gave the writer back. The log starts over when all of it is copied and no reader
+    uses it; readers that overlap without end prevent that, so above the second budget new readers
+    are held back for at most wal_wait_ms. A checkpoint that cannot finish names the lease that pins
+    the log. */
+
+static const sqlpool_call sqlpool__checkpoint_call = {0, 0, SQLPOOL_PRIORITY_CRITICAL, "checkpoint",
+                                                      NULL};
+
+static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpool_call *call,
+                                                  int64_t deadline_ns) {
+    sqlpool__request request;
+    request.file = "sqlpool.h";
+    request.line = 0;
+    request.mode = mode;
+    request.call = call;
+    request.deadline_ns = deadline_ns;
+    request.is_internal = true;
+    return request;
+}
+
+/*  The lease that pins most frames, in words; at most once in 10 s. */
+static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_frames) {
+    const int64_t now = sqlpool__now(core);
+    sqlpool_holder worst, holder;
+    char line[512];
+    sqlpool__text text = sqlpool__text_into(line, sizeof line);
+    bool has_holder = false;
+    uint32_t i;
+    SQLPOOL__TALLY_POOL(core, checkpoints_pinned);
+    sqlpool__lock(core);
+    if (now < core->next_pin_log_ns) {
+        sqlpool__unlock(core);
+        return;
+    }
+    core->next_pin_log_ns = sqlpool__time_add(now, 10000 * SQLPOOL__NS_PER_MS);
+    sqlpool__observe_locked(core, now);
+    for (i = 0; i < core->slot_count; i++) {
+        if (!sqlpool__is_leased(&core->slots[i]) ||
+            SQLPOOL__LOAD_RELAXED(&core->slots[i].mode) == SQLPOOL_WRITE)
+            continue;
+        sqlpool__holder_locked(&core->slots[i], now, &holder);
+        if (!has_holder || holder.wal_frames > worst.wal_frames) worst = holder;
+        has_holder = true;
+    }
+    sqlpool__unlock(core);
+    sqlpool__text_add(&text, "a checkpoint moved %d of %d frames; the rest is pinned by ",
+                      done_frames, log_frames);
+    if (has_holder) {
+        sqlpool__text_holder(&text, &worst);
+    } else {
+        sqlpool__text_add(&text, "a reader of another process or pool");
+    }
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_PINNED, "%s", line);
+}
+
+/*  The connection that copies, opened when first needed; whoever holds the writer may use it. */
+static int sqlpool__checkpointer_ready(sqlpool__core *core, sqlpool_error *error) {
+    sqlpool__slot *slot = core->checkpointer;
+    if (slot->db != NULL && SQLPOOL__LOAD_RELAXED(&slot->epoch) != SQLPOOL__LOAD(&core->epoch)) {
+        sqlpool__close_connection(slot);
+    }
+    if (slot->db != NULL) return SQLPOOL_OK;
+    slot->number++; /* never leased: only the connect hook sees the number */
+    SQLPOOL__STORE(&slot->word, sqlpool__word(slot->number, SQLPOOL__LEASED));
+    SQLPOOL__STORE_RELAXED(&slot->owner, sqlpool__thread_id(core));
+    {
+        const int rc = sqlpool__open_connection(slot, error);
+        SQLPOOL__STORE_RELAXED(&slot->owner, (uint64_t)0);
+        SQLPOOL__STORE(
+            &slot->word,
+            sqlpool__word(slot->number, SQLPOOL__EMPTY)); /* in no lane: nobody takes it */
+        return rc;
+    }
+}
+
+/*  With the writer in hand: the three steps above. */
+static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_result *result,
+                                    sqlpool_error *error) {
+    sqlpool__core *core = writer->core;
+    int rc = sqlpool__checkpointer_ready(core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__run_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
+    if (rc != SQLITE_OK) {
+        (void)sqlpool__sqlite_failed(writer, rc, "BEGIN IMMEDIATE", error);
+        sqlpool__reset_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
+        return error->result;
+    }
+    rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+                                   &result->log_frames, &result->checkpointed_frames);
+    if (rc != SQLITE_OK)
+        (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint", error);
+    sqlpool__abandon_transaction(writer);
+    SQLPOOL__TALLY_POOL(core, checkpoints);
+    SQLPOOL__STORE_RELAXED(&core->frames_checkpointed, SQLPOOL__LOAD_RELAXED(&core->frames_total));
+    if (rc != SQLITE_OK && core->checkpointer->is_bad)
+        sqlpool__close_connection(core->checkpointer);
+    return error->result;
+}
+
+/*  TRUNCATE waits for readers of this pool itself, with the gate closed to new ones, so that
+    SQLite's call finds nothing to wait for. */
+static int sqlpool__truncate_held(sqlpool__core *core, int64_t deadline_ns,
+                                  sqlpool_checkpoint_result *result, sqlpool_error *error) {
+    const sqlpool__lane *readers = sqlpool__lane_of(core, SQLPOOL_READ);
+    int rc;
+    (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_HOLD);
+    sqlpool__lock(core);
+    rc = readers->first == 0
+             ? SQLPOOL_OK
+             : sqlpool__drain_locked(core, readers->first, readers->end, deadline_ns);
+    sqlpool__unlock(core);
+    if (rc == SQLPOOL_OK) {
+        core->checkpointer->busy_deadline_ns = 0;
+        rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+                                       &result->log_frames, &result->checkpointed_frames);
+        if (rc != SQLITE_OK)
+            (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint(TRUNCATE)",
+                                         error);
+        if (rc == SQLITE_OK) SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
+    } else {
+        sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+        sqlpool__lock(core);
+        sqlpool__text_add(&text, "readers did not come back in time, so the log cannot be cut");
+        sqlpool__text_card_locked(core, sqlpool__now(core), &text);
+        sqlpool__unlock(core);
+        error->result = rc;
+    }
+    (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_HOLD);
+    sqlpool__lock(core);
+    sqlpool__wake_all_locked(core);
+    sqlpool__unlock(core);
+    return error->result;
+}
+
+static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode,
+                               int64_t deadline_ns, sqlpool_checkpoint_result *result,
+                               sqlpool_error *error) {
+    const sqlpool__request request =
+        sqlpool__internal_request(SQLPOOL_WRITE, &sqlpool__checkpoint_call, deadline_ns);
+    sqlpool__slot *writer;
+    int rc = sqlpool__acquire(core, &request, &writer, error);
+    if (rc != SQLPOOL_OK) return rc;
+    writer->lease_deadline_ns = deadline_ns;
+    SQLPOOL__STORE_RELAXED(&writer->deadline_ns, deadline_ns); /* the busy handler ends there */
+    rc = sqlpool__checkpoint_held(writer, result, error);
+    if (rc == SQLPOOL_OK && mode == SQLPOOL_CHECKPOINT_TRUNCATE) {
+        rc = sqlpool__truncate_held(core, deadline_ns, result, error);
+    }
+    sqlpool__give_back(writer, sqlpool__lane_of(core, SQLPOOL_WRITE));
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__log_line(core, SQLPOOL_LEVEL_DEBUG, SQLPOOL_LOG_CHECKPOINT,
+                      "%d of %d frames are in the database file", result->checkpointed_frames,
+                      result->log_frames);
+    if (result->checkpointed_frames < result->log_frames) {
+        sqlpool__report_pin(core, result->log_frames, result->checkpointed_frames);
+    }
+    return SQLPOOL_OK;
+}
+
+/*  Above the second budget: new readers wait, so that the log has a moment without any and starts
+    over with the next write. At most wal_wait_ms, at most once a second. */
+static void sqlpool__let_log_start_over(sqlpool__core *core) {
+    const sqlpool__lane *readers = sqlpool__lane_of(core, SQLPOOL_READ);
+    const int64_t now = sqlpool__now(core);
+    const int64_t deadline = sqlpool__time_add(now, core->config.wal_wait_ms * SQLPOOL__NS_PER_MS);
+    sqlpool_checkpoint_result result = {-1, -1};
+    sqlpool_error error;
+    bool is_own;
+    int rc;
+    if (readers->first == 0 || now < core->next_wal_hold_ns) return;
+    core->next_wal_hold_ns = sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS);
+    SQLPOOL__TALLY_POOL(core, wal_waits);
+    (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_HOLD);
+    sqlpool__lock(core);
+    is_own = sqlpool__find_own_locked(core, sqlpool__thread_id(core)) !=
+             NULL; /* would wait for itself */
+    rc = is_own ? SQLPOOL_TIMEOUT
+                : sqlpool__drain_locked(core, readers->first, readers->end, deadline);
+    sqlpool__unlock(core);
+    sqlpool__error_clear(&error);
+    (void)sqlpool__checkpoint(core, SQLPOOL_CHECKPOINT_PASSIVE,
+                              sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS), &result, &error);
+    (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_HOLD);
+    sqlpool__lock(core);
+    sqlpool__wake_all_locked(core);
+    sqlpool__unlock(core);
+    if (rc != SQLPOOL_OK || result.checkpointed_frames < result.log_frames) {
+        sqlpool__log_line(
+            core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_LIMIT,
+            "the log has %lld bytes, more than wal_limit_bytes, and readers keep it from starting "
+            "over",
+            (long long)((int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes));
+    }
+}
+
+/*  After a commit asked for it. One thread at a time; the caller holds no writer. */
+static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__core *core, bool is_upkeep) {
+    uint32_t none = 0;
+    const bool is_above_limit =
+        (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes >=
+        core->config.wal_limit_bytes;
+    if (!is_upkeep && core->has_thread && !is_above_limit) {
+        sqlpool__kick_upkeep(core);
+        return;
+    }
+    if (!SQLPOOL__CAS(&core->checkpointing, &none, 1u)) return;
+    SQLPOOL__STORE(&core->checkpoint_due, 0u);
+    if (is_above_limit && !is_upkeep) {
+        sqlpool__let_log_start_over(core);
+    } else {
+        sqlpool_checkpoint_result result = {-1, -1};
+        sqlpool_error error;
+        sqlpool__error_clear(&error);
+        (void)sqlpool__checkpoint(core, SQLPOOL_CHECKPOINT_PASSIVE,
+                                  sqlpool__time_add(sqlpool__now(core), 1000 * SQLPOOL__NS_PER_MS),
+                                  &result, &error);
+    }
+    SQLPOOL__STORE(&core->checkpointing, 0u);
+}
+
+/*  The end of every lease that a caller had. True: something had to be cleaned up. */
+static bool sqlpool__lease_end(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    sqlpool__lane *lane = sqlpool__lane_of_slot(slot);
+    const bool was_unclean = slot->db != NULL && sqlpool__clean(slot);
+    if (SQLPOOL__UNLIKELY(slot->is_committed)) sqlpool__after_commit(slot);
+    sqlpool__give_back(slot, lane);
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0 &&
+                          lane == sqlpool__lane_of(core, SQLPOOL_WRITE))) {
+        sqlpool__care_for_log(core, false);
+    }
+    return was_unclean;
+}
+
+/*==============================================================================
+ * >>[I17] LEASE AND TRANSACTION                                        (private)
+ *==============================================================================
+    Every public call comes in through sqlpool__enter() or sqlpool__enter_conn(), which turn
+    whatever the caller passes into a pool that is open or a slot that he holds, or into the result
+    that says what is wrong. Then the work, then sqlpool__finish(). */
+
+static sqlpool_error *sqlpool__error_or(sqlpool_error *error, sqlpool_error *local) {
+    if (error == NULL) error = local;
+    sqlpool__error_clear(error);
+    return error;
+}
+
+/*  A handle is one of ours, whatever bits are in it; then it is open, closed, or inherited by fork.
+    */
+static int sqlpool__enter(sqlpool *pool, sqlpool__core **core, sqlpool_error *error) {
+    const uintptr_t offset = (uintptr_t)pool - (uintptr_t)sqlpool__global.pools;
+    *core = NULL;
+    if (SQLPOOL__UNLIKELY(offset >= sizeof sqlpool__global.pools || offset % sizeof *pool != 0 ||
+                          SQLPOOL__LOAD_RELAXED(&pool->serial) == 0)) {
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  pool == NULL ? "the pool is NULL: did sqlpool_open() succeed?"
+                                               : "this is not a pool from sqlpool_open()");
+    }
+    if (SQLPOOL__UNLIKELY(sqlpool__is_forked())) {
+        return sqlpool__error_set(
+            error, SQLPOOL_FORKED,
+            "this process was forked while a pool was open; SQLite's locks are not inherited: call "
+            "exec, or fork before the first sqlpool_open()");
+    }
+    *core = SQLPOOL__LOAD(&pool->core);
+    if (SQLPOOL__UNLIKELY(*core == NULL))
+        return sqlpool__error_set(error, SQLPOOL_CLOSED, "the pool is closed");
+    return SQLPOOL_OK;
+}
+
+/*  The slot of a lease that is out; any thread. */
+static int sqlpool__find_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
+                               sqlpool_error *error) {
+    sqlpool__core *core;
+    int rc;
+    *slot = NULL;
+    if (SQLPOOL__UNLIKELY(conn == NULL || conn->lease == 0)) {
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  "this is not a lease, or it was given back: acquire one first");
+    }
+    rc = sqlpool__enter(conn->pool, &core, error);
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    if (SQLPOOL__UNLIKELY(core->serial != conn->pool_serial)) {
+        return sqlpool__error_set(error, SQLPOOL_CLOSED, "the pool of this lease is closed");
+    }
+    if (SQLPOOL__UNLIKELY(conn->slot >= core->slot_count ||
+                          SQLPOOL__LOAD(&core->slots[conn->slot].word) !=
+                              sqlpool__word(conn->lease, SQLPOOL__LEASED))) {
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                 "the lease was given back already, or is not of this pool");
+        return sqlpool__finish(core, error);
+    }
+    *slot = &core->slots[conn->slot];
+    return SQLPOOL_OK;
+}
+
+/*  The slot of a lease that this thread holds. */
+static int sqlpool__enter_conn(const sqlpool_conn *conn, sqlpool__slot **slot,
+                               sqlpool_error *error) {
+    sqlpool__slot *found;
+    const int rc = sqlpool__find_lease(conn, &found, error);
+    *slot = NULL;
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&found->owner) !=
+                          sqlpool__thread_id(found->core))) {
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                 "the lease belongs to another thread: after an ordered hand-over "
+                                 "call sqlpool_conn_adopt()");
+        return sqlpool__finish(found->core, error);
+    }
+    *slot = found;
+    return SQLPOOL_OK;
+}
+
+/*  Fills what acquire needs from what the caller gave. */
+static int sqlpool__make_request(sqlpool__core *core, const char *file, int line, sqlpool_mode mode,
+                                 const sqlpool_call *call, sqlpool__request *request,
+                                 sqlpool_error *error) {
+    request->file = file;
+    request->line = line;
+    request->mode = mode;
+    request->call = call != NULL ? call : &sqlpool__default_call;
+    request->deadline_ns = 0;
+    request->is_internal = false;
+    if (SQLPOOL__UNLIKELY(mode != SQLPOOL_READ && mode != SQLPOOL_WRITE)) {
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  "mode is %d: use SQLPOOL_READ or SQLPOOL_WRITE", (int)mode);
+    }
+    if (SQLPOOL__LIKELY(call == NULL)) return SQLPOOL_OK;
+    if (call->timeout_ms < SQLPOOL_NO_WAIT || call->attempts < 0 ||
+        (call->priority != SQLPOOL_PRIORITY_NORMAL &&
+         call->priority != SQLPOOL_PRIORITY_CRITICAL)) {
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  "sqlpool_call: timeout_ms %d (-2 or more), attempts %d (0 or "
+                                  "more), priority %d (0 or 1)",
+                                  call->timeout_ms, call->attempts, call->priority);
+    }
+    if (call->token != NULL && SQLPOOL__LOAD_RELAXED(&call->token->fired) != 0) {
+        SQLPOOL__TALLY_POOL(core, cancellations);
+        return sqlpool__error_set(error, SQLPOOL_CANCELLED, "cancelled before it began");
+    }
+    if (call->timeout_ms > 0) {
+        request->deadline_ns =
+            sqlpool__time_add(sqlpool__now(core), call->timeout_ms * SQLPOOL__NS_PER_MS);
+    }
+    return SQLPOOL_OK;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I17.2] the frame around every statement                           (private)
+ *----------------------------------------------------------------------------*/
+
+/*  From now on upkeep and the progress handler stop the connection at this time. */
+static void sqlpool__arm(sqlpool__slot *slot, int64_t deadline_ns) {
+    sqlpool__core *core = slot->core;
+    SQLPOOL__STORE_RELAXED(&slot->deadline_ns, deadline_ns);
+    if (core->has_thread && deadline_ns < SQLPOOL__LOAD_ORDERED(&core->upkeep_wake_ns))
+        sqlpool__kick_upkeep(core);
+}
+
+/*  The statement is over: a late interrupt must not reach the next one. */
+static void sqlpool__disarm(sqlpool__slot *slot) {
+    if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&slot->deadline_ns) == SQLPOOL__NEVER)) return;
+    (void)SQLPOOL__EXCHANGE(&slot->deadline_ns, SQLPOOL__NEVER);
+    sqlpool__fence_interrupts(slot);
+}
+
+/*  May a statement run on this lease now? Sets its deadline. */
+static int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    int64_t deadline = slot->lease_deadline_ns;
+    slot->busy_deadline_ns = 0;
+    slot->is_busy_expired = false;
+    slot->refusal = NULL;
+    if (SQLPOOL__UNLIKELY(sqlpool__is_cancelled(slot))) {
+        SQLPOOL__TALLY(slot, cancellations);
+        return sqlpool__error_set(error, SQLPOOL_CANCELLED,
+                                  "the lease was cancelled: release it and acquire another");
+    }
+    if (SQLPOOL__UNLIKELY(slot->depth > 0 && sqlite3_get_autocommit(slot->db) != 0)) {
+        return sqlpool__error_set(error, SQLPOOL_ROLLED_BACK,
+                                  "SQLite ended the transaction after error %d (%s); call "
+                                  "sqlpool_conn_rollback(), or return "
+                                  "from the transaction function",
+                                  slot->ended_by, sqlpool_result_name(slot->ended_by));
+    }
+    if (SQLPOOL__LIKELY(deadline == SQLPOOL__NEVER && core->config.statement_timeout_ms <= 0))
+        return SQLPOOL_OK;
+    {
+        const int64_t now = sqlpool__now(core);
+        if (core->config.statement_timeout_ms > 0) {
+            deadline = sqlpool__earlier(
+                deadline,
+                sqlpool__time_add(now, core->config.statement_timeout_ms * SQLPOOL__NS_PER_MS));
+        }
+        if (now >= deadline) {
+            SQLPOOL__TALLY(slot, expirations);
+            return sqlpool__error_set(error, SQLPOOL_TIMEOUT,
+                                      "the deadline passed before the statement began");
+        }
+    }
+    if (SQLPOOL__LOAD_RELAXED(&slot->expired) == slot->number)
+        SQLPOOL__STORE_RELAXED(&slot->expired, UINT64_MAX);
+    sqlpool__arm(slot, deadline);
+    return SQLPOOL_OK;
+}
+
+/*  A step failed: fills the error before the statement is reset, and notes a transaction that
+    ended. */
+static int sqlpool__statement_failed(sqlpool__slot *slot, int code, const char *sql,
+                                     sqlpool_error *error) {
+    (void)sqlpool__sqlite_failed(slot, code, sql, error);
+    slot->is_committed = false;
+    if (slot->depth > 0 && sqlite3_get_autocommit(slot->db) != 0) slot->ended_by = code;
+    return error->result;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I17.3] levels of a transaction                                    (private)
+ *----------------------------------------------------------------------------*/
+
+/*  SAVEPOINT, RELEASE and ROLLBACK TO of one depth, through the cache. */
+static int sqlpool__run_savepoint(sqlpool__slot *slot, const char *verb, int depth,
+                                  sqlpool_error *error) {
+    char sql[64];
+    sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
+    sqlpool__stmt *stmt;
+    int rc;
+    sqlpool__text_add(&text, "%s sqlpool_%d", verb, depth);
+    slot->is_own_text = true;
+    rc = sqlpool__stmt_get(slot, sql, &stmt, error);
+    if (rc == SQLPOOL_OK) {
+        const bool was_shielded = slot->is_shielded;
+        const sqlpool__check check = slot->check;
+        slot->is_shielded = true;
+        slot->check = SQLPOOL__CHECK_ALLOW;
+        rc = sqlite3_step(stmt->handle);
+        rc = rc == SQLITE_DONE ? SQLPOOL_OK : sqlpool__statement_failed(slot, rc, stmt->sql, error);
+        slot->is_shielded = was_shielded;
+        slot->check = check;
+        sqlpool__stmt_put(slot, stmt);
+    }
+    slot->is_own_text = false;
+    return rc;
+}
+
+static int sqlpool__level_begin(sqlpool__slot *slot, sqlpool_error *error) {
+    int rc = sqlpool__statement_begin(slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (slot->depth == 0) {
+        const int which = SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE
+                              ? SQLPOOL__BEGIN_IMMEDIATE
+                              : SQLPOOL__BEGIN;
+        if (sqlite3_get_autocommit(slot->db) == 0) {
+            return sqlpool__error_set(
+                error, SQLPOOL_MISUSE,
+                "a transaction was begun through the raw handle: end it there");
+        }
+        rc = sqlpool__run_own(slot, which);
+        if (rc != SQLITE_OK) {
+            (void)sqlpool__statement_failed(slot, rc, sqlpool__own_sql[which], error);
+            sqlpool__reset_own(slot, which);
+            rc = error->result;
+        }
+    } else {
+        rc = sqlpool__run_savepoint(slot, "SAVEPOINT", slot->depth, error);
+    }
+    sqlpool__disarm(slot);
+    if (rc == SQLPOOL_OK) slot->depth++;
+    return rc;
+}
+
+/*  The innermost level ends well. On failure it stays open, unless SQLite has ended all of it. */
+static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
+    int rc;
+    if (slot->depth == 0)
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  "no transaction is open: sqlpool_conn_begin() first");
+    if (sqlite3_get_autocommit(slot->db) != 0) {
+        slot->depth = 0;
+        return sqlpool__error_set(error, SQLPOOL_ROLLED_BACK,
+                                  "SQLite ended the transaction after error %d (%s)",
+                                  slot->ended_by, sqlpool_result_name(slot->ended_by));
+    }
+    if (slot->depth > 1) {
+        rc = sqlpool__run_savepoint(slot, "RELEASE", slot->depth - 1, error);
+        if (rc == SQLPOOL_OK) slot->depth--;
+        return rc;
+    }
+    if (sqlpool__is_cancelled(slot)) {
+        SQLPOOL__TALLY(slot, cancellations);
+        return sqlpool__error_set(error, SQLPOOL_CANCELLED,
+                                  "the lease was cancelled before COMMIT");
+    }
+    rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
+    if (rc != SQLITE_OK) {
+        (void)sqlpool__statement_failed(slot, rc, "COMMIT", error);
+        sqlpool__reset_own(slot, SQLPOOL__COMMIT);
+        if (sqlite3_get_autocommit(slot->db) != 0) slot->depth = 0;
+        return error->result;
+    }
+    slot->depth = 0;
+    if (slot->is_committed) sqlpool__after_commit(slot);
+    return SQLPOOL_OK;
+}
+
+/*  The innermost level is undone; keeps the error that led here. */
+static int sqlpool__level_rollback(sqlpool__slot *slot, sqlpool_error *error) {
+    if (slot->depth == 0)
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  "no transaction is open: sqlpool_conn_begin() first");
+    if (slot->depth == 1 || sqlite3_get_autocommit(slot->db) != 0) {
+        sqlpool__abandon_transaction(slot);
+        return SQLPOOL_OK;
+    }
+    {
+        int rc = sqlpool__run_savepoint(slot, "ROLLBACK TO", slot->depth - 1, error);
+        if (rc == SQLPOOL_OK) rc = sqlpool__run_savepoint(slot, "RELEASE", slot->depth - 1, error);
+        slot->depth--;
+        if (rc != SQLPOOL_OK) slot->is_bad = true; /* half undone: nobody may go on with it */
+        return rc;
+    }
+}
+
+/*  Runs fn in one level and again while SQLite wants the whole transaction restarted. */
+static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call,
+                             sqlpool_transaction_fn fn, void *user, sqlpool_error *error) {
+    const int outer = slot->depth;
+    const uint64_t number = slot->number;
+    sqlpool_conn conn = sqlpool__conn_of(slot);
+    sqlpool_error ignored;
+    int attempt, rc;
+    for (attempt = 1;; attempt++) {
+        rc = sqlpool__level_begin(slot, error);
+        if (rc == SQLPOOL_OK) {
+            rc = fn(&conn, user, attempt);
+            if (SQLPOOL__LOAD(&slot->word) != sqlpool__word(number, SQLPOOL__LEASED)) {
+                return sqlpool__error_set(
+                    error, SQLPOOL_MISUSE,
+                    "the transaction function released the lease it works on");
+            }
+            if (rc == SQLPOOL_OK && slot->depth == outer + 1) {
+                rc = sqlpool__level_commit(slot, error);
+            } else if (rc == SQLPOOL_OK) {
+                rc = sqlpool__error_set(
+                    error, SQLPOOL_MISUSE,
+                    "the transaction function left a begin without its end, or one too many");
+            } else if (error->result != rc) {
+                (void)sqlpool__error_set(error, rc, "the transaction function returned %d (%s)", rc,
+                                         sqlpool_result_name(rc));
+            }
+            sqlpool__error_clear(&ignored);
+            while (rc != SQLPOOL_OK && slot->depth > outer)
+                (void)sqlpool__level_rollback(slot, &ignored);
+        }
+        if (rc == SQLPOOL_OK || outer > 0 || sqlpool__again_for(rc) == SQLPOOL__AGAIN_NEVER) break;
+        error->result = rc;
+        if (!sqlpool__retry_wait(slot, call, attempt, error)) break;
+    }
+    if (rc == SQLPOOL_OK) error->result = SQLPOOL_OK;
+    error->attempts = attempt;
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I17.4] public calls on leases                                      (public)
+ *----------------------------------------------------------------------------*/
+
+SQLPOOL_API int sqlpool_conn_acquire_at(const char *file, int line, sqlpool *pool,
+                                        sqlpool_mode mode, const sqlpool_call *call,
+                                        sqlpool_conn *conn, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__request request;
+    sqlpool__slot *slot;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (conn != NULL) memset(conn, 0, sizeof *conn);
+    rc = sqlpool__enter(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (conn == NULL) {
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                 "conn is NULL: pass the address of a sqlpool_conn");
+        return sqlpool__finish(core, error);
+    }
+    rc = sqlpool__make_request(core, file, line, mode, call, &request, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__acquire(core, &request, &slot, error);
+    if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    *conn = sqlpool__conn_of(slot);
+    if (core->config.events.acquire_fn != NULL)
+        core->config.events.acquire_fn(core->config.events.user, conn);
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_conn_release(sqlpool_conn *conn) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    sqlpool__error_clear(&local);
+    if (SQLPOOL__UNLIKELY(sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK))
+        return local.result;
+    if (slot->core->config.events.release_fn != NULL) {
+        slot->core->config.events.release_fn(slot->core->config.events.user, conn);
+    }
+    memset(conn, 0, sizeof *conn);
+    return sqlpool__lease_end(slot) ? SQLPOOL_UNCLEAN : SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_conn_adopt(sqlpool_conn *conn) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    sqlpool__error_clear(&local);
+    if (sqlpool__find_lease(conn, &slot, &local) != SQLPOOL_OK) return local.result;
+    SQLPOOL__STORE_RELAXED(&slot->owner, sqlpool__thread_id(slot->core));
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_conn_cancel(sqlpool_conn conn) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    sqlpool__core *core;
+    sqlpool__error_clear(&local);
+    if (sqlpool__find_lease(&conn, &slot, &local) != SQLPOOL_OK) return local.result;
+    core = slot->core;
+    sqlpool__lock(core);
+    SQLPOOL__STORE(&slot->cancelled, conn.lease); /* a number: it means nothing to the next lease */
+    sqlpool__interrupt_locked(slot, conn.lease, SQLPOOL__NEVER);
+    sqlpool__signal(core, &core->commit_condition);
+    sqlpool__unlock(core);
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_conn_set_timeout(sqlpool_conn *conn, int timeout_ms) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    sqlpool__error_clear(&local);
+    if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return local.result;
+    if (timeout_ms < SQLPOOL_FOREVER) {
+        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE,
+                                 "timeout_ms is %d: use -1 (SQLPOOL_FOREVER) or more", timeout_ms);
+        return sqlpool__finish(slot->core, &local);
+    }
+    slot->lease_deadline_ns =
+        timeout_ms == SQLPOOL_FOREVER
+            ? SQLPOOL__NEVER
+            : sqlpool__time_add(sqlpool__now(slot->core), timeout_ms * SQLPOOL__NS_PER_MS);
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_conn_stmt(sqlpool_conn *conn, const char *sql, sqlite3_stmt **statement,
+                                  sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    sqlpool__stmt *stmt;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (statement != NULL) *statement = NULL;
+    rc = sqlpool__enter_conn(conn, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sql == NULL || statement == NULL) {
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "%s is NULL",
+                                 sql == NULL ? "sql" : "statement");
+        return sqlpool__finish(slot->core, error);
+    }
+    rc = sqlpool__statement_begin(slot, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__stmt_get(slot, sql, &stmt, error);
+    if (rc != SQLPOOL_OK) return sqlpool__finish(slot->core, error);
+    SQLPOOL__TALLY(slot, statements);
+    *statement = stmt->handle;
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_conn_stmt_release(sqlpool_conn *conn, sqlite3_stmt *statement) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    sqlpool__link *link;
+    sqlpool__error_clear(&local);
+    if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return local.result;
+    for (link = slot->in_use.prev; link != &slot->in_use; link = link->prev) {
+        sqlpool__stmt *stmt = sqlpool__stmt_of_link(link);
+        if (statement == NULL || stmt->handle != statement) continue;
+        sqlpool__stmt_put(slot, stmt);
+        sqlpool__disarm(slot);
+        if (slot->is_committed) sqlpool__after_commit(slot);
+        return SQLPOOL_OK;
+    }
+    (void)sqlpool__error_set(
+        &local, SQLPOOL_MISUSE,
+        "the statement is not one that sqlpool_conn_stmt() gave to this lease");
+    return sqlpool__finish(slot->core, &local);
+}
+
+SQLPOOL_API sqlite3 *sqlpool_conn_db(sqlpool_conn *conn) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    sqlpool__error_clear(&local);
+    if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return NULL;
+    slot->is_raw = true;
+    slot->check = SQLPOOL__CHECK_NOTE;
+    return slot->db;
+}
+
+SQLPOOL_API int sqlpool_conn_chain(sqlpool_conn *conn, const sqlpool_chain *chain) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    sqlpool__error_clear(&local);
+    if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return local.result;
+    if (chain != NULL) {
+        slot->chain = *chain;
+    } else {
+        memset(&slot->chain, 0, sizeof slot->chain);
+    }
+    slot->has_lease_chain = true;
+    (void)sqlite3_update_hook(slot->db, slot->chain.update_fn != NULL ? sqlpool__on_update : NULL,
+                              slot);
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_conn_begin(sqlpool_conn *conn, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_conn(conn, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    (void)sqlpool__level_begin(slot, error);
+    return sqlpool__finish(slot->core, error);
+}
+
+SQLPOOL_API int sqlpool_conn_commit(sqlpool_conn *conn, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_conn(conn, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    (void)sqlpool__level_commit(slot, error);
+    return sqlpool__finish(slot->core, error);
+}
+
+SQLPOOL_API int sqlpool_conn_rollback(sqlpool_conn *conn, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_conn(conn, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    (void)sqlpool__level_rollback(slot, error);
+    return sqlpool__finish(slot->core, error);
+}
+
+SQLPOOL_API int sqlpool_conn_transaction(sqlpool_conn *conn, sqlpool_transaction_fn fn, void *user,
+                                         sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_conn(conn, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (fn == NULL) {
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "fn is NULL");
+    } else {
+        (void)sqlpool__transact(slot, &sqlpool__default_call, fn, user, error);
+    }
+    return sqlpool__finish(slot->core, error);
+}
+
+SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool,
+                                       const sqlpool_call *call, sqlpool_mode mode,
+                                       sqlpool_transaction_fn fn, void *user,
+                                       sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__request request;
+    sqlpool__slot *slot;
+    uint64_t held;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__make_request(core, file, line, mode, call, &request, error);
+    if (rc == SQLPOOL_OK && fn == NULL)
+        rc = sqlpool__error_set(error, SQLPOOL_MISUSE, "fn is NULL");
+    if (rc == SQLPOOL_OK) rc = sqlpool__acquire(core, &request, &slot, error);
+    if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    if (request.deadline_ns != 0) slot->lease_deadline_ns = request.deadline_ns;
+    held = sqlpool__word(slot->number, SQLPOOL__LEASED);
+    (void)sqlpool__transact(slot, request.call, fn, user, error);
+    if (SQLPOOL__LOAD(&slot->word) == held)
+        (void)sqlpool__lease_end(slot); /* unless fn released it */
+    return sqlpool__finish(core, error);
+}
+
+/*==============================================================================
+ * >>[I20] QUERY: routing, running, rows, scripts                       (private)
+ *==============================================================================
+    A one-call statement is routed by its text (I08), acquires a lease like anybody, runs through
+    the same functions as on a lease, and gives it back. If the text looked like a read and SQLite
+    says that it writes, it moves to the writer before anything ran.
+
+    A cursor is live (a stepped statement, taken out of the cache) or buffered (the rows of a write
+    with RETURNING, complete and committed before the first is handed out, so that a caller who
+    stops early cannot be wrong about what happened). The cursor is the caller's memory and nothing
+    of the pool points to it: it names its lease by number and its statement by serial, so a cursor
+    that outlived either is known as stale. */
+
+enum {
+    SQLPOOL__ROWS_LIVE = 1,     /* rows->statement is stepped */
+    SQLPOOL__ROWS_BUFFERED = 2, /* rows->buffer holds the rows */
+    SQLPOOL__ROWS_PENDING = 4,  /* the query call stepped to the first row already */
+    SQLPOOL__ROWS_ON_ROW = 8,   /* columns may be read */
+    SQLPOOL__ROWS_OWNS = 16,    /* the lease ends with the cursor */
+    SQLPOOL__ROWS_FAILED = 32   /* the step failed; its message is still in the connection */
+};
+
+/*  Rows of RETURNING: values that SQLite copied, so that conversions are SQLite's. */
+typedef struct sqlpool__buffer {
+    sqlite3_value **cells;
+    char **names;
+    size_t count, room; /* cells */
+    size_t bytes;       /* counted against returning_bytes */
+    int column_count;
+} sqlpool__buffer;
+
+#define SQLPOOL__CELL_BYTES 64u /* what a copied value costs besides its text or blob */
+
+static void sqlpool__buffer_free(sqlpool__core *core, sqlpool__buffer *buffer) {
+    size_t i;
+    int c;
+    if (buffer == NULL) return;
+    for (i = 0; i < buffer->count; i++) sqlite3_value_free(buffer->cells[i]);
+    for (c = 0; buffer->names != NULL && c < buffer->column_count; c++)
+        sqlite3_free(buffer->names[c]);
+    sqlpool__free(&core->memory, buffer->names,
+                  (size_t)buffer->column_count * sizeof *buffer->names);
+    sqlpool__free(&core->memory, buffer->cells, buffer->room * sizeof(sqlite3_value *));
+    sqlpool__free(&core->memory, buffer, sizeof *buffer);
+    (void)SQLPOOL__ADD(&core->buffers_out, (uint32_t)-1);
+}
+
+static sqlpool__buffer *sqlpool__buffer_new(sqlpool__core *core, sqlite3_stmt *handle,
+                                            int column_count) {
+    sqlpool__buffer *buffer = (sqlpool__buffer *)sqlpool__alloc(&core->memory, sizeof *buffer);
+    int c;
+    if (buffer == NULL) return NULL;
+    (void)SQLPOOL__ADD(&core->buffers_out, 1u);
+    memset(buffer, 0, sizeof *buffer);
+    buffer->column_count = column_count;
+    buffer->names =
+        (char **)sqlpool__alloc(&core->memory, (size_t)column_count * sizeof *buffer->names);
+    if (buffer->names == NULL) {
+        sqlpool__buffer_free(core, buffer);
+        return NULL;
+    }
+    memset(buffer->names, 0, (size_t)column_count * sizeof *buffer->names);
+    for (c = 0; c < column_count; c++) {
+        buffer->names[c] = sqlite3_mprintf("%s", sqlite3_column_name(handle, c));
+        if (buffer->names[c] != NULL) continue;
+        sqlpool__buffer_free(core, buffer);
+        return NULL;
+    }
+    return buffer;
+}
+
+/*  Copies the row that the statement stands on. */
+static int sqlpool__buffer_row(sqlpool__core *core, sqlpool__buffer *buffer, sqlite3_stmt *handle) {
+    int c;
+    for (c = 0; c < buffer->column_count; c++) {
+        sqlite3_value *copy;
+        buffer->bytes += SQLPOOL__CELL_BYTES + (size_t)sqlite3_column_bytes(handle, c);
+        if (buffer->bytes > (size_t)core->config.returning_bytes) return SQLPOOL_TOO_BIG;
+        if (buffer->count == buffer->room) {
+            const size_t room = buffer->room == 0 ? 16 : buffer->room * 2;
+            void *cells = sqlpool__resize(&core->memory, buffer->cells,
+                                          buffer->room * sizeof(sqlite3_value *),
+                                          room * sizeof(sqlite3_value *));
+            if (cells == NULL) return SQLPOOL_NOMEM;
+            buffer->cells = (sqlite3_value **)cells;
+            buffer->room = room;
+        }
+        copy = sqlite3_value_dup(sqlite3_column_value(handle, c));
+        if (copy == NULL) return SQLPOOL_NOMEM;
+        buffer->cells[buffer->count++] = copy;
+    }
+    return SQLPOOL_OK;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I20.2] one statement on a held slot                               (private)
+ *----------------------------------------------------------------------------*/
+
+/*  What to run, for the functions that follow. */
+typedef struct sqlpool__work {
+    const char *sql;
+    const sqlpool_value *args;
+    int count;
+    sqlpool_result *result; /* or NULL */
+    sqlpool_rows *rows;     /* or NULL: rows are thrown away */
+    bool wants_writer;      /* out: it writes and this connection cannot */
+} sqlpool__work;
+
+/*  A write that ended well: what it changed. last_insert_rowid was zeroed before. */
+static void sqlpool__fill_result(sqlpool__slot *slot, int total_before, sqlpool_result *result) {
+    if (result == NULL) return;
+    result->changes =
+        sqlite3_total_changes(slot->db) != total_before ? sqlite3_changes(slot->db) : 0;
+    result->last_insert_id = sqlite3_last_insert_rowid(slot->db);
+}
+
+/*  Steps to the end. */
+static int sqlpool__run_to_end(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool_result *result,
+                               sqlpool_error *error) {
+    int total_before = 0, rc;
+    if (result != NULL) {
+        total_before = sqlite3_total_changes(slot->db);
+        sqlite3_set_last_insert_rowid(slot->db, 0);
+    }
+    do {
+        rc = sqlite3_step(stmt->handle);
+    } while (rc == SQLITE_ROW);
+    if (rc != SQLITE_DONE) return sqlpool__statement_failed(slot, rc, stmt->sql, error);
+    sqlpool__fill_result(slot, total_before, result);
+    return SQLPOOL_OK;
+}
+
+/*  A write that returns rows: all of it happens before the first row is shown. */
+static int sqlpool__run_buffered(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                 const sqlpool__work *work, sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    sqlpool__buffer *buffer;
+    sqlpool_error ignored;
+    int rc = sqlpool__level_begin(slot, error), total_before;
+    if (rc != SQLPOOL_OK) return rc;
+    total_before = sqlite3_total_changes(slot->db);
+    if (work->result != NULL) sqlite3_set_last_insert_rowid(slot->db, 0);
+    buffer = sqlpool__buffer_new(core, stmt->handle, stmt->column_count);
+    if (buffer == NULL) rc = SQLPOOL_NOMEM;
+    if (rc == SQLPOOL_OK) rc = sqlpool__statement_begin(slot, error);
+    while (rc == SQLPOOL_OK) {
+        rc = sqlite3_step(stmt->handle);
+        if (rc == SQLITE_ROW) {
+            rc = sqlpool__buffer_row(core, buffer, stmt->handle);
+        } else if (rc != SQLITE_DONE) {
+            rc = sqlpool__statement_failed(slot, rc, stmt->sql, error);
+        }
+        if (rc == SQLITE_DONE) break;
+    }
+    sqlpool__disarm(slot);
+    if (rc == SQLITE_DONE) {
+        sqlpool__fill_result(slot, total_before, work->result);
+        (void)sqlite3_reset(stmt->handle);
+        rc = sqlpool__level_commit(slot, error);
+    } else if (rc == SQLPOOL_TOO_BIG) {
+        (void)sqlpool__error_set(
+            error, rc,
+            "the rows of RETURNING pass returning_bytes (%lld); nothing was changed: %.200s",
+            (long long)core->config.returning_bytes, stmt->sql);
+    } else if (rc == SQLPOOL_NOMEM) {
+        (void)sqlpool__error_set(error, rc,
+                                 "no memory to buffer the rows of RETURNING; nothing was changed");
+    }
+    if (rc != SQLPOOL_OK) {
+        (void)sqlite3_reset(stmt->handle);
+        sqlpool__error_clear(&ignored);
+        if (slot->depth > 0) (void)sqlpool__level_rollback(slot, &ignored);
+        sqlpool__buffer_free(core, buffer);
+        return error->result;
+    }
+    work->rows->buffer = buffer;
+    work->rows->flags |= SQLPOOL__ROWS_BUFFERED;
+    return SQLPOOL_OK;
+}
+
+/*  The first step of a cursor is made here, so that its errors are the query call's and can be
+    retried. */
+static int sqlpool__run_cursor(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool_rows *rows,
+                               bool *is_done, sqlpool_error *error) {
+    const int rc = sqlite3_step(stmt->handle);
+    *is_done = rc != SQLITE_ROW;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return sqlpool__statement_failed(slot, rc, stmt->sql, error);
+    if (rc == SQLITE_DONE) return SQLPOOL_OK;
+    rows->statement = stmt;
+    rows->serial = stmt->serial;
+    rows->column_count = sqlite3_data_count(stmt->handle);
+    rows->deadline_ns = SQLPOOL__LOAD_RELAXED(&slot->deadline_ns);
+    rows->flags |= SQLPOOL__ROWS_LIVE | SQLPOOL__ROWS_PENDING;
+    return SQLPOOL_OK;
+}
+
+static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_error *error) {
+    sqlpool__stmt *stmt;
+    bool is_done = true;
+    int rc = sqlpool__statement_begin(slot, error);
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    SQLPOOL__TALLY(slot, statements);
+    rc = sqlpool__stmt_get(slot, work->sql, &stmt, error);
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
+        sqlpool__disarm(slot);
+        return rc;
+    }
+    if (SQLPOOL__UNLIKELY(!stmt->is_read_only && slot->role == SQLPOOL__ROLE_READER)) {
+        work->wants_writer = true;
+        rc = sqlpool__error_set(error, SQLITE_READONLY,
+                                "a reader cannot write: acquire with SQLPOOL_WRITE; in: %.200s",
+                                stmt->sql);
+    } else {
+        const bool is_cursor = work->rows != NULL && stmt->is_read_only && stmt->column_count > 0;
+        if (work->rows != NULL) work->rows->column_count = stmt->column_count;
+        rc = sqlpool__bind(slot, stmt, work->args, work->count, is_cursor, error);
+        if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
+            /* nothing ran */
+        } else if (is_cursor) {
+            rc = sqlpool__run_cursor(slot, stmt, work->rows, &is_done, error);
+        } else if (work->rows != NULL && stmt->column_count > 0) {
+            rc = sqlpool__run_buffered(slot, stmt, work, error);
+        } else {
+            rc = sqlpool__run_to_end(slot, stmt, work->result, error);
+        }
+    }
+    if (!is_done) return SQLPOOL_OK; /* the cursor goes on */
+    sqlpool__stmt_put(slot, stmt);
+    sqlpool__disarm(slot);
+    if (slot->is_committed && slot->depth == 0) sqlpool__after_commit(slot);
+    return rc;
+}
+
+/*  The same, again while that helps. Inside a transaction only its owner can start over. */
+static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__work *work,
+                        sqlpool_error *error) {
+    int attempt, rc;
+    for (attempt = 1;; attempt++) {
+        rc = sqlpool__run_once(slot, work, error);
+        if (SQLPOOL__LIKELY(rc == SQLPOOL_OK)) {
+            error->result = SQLPOOL_OK;
+            return SQLPOOL_OK;
+        }
+        if (slot->depth > 0 || sqlpool__again_for(rc) == SQLPOOL__AGAIN_NEVER) return rc;
+        if (!sqlpool__retry_wait(slot, call, attempt, error)) return rc;
+    }
+}
+
+/*  A statement on the pool: route, acquire, run, give back unless a cursor keeps the lease. */
+static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, sqlpool__work *work,
+                                sqlpool_error *error) {
+    sqlpool__slot *slot;
+    int rc;
+    request->mode = sqlpool__route(work->sql, strlen(work->sql));
+    for (;;) {
+        rc = sqlpool__acquire(core, request, &slot, error);
+        if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+        if (request->deadline_ns != 0) slot->lease_deadline_ns = request->deadline_ns;
+        work->wants_writer = false;
+        rc = sqlpool__run(slot, request->call, work, error);
+        if (SQLPOOL__LIKELY(!work->wants_writer) || core->config.read_only) break;
+        (void)sqlpool__lease_end(slot);
+        sqlpool__error_clear(error);
+        request->mode = SQLPOOL_WRITE;
+    }
+    if (rc == SQLPOOL_OK && work->rows != NULL && (work->rows->flags & SQLPOOL__ROWS_LIVE) != 0) {
+        work->rows->conn = sqlpool__conn_of(slot);
+        work->rows->flags |= SQLPOOL__ROWS_OWNS;
+        return SQLPOOL_OK;
+    }
+    (void)sqlpool__lease_end(slot);
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I20.3] public calls: exec, query, one value                        (public)
+ *----------------------------------------------------------------------------*/
+
+static void sqlpool__rows_clear(sqlpool_rows *rows) {
+    memset(rows, 0, sizeof *rows);
+}
+
+/*  Both one-call functions: `rows` tells them apart. */
+static int sqlpool__one_call(const char *file, int line, sqlpool *pool, const sqlpool_call *call,
+                             sqlpool__work *work, sqlpool_error *error) {
+    sqlpool__core *core;
+    sqlpool__request request;
+    int rc;
+    if (work->result != NULL) memset(work->result, 0, sizeof *work->result);
+    rc = sqlpool__enter(pool, &core, error);
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    rc = sqlpool__make_request(core, file, line, SQLPOOL_READ, call, &request, error);
+    if (SQLPOOL__UNLIKELY(rc == SQLPOOL_OK && work->sql == NULL))
+        rc = sqlpool__error_set(error, SQLPOOL_MISUSE, "sql is NULL");
+    if (SQLPOOL__LIKELY(rc == SQLPOOL_OK)) (void)sqlpool__run_on_pool(core, &request, work, error);
+    if (work->rows != NULL) {
+        work->rows->result = error->result;
+        if ((work->rows->flags & SQLPOOL__ROWS_BUFFERED) != 0) work->rows->conn.pool = pool;
+        if ((work->rows->flags & SQLPOOL__ROWS_BUFFERED) != 0)
+            work->rows->conn.pool_serial = core->serial;
+    }
+    return sqlpool__finish(core, error);
+}
+
+static sqlpool__work sqlpool__work_of(const char *sql, const sqlpool_value *args, int count,
+                                      sqlpool_result *result, sqlpool_rows *rows) {
+    sqlpool__work work;
+    work.sql = sql;
+    work.args = args;
+    work.count = count;
+    work.result = result;
+    work.rows = rows;
+    work.wants_writer = false;
+    return work;
+}
+
+SQLPOOL_API int sqlpool_exec_at(const char *file, int line, sqlpool *pool, const sqlpool_call *call,
+                                sqlpool_result *result, const char *sql, const sqlpool_value *args,
+                                int count, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__work work = sqlpool__work_of(sql, args, count, result, NULL);
+    error = sqlpool__error_or(error, &local);
+    return sqlpool__one_call(file, line, pool, call, &work, error);
+}
+
+SQLPOOL_API int sqlpool_query_at(const char *file, int line, sqlpool *pool,
+                                 const sqlpool_call *call, sqlpool_rows *rows, const char *sql,
+                                 const sqlpool_value *args, int count, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__work work = sqlpool__work_of(sql, args, count, NULL, rows);
+    error = sqlpool__error_or(error, &local);
+    if (SQLPOOL__UNLIKELY(rows == NULL)) {
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  "rows is NULL: pass the address of a sqlpool_rows");
+    }
+    sqlpool__rows_clear(rows);
+    return sqlpool__one_call(file, line, pool, call, &work, error);
+}
+
+/*  Both lease functions. */
+static int sqlpool__lease_call(sqlpool_conn *conn, sqlpool__work *work, sqlpool_error *error) {
+    sqlpool__slot *slot;
+    int rc;
+    if (work->result != NULL) memset(work->result, 0, sizeof *work->result);
+    rc = sqlpool__enter_conn(conn, &slot, error);
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    if (SQLPOOL__UNLIKELY(work->sql == NULL)) {
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "sql is NULL");
+    } else {
+        (void)sqlpool__run(slot, &sqlpool__default_call, work, error);
+    }
+    if (work->rows != NULL) {
+        work->rows->conn = *conn;
+        work->rows->result = error->result;
+    }
+    return sqlpool__finish(slot->core, error);
+}
+
+SQLPOOL_API int sqlpool_conn_exec(sqlpool_conn *conn, const char *sql, const sqlpool_value *args,
+                                  int count, sqlpool_result *result, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__work work = sqlpool__work_of(sql, args, count, result, NULL);
+    error = sqlpool__error_or(error, &local);
+    return sqlpool__lease_call(conn, &work, error);
+}
+
+SQLPOOL_API int sqlpool_conn_query(sqlpool_conn *conn, sqlpool_rows *rows, const char *sql,
+                                   const sqlpool_value *args, int count, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__work work = sqlpool__work_of(sql, args, count, NULL, rows);
+    error = sqlpool__error_or(error, &local);
+    if (SQLPOOL__UNLIKELY(rows == NULL)) {
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  "rows is NULL: pass the address of a sqlpool_rows");
+    }
+    sqlpool__rows_clear(rows);
+    return sqlpool__lease_call(conn, &work, error);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I20.4] rows                                                        (public)
+ *----------------------------------------------------------------------------*/
+
+/*  The statement of a live cursor if lease and statement are still what they were, else NULL. */
+static sqlpool__stmt *sqlpool__rows_stmt(const sqlpool_rows *rows, sqlpool__slot **out) {
+    sqlpool__core *core;
+    sqlpool__slot *slot;
+    sqlpool__stmt *stmt = (sqlpool__stmt *)rows->statement;
+    if ((rows->flags & SQLPOOL__ROWS_LIVE) == 0 || sqlpool__is_forked()) return NULL;
+    core = SQLPOOL__LOAD(&rows->conn.pool->core);
+    if (SQLPOOL__UNLIKELY(core == NULL || core->serial != rows->conn.pool_serial)) return NULL;
+    slot = &core->slots[rows->conn.slot];
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD(&slot->word) !=
+                          sqlpool__word(rows->conn.lease, SQLPOOL__LEASED)))
+        return NULL;
+    *out = slot;
+    return stmt->serial == rows->serial ? stmt : NULL;
+}
+
+/*  A live cursor is over: statement back to the cache, own lease back to the pool. */
+static void sqlpool__rows_end(sqlpool_rows *rows, sqlpool__slot *slot, sqlpool__stmt *stmt) {
+    const bool owns = (rows->flags & SQLPOOL__ROWS_OWNS) != 0;
+    rows->flags = 0;
+    rows->statement = NULL;
+    sqlpool__stmt_put(slot, stmt);
+    sqlpool__disarm(slot);
+    if (owns) (void)sqlpool__lease_end(slot);
+}
+
+SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
+    sqlpool__slot *slot = NULL;
+    sqlpool__stmt *stmt;
+    int rc;
+    if (rows == NULL) return false;
+    if ((rows->flags & SQLPOOL__ROWS_BUFFERED) != 0) {
+        const sqlpool__buffer *buffer = (const sqlpool__buffer *)rows->buffer;
+        if ((rows->flags & SQLPOOL__ROWS_ON_ROW) != 0) rows->position++;
+        rows->flags |= SQLPOOL__ROWS_ON_ROW;
+        if ((size_t)rows->position * (size_t)buffer->column_count < buffer->count) return true;
+        rows->flags &= ~(uint32_t)SQLPOOL__ROWS_ON_ROW;
+        rows->position = INT32_MAX; /* stays past the end */
+        return false;
+    }
+    if ((rows->flags & (SQLPOOL__ROWS_LIVE | SQLPOOL__ROWS_FAILED)) != SQLPOOL__ROWS_LIVE)
+        return false;
+    stmt = sqlpool__rows_stmt(rows, &slot);
+    if (SQLPOOL__UNLIKELY(stmt == NULL ||
+                          SQLPOOL__LOAD_RELAXED(&slot->owner) != sqlpool__thread_id(slot->core))) {
+        rows->result = SQLPOOL_MISUSE; /* its lease ended, or another thread calls */
+        if (stmt == NULL) rows->flags = 0;
+        return false;
+    }
+    if ((rows->flags & SQLPOOL__ROWS_PENDING) != 0) {
+        rows->flags = (rows->flags & ~(uint32_t)SQLPOOL__ROWS_PENDING) | SQLPOOL__ROWS_ON_ROW;
+        return true;
+    }
+    slot->busy_deadline_ns = 0;
+    if (SQLPOOL__UNLIKELY(rows->deadline_ns != SQLPOOL__LOAD_RELAXED(&slot->deadline_ns)))
+        sqlpool__arm(slot, rows->deadline_ns);
+    rc = SQLPOOL__UNLIKELY(sqlpool__is_cancelled(slot)) ? SQLITE_INTERRUPT
+                                                        : sqlite3_step(stmt->handle);
+    if (SQLPOOL__LIKELY(rc == SQLITE_ROW)) return true;
+    rows->flags &= ~(uint32_t)SQLPOOL__ROWS_ON_ROW;
+    if (rc == SQLITE_DONE) {
+        sqlpool__rows_end(rows, slot, stmt);
+    } else { /* the message is read by close; until then the lease stays */
+        rows->flags |= SQLPOOL__ROWS_FAILED;
+        rows->result = rc;
+    }
+    return false;
+}
+
+SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__slot *slot = NULL;
+    sqlpool__stmt *stmt;
+    error = sqlpool__error_or(error, &local);
+    if (rows == NULL) return sqlpool__error_set(error, SQLPOOL_MISUSE, "rows is NULL");
+    if ((rows->flags & SQLPOOL__ROWS_BUFFERED) != 0) {
+        sqlpool__core *core = sqlpool__is_forked() ? NULL : SQLPOOL__LOAD(&rows->conn.pool->core);
+        if (core != NULL && core->serial == rows->conn.pool_serial)
+            sqlpool__buffer_free(core, (sqlpool__buffer *)rows->buffer);
+        rows->buffer = NULL;
+        rows->flags = 0;
+    }
+    if ((rows->flags & SQLPOOL__ROWS_LIVE) != 0) {
+        sqlpool__core *core;
+        stmt = sqlpool__rows_stmt(rows, &slot);
+        if (stmt == NULL) { /* an own lease cannot end before its cursor but by misuse */
+            rows->flags = 0;
+            rows->result = SQLPOOL_MISUSE;
+            return sqlpool__error_set(
+                error, SQLPOOL_MISUSE,
+                "the lease of this cursor ended before the cursor was closed");
+        }
+        core = slot->core;
+        if (SQLPOOL__LOAD_RELAXED(&slot->owner) != sqlpool__thread_id(core)) {
+            (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "the cursor belongs to another thread");
+            return sqlpool__finish(core, error);
+        }
+        if ((rows->flags & SQLPOOL__ROWS_FAILED) != 0) {
+            rows->result = sqlpool__statement_failed(slot, rows->result, stmt->sql, error);
+            sqlpool__rows_end(rows, slot, stmt);
+            return sqlpool__finish(core, error);
+        }
+        sqlpool__rows_end(rows, slot, stmt);
+    }
+    if (rows->result != SQLPOOL_OK) {
+        (void)sqlpool__error_set(error, rows->result, "%s", sqlpool_result_text(rows->result));
+    }
+    return rows->result;
+}
+
+static bool sqlpool__rows_has(const sqlpool_rows *rows, int column) {
+    return rows != NULL && (rows->flags & SQLPOOL__ROWS_ON_ROW) != 0 && column >= 0 &&
+           column < rows->column_count;
+}
+
+/*  The statement to read a column of a live cursor from; NULL: none, or the cursor is buffered. */
+static sqlite3_stmt *sqlpool__rows_live(const sqlpool_rows *rows, int column) {
+    sqlpool__slot *slot = NULL;
+    const sqlpool__stmt *stmt;
+    if (!sqlpool__rows_has(rows, column)) return NULL;
+    stmt = sqlpool__rows_stmt(rows, &slot);
+    return stmt != NULL ? stmt->handle : NULL;
+}
+
+/*  The value of a buffered cursor; NULL: none, or the cursor is live. */
+static sqlite3_value *sqlpool__rows_cell(const sqlpool_rows *rows, int column) {
+    const sqlpool__buffer *buffer;
+    if (!sqlpool__rows_has(rows, column) || (rows->flags & SQLPOOL__ROWS_BUFFERED) == 0)
+        return NULL;
+    buffer = (const sqlpool__buffer *)rows->buffer;
+    return buffer->cells[(size_t)rows->position * (size_t)buffer->column_count + (size_t)column];
+}
+
+#define SQLPOOL__ROWS_READ(type, suffix, none) \
+    sqlite3_stmt *handle = sqlpool__rows_live(rows, column); \
+    sqlite3_value *cell; \
+    if (SQLPOOL__LIKELY(handle != NULL)) return (type)sqlite3_column_##suffix(handle, column); \
+    cell = sqlpool__rows_cell(rows, column); \
+    return cell != NULL ? (type)sqlite3_value_##suffix(cell) : (none)
+
+SQLPOOL_API int64_t sqlpool_rows_int64(sqlpool_rows *rows, int column) {
+    SQLPOOL__ROWS_READ(int64_t, int64, 0);
+}
+SQLPOOL_API double sqlpool_rows_double(sqlpool_rows *rows, int column) {
+    SQLPOOL__ROWS_READ(double, double, 0.0);
+}
+SQLPOOL_API const char *sqlpool_rows_text(sqlpool_rows *rows, int column) {
+    SQLPOOL__ROWS_READ(const char *, text, NULL);
+}
+SQLPOOL_API const void *sqlpool_rows_blob(sqlpool_rows *rows, int column) {
+    SQLPOOL__ROWS_READ(const void *, blob, NULL);
+}
+SQLPOOL_API size_t sqlpool_rows_bytes(sqlpool_rows *rows, int column) {
+    SQLPOOL__ROWS_READ(size_t, bytes, 0);
+}
+static int sqlpool__rows_type(sqlpool_rows *rows, int column) {
+    SQLPOOL__ROWS_READ(int, type, SQLITE_NULL);
+}
+SQLPOOL_API sqlpool_type sqlpool_rows_type(sqlpool_rows *rows, int column) {
+    switch (sqlpool__rows_type(rows, column)) {
+    case SQLITE_INTEGER:
+        return SQLPOOL_TYPE_INT64;
+    case SQLITE_FLOAT:
+        return SQLPOOL_TYPE_DOUBLE;
+    case SQLITE_TEXT:
+        return SQLPOOL_TYPE_TEXT;
+    case SQLITE_BLOB:
+        return SQLPOOL_TYPE_BLOB;
+    default:
+        return SQLPOOL_TYPE_NULL;
+    }
+}
+SQLPOOL_API bool sqlpool_rows_is_null(sqlpool_rows *rows, int column) {
+    return sqlpool_rows_type(rows, column) == SQLPOOL_TYPE_NULL;
+}
+SQLPOOL_API sqlpool_value sqlpool_rows_value(sqlpool_rows *rows, int column) {
+    sqlpool_value value = sqlpool_value_null(NULL);
+    switch (sqlpool_rows_type(rows, column)) {
+    case SQLPOOL_TYPE_INT64:
+        value = sqlpool_value_int64(sqlpool_rows_int64(rows, column));
+        break;
+    case SQLPOOL_TYPE_DOUBLE:
+        value = sqlpool_value_double(sqlpool_rows_double(rows, column));
+        break;
+    case SQLPOOL_TYPE_TEXT: {
+        const char *text = sqlpool_rows_text(rows, column);
+        value = sqlpool_value_text_n(text, sqlpool_rows_bytes(rows, column));
+        break;
+    }
+    case SQLPOOL_TYPE_BLOB: {
+        const void *blob = sqlpool_rows_blob(rows, column);
+        value = sqlpool_value_blob(blob, sqlpool_rows_bytes(rows, column));
+        break;
+    }
+    default:
+        break;
+    }
+    return value;
+}
+SQLPOOL_API int sqlpool_rows_column_count(sqlpool_rows *rows) {
+    return rows != NULL ? rows->column_count : 0;
+}
+SQLPOOL_API const char *sqlpool_rows_name(sqlpool_rows *rows, int column) {
+    sqlpool__slot *slot = NULL;
+    const sqlpool__stmt *stmt;
+    if (rows == NULL || column < 0 || column >= rows->column_count) return NULL;
+    if ((rows->flags & SQLPOOL__ROWS_BUFFERED) != 0)
+        return ((const sqlpool__buffer *)rows->buffer)->names[column];
+    stmt = sqlpool__rows_stmt(rows, &slot);
+    return stmt != NULL ? sqlite3_column_name(stmt->handle, column) : NULL;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I20.5] one value                                                   (public)
+ *----------------------------------------------------------------------------*/
+
+/*  Query and stand on the first row; NOT_FOUND when there is none. The caller closes. */
+static int sqlpool__first_row(const char *file, int line, sqlpool *pool, sqlpool_rows *rows,
+                              const char *sql, const sqlpool_value *args, int count,
+                              sqlpool_error *error) {
+    const int rc = sqlpool_query_at(file, line, pool, NULL, rows, sql, args, count, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sqlpool_rows_next(rows)) return SQLPOOL_OK;
+    if (sqlpool_rows_close(rows, error) != SQLPOOL_OK) return error->result;
+    return sqlpool__error_set(error, SQLPOOL_NOT_FOUND, "the query gave no row: %.200s", sql);
+}
+
+SQLPOOL_API int sqlpool_query_int64_at(const char *file, int line, sqlpool *pool, int64_t *value,
+                                       const char *sql, const sqlpool_value *args, int count,
+                                       sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_rows rows;
+    error = sqlpool__error_or(error, &local);
+    if (value == NULL) return sqlpool__error_set(error, SQLPOOL_MISUSE, "value is NULL");
+    *value = 0;
+    if (sqlpool__first_row(file, line, pool, &rows, sql, args, count, error) != SQLPOOL_OK)
+        return error->result;
+    *value = sqlpool_rows_int64(&rows, 0);
+    return sqlpool_rows_close(&rows, error);
+}
+
+SQLPOOL_API int sqlpool_query_double_at(const char *file, int line, sqlpool *pool, double *value,
+                                        const char *sql, const sqlpool_value *args, int count,
+                                        sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_rows rows;
+    error = sqlpool__error_or(error, &local);
+    if (value == NULL) return sqlpool__error_set(error, SQLPOOL_MISUSE, "value is NULL");
+    *value = 0.0;
+    if (sqlpool__first_row(file, line, pool, &rows, sql, args, count, error) != SQLPOOL_OK)
+        return error->result;
+    *value = sqlpool_rows_double(&rows, 0);
+    return sqlpool_rows_close(&rows, error);
+}
+
+SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool, char *buffer,
+                                      size_t buffer_bytes, const char *sql,
+                                      const sqlpool_value *args, int count, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_rows rows;
+    size_t bytes, kept;
+    const char *text;
+    error = sqlpool__error_or(error, &local);
+    if (buffer == NULL || buffer_bytes == 0) {
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  "buffer is NULL or has no room for the terminator");
+    }
+    buffer[0] = '\0';
+    if (sqlpool__first_row(file, line, pool, &rows, sql, args, count, error) != SQLPOOL_OK)
+        return error->result;
+    text = sqlpool_rows_text(&rows, 0);
+    bytes = text != NULL ? sqlpool_rows_bytes(&rows, 0) : 0;
+    kept = bytes < buffer_bytes ? bytes : buffer_bytes - 1;
+    while (kept < bytes && kept > 0 && ((unsigned char)text[kept] & 0xc0) == 0x80)
+        kept--; /* not inside a character */
+    if (text != NULL) memcpy(buffer, text, kept);
+    buffer[kept] = '\0';
+    if (sqlpool_rows_close(&rows, error) != SQLPOOL_OK) return error->result;
+    if (kept == bytes) return SQLPOOL_OK;
+    return sqlpool__error_set(error, SQLPOOL_TOO_BIG, "the text has %llu bytes, the buffer %llu",
+                              (unsigned long long)bytes, (unsigned long long)buffer_bytes);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I20.6] scripts                                                     (public)
+ *----------------------------------------------------------------------------*/
+
+/*  Runs the statements one after the other; the offset of an error counts from the script's start.
+    */
+static int sqlpool__run_script(sqlpool__slot *slot, const char *sql, size_t bytes,
+                               sqlpool_error *error) {
+    const char *at = sql, *const end = sql + bytes;
+    while ((at = sqlpool__find_statement(at, end)) != NULL) {
+        sqlite3_stmt *handle;
+        const char *tail = NULL;
+        int rc = sqlpool__prepare(slot, at, (size_t)(end - at), 0, &handle, &tail, error);
+        SQLPOOL__TALLY(slot, statements);
+        if (rc == SQLPOOL_OK) rc = sqlpool__statement_begin(slot, error);
+        if (rc == SQLPOOL_OK && sqlite3_bind_parameter_count(handle) > 0) {
+            rc = sqlpool__error_set(error, SQLPOOL_ARGUMENTS,
+                                    "a script has no parameters: use sqlpool_exec()");
+        }
+        if (rc == SQLPOOL_OK) {
+            do {
+                rc = sqlite3_step(handle);
+            } while (rc == SQLITE_ROW);
+            rc = rc == SQLITE_DONE ? SQLPOOL_OK : sqlpool__statement_failed(slot, rc, at, error);
+        }
+        (void)sqlite3_finalize(handle);
+        sqlpool__disarm(slot);
+        if (rc != SQLPOOL_OK) {
+            error->sql_offset = (int)(at - sql) + (error->sql_offset > 0 ? error->sql_offset : 0);
+            return rc;
+        }
+        at = tail;
+    }
+    return SQLPOOL_OK;
+}
+
+typedef struct sqlpool__script {
+    const char *sql;
+    size_t bytes;
+    sqlpool_error *error;
+} sqlpool__script;
+
+static int sqlpool__script_body(sqlpool_conn *conn, void *user, int attempt) {
+    const sqlpool__script *script = (const sqlpool__script *)user;
+    (void)attempt;
+    return sqlpool__run_script(&SQLPOOL__LOAD(&conn->pool->core)->slots[conn->slot], script->sql,
+                               script->bytes, script->error);
+}
+
+static int sqlpool__check_script(const char *sql, int64_t *bytes, sqlpool_error *error) {
+    const char *nul;
+    if (sql == NULL || *bytes < -1)
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  sql == NULL ? "sql is NULL" : "bytes is below -1");
+    if (*bytes < 0) *bytes = (int64_t)strlen(sql);
+    if (*bytes > INT32_MAX - 1)
+        return sqlpool__error_set(error, SQLITE_TOOBIG, "the script has more than 2 GiB");
+    nul = (const char *)memchr(sql, 0, (size_t)*bytes);
+    if (nul == NULL) return SQLPOOL_OK;
+    (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
+                             "the script holds a NUL at byte %lld; SQLite would ignore the rest",
+                             (long long)(nul - sql));
+    error->sql_offset = (int)(nul - sql);
+    return SQLPOOL_MISUSE;
+}
+
+SQLPOOL_API int sqlpool_script_at(const char *file, int line, sqlpool *pool, const char *sql,
+                                  int64_t bytes, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__script script;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sqlpool__check_script(sql, &bytes, error) != SQLPOOL_OK)
+        return sqlpool__finish(core, error);
+    script.sql = sql;
+    script.bytes = (size_t)bytes;
+    script.error = error;
+    return sqlpool_transaction_at(file, line, pool, NULL, SQLPOOL_WRITE, sqlpool__script_body,
+                                  &script, error);
+}
+
+SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t bytes,
+                                    sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    sqlpool__script script;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_conn(conn, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sqlpool__check_script(sql, &bytes, error) != SQLPOOL_OK)
+        return sqlpool__finish(slot->core, error);
+    script.sql = sql;
+    script.bytes = (size_t)bytes;
+    script.error = error;
+    return sqlpool_conn_transaction(conn, sqlpool__script_body, &script, error);
+}
+
+/*==============================================================================
+ * >>[I24] UPKEEP: all periodic work                                    (private)
+ *==============================================================================
+    One function does everything that is due, in order of urgency, and says when it wants to run
+    again: deadlines of running statements, a checkpoint that was asked for, then once per
+    upkeep_interval_ms idle and aged connections and leaks, then once per health_interval_ms a look
+    at one idle connection. The thread sleeps until then or until it is kicked; without a thread
+    sqlpool_tick() calls the same function. When a pass finds that nothing happened since the last
+    one, the next is as far off as the health check, so an idle program is woken every 30 s, not
+    every second. */
+
+/*  Stops what ran past its deadline and may not call the progress handler for long; returns the
+    next deadline. */
+static int64_t sqlpool__stop_expired(sqlpool__core *core, int64_t now) {
+    int64_t next = SQLPOOL__NEVER;
+    uint32_t i;
+    sqlpool__lock(core);
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        const uint64_t word = SQLPOOL__LOAD_ORDERED(&slot->word);
+        const int64_t deadline = SQLPOOL__LOAD_ORDERED(&slot->deadline_ns);
+        const uint64_t number = word >> SQLPOOL__NUMBER_SHIFT;
+        if (sqlpool__state(word) != SQLPOOL__LEASED || deadline == SQLPOOL__NEVER) continue;
+        if (deadline > now) {
+            next = sqlpool__earlier(next, deadline);
+        } else if (SQLPOOL__LOAD_RELAXED(&slot->expired) != number) {
+            SQLPOOL__STORE(&slot->expired, number);
+            sqlpool__interrupt_locked(slot, number, deadline);
+        }
+    }
+    sqlpool__unlock(core);
+    return next;
+}
+
+/*  Takes an idle slot for upkeep itself. */
+static bool sqlpool__claim(sqlpool__slot *slot) {
+    sqlpool__request request;
+    if (!sqlpool__take(slot, SQLPOOL__IDLE)) return false;
+    request =
+        sqlpool__internal_request(slot->role == SQLPOOL__ROLE_WRITER ? SQLPOOL_WRITE : SQLPOOL_READ,
+                                  &sqlpool__default_call, SQLPOOL__NEVER);
+    sqlpool__lease_begin(slot, &request, sqlpool__thread_id(slot->core));
+    return true;
+}
+
+static int sqlpool__open_count(const sqlpool__core *core) {
+    uint32_t i;
+    int count = 0;
+    for (i = 0; i + 1 < core->slot_count; i++)
+        count += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
+    return count;
+}
+
+/*  A lease that is out for long is reported once, and once more when it is back. */
+static void sqlpool__report_leaks(sqlpool__core *core, int64_t now) {
+    const int64_t limit = core->config.leak_report_ms * SQLPOOL__NS_PER_MS;
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        sqlpool_holder holder;
+        char line[400];
+        sqlpool__text text = sqlpool__text_into(line, sizeof line);
+        bool is_new = false, is_over = false;
+        sqlpool__lock(core);
+        if (slot->is_reported && slot->seen_word != SQLPOOL__LOAD(&slot->word)) {
+            slot->is_reported = false;
+            is_over = true;
+        } else if (limit > 0 && !slot->is_reported && sqlpool__is_leased(slot) &&
+                   slot->seen_word == SQLPOOL__LOAD(&slot->word) && now - slot->seen_ns >= limit) {
+            slot->is_reported = is_new = true;
+            sqlpool__holder_locked(slot, now, &holder);
+        }
+        sqlpool__unlock(core);
+        if (is_over) {
+            sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_LEAK_ENDED,
+                              "the reported lease of connection %u came back", i);
+        }
+        if (!is_new) continue;
+        SQLPOOL__TALLY_POOL(core, leaks);
+        sqlpool__text_holder(&text, &holder);
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_LEAK,
+                          "not given back for long:%s", line);
+    }
+}
+
+/*  Idle connections above the minimum close, from the last slot down so that the warm ones stay;
+    those unused for a while or too old are marked to be looked at before their next use. */
+static void sqlpool__reap(sqlpool__core *core, int64_t now) {
+    const sqlpool_config *config = &core->config;
+    uint32_t i = core->slot_count - 1; /* the checkpointer is in no lane */
+    int open = sqlpool__open_count(core);
+    while (i-- > 0) {
+        sqlpool__slot *slot = &core->slots[i];
+        int64_t unused;
+        bool is_idle;
+        sqlpool__lock(core);
+        is_idle = sqlpool__state(SQLPOOL__LOAD(&slot->word)) == SQLPOOL__IDLE &&
+                  slot->seen_word == SQLPOOL__LOAD(&slot->word);
+        unused = now - slot->seen_ns;
+        sqlpool__unlock(core);
+        if (now >= SQLPOOL__LOAD_RELAXED(&slot->dies_ns))
+            SQLPOOL__STORE_RELAXED(&slot->attention, 1u);
+        if (!is_idle) continue;
+        if (unused >= config->validate_after_ms * SQLPOOL__NS_PER_MS)
+            SQLPOOL__STORE_RELAXED(&slot->attention, 1u);
+        if (config->idle_timeout_ms <= 0 || unused < config->idle_timeout_ms * SQLPOOL__NS_PER_MS)
+            continue;
+        if (open <= config->min_connections || slot->role == SQLPOOL__ROLE_WRITER ||
+            !sqlpool__claim(slot))
+            continue;
+        SQLPOOL__TALLY(slot, closed_idle);
+        sqlpool__close_connection(slot);
+        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+        open--;
+    }
+}
+
+/*  One idle connection: is its file still there, does it still answer? A bad one is opened anew.
+    Under the shared gate a read could meet the writer, so there only the file is looked at. */
+static void sqlpool__check_health(sqlpool__core *core) {
+    uint32_t i;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        sqlpool__lane *lane;
+        sqlpool_error error;
+        if (!sqlpool__claim(slot)) continue;
+        lane = sqlpool__lane_of_slot(slot);
+        sqlpool__error_clear(&error);
+        if (!core->is_shared_gate) {
+            const int rc = sqlpool__ask(slot->db, "SELECT 1 FROM sqlite_master LIMIT 1", NULL, 0);
+            if (sqlpool__is_connection_bad(rc)) slot->is_bad = true;
+        }
+        if (sqlpool__revalidate(slot, lane, &error) == SQLPOOL_OK) sqlpool__give_back(slot, lane);
+        return;
+    }
+}
+
+/*  Sum of what callers did: tells an idle pass. */
+static uint64_t sqlpool__activity(const sqlpool__core *core) {
+    uint64_t sum = 0;
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++)
+        sum += SQLPOOL__LOAD(&core->slots[i].word) >> SQLPOOL__NUMBER_SHIFT;
+    return sum;
+}
+
+/*  Does what is due; tells when it wants to be called again. Never called by two threads at once.
+    */
+static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t stop_at) {
+    const sqlpool_config *config = &core->config;
+    int64_t now = sqlpool__now(core), next = sqlpool__stop_expired(core, now);
+    if (SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) {
+        sqlpool__care_for_log(core, true);
+        now = sqlpool__now(core);
+        next = sqlpool__earlier(next, sqlpool__stop_expired(core, now));
+    }
+    if (now >= core->next_reap_ns && now <= stop_at) {
+        const uint64_t activity = sqlpool__activity(core);
+        bool is_busy;
+        sqlpool__report_leaks(core, now);
+        sqlpool__lock(core);
+        sqlpool__observe_locked(core, now);
+        sqlpool__unlock(core);
+        sqlpool__reap(core, now);
+        sqlpool__lock(core);
+        is_busy =
+            activity != core->last_activity || sqlpool__open_count(core) > config->min_connections;
+        sqlpool__unlock(core);
+        core->last_activity = sqlpool__activity(core);
+        {
+            uint32_t i;
+            for (i = 0; i < core->slot_count && !is_busy; i++)
+                is_busy = sqlpool__is_leased(&core->slots[i]);
+        }
+        core->next_reap_ns = sqlpool__time_add(
+            now, (is_busy ? config->upkeep_interval_ms : config->health_interval_ms) *
+                     SQLPOOL__NS_PER_MS);
+        now = sqlpool__now(core);
+    }
+    if (now >= core->next_health_ns && now <= stop_at) {
+        sqlpool__check_health(core);
+        core->next_health_ns =
+            sqlpool__time_add(now, config->health_interval_ms * SQLPOOL__NS_PER_MS);
+        core->last_activity = sqlpool__activity(core);
+    }
+    return sqlpool__earlier(next, sqlpool__earlier(core->next_reap_ns, core->next_health_ns));
+}
+
+#ifndef SQLPOOL_NO_THREADS
+static void sqlpool__upkeep_main(void *argument) {
+    sqlpool__core *core = (sqlpool__core *)argument;
+    sqlpool__lock(core);
+    while (!core->is_upkeep_stopping) {
+        uint32_t none = 0;
+        int64_t wake_at = 0;
+        core->is_upkeep_kicked = false;
+        sqlpool__unlock(core);
+        if (SQLPOOL__CAS(&core->ticking, &none, 1u)) {
+            wake_at = sqlpool__upkeep_pass(core, SQLPOOL__NEVER);
+            SQLPOOL__STORE(&core->ticking, 0u);
+        } else { /* a sqlpool_tick() is inside; look again when it is done */
+            wake_at = sqlpool__time_add(sqlpool__now(core), 10 * SQLPOOL__NS_PER_MS);
+        }
+        sqlpool__lock(core);
+        if (core->is_upkeep_kicked || core->is_upkeep_stopping) continue;
+        SQLPOOL__STORE(&core->upkeep_wake_ns, wake_at); /* earlier deadlines kick from here on */
+        sqlpool__wait_locked(core, &core->upkeep_condition, sqlpool__now(core), wake_at);
+        (void)SQLPOOL__EXCHANGE(&core->upkeep_wake_ns,
+                                SQLPOOL__NEVER); /* every new deadline kicks */
+    }
+    sqlpool__unlock(core);
+}
+#endif
+
+SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    uint32_t none = 0;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (budget_us < 0) {
+        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "budget_us is %d: use 0 or more",
+                                 budget_us);
+        return sqlpool__finish(core, &local);
+    }
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) return SQLPOOL_CLOSED;
+    if (!SQLPOOL__CAS(&core->ticking, &none, 1u)) return SQLPOOL_OK;
+    (void)sqlpool__upkeep_pass(
+        core, sqlpool__time_add(sqlpool__now(core), budget_us * SQLPOOL__NS_PER_US));
+    SQLPOOL__STORE(&core->ticking, 0u);
+    return SQLPOOL_OK;
+}
+
+/*==============================================================================
+ * >>[I25] REPORT: statistics, holders, status                          (private)
+ *==============================================================================
+    Everything here reads atomics, and the lock only for the list of holders; no report waits for a
+    connection or makes anyone wait. */
+
+static uint64_t sqlpool__counter(const sqlpool__core *core, int which) {
+    uint64_t sum = SQLPOOL__LOAD_RELAXED(&core->counters[which]);
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++)
+        sum += SQLPOOL__LOAD_RELAXED(&core->slots[i].counters[which]);
+    return sum;
+}
+
+static void sqlpool__collect(sqlpool__core *core, sqlpool_stats *stats) {
+    uint32_t i;
+    memset(stats, 0, sizeof *stats);
+    stats->min = core->config.min_connections;
+    stats->max = core->config.max_connections;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        const unsigned state = sqlpool__state(SQLPOOL__LOAD(&core->slots[i].word));
+        stats->open += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
+        stats->used += state == SQLPOOL__LEASED || state == SQLPOOL__RETURNING ? 1 : 0;
+        stats->idle += state == SQLPOOL__IDLE ? 1 : 0;
+    }
+    stats->waiting_read = (int)SQLPOOL__LOAD(&core->lanes[0].waiting);
+    stats->waiting_write = (int)SQLPOOL__LOAD(&core->lanes[1].waiting);
+    stats->utilisation_percent = stats->used * 100 / stats->max;
+    stats->wal_frames = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames);
+    stats->wal_bytes = stats->wal_frames * core->page_bytes;
+    stats->memory_bytes = SQLPOOL__LOAD_RELAXED(&core->memory.held_bytes);
+    stats->allocations = SQLPOOL__LOAD_RELAXED(&core->memory.allocations);
+#define SQLPOOL__COUNTER_COLLECT(name, text) \
+    stats->name = sqlpool__counter(core, SQLPOOL__COUNT_##name);
+    SQLPOOL_COUNTERS(SQLPOOL__COUNTER_COLLECT)
+#undef SQLPOOL__COUNTER_COLLECT
+}
+
+SQLPOOL_API int sqlpool_get_stats(sqlpool *pool, sqlpool_stats *stats) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    if (stats != NULL) memset(stats, 0, sizeof *stats);
+    rc = sqlpool__enter(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (stats == NULL) {
+        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "stats is NULL");
+        return sqlpool__finish(core, &local);
+    }
+    sqlpool__collect(core, stats);
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capacity) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int64_t now;
+    uint32_t i;
+    int count = 0, rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (capacity < 0 || (capacity > 0 && holders == NULL)) {
+        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE,
+                                 "holders is NULL or capacity %d is negative", capacity);
+        return sqlpool__finish(core, &local);
+    }
+    now = sqlpool__now(core);
+    sqlpool__lock(core);
+    sqlpool__observe_locked(core, now);
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool_holder holder;
+        int at;
+        if (!sqlpool__is_leased(&core->slots[i])) continue;
+        sqlpool__holder_locked(&core->slots[i], now, &holder);
+        count++;
+        for (at = count <= capacity ? count - 1 : capacity;
+             at > 0 && holders[at - 1].held_ms < holder.held_ms; at--) {
+            if (at < capacity) holders[at] = holders[at - 1];
+        }
+        if (at < capacity) holders[at] = holder;
+    }
+    sqlpool__unlock(core);
+    return count;
+}
+
+static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *stats,
+                                    const sqlpool_holder *holders, int count, int known,
+                                    sqlpool__text *text) {
+    int i;
+    sqlpool__text_add(text, "%s: %s (%s%s)\n", core->config.name, core->path,
+                      core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
+                      core->config.read_only ? ", read-only" : "");
+    sqlpool__text_add(text, "connections  %d open of %d..%d, %d used (%d %%), %d idle\n",
+                      stats->open, stats->min, stats->max, stats->used, stats->utilisation_percent,
+                      stats->idle);
+    sqlpool__text_add(text, "waiting      %d for a reader, %d for the writer\n",
+                      stats->waiting_read, stats->waiting_write);
+    sqlpool__text_add(text, "log          %lld frames, %lld bytes\n", (long long)stats->wal_frames,
+                      (long long)stats->wal_bytes);
+    sqlpool__text_add(text, "memory       %lld bytes in %lld allocations so far\n",
+                      (long long)stats->memory_bytes, (long long)stats->allocations);
+#define SQLPOOL__COUNTER_LINE(name, meaning) \
+    sqlpool__text_add(text, "%-20s %12llu  %s\n", #name, (unsigned long long)stats->name, meaning);
+    SQLPOOL_COUNTERS(SQLPOOL__COUNTER_LINE)
+#undef SQLPOOL__COUNTER_LINE
+    sqlpool__text_add(text, "leases out   %d", count);
+    for (i = 0; i < count && i < known; i++) sqlpool__text_holder(text, &holders[i]);
+    sqlpool__text_add(text, "\n");
+}
+
+static void sqlpool__status_as_json(sqlpool__core *core, const sqlpool_stats *stats,
+                                    const sqlpool_holder *holders, int count, int known,
+                                    sqlpool__text *text) {
+    int i;
+    sqlpool__text_add(text, "{\"name\":");
+    sqlpool__text_json(text, core->config.name);
+    sqlpool__text_add(text, ",\"path\":");
+    sqlpool__text_json(text, core->path);
+    sqlpool__text_add(text, ",\"journal\":\"%s\",\"read_only\":%s",
+                      sqlpool__journal_names[core->config.journal],
+                      core->config.read_only ? "true" : "false");
+    sqlpool__text_add(text,
+                      ",\"min\":%d,\"max\":%d,\"open\":%d,\"used\":%d,\"idle\":%d,\"waiting_read\":"
+                      "%d,\"waiting_write\":%d,"
+                      "\"utilisation_percent\":%d,\"wal_frames\":%lld,\"wal_bytes\":%lld,\"memory_"
+                      "bytes\":%lld,\"allocations\":%lld",
+                      stats->min, stats->max, stats->open, stats->used, stats->idle,
+                      stats->waiting_read, stats->waiting_write, stats->utilisation_percent,
+                      (long long)stats->wal_frames, (long long)stats->wal_bytes,
+                      (long long)stats->memory_bytes, (long long)stats->allocations);
+#define SQLPOOL__COUNTER_JSON(name, meaning) \
+    sqlpool__text_add(text, ",\"" #name "\":%llu", (unsigned long long)stats->name);
+    SQLPOOL_COUNTERS(SQLPOOL__COUNTER_JSON)
+#undef SQLPOOL__COUNTER_JSON
+    sqlpool__text_add(text, ",\"holders\":[");
+    for (i = 0; i < count && i < known; i++) {
+        const sqlpool_holder *holder = &holders[i];
+        sqlpool__text_add(
+            text, "%s{\"slot\":%u,\"mode\":\"%s\",\"held_ms\":%lld,\"wal_frames\":%llu,\"file\":",
+            i > 0 ? "," : "", (unsigned)holder->slot,
+            holder->mode == SQLPOOL_WRITE ? "write" : "read", (long long)holder->held_ms,
+            (unsigned long long)holder->wal_frames);
+        sqlpool__text_json(text, holder->file != NULL ? holder->file : "");
+        sqlpool__text_add(text, ",\"line\":%d,\"tag\":", holder->line);
+        sqlpool__text_json(text, holder->tag != NULL ? holder->tag : "");
+        sqlpool__text_add(text, ",\"sql\":");
+        sqlpool__text_json(text, holder->sql);
+        sqlpool__text_add(text, "}");
+    }
+    sqlpool__text_add(text, "]}\n");
+}
+
+#define SQLPOOL__STATUS_HOLDERS 32 /* on the stack of the caller: 6 KiB */
+
+static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, bool is_json) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool_stats stats;
+    sqlpool_holder holders[SQLPOOL__STATUS_HOLDERS];
+    sqlpool__text text;
+    int count, rc;
+    sqlpool__error_clear(&local);
+    if (buffer != NULL && buffer_bytes > 0) buffer[0] = '\0';
+    rc = sqlpool__enter(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    count = sqlpool_holders(pool, holders, SQLPOOL__STATUS_HOLDERS);
+    if (count < 0) return count;
+    sqlpool__collect(core, &stats);
+    text = sqlpool__text_into(buffer, buffer != NULL ? buffer_bytes : 0);
+    (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(core, &stats, holders, count,
+                                                                  SQLPOOL__STATUS_HOLDERS, &text);
+    return (int)text.length;
+}
+
+SQLPOOL_API int sqlpool_status_text(sqlpool *pool, char *buffer, size_t buffer_bytes) {
+    return sqlpool__status(pool, buffer, buffer_bytes, false);
+}
+SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_bytes) {
+    return sqlpool__status(pool, buffer, buffer_bytes, true);
+}
+
+/*==============================================================================
+ * >>[I26] LIFECYCLE: configuration, open, control, close               (private)
+ *==============================================================================
+    Open: check and resolve the configuration, take a handle, build the pool, open the writer (which
+    settles journal mode, page size and whether the file can be written), then the readers, then
+    start upkeep. Close runs the same way back: gate, thread, leases, readers, checkpointer, writer
+    last, because a last connection that cannot write leaves the log behind (sqlite.org/wal.html).
+
+    Pause, exclusive section and close are the same three steps: set a bit of the gate, wait until
+    no lease is out, act. */
+
+/*------------------------------------------------------------------------------
+ * >>[I26.1] configuration                                              (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Every number of the configuration: its range, its default, and whether -1 (off) is allowed. One
+    list checks, resolves and documents. */
+#define SQLPOOL__INT_FIELDS(X) \
+    X(min_connections, 1, 1000, 2, false) \
+    X(max_connections, 1, 1000, 10, false) \
+    X(reserve_connections, 1, 100, 1, true) \
+    X(reserve_threshold_percent, 1, 101, 80, false) \
+    X(reserve_wait_ms, 1, INT32_MAX, -1, true) \
+    X(topology, 0, 1, 0, false) \
+    X(acquire_timeout_ms, 1, INT32_MAX, 5000, true) \
+    X(statement_timeout_ms, 1, INT32_MAX, -1, true) \
+    X(open_timeout_ms, 1, INT32_MAX, 5000, false) \
+    X(close_timeout_ms, 1, INT32_MAX, 5000, false) \
+    X(open_retry_ms, 1, INT32_MAX, 200, false) \
+    X(barge_us, 1, INT32_MAX, 2000, true) \
+    X(idle_timeout_ms, 1, INT32_MAX, 30000, true) \
+    X(max_lifetime_ms, 1, INT32_MAX, -1, true) \
+    X(lifetime_jitter_percent, 1, 100, 10, true) \
+    X(upkeep_interval_ms, 1, INT32_MAX, 1000, false) \
+    X(validate_after_ms, 1, INT32_MAX, 500, false) \
+    X(health_interval_ms, 1, INT32_MAX, 30000, false) \
+    X(leak_report_ms, 1, INT32_MAX, 60000, true) \
+    X(busy_poll_min_us, 1, 1000000, 100, false) \
+    X(busy_poll_max_us, 1, 1000000, 1000, false) \
+    X(retry_attempts, 1, 100, 5, false) \
+    X(retry_base_us, 1, 60000000, 1000, false) \
+    X(retry_cap_us, 1, 60000000, 100000, false) \
+    X(retry_multiplier_percent, 100, 1000, 200, false) \
+    X(retry_jitter, 0, 2, 0, false) \
+    X(statement_cache_count, 1, 100000, 100, false) \
+    X(warmup_count, 0, 100000, 0, false) \
+    X(journal, 0, 4, 0, false) \
+    X(synchronous, 0, 3, 0, false) \
+    X(page_cache_kib, 1, 1 << 30, 65536, false) \
+    X(wal_wait_ms, 1, 60000, 50, false)
+
+#define SQLPOOL__INT64_FIELDS(X) \
+    X(statement_cache_bytes, 1, INT64_C(1) << 40, INT64_C(4) << 20) \
+    X(returning_bytes, 1, INT64_C(1) << 30, INT64_C(1) << 20) \
+    X(mmap_bytes, 0, INT64_C(1) << 40, 0) \
+    X(journal_size_limit_bytes, 1, INT64_C(1) << 40, INT64_C(64) << 20) \
+    X(wal_budget_bytes, 4096, INT64_C(1) << 40, INT64_C(4) << 20) \
+    X(wal_limit_bytes, 4096, INT64_C(1) << 40, INT64_C(64) << 20)
+
+/*  A table is all or none: 0 none, 1 all, -1 mixed. `functions` are the members as one array. */
+static int sqlpool__table_state(const int *is_set, int count) {
+    int i, set = 0;
+    for (i = 0; i < count; i++) set += is_set[i];
+    return set == 0 ? 0 : set == count ? 1 : -1;
+}
+
+static int sqlpool__allocator_state(const sqlpool_allocator *t) {
+    const int set[] = {t->alloc_fn != NULL, t->resize_fn != NULL, t->free_fn != NULL};
+    return sqlpool__table_state(set, 3);
+}
+static int sqlpool__locks_state(const sqlpool_locks *t) {
+    const int set[] = {t->mutex_init_fn != NULL,     t->mutex_destroy_fn != NULL,
+                       t->mutex_lock_fn != NULL,     t->mutex_unlock_fn != NULL,
+                       t->condition_init_fn != NULL, t->condition_destroy_fn != NULL,
+                       t->condition_wait_fn != NULL, t->condition_signal_fn != NULL,
+                       t->thread_id_fn != NULL,      t->thread_create_fn != NULL,
+                       t->thread_join_fn != NULL};
+    return sqlpool__table_state(set, 11);
+}
+static int sqlpool__clock_state(const sqlpool_clock *t) {
+    const int set[] = {t->now_ns_fn != NULL, t->sleep_ns_fn != NULL};
+    return sqlpool__table_state(set, 2);
+}
+
+static void sqlpool__check_table(sqlpool__text *text, const char *name, int state, bool is_needed) {
+    if (state < 0) sqlpool__text_add(text, "%s: set every member or none; ", name);
+    if (state == 0 && is_needed)
+        sqlpool__text_add(text, "%s: this build has no default: set every member; ", name);
+}
+
+/*  Names every bad field. `config` is not NULL. */
+static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *error) {
+    sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+    size_t start;
+    bool needs_tables = false;
+    sqlpool__text_add(&text, "bad configuration: ");
+    start = text.length;
+#ifdef SQLPOOL_NO_DEFAULT_HOOKS
+    needs_tables = true;
+#endif
+    if (config->canary_start != 0 || config->canary_end != 0) {
+        sqlpool__text_add(
+            &text, "canary_start or canary_end is not 0: the struct was not zeroed; start from "
+                   "sqlpool_config_default(); ");
+    }
+#define SQLPOOL__CHECK_INT(name, least, most, fallback, may_be_off) \
+    if (config->name != 0 && (config->name < (least) || config->name > (most)) && \
+        !((may_be_off) && config->name == SQLPOOL_OFF)) { \
+        sqlpool__text_add(&text, "%s is %d, allowed: %d..%d%s; ", #name, config->name, (least), \
+                          (most), (may_be_off) ? ", 0 (default) or -1 (off)" : " or 0 (default)"); \
+    }
+    SQLPOOL__INT_FIELDS(SQLPOOL__CHECK_INT)
+#undef SQLPOOL__CHECK_INT
+#define SQLPOOL__CHECK_INT64(name, least, most, fallback) \
+    if (config->name != 0 && (config->name < (least) || config->name > (most))) { \
+        sqlpool__text_add(&text, "%s is %lld, allowed: %lld..%lld or 0 (default); ", #name, \
+                          (long long)config->name, (long long)(least), (long long)(most)); \
+    }
+    SQLPOOL__INT64_FIELDS(SQLPOOL__CHECK_INT64)
+#undef SQLPOOL__CHECK_INT64
+    if (config->canary_start == 0 &&
+        config->canary_end == 0) { /* pointers of garbage are not followed */
+        sqlpool__check_table(&text, "allocator", sqlpool__allocator_state(&config->allocator),
+                             needs_tables);
+        sqlpool__check_table(&text, "clock", sqlpool__clock_state(&config->clock), needs_tables);
+#ifndef SQLPOOL_NO_THREADS
+        sqlpool__check_table(&text, "locks", sqlpool__locks_state(&config->locks), needs_tables);
+#endif
+        if (config->warmup_count > 0 && config->warmup_sql == NULL) {
+            sqlpool__text_add(&text, "warmup_sql is NULL but warmup_count is %d; ",
+                              config->warmup_count);
+        }
+        if (config->max_connections > 0 && config->min_connections > config->max_connections) {
+            sqlpool__text_add(&text, "min_connections is %d, above max_connections %d; ",
+                              config->min_connections, config->max_connections);
+        }
+        if (config->busy_poll_max_us > 0 && config->busy_poll_min_us > config->busy_poll_max_us) {
+            sqlpool__text_add(&text, "busy_poll_min_us is %d, above busy_poll_max_us %d; ",
+                              config->busy_poll_min_us, config->busy_poll_max_us);
+        }
+        if (config->wal_limit_bytes > 0 && config->wal_budget_bytes > config->wal_limit_bytes) {
+            sqlpool__text_add(&text, "wal_budget_bytes is %lld, above wal_limit_bytes %lld; ",
+                              (long long)config->wal_budget_bytes,
+                              (long long)config->wal_limit_bytes);
+        }
+    }
+    if (text.length == start) {
+        sqlpool__error_clear(error);
+        return SQLPOOL_OK;
+    }
+    error->result = SQLPOOL_CONFIG;
+    return SQLPOOL_CONFIG;
+}
+
+#ifdef SQLPOOL_NO_THREADS
+static int sqlpool__no_init(void *user, sqlpool_mutex *mutex) {
+    (void)user;
+    (void)mutex;
+    return 0;
+}
+static void sqlpool__no_mutex(void *user, sqlpool_mutex *mutex) {
+    (void)user;
+    (void)mutex;
+}
+static int sqlpool__no_condition_init(void *user, sqlpool_condition *condition) {
+    (void)user;
+    (void)condition;
+    return 0;
+}
+static void sqlpool__no_condition(void *user, sqlpool_condition *condition) {
+    (void)user;
+    (void)condition;
+}
+static void sqlpool__no_wait(void *user, sqlpool_condition *condition, sqlpool_mutex *mutex,
+                             int64_t timeout_ns) {
+    (void)user;
+    (void)condition;
+    (void)mutex;
+    (void)timeout_ns;
+}
+static uint64_t sqlpool__no_thread_id(void *user) {
+    (void)user;
+    return 1;
+}
+#endif
+
+/*  The lock table in effect. */
+static sqlpool_locks sqlpool__default_locks(void) {
+    sqlpool_locks locks;
+    memset(&locks, 0, sizeof locks);
+#if defined(SQLPOOL_NO_THREADS)
+    locks.mutex_init_fn = sqlpool__no_init;
+    locks.mutex_destroy_fn = sqlpool__no_mutex;
+    locks.mutex_lock_fn = sqlpool__no_mutex;
+    locks.mutex_unlock_fn = sqlpool__no_mutex;
+    locks.condition_init_fn = sqlpool__no_condition_init;
+    locks.condition_destroy_fn = sqlpool__no_condition;
+    locks.condition_wait_fn = sqlpool__no_wait;
+    locks.condition_signal_fn = sqlpool__no_condition;
+    locks.thread_id_fn = sqlpool__no_thread_id;
+#elif !defined(SQLPOOL_NO_DEFAULT_HOOKS)
+    locks.mutex_init_fn = sqlpool__default_mutex_init;
+    locks.mutex_destroy_fn = sqlpool__default_mutex_destroy;
+    locks.mutex_lock_fn = sqlpool__default_mutex_lock;
+    locks.mutex_unlock_fn = sqlpool__default_mutex_unlock;
+    locks.condition_init_fn = sqlpool__default_condition_init;
+    locks.condition_destroy_fn = sqlpool__default_condition_destroy;
+    locks.condition_wait_fn = sqlpool__default_condition_wait;
+    locks.condition_signal_fn = sqlpool__default_condition_signal;
+    locks.thread_id_fn = sqlpool__default_thread_id;
+    locks.thread_create_fn = sqlpool__default_thread_create;
+    locks.thread_join_fn = sqlpool__default_thread_join;
+#endif
+    return locks;
+}
+
+/*  Zeros become defaults. `config` was checked. */
+static void sqlpool__resolve_config(sqlpool_config *config) {
+    const bool has_max = config->max_connections != 0;
+#define SQLPOOL__RESOLVE(name, least, most, fallback, may_be_off) \
+    if (config->name == 0) config->name = (fallback);
+    SQLPOOL__INT_FIELDS(SQLPOOL__RESOLVE)
+#undef SQLPOOL__RESOLVE
+#define SQLPOOL__RESOLVE(name, least, most, fallback) \
+    if (config->name == 0) config->name = (fallback);
+    SQLPOOL__INT64_FIELDS(SQLPOOL__RESOLVE)
+#undef SQLPOOL__RESOLVE
+    if (config->name == NULL) config->name = "sqlpool";
+    if (config->barge_us < 0) config->barge_us = 0;
+    if (config->reserve_connections < 0) config->reserve_connections = 0;
+    if (has_max && config->min_connections > config->max_connections)
+        config->min_connections = config->max_connections;
+    if (!has_max && config->min_connections > config->max_connections)
+        config->max_connections = config->min_connections;
+    if (config->busy_poll_max_us < config->busy_poll_min_us)
+        config->busy_poll_max_us = config->busy_poll_min_us;
+    if (config->wal_limit_bytes < config->wal_budget_bytes)
+        config->wal_limit_bytes = config->wal_budget_bytes;
+    if (config->max_connections == 1) {
+        config->topology = SQLPOOL_TOPOLOGY_GENERAL; /* one connection reads and writes */
+        config->reserve_connections = 0;
+    }
+#ifndef SQLPOOL_NO_DEFAULT_HOOKS
+    if (config->allocator.alloc_fn == NULL) {
+        config->allocator.alloc_fn = sqlpool__default_alloc;
+        config->allocator.resize_fn = sqlpool__default_resize;
+        config->allocator.free_fn = sqlpool__default_free;
+    }
+    if (config->clock.now_ns_fn == NULL) {
+        config->clock.now_ns_fn = sqlpool__default_now;
+        config->clock.sleep_ns_fn = sqlpool__default_sleep;
+    }
+#endif
+#ifdef SQLPOOL_NO_THREADS
+    config->disable_upkeep_thread = true;
+    config->locks = sqlpool__default_locks();
+#else
+    if (config->locks.mutex_init_fn == NULL) config->locks = sqlpool__default_locks();
+#endif
+}
+
+SQLPOOL_API sqlpool_config sqlpool_config_default(void) {
+    sqlpool_config config;
+    memset(&config, 0, sizeof config);
+    return config;
+}
+
+SQLPOOL_API int sqlpool_config_check(const sqlpool_config *config, sqlpool_error *error) {
+    const sqlpool_config none = sqlpool_config_default();
+    sqlpool_error local;
+    error = sqlpool__error_or(error, &local);
+    return sqlpool__check_config(config != NULL ? config : &none, error);
+}
+
+SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (out == NULL) {
+        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "out is NULL");
+        return sqlpool__finish(core, &local);
+    }
+    *out = core->config;
+    return SQLPOOL_OK;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I26.2] building and taking apart                                  (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The free handle that was closed longest ago, so that a stale one says CLOSED for long. */
+static sqlpool *sqlpool__take_handle(void) {
+    for (;;) {
+        sqlpool *best = NULL;
+        uint32_t none = 0;
+        int i;
+        for (i = 0; i < SQLPOOL_MAX_POOLS; i++) {
+            sqlpool *handle = &sqlpool__global.pools[i];
+            if (SQLPOOL__LOAD(&handle->taken) != 0) continue;
+            if (best == NULL || SQLPOOL__LOAD(&handle->freed_at) < SQLPOOL__LOAD(&best->freed_at))
+                best = handle;
+        }
+        if (best == NULL) return NULL;
+        if (!SQLPOOL__CAS(&best->taken, &none, 1u)) continue;
+        (void)SQLPOOL__ADD(&best->serial, 1u);
+        return best;
+    }
+}
+
+static void sqlpool__free_handle(sqlpool *handle) {
+    SQLPOOL__STORE(&handle->core, (sqlpool__core *)NULL);
+    SQLPOOL__STORE(&handle->freed_at, SQLPOOL__ADD(&sqlpool__global.closed_count, (uint64_t)1) + 1);
+    SQLPOOL__STORE(&handle->taken, 0u);
+}
+
+/*  Frees everything. No lease is out; connections that are still open are closed, the writer last.
+    */
+static void sqlpool__destroy(sqlpool__core *core) {
+    const sqlpool_locks locks = core->config.locks;
+    sqlpool__memory *memory = &core->memory;
+    uint32_t i;
+    if (core->slots != NULL) {
+        for (i = core->slot_count; i-- > 0;) sqlpool__close_connection(&core->slots[i]);
+        for (i = 0; i < core->slot_count; i++) sqlpool__cache_free(&core->slots[i]);
+    }
+    if (core->keep_alive != NULL) (void)sqlite3_close_v2(core->keep_alive);
+    if (core->warmup != NULL) {
+        int n;
+        for (n = 0; n < core->config.warmup_count; n++) {
+            if (core->warmup[n] != NULL)
+                sqlpool__free(memory, core->warmup[n], strlen(core->warmup[n]) + 1);
+        }
+        sqlpool__free(memory, core->warmup,
+                      (size_t)core->config.warmup_count * sizeof *core->warmup);
+    }
+    if (core->path != NULL) sqlpool__free(memory, core->path, strlen(core->path) + 1);
+    if (core->vfs_name != NULL) sqlpool__free(memory, core->vfs_name, strlen(core->vfs_name) + 1);
+    if (core->name != NULL) sqlpool__free(memory, core->name, strlen(core->name) + 1);
+    sqlpool__free(memory, core->slot_block, core->slot_block_bytes);
+    locks.condition_destroy_fn(locks.user, &core->upkeep_condition);
+    locks.condition_destroy_fn(locks.user, &core->drain_condition);
+    locks.condition_destroy_fn(locks.user, &core->commit_condition);
+    locks.mutex_destroy_fn(locks.user, &core->lock);
+    SQLPOOL_ASSERT(SQLPOOL__LOAD_RELAXED(&memory->held_bytes) == (int64_t)sizeof *core);
+    memory->hook.free_fn(memory->hook.user, core, sizeof *core);
+}
+
+/*  The core with its locks, nothing else yet; NULL when there is no memory or no lock. */
+static sqlpool__core *sqlpool__new_core(const sqlpool_config *config) {
+    const sqlpool_locks *locks = &config->locks;
+    sqlpool__memory memory;
+    sqlpool__core *core;
+    int made = 0;
+    memset(&memory, 0, sizeof memory);
+    memory.hook = config->allocator;
+    core = (sqlpool__core *)sqlpool__alloc(&memory, sizeof *core);
+    if (core == NULL) return NULL;
+    memset(core, 0, sizeof *core);
+    core->config = *config;
+    core->memory = memory;
+    core->upkeep_wake_ns = SQLPOOL__NEVER;
+    core->random = (uint64_t)(uintptr_t)core ^ (uint64_t)sqlpool__now(core);
+    sqlpool__list_init(&core->lanes[0].queue);
+    sqlpool__list_init(&core->lanes[1].queue);
+    if (locks->mutex_init_fn(locks->user, &core->lock) == 0) made = 1;
+    if (made == 1 && locks->condition_init_fn(locks->user, &core->commit_condition) == 0) made = 2;
+    if (made == 2 && locks->condition_init_fn(locks->user, &core->drain_condition) == 0) made = 3;
+    if (made == 3 && locks->condition_init_fn(locks->user, &core->upkeep_condition) == 0)
+        return core;
+    if (made > 2) locks->condition_destroy_fn(locks->user, &core->drain_condition);
+    if (made > 1) locks->condition_destroy_fn(locks->user, &core->commit_condition);
+    if (made > 0) locks->mutex_destroy_fn(locks->user, &core->lock);
+    memory.hook.free_fn(memory.hook.user, core, sizeof *core);
+    return NULL;
+}
+
+/*  Copies what the caller's pointers say and makes the slots. */
+static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error *error) {
+    sqlpool_config *config = &core->config;
+    sqlpool__memory *memory = &core->memory;
+    const size_t line = 128; /* two cache lines: no slot shares a prefetched pair with another */
+    bool is_ok;
+    uint32_t i;
+    int n;
+    core->is_memory = sqlpool__is_memory_path(path);
+    if (core->is_memory && sqlite3_libversion_number() >= 3036000) {
+        char name[64]; /* a memdb database is shared by those who know its name */
+        sqlpool__text text = sqlpool__text_into(name, sizeof name);
+        sqlpool__text_add(&text, "file:/sqlpool-%llx-%u?vfs=memdb",
+                          (unsigned long long)(uintptr_t)core, core->serial);
+        core->path = sqlpool__copy_text(memory, name);
+    } else {
+        core->path = sqlpool__copy_text(memory, path);
+    }
+    core->name = sqlpool__copy_text(memory, config->name);
+    if (config->vfs_name != NULL && !core->is_memory)
+        core->vfs_name = sqlpool__copy_text(memory, config->vfs_name);
+    core->slot_count = (uint32_t)(config->max_connections + config->reserve_connections) + 1;
+    core->slot_block_bytes = core->slot_count * sizeof(sqlpool__slot) + line;
+    core->slot_block = sqlpool__alloc(memory, core->slot_block_bytes);
+    is_ok = core->path != NULL && core->name != NULL && core->slot_block != NULL &&
+            (config->vfs_name == NULL || core->is_memory || core->vfs_name != NULL);
+    if (is_ok && config->warmup_count > 0) {
+        core->warmup =
+            (char **)sqlpool__alloc(memory, (size_t)config->warmup_count * sizeof *core->warmup);
+        is_ok = core->warmup != NULL;
+        if (is_ok) memset(core->warmup, 0, (size_t)config->warmup_count * sizeof *core->warmup);
+        for (n = 0; is_ok && n < config->warmup_count; n++) {
+            core->warmup[n] = sqlpool__copy_text(
+                memory, config->warmup_sql[n] != NULL ? config->warmup_sql[n] : "");
+            is_ok = core->warmup[n] != NULL;
+        }
+    }
+    if (!is_ok) return sqlpool__error_set(error, SQLPOOL_NOMEM, "no memory to open the pool");
+    config->name = core->name;
+    config->vfs_name = core->vfs_name;
+    config->warmup_sql = (const char *const *)core->warmup;
+    memset(core->slot_block, 0, core->slot_block_bytes);
+    core->slots = (sqlpool__slot *)(((uintptr_t)core->slot_block + line - 1) / line * line);
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        slot->core = core;
+        slot->cancelled = slot->expired = UINT64_MAX;
+        slot->deadline_ns = slot->dies_ns = slot->lease_deadline_ns = SQLPOOL__NEVER;
+        slot->role = config->topology == SQLPOOL_TOPOLOGY_GENERAL ? SQLPOOL__ROLE_ANY
+                     : i == 0                                     ? SQLPOOL__ROLE_WRITER
+                                                                  : SQLPOOL__ROLE_READER;
+        sqlpool__list_init(&slot->recent);
+        sqlpool__list_init(&slot->in_use);
+    }
+    core->checkpointer = &core->slots[core->slot_count - 1];
+    core->checkpointer->role = SQLPOOL__ROLE_CHECKPOINTER;
+    return SQLPOOL_OK;
+}
+
+/*  Which slots serve which mode, once it is known whether anything can be written. */
+static void sqlpool__lay_lanes(sqlpool__core *core) {
+    const uint32_t max = (uint32_t)core->config.max_connections, end = core->slot_count - 1;
+    const bool is_split =
+        core->config.topology == SQLPOOL_TOPOLOGY_WRITER_READERS && !core->config.read_only;
+    sqlpool__lane *readers = &core->lanes[SQLPOOL_READ], *writer = &core->lanes[SQLPOOL_WRITE];
+    readers->first = is_split ? 1 : 0;
+    readers->normal_end = max;
+    readers->end = end;
+    writer->first = 0;
+    writer->normal_end = writer->end = 1;
+    core->lane_of[SQLPOOL_READ] = readers;
+    core->lane_of[SQLPOOL_WRITE] = is_split ? writer : readers;
+}
+
+static int sqlpool__open_slot(sqlpool__core *core, uint32_t index, sqlpool_error *error) {
+    sqlpool__slot *slot = &core->slots[index];
+    const sqlpool__request request =
+        sqlpool__internal_request(slot->role == SQLPOOL__ROLE_READER ? SQLPOOL_READ : SQLPOOL_WRITE,
+                                  &sqlpool__default_call, SQLPOOL__NEVER);
+    int rc;
+    if (!sqlpool__take(slot, SQLPOOL__EMPTY))
+        return SQLPOOL_OK; /* a connect hook's call opened it */
+    sqlpool__lease_begin(slot, &request, sqlpool__thread_id(core));
+    rc = sqlpool__open_connection(slot, error);
+    sqlpool__forget_lease(slot);
+    SQLPOOL__STORE(&slot->word,
+                   sqlpool__word(slot->number, rc == SQLPOOL_OK ? SQLPOOL__IDLE : SQLPOOL__EMPTY));
+    return rc;
+}
+
+/*  The first connection tells what the file is and what may be done with it. */
+static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
+    sqlpool__slot *slot = &core->slots[0];
+    char answer[32];
+    int rc;
+    if (core->is_memory && sqlite3_libversion_number() >= 3036000) {
+        rc = sqlite3_open_v2(core->path, &core->keep_alive,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI |
+                                 SQLITE_OPEN_NOMUTEX,
+                             NULL);
+        if (rc != SQLITE_OK)
+            return sqlpool__error_set(error, rc, "the memory database could not be made: %s",
+                                      sqlite3_errstr(rc));
+    }
+    rc = sqlpool__open_slot(core, 0, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (!core->config.read_only && sqlite3_db_readonly(slot->db, "main") == 1) {
+        core->config.read_only = true;
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_FALLBACK,
+                          "the file \"%s\" cannot be written: the pool is read-only", core->path);
+    }
+    if (core->config.read_only && slot->role == SQLPOOL__ROLE_WRITER)
+        slot->role = SQLPOOL__ROLE_READER;
+    rc = sqlpool__ask(slot->db, "PRAGMA journal_mode", answer, sizeof answer);
+    core->is_wal = rc == SQLITE_OK && sqlite3_stricmp(answer, "wal") == 0;
+    core->is_shared_gate =
+        !core->is_wal && !core->config.read_only && core->config.max_connections > 1;
+    if (rc == SQLITE_OK) rc = sqlpool__ask(slot->db, "PRAGMA page_size", answer, sizeof answer);
+    if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
+    core->page_bytes = sqlpool__to_int64(answer);
+    if (!core->is_memory &&
+        !core->config.enable_uri) { /* absolute from here on: the program may chdir() */
+        const char *full = sqlite3_db_filename(slot->db, "main");
+        char *copy =
+            full != NULL && full[0] != '\0' ? sqlpool__copy_text(&core->memory, full) : NULL;
+        if (copy == NULL)
+            return sqlpool__error_set(error, SQLPOOL_NOMEM,
+                                      "no memory for the full path of the database");
+        sqlpool__free(&core->memory, core->path, strlen(core->path) + 1);
+        core->path = copy;
+    }
+    if (core->is_shared_gate) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_SHARED);
+    if (!core->config.disable_foreign_keys) sqlpool__check_foreign_keys(slot);
+    return SQLPOOL_OK;
+}
+
+/*  Checkpoints beside a writer corrupt on these (sqlite.org/wal.html, the WAL-reset bug). The
+    pool's own are safe; what other programs on the file do is not its to decide. */
+static void sqlpool__warn_of_version(sqlpool__core *core) {
+    const int version = sqlite3_libversion_number();
+    const bool is_fixed = version >= 3051003 || (version >= 3050007 && version < 3051000) ||
+                          (version >= 3044006 && version < 3045000);
+    uint32_t none = 0;
+    if (version < SQLITE_VERSION_NUMBER) {
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SQLITE_VERSION,
+                          "compiled with SQLite %s, running with %s", SQLITE_VERSION,
+                          sqlite3_libversion());
+    }
+    if (is_fixed || !core->is_wal || !SQLPOOL__CAS(&sqlpool__global.version_warned, &none, 1u))
+        return;
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SQLITE_VERSION,
+                      "SQLite %s has the WAL-reset bug: this pool's checkpoints hold the write "
+                      "lock and are safe; other "
+                      "programs that checkpoint the same file are not",
+                      sqlite3_libversion());
+}
+
+static int sqlpool__open_all(sqlpool__core *core, sqlpool_error *error) {
+    int rc, open;
+    sqlpool__lay_lanes(core);
+    rc = sqlpool__open_first(core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__lay_lanes(core);
+    for (open = 1; open < core->config.min_connections; open++) {
+        rc = sqlpool__open_slot(core, (uint32_t)open, error);
+        if (rc != SQLPOOL_OK) return rc;
+    }
+    core->next_reap_ns =
+        sqlpool__time_add(sqlpool__now(core), core->config.upkeep_interval_ms * SQLPOOL__NS_PER_MS);
+    core->next_health_ns =
+        sqlpool__time_add(sqlpool__now(core), core->config.health_interval_ms * SQLPOOL__NS_PER_MS);
+#ifndef SQLPOOL_NO_THREADS
+    if (!core->config.disable_upkeep_thread) {
+        core->has_thread = true;
+        if (core->config.locks.thread_create_fn(core->config.locks.user, &core->upkeep_thread,
+                                                sqlpool__upkeep_main, core) != 0) {
+            core->has_thread = false;
+            return sqlpool__error_set(
+                error, SQLPOOL_NOMEM,
+                "the upkeep thread could not be started; set disable_upkeep_thread and "
+                "call sqlpool_tick()");
+        }
+    }
+#endif
+    return SQLPOOL_OK;
+}
+
+/*  What can be said before anything is built. */
+static int sqlpool__check_open(uint32_t version, size_t config_bytes, const char *path,
+                               const sqlpool_config *config, sqlpool_error *error) {
+    if (version != SQLPOOL_VERSION || config_bytes != sizeof *config) {
+        return sqlpool__error_set(error, SQLPOOL_VERSION_MISMATCH,
+                                  "the caller was compiled with sqlpool.h %u.%u.%u (config of %llu "
+                                  "bytes), the implementation is "
+                                  "%d.%d.%d (%llu bytes): compile both with the same file",
+                                  (unsigned)(version >> 16), (unsigned)(version >> 8 & 0xff),
+                                  (unsigned)(version & 0xff), (unsigned long long)config_bytes,
+                                  SQLPOOL_VERSION_MAJOR, SQLPOOL_VERSION_MINOR,
+                                  SQLPOOL_VERSION_PATCH, (unsigned long long)sizeof *config);
+    }
+    if (sqlpool__is_forked()) {
+        return sqlpool__error_set(
+            error, SQLPOOL_FORKED,
+            "this process was forked while a pool was open: SQLite's file locks would not hold "
+            "here; call exec, or fork before the first sqlpool_open()");
+    }
+    if (path == NULL || path[0] == '\0') {
+        return sqlpool__error_set(error, SQLPOOL_MISUSE, "path is %s: name a file, or \":memory:\"",
+                                  path == NULL ? "NULL" : "empty");
+    }
+    if (sqlpool__check_config(config, error) != SQLPOOL_OK) return error->result;
+    if (sqlite3_libversion_number() < 3031000) {
+        return sqlpool__error_set(error, SQLPOOL_UNSUPPORTED, "SQLite %s is older than 3.31",
+                                  sqlite3_libversion());
+    }
+#ifndef SQLPOOL_NO_THREADS
+    if (sqlite3_threadsafe() == 0) {
+        return sqlpool__error_set(
+            error, SQLPOOL_UNSUPPORTED,
+            "this SQLite was built with SQLITE_THREADSAFE=0: build sqlpool.h with "
+            "SQLPOOL_NO_THREADS, or another SQLite");
+    }
+#endif
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool **pool,
+                                const char *path, const sqlpool_config *config,
+                                sqlpool_error *error) {
+    sqlpool_config resolved = sqlpool_config_default();
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool *handle;
+    error = sqlpool__error_or(error, &local);
+    if (pool == NULL)
+        return sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                  "pool is NULL: pass the address of a sqlpool*");
+    *pool = NULL;
+    if (sqlpool__check_open(version, config_bytes, path, config != NULL ? config : &resolved,
+                            error) != SQLPOOL_OK) {
+        return error->result;
+    }
+    if (config != NULL) resolved = *config;
+    sqlpool__resolve_config(&resolved);
+    if (sqlpool__is_memory_path(path)) {
+        resolved.journal = SQLPOOL_JOURNAL_MEMORY;
+        resolved.read_only = false;
+        if (sqlite3_libversion_number() <
+            3036000) { /* no shared memory databases yet: one connection for all */
+            resolved.max_connections = resolved.min_connections = 1;
+            resolved.reserve_connections = 0;
+            resolved.topology = SQLPOOL_TOPOLOGY_GENERAL;
+            resolved.max_lifetime_ms = SQLPOOL_OFF;
+        }
+    }
+    sqlpool__fork_watch();
+    handle = sqlpool__take_handle();
+    if (handle == NULL) {
+        return sqlpool__error_set(error, SQLPOOL_CONFIG,
+                                  "%d pools are open already: define SQLPOOL_MAX_POOLS higher",
+                                  SQLPOOL_MAX_POOLS);
+    }
+    core = sqlpool__new_core(&resolved);
+    if (core == NULL) {
+        sqlpool__free_handle(handle);
+        return sqlpool__error_set(error, SQLPOOL_NOMEM, "no memory or no lock to open the pool");
+    }
+    core->handle = handle;
+    core->serial = SQLPOOL__LOAD(&handle->serial);
+    if (sqlpool__furnish(core, path, error) == SQLPOOL_OK) {
+        (void)SQLPOOL__ADD(&sqlpool__global.open_count, 1u);
+        SQLPOOL__STORE(&handle->core, core); /* the connect hook's calls find it here */
+        (void)sqlpool__open_all(core, error);
+        if (error->result == SQLPOOL_OK) {
+            sqlpool__warn_of_version(core);
+            sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_OPENED,
+                              "\"%s\" with %d connections of %d", core->path,
+                              sqlpool__open_count(core), core->config.max_connections);
+            *pool = handle;
+            return SQLPOOL_OK;
+        }
+        SQLPOOL__STORE(&handle->core, (sqlpool__core *)NULL);
+        (void)SQLPOOL__ADD(&sqlpool__global.open_count, (uint32_t)-1);
+    }
+    if (core->config.events.error_fn != NULL)
+        core->config.events.error_fn(core->config.events.user, error);
+    sqlpool__destroy(core);
+    sqlpool__free_handle(handle);
+    return error->result;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I26.3] control and close                                           (public)
+ *----------------------------------------------------------------------------*/
+
+/*  Sets a bit of the gate and waits for every lease. On failure the bit is cleared again unless it
+    is CLOSED, and the error names the holders. */
+static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
+                         sqlpool_error *error) {
+    const int64_t start = sqlpool__now(core);
+    const uint64_t me = sqlpool__thread_id(core);
+    const sqlpool__slot *own;
+    sqlpool__lock(core);
+    own = sqlpool__find_own_locked(core, me);
+    if (own != NULL) {
+        (void)sqlpool__error_set(
+            error, SQLPOOL_MISUSE,
+            "this thread holds a lease from %s:%u and would wait for itself: release it first",
+            SQLPOOL__LOAD_RELAXED(&own->file), SQLPOOL__LOAD_RELAXED(&own->line));
+    } else if (bit != SQLPOOL__GATE_CLOSED &&
+               (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) {
+        (void)sqlpool__refuse_closed(core, error);
+    } else if (bit != SQLPOOL__GATE_CLOSED &&
+               (SQLPOOL__LOAD(&core->gate) & (SQLPOOL__GATE_PAUSED | SQLPOOL__GATE_EXCLUSIVE)) !=
+                   0) {
+        (void)sqlpool__error_set(
+            error, SQLPOOL_MISUSE,
+            "the pool is paused or in an exclusive section already, by thread %llx",
+            (unsigned long long)core->pause_thread);
+    } else {
+        (void)SQLPOOL__OR(&core->gate, bit);
+        if (bit == SQLPOOL__GATE_CLOSED) {
+            sqlpool__wake_all_locked(core);
+        } else {
+            core->pause_thread = me;
+        }
+        if (sqlpool__drain_locked(core, 0, core->slot_count,
+                                  sqlpool__time_add(start, timeout_ms * SQLPOOL__NS_PER_MS)) !=
+            SQLPOOL_OK) {
+            sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+            sqlpool__text_add(&text, "leases are still out after %lld ms", (long long)timeout_ms);
+            sqlpool__text_card_locked(core, sqlpool__now(core), &text);
+            error->result = SQLPOOL_TIMEOUT;
+            if (bit != SQLPOOL__GATE_CLOSED) {
+                (void)SQLPOOL__AND(&core->gate, ~bit);
+                sqlpool__wake_all_locked(core);
+            }
+        }
+    }
+    sqlpool__unlock(core);
+    return error->result;
+}
+
+static void sqlpool__go_on(sqlpool__core *core, uint32_t bits) {
+    (void)SQLPOOL__AND(&core->gate, ~bits);
+    sqlpool__lock(core);
+    core->is_bypassed = false;
+    sqlpool__wake_all_locked(core);
+    sqlpool__unlock(core);
+}
+
+SQLPOOL_API int sqlpool_pause(sqlpool *pool, int timeout_ms, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (timeout_ms < 0) {
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "timeout_ms is %d: use 0 or more",
+                                 timeout_ms);
+    } else {
+        (void)sqlpool__stop(core, SQLPOOL__GATE_PAUSED,
+                            timeout_ms > 0 ? timeout_ms : core->config.close_timeout_ms, error);
+    }
+    return sqlpool__finish(core, error);
+}
+
+SQLPOOL_API int sqlpool_resume(sqlpool *pool) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_PAUSED) == 0) {
+        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "the pool is not paused");
+        return sqlpool__finish(core, &local);
+    }
+    sqlpool__go_on(core, SQLPOOL__GATE_PAUSED);
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusive_fn fn,
+                                  void *user, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__slot *slot;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (fn == NULL || timeout_ms < 0) {
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
+                                 fn == NULL ? "fn is NULL" : "timeout_ms is negative");
+        return sqlpool__finish(core, error);
+    }
+    if (timeout_ms == 0) timeout_ms = core->config.close_timeout_ms;
+    rc = sqlpool__stop(core, SQLPOOL__GATE_EXCLUSIVE, timeout_ms, error);
+    if (rc == SQLPOOL_OK) {
+        const sqlpool_mode mode = core->config.read_only ? SQLPOOL_READ : SQLPOOL_WRITE;
+        sqlpool__request request = sqlpool__internal_request(
+            mode, &sqlpool__default_call,
+            sqlpool__time_add(sqlpool__now(core), timeout_ms * SQLPOOL__NS_PER_MS));
+        sqlpool__lock(core);
+        core->is_bypassed = true;
+        core->bypass_thread = sqlpool__thread_id(core);
+        sqlpool__unlock(core);
+        rc = sqlpool__acquire(core, &request, &slot, error);
+        if (rc == SQLPOOL_OK) {
+            sqlpool_conn conn = sqlpool__conn_of(slot);
+            const uint64_t held = sqlpool__word(slot->number, SQLPOOL__LEASED);
+            rc = fn(&conn, user);
+            if (SQLPOOL__LOAD(&slot->word) == held) (void)sqlpool__lease_end(slot);
+            if (rc != SQLPOOL_OK && error->result != rc) {
+                (void)sqlpool__error_set(error, rc, "the exclusive function returned %d (%s)", rc,
+                                         sqlpool_result_name(rc));
+            }
+            if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
+        }
+        sqlpool__go_on(core, SQLPOOL__GATE_EXCLUSIVE);
+    }
+    return sqlpool__finish(core, error);
+}
+
+SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    uint32_t i;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) return SQLPOOL_CLOSED;
+    if (core->is_memory && core->keep_alive == NULL)
+        return SQLPOOL_UNSUPPORTED; /* its only connection is the database */
+    (void)SQLPOOL__ADD(&core->epoch, 1u);
+    for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
+    sqlpool__go_on(core, SQLPOOL__GATE_MOVED);
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
+                                   sqlpool_checkpoint_result *result, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_checkpoint_result ignored;
+    sqlpool__core *core;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (result == NULL) result = &ignored;
+    result->log_frames = result->checkpointed_frames = -1;
+    rc = sqlpool__enter(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (mode != SQLPOOL_CHECKPOINT_PASSIVE && mode != SQLPOOL_CHECKPOINT_TRUNCATE) {
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "mode is %d", (int)mode);
+    } else if (!core->is_wal || core->config.read_only) {
+        (void)sqlpool__error_set(error, SQLPOOL_UNSUPPORTED,
+                                 "there is no write-ahead log to write back");
+    } else {
+        const int timeout = core->config.acquire_timeout_ms;
+        (void)sqlpool__checkpoint(
+            core, mode,
+            timeout < 0 ? SQLPOOL__NEVER
+                        : sqlpool__time_add(sqlpool__now(core), timeout * SQLPOOL__NS_PER_MS),
+            result, error);
+    }
+    return sqlpool__finish(core, error);
+}
+
+SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    uint32_t i;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (token == NULL) {
+        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "token is NULL");
+        return sqlpool__finish(core, &local);
+    }
+    SQLPOOL__STORE(&token->fired, 1u);
+    sqlpool__lock(core);
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        const uint64_t word = SQLPOOL__LOAD_ORDERED(&slot->word);
+        if (sqlpool__state(word) != SQLPOOL__LEASED || SQLPOOL__LOAD_ORDERED(&slot->token) != token)
+            continue;
+        sqlpool__interrupt_locked(slot, word >> SQLPOOL__NUMBER_SHIFT, SQLPOOL__NEVER);
+    }
+    sqlpool__wake_all_locked(core);
+    sqlpool__signal(core, &core->commit_condition);
+    sqlpool__unlock(core);
+    return SQLPOOL_OK;
+}
+
+/*  The upkeep thread is told and joined; a program's tick is waited for. */
+static void sqlpool__stop_upkeep(sqlpool__core *core) {
+#ifndef SQLPOOL_NO_THREADS
+    if (core->has_thread) {
+        sqlpool__lock(core);
+        core->is_upkeep_stopping = true;
+        sqlpool__signal(core, &core->upkeep_condition);
+        sqlpool__unlock(core);
+        core->config.locks.thread_join_fn(core->config.locks.user, core->upkeep_thread);
+        core->has_thread = false;
+    }
+#endif
+    while (SQLPOOL__LOAD(&core->ticking) != 0) sqlpool__sleep(core, SQLPOOL__NS_PER_MS);
+}
+
+SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__lock(core);
+    if (core->is_closing) {
+        sqlpool__unlock(core);
+        return sqlpool__error_set(error, SQLPOOL_CLOSED, "another thread is closing the pool");
+    }
+    core->is_closing = true;
+    sqlpool__unlock(core);
+    rc = sqlpool__stop(core, SQLPOOL__GATE_CLOSED, core->config.close_timeout_ms, error);
+    if (rc == SQLPOOL_OK && SQLPOOL__LOAD(&core->buffers_out) != 0) {
+        rc = sqlpool__error_set(
+            error, SQLPOOL_TIMEOUT,
+            "%u buffered results are not closed: call sqlpool_rows_close(), then close again",
+            SQLPOOL__LOAD(&core->buffers_out));
+    }
+    if (rc != SQLPOOL_OK) {
+        sqlpool__lock(core);
+        core->is_closing = false;
+        sqlpool__unlock(core);
+        return sqlpool__finish(core, error);
+    }
+    sqlpool__stop_upkeep(core);
+    while (SQLPOOL__LOAD(&core->lanes[0].waiting) + SQLPOOL__LOAD(&core->lanes[1].waiting) != 0) {
+        sqlpool__sleep(core, SQLPOOL__NS_PER_MS); /* woken waiters are on their way out */
+    }
+    sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_CLOSED, "\"%s\"", core->path);
+    SQLPOOL__STORE(&pool->core, (sqlpool__core *)NULL);
+    sqlpool__destroy(core);
+    (void)SQLPOOL__ADD(&sqlpool__global.open_count, (uint32_t)-1);
+    sqlpool__free_handle(pool);
+    return SQLPOOL_OK;
+}
+
+#endif /* SQLPOOL__IMPLEMENTATION_DONE */
+#endif /* SQLPOOL_IMPLEMENTATION */

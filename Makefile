@@ -1,0 +1,219 @@
+# sqlpool.h - the library is one header and needs no build; this file builds its tests, examples,
+# benchmarks and checks. `make help` lists the targets. Everything is written below $(BUILD).
+#
+# Variables: CC, CXX, CFLAGS, CXXFLAGS, CPPFLAGS, LDFLAGS, LDLIBS as usual;
+#   SQLITE_DIR      folder with sqlite3.c and sqlite3.h, compiled in instead of linking -lsqlite3
+#   SQLITE_CFLAGS   how that sqlite3.c is compiled (default below)
+#   BUILD           output folder (build)
+#   ONLY            test programs to run, as api/name or unit/% (all)
+#   TEST_TIMEOUT    seconds a test program may run (180)
+#   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
+#   BENCH_FLAGS     passed to bench/run.sh (none; --json)
+#   PREFIX, DESTDIR for install (/usr/local)
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BUILD ?= build
+CFLAGS ?= -O2 -g
+CXXFLAGS ?= $(CFLAGS)
+PREFIX ?= /usr/local
+TEST_TIMEOUT ?= 180
+STRESS_SECONDS ?= 60
+ONLY ?=
+SYSTEM := $(shell uname -s)
+
+# Warnings of an ordinary build; `make lint` and `make compile-check` use STRICT.
+WARNINGS ?= -Wall -Wextra
+STRICT := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-qual \
+    -Wundef -Wstrict-prototypes -Wmissing-prototypes -Wdouble-promotion -Werror
+
+# --- SQLite: an amalgamation, or the system's library --------------------------------------------
+ifdef SQLITE_DIR
+SQLITE_CFLAGS ?= -O2 -DSQLITE_THREADSAFE=1 -DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_COLUMN_METADATA \
+    -DSQLITE_ENABLE_DBSTAT_VTAB -DSQLITE_ENABLE_STMTVTAB
+SQLITE_INCLUDE := -I$(SQLITE_DIR)
+SQLITE_LINK := $(BUILD)/sqlite3.o
+else
+SQLITE_INCLUDE := $(shell pkg-config --cflags sqlite3 2>/dev/null)
+SQLITE_LINK := $(or $(shell pkg-config --libs sqlite3 2>/dev/null),-lsqlite3)
+endif
+SQLITE_OBJECT := $(filter %.o,$(SQLITE_LINK))
+
+override LDLIBS += -lpthread -lm
+ifeq ($(SYSTEM),Linux)
+override LDLIBS += -ldl
+endif
+
+INCLUDE := -I. -Itests $(SQLITE_INCLUDE)
+# The implementation is compiled as strict C11; programs may use what POSIX adds to C.
+COMPILE = $(CC) $(INCLUDE) $(CPPFLAGS) $(WARNINGS) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
+COMPILE_CXX = $(CXX) -std=c++11 $(INCLUDE) $(CPPFLAGS) $(WARNINGS) $(CXXFLAGS) -MMD -MP -MF $@.d -MT $@
+
+# Coverage builds leave assertions out: their failing side never runs.
+ifdef COVERAGE
+
+override CPPFLAGS += -DNDEBUG '-DSQLPOOL_ASSERT(x)=((void)0)'
+endif
+
+# --- programs ------------------------------------------------------------------------------------
+C_TESTS := $(wildcard tests/api/*.c tests/unit/*.c tests/oom/*.c tests/fault/*.c tests/stress/*.c)
+CXX_TESTS := $(wildcard tests/api/*.cpp)
+C_EXAMPLES := $(wildcard examples/*.c)
+CXX_EXAMPLES := $(wildcard examples/*.cpp)
+BENCHES := $(wildcard bench/*.c)
+
+# Is there a C++ compiler that works? Asked only when there is C++ to compile.
+ifneq ($(CXX_TESTS)$(CXX_EXAMPLES),)
+HAVE_CXX := $(shell echo 'int main() { return 0; }' | \
+    $(CXX) -std=c++11 -x c++ - -o /dev/null 2>/dev/null && echo yes)
+endif
+NO_CXX := no C++ compiler ($(CXX)) works here
+
+test_programs := $(C_TESTS:%.c=$(BUILD)/%) $(if $(HAVE_CXX),$(CXX_TESTS:%.cpp=$(BUILD)/%_cpp))
+TEST_PROGRAMS := $(if $(ONLY),$(filter $(ONLY:%=$(BUILD)/tests/%),$(test_programs)),$(test_programs))
+TEST_SCRIPTS ?= $(if $(ONLY),,tests/lint/snippets.sh)
+EXAMPLES := $(C_EXAMPLES:%.c=$(BUILD)/%) $(if $(HAVE_CXX),$(CXX_EXAMPLES:%.cpp=$(BUILD)/%_cpp))
+BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
+
+# A file that defines SQLPOOL_IMPLEMENTATION is complete; the others link the one object.
+SELF := $(shell grep -l '^ *\# *define  *SQLPOOL_IMPLEMENTATION' $(C_TESTS) $(CXX_TESTS) \
+    $(C_EXAMPLES) $(CXX_EXAMPLES) $(BENCHES) /dev/null)
+impl_for = $(if $(filter $(1),$(SELF)),,$(BUILD)/$(2)sqlpool_impl.o)
+LINK_END = $(SQLITE_LINK) $(LDFLAGS) $(LDLIBS)
+
+# Objects are made anew when compiler or flags change.
+FLAGS := $(CC) / $(CXX) / $(COMPILE) / $(COMPILE_CXX) / $(SQLITE_CFLAGS) / $(LINK_END)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' "$$FLAGS" | cmp -s - $@ || printf '%s\n' "$$FLAGS" > $@
+export FLAGS
+
+$(BUILD)/sqlite3.o: $(SQLITE_DIR)/sqlite3.c $(BUILD)/flags
+	$(CC) -I$(SQLITE_DIR) $(SQLITE_CFLAGS) $(SQLITE_EXTRA) -c -o $@ $<
+
+$(BUILD)/sqlpool_impl.o: tests/impl.c $(BUILD)/flags
+	$(COMPILE) -std=c11 -c -o $@ $<
+
+$(BUILD)/bench/sqlpool_impl.o: tests/impl.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -std=c11 -O2 -DNDEBUG -c -o $@ $<
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/flags $(BUILD)/sqlpool_impl.o $(SQLITE_OBJECT)
+	@mkdir -p $(@D)
+	$(COMPILE) -std=gnu11 -o $@ $< $(call impl_for,$<) $(LINK_END)
+
+$(BUILD)/tests/%_cpp: tests/%.cpp $(BUILD)/flags $(BUILD)/sqlpool_impl.o $(SQLITE_OBJECT)
+	@mkdir -p $(@D)
+	$(COMPILE_CXX) -o $@ $< $(call impl_for,$<) $(LINK_END)
+
+$(BUILD)/examples/%: examples/%.c $(BUILD)/flags $(BUILD)/sqlpool_impl.o $(SQLITE_OBJECT)
+	@mkdir -p $(@D)
+	$(COMPILE) -std=gnu11 -o $@ $< $(call impl_for,$<) $(LINK_END)
+
+$(BUILD)/examples/%_cpp: examples/%.cpp $(BUILD)/flags $(BUILD)/sqlpool_impl.o $(SQLITE_OBJECT)
+	@mkdir -p $(@D)
+	$(COMPILE_CXX) -o $@ $< $(call impl_for,$<) $(LINK_END)
+
+$(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/bench/sqlpool_impl.o $(SQLITE_OBJECT)
+	@mkdir -p $(@D)
+	$(COMPILE) -std=gnu11 -O2 -DNDEBUG -o $@ $< $(call impl_for,$<,bench/) $(LINK_END)
+
+-include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*/*.d $(BUILD)/examples/*.d $(BUILD)/bench/*.d)
+
+# --- targets -------------------------------------------------------------------------------------
+# One variant: the tests again, below $(BUILD)/name with other flags.
+variant = $(MAKE) --no-print-directory test TEST_SCRIPTS= BUILD=$(BUILD)/$(1)
+TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' CC='$(CC)' CXX='$(CXX)' \
+    SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
+SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
+    SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
+
+.PHONY: FORCE help demo test examples bench stress lint compile-check symbols size asan ubsan tsan \
+    valgrind cov analyze install clean programs
+FORCE:
+
+help: ## this list
+	@echo 'make TARGET [VARIABLE=value ...]     (variables: see the top of the Makefile)'; echo
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: $(BUILD)/examples/codeindex ## index and search /usr/include from many threads; checks itself
+	sh examples/demo.sh $(BUILD)
+
+test: $(TEST_PROGRAMS) $(SQLITE_OBJECT) ## build and run all test programs; ends with "N passed, N failed"
+	@$(if $(HAVE_CXX),,$(if $(CXX_TESTS),echo 'skipped: $(CXX_TESTS): $(NO_CXX)';)) \
+	$(TEST_ENV) sh tests/run.sh $(BUILD) $(TEST_PROGRAMS) $(TEST_SCRIPTS)
+
+programs: $(TEST_PROGRAMS) $(EXAMPLES) $(BENCH_PROGRAMS) ## build every program and run none
+
+examples: $(EXAMPLES) ## build every example and run the quick starts
+	@$(if $(HAVE_CXX),,$(if $(CXX_EXAMPLES),echo 'skipped: $(CXX_EXAMPLES): $(NO_CXX)';)) \
+	for program in $(filter $(BUILD)/examples/quickstart%,$(EXAMPLES)); do \
+	    rm -rf $$program.dir && mkdir -p $$program.dir && path=$$(cd $(BUILD) && pwd) && \
+	    echo "running $$program" && \
+	    (cd $$program.dir && "$$path/examples/$${program##*/}") || exit 1; \
+	done
+
+bench: $(BENCH_PROGRAMS) ## measure: the numbers of the README
+	sh bench/run.sh $(BUILD)/bench $(BENCH_FLAGS)
+
+stress: $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS)) ## stress programs for STRESS_SECONDS each
+	@$(TEST_ENV) STRESS_SECONDS='$(STRESS_SECONDS)' sh tests/run.sh $(BUILD) \
+	    $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS))
+
+lint: $(SQLITE_OBJECT) ## rules of the text: map, layout, names, snippets, strict flags
+	@$(SCRIPT_ENV) sh tests/lint/lint.sh
+
+compile-check: $(SQLITE_OBJECT) ## standards, C++, re-inclusion, hostile macros, every switch, gcc and clang
+	@$(SCRIPT_ENV) sh tests/compile/run.sh
+
+symbols: ## names and writable data of the object, and what it asks of libc
+	@$(SCRIPT_ENV) sh tests/lint/symbols.sh
+
+size: ## code and data size for every compile switch
+	@$(SCRIPT_ENV) sh tests/lint/size.sh
+
+asan: ## tests under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
+	+ASAN_OPTIONS=$${ASAN_OPTIONS-detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1} \
+	UBSAN_OPTIONS=$${UBSAN_OPTIONS-print_stacktrace=1} \
+	$(call variant,asan) CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+
+ubsan: ## tests under UndefinedBehaviorSanitizer alone, optimised
+	+UBSAN_OPTIONS=$${UBSAN_OPTIONS-print_stacktrace=1} \
+	$(call variant,ubsan) CFLAGS='-O2 -g -fsanitize=undefined -fno-sanitize-recover=undefined'
+
+tsan: ## tests under ThreadSanitizer
+	+TSAN_OPTIONS=$${TSAN_OPTIONS-second_deadlock_stack=1:die_after_fork=0:history_size=4} \
+	TEST_WRAPPER="$$(CC='$(CC)' sh tests/lint/tsan.sh $(BUILD)/tsan)" \
+	$(call variant,tsan) CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread' \
+	    SQLITE_EXTRA='-g -fsanitize=thread'
+
+valgrind: ## api, unit and oom tests under valgrind's memcheck
+	@command -v valgrind >/dev/null || { echo 'skipped: valgrind is not installed'; exit 1; }
+	+TEST_WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible --errors-for-leak-kinds=definite,possible --track-fds=no --num-callers=30 --fair-sched=try' \
+	$(call variant,valgrind) CFLAGS='-O1 -g' TEST_TIMEOUT=1200 ONLY='$(or $(ONLY),api/% unit/% oom/%)'
+
+cov: ## line and branch coverage of sqlpool.h by the tests (gcc and gcov)
+	@mkdir -p $(BUILD)/cov && find $(BUILD)/cov -name '*.gcda' -exec rm -f {} +
+	+$(call variant,cov) COVERAGE=1 CC='$(if $(filter default,$(origin CC)),gcc,$(CC))' \
+	    CFLAGS='-O0 -g --coverage -fprofile-update=atomic'
+	@sh tests/lint/cov.sh $(BUILD)/cov
+
+analyze: ## cppcheck, clang --analyze, gcc -fanalyzer
+	@$(SCRIPT_ENV) sh tests/lint/analyze.sh
+
+install: ## header and pkg-config file to PREFIX (/usr/local), below DESTDIR
+	mkdir -p '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/share/pkgconfig'
+	cp sqlpool.h '$(DESTDIR)$(PREFIX)/include/sqlpool.h'
+	chmod 644 '$(DESTDIR)$(PREFIX)/include/sqlpool.h'
+	sed -n 's/^#define SQLPOOL_VERSION_M[AI][JN]OR  *\([0-9]*\).*/\1./p; s/^#define SQLPOOL_VERSION_PATCH  *\([0-9]*\).*/\1/p' sqlpool.h | \
+	    tr -d '\n' | { read -r version || :; printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' '' \
+	    'Name: sqlpool' 'Description: connection pool for SQLite in one header' "Version: $$version" \
+	    'Requires: sqlite3' 'Libs: -pthread' 'Cflags: -I$${includedir}'; } \
+	    > '$(DESTDIR)$(PREFIX)/share/pkgconfig/sqlpool.pc'
+	chmod 644 '$(DESTDIR)$(PREFIX)/share/pkgconfig/sqlpool.pc'
+
+clean: ## remove what was built
+	rm -rf $(BUILD)

@@ -1,0 +1,200 @@
+/*  api.h - what the black-box tests share. SPDX-License-Identifier: MIT OR Unlicense
+
+    Every program runs in an empty folder of its own; each test uses a database name of its own, so that
+    a failed test does not pull the next one down. */
+#ifndef API_H
+#define API_H
+
+#include <fcntl.h>
+#include <math.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sqlpool.h"
+#include "test.h"
+
+/*  Call, with an error struct full of rubbish, and compare the result. The error must agree with it:
+    the same result, a message exactly when something went wrong. */
+#define CHECK_RC(call, expected, error)                                                            \
+    do {                                                                                           \
+        int test_rc;                                                                               \
+        memset((error), 0x5a, sizeof *(error));                                                    \
+        test_rc = (call);                                                                          \
+        if (!api_agrees(__FILE__, __LINE__, #call, test_rc, (expected), #expected, (error))) return; \
+    } while (0)
+#define CHECK_OK(call, error)                                                                    \
+    do {                                                                                         \
+        int test_rc;                                                                             \
+        memset((error), 0x5a, sizeof *(error));                                                  \
+        test_rc = (call);                                                                        \
+        if (!api_agrees(__FILE__, __LINE__, #call, test_rc, SQLPOOL_OK, "SQLPOOL_OK", (error))) return; \
+    } while (0)
+
+/*  For tests made of parts: end this one when a part has failed. */
+#define PART(call)                                                    \
+    do {                                                              \
+        call;                                                         \
+        if (__atomic_load_n(&test_failed_now, __ATOMIC_RELAXED)) return; \
+    } while (0)
+
+#define LENGTH(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+static inline bool api_agrees(const char *file, int line, const char *call, int rc, int expected,
+                              const char *expected_text, const sqlpool_error *error) {
+    char copy[sizeof error->message];
+    memcpy(copy, error->message, sizeof copy);
+    copy[sizeof copy - 1] = '\0';
+    if (error->result == 0x5a5a5a5a) {
+        test_fail(file, line, "%s gave %s (%d) and did not fill the error", call, sqlpool_result_name(rc), rc);
+        return false;
+    }
+    if (rc != expected) {
+        test_fail(file, line, "%s gave %s (%d), expected %s (%d): %s", call, sqlpool_result_name(rc), rc,
+                  expected_text, expected, copy);
+        return false;
+    }
+    if (error->result != rc) {
+        test_fail(file, line, "%s gave %d but its error says %d: %s", call, rc, error->result, copy);
+        return false;
+    }
+    if ((rc == SQLPOOL_OK) != (copy[0] == '\0')) {
+        test_fail(file, line, "%s gave %s (%d) with the message \"%s\"", call, sqlpool_result_name(rc), rc, copy);
+        return false;
+    }
+    return true;
+}
+
+static inline int64_t now_ms(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + (int64_t)t.tv_nsec / 1000000;
+}
+
+static inline void sleep_ms(int duration) {
+    struct timespec t;
+    t.tv_sec = duration / 1000;
+    t.tv_nsec = (long)(duration % 1000) * 1000000L;
+    (void)nanosleep(&t, NULL);
+}
+
+/*  Open with a configuration and an optional script; NULL marks the test failed. */
+static inline sqlpool *open_pool(const char *path, const sqlpool_config *config, const char *script) {
+    sqlpool *pool = NULL;
+    sqlpool_error error;
+    int rc = sqlpool_open(&pool, path, config, &error);
+    if (rc != SQLPOOL_OK) {
+        test_fail(__FILE__, __LINE__, "open %s: %s: %s", path, sqlpool_result_name(rc), error.message);
+        return NULL;
+    }
+    if (script != NULL) {
+        rc = sqlpool_script(pool, script, -1, &error);
+        if (rc != SQLPOOL_OK) {
+            test_fail(__FILE__, __LINE__, "script: %s: %s", sqlpool_result_name(rc), error.message);
+            (void)sqlpool_close(pool, NULL);
+            return NULL;
+        }
+    }
+    return pool;
+}
+
+/*  A pool of one writer and `readers` readers, nothing on top. */
+static inline sqlpool_config config_of(int readers) {
+    sqlpool_config config = sqlpool_config_default();
+    config.min_connections = 1;
+    config.max_connections = readers + 1;
+    config.reserve_connections = SQLPOOL_OFF;
+    return config;
+}
+
+static inline int64_t ask(sqlpool *pool, const char *sql) {
+    int64_t value = 0;
+    sqlpool_error error;
+    const int rc = sqlpool_query_int64(pool, &value, sql, SQLPOOL_NO_ARGS, &error);
+    if (rc != SQLPOOL_OK) {
+        test_fail(__FILE__, __LINE__, "%s: %s: %s", sql, sqlpool_result_name(rc), error.message);
+        return INT64_MIN;
+    }
+    return value;
+}
+
+/*  The first column of the first row on a lease, as an integer or as text. */
+static inline int64_t ask_conn(sqlpool_conn *conn, const char *sql) {
+    sqlpool_rows rows;
+    sqlpool_error error;
+    int64_t value = INT64_MIN;
+    int rc = sqlpool_conn_query(conn, &rows, sql, SQLPOOL_NO_ARGS, &error);
+    if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) value = sqlpool_rows_int64(&rows, 0);
+    rc = rc == SQLPOOL_OK ? sqlpool_rows_close(&rows, &error) : rc;
+    if (rc != SQLPOOL_OK) {
+        test_fail(__FILE__, __LINE__, "%s: %s: %s", sql, sqlpool_result_name(rc), error.message);
+        return INT64_MIN;
+    }
+    return value;
+}
+static inline void ask_conn_text(sqlpool_conn *conn, const char *sql, char *buffer, size_t buffer_bytes) {
+    sqlpool_rows rows;
+    sqlpool_error error;
+    int rc = sqlpool_conn_query(conn, &rows, sql, SQLPOOL_NO_ARGS, &error);
+    buffer[0] = '\0';
+    if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
+        const char *text = sqlpool_rows_text(&rows, 0);
+        (void)snprintf(buffer, buffer_bytes, "%s", text == NULL ? "(null)" : text);
+    }
+    rc = rc == SQLPOOL_OK ? sqlpool_rows_close(&rows, &error) : rc;
+    if (rc != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "%s: %s: %s", sql, sqlpool_result_name(rc), error.message);
+}
+
+/*  SQLite without the pool: the other process of most tests. */
+static inline sqlite3 *raw_open(const char *path) {
+    sqlite3 *db = NULL;
+    if (sqlite3_open(path, &db) != SQLITE_OK) {
+        test_fail(__FILE__, __LINE__, "sqlite3_open %s: %s", path, sqlite3_errmsg(db));
+        (void)sqlite3_close(db);
+        return NULL;
+    }
+    (void)sqlite3_busy_timeout(db, 2000);
+    return db;
+}
+static inline bool raw_exec(sqlite3 *db, const char *sql) {
+    char *message = NULL;
+    const int rc = sqlite3_exec(db, sql, NULL, NULL, &message);
+    if (rc != SQLITE_OK) test_fail(__FILE__, __LINE__, "raw %s: %d: %s", sql, rc, message);
+    sqlite3_free(message);
+    return rc == SQLITE_OK;
+}
+static inline int64_t raw_ask(sqlite3 *db, const char *sql) {
+    sqlite3_stmt *statement = NULL;
+    int64_t value = INT64_MIN;
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW) {
+        value = sqlite3_column_int64(statement, 0);
+    } else {
+        test_fail(__FILE__, __LINE__, "raw %s: %s", sql, sqlite3_errmsg(db));
+    }
+    (void)sqlite3_finalize(statement);
+    return value;
+}
+
+static inline void close_pool(sqlpool *pool) {
+    sqlpool_error error;
+    const int rc = sqlpool_close(pool, &error);
+    if (rc != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "close: %s: %s", sqlpool_result_name(rc), error.message);
+}
+
+static inline bool start_thread(pthread_t *thread, void *(*run)(void *), void *argument) {
+    const int rc = pthread_create(thread, NULL, run, argument);
+    if (rc != 0) test_fail(__FILE__, __LINE__, "pthread_create: %d", rc);
+    return rc == 0;
+}
+
+/*  A slow query: never ends by itself in the life of a test. */
+#define ENDLESS "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+#endif

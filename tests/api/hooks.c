@@ -1,0 +1,922 @@
+/*  hooks.c - allocator, locks, clock, random, log, events, and the caller's own SQLite handlers.
+    SPDX-License-Identifier: MIT OR Unlicense */
+#define _POSIX_C_SOURCE 200809L
+#include "api.h"
+
+static sqlpool_error err;
+static const char schema[] = "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES('one')";
+
+/*------------------------------------------------------------------------------
+ * allocator
+ *----------------------------------------------------------------------------*/
+
+typedef struct heap {
+    pthread_mutex_t lock;
+    int64_t live_bytes, live_blocks, calls, fail_at;
+    int wrong;
+} heap;
+static heap the_heap = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0, 0, 0};
+
+/*  Each block is preceded by its size and a mark, so that a wrong size or a foreign block shows. */
+typedef union block_head {
+    struct {
+        size_t bytes;
+        uint64_t mark;
+    } is;
+    long double align;
+    void *pointer;
+} block_head;
+static const uint64_t mark = UINT64_C(0x73716c706f6f6c21);
+
+static void *heap_alloc(void *user, size_t bytes) {
+    heap *h = (heap *)user;
+    block_head *block = NULL;
+    (void)pthread_mutex_lock(&h->lock);
+    h->calls++;
+    if (bytes == 0) h->wrong = __LINE__;
+    if (h->calls != h->fail_at) {
+        block = (block_head *)malloc(sizeof(block_head) + bytes);
+        if (block != NULL) {
+            block->is.bytes = bytes;
+            block->is.mark = mark;
+            h->live_bytes += (int64_t)bytes;
+            h->live_blocks++;
+        }
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    return block == NULL ? NULL : (void *)(block + 1);
+}
+static void heap_free(void *user, void *memory, size_t bytes) {
+    heap *h = (heap *)user;
+    block_head *block = (block_head *)memory - 1;
+    (void)pthread_mutex_lock(&h->lock);
+    if (memory == NULL) {
+        h->wrong = __LINE__;
+    } else {
+        if (block->is.mark != mark) h->wrong = __LINE__;
+        if (block->is.bytes != bytes) h->wrong = __LINE__;
+        block->is.mark = 0;
+        h->live_bytes -= (int64_t)bytes;
+        h->live_blocks--;
+        free(block);
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+}
+static void *heap_resize(void *user, void *memory, size_t old_bytes, size_t new_bytes) {
+    void *fresh = heap_alloc(user, new_bytes);
+    if (fresh == NULL) return NULL;
+    if (memory != NULL) {
+        memcpy(fresh, memory, old_bytes < new_bytes ? old_bytes : new_bytes);
+        heap_free(user, memory, old_bytes);
+    }
+    return fresh;
+}
+static void use_heap(sqlpool_config *config) {
+    config->allocator.user = &the_heap;
+    config->allocator.alloc_fn = heap_alloc;
+    config->allocator.resize_fn = heap_resize;
+    config->allocator.free_fn = heap_free;
+    the_heap.live_bytes = the_heap.live_blocks = the_heap.calls = the_heap.fail_at = 0;
+    the_heap.wrong = 0;
+}
+
+static int insert_two(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_script(conn, "INSERT INTO t(v) VALUES(2); INSERT INTO t(v) VALUES(3)", -1, NULL);
+}
+
+/*  A bit of everything; the first result that is not OK. */
+static int use_everything(sqlpool *pool) {
+    sqlpool_conn conn, second;
+    sqlpool_rows rows;
+    sqlpool_error error;
+    sqlite3_stmt *statement;
+    char text[3000];
+    int64_t value;
+    int rc;
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    if ((rc = sqlpool_exec(pool, "INSERT INTO t(v) VALUES(?)", SQLPOOL_ARGS(text), &error)) != SQLPOOL_OK) return rc;
+    if ((rc = sqlpool_query(pool, &rows, "SELECT v, ? FROM t", SQLPOOL_ARGS(text), &error)) != SQLPOOL_OK) return rc;
+    while (sqlpool_rows_next(&rows)) continue;
+    if ((rc = sqlpool_rows_close(&rows, &error)) != SQLPOOL_OK) return rc;
+    if (sqlite3_libversion_number() >= 3035000) {
+        rc = sqlpool_query(pool, &rows, "UPDATE t SET v = v RETURNING v, v || v", SQLPOOL_NO_ARGS, &error);
+        while (sqlpool_rows_next(&rows)) continue;
+        if (rc == SQLPOOL_OK) rc = sqlpool_rows_close(&rows, &error);
+        if (rc != SQLPOOL_OK) return rc;
+    }
+    if ((rc = sqlpool_query_int64(pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &error)) != SQLPOOL_OK) return rc;
+    if ((rc = sqlpool_transaction(pool, SQLPOOL_WRITE, insert_two, NULL, &error)) != SQLPOOL_OK) return rc;
+    if ((rc = sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &error)) != SQLPOOL_OK) return rc;
+    rc = sqlpool_conn_stmt(&conn, "SELECT 1", &statement, &error);
+    if (rc == SQLPOOL_OK) rc = sqlpool_conn_stmt(&conn, "SELECT 1", &statement, &error);
+    if (rc == SQLPOOL_OK) rc = sqlpool_conn_query(&conn, &rows, "SELECT ?", SQLPOOL_ARGS(text), &error);
+    if (rc == SQLPOOL_OK) rc = sqlpool_conn_acquire(pool, SQLPOOL_READ, &second, &error);
+    if (rc == SQLPOOL_OK) (void)sqlpool_conn_release(&second);
+    (void)sqlpool_conn_release(&conn);
+    if (rc != SQLPOOL_OK) return rc;
+    return sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error);
+}
+
+TEST(allocator_gets_everything_back) {
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool_stats stats;
+    sqlpool *pool;
+    use_heap(&config);
+    pool = open_pool("heap.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_INT(use_everything(pool), SQLPOOL_OK);
+    CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK);
+    CHECK_INT(use_everything(pool), SQLPOOL_OK);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    CHECK(the_heap.live_bytes > 0);
+    CHECK_INT(stats.memory_bytes, the_heap.live_bytes);
+    CHECK_INT(stats.allocations, the_heap.calls);
+    close_pool(pool);
+    CHECK_INT(the_heap.live_blocks, 0);
+    CHECK_INT(the_heap.live_bytes, 0);
+    CHECK_INT(the_heap.wrong, 0);
+    pool = NULL;
+    use_heap(&config);
+    CHECK(sqlpool_open(&pool, "no/such/folder/heap.db", &config, &err) > 0); /* a failed open too */
+    CHECK_INT(the_heap.live_blocks, 0);
+    CHECK_INT(the_heap.wrong, 0);
+}
+
+TEST(every_allocation_of_open_can_fail) {
+    int64_t n;
+    int successes = 0;
+    for (n = 1; n < 2000 && successes == 0; n++) {
+        sqlpool_config config = sqlpool_config_default();
+        sqlpool *pool = (sqlpool *)(void *)&config;
+        int rc;
+        use_heap(&config);
+        config.disable_upkeep_thread = true;
+        the_heap.fail_at = n;
+        rc = sqlpool_open(&pool, "oom.db", &config, &err);
+        if (rc == SQLPOOL_OK) {
+            successes += the_heap.calls < n; /* it never came to the failing one */
+            CHECK_INT(sqlpool_close(pool, &err), SQLPOOL_OK);
+        } else {
+            if (rc != SQLPOOL_NOMEM || err.message[0] == '\0')
+                test_fail(__FILE__, __LINE__, "allocation %d: %s: %s", (int)n, sqlpool_result_name(rc), err.message);
+            CHECK(pool == NULL);
+        }
+        CHECK_INT(the_heap.live_blocks, 0);
+        CHECK_INT(the_heap.wrong, 0);
+    }
+    CHECK_INT(successes, 1);
+    CHECK(n > 3);
+}
+
+/*------------------------------------------------------------------------------
+ * locks, clock, random
+ *----------------------------------------------------------------------------*/
+
+typedef struct counts {
+    int mutexes, conditions, threads; /* alive; atomic */
+    int locks, waits, nows, sleeps, randoms;
+    int inits, fail_init_at, fail_create, wrong;
+    uint64_t random;
+} counts;
+static counts the_counts;
+#define ADD(member, n) (void)__atomic_add_fetch(&the_counts.member, (n), __ATOMIC_SEQ_CST)
+
+typedef char mutex_fits[sizeof(pthread_mutex_t) <= sizeof(sqlpool_mutex) ? 1 : -1];
+typedef char condition_fits[sizeof(pthread_cond_t) <= sizeof(sqlpool_condition) ? 1 : -1];
+
+static bool init_fails(void) {
+    const int n = __atomic_add_fetch(&the_counts.inits, 1, __ATOMIC_SEQ_CST);
+    return n == the_counts.fail_init_at;
+}
+static int lock_init(void *user, sqlpool_mutex *mutex) {
+    pthread_mutexattr_t attributes;
+    int rc;
+    (void)user;
+    if (init_fails()) return 1;
+    (void)pthread_mutexattr_init(&attributes);
+    (void)pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
+    rc = pthread_mutex_init((pthread_mutex_t *)(void *)mutex, &attributes);
+    (void)pthread_mutexattr_destroy(&attributes);
+    ADD(mutexes, 1);
+    return rc;
+}
+static void lock_destroy(void *user, sqlpool_mutex *mutex) {
+    (void)user;
+    if (pthread_mutex_destroy((pthread_mutex_t *)(void *)mutex) != 0) the_counts.wrong = __LINE__;
+    ADD(mutexes, -1);
+}
+static void lock_lock(void *user, sqlpool_mutex *mutex) {
+    (void)user;
+    if (pthread_mutex_lock((pthread_mutex_t *)(void *)mutex) != 0) the_counts.wrong = __LINE__; /* recursive? */
+    ADD(locks, 1);
+}
+static void lock_unlock(void *user, sqlpool_mutex *mutex) {
+    (void)user;
+    if (pthread_mutex_unlock((pthread_mutex_t *)(void *)mutex) != 0) the_counts.wrong = __LINE__; /* not the owner? */
+}
+static int condition_init(void *user, sqlpool_condition *condition) {
+    pthread_condattr_t attributes;
+    int rc;
+    (void)user;
+    if (init_fails()) return 1;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    rc = pthread_cond_init((pthread_cond_t *)(void *)condition, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    ADD(conditions, 1);
+    return rc;
+}
+static void condition_destroy(void *user, sqlpool_condition *condition) {
+    (void)user;
+    if (pthread_cond_destroy((pthread_cond_t *)(void *)condition) != 0) the_counts.wrong = __LINE__;
+    ADD(conditions, -1);
+}
+static void condition_wait(void *user, sqlpool_condition *condition, sqlpool_mutex *mutex, int64_t timeout_ns) {
+    (void)user;
+    ADD(waits, 1);
+    if (timeout_ns < 0) {
+        (void)pthread_cond_wait((pthread_cond_t *)(void *)condition, (pthread_mutex_t *)(void *)mutex);
+    } else {
+        struct timespec t;
+        (void)clock_gettime(CLOCK_MONOTONIC, &t);
+        if (timeout_ns > INT64_C(3600000000000)) timeout_ns = INT64_C(3600000000000);
+        t.tv_sec += (time_t)(timeout_ns / 1000000000);
+        t.tv_nsec += (long)(timeout_ns % 1000000000);
+        if (t.tv_nsec >= 1000000000L) t.tv_sec++, t.tv_nsec -= 1000000000L;
+        (void)pthread_cond_timedwait((pthread_cond_t *)(void *)condition, (pthread_mutex_t *)(void *)mutex, &t);
+    }
+}
+static void condition_signal(void *user, sqlpool_condition *condition) {
+    (void)user;
+    (void)pthread_cond_broadcast((pthread_cond_t *)(void *)condition);
+}
+static uint64_t thread_id(void *user) {
+    (void)user;
+    return (uint64_t)pthread_self();
+}
+typedef struct thread_start {
+    pthread_t thread;
+    void (*run)(void *);
+    void *argument;
+} thread_start;
+static void *thread_main(void *argument) {
+    thread_start *start = (thread_start *)argument;
+    start->run(start->argument);
+    return NULL;
+}
+static int thread_create(void *user, void **thread, void (*run)(void *), void *argument) {
+    thread_start *start;
+    (void)user;
+    if (the_counts.fail_create) return 1;
+    start = (thread_start *)malloc(sizeof *start);
+    if (start == NULL) return 1;
+    start->run = run;
+    start->argument = argument;
+    if (pthread_create(&start->thread, NULL, thread_main, start) != 0) {
+        free(start);
+        return 1;
+    }
+    *thread = start;
+    ADD(threads, 1);
+    return 0;
+}
+static void thread_join(void *user, void *thread) {
+    thread_start *start = (thread_start *)thread;
+    (void)user;
+    if (pthread_join(start->thread, NULL) != 0) the_counts.wrong = __LINE__;
+    free(start);
+    ADD(threads, -1);
+}
+static int64_t clock_now(void *user) {
+    struct timespec t;
+    (void)user;
+    ADD(nows, 1);
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_nsec;
+}
+static void clock_sleep(void *user, int64_t ns) {
+    struct timespec t;
+    (void)user;
+    ADD(sleeps, 1);
+    if (ns < 0 || ns > INT64_C(10000000000)) the_counts.wrong = __LINE__, ns = 1000;
+    t.tv_sec = (time_t)(ns / 1000000000);
+    t.tv_nsec = (long)(ns % 1000000000);
+    (void)nanosleep(&t, NULL);
+}
+static uint64_t random_next(void *user) {
+    (void)user;
+    ADD(randoms, 1);
+    return the_counts.random;
+}
+static void use_all_hooks(sqlpool_config *config) {
+    use_heap(config);
+    memset(&the_counts, 0, sizeof the_counts);
+    config->locks.mutex_init_fn = lock_init;
+    config->locks.mutex_destroy_fn = lock_destroy;
+    config->locks.mutex_lock_fn = lock_lock;
+    config->locks.mutex_unlock_fn = lock_unlock;
+    config->locks.condition_init_fn = condition_init;
+    config->locks.condition_destroy_fn = condition_destroy;
+    config->locks.condition_wait_fn = condition_wait;
+    config->locks.condition_signal_fn = condition_signal;
+    config->locks.thread_id_fn = thread_id;
+    config->locks.thread_create_fn = thread_create;
+    config->locks.thread_join_fn = thread_join;
+    config->clock.now_ns_fn = clock_now;
+    config->clock.sleep_ns_fn = clock_sleep;
+    config->random.next_fn = random_next;
+}
+static void check_all_back(void) {
+    CHECK_INT(the_counts.mutexes, 0);
+    CHECK_INT(the_counts.conditions, 0);
+    CHECK_INT(the_counts.threads, 0);
+    CHECK_INT(the_counts.wrong, 0);
+    CHECK_INT(the_heap.live_blocks, 0);
+    CHECK_INT(the_heap.wrong, 0);
+}
+
+static void *wait_a_little(void *argument) {
+    sqlpool *pool = (sqlpool *)argument;
+    sqlpool_call call = {3000, 0, 0, NULL, NULL};
+    if (sqlpool_exec_with(pool, &call, NULL, "INSERT INTO t(v) VALUES(5)", SQLPOOL_NO_ARGS, NULL) != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "a waiting write failed");
+    return NULL;
+}
+
+TEST(locks_clock_and_random) {
+    static const uint64_t numbers[] = {0, UINT64_MAX, 1, UINT64_C(0x8000000000000000)};
+    int i;
+    for (i = 0; i < LENGTH(numbers); i++) {
+        sqlpool_config config = sqlpool_config_default();
+        sqlpool_conn conn;
+        pthread_t thread;
+        sqlite3 *db;
+        sqlpool *pool;
+        sqlpool_call call = {60, 0, 0, NULL, NULL};
+        use_all_hooks(&config);
+        the_counts.random = numbers[i];
+        (void)unlink("allhooks.db");
+        pool = open_pool("allhooks.db", &config, schema);
+        CHECK(pool != NULL);
+        CHECK_INT(the_counts.threads, 1); /* upkeep */
+        CHECK_INT(use_everything(pool), SQLPOOL_OK);
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+        CHECK(start_thread(&thread, wait_a_little, pool));
+        sleep_ms(20);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        CHECK_INT(pthread_join(thread, NULL), 0);
+        db = raw_open("allhooks.db"); /* polling another connection's lock */
+        CHECK(db != NULL && raw_exec(db, "BEGIN IMMEDIATE"));
+        CHECK_RC(sqlpool_exec_with(pool, &call, NULL, "INSERT INTO t(v) VALUES(9)", SQLPOOL_NO_ARGS, &err), SQLPOOL_TIMEOUT, &err);
+        CHECK_INT(sqlite3_close(db), SQLITE_OK);
+        CHECK(the_counts.locks > 0 && the_counts.waits > 0 && the_counts.nows > 0 && the_counts.randoms > 0);
+        close_pool(pool);
+        PART(check_all_back());
+    }
+}
+
+TEST(locks_that_cannot_be_made) {
+    int n, rc = -1;
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool *pool;
+    for (n = 1; n < 500; n++) {
+        use_all_hooks(&config);
+        the_counts.fail_init_at = n;
+        pool = (sqlpool *)(void *)&config;
+        rc = sqlpool_open(&pool, "nolocks.db", &config, &err);
+        if (rc == SQLPOOL_OK) {
+            const bool all = the_counts.inits < n;
+            CHECK_INT(sqlpool_close(pool, &err), SQLPOOL_OK);
+            PART(check_all_back());
+            if (all) break;
+        } else {
+            CHECK(pool == NULL);
+            CHECK(err.message[0] != '\0' && err.result == rc);
+            PART(check_all_back());
+        }
+    }
+    CHECK_INT(rc, SQLPOOL_OK);
+    CHECK(n > 1 && n < 500);
+    use_all_hooks(&config);
+    the_counts.fail_create = 1;
+    CHECK(sqlpool_open(&pool, "nolocks.db", &config, &err) != SQLPOOL_OK); /* no upkeep thread */
+    CHECK(pool == NULL);
+    CHECK_HAS(err.message, "thread");
+    PART(check_all_back());
+    use_all_hooks(&config);
+    the_counts.fail_create = 1;
+    config.disable_upkeep_thread = true;
+    pool = open_pool("nolocks.db", &config, NULL);
+    CHECK(pool != NULL);
+    CHECK_INT(sqlpool_tick(pool, 1000), SQLPOOL_OK);
+    close_pool(pool);
+    PART(check_all_back());
+}
+
+/*------------------------------------------------------------------------------
+ * events
+ *----------------------------------------------------------------------------*/
+
+static struct {
+    pthread_mutex_t lock;
+    char order[4000];
+    size_t used;
+    uint64_t commits;
+    int retry_code, retry_attempt;
+    int64_t retry_delay;
+    sqlpool_error last_error;
+    int fail_key, fail_connect; /* the n-th returns this code */
+    int code;
+    int keys, connects;
+    sqlpool *pool; /* for hooks that look into it */
+} seen;
+
+static void note(char what) {
+    (void)pthread_mutex_lock(&seen.lock);
+    if (seen.used < sizeof seen.order - 1) seen.order[seen.used++] = what;
+    seen.order[seen.used] = '\0';
+    (void)pthread_mutex_unlock(&seen.lock);
+    if (seen.pool != NULL) { /* no lock of the pool is held: looking in is allowed */
+        sqlpool_stats stats;
+        sqlpool_holder holder;
+        char text[200];
+        if (sqlpool_get_stats(seen.pool, &stats) != SQLPOOL_OK || sqlpool_holders(seen.pool, &holder, 1) < 0 ||
+            sqlpool_status_text(seen.pool, text, sizeof text) < 0)
+            test_fail(__FILE__, __LINE__, "looking into the pool from event %c failed", what);
+    }
+}
+static int count_of(char what) {
+    int n = 0;
+    const char *p;
+    (void)pthread_mutex_lock(&seen.lock);
+    for (p = seen.order; *p != '\0'; p++) n += *p == what;
+    (void)pthread_mutex_unlock(&seen.lock);
+    return n;
+}
+static int on_key(void *user, sqlite3 *db) {
+    note('K');
+    if (user != &seen || db == NULL) test_fail(__FILE__, __LINE__, "wrong user pointer");
+    if (sqlite3_exec(db, "PRAGMA page_size=8192", NULL, NULL, NULL) != SQLITE_OK) return SQLITE_ERROR;
+    return ++seen.keys == seen.fail_key ? seen.code : 0;
+}
+static int on_connect(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    (void)user;
+    note('C');
+    if (sqlpool_conn_exec(&copy, "SELECT 1", SQLPOOL_NO_ARGS, NULL, NULL) != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "connect_fn cannot use its lease");
+    return ++seen.connects == seen.fail_connect ? seen.code : 0;
+}
+static void on_acquire(void *user, const sqlpool_conn *conn) {
+    (void)user;
+    if (conn->lease == 0) test_fail(__FILE__, __LINE__, "acquire_fn without a lease");
+    note('A');
+}
+static void on_release(void *user, const sqlpool_conn *conn) {
+    (void)user, (void)conn;
+    note('R');
+}
+static void on_destroy(void *user, sqlite3 *db) {
+    (void)user;
+    if (db == NULL || sqlite3_db_filename(db, "main") == NULL) test_fail(__FILE__, __LINE__, "destroy_fn without a connection");
+    note('D');
+}
+static void on_error(void *user, const sqlpool_error *error) {
+    (void)user;
+    (void)pthread_mutex_lock(&seen.lock);
+    seen.last_error = *error;
+    (void)pthread_mutex_unlock(&seen.lock);
+    note('E');
+}
+static void on_retry(void *user, int attempt, int code, int64_t delay_us) {
+    (void)user;
+    seen.retry_attempt = attempt;
+    seen.retry_code = code;
+    seen.retry_delay = delay_us;
+    note('T');
+}
+static void on_commit(void *user, uint64_t commits) {
+    (void)user;
+    (void)pthread_mutex_lock(&seen.lock);
+    seen.commits = commits;
+    (void)pthread_mutex_unlock(&seen.lock);
+    note('M');
+}
+static void watch(sqlpool_config *config) {
+    memset(&seen, 0, sizeof seen);
+    (void)pthread_mutex_init(&seen.lock, NULL);
+    config->events.user = &seen;
+    config->events.key_fn = on_key;
+    config->events.connect_fn = on_connect;
+    config->events.acquire_fn = on_acquire;
+    config->events.release_fn = on_release;
+    config->events.destroy_fn = on_destroy;
+    config->events.error_fn = on_error;
+    config->events.retry_fn = on_retry;
+    config->events.commit_fn = on_commit;
+}
+
+static int restart_once(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)user;
+    return attempt == 1 ? SQLITE_BUSY_SNAPSHOT : 0;
+}
+
+TEST(events_in_order) {
+    sqlpool_config config = config_of(2);
+    sqlpool_conn conn;
+    int commits;
+    sqlpool *pool;
+    config.max_lifetime_ms = SQLPOOL_OFF;
+    watch(&config);
+    pool = open_pool("events.db", &config, schema);
+    CHECK(pool != NULL);
+    seen.pool = pool;
+    CHECK(seen.order[0] == 'K' && seen.order[1] == 'C'); /* before anyone gets it, the key first */
+    CHECK_INT(count_of('K'), count_of('C'));
+    CHECK_INT(count_of('A'), 0);
+    CHECK_INT(ask(pool, "PRAGMA page_size"), 8192); /* before anything else touched the connection */
+    commits = count_of('M');
+    CHECK(commits >= 1); /* the schema */
+    CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_INT(count_of('M'), commits + 1);
+    CHECK_INT(seen.commits, commits + 1);
+    CHECK_OK(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_INT(count_of('M'), commits + 1);
+    CHECK_INT(count_of('A') + count_of('R'), 0); /* explicit leases only */
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
+    CHECK_INT(count_of('A'), 1);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(count_of('R'), 1);
+    CHECK_INT(count_of('E'), 0);
+    CHECK_RC(sqlpool_exec(pool, "SELECT * FROM nosuch", SQLPOOL_NO_ARGS, &err), SQLITE_ERROR, &err);
+    CHECK_INT(count_of('E'), 1);
+    CHECK_INT(seen.last_error.result, SQLITE_ERROR);
+    CHECK_HAS(seen.last_error.message, "nosuch");
+    CHECK_INT(sqlpool_exec(pool, "SELECT * FROM nosuch", SQLPOOL_NO_ARGS, NULL), SQLITE_ERROR); /* no error struct given */
+    CHECK_INT(count_of('E'), 2);
+    CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, restart_once, NULL, &err), &err);
+    CHECK_INT(count_of('T'), 1);
+    CHECK_INT(seen.retry_code, SQLITE_BUSY_SNAPSHOT);
+    CHECK(seen.retry_attempt == 1 || seen.retry_attempt == 2);
+    CHECK(seen.retry_delay >= 0 && seen.retry_delay <= 1000);
+    seen.pool = NULL;
+    close_pool(pool);
+    CHECK_INT(count_of('D'), count_of('K')); /* each that came has gone */
+    CHECK(count_of('D') >= 2);
+}
+
+TEST(connect_fn_that_fails) {
+    int n;
+    for (n = 1; n <= 2; n++) { /* the writer's, a reader's */
+        sqlpool_config config = sqlpool_config_default();
+        sqlpool *pool = (sqlpool *)(void *)&config;
+        use_heap(&config);
+        watch(&config);
+        seen.fail_connect = n;
+        seen.code = SQLITE_AUTH;
+        CHECK_RC(sqlpool_open(&pool, "connectfails.db", &config, &err), SQLITE_AUTH, &err);
+        CHECK_HAS(err.message, "connect_fn");
+        CHECK(pool == NULL);
+        CHECK_INT(the_heap.live_blocks, 0);
+        watch(&config);
+        seen.fail_key = n;
+        seen.code = 4711;
+        CHECK_RC(sqlpool_open(&pool, "connectfails.db", &config, &err), 4711, &err);
+        CHECK_HAS(err.message, "key_fn");
+        CHECK(pool == NULL);
+        CHECK_INT(the_heap.live_blocks, 0);
+    }
+    { /* later, when the pool grows: the waiter gets the error or a time-out that names it */
+        sqlpool_config config = config_of(2);
+        sqlpool_call call = {300, 0, 0, NULL, NULL};
+        sqlpool_conn a, b;
+        sqlpool *pool;
+        int rc;
+        watch(&config);
+        pool = open_pool("growfails.db", &config, schema);
+        CHECK(pool != NULL);
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &a, &err), &err);
+        seen.fail_connect = seen.connects + 1;
+        seen.code = SQLITE_AUTH;
+        rc = sqlpool_conn_acquire_with(pool, SQLPOOL_READ, &call, &b, &err); /* the second try works */
+        if (rc == SQLPOOL_OK) CHECK_INT(sqlpool_conn_release(&b), SQLPOOL_OK);
+        CHECK(rc == SQLPOOL_OK || rc == SQLITE_AUTH);
+        CHECK_INT(sqlpool_conn_release(&a), SQLPOOL_OK);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+        close_pool(pool);
+    }
+}
+
+static void answer(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count, (void)values;
+    sqlite3_result_int(context, 42);
+}
+static int add_things(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    sqlite3 *db = sqlpool_conn_db(&copy);
+    (void)user;
+    if (sqlite3_exec(db, "ATTACH 'attached.db' AS extra", NULL, NULL, NULL) != SQLITE_OK) return SQLITE_ERROR;
+    return sqlite3_create_function_v2(db, "answer", 0, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, answer, NULL, NULL, NULL);
+}
+
+TEST(connect_fn_reaches_every_connection) {
+    sqlpool_config config = config_of(4);
+    sqlpool_conn readers[4], writer;
+    int i, round;
+    sqlpool *pool;
+    sqlite3 *db = raw_open("attached.db");
+    CHECK(db != NULL && raw_exec(db, "PRAGMA journal_mode=WAL; CREATE TABLE x(y); INSERT INTO x VALUES(7)"));
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    config.events.connect_fn = add_things;
+    pool = open_pool("every.db", &config, schema);
+    CHECK(pool != NULL);
+    for (round = 0; round < 2; round++) {
+        for (i = 0; i < 4; i++) {
+            CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &readers[i], &err), &err);
+            CHECK_INT(ask_conn(&readers[i], "SELECT answer() + (SELECT y FROM extra.x)"), 49);
+        }
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err);
+        CHECK_INT(ask_conn(&writer, "SELECT answer() + (SELECT y FROM extra.x)"), 49);
+        CHECK(sqlpool_conn_db(&writer) != NULL); /* a full check at release must leave it alone */
+        CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+        CHECK_OK(sqlpool_exec(pool, "UPDATE extra.x SET y = 7", SQLPOOL_NO_ARGS, &err), &err);
+        for (i = 0; i < 4; i++) CHECK_INT(sqlpool_conn_release(&readers[i]), SQLPOOL_OK);
+        CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK);
+    }
+    close_pool(pool);
+}
+
+/*------------------------------------------------------------------------------
+ * log
+ *----------------------------------------------------------------------------*/
+
+static struct {
+    pthread_mutex_t lock;
+    unsigned items; /* a bit each */
+    char last[SQLPOOL_LOG_ITEM_COUNT][1024];
+    int wrong;
+    sqlpool *pool;
+} logged = {PTHREAD_MUTEX_INITIALIZER, 0, {""}, 0, NULL};
+
+static void write_log(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    const char *p;
+    if (user != &logged || level > SQLPOOL_LEVEL_ERROR || item >= SQLPOOL_LOG_ITEM_COUNT || message == NULL || message[0] == '\0') {
+        logged.wrong = __LINE__;
+        return;
+    }
+    for (p = message; *p != '\0'; p++)
+        if ((unsigned char)*p < 0x20 && *p != '\n') logged.wrong = __LINE__;
+    (void)pthread_mutex_lock(&logged.lock);
+    logged.items |= 1u << item;
+    (void)snprintf(logged.last[item], sizeof logged.last[item], "%s", message);
+    (void)pthread_mutex_unlock(&logged.lock);
+    if (logged.pool != NULL) {
+        char text[100];
+        sqlpool_stats stats;
+        (void)sqlpool_status_json(logged.pool, text, sizeof text);
+        (void)sqlpool_get_stats(logged.pool, &stats);
+    }
+}
+static bool was_logged(sqlpool_log_item item, const char *part) {
+    bool found;
+    (void)pthread_mutex_lock(&logged.lock);
+    found = (logged.items & (1u << item)) != 0 && strstr(logged.last[item], part) != NULL;
+    if (!found) test_fail(__FILE__, __LINE__, "log item %d: \"%s\" lacks \"%s\"", (int)item, logged.last[item], part);
+    (void)pthread_mutex_unlock(&logged.lock);
+    return found;
+}
+static void *acquire_in_vain(void *argument) {
+    sqlpool_call call = {30, 0, 0, NULL, NULL};
+    sqlpool_conn conn;
+    if (sqlpool_conn_acquire_with((sqlpool *)argument, SQLPOOL_WRITE, &call, &conn, NULL) != SQLPOOL_TIMEOUT)
+        test_fail(__FILE__, __LINE__, "no time-out");
+    return NULL;
+}
+
+TEST(log_items) {
+    sqlpool_config config = config_of(1);
+    sqlpool_conn conn, second;
+    pthread_t thread;
+    sqlite3 *db;
+    sqlpool *pool;
+    db = raw_open("log.db");
+    CHECK(db != NULL && raw_exec(db, "CREATE TABLE parent(a); CREATE TABLE broken_child(x REFERENCES parent(a))"));
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    config.name = "the logging pool";
+    config.log.user = &logged;
+    config.log.write_fn = write_log;
+    pool = open_pool("log.db", &config, schema);
+    CHECK(pool != NULL);
+    logged.pool = pool;
+    CHECK(was_logged(SQLPOOL_LOG_OPENED, "the logging pool"));
+    CHECK(was_logged(SQLPOOL_LOG_FOREIGN_KEYS, "broken_child"));
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+    CHECK(start_thread(&thread, acquire_in_vain, pool));
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK(was_logged(SQLPOOL_LOG_SATURATED, "hooks.c:"));
+    CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &second, &err), SQLPOOL_MISUSE, &err);
+    CHECK(was_logged(SQLPOOL_LOG_MISUSE, ""));
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
+    CHECK(was_logged(SQLPOOL_LOG_UNCLEAN, "hooks.c:"));
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_MISUSE);
+    CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, restart_once, NULL, &err), &err);
+    CHECK(was_logged(SQLPOOL_LOG_RETRY, ""));
+    CHECK_OK(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), &err);
+    CHECK(was_logged(SQLPOOL_LOG_CHECKPOINT, ""));
+    logged.pool = NULL;
+    close_pool(pool);
+    CHECK(was_logged(SQLPOOL_LOG_CLOSED, "the logging pool"));
+    CHECK_INT(logged.wrong, 0);
+}
+
+/*------------------------------------------------------------------------------
+ * the caller's own handlers
+ *----------------------------------------------------------------------------*/
+
+typedef struct chained {
+    int authorizer, progress, busy, commit, rollback, update, wal; /* calls */
+    int deny_table, stop, veto, give_up;
+    int64_t last_rowid;
+    char last_table[50];
+} chained;
+
+static int chain_authorizer(void *user, int action, const char *a, const char *b, const char *database, const char *trigger) {
+    chained *c = (chained *)user;
+    (void)b, (void)database, (void)trigger;
+    c->authorizer++;
+    return c->deny_table && action == SQLITE_READ && a != NULL && strcmp(a, "secret") == 0 ? SQLITE_DENY : SQLITE_OK;
+}
+static int chain_progress(void *user) {
+    chained *c = (chained *)user;
+    c->progress++;
+    return c->stop;
+}
+static int chain_busy(void *user, int count) {
+    chained *c = (chained *)user;
+    (void)count;
+    c->busy++;
+    return !c->give_up;
+}
+static int chain_commit(void *user) {
+    chained *c = (chained *)user;
+    c->commit++;
+    return c->veto;
+}
+static void chain_rollback(void *user) { ((chained *)user)->rollback++; }
+static void chain_update(void *user, int action, const char *database, const char *table, int64_t rowid) {
+    chained *c = (chained *)user;
+    (void)action, (void)database;
+    c->update++;
+    c->last_rowid = rowid;
+    (void)snprintf(c->last_table, sizeof c->last_table, "%s", table);
+}
+static int chain_wal(void *user, sqlite3 *db, const char *database, int frames) {
+    chained *c = (chained *)user;
+    if (db != NULL && strcmp(database, "main") == 0 && frames > 0) c->wal++;
+    return SQLITE_OK;
+}
+static sqlpool_chain chain_of(chained *c) {
+    sqlpool_chain chain;
+    memset(&chain, 0, sizeof chain);
+    memset(c, 0, sizeof *c);
+    chain.user = c;
+    chain.authorizer_fn = chain_authorizer;
+    chain.progress_fn = chain_progress;
+    chain.busy_fn = chain_busy;
+    chain.commit_fn = chain_commit;
+    chain.rollback_fn = chain_rollback;
+    chain.update_fn = chain_update;
+    chain.wal_fn = chain_wal;
+    return chain;
+}
+
+static const char counting[] =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT count(*) FROM n";
+
+TEST(chained_handlers) {
+    chained c, before;
+    sqlpool_config config = config_of(1);
+    sqlpool_chain chain = chain_of(&c), gone;
+    sqlpool_conn conn;
+    sqlite3 *db;
+    int rc, progressed;
+    int64_t start;
+    sqlpool *pool = open_pool("chain.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_exec(pool, "CREATE TABLE secret(x)", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    gone = chain;
+    CHECK_INT(sqlpool_conn_chain(&conn, &gone), SQLPOOL_OK);
+    memset(&gone, 0, sizeof gone); /* the table was copied */
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t(id, v) VALUES(77, 'x')", SQLPOOL_NO_ARGS, NULL, &err), &err);
+    CHECK_INT(c.commit, 1);
+    CHECK_INT(c.update, 1);
+    CHECK_INT(c.last_rowid, 77);
+    CHECK_STR(c.last_table, "t");
+    CHECK_INT(c.wal, 1);
+    CHECK(c.authorizer > 0);
+    CHECK_INT(c.rollback, 0);
+    CHECK_INT(ask_conn(&conn, counting), 20000);
+    CHECK(c.progress > 0);
+    CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES('y')", SQLPOOL_NO_ARGS, NULL, &err), &err);
+    CHECK_OK(sqlpool_conn_rollback(&conn, &err), &err);
+    CHECK_INT(c.rollback, 1);
+    c.deny_table = 1;
+    CHECK_INT(sqlpool_conn_exec(&conn, "SELECT x FROM secret", SQLPOOL_NO_ARGS, NULL, &err) & 0xff, SQLITE_AUTH);
+    c.deny_table = 0;
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT x FROM secret", SQLPOOL_NO_ARGS, NULL, &err), &err);
+    c.veto = 1;
+    CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES('z')", SQLPOOL_NO_ARGS, NULL, &err), &err);
+    CHECK_RC(sqlpool_conn_commit(&conn, &err), SQLITE_CONSTRAINT_COMMITHOOK, &err);
+    (void)sqlpool_conn_rollback(&conn, NULL);
+    CHECK_RC(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES('z')", SQLPOOL_NO_ARGS, NULL, &err), SQLITE_CONSTRAINT_COMMITHOOK, &err);
+    c.veto = 0;
+    CHECK_INT(ask_conn(&conn, "SELECT count(*) FROM t"), 2);
+    c.stop = 1;
+    rc = sqlpool_conn_exec(&conn, counting, SQLPOOL_NO_ARGS, NULL, &err);
+    CHECK(rc == SQLITE_INTERRUPT || rc == SQLPOOL_CANCELLED);
+    c.stop = 0;
+    CHECK_INT(ask_conn(&conn, counting), 20000);
+    /* another connection's lock: busy_fn is asked and may give up */
+    db = raw_open("chain.db");
+    CHECK(db != NULL && raw_exec(db, "BEGIN IMMEDIATE"));
+    c.give_up = 1;
+    start = now_ms();
+    rc = sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES('z')", SQLPOOL_NO_ARGS, NULL, &err);
+    CHECK(rc != SQLPOOL_OK);
+    CHECK_INT(err.sqlite_code & 0xff, SQLITE_BUSY);
+    CHECK(now_ms() - start < 1000);
+    CHECK(c.busy >= 1);
+    c.give_up = 0;
+    CHECK_INT(sqlpool_conn_set_timeout(&conn, 60), SQLPOOL_OK);
+    CHECK_RC(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES('z')", SQLPOOL_NO_ARGS, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK(c.busy >= 3);
+    CHECK_INT(sqlpool_conn_set_timeout(&conn, SQLPOOL_FOREVER), SQLPOOL_OK);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    /* taken off by hand */
+    CHECK_INT(sqlpool_conn_chain(&conn, NULL), SQLPOOL_OK);
+    before = c;
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES('w')", SQLPOOL_NO_ARGS, NULL, &err), &err);
+    CHECK_INT(c.commit + c.update + c.wal, before.commit + before.update + before.wal);
+    CHECK_INT(sqlpool_conn_chain(&conn, &chain), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    /* and by the release */
+    before = c;
+    progressed = c.progress;
+    CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES('v')", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    CHECK_INT(ask_conn(&conn, counting), 20000);
+    CHECK_OK(sqlpool_conn_exec(&conn, "UPDATE t SET v = 'new text of a statement'", SQLPOOL_NO_ARGS, NULL, &err), &err);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(c.commit + c.update + c.wal + c.rollback + c.authorizer, before.commit + before.update + before.wal + before.rollback + before.authorizer);
+    CHECK_INT(c.progress, progressed);
+    close_pool(pool);
+}
+
+static chained for_life;
+static int chain_for_life(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    return sqlpool_conn_chain(&copy, (const sqlpool_chain *)user);
+}
+TEST(chain_for_the_connections_life) {
+    sqlpool_config config = config_of(1);
+    sqlpool_chain chain = chain_of(&for_life);
+    sqlpool_conn conn;
+    sqlpool *pool;
+    int i;
+    chain.progress_fn = NULL; /* not all need be set */
+    chain.authorizer_fn = NULL;
+    config.events.user = &chain;
+    config.events.connect_fn = chain_for_life;
+    pool = open_pool("life.db", &config, schema);
+    CHECK(pool != NULL);
+    for (i = 0; i < 3; i++) {
+        const int before = for_life.update;
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+        CHECK(sqlpool_conn_db(&conn) != NULL);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_INT(for_life.update, before + 1);
+    }
+    close_pool(pool);
+}
+
+int main(void) {
+    RUN(allocator_gets_everything_back);
+    RUN(every_allocation_of_open_can_fail);
+    RUN(locks_clock_and_random);
+    RUN(locks_that_cannot_be_made);
+    RUN(events_in_order);
+    RUN(connect_fn_that_fails);
+    RUN(connect_fn_reaches_every_connection);
+    RUN(log_items);
+    RUN(chained_handlers);
+    RUN(chain_for_the_connections_life);
+    return test_end();
+}

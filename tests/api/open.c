@@ -1,0 +1,632 @@
+/*  open.c - opening, closing, and what happens to the file meanwhile. SPDX-License-Identifier: MIT OR Unlicense */
+#define _POSIX_C_SOURCE 200809L
+#include "api.h"
+
+static sqlpool_error err;
+static const char schema[] = "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES('one')";
+
+static bool write_file(const char *path, const char *bytes, size_t count) {
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    const bool good = fd >= 0 && write(fd, bytes, count) == (ssize_t)count;
+    if (fd >= 0) (void)close(fd);
+    if (!good) test_fail(__FILE__, __LINE__, "cannot write %s", path);
+    return good;
+}
+static int64_t file_bytes(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
+}
+static bool make_database(const char *path, const char *journal, const char *value) {
+    char sql[300];
+    sqlite3 *db = raw_open(path);
+    bool good;
+    (void)snprintf(sql, sizeof sql, "PRAGMA journal_mode=%s; CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES('%s')", journal, value);
+    good = db != NULL && raw_exec(db, sql);
+    (void)sqlite3_close(db);
+    return good;
+}
+
+TEST(paths_that_cannot_be_opened) {
+    static char long_path[5001];
+    static const struct {
+        const char *path;
+        bool must_exist, read_only;
+        int expected; /* primary code, or 0 for SQLPOOL_MISUSE or SQLPOOL_CONFIG */
+        const char *part;
+    } cases[] = {
+        {NULL, false, false, 0, "path"},
+        {"", false, false, 0, "path"},
+        {"no/such/folder/x.db", false, false, SQLITE_CANTOPEN, "no/such/folder/x.db"},
+        {"folder", false, false, SQLITE_CANTOPEN, "folder"},
+        {"folder/", false, false, SQLITE_CANTOPEN, "folder"},
+        {"folder", true, true, SQLITE_CANTOPEN, "folder"},
+        {"text.txt", false, false, SQLITE_NOTADB, "text.txt"},
+        {"text.txt", true, true, SQLITE_NOTADB, "text.txt"},
+        {"text.txt/x.db", false, false, SQLITE_CANTOPEN, "text.txt/x.db"},
+        {"missing.db", true, false, SQLITE_CANTOPEN, "missing.db"},
+        {"missing.db", false, true, SQLITE_CANTOPEN, "missing.db"},
+        {"missing.db", true, true, SQLITE_CANTOPEN, "missing.db"},
+        {long_path, false, false, SQLITE_CANTOPEN, "yyyy"},
+    };
+    static char text[4096];
+    sqlpool *pool;
+    int i, rc;
+    CHECK(mkdir("folder", 0755) == 0);
+    memset(long_path, 'y', sizeof long_path - 1);
+    memset(text, 'x', sizeof text);
+    CHECK(write_file("text.txt", text, sizeof text));
+    for (i = 0; i < LENGTH(cases); i++) {
+        sqlpool_config config = sqlpool_config_default();
+        config.must_exist = cases[i].must_exist;
+        config.read_only = cases[i].read_only;
+        pool = (sqlpool *)(void *)&config;
+        memset(&err, 0x5a, sizeof err);
+        rc = sqlpool_open(&pool, cases[i].path, &config, &err);
+        if (cases[i].expected == 0 ? rc != SQLPOOL_MISUSE && rc != SQLPOOL_CONFIG : (rc & 0xff) != cases[i].expected || rc < 0)
+            test_fail(__FILE__, __LINE__, "open %.50s gave %s: %s", cases[i].path, sqlpool_result_name(rc), err.message);
+        if (pool != NULL || err.result != rc)
+            test_fail(__FILE__, __LINE__, "open %.50s: pool or error not set", cases[i].path);
+        if (strstr(err.message, cases[i].part) == NULL)
+            test_fail(__FILE__, __LINE__, "open %.50s: \"%s\" lacks %s", cases[i].path, err.message, cases[i].part);
+        if (rc == SQLPOOL_OK) (void)sqlpool_close(pool, NULL);
+    }
+    CHECK(access("missing.db", F_OK) != 0); /* not created */
+    CHECK_INT(file_bytes("text.txt"), sizeof text);
+    CHECK(access("text.txt-wal", F_OK) != 0 && access("text.txt-journal", F_OK) != 0);
+    CHECK_RC(sqlpool_open(NULL, "x.db", NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_INT(sqlpool_open(&pool, "no/such/folder/x.db", NULL, NULL) & 0xff, SQLITE_CANTOPEN);
+    pool = (sqlpool *)(void *)text;
+    CHECK((sqlpool_open(&pool, "no/such/folder/x.db", NULL, &err) & 0xff) == SQLITE_CANTOPEN);
+    CHECK(pool == NULL);
+}
+
+TEST(damaged_database) {
+    char garbage[8192];
+    int fd, i, rc;
+    sqlpool *pool = NULL;
+    sqlpool_config config = sqlpool_config_default();
+    CHECK(make_database("damaged.db", "DELETE", "one"));
+    for (i = 0; i < (int)sizeof garbage; i++) garbage[i] = (char)(i * 31 + 7);
+    fd = open("damaged.db", O_WRONLY);
+    CHECK(fd >= 0);
+    CHECK(pwrite(fd, garbage, 3000, 100) == 3000); /* the schema page behind a good header */
+    CHECK(close(fd) == 0);
+    rc = sqlpool_open(&pool, "damaged.db", &config, &err);
+    if (rc == SQLPOOL_OK) { /* found at the first use then */
+        rc = sqlpool_exec(pool, "SELECT * FROM t", SQLPOOL_NO_ARGS, &err);
+        close_pool(pool);
+    }
+    CHECK_INT(rc & 0xff, SQLITE_CORRUPT);
+    CHECK(err.message[0] != '\0');
+    pool = NULL;
+    config.untrusted = true;
+    CHECK_INT(sqlpool_open(&pool, "damaged.db", &config, &err) & 0xff, SQLITE_CORRUPT); /* quick_check at open */
+    CHECK(pool == NULL);
+}
+
+TEST(zero_byte_file_is_an_empty_database) {
+    sqlpool *pool;
+    CHECK(write_file("zero.db", "", 0));
+    pool = open_pool("zero.db", NULL, schema);
+    CHECK(pool != NULL);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    close_pool(pool);
+    CHECK(file_bytes("zero.db") > 0);
+}
+
+TEST(closing_leaves_one_clean_file) {
+    sqlite3 *db;
+    int i;
+    sqlpool *pool = open_pool("clean.db", NULL, schema);
+    CHECK(pool != NULL);
+    for (i = 0; i < 20; i++) CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(?)", SQLPOOL_ARGS(i), &err), &err);
+    close_pool(pool);
+    CHECK(access("clean.db-wal", F_OK) != 0);
+    CHECK(access("clean.db-shm", F_OK) != 0);
+    db = raw_open("clean.db");
+    CHECK(db != NULL);
+    CHECK_INT(raw_ask(db, "SELECT count(*) FROM t"), 21);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    pool = open_pool("clean.db", NULL, NULL);
+    CHECK(pool != NULL);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 21);
+    close_pool(pool);
+}
+
+TEST(read_only_database) {
+    static const char *const journals[] = {"DELETE", "WAL"};
+    char path[50];
+    int i, rc;
+    for (i = 0; i < LENGTH(journals); i++) {
+        sqlpool_config config = sqlpool_config_default();
+        sqlpool_rows rows;
+        sqlpool *pool;
+        (void)snprintf(path, sizeof path, "ro-%s.db", journals[i]);
+        CHECK(make_database(path, journals[i], "one"));
+        config.read_only = true;
+        pool = open_pool(path, &config, NULL);
+        CHECK(pool != NULL);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+        CHECK_OK(sqlpool_query(pool, &rows, "SELECT v FROM t", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK(sqlpool_rows_next(&rows));
+        CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+        CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES('two')", SQLPOOL_NO_ARGS, &err), SQLITE_READONLY, &err);
+        CHECK_RC(sqlpool_script(pool, "INSERT INTO t(v) VALUES('two')", -1, &err), SQLITE_READONLY, &err);
+        rc = sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err);
+        CHECK(rc == SQLITE_READONLY || rc == SQLPOOL_UNSUPPORTED);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+        close_pool(pool);
+    }
+}
+
+/*------------------------------------------------------------------------------
+ * as somebody without rights
+ *----------------------------------------------------------------------------*/
+
+/*  Runs the body in a child process as the user nobody; false when that cannot be had here. */
+static bool as_nobody(void (*body)(void)) {
+    int status = 0;
+    pid_t child;
+    if (geteuid() != 0) {
+        printf("# %s: skipped, not root\n", test_name);
+        return false;
+    }
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        if (setgid(65534) != 0 || setuid(65534) != 0 || access(".", R_OK | X_OK) != 0) _exit(77);
+        body();
+        fflush(stdout);
+        _exit(__atomic_load_n(&test_failed_now, __ATOMIC_RELAXED) ? 1 : 0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        test_fail(__FILE__, __LINE__, "fork or wait failed");
+    } else if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        printf("# %s: skipped, this folder is closed to nobody\n", test_name);
+        return false;
+    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        test_fail(__FILE__, __LINE__, "the child ended with status %d", status);
+    }
+    return true;
+}
+
+/*  Either it opens, reads and refuses writes with SQLITE_READONLY, or it names file and reason. */
+static void readable_or_explained(const char *path, bool read_only) {
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool *pool = NULL;
+    int rc;
+    config.read_only = read_only;
+    rc = sqlpool_open(&pool, path, &config, &err);
+    if (rc == SQLPOOL_OK) {
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+        rc = sqlpool_exec(pool, "INSERT INTO t(v) VALUES('two')", SQLPOOL_NO_ARGS, &err);
+        if ((rc & 0xff) != SQLITE_READONLY)
+            test_fail(__FILE__, __LINE__, "write to %s gave %s: %s", path, sqlpool_result_name(rc), err.message);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+        close_pool(pool);
+    } else {
+        if ((rc & 0xff) != SQLITE_READONLY && (rc & 0xff) != SQLITE_CANTOPEN)
+            test_fail(__FILE__, __LINE__, "open %s gave %s: %s", path, sqlpool_result_name(rc), err.message);
+        CHECK_HAS(err.message, path);
+        if (strstr(err.message, "read") == NULL && strstr(err.message, "writ") == NULL)
+            test_fail(__FILE__, __LINE__, "\"%s\" does not say what to do", err.message);
+    }
+}
+static void without_rights(void) {
+    sqlpool *pool = NULL;
+    PART(readable_or_explained("ro_file.db", true));
+    PART(readable_or_explained("ro_file.db", false));
+    PART(readable_or_explained("ro_dir/delete.db", true));
+    PART(readable_or_explained("ro_dir/delete.db", false));
+    PART(readable_or_explained("ro_dir/wal.db", true));
+    PART(readable_or_explained("ro_dir/wal.db", false));
+    CHECK_INT(sqlpool_open(&pool, "ro_dir/new.db", NULL, &err) & 0xff, SQLITE_CANTOPEN);
+    CHECK_HAS(err.message, "ro_dir/new.db");
+    CHECK_INT(sqlpool_open(&pool, "closed.db", NULL, &err) & 0xff, SQLITE_CANTOPEN);
+    CHECK_HAS(err.message, "closed.db");
+}
+TEST(file_or_folder_without_rights) {
+    CHECK(make_database("ro_file.db", "DELETE", "one") && make_database("closed.db", "DELETE", "one"));
+    CHECK(mkdir("ro_dir", 0755) == 0);
+    CHECK(make_database("ro_dir/delete.db", "DELETE", "one") && make_database("ro_dir/wal.db", "WAL", "one"));
+    CHECK(chmod("ro_file.db", 0444) == 0 && chmod("closed.db", 0) == 0 && chmod("ro_dir/wal.db", 0444) == 0 && chmod("ro_dir/delete.db", 0444) == 0 && chmod("ro_dir", 0555) == 0);
+    (void)as_nobody(without_rights);
+    CHECK(access("ro_dir/new.db", F_OK) != 0);
+    CHECK(chmod("ro_dir", 0755) == 0);
+}
+
+/*------------------------------------------------------------------------------
+ * memory, URIs, versions, paths
+ *----------------------------------------------------------------------------*/
+
+TEST(memory_database_is_shared_and_private) {
+    sqlpool_rows rows;
+    sqlpool_config resolved;
+    sqlpool *a = open_pool(":memory:", NULL, schema), *b = open_pool(":memory:", NULL, NULL);
+    CHECK(a != NULL && b != NULL);
+    CHECK_INT(ask(a, "SELECT count(*) FROM t"), 1); /* written by the writer, seen by a reader */
+    CHECK_INT(ask(b, "SELECT count(*) FROM sqlite_master"), 0);
+    CHECK_INT(sqlpool_config_resolved(a, &resolved), SQLPOOL_OK);
+    CHECK_INT(resolved.journal, SQLPOOL_JOURNAL_MEMORY);
+    CHECK_OK(sqlpool_query(a, &rows, "SELECT v FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+    CHECK_OK(sqlpool_exec(a, "INSERT INTO t(v) VALUES('two')", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_INT(ask(a, "SELECT count(*) FROM t"), 2);
+    CHECK_INT(sqlpool_recycle(a), SQLPOOL_UNSUPPORTED);
+    CHECK_RC(sqlpool_checkpoint(a, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), SQLPOOL_UNSUPPORTED, &err);
+    close_pool(a);
+    close_pool(b);
+    a = open_pool(":memory:", NULL, NULL);
+    CHECK(a != NULL);
+    CHECK_INT(ask(a, "SELECT count(*) FROM sqlite_master"), 0); /* it vanished with its pool */
+    close_pool(a);
+    CHECK(access(":memory:", F_OK) != 0);
+}
+
+TEST(memory_database_outlives_idle_connections) {
+    sqlpool_config config = config_of(3);
+    sqlpool *pool;
+    int i;
+    config.idle_timeout_ms = 20;
+    config.upkeep_interval_ms = 10;
+    config.max_lifetime_ms = 40;
+    pool = open_pool(":memory:", &config, schema);
+    CHECK(pool != NULL);
+    for (i = 0; i < 4; i++) {
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+        sleep_ms(40);
+        CHECK_INT(sqlpool_tick(pool, 100000), SQLPOOL_OK);
+    }
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    close_pool(pool);
+}
+
+TEST(a_uri_is_a_plain_name_unless_enabled) {
+    static const char *const names[] = {"file:plain.db?mode=memory", "file:plain.db?vfs=nosuch", "file:plain.db"};
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool *pool;
+    int i;
+    for (i = 0; i < LENGTH(names); i++) {
+        pool = open_pool(names[i], NULL, schema);
+        CHECK(pool != NULL);
+        close_pool(pool);
+        CHECK(access(names[i], F_OK) == 0);
+    }
+    CHECK(access("plain.db", F_OK) != 0);
+    config.enable_uri = true;
+    pool = open_pool("file:uri.db?cache=private", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    close_pool(pool);
+    CHECK(access("uri.db", F_OK) == 0);
+    CHECK(sqlpool_open(&pool, "file:uri.db?vfs=nosuch", &config, &err) > 0);
+    CHECK(pool == NULL);
+    CHECK_HAS(err.message, "nosuch");
+}
+
+TEST(vfs_by_name) {
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool *pool = NULL;
+    config.vfs_name = "no-such-vfs";
+    CHECK(sqlpool_open(&pool, "vfs.db", &config, &err) != SQLPOOL_OK);
+    CHECK(pool == NULL);
+    CHECK_HAS(err.message, "no-such-vfs");
+    CHECK(access("vfs.db", F_OK) != 0);
+    config.vfs_name = "unix";
+    pool = open_pool("vfs.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    close_pool(pool);
+}
+
+TEST(version_mismatch) {
+    static const struct {
+        uint32_t version;
+        size_t bytes;
+    } cases[] = {
+        {SQLPOOL_VERSION + 1, sizeof(sqlpool_config)}, {0, sizeof(sqlpool_config)},
+        {SQLPOOL_VERSION + 0x10000, sizeof(sqlpool_config)}, {SQLPOOL_VERSION, sizeof(sqlpool_config) - 8},
+        {SQLPOOL_VERSION, sizeof(sqlpool_config) + 8}, {SQLPOOL_VERSION, 0},
+        {UINT32_MAX, (size_t)-1},
+    };
+    int i;
+    for (i = 0; i < LENGTH(cases); i++) {
+        sqlpool *pool = (sqlpool *)(void *)&i;
+        CHECK_RC(sqlpool_open_at(cases[i].version, cases[i].bytes, &pool, "version.db", NULL, &err),
+                 SQLPOOL_VERSION_MISMATCH, &err);
+        CHECK(pool == NULL);
+        CHECK_HAS(err.message, "version");
+    }
+    CHECK(access("version.db", F_OK) != 0);
+}
+
+TEST(path_is_kept_over_a_change_of_folder) {
+    sqlpool_config config = config_of(3);
+    sqlpool_conn a, b, c;
+    sqlpool *pool = open_pool("chdir.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK(mkdir("elsewhere", 0755) == 0 && chdir("elsewhere") == 0);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &a, &err), &err); /* grows here */
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &b, &err), &err);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &c, &err), &err);
+    CHECK_INT(ask_conn(&c, "SELECT count(*) FROM t"), 1);
+    CHECK_INT(sqlpool_conn_release(&a), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_release(&b), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_release(&c), SQLPOOL_OK);
+    close_pool(pool);
+    CHECK(access("chdir.db", F_OK) != 0);
+    CHECK(chdir("..") == 0);
+}
+
+TEST(two_pools_on_one_file) {
+    int i;
+    sqlpool *a = open_pool("two.db", NULL, schema), *b = open_pool("two.db", NULL, NULL);
+    CHECK(a != NULL && b != NULL);
+    for (i = 0; i < 20; i++) {
+        CHECK_OK(sqlpool_exec(i % 2 ? a : b, "INSERT INTO t(v) VALUES(?)", SQLPOOL_ARGS(i), &err), &err);
+        CHECK_INT(ask(i % 2 ? b : a, "SELECT count(*) FROM t"), i + 2);
+    }
+    close_pool(a);
+    CHECK_INT(ask(b, "SELECT count(*) FROM t"), 21);
+    close_pool(b);
+}
+
+/*------------------------------------------------------------------------------
+ * the file goes away
+ *----------------------------------------------------------------------------*/
+
+static void remove_database(const char *path) {
+    char name[100];
+    (void)unlink(path);
+    (void)snprintf(name, sizeof name, "%s-wal", path);
+    (void)unlink(name);
+    (void)snprintf(name, sizeof name, "%s-shm", path);
+    (void)unlink(name);
+}
+
+typedef enum change { RENAMED, DELETED, DELETED_WITH_LOG, REPLACED } change;
+
+static void file_goes_away(int journal, change how) {
+    static int number;
+    char path[50], away[50], fresh[50], value[50];
+    sqlpool_config config = config_of(2);
+    sqlpool *pool;
+    sqlite3 *db;
+    int rc;
+    config.journal = journal;
+    config.validate_after_ms = 1;
+    (void)snprintf(path, sizeof path, "moved%d.db", ++number);
+    (void)snprintf(away, sizeof away, "away%d.db", number);
+    (void)snprintf(fresh, sizeof fresh, "fresh%d.db", number);
+    pool = open_pool(path, &config, schema);
+    CHECK(pool != NULL);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    CHECK(make_database(fresh, "WAL", "fresh"));
+    if (how == RENAMED) CHECK(rename(path, away) == 0);
+    if (how == DELETED) CHECK(unlink(path) == 0);
+    if (how == DELETED_WITH_LOG) remove_database(path);
+    if (how == REPLACED) CHECK(rename(fresh, path) == 0);
+    sleep_ms(20);
+    CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES('into the void')", SQLPOOL_NO_ARGS, &err), SQLPOOL_MOVED, &err);
+    CHECK_HAS(err.message, "sqlpool_recycle");
+    CHECK_HAS(err.message, path);
+    sleep_ms(5);
+    CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES('again')", SQLPOOL_NO_ARGS, &err), SQLPOOL_MOVED, &err);
+    CHECK_RC(sqlpool_exec(pool, "SELECT * FROM t", SQLPOOL_NO_ARGS, &err), SQLPOOL_MOVED, &err);
+    if (how == RENAMED || how == DELETED || how == DELETED_WITH_LOG) {
+        CHECK(rename(fresh, path) == 0); /* a new one takes its place */
+    }
+    CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK);
+    rc = sqlpool_query_text(pool, value, sizeof value, "SELECT v FROM t", SQLPOOL_NO_ARGS, &err);
+    CHECK_INT(rc, SQLPOOL_OK);
+    CHECK_STR(value, "fresh");
+    CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES('two')", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 2);
+    close_pool(pool);
+    db = raw_open(path);
+    CHECK(db != NULL);
+    CHECK_INT(raw_ask(db, "SELECT count(*) FROM t WHERE v IN ('fresh', 'two')"), 2);
+    CHECK_INT(raw_ask(db, "SELECT count(*) FROM t"), 2);
+    CHECK_INT(raw_ask(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+}
+
+TEST(file_moved_under_a_log) {
+    PART(file_goes_away(SQLPOOL_JOURNAL_WAL, RENAMED));
+    PART(file_goes_away(SQLPOOL_JOURNAL_WAL, REPLACED));
+}
+TEST(file_deleted_under_a_log) {
+    PART(file_goes_away(SQLPOOL_JOURNAL_WAL, DELETED));
+    PART(file_goes_away(SQLPOOL_JOURNAL_WAL, DELETED_WITH_LOG));
+}
+TEST(file_moved_under_a_journal) {
+    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, RENAMED));
+    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, DELETED));
+    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, REPLACED));
+}
+
+/*------------------------------------------------------------------------------
+ * close
+ *----------------------------------------------------------------------------*/
+
+static int do_nothing(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)user, (void)attempt;
+    return 0;
+}
+static int do_nothing_alone(sqlpool_conn *conn, void *user) {
+    (void)conn, (void)user;
+    return 0;
+}
+
+/*  Every call on the handle, with the result they all must have. */
+static void check_every_call(sqlpool *pool, int expected) {
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    sqlpool_stats stats;
+    sqlpool_config config;
+    sqlpool_holder holder;
+    sqlpool_token token = {0};
+    int64_t integer = 5;
+    double real = 5;
+    char text[50] = "old";
+    CHECK_RC(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
+    CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), expected, &err);
+    CHECK_RC(sqlpool_query(pool, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_column_count(&rows), 0);
+    (void)sqlpool_rows_close(&rows, NULL);
+    CHECK_RC(sqlpool_query_int64(pool, &integer, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
+    CHECK_RC(sqlpool_query_double(pool, &real, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
+    CHECK_RC(sqlpool_query_text(pool, text, sizeof text, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
+    CHECK(integer == 0 && real == 0.0 && text[0] == '\0');
+    CHECK_RC(sqlpool_script(pool, "SELECT 1", -1, &err), expected, &err);
+    CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), expected, &err);
+    CHECK(conn.lease == 0);
+    CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), expected, &err);
+    CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, do_nothing, NULL, &err), expected, &err);
+    CHECK_RC(sqlpool_pause(pool, 10, &err), expected, &err);
+    CHECK_INT(sqlpool_resume(pool), expected);
+    CHECK_RC(sqlpool_exclusive(pool, 10, do_nothing_alone, NULL, &err), expected, &err);
+    CHECK_INT(sqlpool_recycle(pool), expected);
+    CHECK_INT(sqlpool_cancel(pool, &token), expected);
+    CHECK_RC(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), expected, &err);
+    CHECK_INT(sqlpool_tick(pool, 0), expected);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), expected);
+    CHECK_INT(sqlpool_config_resolved(pool, &config), expected);
+    CHECK_INT(sqlpool_holders(pool, &holder, 1), expected);
+    CHECK_INT(sqlpool_status_text(pool, text, sizeof text), expected);
+    CHECK_INT(sqlpool_status_json(pool, text, sizeof text), expected);
+}
+
+TEST(calls_after_close) {
+    sqlpool_conn before;
+    int i;
+    sqlpool *pool = open_pool("after.db", NULL, schema);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &before, &err), &err);
+    CHECK_INT(sqlpool_conn_release(&before), SQLPOOL_OK);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &before, &err), &err);
+    {
+        sqlpool_conn copy = before;
+        CHECK_INT(sqlpool_conn_release(&copy), SQLPOOL_OK);
+    }
+    close_pool(pool);
+    PART(check_every_call(pool, SQLPOOL_CLOSED));
+    CHECK_RC(sqlpool_close(pool, &err), SQLPOOL_CLOSED, &err);
+    CHECK_INT(sqlpool_conn_release(&before), SQLPOOL_CLOSED);
+    for (i = 0; i < 60; i++) { /* still known after 60 more pools */
+        sqlpool_config config = config_of(0);
+        sqlpool *other;
+        config.disable_upkeep_thread = true;
+        other = open_pool(":memory:", &config, NULL);
+        CHECK(other != NULL && other != pool);
+        close_pool(other);
+    }
+    CHECK_RC(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_CLOSED, &err);
+    CHECK_RC(sqlpool_close(NULL, &err), SQLPOOL_MISUSE, &err);
+}
+
+typedef struct closer {
+    sqlpool *pool;
+    int result;
+    sqlpool_error error;
+    int64_t elapsed_ms;
+} closer;
+static void *close_it(void *argument) {
+    closer *c = (closer *)argument;
+    const int64_t start = now_ms();
+    c->result = sqlpool_close(c->pool, &c->error);
+    c->elapsed_ms = now_ms() - start;
+    return NULL;
+}
+static void *wait_for_writer(void *argument) {
+    closer *c = (closer *)argument;
+    const int64_t start = now_ms();
+    c->result = sqlpool_exec(c->pool, "INSERT INTO t(v) VALUES('late')", SQLPOOL_NO_ARGS, &c->error);
+    c->elapsed_ms = now_ms() - start;
+    return NULL;
+}
+
+TEST(close_with_a_lease_out) {
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool_call call = {0, 0, 0, "late-returner", NULL};
+    sqlpool_conn conn;
+    pthread_t closing, waiting;
+    closer c, w;
+    char site[64];
+    int line;
+    sqlpool *pool;
+    config.close_timeout_ms = 80;
+    pool = open_pool("leaseout.db", &config, schema);
+    CHECK(pool != NULL);
+    memset(&c, 0, sizeof c);
+    memset(&w, 0, sizeof w);
+    c.pool = w.pool = pool;
+    CHECK_OK((line = __LINE__, sqlpool_conn_acquire_with(pool, SQLPOOL_WRITE, &call, &conn, &err)), &err);
+    (void)snprintf(site, sizeof site, "open.c:%d", line);
+    CHECK_RC(sqlpool_close(pool, &err), SQLPOOL_MISUSE, &err); /* this very thread holds it */
+    CHECK_HAS(err.message, "lease");
+    CHECK_OK(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err), &err); /* and nothing happened */
+    CHECK(start_thread(&waiting, wait_for_writer, &w));
+    sleep_ms(30);
+    CHECK(start_thread(&closing, close_it, &c));
+    CHECK_INT(pthread_join(waiting, NULL), 0);
+    CHECK_INT(w.result, SQLPOOL_CLOSED); /* the waiter woke at once */
+    CHECK(w.elapsed_ms < 2000);
+    CHECK_INT(pthread_join(closing, NULL), 0);
+    CHECK_INT(c.result, SQLPOOL_TIMEOUT);
+    CHECK(c.elapsed_ms >= 75 && c.elapsed_ms < 2000);
+    CHECK_HAS(c.error.message, site);
+    CHECK_HAS(c.error.message, "late-returner");
+    CHECK_RC(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_CLOSED, &err); /* closed to new work */
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_RC(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_CLOSED, &err);
+    CHECK_OK(sqlpool_close(pool, &err), &err);
+    CHECK_RC(sqlpool_close(pool, &err), SQLPOOL_CLOSED, &err);
+    CHECK(access("leaseout.db-wal", F_OK) != 0);
+}
+
+TEST(close_waits_for_a_lease) {
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    pthread_t closing;
+    closer c;
+    sqlpool *pool = open_pool("waits.db", NULL, schema);
+    CHECK(pool != NULL);
+    memset(&c, 0, sizeof c);
+    c.pool = pool;
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    CHECK_OK(sqlpool_query(pool, &rows, "SELECT v FROM t UNION ALL SELECT 2", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK(start_thread(&closing, close_it, &c));
+    sleep_ms(60);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    (void)sqlpool_rows_close(&rows, NULL);
+    CHECK_INT(pthread_join(closing, NULL), 0);
+    CHECK_INT(c.result, SQLPOOL_OK);
+    CHECK(c.elapsed_ms >= 40 && c.elapsed_ms < 3000);
+}
+
+int main(void) {
+    RUN(file_or_folder_without_rights); /* first: forks, so before any pool */
+    RUN(paths_that_cannot_be_opened);
+    RUN(damaged_database);
+    RUN(zero_byte_file_is_an_empty_database);
+    RUN(closing_leaves_one_clean_file);
+    RUN(read_only_database);
+    RUN(memory_database_is_shared_and_private);
+    RUN(memory_database_outlives_idle_connections);
+    RUN(a_uri_is_a_plain_name_unless_enabled);
+    RUN(vfs_by_name);
+    RUN(version_mismatch);
+    RUN(path_is_kept_over_a_change_of_folder);
+    RUN(two_pools_on_one_file);
+    RUN(file_moved_under_a_log);
+    RUN(file_deleted_under_a_log);
+    RUN(file_moved_under_a_journal);
+    RUN(calls_after_close);
+    RUN(close_with_a_lease_out);
+    RUN(close_waits_for_a_lease);
+    return test_end();
+}

@@ -1,0 +1,3 @@
+/*  The implementation and nothing else. */
+#define SQLPOOL_IMPLEMENTATION
+#include "sqlpool.h"

@@ -1,0 +1,96 @@
+#!/bin/sh
+# symbols.sh - read the object file back: what it exports, what it can write to, what it asks for.
+# SPDX-License-Identifier: MIT OR Unlicense
+set -u
+. tests/lint/lib.sh
+out=$BUILD/symbols
+rm -rf "$out"
+mkdir -p "$out"
+printf '#define SQLPOOL_IMPLEMENTATION\n#include "sqlpool.h"\n' >"$out/impl.c"
+cp "$out/impl.c" "$out/impl.cpp"
+
+# Public prototypes, from the declarations: SQLPOOL_API ... name(
+sed '/>>\[END OF API\]/,$d' "$header" |
+    sed -n 's/^SQLPOOL_API [^(]*[ *]\(sqlpool_[a-z0-9_]*\)(.*/\1/p' | sort -u >"$out/prototypes"
+
+build() { # object compiler flags...
+    object=$out/$1
+    shift
+    # shellcheck disable=SC2086
+    "$@" $SQLITE_INCLUDE $CPPFLAGS -I. -fno-pie -c -o "$object" 2>"$object.log" || {
+        fail "compile: $*"
+        head -n 20 "$object.log"
+        return 1
+    }
+}
+
+examine() { # label object [switches]
+    nm -P "$2" >"$2.nm"
+    # 0. there is something in it
+    grep -q '^sqlpool_open_at T' "$2.nm" || fail "$1: the object has no sqlpool_open_at"
+    # 1. global symbols (capital letters; v and w are weak, u is unique)
+    awk '$2 ~ /^[A-TV-Zuvw]$/ && $2 != "U" && $1 !~ /^sqlpool_/ { print $1, $2 }' "$2.nm" >"$2.bad"
+    verdict "$1: $(awk '$2 ~ /^[A-TV-Zuvw]$/ && $2 != "U"' "$2.nm" | wc -l) global symbols, all named sqlpool_*" "$2.bad"
+    # 2. writable data: one global, one thread-local hint
+    awk '$2 ~ /^[BbDdCcSsGgVvu]$/ && $1 !~ /^(_ZL[0-9]+)?sqlpool__(global|hint)$/ { print $1, $2, $4 }' \
+        "$2.nm" >"$2.bad"
+    verdict "$1: writable data is only sqlpool__global and sqlpool__hint ($(awk \
+        '$2 ~ /^[BbDdCc]$/ { printf "%s%s", s, $1; s = ", " }' "$2.nm"))" "$2.bad"
+    # 3. the hint is thread-local
+    if grep -q 'sqlpool__hint ' "$2.nm"; then
+        readelf -sW "$2" 2>/dev/null | awk '$NF ~ /sqlpool__hint$/ && $4 != "TLS" { print }' >"$2.bad"
+        case "$1" in *NO_THREADS*) : >"$2.bad" ;; esac
+        verdict "$1: sqlpool__hint is thread-local" "$2.bad"
+    fi
+    # 4. atomics are inlined
+    awk '$2 == "U" && $1 ~ /^(__atomic|__sync)_/ { print $1 }' "$2.nm" >"$2.bad"
+    verdict "$1: no call into libatomic" "$2.bad"
+}
+
+asks() { # label object pattern what
+    awk -v p="^($3)\$" '$2 == "U" && $1 ~ p { print $1 }' "$2.nm" >"$2.bad"
+    verdict "$1: $4" "$2.bad"
+}
+libc_alloc='malloc|calloc|realloc|reallocarray|free|strdup|strndup|posix_memalign|aligned_alloc|memalign|valloc|mmap|munmap|brk|sbrk|asprintf|vasprintf'
+threads='pthread_.*|thrd_.*|mtx_.*|cnd_.*|tss_.*|sem_.*'
+
+echo "public prototypes: $(wc -l <"$out/prototypes")"
+for cc in $(c_compilers); do
+    tag=$(basename "$cc")
+    if build "$tag.o" "$cc" -std=c11 -O2 "$out/impl.c"; then
+        examine "$tag" "$out/$tag.o"
+        awk '$2 == "T" { print $1 }' "$out/$tag.o.nm" | sort -u >"$out/defined"
+        comm -23 "$out/prototypes" "$out/defined" >"$out/bad"
+        verdict "$tag: every public prototype is defined" "$out/bad"
+        comm -13 "$out/prototypes" "$out/defined" | grep -v '^sqlpool__' >"$out/bad"
+        verdict "$tag: every defined sqlpool_* function has a public prototype" "$out/bad"
+    fi
+    if build "$tag.no_hooks.o" "$cc" -std=c11 -O2 -DSQLPOOL_NO_DEFAULT_HOOKS "$out/impl.c"; then
+        examine "$tag NO_DEFAULT_HOOKS" "$out/$tag.no_hooks.o"
+        asks "$tag NO_DEFAULT_HOOKS" "$out/$tag.no_hooks.o" "$libc_alloc" 'no libc allocation'
+        asks "$tag NO_DEFAULT_HOOKS" "$out/$tag.no_hooks.o" "$threads" 'no threads library'
+        echo "     it still asks for: $(awk '$2 == "U" && $1 !~ /^sqlite3_/ { printf "%s ", $1 }' \
+            "$out/$tag.no_hooks.o.nm")"
+    fi
+    if build "$tag.no_threads.o" "$cc" -std=c11 -O2 -DSQLPOOL_NO_THREADS "$out/impl.c"; then
+        examine "$tag NO_THREADS" "$out/$tag.no_threads.o"
+        asks "$tag NO_THREADS" "$out/$tag.no_threads.o" "$threads" 'no threads library'
+    fi
+    if build "$tag.bare.o" "$cc" -std=c11 -O2 -DSQLPOOL_NO_THREADS -DSQLPOOL_NO_DEFAULT_HOOKS \
+        "$out/impl.c"; then
+        examine "$tag NO_THREADS NO_DEFAULT_HOOKS" "$out/$tag.bare.o"
+        asks "$tag NO_THREADS NO_DEFAULT_HOOKS" "$out/$tag.bare.o" "$libc_alloc|$threads" \
+            'no libc allocation, no threads library'
+    fi
+    if build "$tag.static.o" "$cc" -std=c11 -O2 -DSQLPOOL_STATIC "$out/impl.c"; then
+        nm -P "$out/$tag.static.o" | awk '$2 ~ /^[A-TV-Z]$/ { print $1, $2 }' >"$out/bad"
+        verdict "$tag STATIC: no global symbol" "$out/bad"
+    fi
+done
+for cxx in $(cxx_compilers); do
+    tag=$(basename "$cxx")
+    if build "$tag.cpp.o" "$cxx" -std=c++11 -O2 "$out/impl.cpp"; then
+        examine "$tag" "$out/$tag.cpp.o"
+    fi
+done
+finish

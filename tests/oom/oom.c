@@ -1,0 +1,854 @@
+/*  oom.c - every allocation of the library and of SQLite fails. SPDX-License-Identifier: MIT OR Unlicense
+
+    A workload over the whole API runs once to count the allocations; then once for each n with the
+    n-th failing, and once with all from the n-th on failing. After each run: every call returned OK
+    or an out-of-memory code with a message; what was acknowledged is in the database and what was
+    refused is not; nothing leaked; the allocator's and the locks' rules were kept; and when one
+    request only had failed, the very same work succeeds on the second try.
+
+    oom                  all modes, a stride that fits the time, seed printed
+    oom full             every n
+    oom at N MODE JOURNAL   one run: MODE is once or on, JOURNAL is wal, delete or memory */
+#define _GNU_SOURCE
+#include "sim/sim.h"
+#include "test.h"
+
+enum { MAX_IDS = 400 };
+enum { JOURNAL_WAL, JOURNAL_DELETE, JOURNAL_MEMORY, JOURNALS };
+static const char *const journal_names[] = {"wal", "delete", "memory"};
+
+typedef struct run {
+    sqlpool *pool;
+    const char *path;
+    int journal;
+    uint64_t n;
+    int from_on;
+    int64_t next_id;
+    signed char acked[MAX_IDS]; /* 1 acknowledged, 0 refused: by id */
+    sim_clock clock;
+    sim_random random;
+    sim_locks locks;
+    char why[700];
+    /* controls: a bug seeded in the test environment */
+    int control_leak, control_lose_row;
+} run;
+
+typedef struct step {
+    const char *name;
+    int (*work)(run *r, sqlpool_error *error);
+} step;
+
+/*  What memory running out may look like to a caller. */
+static bool is_nomem(int rc) {
+    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
+}
+
+static int fail(run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int fail(run *r, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    if (r->why[0] == '\0') (void)vsnprintf(r->why, sizeof r->why, format, list);
+    va_end(list);
+    return 1;
+}
+
+/*  A row with a new id is about to be written; said() notes how that went. */
+static int64_t new_id(run *r) {
+    return r->next_id++;
+}
+static int said(run *r, int64_t id, int rc) {
+    r->acked[id] = rc == SQLPOOL_OK;
+    return rc;
+}
+
+/*---- the workload: one function for each thing a program does with a pool ----*/
+
+static int step_schema(run *r, sqlpool_error *e) {
+    return sqlpool_script(
+        r->pool,
+        "CREATE TABLE IF NOT EXISTS log(id INTEGER PRIMARY KEY, a TEXT, b BLOB);\n"
+        "CREATE TABLE IF NOT EXISTS kv(k TEXT PRIMARY KEY, v REAL) WITHOUT ROWID;\n"
+        "CREATE INDEX IF NOT EXISTS log_a ON log(a);\n"
+        "INSERT OR REPLACE INTO kv VALUES('one', 1.5), ('two', 2.5), ('three', 3.5);",
+        -1, e);
+}
+
+static int step_look(run *r, sqlpool_error *e) {
+    static char text[16384];
+    sqlpool_config config;
+    sqlpool_stats stats;
+    sqlpool_holder holders[2];
+    int rc;
+    memset(e, 0, sizeof *e);
+    if ((rc = sqlpool_config_resolved(r->pool, &config)) != SQLPOOL_OK) return e->result = rc;
+    if (config.max_connections != 3)
+        return fail(r, "config_resolved: max is %d", config.max_connections);
+    if ((rc = sqlpool_get_stats(r->pool, &stats)) != SQLPOOL_OK) return e->result = rc;
+    if ((rc = sqlpool_holders(r->pool, holders, 2)) != 0) return e->result = rc;
+    if ((rc = sqlpool_status_text(r->pool, text, sizeof text)) < 0) return e->result = rc;
+    if ((rc = sqlpool_status_json(r->pool, text, sizeof text)) < 0) return e->result = rc;
+    if (text[0] != '{') return fail(r, "status_json gave \"%.40s\"", text);
+    return SQLPOOL_OK;
+}
+
+static int step_exec(run *r, sqlpool_error *e) {
+    const int64_t id = new_id(r);
+    return said(r, id,
+                sqlpool_exec(r->pool, "INSERT INTO log VALUES(?, ?, ?)",
+                             SQLPOOL_ARGS(id, "text of exec", SQLPOOL_BLOB("\0\1\2", 3)), e));
+}
+
+static int step_exec_with(run *r, sqlpool_error *e) {
+    const int64_t id = new_id(r);
+    sqlpool_call call = {.timeout_ms = 1000, .tag = "oom"};
+    sqlpool_result result = {0, 0};
+    const int rc =
+        said(r, id,
+             sqlpool_exec_with(r->pool, &call, &result, "INSERT INTO log VALUES(?, ?, NULL)",
+                               SQLPOOL_ARGS(id, "with"), e));
+    if (rc == SQLPOOL_OK && (result.changes != 1 || result.last_insert_id != id)) {
+        return fail(r, "exec_with: %lld changes, id %lld", (long long)result.changes,
+                    (long long)result.last_insert_id);
+    }
+    return rc;
+}
+
+/*  Closes a cursor; the result is the first error of the walk. */
+static int close_rows(sqlpool_rows *rows, int rc, sqlpool_error *e) {
+    if (rc != SQLPOOL_OK) {
+        (void)sqlpool_rows_close(rows, NULL);
+        return rc;
+    }
+    return sqlpool_rows_close(rows, e);
+}
+
+static int step_query(run *r, sqlpool_error *e) {
+    sqlpool_rows rows;
+    double sum = 0;
+    int count = 0;
+    int rc = sqlpool_query(r->pool, &rows, "SELECT k, v, ? AS x FROM kv WHERE v > ? ORDER BY k",
+                           SQLPOOL_ARGS("copied text", 0.5), e);
+    if (rc == SQLPOOL_OK) {
+        while (sqlpool_rows_next(&rows)) {
+            const char *text = sqlpool_rows_text(&rows, 2);
+            if (text != NULL && strcmp(text, "copied text") != 0) {
+                return fail(r, "query: column 2 is \"%s\"", text);
+            }
+            (void)sqlpool_rows_name(&rows, 0);
+            (void)sqlpool_rows_value(&rows, 0);
+            sum += sqlpool_rows_double(&rows, 1);
+            count++;
+        }
+    }
+    rc = close_rows(&rows, rc, e);
+    if (rc == SQLPOOL_OK && (count != 3 || sum != 7.5))
+        return fail(r, "query: %d rows, sum %g", count, sum);
+    return rc;
+}
+
+static int step_half_read(run *r, sqlpool_error *e) {
+    sqlpool_rows rows;
+    int rc = sqlpool_query(r->pool, &rows, "SELECT k FROM kv ORDER BY v", SQLPOOL_NO_ARGS, e);
+    if (rc == SQLPOOL_OK) (void)sqlpool_rows_next(&rows);
+    return close_rows(&rows, rc, e);
+}
+
+static int step_returning(run *r, sqlpool_error *e) {
+    const int64_t id = new_id(r), id2 = new_id(r);
+    sqlpool_rows rows;
+    int64_t sum = 0;
+    int rc =
+        sqlpool_query(r->pool, &rows,
+                      "INSERT INTO log VALUES(?, 'r', zeroblob(300)), (?, 'r', zeroblob(3000)) "
+                      "RETURNING id, a, b",
+                      SQLPOOL_ARGS(id, id2), e);
+    (void)said(r, id, rc);
+    (void)said(r, id2, rc);
+    if (rc == SQLPOOL_OK) {
+        while (sqlpool_rows_next(&rows)) {
+            sum += sqlpool_rows_int64(&rows, 0);
+            (void)sqlpool_rows_blob(&rows, 2);
+        }
+    }
+    rc = close_rows(&rows, rc, e);
+    if (rc == SQLPOOL_OK && sum != id + id2)
+        return fail(r, "returning: sum of ids %lld", (long long)sum);
+    return rc;
+}
+
+static int step_scalars(run *r, sqlpool_error *e) {
+    char text[32];
+    int64_t integer;
+    double real;
+    int rc = sqlpool_query_int64(r->pool, &integer, "SELECT count(*) FROM kv", SQLPOOL_NO_ARGS, e);
+    if (rc != SQLPOOL_OK) return rc;
+    if (integer != 3) return fail(r, "query_int64 gave %lld", (long long)integer);
+    rc = sqlpool_query_double(r->pool, &real, "SELECT sum(v) FROM kv", SQLPOOL_NO_ARGS, e);
+    if (rc != SQLPOOL_OK) return rc;
+    if (real != 7.5) return fail(r, "query_double gave %g", real);
+    rc = sqlpool_query_text(r->pool, text, sizeof text, "SELECT k FROM kv WHERE v = ?",
+                            SQLPOOL_ARGS(2.5), e);
+    if (rc == SQLPOOL_OK && strcmp(text, "two") != 0)
+        return fail(r, "query_text gave \"%s\"", text);
+    return rc;
+}
+
+/*  Errors that are not about memory keep their own code, however little memory there is. */
+static int step_errors(run *r, sqlpool_error *e) {
+    int64_t integer;
+    int rc = sqlpool_exec(r->pool, "SELEKT 1", SQLPOOL_NO_ARGS, e);
+    if (rc != SQLITE_ERROR) return rc == SQLPOOL_OK ? fail(r, "a syntax error passed") : rc;
+    rc = sqlpool_exec(r->pool, "INSERT INTO kv VALUES('one', 1)", SQLPOOL_NO_ARGS, e);
+    if ((rc & 0xff) != SQLITE_CONSTRAINT)
+        return rc == SQLPOOL_OK ? fail(r, "a constraint passed") : rc;
+    rc = sqlpool_query_int64(r->pool, &integer, "SELECT v FROM kv WHERE k = 'none'",
+                             SQLPOOL_NO_ARGS, e);
+    if (rc != SQLPOOL_NOT_FOUND) return rc == SQLPOOL_OK ? fail(r, "a row out of nothing") : rc;
+    rc = sqlpool_exec(r->pool, "SELECT ?", SQLPOOL_NO_ARGS, e);
+    if (rc != SQLPOOL_ARGUMENTS)
+        return rc == SQLPOOL_OK ? fail(r, "a missing argument passed") : rc;
+    rc = sqlpool_exec(r->pool, "BEGIN", SQLPOOL_NO_ARGS, e);
+    if (rc != SQLPOOL_REFUSED) return rc == SQLPOOL_OK ? fail(r, "BEGIN passed") : rc;
+    rc = sqlpool_script(r->pool, "INSERT INTO log(a) VALUES('gone'); SELEKT 2;", -1, e);
+    if (rc != SQLITE_ERROR) return rc == SQLPOOL_OK ? fail(r, "a bad script passed") : rc;
+    memset(e, 0, sizeof *e);
+    return SQLPOOL_OK;
+}
+
+/*  Gives a lease back; `rc` is what the work on it returned. After an error there may be something
+    to clean up, after success there may not, unless expected. */
+static int give_back(run *r, sqlpool_conn *conn, int rc, bool dirty) {
+    const int back = sqlpool_conn_release(conn);
+    if (back == SQLPOOL_UNCLEAN && (dirty || rc != SQLPOOL_OK)) return rc;
+    if (back != SQLPOOL_OK) return fail(r, "release returned %s", sqlpool_result_name(back));
+    if (dirty && rc == SQLPOOL_OK) return fail(r, "release of an unclean lease returned OK");
+    return rc;
+}
+
+static int step_lease_write(run *r, sqlpool_error *e) {
+    const int64_t id = new_id(r), id2 = new_id(r), id3 = new_id(r);
+    sqlpool_conn conn;
+    sqlite3_stmt *statement = NULL;
+    sqlpool_rows rows;
+    int rc = sqlpool_conn_acquire(r->pool, SQLPOOL_WRITE, &conn, e);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = said(r, id,
+              sqlpool_conn_exec(&conn, "INSERT INTO log VALUES(?, 'lease', NULL)", SQLPOOL_ARGS(id),
+                                NULL, e));
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool_conn_stmt(&conn, "INSERT INTO log VALUES(?, 'stmt', NULL)", &statement, e);
+    if (rc == SQLPOOL_OK) {
+        int stepped = sqlite3_bind_int64(statement, 1, id2);
+        if (stepped == SQLITE_OK) stepped = sqlite3_step(statement);
+        (void)said(r, id2, stepped == SQLITE_DONE ? SQLPOOL_OK : stepped);
+        if (stepped != SQLITE_DONE) {
+            rc = e->result = stepped; /* SQLite's own word, not the library's */
+            (void)snprintf(e->message, sizeof e->message, "stepped by hand");
+        }
+        if (sqlpool_conn_stmt_release(&conn, statement) != SQLPOOL_OK) {
+            (void)fail(r, "conn_stmt_release failed");
+        }
+    }
+    if (rc == SQLPOOL_OK) {
+        rc =
+            sqlpool_conn_query(&conn, &rows, "SELECT a FROM log WHERE id = ?", SQLPOOL_ARGS(id), e);
+        if (rc == SQLPOOL_OK && !sqlpool_rows_next(&rows)) {
+            rc = sqlpool_rows_close(&rows, e);
+            if (rc == SQLPOOL_OK) rc = fail(r, "the lease does not see its own row");
+        } else {
+            rc = close_rows(&rows, rc, e);
+        }
+    }
+    if (rc == SQLPOOL_OK) {
+        char sql[128];
+        (void)snprintf(sql, sizeof sql,
+                       "-- a comment\nINSERT INTO log VALUES(%lld, 'script', NULL);;",
+                       (long long)id3);
+        rc = said(r, id3, sqlpool_conn_script(&conn, sql, -1, e));
+    }
+    return give_back(r, &conn, rc, false);
+}
+
+static int step_transaction_by_hand(run *r, sqlpool_error *e) {
+    const int64_t id = new_id(r), id2 = new_id(r);
+    sqlpool_conn conn;
+    int rc = sqlpool_conn_acquire(r->pool, SQLPOOL_WRITE, &conn, e);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool_conn_begin(&conn, e);
+    if (rc == SQLPOOL_OK) {
+        rc = sqlpool_conn_exec(&conn, "INSERT INTO log VALUES(?, 'outer', zeroblob(5000))",
+                               SQLPOOL_ARGS(id), NULL, e);
+        if (rc == SQLPOOL_OK) rc = sqlpool_conn_begin(&conn, e); /* a savepoint */
+        if (rc == SQLPOOL_OK) {
+            rc = sqlpool_conn_exec(&conn, "INSERT INTO log VALUES(?, 'inner', NULL)",
+                                   SQLPOOL_ARGS(id2), NULL, e);
+            if (rc == SQLPOOL_OK) rc = sqlpool_conn_rollback(&conn, e);
+        }
+        if (rc == SQLPOOL_OK) rc = said(r, id, sqlpool_conn_commit(&conn, e));
+    }
+    return give_back(r, &conn, rc, false); /* after an error the release rolls back */
+}
+
+typedef struct ids {
+    run *r;
+    int64_t outer, inner;
+} ids;
+static int inner_fn(sqlpool_conn *conn, void *user, int attempt) {
+    ids *i = (ids *)user;
+    int rc = sqlpool_conn_exec(conn, "INSERT INTO log VALUES(?, 'undone', ?)",
+                               SQLPOOL_ARGS(i->inner, attempt), NULL, NULL);
+    return rc == SQLPOOL_OK ? 12345 : rc; /* the savepoint is rolled back */
+}
+static int outer_fn(sqlpool_conn *conn, void *user, int attempt) {
+    ids *i = (ids *)user;
+    sqlpool_error error;
+    int rc = sqlpool_conn_exec(conn, "INSERT INTO log VALUES(?, 'tx', ?)",
+                               SQLPOOL_ARGS(i->outer, attempt), NULL, &error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool_conn_transaction(conn, inner_fn, i, &error);
+    return rc == 12345 ? 0 : rc;
+}
+static int step_transaction(run *r, sqlpool_error *e) {
+    ids i = {r, new_id(r), new_id(r)};
+    return said(r, i.outer, sqlpool_transaction(r->pool, SQLPOOL_WRITE, outer_fn, &i, e));
+}
+static int give_up_fn(sqlpool_conn *conn, void *user, int attempt) {
+    ids *i = (ids *)user;
+    int rc = sqlpool_conn_exec(conn, "INSERT INTO log VALUES(?, 'gone', ?)",
+                               SQLPOOL_ARGS(i->outer, attempt), NULL, NULL);
+    return rc == SQLPOOL_OK ? 777 : rc;
+}
+static int step_transaction_undone(run *r, sqlpool_error *e) {
+    ids i = {r, new_id(r), new_id(r)};
+    const int rc = sqlpool_transaction(r->pool, SQLPOOL_WRITE, give_up_fn, &i, e);
+    if (rc != 777) return rc == SQLPOOL_OK ? fail(r, "fn's own result was lost") : rc;
+    memset(e, 0, sizeof *e);
+    return SQLPOOL_OK;
+}
+static int read_fn(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool_rows rows;
+    int rc = sqlpool_conn_query(conn, &rows, "SELECT count(*) FROM kv", SQLPOOL_NO_ARGS, NULL);
+    (void)attempt;
+    if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows))
+        *(int64_t *)user = sqlpool_rows_int64(&rows, 0);
+    return close_rows(&rows, rc, NULL);
+}
+static int step_transaction_read(run *r, sqlpool_error *e) {
+    int64_t count = 0;
+    const int rc = sqlpool_transaction(r->pool, SQLPOOL_READ, read_fn, &count, e);
+    if (rc == SQLPOOL_OK && count != 3)
+        return fail(r, "read transaction: %lld rows", (long long)count);
+    return rc;
+}
+
+/*  Two readers at once (the pool grows), one with its cursor left open, holders looked at. */
+static int step_leases_read(run *r, sqlpool_error *e) {
+    sqlpool_conn a, b;
+    sqlpool_rows rows;
+    sqlpool_holder holders[4];
+    sqlpool_call call = {.timeout_ms = 500, .tag = "second"};
+    int rc2, rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &a, e);
+    if (rc != SQLPOOL_OK) return rc;
+    rc2 = sqlpool_conn_acquire_with(r->pool, SQLPOOL_READ, &call, &b, e);
+    if (rc2 == SQLPOOL_OK) {
+        const int out = sqlpool_holders(r->pool, holders, 4);
+        if (out != 2) (void)fail(r, "holders says %d", out);
+        rc2 = sqlpool_conn_set_timeout(&b, 1000);
+        if (rc2 == SQLPOOL_OK) {
+            rc2 =
+                sqlpool_conn_query(&b, &rows, "SELECT k, ? FROM kv", SQLPOOL_ARGS("left open"), e);
+            if (rc2 == SQLPOOL_OK) (void)sqlpool_rows_next(&rows);
+        }
+        rc2 = give_back(r, &b, rc2, rc2 == SQLPOOL_OK);
+    }
+    rc = give_back(r, &a, SQLPOOL_OK, false);
+    return rc2 != SQLPOOL_OK ? rc2 : rc;
+}
+
+static int chain_progress(void *user) {
+    (void)user;
+    return 0;
+}
+static int step_raw(run *r, sqlpool_error *e) {
+    sqlpool_chain chain;
+    sqlpool_conn conn;
+    sqlite3 *db;
+    int rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, e);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&chain, 0, sizeof chain);
+    chain.progress_fn = chain_progress;
+    rc = sqlpool_conn_chain(&conn, &chain);
+    if (rc == SQLPOOL_OK) {
+        db = sqlpool_conn_db(&conn);
+        if (db == NULL) return fail(r, "conn_db gave NULL");
+        rc = sqlite3_exec(db, "SELECT count(*) FROM log", NULL, NULL, NULL);
+    }
+    e->result = rc;
+    return give_back(r, &conn, rc, false);
+}
+
+static int step_cancel(run *r, sqlpool_error *e) {
+    sqlpool_token token = {0};
+    sqlpool_call call = {.token = &token};
+    sqlpool_conn conn;
+    int rc = sqlpool_cancel(r->pool, &token);
+    if (rc != SQLPOOL_OK) return e->result = rc;
+    rc = sqlpool_exec_with(r->pool, &call, NULL, "INSERT INTO log(a) VALUES('cancelled')",
+                           SQLPOOL_NO_ARGS, e);
+    if (rc != SQLPOOL_CANCELLED)
+        return rc == SQLPOOL_OK ? fail(r, "a fired token did nothing") : rc;
+    rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, e);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool_conn_cancel(conn);
+    if (rc == SQLPOOL_OK) {
+        rc = sqlpool_conn_exec(&conn, "SELECT count(*) FROM log", SQLPOOL_NO_ARGS, NULL, e);
+        if (rc == SQLPOOL_OK) (void)fail(r, "a cancelled lease goes on");
+        if (rc == SQLPOOL_CANCELLED) rc = SQLPOOL_OK;
+    }
+    rc = give_back(r, &conn, rc, false);
+    if (rc == SQLPOOL_OK) memset(e, 0, sizeof *e);
+    return rc;
+}
+
+static int step_many_statements(run *r, sqlpool_error *e) {
+    int i;
+    for (i = 0; i < 7; i++) {
+        char sql[64];
+        int64_t value;
+        int rc;
+        (void)snprintf(sql, sizeof sql, "SELECT %d + count(*) FROM kv", i);
+        rc = sqlpool_query_int64(r->pool, &value, sql, SQLPOOL_NO_ARGS, e);
+        if (rc != SQLPOOL_OK) return rc;
+        if (value != i + 3) return fail(r, "statement %d gave %lld", i, (long long)value);
+    }
+    return SQLPOOL_OK;
+}
+
+static int step_checkpoint(run *r, sqlpool_error *e) {
+    sqlpool_checkpoint_result result;
+    int rc = sqlpool_checkpoint(r->pool, SQLPOOL_CHECKPOINT_PASSIVE, &result, e);
+    if (r->journal != JOURNAL_WAL) {
+        if (rc == SQLPOOL_UNSUPPORTED) {
+            memset(e, 0, sizeof *e);
+            return SQLPOOL_OK;
+        }
+        return rc == SQLPOOL_OK ? fail(r, "checkpoint without a WAL returned OK") : rc;
+    }
+    if (rc != SQLPOOL_OK) return rc;
+    if (result.log_frames != result.checkpointed_frames) return fail(r, "checkpoint left frames");
+    return sqlpool_checkpoint(r->pool, SQLPOOL_CHECKPOINT_TRUNCATE, &result, e);
+}
+
+static int exclusive_fn(sqlpool_conn *conn, void *user) {
+    const int64_t id = *(int64_t *)user;
+    return sqlpool_conn_exec(conn, "INSERT INTO log VALUES(?, 'exclusive', NULL)", SQLPOOL_ARGS(id),
+                             NULL, NULL);
+}
+static int step_exclusive(run *r, sqlpool_error *e) {
+    int64_t id = new_id(r);
+    return said(r, id, sqlpool_exclusive(r->pool, 100, exclusive_fn, &id, e));
+}
+
+static int step_pause(run *r, sqlpool_error *e) {
+    int rc = sqlpool_pause(r->pool, 100, e);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool_resume(r->pool);
+    if (rc != SQLPOOL_OK) return fail(r, "resume returned %s", sqlpool_result_name(rc));
+    return rc;
+}
+
+static int step_recycle(run *r, sqlpool_error *e) {
+    const int64_t id = new_id(r);
+    int64_t count;
+    int rc = sqlpool_recycle(r->pool);
+    if (r->journal == JOURNAL_MEMORY && rc == SQLPOOL_UNSUPPORTED) rc = SQLPOOL_OK;
+    if (rc != SQLPOOL_OK) return e->result = rc;
+    rc = said(
+        r, id,
+        sqlpool_exec(r->pool, "INSERT INTO log VALUES(?, 'recycled', NULL)", SQLPOOL_ARGS(id), e));
+    if (rc != SQLPOOL_OK) return rc;
+    return sqlpool_query_int64(r->pool, &count, "SELECT count(*) FROM log", SQLPOOL_NO_ARGS, e);
+}
+
+/*  Hours pass: idle connections close, lifetimes end, checks run. */
+static int step_tick(run *r, sqlpool_error *e) {
+    int i, rc;
+    for (i = 0; i < 3; i++) {
+        sim_clock_advance(&r->clock, (int64_t)40 * 1000000000);
+        rc = sqlpool_tick(r->pool, 1000000);
+        if (rc != SQLPOOL_OK) return e->result = rc;
+    }
+    return SQLPOOL_OK;
+}
+
+static const step steps[] = {
+    {"schema", step_schema},
+    {"look", step_look},
+    {"exec", step_exec},
+    {"exec_with", step_exec_with},
+    {"query", step_query},
+    {"half_read", step_half_read},
+    {"returning", step_returning},
+    {"scalars", step_scalars},
+    {"errors", step_errors},
+    {"lease_write", step_lease_write},
+    {"transaction_by_hand", step_transaction_by_hand},
+    {"transaction", step_transaction},
+    {"transaction_undone", step_transaction_undone},
+    {"transaction_read", step_transaction_read},
+    {"leases_read", step_leases_read},
+    {"raw", step_raw},
+    {"cancel", step_cancel},
+    {"many_statements", step_many_statements},
+    {"checkpoint", step_checkpoint},
+    {"exclusive", step_exclusive},
+    {"pause", step_pause},
+    {"tick", step_tick},
+    {"recycle", step_recycle},
+    {"look", step_look},
+    {"exec", step_exec},
+    {"query", step_query},
+};
+enum { STEPS = sizeof steps / sizeof steps[0] };
+
+/*---- one run ----*/
+
+static int connect_fn(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    (void)user;
+    return sqlpool_conn_exec(&copy, "SELECT 1", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+
+static int open_pool(run *r, sqlpool_error *e) {
+    static const char *const warmup[] = {"SELECT count(*) FROM sqlite_schema"};
+    sqlpool_config config = {0};
+    config.name = "oom";
+    config.min_connections = 2;
+    config.max_connections = 3;
+    config.reserve_connections = 1;
+    config.statement_cache_count = 5;
+    config.page_cache_kib = 256;
+    config.warmup_sql = warmup;
+    config.warmup_count = 1;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    config.journal = r->journal == JOURNAL_WAL      ? SQLPOOL_JOURNAL_WAL
+                     : r->journal == JOURNAL_DELETE ? SQLPOOL_JOURNAL_DELETE
+                                                    : SQLPOOL_JOURNAL_MEMORY;
+    config.disable_upkeep_thread = true;
+    config.allocator = sim_allocator();
+    config.clock = sim_clock_hooks(&r->clock);
+    config.random = sim_random_hooks(&r->random);
+    config.locks = sim_locks_hooks(&r->locks);
+    config.events.connect_fn = connect_fn;
+    return sqlpool_open(&r->pool, r->path, &config, e);
+}
+
+/*  A result must be OK, or out of memory with the same result and a message in the error. */
+static int judge(run *r, const char *name, int rc, const sqlpool_error *e, const char *when) {
+    if (r->why[0] != '\0') return 1;
+    if (rc == SQLPOOL_OK) return 0;
+    if (!is_nomem(rc)) {
+        return fail(r, "%s%s returned %s (%d): %s", name, when, sqlpool_result_name(rc), rc,
+                    e->message);
+    }
+    if (e->result != rc)
+        return fail(r, "%s%s returned %d but error.result is %d", name, when, rc, e->result);
+    if (sim_alloc.failed == 0)
+        return fail(r, "%s%s: out of memory without a failed allocation", name, when);
+    return 0;
+}
+
+static int check_rows(run *r) {
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    signed char there[MAX_IDS];
+    int64_t i;
+    int rc = sqlite3_open_v2(r->path, &db, SQLITE_OPEN_READWRITE, NULL);
+    memset(there, 0, sizeof there);
+    if (rc == SQLITE_OK && r->control_lose_row) {
+        (void)sqlite3_exec(db, "DELETE FROM log WHERE id = (SELECT max(id) FROM log)", NULL, NULL,
+                           NULL);
+    }
+    if (rc == SQLITE_OK && sim_plain_integrity(db, r->why, sizeof r->why)) rc = SQLITE_CORRUPT;
+    if (rc == SQLITE_OK && sim_plain_int64(db, "SELECT count(*) FROM sqlite_schema", 0) > 0) {
+        rc = sqlite3_prepare_v2(db, "SELECT id FROM log", -1, &statement, NULL);
+        while (rc == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+            const int64_t id = sqlite3_column_int64(statement, 0);
+            if (id >= 0 && id < MAX_IDS) there[id] = 1;
+        }
+        (void)sqlite3_finalize(statement);
+    }
+    if (rc != SQLITE_OK) (void)fail(r, "reopening: %s", sqlite3_errmsg(db));
+    (void)sqlite3_close(db);
+    for (i = 0; i < r->next_id && rc == SQLITE_OK; i++) {
+        if (r->acked[i] && !there[i])
+            return fail(r, "row %lld was acknowledged and is not there", (long long)i);
+        if (!r->acked[i] && there[i])
+            return fail(r, "row %lld was refused and is there", (long long)i);
+    }
+    return rc != SQLITE_OK;
+}
+
+/*  Returns 0 when everything held, otherwise r->why says what did not. */
+static int one_run(run *r, uint64_t n, int from_on, int journal) {
+    const int64_t base_blocks = sim_alloc.live_blocks[SIM_DOOR_SQLITE];
+    const int64_t base_memory = sqlite3_memory_used();
+    sqlpool_error error;
+    char why[400];
+    size_t i;
+    int rc, retry_open = 0;
+    r->n = n;
+    r->from_on = from_on;
+    r->journal = journal;
+    r->path = journal == JOURNAL_MEMORY ? ":memory:" : "oom.db";
+    r->random.state = 42;
+    r->clock.step_ns = 1000;
+    r->locks.clock = &r->clock;
+    r->locks.solo = 1;
+    (void)snprintf(sim_replay, sizeof sim_replay, "oom at %llu %s %s", (unsigned long long)n,
+                   from_on ? "on" : "once", journal_names[journal]);
+    (void)alarm(20);
+    if (journal != JOURNAL_MEMORY) sim_remove_database(r->path);
+    sim_alloc_fail(n, from_on);
+    if (r->control_leak) sim_alloc.leak_free = 1;
+
+    do {
+        rc = open_pool(r, &error);
+        if (judge(r, "open", rc, &error, retry_open ? " (second try)" : "")) break;
+        if (rc != SQLPOOL_OK && r->pool != NULL) (void)fail(r, "open failed and gave a pool");
+    } while (rc != SQLPOOL_OK && !from_on && r->why[0] == '\0' && !retry_open++);
+    if (rc != SQLPOOL_OK && !from_on) (void)fail(r, "open fails after memory came back");
+    if (rc == SQLPOOL_OK) {
+        for (i = 0; i < STEPS && r->why[0] == '\0'; i++) {
+            memset(&error, 0, sizeof error);
+            rc = steps[i].work(r, &error);
+            if (judge(r, steps[i].name, rc, &error, "")) break;
+            if (rc != SQLPOOL_OK && from_on && i == 0) break; /* no tables: nothing to do without */
+            if (rc != SQLPOOL_OK && !from_on) {
+                rc = steps[i].work(r, &error); /* memory is back: the pool works */
+                if (rc != SQLPOOL_OK) {
+                    (void)fail(r, "%s returned %s (%d) after memory came back: %s", steps[i].name,
+                               sqlpool_result_name(rc), rc, error.message);
+                }
+            }
+        }
+        if (from_on && r->why[0] == '\0' && n % 2 == 0) { /* every second time memory comes back */
+            sim_alloc_heal();
+            rc = step_schema(r, &error);
+            if (rc == SQLPOOL_OK) rc = step_exec(r, &error);
+            if (rc != SQLPOOL_OK) {
+                (void)fail(r, "after memory came back: %s: %s", sqlpool_result_name(rc),
+                           error.message);
+            }
+        }
+        rc = sqlpool_close(r->pool, &error);
+        if (rc != SQLPOOL_OK)
+            (void)fail(r, "close returned %s: %s", sqlpool_result_name(rc), error.message);
+    }
+    sim_alloc_heal();
+    if (r->why[0] == '\0' && n != 0 && n <= sim_alloc.requests && sim_alloc.failed == 0) {
+        (void)fail(r, "no allocation failed: the harness does nothing");
+    }
+    if (r->why[0] == '\0' && sim_alloc_check(why, sizeof why)) (void)fail(r, "%s", why);
+    if (r->why[0] == '\0' && sim_locks_check(&r->locks, why, sizeof why)) (void)fail(r, "%s", why);
+    if (r->why[0] == '\0' && sim_alloc.live_blocks[SIM_DOOR_SQLITE] != base_blocks) {
+        (void)fail(r, "leak: %lld blocks of SQLite; the last is request %llu of %llu bytes",
+                   (long long)(sim_alloc.live_blocks[SIM_DOOR_SQLITE] - base_blocks),
+                   (unsigned long long)sim_alloc.blocks[SIM_DOOR_SQLITE]->number,
+                   (unsigned long long)sim_alloc.blocks[SIM_DOOR_SQLITE]->bytes);
+    }
+    if (r->why[0] == '\0' && sqlite3_memory_used() != base_memory) {
+        (void)fail(r, "sqlite3_memory_used is %lld above its base",
+                   (long long)(sqlite3_memory_used() - base_memory));
+    }
+    if (r->why[0] == '\0' && journal != JOURNAL_MEMORY && access(r->path, F_OK) == 0)
+        (void)check_rows(r);
+    (void)alarm(0);
+    return r->why[0] != '\0';
+}
+
+/*  Runs in fresh state, prints what failed. */
+static int try_run(uint64_t n, int from_on, int journal) {
+    run *r = (run *)calloc(1, sizeof *r);
+    int bad;
+    if (r == NULL) return 1;
+    bad = one_run(r, n, from_on, journal);
+    if (bad) {
+        printf("# %s: %s\n", sim_replay, r->why);
+        fflush(stdout);
+        sim_locks_forget(&r->locks);
+        sim_alloc_forget();
+    }
+    free(r);
+    return bad;
+}
+
+/*---- tests ----*/
+
+static uint64_t seed;
+static int full;
+static double budget_seconds = 12;
+
+static void loop(int journal, double seconds) {
+    uint64_t sites, n, runs = 0, failures = 0, stride = 1;
+    int64_t start;
+    double each;
+    int from_on;
+    CHECK(try_run(0, 0, journal) == 0); /* warm: SQLite's globals and file caches */
+    start = sim_real_ns();
+    CHECK(try_run(0, 0, journal) == 0);
+    each = (double)(sim_real_ns() - start) / 1e9;
+    sites = sim_alloc.requests;
+    CHECK(sites > 100);
+    if (!full && each * (double)sites * 2 > seconds)
+        stride = 1 + (uint64_t)(each * (double)sites * 2 / seconds);
+    for (from_on = 0; from_on <= 1; from_on++) {
+        for (n = 1 + (seed + (uint64_t)from_on) % stride; n <= sites && failures < 20;
+             n += stride) {
+            failures += (uint64_t)try_run(n, from_on, journal);
+            runs++;
+        }
+    }
+    printf("# oom %s: %llu sites, %llu runs, stride %llu, seed %llu, %.1f s, %llu failed\n",
+           journal_names[journal], (unsigned long long)sites, (unsigned long long)runs,
+           (unsigned long long)stride, (unsigned long long)seed,
+           (double)(sim_real_ns() - start) / 1e9, (unsigned long long)failures);
+    CHECK_INT(failures, 0);
+}
+TEST(every_allocation_wal) {
+    loop(JOURNAL_WAL, budget_seconds * 0.6);
+}
+TEST(every_allocation_delete) {
+    loop(JOURNAL_DELETE, budget_seconds * 0.2);
+}
+TEST(every_allocation_memory) {
+    loop(JOURNAL_MEMORY, budget_seconds * 0.2);
+}
+
+/*  A mutex, condition or thread that cannot be made: open fails cleanly. */
+TEST(every_lock_init) {
+    uint64_t k;
+    for (k = 1; k < 1000; k++) {
+        run *r = (run *)calloc(1, sizeof *r);
+        sqlpool_error error;
+        char why[400];
+        int rc, made;
+        CHECK(r != NULL);
+        r->path = "init.db";
+        r->journal = JOURNAL_WAL;
+        r->locks.clock = &r->clock;
+        r->locks.solo = 1;
+        r->locks.fail_init_at = k;
+        sim_remove_database(r->path);
+        sim_alloc_fail(0, 0);
+        rc = open_pool(r, &error);
+        made = r->locks.inits >= k;
+        if (made) {
+            CHECK(rc != SQLPOOL_OK); /* something it needs could not be made */
+            CHECK(rc == SQLPOOL_NOMEM || rc == SQLPOOL_CONFIG || rc == SQLPOOL_UNSUPPORTED);
+            CHECK(r->pool == NULL);
+            CHECK(error.message[0] != '\0');
+        } else {
+            CHECK_INT(rc, SQLPOOL_OK);
+            CHECK_INT(sqlpool_close(r->pool, &error), SQLPOOL_OK);
+        }
+        if (sim_alloc_check(why, sizeof why) || sim_locks_check(&r->locks, why, sizeof why)) {
+            test_fail(__FILE__, __LINE__, "initialisation %llu: %s", (unsigned long long)k, why);
+            return;
+        }
+        free(r);
+        if (!made) break;
+    }
+    printf("# oom: %llu lock initialisations failed in turn\n", (unsigned long long)(k - 1));
+    CHECK(k > 1);
+}
+
+/*---- controls: the harness sees what it must see ----*/
+
+TEST(control_leak_is_seen) {
+    run *r = (run *)calloc(1, sizeof *r);
+    CHECK(r != NULL);
+    r->control_leak = 1;
+    CHECK(one_run(r, 0, 0, JOURNAL_WAL) != 0);
+    CHECK_HAS(r->why, "leak");
+    sim_alloc_forget();
+    free(r);
+}
+
+TEST(control_lost_row_is_seen) {
+    run *r = (run *)calloc(1, sizeof *r);
+    CHECK(r != NULL);
+    r->control_lose_row = 1;
+    CHECK(one_run(r, 0, 0, JOURNAL_WAL) != 0);
+    CHECK_HAS(r->why, "acknowledged and is not there");
+    free(r);
+}
+
+TEST(control_allocator_rules) {
+    sqlpool_allocator a = sim_allocator();
+    sim_locks l;
+    sqlpool_mutex m;
+    char why[400];
+    unsigned char *p;
+    printf("# the next lines are expected\n");
+    sim_alloc_fail(0, 0);
+    p = (unsigned char *)a.alloc_fn(a.user, 10);
+    a.free_fn(a.user, p, 11);
+    CHECK_INT(sim_alloc.errors, 1); /* wrong size */
+    p = (unsigned char *)a.alloc_fn(a.user, 10);
+    p[10] = 1;
+    a.free_fn(a.user, p, 10);
+    CHECK_INT(sim_alloc.errors, 2); /* behind its end */
+    p = (unsigned char *)a.alloc_fn(a.user, 10);
+    p[-1] = 1;
+    a.free_fn(a.user, p, 10);
+    CHECK_INT(sim_alloc.errors, 3); /* before its start */
+    p = (unsigned char *)sqlite3_malloc(10);
+    a.free_fn(a.user, p, 10);
+    CHECK_INT(sim_alloc.errors, 4); /* through the wrong door */
+    sqlite3_free(p);
+    CHECK_INT(sim_alloc.errors, 4);
+    sim_alloc_fail(2, 0);
+    p = (unsigned char *)a.alloc_fn(a.user, 10);
+    CHECK(p != NULL && a.alloc_fn(a.user, 10) == NULL);
+    CHECK(sim_alloc_check(why, sizeof why) != 0);
+    sim_alloc_heal();
+    sim_alloc_forget();
+    CHECK(sim_alloc_check(why, sizeof why) == 0);
+    memset(&l, 0, sizeof l);
+    CHECK(sim_mutex_init(&l, &m) == 0);
+    CHECK(sim_locks_check(&l, why, sizeof why) != 0); /* not destroyed */
+    sim_mutex_unlock(&l, &m);
+    CHECK_INT(l.errors, 1); /* not the owner */
+    sim_mutex_lock(&l, &m);
+    sim_mutex_destroy(&l, &m);
+    CHECK_INT(l.errors, 2); /* held */
+    sim_mutex_unlock(&l, &m);
+    sim_mutex_destroy(&l, &m);
+    CHECK_INT(l.live_mutexes, 0);
+}
+
+int main(int argc, char **argv) {
+    if (sim_alloc_install() != SQLITE_OK) {
+        printf("# SQLite refuses the allocator\n0 passed, 1 failed\n");
+        return 1;
+    }
+    sim_catch_crashes();
+    seed = sim_alloc.seed = sim_seed();
+    if (argc >= 5 && strcmp(argv[1], "at") == 0) {
+        int journal = 0;
+        while (journal < JOURNALS - 1 && strcmp(argv[4], journal_names[journal]) != 0) journal++;
+        (void)try_run(0, 0, journal);
+        return try_run(strtoull(argv[2], NULL, 10), strcmp(argv[3], "on") == 0, journal);
+    }
+    full = argc >= 2 && strcmp(argv[1], "full") == 0;
+    printf("# oom seed=%llu (SIM_SEED=... repeats it)\n", (unsigned long long)seed);
+    RUN(control_allocator_rules);
+    RUN(control_leak_is_seen);
+    RUN(control_lost_row_is_seen);
+    RUN(every_lock_init);
+    RUN(every_allocation_wal);
+    RUN(every_allocation_delete);
+    RUN(every_allocation_memory);
+    return test_end();
+}

@@ -1,0 +1,527 @@
+/*  vfs.h - the simulator's disk. SPDX-License-Identifier: MIT OR Unlicense
+
+    A VFS named "sim" over the default one, registered at run time, so that it works with the
+    system's shared libsqlite3. Every call becomes a sim_vfs_event, which passes three stations:
+
+      1. numbering   each call of a countable kind draws a number, of all kinds and of its own kind
+      2. faults      sim_vfs.fault says which number of which kind fails, with what code, once or
+                     from then on; a fault of a call that gives something back (close, unlock, shm
+                     unlock, delete of nothing) happens after the real call, as a real one would
+      3. recorder    record_fn, when set, gets every event after it happened, with result, data and
+                     offset: a log of events is what power-loss images are built from
+
+    The trace of the last events (kind, file, result) is kept in a ring and printed on failure.
+    Files keep the shm methods of the VFS below: iVersion is that of the real file. */
+#ifndef SIM_VFS_H
+#define SIM_VFS_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*  kind, the code it fails with by default, whether a fault can be injected */
+/* clang-format off */
+#define SIM_VFS_CALLS(X)                                         \
+    X(OPEN, SQLITE_CANTOPEN, 1)                                  \
+    X(DELETE, SQLITE_IOERR_DELETE, 1)                            \
+    X(ACCESS, SQLITE_IOERR_ACCESS, 1)                            \
+    X(FULLPATH, SQLITE_CANTOPEN_FULLPATH, 1)                     \
+    X(CLOSE, SQLITE_IOERR_CLOSE, 1)                              \
+    X(READ, SQLITE_IOERR_READ, 1)                                \
+    X(WRITE, SQLITE_IOERR_WRITE, 1)                              \
+    X(TRUNCATE, SQLITE_IOERR_TRUNCATE, 1)                        \
+    X(SYNC, SQLITE_IOERR_FSYNC, 1)                               \
+    X(FILE_SIZE, SQLITE_IOERR_FSTAT, 1)                          \
+    X(LOCK, SQLITE_IOERR_LOCK, 1)                                \
+    X(UNLOCK, SQLITE_IOERR_UNLOCK, 1)                            \
+    X(CHECK_RESERVED, SQLITE_IOERR_CHECKRESERVEDLOCK, 1)         \
+    X(FILE_CONTROL, SQLITE_IOERR, 0)                             \
+    X(SHM_MAP, SQLITE_IOERR_SHMMAP, 1)                           \
+    X(SHM_LOCK, SQLITE_IOERR_SHMLOCK, 1)                         \
+    X(SHM_UNLOCK, SQLITE_IOERR_SHMLOCK, 1)                       \
+    X(SHM_BARRIER, SQLITE_OK, 0)                                 \
+    X(SHM_UNMAP, SQLITE_OK, 0)                                   \
+    X(FETCH, SQLITE_IOERR_MMAP, 1)                               \
+    X(UNFETCH, SQLITE_OK, 0)
+/* clang-format on */
+
+#define SIM_VFS_ENUM(name, code, can_fail) SIM_VFS_##name,
+typedef enum sim_vfs_kind {
+    SIM_VFS_CALLS(SIM_VFS_ENUM) SIM_VFS_KINDS,
+    SIM_VFS_ANY = SIM_VFS_KINDS
+} sim_vfs_kind;
+#undef SIM_VFS_ENUM
+
+typedef struct sim_vfs_event {
+    sim_vfs_kind kind;
+    uint64_t number;  /* among all countable calls */
+    const char *file; /* path, NULL for a temporary file */
+    int open_flags;   /* of the file: SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_WAL, ... */
+    int64_t offset;
+    int64_t amount;   /* bytes, or the new size of a truncate */
+    const void *data; /* what a write wrote, NULL otherwise */
+    int argument;     /* sync, lock or open flags of this call */
+    int result;
+    int faulted; /* result came from the simulator */
+} sim_vfs_event;
+
+typedef struct sim_vfs_fault {
+    uint64_t at;    /* 0: none */
+    int kind;       /* sim_vfs_kind, or SIM_VFS_ANY */
+    int code;       /* 0: the kind's own */
+    int from_on;    /* and every later one */
+    int cut_writes; /* a failing write leaves its first half in the file */
+} sim_vfs_fault;
+
+enum { SIM_VFS_RING = 64 };
+
+typedef struct sim_vfs_state {
+    sqlite3_vfs base; /* what SQLite sees; must be first */
+    sqlite3_vfs *real;
+    uint64_t seed;
+    sim_vfs_fault fault;
+    int skip_sync;  /* the real sync is not made: tests of faults need no disk */
+    int skip_sleep; /* SQLite's own sleeps (WAL retries) take no time */
+    uint64_t
+        lie_write_at; /* CONTROL: write number n (and all after it) says OK and writes nothing */
+    void (*record_fn)(void *user, const sim_vfs_event *event);
+    void *record_user;
+    FILE *trace;    /* every call, as text */
+    uint64_t calls; /* countable calls so far */
+    uint64_t kind_calls[SIM_VFS_KINDS + 1];
+    uint64_t faults; /* injected so far */
+    uint64_t lies;
+    uint32_t primaries; /* bit n: a fault with primary code n was injected */
+    int last_kind;      /* of the last injected fault */
+    int last_code;
+    int open_files;
+    pthread_mutex_t lock;
+    struct {
+        int kind, result;
+        char file[24];
+    } ring[SIM_VFS_RING];
+    uint64_t ring_count;
+} sim_vfs_state;
+
+static sim_vfs_state sim_vfs = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+typedef struct sim_vfs_file {
+    sqlite3_file base;
+    sqlite3_file *real; /* behind this struct */
+    const char *path;
+    int open_flags;
+} sim_vfs_file;
+
+#define SIM_VFS_NAME(name, code, can_fail) #name,
+static inline const char *sim_vfs_kind_name(int kind) {
+    static const char *const names[] = {SIM_VFS_CALLS(SIM_VFS_NAME) "ANY"};
+    return kind >= 0 && kind <= SIM_VFS_KINDS ? names[kind] : "?";
+}
+#undef SIM_VFS_NAME
+#define SIM_VFS_CODE(name, code, can_fail) code,
+static inline int sim_vfs_kind_code(int kind) {
+    static const int codes[] = {SIM_VFS_CALLS(SIM_VFS_CODE) 0};
+    return codes[kind];
+}
+#undef SIM_VFS_CODE
+#define SIM_VFS_FAIL(name, code, can_fail) can_fail,
+static inline int sim_vfs_kind_can_fail(int kind) {
+    static const int can[] = {SIM_VFS_CALLS(SIM_VFS_FAIL) 0};
+    return can[kind];
+}
+#undef SIM_VFS_FAIL
+
+/*  Whether SQLite may be told this code by this kind of call: a fault of another code would test
+    SQLite against its own documentation. */
+static inline int sim_vfs_code_fits(int kind, int code) {
+    switch (code) {
+    case 0:
+        return 1;
+    case SQLITE_FULL:
+        return kind == SIM_VFS_WRITE || kind == SIM_VFS_TRUNCATE;
+    case SQLITE_BUSY:
+        return kind == SIM_VFS_LOCK || kind == SIM_VFS_SHM_LOCK;
+    case SQLITE_IOERR_SHMOPEN:
+        return kind == SIM_VFS_SHM_MAP;
+    case SQLITE_CANTOPEN:
+        return kind == SIM_VFS_OPEN || kind == SIM_VFS_SHM_MAP;
+    default:
+        return 0;
+    }
+}
+
+/*  Station 1 and 2: the code this call must fail with, or 0. */
+static inline int sim_vfs_before(sim_vfs_kind kind, uint64_t *number) {
+    const sim_vfs_fault *f = &sim_vfs.fault;
+    uint64_t n_kind, n;
+    int code = 0;
+    *number = 0;
+    if (!sim_vfs_kind_can_fail((int)kind)) return 0;
+    (void)pthread_mutex_lock(&sim_vfs.lock);
+    n = *number = ++sim_vfs.calls;
+    n_kind = ++sim_vfs.kind_calls[kind];
+    sim_vfs.kind_calls[SIM_VFS_ANY]++;
+    if (f->at != 0 && (f->kind == SIM_VFS_ANY || f->kind == (int)kind) &&
+        sim_vfs_code_fits((int)kind, f->code)) {
+        if (f->kind != SIM_VFS_ANY) n = n_kind;
+        if (n == f->at || (n > f->at && f->from_on)) {
+            code = f->code != 0 ? f->code : sim_vfs_kind_code((int)kind);
+            sim_vfs.faults++;
+            sim_vfs.last_kind = (int)kind;
+            sim_vfs.last_code = code;
+            sim_vfs.primaries |= (uint32_t)1 << (code & 31);
+        }
+    }
+    (void)pthread_mutex_unlock(&sim_vfs.lock);
+    return code;
+}
+
+/*  Station 3: ring, trace and recorder. */
+static inline int sim_vfs_after(const sim_vfs_event *event) {
+    const char *name = event->file == NULL ? "(temporary)" : event->file;
+    const char *slash = strrchr(name, '/');
+    if (slash != NULL) name = slash + 1;
+    (void)pthread_mutex_lock(&sim_vfs.lock);
+    {
+        const uint64_t at = sim_vfs.ring_count++ % SIM_VFS_RING;
+        sim_vfs.ring[at].kind = (int)event->kind;
+        sim_vfs.ring[at].result = event->result;
+        (void)snprintf(sim_vfs.ring[at].file, sizeof sim_vfs.ring[at].file, "%s", name);
+    }
+    if (sim_vfs.trace != NULL) {
+        fprintf(sim_vfs.trace, "%6llu %-14s %-20s offset=%lld amount=%lld argument=%d -> %d%s\n",
+                (unsigned long long)event->number, sim_vfs_kind_name((int)event->kind), name,
+                (long long)event->offset, (long long)event->amount, event->argument, event->result,
+                event->faulted ? " FAULT" : "");
+    }
+    if (sim_vfs.record_fn != NULL) sim_vfs.record_fn(sim_vfs.record_user, event);
+    (void)pthread_mutex_unlock(&sim_vfs.lock);
+    return event->result;
+}
+
+static inline sim_vfs_event sim_vfs_event_of(sim_vfs_kind kind, const sim_vfs_file *file) {
+    sim_vfs_event e;
+    memset(&e, 0, sizeof e);
+    e.kind = kind;
+    if (file != NULL) {
+        e.file = file->path;
+        e.open_flags = file->open_flags;
+    }
+    return e;
+}
+
+/*  Most calls are the same three lines: `before` fails it, or the real call runs, then `after`. */
+#define SIM_VFS_PASS(kind, file, call) \
+    do { \
+        sim_vfs_event e = sim_vfs_event_of(kind, file); \
+        e.result = sim_vfs_before(kind, &e.number); \
+        e.faulted = e.result != 0; \
+        if (!e.faulted) e.result = (call); \
+        return sim_vfs_after(&e); \
+    } while (0)
+/*  Calls that give something back do so even when they fail. */
+#define SIM_VFS_PASS_ALWAYS(kind, file, arg, call) \
+    do { \
+        sim_vfs_event e = sim_vfs_event_of(kind, file); \
+        const int fail = sim_vfs_before(kind, &e.number); \
+        e.argument = (arg); \
+        e.result = (call); \
+        e.faulted = fail != 0; \
+        if (fail) e.result = fail; \
+        return sim_vfs_after(&e); \
+    } while (0)
+
+/*---- files ----*/
+
+static inline int sim_file_close(sqlite3_file *file) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    __atomic_fetch_sub(&sim_vfs.open_files, 1, __ATOMIC_SEQ_CST);
+    SIM_VFS_PASS_ALWAYS(SIM_VFS_CLOSE, f, 0, f->real->pMethods->xClose(f->real));
+}
+static inline int sim_file_read(sqlite3_file *file, void *to, int amount, sqlite3_int64 offset) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_READ, f);
+    e.offset = offset;
+    e.amount = amount;
+    e.result = sim_vfs_before(SIM_VFS_READ, &e.number);
+    e.faulted = e.result != 0;
+    if (!e.faulted) e.result = f->real->pMethods->xRead(f->real, to, amount, offset);
+    return sim_vfs_after(&e);
+}
+static inline int sim_file_write(sqlite3_file *file, const void *from, int amount,
+                                 sqlite3_int64 offset) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_WRITE, f);
+    e.offset = offset;
+    e.amount = amount;
+    e.data = from;
+    e.result = sim_vfs_before(SIM_VFS_WRITE, &e.number);
+    e.faulted = e.result != 0;
+    if (e.faulted) {
+        if (sim_vfs.fault.cut_writes && amount > 1) {
+            (void)f->real->pMethods->xWrite(f->real, from, amount / 2, offset);
+        }
+    } else if (sim_vfs.lie_write_at != 0 &&
+               sim_vfs.kind_calls[SIM_VFS_WRITE] >= sim_vfs.lie_write_at) {
+        sim_vfs.lies++; /* the control: says OK, writes nothing */
+    } else {
+        e.result = f->real->pMethods->xWrite(f->real, from, amount, offset);
+    }
+    return sim_vfs_after(&e);
+}
+static inline int sim_file_truncate(sqlite3_file *file, sqlite3_int64 size) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_TRUNCATE, f);
+    e.amount = size;
+    e.result = sim_vfs_before(SIM_VFS_TRUNCATE, &e.number);
+    e.faulted = e.result != 0;
+    if (!e.faulted) e.result = f->real->pMethods->xTruncate(f->real, size);
+    return sim_vfs_after(&e);
+}
+static inline int sim_file_sync(sqlite3_file *file, int flags) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SYNC, f);
+    e.argument = flags;
+    e.result = sim_vfs_before(SIM_VFS_SYNC, &e.number);
+    e.faulted = e.result != 0;
+    if (!e.faulted && !sim_vfs.skip_sync) e.result = f->real->pMethods->xSync(f->real, flags);
+    return sim_vfs_after(&e);
+}
+static inline int sim_file_size(sqlite3_file *file, sqlite3_int64 *size) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    SIM_VFS_PASS(SIM_VFS_FILE_SIZE, f, f->real->pMethods->xFileSize(f->real, size));
+}
+static inline int sim_file_lock(sqlite3_file *file, int level) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_LOCK, f);
+    e.argument = level;
+    e.result = sim_vfs_before(SIM_VFS_LOCK, &e.number);
+    e.faulted = e.result != 0;
+    if (!e.faulted) e.result = f->real->pMethods->xLock(f->real, level);
+    return sim_vfs_after(&e);
+}
+static inline int sim_file_unlock(sqlite3_file *file, int level) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    SIM_VFS_PASS_ALWAYS(SIM_VFS_UNLOCK, f, level, f->real->pMethods->xUnlock(f->real, level));
+}
+static inline int sim_file_check_reserved(sqlite3_file *file, int *out) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    SIM_VFS_PASS(SIM_VFS_CHECK_RESERVED, f, f->real->pMethods->xCheckReservedLock(f->real, out));
+}
+static inline int sim_file_control(sqlite3_file *file, int op, void *argument) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_FILE_CONTROL, f);
+    e.argument = op;
+    e.result = f->real->pMethods->xFileControl(f->real, op, argument);
+    return sim_vfs_after(&e);
+}
+static inline int sim_file_sector_size(sqlite3_file *file) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    return f->real->pMethods->xSectorSize(f->real);
+}
+static inline int sim_file_characteristics(sqlite3_file *file) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    return f->real->pMethods->xDeviceCharacteristics(f->real);
+}
+static inline int sim_file_shm_map(sqlite3_file *file, int page, int page_bytes, int extend,
+                                   void volatile **out) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SHM_MAP, f);
+    e.argument = page;
+    e.amount = page_bytes;
+    e.result = sim_vfs_before(SIM_VFS_SHM_MAP, &e.number);
+    e.faulted = e.result != 0;
+    if (e.faulted) {
+        *out = NULL;
+    } else {
+        e.result = f->real->pMethods->xShmMap(f->real, page, page_bytes, extend, out);
+    }
+    return sim_vfs_after(&e);
+}
+static inline int sim_file_shm_lock(sqlite3_file *file, int offset, int n, int flags) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    if (flags & SQLITE_SHM_UNLOCK) {
+        SIM_VFS_PASS_ALWAYS(SIM_VFS_SHM_UNLOCK, f, flags,
+                            f->real->pMethods->xShmLock(f->real, offset, n, flags));
+    } else {
+        sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SHM_LOCK, f);
+        e.offset = offset;
+        e.amount = n;
+        e.argument = flags;
+        e.result = sim_vfs_before(SIM_VFS_SHM_LOCK, &e.number);
+        e.faulted = e.result != 0;
+        if (!e.faulted) e.result = f->real->pMethods->xShmLock(f->real, offset, n, flags);
+        return sim_vfs_after(&e);
+    }
+}
+static inline void sim_file_shm_barrier(sqlite3_file *file) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    f->real->pMethods->xShmBarrier(f->real);
+}
+static inline int sim_file_shm_unmap(sqlite3_file *file, int delete_it) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SHM_UNMAP, f);
+    e.argument = delete_it;
+    e.result = f->real->pMethods->xShmUnmap(f->real, delete_it);
+    return sim_vfs_after(&e);
+}
+static inline int sim_file_fetch(sqlite3_file *file, sqlite3_int64 offset, int amount, void **out) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    *out = NULL;
+    SIM_VFS_PASS(SIM_VFS_FETCH, f, f->real->pMethods->xFetch(f->real, offset, amount, out));
+}
+static inline int sim_file_unfetch(sqlite3_file *file, sqlite3_int64 offset, void *page) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    return f->real->pMethods->xUnfetch(f->real, offset, page);
+}
+
+#define SIM_VFS_METHODS_1 \
+    sim_file_close, sim_file_read, sim_file_write, sim_file_truncate, sim_file_sync, \
+        sim_file_size, sim_file_lock, sim_file_unlock, sim_file_check_reserved, sim_file_control, \
+        sim_file_sector_size, sim_file_characteristics
+static const sqlite3_io_methods sim_vfs_methods[4] = {
+    {1, SIM_VFS_METHODS_1, NULL, NULL, NULL, NULL, NULL, NULL},
+    {2, SIM_VFS_METHODS_1, sim_file_shm_map, sim_file_shm_lock, sim_file_shm_barrier,
+     sim_file_shm_unmap, NULL, NULL},
+    {3, SIM_VFS_METHODS_1, sim_file_shm_map, sim_file_shm_lock, sim_file_shm_barrier,
+     sim_file_shm_unmap, sim_file_fetch, sim_file_unfetch},
+    {3, SIM_VFS_METHODS_1, NULL, NULL, NULL, NULL, sim_file_fetch, sim_file_unfetch}};
+
+/*---- the VFS ----*/
+
+static inline int sim_vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int flags,
+                               int *out_flags) {
+    sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_OPEN, NULL);
+    (void)vfs;
+    memset(f, 0, sizeof *f);
+    f->real = (sqlite3_file *)(void *)(f + 1);
+    f->path = path;
+    f->open_flags = flags;
+    f->real->pMethods = NULL;
+    e.file = path;
+    e.open_flags = e.argument = flags;
+    e.result = sim_vfs_before(SIM_VFS_OPEN, &e.number);
+    e.faulted = e.result != 0;
+    if (!e.faulted) e.result = sim_vfs.real->xOpen(sim_vfs.real, path, f->real, flags, out_flags);
+    if (f->real->pMethods != NULL) {
+        const int version = f->real->pMethods->iVersion;
+        const int index = version <= 1                         ? 0
+                          : f->real->pMethods->xShmMap == NULL ? 3
+                          : version == 2                       ? 1
+                                                               : 2;
+        f->base.pMethods = &sim_vfs_methods[index];
+        __atomic_fetch_add(&sim_vfs.open_files, 1, __ATOMIC_SEQ_CST);
+    }
+    return sim_vfs_after(&e);
+}
+static inline int sim_vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_DELETE, NULL);
+    (void)vfs;
+    e.file = path;
+    e.argument = sync_directory;
+    e.result = sim_vfs_before(SIM_VFS_DELETE, &e.number);
+    e.faulted = e.result != 0;
+    if (!e.faulted) {
+        e.result =
+            sim_vfs.real->xDelete(sim_vfs.real, path, sim_vfs.skip_sync ? 0 : sync_directory);
+    }
+    return sim_vfs_after(&e);
+}
+static inline int sim_vfs_access(sqlite3_vfs *vfs, const char *path, int flags, int *out) {
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_ACCESS, NULL);
+    (void)vfs;
+    e.file = path;
+    e.argument = flags;
+    e.result = sim_vfs_before(SIM_VFS_ACCESS, &e.number);
+    e.faulted = e.result != 0;
+    if (!e.faulted) e.result = sim_vfs.real->xAccess(sim_vfs.real, path, flags, out);
+    return sim_vfs_after(&e);
+}
+static inline int sim_vfs_full_path(sqlite3_vfs *vfs, const char *path, int bytes, char *out) {
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_FULLPATH, NULL);
+    (void)vfs;
+    e.file = path;
+    e.result = sim_vfs_before(SIM_VFS_FULLPATH, &e.number);
+    e.faulted = e.result != 0;
+    if (!e.faulted) e.result = sim_vfs.real->xFullPathname(sim_vfs.real, path, bytes, out);
+    return sim_vfs_after(&e);
+}
+static inline int sim_vfs_randomness(sqlite3_vfs *vfs, int bytes, char *out) {
+    (void)vfs;
+    return sim_vfs.real->xRandomness(sim_vfs.real, bytes, out);
+}
+static inline int sim_vfs_sleep(sqlite3_vfs *vfs, int microseconds) {
+    (void)vfs;
+    if (sim_vfs.skip_sleep) return microseconds;
+    return sim_vfs.real->xSleep(sim_vfs.real, microseconds);
+}
+static inline int sim_vfs_current_time(sqlite3_vfs *vfs, double *out) {
+    (void)vfs;
+    return sim_vfs.real->xCurrentTime(sim_vfs.real, out);
+}
+static inline int sim_vfs_last_error(sqlite3_vfs *vfs, int bytes, char *out) {
+    (void)vfs;
+    return sim_vfs.real->xGetLastError == NULL
+               ? 0
+               : sim_vfs.real->xGetLastError(sim_vfs.real, bytes, out);
+}
+static inline int sim_vfs_current_time_64(sqlite3_vfs *vfs, sqlite3_int64 *out) {
+    (void)vfs;
+    return sim_vfs.real->xCurrentTimeInt64(sim_vfs.real, out);
+}
+
+/*  Registers "sim", not as the default: a pool names it in config.vfs_name. */
+static inline int sim_vfs_install(void) {
+    sqlite3_vfs *v = &sim_vfs.base;
+    if (sim_vfs.real != NULL) return SQLITE_OK;
+    sim_vfs.real = sqlite3_vfs_find(NULL);
+    if (sim_vfs.real == NULL) return SQLITE_ERROR;
+    memset(v, 0, sizeof *v);
+    v->iVersion = sim_vfs.real->iVersion >= 2 ? 2 : 1;
+    v->szOsFile = (int)sizeof(sim_vfs_file) + sim_vfs.real->szOsFile;
+    v->mxPathname = sim_vfs.real->mxPathname;
+    v->zName = "sim";
+    v->xOpen = sim_vfs_open;
+    v->xDelete = sim_vfs_delete;
+    v->xAccess = sim_vfs_access;
+    v->xFullPathname = sim_vfs_full_path;
+    v->xRandomness = sim_vfs_randomness;
+    v->xSleep = sim_vfs_sleep;
+    v->xCurrentTime = sim_vfs_current_time;
+    v->xGetLastError = sim_vfs_last_error;
+    v->xCurrentTimeInt64 = sim_vfs_current_time_64;
+    return sqlite3_vfs_register(v, 0);
+}
+
+/*  Starts numbering at 1 and arms one fault (at 0: none). */
+static inline void sim_vfs_arm(sim_vfs_fault fault) {
+    (void)pthread_mutex_lock(&sim_vfs.lock);
+    sim_vfs.calls = 0;
+    memset(sim_vfs.kind_calls, 0, sizeof sim_vfs.kind_calls);
+    sim_vfs.faults = 0;
+    sim_vfs.last_kind = SIM_VFS_ANY;
+    sim_vfs.last_code = 0;
+    sim_vfs.primaries = 0;
+    sim_vfs.fault = fault;
+    (void)pthread_mutex_unlock(&sim_vfs.lock);
+}
+static inline void sim_vfs_heal(void) {
+    (void)pthread_mutex_lock(&sim_vfs.lock);
+    sim_vfs.fault.at = 0;
+    (void)pthread_mutex_unlock(&sim_vfs.lock);
+}
+static inline void sim_vfs_print_ring(void) {
+    uint64_t i = sim_vfs.ring_count > SIM_VFS_RING ? sim_vfs.ring_count - SIM_VFS_RING : 0;
+    printf("# sim/vfs seed=%llu: last calls:\n", (unsigned long long)sim_vfs.seed);
+    for (; i < sim_vfs.ring_count; i++) {
+        printf("#   %-14s %-20s -> %d\n", sim_vfs_kind_name(sim_vfs.ring[i % SIM_VFS_RING].kind),
+               sim_vfs.ring[i % SIM_VFS_RING].file, sim_vfs.ring[i % SIM_VFS_RING].result);
+    }
+    fflush(stdout);
+}
+
+#endif
