@@ -1,10 +1,271 @@
-/*  sqlpool.h - a connection pool for SQLite in one file
-    SPDX-License-Identifier: MIT OR Unlicense  */
+/*==============================================================================
+ * >>[M] MANUAL                                                          (public)
+ *==============================================================================
+    sqlpool.h 0.1.0 - a connection pool for SQLite in one file, C11 and C++11
+    SPDX-License-Identifier: MIT OR Unlicense        (both texts stand at the end)
+
+    Build: in exactly one .c or .cpp file
+
+        #define SQLPOOL_IMPLEMENTATION
+        #include "sqlpool.h"
+
+    and link with -lsqlite3 -lpthread. Everywhere else only include it.
+
+    It gives many threads one database: readers that never wait for each other, one writer that
+    nobody fights for, statements prepared once, one deadline for everything, and errors that say
+    who holds what since when from where.
+
+    It does NOT: map objects, invent an SQL dialect, talk to a network, hide SQLite (the sqlite3*
+    and sqlite3_stmt* are one call away), print, exit, abort, or touch the database file other than
+    through SQLite.
+
+    A first program, complete:
+
+        | #include <stdio.h>
+        | #define SQLPOOL_IMPLEMENTATION
+        | #include "sqlpool.h"
+        |
+        | int main(void) {
+        |     sqlpool *pool;
+        |     sqlpool_rows rows;
+        |     sqlpool_error error;
+        |     if (sqlpool_open(&pool, "first.db", NULL, &error) != SQLPOOL_OK ||
+        |         sqlpool_script(pool, "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, name)",
+        |                        -1, &error) != SQLPOOL_OK ||
+        |         sqlpool_exec(pool, "INSERT INTO t(name) VALUES(?)", SQLPOOL_ARGS("Ada"),
+        |                      &error) != SQLPOOL_OK) {
+        |         fprintf(stderr, "%s\n", error.message);
+        |         return 1;
+        |     }
+        |     sqlpool_query(pool, &rows, "SELECT id, name FROM t WHERE id > ?", SQLPOOL_ARGS(0),
+        |                   &error);
+        |     while (sqlpool_rows_next(&rows)) {
+        |         printf("%lld %s\n", (long long)sqlpool_rows_int64(&rows, 0),
+        |                sqlpool_rows_text(&rows, 1));
+        |     }
+        |     if (sqlpool_rows_close(&rows, &error) != SQLPOOL_OK) {
+        |         fprintf(stderr, "%s\n", error.message);
+        |     }
+        |     return sqlpool_close(pool, NULL);
+        | }
+
+    MAP - `grep -n '>>\[' sqlpool.h` lists the same rooms with their parts
+
+      [M] MANUAL
+      [D] DECLARATIONS
+      [D1] results, errors, log items
+      [D2] values and arguments
+      [D3] hooks
+      [D4] configuration
+      [D5] per-call options, cursors, statistics
+      [D6] life of a pool
+      [D7] one call
+      [D8] leases
+      [D9] transactions
+      [D10] control
+      [D11] looking in
+      [D12] building arguments in C
+      [D13] C++
+      [I01] PRELUDE
+      [I02] PLATFORM
+      [I03] CHECKS
+      [I04] MEMORY
+      [I05] DIAGNOSTICS
+      [I06] NUMBERS AND TIME
+      [I07] CONTAINERS
+      [I08] SQL TEXT
+      [I10] ENGINE
+      [I12] STATEMENTS
+      [I13] CONNECTION
+      [I14] POOL
+      [I15] RETRY
+      [I16] CHECKPOINT
+      [I17] LEASE AND TRANSACTION
+      [I20] QUERY
+      [I24] UPKEEP
+      [I25] REPORT
+      [I26] LIFECYCLE
+      [T] TAIL
+
+    A room uses only rooms above it; the compiler checks that, since nothing is declared ahead.
+
+    GLOSSARY
+      pool         the connections to one database and everything around them
+      lease        one connection, borrowed by one thread: sqlpool_conn
+      reader       a connection that cannot write (query_only); any number read at once
+      writer       the one connection that writes; callers queue for it
+      lane         the slots that serve one mode, and the queue before them
+      log, WAL     the write-ahead log, where commits go before a checkpoint moves them to the file
+      checkpoint   copying the log back into the database file
+      pin          a reader's snapshot that keeps part of the log from being reused
+      upkeep       periodic work: checkpoints, idle connections, checks, leak reports
+      saturation   nobody gets a connection any more; the error then lists every holder
+
+    CHOOSING A CALL
+      one statement                    sqlpool_exec(), sqlpool_query(), sqlpool_query_int64(), ...
+      several that belong together     sqlpool_transaction()
+      a schema                         sqlpool_script()
+      many reads of one image          sqlpool_transaction() with SQLPOOL_READ
+      SQLite's own interface           sqlpool_conn_acquire() and sqlpool_conn_stmt() or _db()
+
+      A transaction function gets the lease and works with the _conn_ calls:
+
+        | static int transfer(sqlpool_conn *conn, void *user, int attempt) {
+        |     sqlpool_error error;
+        |     int rc = sqlpool_conn_exec(conn, "UPDATE account SET sum = sum - ? WHERE id = ?",
+        |                                SQLPOOL_ARGS(100, 1), NULL, &error);
+        |     if (rc == SQLPOOL_OK) {
+        |         rc = sqlpool_conn_exec(conn, "UPDATE account SET sum = sum + ? WHERE id = ?",
+        |                                SQLPOOL_ARGS(100, 2), NULL, &error);
+        |     }
+        |     (void)user, (void)attempt;
+        |     return rc;
+        | }
+
+    OPTIONS, defined before the implementation is included
+      SQLPOOL_IMPLEMENTATION    this file is the one with the code
+      SQLPOOL_STATIC            everything static: a private copy
+      SQLPOOL_DLL               export, or import on Windows
+      SQLPOOL_API               your own linkage words instead of the two above
+      SQLPOOL_SQLITE3_H         another header with SQLite's interface, e.g. "sqlcipher/sqlite3.h"
+      SQLPOOL_NO_THREADS        no locks, no upkeep thread, no waiting for other callers: an acquire
+                                that would wait fails at once; no pthread symbol is referenced
+      SQLPOOL_NO_DEFAULT_HOOKS  no libc allocation, clock or pthread: open wants full tables, and
+                                there is no fork guard
+      SQLPOOL_NO_CPP            no C++ classes
+      SQLPOOL_MAX_POOLS         pools open at once in a process [64]; 32 bytes each
+      SQLPOOL_ASSERT(x)         checks of the library's own invariants [assert; none under NDEBUG]
+      `make size` prints what each costs. None changes the layout of a public struct.
+
+    THREADS, LOCKS AND CALLBACKS
+      A sqlpool* may be used from any thread at any time. A lease, and a cursor, belong to the
+      thread that acquired them; every call checks that. To hand one over, order the hand-over
+      yourself (a queue, a join) and call sqlpool_conn_adopt() on the new thread.
+      The pool has one lock, held for some instructions in the slow path, never while SQLite or a
+      callback runs. Hooks and callbacks may call the pool, except that a lock, clock, random or
+      allocator hook may not. No call is safe in a signal handler.
+      A thread that waits for a connection while it holds another can deadlock: the pool finds the
+      certain cases at once (SQLPOOL_MISUSE, SQLPOOL_DEADLOCK), logs the others
+      (SQLPOOL_LOG_NESTED), and every wait has a deadline. On the thread that holds the writer, a
+      write through the pool is refused; use the lease. A read through the pool there sees what is
+      committed. After fork() every call of the child on an inherited pool returns SQLPOOL_FORKED,
+      and so does opening a new one: SQLite keeps a table of open files per process, which the child
+      inherits, and file locks, which it does not.
+
+    TRANSACTIONS AND FRESHNESS
+      A read that begins after a commit returned sees it. A cursor, and a read transaction, see one
+      moment: that of their first step. A write statement is a transaction of its own. Write
+      transactions begin IMMEDIATE: they wait for the writer's turn, not for luck.
+      Without a WAL (journal set otherwise, or ":memory:") readers and the writer exclude each
+      other; the pool queues them, a cursor counting as a reader until it ends.
+
+    OWNERSHIP
+      The pool owns connections and statements; the caller owns sqlpool_conn, sqlpool_rows and
+      sqlpool_error, which need no freeing. Text and blobs of arguments are read in place or copied
+      before the call returns. Text and blobs of a row live until the cursor moves. Tags and the
+      strings of call sites are kept by pointer: use literals.
+
+    ERRORS AND LOGGING
+      Results are int: 0, SQLite's (extended) codes above it, SQLPOOL_... codes below. Detail goes
+      into a sqlpool_error of the caller; NULL is allowed. Messages are for people and name the
+      statement, the pool, the tag and the place of the call.
+      The log hook gets a level, an item (SQLPOOL_LOG_...) and a line. Values bound to statements
+      never appear anywhere; SQL text does.
+      Three codes that callers handle: SQLPOOL_TIMEOUT (try later, or read who holds what),
+      SQLPOOL_ROLLED_BACK and SQLITE_CONSTRAINT (return from the transaction function; nothing is
+      kept).
+
+    HOOKS
+      Allocator, locks, clock, random, log and events, per pool, `user` first. Steady state
+      (acquire, cached statement, query, release) allocates nothing through the allocator hook. The
+      memory that SQLite takes is SQLite's: sqlite3_config(SQLITE_CONFIG_MALLOC) before anything
+      else redirects it. events.key_fn runs before anything else on a new handle (encryption keys);
+      events.connect_fn once it is configured: functions, collations, ATTACH, further PRAGMAs.
+
+        | static int add_functions(void *user, const sqlpool_conn *conn) {
+        |     sqlpool_conn lease = *conn;
+        |     (void)user;
+        |     return sqlpool_conn_exec(&lease, "PRAGMA cache_spill = 0", SQLPOOL_NO_ARGS, NULL,
+        |                              NULL);
+        | }
+
+    WHAT THE POOL OCCUPIES of a connection, and CHAINING
+      authorizer          refuses what would change the connection (BEGIN, ATTACH, most PRAGMAs,
+                          TEMP) when it is prepared through the pool, and names the right call
+      progress handler    every 1,000 instructions: deadline and cancellation
+      busy handler        waits for other processes until the deadline
+      commit, rollback    counts commits; wakes waiters
+      wal_hook            counts frames; wal_autocheckpoint is 0 (setting it would remove the hook)
+      update_hook         only while a caller's is chained
+      The caller's own go into a sqlpool_chain, by sqlpool_conn_chain(): from events.connect_fn for
+      the connection's life, on a lease until its release. They run behind the pool's: the
+      authorizer for what the pool allows, the progress handler when no deadline has passed, the
+      busy handler before each wait (0 gives up), commit (nonzero makes it a rollback), rollback,
+      update, wal. Setting them with SQLite's functions through the raw handle works until the
+      release, which puts the pool's back and reports SQLPOOL_UNCLEAN where it can tell.
+
+        | static int count_commits(void *user) {
+        |     ++*(int *)user;
+        |     return 0;
+        | }
+        | static int with_chain(sqlpool_conn *conn, int *commits) {
+        |     sqlpool_chain chain = {0};
+        |     chain.user = commits;
+        |     chain.commit_fn = count_commits;
+        |     return sqlpool_conn_chain(conn, &chain);
+        | }
+
+      Raw handle: sqlpool_conn_db() lifts the refusals for the rest of the lease. At release open
+      transactions are rolled back and statements reset; a connection on which a PRAGMA was set, a
+      database attached, a temporary object made or a statement left unfinalized is closed and
+      replaced. Functions and collations added there stay: add them in events.connect_fn.
+      Incremental blobs: sqlite3_blob_open() on the raw handle of a lease, sqlite3_blob_close()
+      before the release. A blob that is left open keeps its old connection, and its pin on the log,
+      alive until it is closed; the release says so.
+      Two pools on one file, in one process or several, are safe: they wait for each other through
+      SQLite's locks and the busy handler, without the queue's fairness. Two copies of SQLite in one
+      process are not (sqlite.org/howtocorrupt.html); nor is opening and closing the database file
+      by any other means in a process that has it open, which drops SQLite's locks.
+      Exceptions and longjmp must not pass through a callback (transaction function, hook, chain):
+      the frames between would be skipped and the lease stays out. It is then reported as a leak,
+      with the place that acquired it, and sqlpool_close() names it.
+
+    WHAT IT ASKS OF SQLITE AND CHANGES THERE
+      SQLite 3.31 or later with threads (SQLITE_THREADSAFE 1 or 2). Newer versions add: RETURNING
+      3.35, several connections to ":memory:" 3.36 (below: one), byte offset of syntax errors 3.38.
+      Per connection: WAL, synchronous NORMAL, foreign_keys ON, page cache by share, temp_store
+      MEMORY on readers and FILE on the writer, journal_size_limit, mmap off (an I/O error in mapped
+      memory is a SIGBUS), query_only on readers, DEFENSIVE, no extension loading; `untrusted` adds
+      trusted_schema off, no double-quoted strings, cell_size_check, limits and a quick_check at
+      open. What is not granted is logged (SQLPOOL_LOG_FALLBACK) and shows in
+      sqlpool_config_resolved(). Nothing global: no sqlite3_config(), no shared cache.
+
+    CAVEATS
+      COMMIT, fsync and a DELETE without WHERE run to their end whatever the deadline.
+      A lease's age is measured from when someone looked: a lower bound, exact to
+      upkeep_interval_ms.
+      SQLite 3.7.0 to 3.51.2 can corrupt a file when a checkpoint runs beside a writer. The pool's
+      own checkpoints hold the write lock and are safe; a TRUNCATE by sqlpool_checkpoint() on such a
+      version is safe only while no other process writes the file, and so is any other program's
+      checkpoint. Files on network file systems: SQLite's locks, and with them all promises, are
+      only as good as the file system's. Use SQLPOOL_JOURNAL_DELETE there, or better a local disk.
+      Tested on Linux; other POSIX systems should work. Windows needs hook tables for locks and
+      clock.
+
+    UPGRADING
+      Before 1.0 any version may change the interface. sqlpool_open() compares the version and the
+      size of the configuration, so objects compiled with different copies fail with a named error.
+*/
+
 /*==============================================================================
  * >>[D] DECLARATIONS                                                    (public)
  *============================================================================*/
 #ifndef SQLPOOL_H
 #define SQLPOOL_H
+
+#if defined(SQLPOOL_IMPLEMENTATION) && defined(__STRICT_ANSI__) && !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L /* strict C modes hide the clock and the threads */
+#endif
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -365,7 +626,7 @@ typedef struct sqlpool_config {
 } sqlpool_config;
 
 /*------------------------------------------------------------------------------
- * >>[D5] per-call options, cursors, statistics: the remaining types    (public)
+ * >>[D5] per-call options, cursors, statistics                           (public)
  *----------------------------------------------------------------------------*/
 
 /*  A flag that stops calls from another thread. Zero it, name it in sqlpool_call, and fire it with
@@ -1207,7 +1468,7 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F &&work, sqlpool_error *e
 #endif /* SQLPOOL_H */
 
 /*==============================================================================
- * >>[END OF API] A reader who only uses the library can stop here.      (public)
+ * >>[END OF API] A reader who only uses the library can stop here        (public)
  *============================================================================*/
 
 #ifdef SQLPOOL_IMPLEMENTATION
@@ -2738,6 +2999,10 @@ static int64_t sqlpool__cache_kib(const sqlpool__slot *slot) {
     return share < 64 ? 64 : share;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I10.6] the connection's settings, and the handle itself         (private)
+ *----------------------------------------------------------------------------*/
+
 /*  Only what SQLite can do without is a fallback; a PRAGMA that fails outright fails the opening.
     */
 static int sqlpool__configure(sqlpool__slot *slot, int64_t deadline_ns) {
@@ -3958,6 +4223,10 @@ static int64_t sqlpool__acquire_deadline(sqlpool__core *core, const sqlpool__req
     return timeout < 0 ? SQLPOOL__NEVER : sqlpool__time_add(now, timeout * SQLPOOL__NS_PER_MS);
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I14.5] waiting                                                  (private)
+ *----------------------------------------------------------------------------*/
+
 /*  Why the waiter must leave the queue without a slot; OK: it may sleep on. */
 static int sqlpool__must_leave_locked(sqlpool__core *core, sqlpool__waiter *waiter,
                                       const sqlpool__request *request, int64_t now,
@@ -4218,7 +4487,7 @@ static sqlpool__lane *sqlpool__lane_of_slot(sqlpool__slot *slot) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I14.5] drain, cancel                                              (private)
+ * >>[I14.6] drain, cancel                                              (private)
  *----------------------------------------------------------------------------*/
 
 /*  Is any lease out in slots [first, end)? RETURNING counts as out and unsettled. */
@@ -6841,6 +7110,10 @@ static int sqlpool__open_slot(sqlpool__core *core, uint32_t index, sqlpool_error
     return rc;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I26.3] opening                                                  (private)
+ *----------------------------------------------------------------------------*/
+
 /*  The first connection tells what the file is and what may be done with it. */
 static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     sqlpool__slot *slot = &core->slots[0];
@@ -7043,7 +7316,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
 }
 
 /*------------------------------------------------------------------------------
- * >>[I26.3] control and close                                           (public)
+ * >>[I26.4] control and close                                           (public)
  *----------------------------------------------------------------------------*/
 
 /*  Sets a bit of the gate and waits for every lease. On failure the bit is cleared again unless it
@@ -7303,3 +7576,67 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
 
 #endif /* SQLPOOL__IMPLEMENTATION_DONE */
 #endif /* SQLPOOL_IMPLEMENTATION */
+
+/*==============================================================================
+ * >>[T] TAIL: rules of change, revision history, licence               (public)
+ *==============================================================================
+    HOW TO CHANGE THIS FILE
+      Public names are sqlpool_ + object + verb, types sqlpool_ + thing, constants SQLPOOL_ + THING,
+      with units in the name (_ms, _us, _ns, _bytes, _count); internal ones have two underscores
+      after sqlpool. _locked: the caller holds the pool's lock. _fn: a function pointer.
+      A room uses only rooms above it. No prototype of a static function: order is the architecture.
+      Every room begins with its theory; every public function has a sheet; every number has a why.
+      A caller's mistake returns SQLPOOL_MISUSE with what to do; SQLPOOL_ASSERT is for our own.
+      A new number of the configuration goes into sqlpool_config and into one line of
+      SQLPOOL__INT_FIELDS or SQLPOOL__INT64_FIELDS; a new counter into SQLPOOL_COUNTERS; a new
+      result into SQLPOOL_RESULTS. Nothing else lists them.
+      Only I02 knows an operating system; only I10 opens, configures and closes connections.
+      Before a change is done: make test lint symbols compile-check asan tsan analyze.
+
+    REVISION HISTORY
+      0.1.0  2026-11-20  The pool: queues, leases, statement cache, transactions, checkpoints,
+      upkeep.
+
+    LICENCE - choose either.
+
+    MIT
+
+    Copyright (c) 2026 the sqlpool.h authors
+
+    Permission is hereby granted, free of charge, to any person obtaining a copy of this software
+    and associated documentation files (the "Software"), to deal in the Software without
+    restriction, including without limitation the rights to use, copy, modify, merge, publish,
+    distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
+    Software is furnished to do so, subject to the following conditions:
+
+    The above copyright notice and this permission notice shall be included in all copies or
+    substantial portions of the Software.
+
+    THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING
+    BUT
+    NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+    NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+    DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+    OUT
+    OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+    Public domain (www.unlicense.org)
+
+    This is free and unencumbered software released into the public domain. Anyone is free to copy,
+    modify, publish, use, compile, sell, or distribute this software, either in source code form or
+    as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+    jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+    and all copyright interest in the software to the public domain. We make this dedication for the
+    benefit of the public at large and to the detriment of our heirs and successors. We intend this
+    dedication to be an overt act of relinquishment in perpetuity of all present and future rights
+    to this software under copyright law.
+
+    THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING
+    BUT
+    NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+    NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+    LIABILITY,
+    WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH
+    THE
+    SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+*/

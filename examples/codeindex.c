@@ -115,7 +115,7 @@ static void log_line(void *user, sqlpool_level level, sqlpool_log_item item, con
     (void)user;
     /* What the library says about the installed SQLite does not change from run to run. */
     if (item == SQLPOOL_LOG_SQLITE_VERSION && getenv("CODEINDEX_VERBOSE") == NULL) return;
-    if (level >= SQLPOOL_LEVEL_WARNING) fprintf(stderr, "codeindex: %s\n", message);
+    if (level >= SQLPOOL_LEVEL_WARNING) fprintf(stderr, "%s\n", message); /* begins with the name */
 }
 
 /*  Readers for every thread, so that no one waits for a reader, and the one writer. */
@@ -1006,11 +1006,12 @@ static int write_record(sqlpool_conn *conn, record *r, sqlpool_error *error) {
 typedef struct batch {
     record records[BATCH_FILES];
     size_t count, bytes;
-    sqlpool_error error; /* of the call inside the transaction that failed */
+    sqlpool_error error; /* of the transaction, and of the calls inside it */
 } batch;
 
 /*  The pool runs this again from a fresh BEGIN when SQLite asks for it. So it only reads the batch,
-    except for outputs that the next run overwrites; counters wait until the commit is certain. */
+    except for outputs that the next run overwrites; counters wait until the commit is certain. Its
+    calls fill the same sqlpool_error as the transaction, which so tells the first cause. */
 static int write_batch(sqlpool_conn *conn, void *user, int attempt) {
     batch *b = (batch *)user;
     size_t i;
@@ -1028,17 +1029,14 @@ static void fail(job *j, const char *what, int rc, const sqlpool_error *error) {
 
 static void flush(job *j, batch *b) {
     sqlpool_call call = {0};
-    sqlpool_error error;
     bool is_committed = false;
     size_t i;
     call.tag = "index batch"; /* how reports name this holder of the writer */
     call.token = &j->token;
     if (b->count != 0 && !atomic_load(&j->failed)) {
         int rc;
-        memset(&b->error, 0, sizeof b->error);
-        rc = sqlpool_transaction_with(j->pool, &call, SQLPOOL_WRITE, write_batch, b, &error);
-        if (rc != SQLPOOL_OK)
-            fail(j, "writing a batch", rc, b->error.result == rc ? &b->error : &error);
+        rc = sqlpool_transaction_with(j->pool, &call, SQLPOOL_WRITE, write_batch, b, &b->error);
+        if (rc != SQLPOOL_OK) fail(j, "writing a batch", rc, &b->error);
         is_committed = rc == SQLPOOL_OK;
     }
     for (i = 0; i < b->count; i++) {
@@ -1152,14 +1150,13 @@ static bool is_blind(const job *j, const char *path) {
 
 static void remove_gone(job *j) {
     removal m = {0};
-    sqlpool_error error;
     sqlpool_rows rows;
     char first[4096 + 2], last[4096 + 2]; /* paths below DIR lie between "DIR/" and "DIR0" */
     int rc;
     snprintf(first, sizeof first, "%s/", j->root);
     snprintf(last, sizeof last, "%s0", j->root);
     (void)sqlpool_query(j->pool, &rows, "SELECT id, path FROM files WHERE path >= ?1 AND path < ?2",
-                        SQLPOOL_ARGS(first, last), &error);
+                        SQLPOOL_ARGS(first, last), &m.error);
     while (sqlpool_rows_next(&rows)) {
         const int64_t id = sqlpool_rows_int64(&rows, 0);
         if (was_seen(j, id) || is_blind(j, sqlpool_rows_text(&rows, 1))) continue;
@@ -1169,15 +1166,13 @@ static void remove_gone(job *j) {
         }
         m.ids[m.count++] = id;
     }
-    rc = sqlpool_rows_close(&rows, &error);
+    rc = sqlpool_rows_close(&rows, &m.error);
     for (m.from = 0; rc == SQLPOOL_OK && m.from < m.count && !stopping(j); m.from = m.to) {
         m.to = m.count - m.from > BATCH_FILES ? m.from + BATCH_FILES : m.count;
-        memset(&m.error, 0, sizeof m.error);
-        rc = sqlpool_transaction(j->pool, SQLPOOL_WRITE, remove_some, &m, &error);
+        rc = sqlpool_transaction(j->pool, SQLPOOL_WRITE, remove_some, &m, &m.error);
         if (rc == SQLPOOL_OK) atomic_fetch_add(&j->removed, (long long)(m.to - m.from));
     }
-    if (rc != SQLPOOL_OK)
-        fail(j, "removing files that are gone", rc, m.error.result == rc ? &m.error : &error);
+    if (rc != SQLPOOL_OK) fail(j, "removing files that are gone", rc, &m.error);
     free(m.ids);
 }
 
@@ -1434,7 +1429,6 @@ static int search_image(sqlpool_conn *conn, void *user, int attempt) {
 
 static int cmd_search(const char *database, char **words, int count, int limit, bool files_only) {
     search s = {0};
-    sqlpool_error error;
     sqlpool *pool = open_index(database, 1, false);
     char *text = NULL;
     size_t bytes = 0;
@@ -1445,11 +1439,11 @@ static int cmd_search(const char *database, char **words, int count, int limit, 
     s.limit = limit;
     s.files_only = files_only;
     s.out = (FILE *)need(open_memstream(&text, &bytes));
-    rc = sqlpool_transaction(pool, SQLPOOL_READ, search_image, &s, &error);
+    rc = sqlpool_transaction(pool, SQLPOOL_READ, search_image, &s, &s.error);
     fclose(s.out);
     if (rc == SQLPOOL_OK) fwrite(text, 1, bytes, stdout);
     free(text);
-    if (rc != SQLPOOL_OK) complain("search", rc, s.error.result == rc ? &s.error : &error);
+    if (rc != SQLPOOL_OK) complain("search", rc, &s.error);
     return close_index(pool, rc != SQLPOOL_OK || s.hits == 0 ? 1 : 0);
 }
 
@@ -1520,14 +1514,13 @@ static bool serving(const serve *v, int64_t now) {
 static void serve_search(server *t) {
     serve *v = t->shared;
     search s = {0};
-    sqlpool_error error;
     const size_t at = pick(t, v->name_count);
     int rc;
     s.words = v->names + at; /* neighbours in the sample often stand in the same file */
     s.count = at + 1 < v->name_count && pick(t, 4) == 0 ? 2 : 1;
     s.limit = 10;
-    rc = sqlpool_transaction(v->pool, SQLPOOL_READ, search_image, &s, &error);
-    if (rc != SQLPOOL_OK) serve_failed(v, "search", rc, s.error.result == rc ? &s.error : &error);
+    rc = sqlpool_transaction(v->pool, SQLPOOL_READ, search_image, &s, &s.error);
+    if (rc != SQLPOOL_OK) serve_failed(v, "search", rc, &s.error);
     if (s.hits == 0) t->misses++;
 }
 
@@ -1612,13 +1605,11 @@ static void *serve_writer(void *user) {
     int64_t before = clock_ns(CLOCK_MONOTONIC);
     while (serving(v, before)) {
         rewrite w = {0};
-        sqlpool_error error;
         int64_t after;
         int rc;
         w.id = v->ids[pick(t, v->id_count)];
-        rc = sqlpool_transaction(v->pool, SQLPOOL_WRITE, rewrite_file, &w, &error);
-        if (rc != SQLPOOL_OK)
-            serve_failed(v, "rewrite", rc, w.error.result == rc ? &w.error : &error);
+        rc = sqlpool_transaction(v->pool, SQLPOOL_WRITE, rewrite_file, &w, &w.error);
+        if (rc != SQLPOOL_OK) serve_failed(v, "rewrite", rc, &w.error);
         after = clock_ns(CLOCK_MONOTONIC);
         add_latency(t, KIND_REWRITE, after - before);
         before = after;

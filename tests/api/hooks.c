@@ -434,16 +434,18 @@ static struct {
 } seen;
 
 static void note(char what) {
+    sqlpool *pool;
     (void)pthread_mutex_lock(&seen.lock);
     if (seen.used < sizeof seen.order - 1) seen.order[seen.used++] = what;
     seen.order[seen.used] = '\0';
     (void)pthread_mutex_unlock(&seen.lock);
-    if (seen.pool != NULL) { /* no lock of the pool is held: looking in is allowed */
+    pool = __atomic_load_n(&seen.pool, __ATOMIC_ACQUIRE);
+    if (pool != NULL) { /* no lock of the pool is held: looking in is allowed */
         sqlpool_stats stats;
         sqlpool_holder holder;
         char text[200];
-        if (sqlpool_get_stats(seen.pool, &stats) != SQLPOOL_OK || sqlpool_holders(seen.pool, &holder, 1) < 0 ||
-            sqlpool_status_text(seen.pool, text, sizeof text) < 0)
+        if (sqlpool_get_stats(pool, &stats) != SQLPOOL_OK || sqlpool_holders(pool, &holder, 1) < 0 ||
+            sqlpool_status_text(pool, text, sizeof text) < 0)
             test_fail(__FILE__, __LINE__, "looking into the pool from event %c failed", what);
     }
 }
@@ -459,7 +461,7 @@ static int on_key(void *user, sqlite3 *db) {
     note('K');
     if (user != &seen || db == NULL) test_fail(__FILE__, __LINE__, "wrong user pointer");
     if (sqlite3_exec(db, "PRAGMA page_size=8192", NULL, NULL, NULL) != SQLITE_OK) return SQLITE_ERROR;
-    return ++seen.keys == seen.fail_key ? seen.code : 0;
+    return __atomic_add_fetch(&seen.keys, 1, __ATOMIC_SEQ_CST) == seen.fail_key ? seen.code : 0;
 }
 static int on_connect(void *user, const sqlpool_conn *conn) {
     sqlpool_conn copy = *conn;
@@ -467,7 +469,7 @@ static int on_connect(void *user, const sqlpool_conn *conn) {
     note('C');
     if (sqlpool_conn_exec(&copy, "SELECT 1", SQLPOOL_NO_ARGS, NULL, NULL) != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "connect_fn cannot use its lease");
-    return ++seen.connects == seen.fail_connect ? seen.code : 0;
+    return __atomic_add_fetch(&seen.connects, 1, __ATOMIC_SEQ_CST) == seen.fail_connect ? seen.code : 0;
 }
 static void on_acquire(void *user, const sqlpool_conn *conn) {
     (void)user;
@@ -532,7 +534,7 @@ TEST(events_in_order) {
     watch(&config);
     pool = open_pool("events.db", &config, schema);
     CHECK(pool != NULL);
-    seen.pool = pool;
+    __atomic_store_n(&seen.pool, pool, __ATOMIC_RELEASE);
     CHECK(seen.order[0] == 'K' && seen.order[1] == 'C'); /* before anyone gets it, the key first */
     CHECK_INT(count_of('K'), count_of('C'));
     CHECK_INT(count_of('A'), 0);
@@ -561,7 +563,7 @@ TEST(events_in_order) {
     CHECK_INT(seen.retry_code, SQLITE_BUSY_SNAPSHOT);
     CHECK(seen.retry_attempt == 1 || seen.retry_attempt == 2);
     CHECK(seen.retry_delay >= 0 && seen.retry_delay <= 1000);
-    seen.pool = NULL;
+    __atomic_store_n(&seen.pool, NULL, __ATOMIC_RELEASE);
     close_pool(pool);
     CHECK_INT(count_of('D'), count_of('K')); /* each that came has gone */
     CHECK(count_of('D') >= 2);
@@ -662,6 +664,7 @@ static struct {
 } logged = {PTHREAD_MUTEX_INITIALIZER, 0, {""}, 0, NULL};
 
 static void write_log(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    sqlpool *pool;
     const char *p;
     if (user != &logged || level > SQLPOOL_LEVEL_ERROR || item >= SQLPOOL_LOG_ITEM_COUNT || message == NULL || message[0] == '\0') {
         logged.wrong = __LINE__;
@@ -673,11 +676,12 @@ static void write_log(void *user, sqlpool_level level, sqlpool_log_item item, co
     logged.items |= 1u << item;
     (void)snprintf(logged.last[item], sizeof logged.last[item], "%s", message);
     (void)pthread_mutex_unlock(&logged.lock);
-    if (logged.pool != NULL) {
+    pool = __atomic_load_n(&logged.pool, __ATOMIC_ACQUIRE);
+    if (pool != NULL) {
         char text[100];
         sqlpool_stats stats;
-        (void)sqlpool_status_json(logged.pool, text, sizeof text);
-        (void)sqlpool_get_stats(logged.pool, &stats);
+        if (sqlpool_status_json(pool, text, sizeof text) < 0 || sqlpool_get_stats(pool, &stats) != SQLPOOL_OK)
+            logged.wrong = __LINE__;
     }
 }
 static bool was_logged(sqlpool_log_item item, const char *part) {
@@ -710,7 +714,7 @@ TEST(log_items) {
     config.log.write_fn = write_log;
     pool = open_pool("log.db", &config, schema);
     CHECK(pool != NULL);
-    logged.pool = pool;
+    __atomic_store_n(&logged.pool, pool, __ATOMIC_RELEASE);
     CHECK(was_logged(SQLPOOL_LOG_OPENED, "the logging pool"));
     CHECK(was_logged(SQLPOOL_LOG_FOREIGN_KEYS, "broken_child"));
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
@@ -727,7 +731,7 @@ TEST(log_items) {
     CHECK(was_logged(SQLPOOL_LOG_RETRY, ""));
     CHECK_OK(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), &err);
     CHECK(was_logged(SQLPOOL_LOG_CHECKPOINT, ""));
-    logged.pool = NULL;
+    __atomic_store_n(&logged.pool, NULL, __ATOMIC_RELEASE);
     close_pool(pool);
     CHECK(was_logged(SQLPOOL_LOG_CLOSED, "the logging pool"));
     CHECK_INT(logged.wrong, 0);
