@@ -1107,11 +1107,13 @@ SQLPOOL_API int sqlpool_resume(sqlpool *pool);
 SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusive_fn fn,
                                   void *user, sqlpool_error *error);
 
-/*  sqlpool_recycle - replace every connection: idle ones at their next use, leased ones at release.
-    Also ends the SQLPOOL_MOVED state: from here on the file now at the path is used.
-    Returns  SQLPOOL_OK; SQLPOOL_UNSUPPORTED for a :memory: database; SQLPOOL_MISUSE;
-             SQLPOOL_CLOSED; SQLPOOL_FORKED
-    Threads  any  */
+/*  sqlpool_recycle - replace every connection: idle ones now, leased ones at their release.
+    Also ends the SQLPOOL_MOVED state: from here on the file now at the path is used. Move or delete
+    the old file's -wal and -shm first: SQLite would apply them to the new one.
+    Returns  SQLPOOL_OK; SQLPOOL_UNSUPPORTED for ":memory:" below SQLite 3.36, whose only connection
+             is the database; any error of opening the writer anew
+    Threads  any
+    SQLite   sqlite.org/howtocorrupt.html (1.4)  */
 SQLPOOL_API int sqlpool_recycle(sqlpool *pool);
 
 /*  sqlpool_checkpoint - write the log back into the database file now.
@@ -1356,7 +1358,7 @@ public:
     ~lease() {
         if (conn_.lease != 0) (void)sqlpool_conn_release(&conn_);
     }
-    explicit operator bool() const { return conn_.lease != 0; }
+    explicit operator bool() { return conn_.lease != 0; }
     int result() const { return result_; }
     sqlpool_conn *get() { return &conn_; }
     operator sqlpool_conn *() { return &conn_; }
@@ -1479,6 +1481,7 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F &&work, sqlpool_error *e
  * >>[I01] PRELUDE: options, sanity checks, includes                    (private)
  *============================================================================*/
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -1574,8 +1577,8 @@ struct sqlpool__core;
 /*  What a caller's sqlpool* points at. */
 struct sqlpool {
     struct sqlpool__core *core; /* atomic; NULL: closed */
-    uint32_t serial;            /* atomic; counts the pools that had this handle */
-    uint32_t taken;             /* atomic; 1 from open to the end of close */
+    uint32_t serial;   /* atomic; number of the pool that has or had this handle; 0: none */
+    uint32_t taken;    /* atomic; 1 from open to the end of close */
     uint64_t freed_at; /* atomic; order of closing, so that the oldest is used again first */
 };
 
@@ -1584,6 +1587,7 @@ struct sqlpool {
 static struct sqlpool__global_state {
     struct sqlpool pools[SQLPOOL_MAX_POOLS];
     uint64_t closed_count;    /* atomic */
+    uint32_t opened_count;    /* atomic; makes serials */
     uint32_t open_count;      /* atomic; pools with connections */
     uint32_t forked;          /* atomic; this process is the child of one that had a pool open */
     uint32_t fork_registered; /* atomic; 1: the atfork handler is in place */
@@ -1858,11 +1862,17 @@ static size_t sqlpool__size_sum(size_t a, size_t b) {
     return b > SIZE_MAX - a ? 0 : a + b;
 }
 
-static char *sqlpool__copy_text(sqlpool__memory *memory, const char *text) {
-    const size_t bytes = strlen(text) + 1;
+static char *sqlpool__copy_prefixed(sqlpool__memory *memory, const char *prefix, const char *text) {
+    const size_t head = strlen(prefix), bytes = sqlpool__size_sum(head, strlen(text) + 1);
     char *copy = (char *)sqlpool__alloc(memory, bytes);
-    if (copy != NULL) memcpy(copy, text, bytes);
+    if (copy == NULL) return NULL;
+    memcpy(copy, prefix, head);
+    memcpy(copy + head, text, bytes - head);
     return copy;
+}
+
+static char *sqlpool__copy_text(sqlpool__memory *memory, const char *text) {
+    return sqlpool__copy_prefixed(memory, "", text);
 }
 
 /*==============================================================================
@@ -2220,6 +2230,14 @@ static sqlpool_mode sqlpool__route(const char *sql, size_t bytes) {
     return SQLPOOL_WRITE;
 }
 
+/*  SQLite says of PRAGMA journal_mode and others that they write even where they only ask. What the
+    authorizer lets through and pragma_writes() does not name asks. */
+static bool sqlpool__is_reading_pragma(const char *sql, size_t bytes) {
+    const char *at = sqlpool__skip_space(sql, sql + bytes);
+    const sqlpool__token token = sqlpool__next_token(&at, sql + bytes);
+    return sqlpool__token_is(&token, "PRAGMA") && !sqlpool__pragma_writes(at, sql + bytes);
+}
+
 /*  Whether anything but space, comments and semicolons is left: where, or NULL. */
 static const char *sqlpool__find_statement(const char *at, const char *end) {
     for (;;) {
@@ -2361,10 +2379,10 @@ typedef struct sqlpool__slot {
     uint64_t counters[SQLPOOL__COUNTERS]; /* written by the holder only */
 
     /* under the pool's lock: what upkeep and reports saw of it */
-    uint64_t seen_word;  /* the word last seen */
-    int64_t seen_ns;     /* since when it has been that */
-    bool is_reported;    /* the leak was reported */
-    bool is_shared_hold; /* counts in core->holds_read or holds_write */
+    uint64_t seen_word;     /* the word last seen */
+    int64_t seen_ns;        /* since when it has been that */
+    uint64_t reported_word; /* the lease that was reported as a leak, while it is out; 0: none */
+    bool is_shared_hold;    /* counts in core->holds_read or holds_write */
 
     /* fixed after open */
     struct sqlpool__core *core;
@@ -2372,7 +2390,8 @@ typedef struct sqlpool__slot {
 
     /* lease holder only */
     sqlite3 *db;
-    uint64_t number; /* of this lease */
+    uint64_t number;    /* of this lease */
+    int64_t checked_ns; /* last look at the file */
     int64_t lease_deadline_ns;
     int64_t busy_deadline_ns; /* end of the lock wait of the running statement; 0: not begun */
     int64_t waited_us;        /* slept for locks since the lease began */
@@ -2506,10 +2525,12 @@ static int64_t sqlpool__now(sqlpool__core *core) {
 static void sqlpool__sleep(sqlpool__core *core, int64_t duration_ns) {
     core->config.clock.sleep_ns_fn(core->config.clock.user, duration_ns);
 }
+/*  The default of the random hook; `state` is core->random. */
+static uint64_t sqlpool__default_random(void *state) {
+    return sqlpool__mix(SQLPOOL__ADD((uint64_t *)state, UINT64_C(0x9e3779b97f4a7c15)));
+}
 static uint64_t sqlpool__random(sqlpool__core *core) {
-    if (core->config.random.next_fn != NULL)
-        return core->config.random.next_fn(core->config.random.user);
-    return sqlpool__mix(SQLPOOL__ADD(&core->random, UINT64_C(0x9e3779b97f4a7c15)));
+    return core->config.random.next_fn(core->config.random.user);
 }
 static void sqlpool__lock(sqlpool__core *core) {
     core->config.locks.mutex_lock_fn(core->config.locks.user, &core->lock);
@@ -2691,7 +2712,7 @@ static const struct {
      "the pool checkpoints by itself; set wal_budget_bytes in sqlpool_config"},
     {"journal_mode", "set journal in sqlpool_config"},
     {"synchronous", "set synchronous in sqlpool_config"},
-    {"query_only", "acquire with SQLPOOL_WRITE to write"},
+    {"query_only", "sqlpool_conn_acquire() with SQLPOOL_WRITE gives a lease that writes"},
     {"foreign_keys", "set disable_foreign_keys in sqlpool_config"},
     {"busy_timeout", "set acquire_timeout_ms in sqlpool_config or timeout_ms in sqlpool_call"},
     {"cache_size", "set page_cache_kib in sqlpool_config"},
@@ -2787,6 +2808,7 @@ static bool sqlpool__is_connection_bad(int code) {
 static int sqlpool__translate(sqlpool__slot *slot, int code) {
     const int primary = sqlpool__primary(code);
     if (primary == SQLITE_AUTH && slot->refusal != NULL) return SQLPOOL_REFUSED;
+    if (code == SQLITE_READONLY_DBMOVED) return SQLPOOL_MOVED;
     if (primary == SQLITE_BUSY && slot->is_busy_expired) return SQLPOOL_TIMEOUT;
     if ((primary == SQLITE_INTERRUPT || primary == SQLITE_BUSY) && sqlpool__is_cancelled(slot)) {
         return SQLPOOL_CANCELLED;
@@ -2828,6 +2850,12 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
         sqlpool__text_add(
             &text, "the statement ran into its deadline; raise the timeout or make it cheaper");
         SQLPOOL__TALLY(slot, expirations);
+    } else if (result == SQLPOOL_MOVED) {
+        (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_MOVED);
+        sqlpool__text_add(&text,
+                          "the database file \"%s\" was moved, replaced or deleted; call "
+                          "sqlpool_recycle() to go on with what is at that path now",
+                          core->path);
     } else if (result == SQLPOOL_CANCELLED) {
         sqlpool__text_add(&text, "cancelled");
         SQLPOOL__TALLY(slot, cancellations);
@@ -2942,20 +2970,20 @@ static int sqlpool__set_journal(sqlpool__slot *slot, int64_t deadline_ns) {
     return SQLITE_OK;
 }
 
-/*  sqlite.org/security.html; tight enough for hostile SQL, loose enough for real schemas. */
+/*  The values that sqlite.org/security.html recommends for SQL and files from outside. */
 static void sqlpool__set_limits(sqlite3 *db) {
     static const struct {
         int id, most;
-    } limits[] = {{SQLITE_LIMIT_LENGTH, 16000000},
+    } limits[] = {{SQLITE_LIMIT_LENGTH, 1000000},
                   {SQLITE_LIMIT_SQL_LENGTH, 100000},
                   {SQLITE_LIMIT_COLUMN, 100},
-                  {SQLITE_LIMIT_EXPR_DEPTH, 100},
-                  {SQLITE_LIMIT_COMPOUND_SELECT, 8},
+                  {SQLITE_LIMIT_EXPR_DEPTH, 10},
+                  {SQLITE_LIMIT_COMPOUND_SELECT, 3},
                   {SQLITE_LIMIT_VDBE_OP, 25000},
                   {SQLITE_LIMIT_FUNCTION_ARG, 8},
                   {SQLITE_LIMIT_ATTACHED, 0},
                   {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
-                  {SQLITE_LIMIT_VARIABLE_NUMBER, 100},
+                  {SQLITE_LIMIT_VARIABLE_NUMBER, 10},
                   {SQLITE_LIMIT_TRIGGER_DEPTH, 10}};
     size_t i;
     for (i = 0; i < sizeof limits / sizeof *limits; i++)
@@ -3127,6 +3155,34 @@ static int sqlpool__open_flags(const sqlpool__slot *slot) {
     return flags;
 }
 
+/*  Why a handle could not be opened, with the path and what to look at. */
+static void sqlpool__open_failed(sqlpool__slot *slot, int rc, const char *what,
+                                 sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    char reason[300];
+    sqlpool__text text = sqlpool__text_into(reason, sizeof reason);
+    (void)sqlpool__sqlite_failed(slot, rc, NULL, error);
+    sqlpool__text_add(&text, "%.280s", error->message);
+    text = sqlpool__text_into(error->message, sizeof error->message);
+#ifdef EISDIR
+    if (error->os_code == EISDIR) { /* SQLite opens a folder and fails to read it */
+        error->result = error->sqlite_code = SQLITE_CANTOPEN;
+        sqlpool__text_add(&text, "\"%s\" is a folder, not a database file", core->path);
+        return;
+    }
+#endif
+    sqlpool__text_add(&text, "\"%s\" could not be opened: %s%s", core->path, what, reason);
+    if (sqlpool__primary(rc) == SQLITE_CANTOPEN || sqlpool__primary(rc) == SQLITE_READONLY) {
+        sqlpool__text_add(&text,
+                          "; check that the folder exists and may be written; a WAL database in a "
+                          "read-only folder needs its -wal and -shm files, or enable_uri and "
+                          "\"file:...?immutable=1\"");
+    }
+    if (sqlpool__primary(rc) == SQLITE_NOTADB) {
+        sqlpool__text_add(&text, "; the file is something else, or encrypted: see events.key_fn");
+    }
+}
+
 /*  Opens the slot's database handle and makes it ours: key, handlers, settings, authorizer. On any
     error the handle is closed again and `error` says why. */
 static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
@@ -3134,6 +3190,7 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
     const int64_t now = sqlpool__now(core);
     const int64_t deadline =
         sqlpool__time_add(now, core->config.open_timeout_ms * SQLPOOL__NS_PER_MS);
+    const char *failed = "";
     int rc;
     SQLPOOL_ASSERT(slot->db == NULL);
     slot->check = SQLPOOL__CHECK_ALLOW;
@@ -3145,12 +3202,15 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
     memset(&slot->base_chain, 0, sizeof slot->base_chain);
     SQLPOOL__STORE_RELAXED(&slot->deadline_ns, SQLPOOL__NEVER);
     SQLPOOL__STORE_RELAXED(&slot->epoch, SQLPOOL__LOAD(&core->epoch));
-    rc = sqlite3_open_v2(core->path, &slot->db, sqlpool__open_flags(slot), core->vfs_name);
+    rc = sqlite3_open_v2(core->path, &slot->db, sqlpool__open_flags(slot),
+                         core->is_memory ? NULL : core->vfs_name);
     if (rc == SQLITE_OK) {
         (void)sqlite3_extended_result_codes(slot->db, 1);
         (void)sqlite3_busy_handler(slot->db, sqlpool__on_busy, slot);
-        if (core->config.events.key_fn != NULL)
+        if (core->config.events.key_fn != NULL) {
             rc = core->config.events.key_fn(core->config.events.user, slot->db);
+            failed = rc == SQLITE_OK ? "" : "events.key_fn failed: ";
+        }
     }
     if (rc == SQLITE_OK) {
         sqlpool__install_handlers(slot);
@@ -3164,22 +3224,12 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
     }
     if (rc == SQLITE_OK) rc = sqlite3_set_authorizer(slot->db, sqlpool__on_authorize, slot);
     if (rc != SQLITE_OK) {
-        (void)sqlpool__sqlite_failed(slot, rc, NULL, error);
-        if (sqlpool__primary(rc) == SQLITE_CANTOPEN || sqlpool__primary(rc) == SQLITE_READONLY) {
-            const size_t length = strlen(error->message);
-            sqlpool__text more =
-                sqlpool__text_into(error->message + length, sizeof error->message - length);
-            sqlpool__text_add(
-                &more,
-                "; path \"%s\": check that the folder exists and may be written; a WAL "
-                "database in a read-only folder needs its -wal and -shm files, or enable_uri and "
-                "\"file:...?immutable=1\"",
-                core->path);
-        }
+        sqlpool__open_failed(slot, rc, failed, error);
         sqlpool__close_db(slot);
         SQLPOOL__TALLY_POOL(core, open_failures);
         return error->result;
     }
+    slot->checked_ns = now;
     SQLPOOL__STORE_RELAXED(&slot->dies_ns, SQLPOOL__NEVER);
     if (core->config.max_lifetime_ms > 0) {
         const int64_t life = core->config.max_lifetime_ms * SQLPOOL__NS_PER_MS;
@@ -3290,6 +3340,22 @@ static int sqlpool__no_statement(const char *sql, sqlpool_error *error) {
                               "the SQL text holds no statement, only space or comments");
 }
 
+/*  When SQLite cannot read the schema's cookie (a lock, an I/O error) it goes by the schema that it
+    knows and says "no such table" of a new one. So an error counts only if the file can be read; if
+    not, that is the error. */
+static int sqlpool__prepare_again(sqlpool__slot *slot, const char *sql, size_t bytes,
+                                  unsigned flags, sqlite3_stmt **handle, const char **tail) {
+    const sqlpool__check check = slot->check;
+    int rc;
+    slot->check = SQLPOOL__CHECK_ALLOW;
+    slot->busy_deadline_ns = 0;
+    rc = slot->is_busy_expired ? SQLITE_BUSY
+                               : sqlpool__ask(slot->db, "PRAGMA schema_version", NULL, 0);
+    slot->check = check;
+    return rc != SQLITE_OK ? rc
+                           : sqlite3_prepare_v3(slot->db, sql, (int)bytes, flags, handle, tail);
+}
+
 /*  Prepares text of the caller: one statement, none that changes the connection. */
 static int sqlpool__prepare(sqlpool__slot *slot, const char *sql, size_t bytes, unsigned flags,
                             sqlite3_stmt **handle, const char **tail, sqlpool_error *error) {
@@ -3306,6 +3372,8 @@ static int sqlpool__prepare(sqlpool__slot *slot, const char *sql, size_t bytes, 
     slot->refusal = NULL;
     slot->refused_name[0] = '\0';
     rc = sqlite3_prepare_v3(slot->db, sql, (int)bytes, flags, handle, tail);
+    if (sqlpool__primary(rc) == SQLITE_ERROR)
+        rc = sqlpool__prepare_again(slot, sql, bytes, flags, handle, tail);
     slot->check = slot->is_raw ? SQLPOOL__CHECK_NOTE : SQLPOOL__CHECK_ALLOW;
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, sql, error);
     return SQLPOOL_OK;
@@ -3353,7 +3421,9 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     stmt->column_count = sqlite3_column_count(handle);
     stmt->charge_bytes =
         block_bytes + (size_t)sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_MEMUSED, 0);
-    stmt->is_read_only = sqlite3_stmt_readonly(handle) != 0 || sqlite3_stmt_isexplain(handle) != 0;
+    stmt->is_read_only = sqlite3_stmt_readonly(handle) != 0 ||
+                         sqlite3_stmt_isexplain(handle) != 0 ||
+                         sqlpool__is_reading_pragma(sql, bytes);
     stmt->memo = SQLPOOL__MEMO_SIZE;
     stmt->link.prev = stmt->link.next = &stmt->link;
     SQLPOOL__TALLY(slot, cache_misses);
@@ -3687,6 +3757,7 @@ static void sqlpool__abandon_transaction(sqlpool__slot *slot) {
 static void sqlpool__clean_raw(sqlpool__slot *slot, sqlpool__text *text) {
     sqlite3_stmt *at = NULL, *probe = NULL;
     uint64_t authorized;
+    int rc;
     while ((at = sqlite3_next_stmt(slot->db, at)) != NULL) {
         sqlpool__link *link;
         int i;
@@ -3709,9 +3780,11 @@ static void sqlpool__clean_raw(sqlpool__slot *slot, sqlpool__text *text) {
     }
     authorized = slot->authorized;
     slot->check = SQLPOOL__CHECK_ALLOW;
-    (void)sqlite3_prepare_v2(slot->db, "SELECT 1", -1, &probe, NULL);
+    rc = sqlite3_prepare_v2(slot->db, "SELECT 1", -1, &probe, NULL);
     (void)sqlite3_finalize(probe);
-    if (slot->authorized == authorized) {
+    if (rc != SQLITE_OK) {
+        slot->is_bad = true; /* cannot tell: replace it */
+    } else if (slot->authorized == authorized) {
         sqlpool__text_add(text, "the authorizer was replaced (use sqlpool_conn_chain()); ");
         slot->is_bad = true;
     }
@@ -3869,7 +3942,6 @@ static void sqlpool__observe_locked(sqlpool__core *core, int64_t now) {
         if (word == slot->seen_word) continue;
         slot->seen_word = word;
         slot->seen_ns = now;
-        slot->is_reported = false;
     }
 }
 
@@ -3926,6 +3998,10 @@ static void sqlpool__text_card_locked(sqlpool__core *core, int64_t now, sqlpool_
 /*------------------------------------------------------------------------------
  * >>[I14.3] giving back                                                (private)
  *----------------------------------------------------------------------------*/
+
+static int64_t sqlpool__barge_ns(const sqlpool__core *core) {
+    return core->config.barge_us > 0 ? core->config.barge_us * SQLPOOL__NS_PER_US : 0;
+}
 
 static sqlpool__waiter *sqlpool__head_locked(sqlpool__lane *lane) {
     return sqlpool__list_is_empty(&lane->queue) ? NULL
@@ -3992,7 +4068,7 @@ static SQLPOOL__NOINLINE void sqlpool__return_slow(sqlpool__slot *slot, sqlpool_
     if (to == SQLPOOL__IDLE && head != NULL && !head->is_granted &&
         (SQLPOOL__LOAD(&core->gate) & (uint32_t)(SQLPOOL__GATE_BLOCKING | SQLPOOL__GATE_SHARED)) ==
             0 &&
-        now - head->since_ns >= core->config.barge_us * SQLPOOL__NS_PER_US) {
+        now - head->since_ns >= sqlpool__barge_ns(core)) {
         head->is_granted = true; /* the slot never looks idle: nobody can take it in between */
         head->slot = (uint32_t)(slot - core->slots);
         sqlpool__dequeue_locked(core, head);
@@ -4057,25 +4133,25 @@ static sqlpool__slot *sqlpool__take_fast(sqlpool__core *core, const sqlpool__lan
 
 /*  The reserve is for critical callers, for all above a utilisation, and for the long-suffering.
     The question is only asked when no normal slot is idle. */
-static bool sqlpool__may_use_reserve_locked(sqlpool__core *core, const sqlpool__lane *lane,
-                                            const sqlpool__waiter *waiter, int64_t now) {
+static bool sqlpool__may_use_reserve_locked(sqlpool__core *core, const sqlpool__waiter *waiter,
+                                            int64_t now) {
     const sqlpool_config *config = &core->config;
     uint32_t used = 0, i;
     if (waiter->priority == SQLPOOL_PRIORITY_CRITICAL) return true;
     if (config->reserve_wait_ms > 0 &&
         now - waiter->since_ns >= config->reserve_wait_ms * SQLPOOL__NS_PER_MS)
         return true;
-    for (i = lane->first; i < lane->normal_end; i++)
+    for (i = 0; i < (uint32_t)config->max_connections; i++)
         used += sqlpool__is_leased(&core->slots[i]) ? 1u : 0u;
     return used * 100 >=
-           (uint32_t)config->reserve_threshold_percent * (lane->normal_end - lane->first);
+           (uint32_t)config->reserve_threshold_percent * (uint32_t)config->max_connections;
 }
 
 /*  Whether queue and gate let this waiter take a slot now. */
 static bool sqlpool__may_take_locked(sqlpool__core *core, const sqlpool__waiter *waiter,
                                      int64_t now) {
     const uint32_t gate = SQLPOOL__LOAD(&core->gate);
-    const int64_t barge_ns = core->config.barge_us * SQLPOOL__NS_PER_US;
+    const int64_t barge_ns = sqlpool__barge_ns(core);
     sqlpool__lane *lane = sqlpool__lane_of(core, waiter->mode);
     const sqlpool__waiter *head = sqlpool__head_locked(lane);
     if (core->is_bypassed && waiter->thread == core->bypass_thread) return true;
@@ -4114,8 +4190,7 @@ static sqlpool__slot *sqlpool__take_locked(sqlpool__core *core, const sqlpool__w
             if (now >= core->open_retry_ns && sqlpool__take(&core->slots[i], SQLPOOL__EMPTY))
                 return &core->slots[i];
         }
-        if (lane->end == lane->normal_end ||
-            !sqlpool__may_use_reserve_locked(core, lane, waiter, now))
+        if (lane->end == lane->normal_end || !sqlpool__may_use_reserve_locked(core, waiter, now))
             break;
         end = lane->end;
     }
@@ -4169,8 +4244,8 @@ static int sqlpool__find_deadlock_locked(sqlpool__core *core, const sqlpool__wai
     if (!is_stuck || own == NULL) return SQLPOOL_OK;
     return sqlpool__error_set(
         error, is_all_own ? SQLPOOL_MISUSE : SQLPOOL_DEADLOCK,
-        "this thread would wait for itself: it holds %s acquired at %s:%u%s; use that lease, or "
-        "release it first",
+        "this thread would wait for itself: it holds %s acquired at %s:%u%s; use the sqlpool_conn_ "
+        "calls on that lease, or release it first",
         SQLPOOL__LOAD_RELAXED(&own->mode) == SQLPOOL_WRITE ? "the writer" : "a connection",
         SQLPOOL__LOAD_RELAXED(&own->file), SQLPOOL__LOAD_RELAXED(&own->line),
         is_all_own ? "" : ", and so does every other holder");
@@ -4441,6 +4516,7 @@ static SQLPOOL__NOINLINE int sqlpool__revalidate(sqlpool__slot *slot, sqlpool__l
         sqlpool__close_connection(slot);
         return sqlpool__grow(slot, lane, error);
     }
+    slot->checked_ns = now;
     if (!sqlpool__has_moved(slot)) return SQLPOOL_OK;
     (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_MOVED);
     sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_MOVED,
@@ -4450,6 +4526,15 @@ static SQLPOOL__NOINLINE int sqlpool__revalidate(sqlpool__slot *slot, sqlpool__l
     sqlpool__wake_all_locked(core);
     sqlpool__unlock(core);
     return sqlpool__refuse_moved(core, error);
+}
+
+/*  Upkeep marks readers that were unused for validate_after_ms, so that taking one needs no clock.
+    A write is worth one: no commit goes into a file that was moved longer ago than that. */
+static bool sqlpool__is_check_due(const sqlpool__slot *slot) {
+    const sqlpool__core *core = slot->core;
+    if (SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_READ && core->has_thread) return false;
+    return core->config.clock.now_ns_fn(core->config.clock.user) - slot->checked_ns >=
+           core->config.validate_after_ms * SQLPOOL__NS_PER_MS;
 }
 
 /*  The one way to a slot. On success the caller is its lease holder. */
@@ -4474,7 +4559,8 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
         if (rc != SQLPOOL_OK) return rc;
     }
     sqlpool__lease_begin(slot, request, sqlpool__thread_id(core));
-    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->attention) != 0)) {
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->attention) != 0) ||
+        sqlpool__is_check_due(slot)) {
         rc = sqlpool__revalidate(slot, lane, error);
         if (rc != SQLPOOL_OK) return rc;
     }
@@ -4762,12 +4848,15 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
     return error->result;
 }
 
-/*  TRUNCATE waits for readers of this pool itself, with the gate closed to new ones, so that
-    SQLite's call finds nothing to wait for. */
+/*  TRUNCATE waits up to wal_wait_ms for readers of this pool itself, with the gate closed to new
+    ones, so that SQLite's call finds nothing to wait for. */
 static int sqlpool__truncate_held(sqlpool__core *core, int64_t deadline_ns,
                                   sqlpool_checkpoint_result *result, sqlpool_error *error) {
     const sqlpool__lane *readers = sqlpool__lane_of(core, SQLPOOL_READ);
     int rc;
+    deadline_ns = sqlpool__earlier(
+        deadline_ns,
+        sqlpool__time_add(sqlpool__now(core), core->config.wal_wait_ms * SQLPOOL__NS_PER_MS));
     (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_HOLD);
     sqlpool__lock(core);
     rc = readers->first == 0
@@ -4775,9 +4864,10 @@ static int sqlpool__truncate_held(sqlpool__core *core, int64_t deadline_ns,
              : sqlpool__drain_locked(core, readers->first, readers->end, deadline_ns);
     sqlpool__unlock(core);
     if (rc == SQLPOOL_OK) {
-        core->checkpointer->busy_deadline_ns = 0;
+        core->checkpointer->busy_deadline_ns = deadline_ns;
         rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
                                        &result->log_frames, &result->checkpointed_frames);
+        core->checkpointer->is_busy_expired = false; /* it is BUSY that the caller asked about */
         if (rc != SQLITE_OK)
             (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint(TRUNCATE)",
                                          error);
@@ -4788,7 +4878,7 @@ static int sqlpool__truncate_held(sqlpool__core *core, int64_t deadline_ns,
         sqlpool__text_add(&text, "readers did not come back in time, so the log cannot be cut");
         sqlpool__text_card_locked(core, sqlpool__now(core), &text);
         sqlpool__unlock(core);
-        error->result = rc;
+        error->result = error->sqlite_code = SQLITE_BUSY;
     }
     (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_HOLD);
     sqlpool__lock(core);
@@ -4933,6 +5023,16 @@ static int sqlpool__enter(sqlpool *pool, sqlpool__core **core, sqlpool_error *er
     return SQLPOOL_OK;
 }
 
+static bool sqlpool__is_serial_open(uint32_t serial) {
+    int i;
+    for (i = 0; i < SQLPOOL_MAX_POOLS; i++) {
+        const sqlpool *handle = &sqlpool__global.pools[i];
+        if (SQLPOOL__LOAD(&handle->core) != NULL && SQLPOOL__LOAD(&handle->serial) == serial)
+            return true;
+    }
+    return false;
+}
+
 /*  The slot of a lease that is out; any thread. */
 static int sqlpool__find_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
                                sqlpool_error *error) {
@@ -4946,7 +5046,11 @@ static int sqlpool__find_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
     rc = sqlpool__enter(conn->pool, &core, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     if (SQLPOOL__UNLIKELY(core->serial != conn->pool_serial)) {
-        return sqlpool__error_set(error, SQLPOOL_CLOSED, "the pool of this lease is closed");
+        if (!sqlpool__is_serial_open(conn->pool_serial)) {
+            return sqlpool__error_set(error, SQLPOOL_CLOSED, "the pool of this lease is closed");
+        }
+        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "the lease is of another pool");
+        return sqlpool__finish(core, error);
     }
     if (SQLPOOL__UNLIKELY(conn->slot >= core->slot_count ||
                           SQLPOOL__LOAD(&core->slots[conn->slot].word) !=
@@ -5142,7 +5246,7 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
         return sqlpool__error_set(error, SQLPOOL_MISUSE,
                                   "no transaction is open: sqlpool_conn_begin() first");
     if (sqlite3_get_autocommit(slot->db) != 0) {
-        slot->depth = 0;
+        slot->depth--; /* the outer levels hear of it too */
         return sqlpool__error_set(error, SQLPOOL_ROLLED_BACK,
                                   "SQLite ended the transaction after error %d (%s)",
                                   slot->ended_by, sqlpool_result_name(slot->ended_by));
@@ -5174,8 +5278,13 @@ static int sqlpool__level_rollback(sqlpool__slot *slot, sqlpool_error *error) {
     if (slot->depth == 0)
         return sqlpool__error_set(error, SQLPOOL_MISUSE,
                                   "no transaction is open: sqlpool_conn_begin() first");
-    if (slot->depth == 1 || sqlite3_get_autocommit(slot->db) != 0) {
+    if (slot->depth == 1) {
         sqlpool__abandon_transaction(slot);
+        return SQLPOOL_OK;
+    }
+    if (sqlite3_get_autocommit(slot->db) !=
+        0) { /* SQLite undid all of it; the outer levels hear of it too */
+        slot->depth--;
         return SQLPOOL_OK;
     }
     {
@@ -5663,7 +5772,8 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
         sqlpool__disarm(slot);
         return rc;
     }
-    if (SQLPOOL__UNLIKELY(!stmt->is_read_only && slot->role == SQLPOOL__ROLE_READER)) {
+    if (SQLPOOL__UNLIKELY(!stmt->is_read_only &&
+                          SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_READ && !slot->is_raw)) {
         work->wants_writer = true;
         rc = sqlpool__error_set(error, SQLITE_READONLY,
                                 "a reader cannot write: acquire with SQLPOOL_WRITE; in: %.200s",
@@ -5882,6 +5992,7 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
     if ((rows->flags & (SQLPOOL__ROWS_LIVE | SQLPOOL__ROWS_FAILED)) != SQLPOOL__ROWS_LIVE)
         return false;
     stmt = sqlpool__rows_stmt(rows, &slot);
+    if (SQLPOOL__UNLIKELY(sqlpool__is_forked())) return false; /* close says so */
     if (SQLPOOL__UNLIKELY(stmt == NULL ||
                           SQLPOOL__LOAD_RELAXED(&slot->owner) != sqlpool__thread_id(slot->core))) {
         rows->result = SQLPOOL_MISUSE; /* its lease ended, or another thread calls */
@@ -5914,8 +6025,13 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
     sqlpool__stmt *stmt;
     error = sqlpool__error_or(error, &local);
     if (rows == NULL) return sqlpool__error_set(error, SQLPOOL_MISUSE, "rows is NULL");
+    rows->column_count = 0;
+    if (rows->flags != 0 && sqlpool__is_forked()) {
+        rows->flags = 0;
+        rows->result = SQLPOOL_FORKED;
+    }
     if ((rows->flags & SQLPOOL__ROWS_BUFFERED) != 0) {
-        sqlpool__core *core = sqlpool__is_forked() ? NULL : SQLPOOL__LOAD(&rows->conn.pool->core);
+        sqlpool__core *core = SQLPOOL__LOAD(&rows->conn.pool->core);
         if (core != NULL && core->serial == rows->conn.pool_serial)
             sqlpool__buffer_free(core, (sqlpool__buffer *)rows->buffer);
         rows->buffer = NULL;
@@ -6287,12 +6403,13 @@ static void sqlpool__report_leaks(sqlpool__core *core, int64_t now) {
         sqlpool__text text = sqlpool__text_into(line, sizeof line);
         bool is_new = false, is_over = false;
         sqlpool__lock(core);
-        if (slot->is_reported && slot->seen_word != SQLPOOL__LOAD(&slot->word)) {
-            slot->is_reported = false;
+        if (slot->reported_word != 0 && slot->reported_word != SQLPOOL__LOAD(&slot->word)) {
+            slot->reported_word = 0;
             is_over = true;
-        } else if (limit > 0 && !slot->is_reported && sqlpool__is_leased(slot) &&
+        } else if (limit > 0 && slot->reported_word == 0 && sqlpool__is_leased(slot) &&
                    slot->seen_word == SQLPOOL__LOAD(&slot->word) && now - slot->seen_ns >= limit) {
-            slot->is_reported = is_new = true;
+            slot->reported_word = slot->seen_word;
+            is_new = true;
             sqlpool__holder_locked(slot, now, &holder);
         }
         sqlpool__unlock(core);
@@ -6625,10 +6742,15 @@ static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, boo
     if (buffer != NULL && buffer_bytes > 0) buffer[0] = '\0';
     rc = sqlpool__enter(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
+    if (buffer == NULL && buffer_bytes > 0) {
+        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE,
+                                 "buffer is NULL but buffer_bytes is not 0");
+        return sqlpool__finish(core, &local);
+    }
     count = sqlpool_holders(pool, holders, SQLPOOL__STATUS_HOLDERS);
     if (count < 0) return count;
     sqlpool__collect(core, &stats);
-    text = sqlpool__text_into(buffer, buffer != NULL ? buffer_bytes : 0);
+    text = sqlpool__text_into(buffer, buffer_bytes);
     (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(core, &stats, holders, count,
                                                                   SQLPOOL__STATUS_HOLDERS, &text);
     return (int)text.length;
@@ -6700,47 +6822,50 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(wal_budget_bytes, 4096, INT64_C(1) << 40, INT64_C(4) << 20) \
     X(wal_limit_bytes, 4096, INT64_C(1) << 40, INT64_C(64) << 20)
 
-/*  A table is all or none: 0 none, 1 all, -1 mixed. `functions` are the members as one array. */
-static int sqlpool__table_state(const int *is_set, int count) {
-    int i, set = 0;
-    for (i = 0; i < count; i++) set += is_set[i];
-    return set == 0 ? 0 : set == count ? 1 : -1;
+/*  A hook table is all or none. Each member is named once, here; the first missing one is reported.
+    */
+#define SQLPOOL__ALLOCATOR_MEMBERS(X) X(alloc_fn) X(resize_fn) X(free_fn)
+#define SQLPOOL__CLOCK_MEMBERS(X) X(now_ns_fn) X(sleep_ns_fn)
+#define SQLPOOL__LOCKS_MEMBERS(X) \
+    X(mutex_init_fn) \
+    X(mutex_destroy_fn) \
+    X(mutex_lock_fn) \
+    X(mutex_unlock_fn) X(condition_init_fn) X(condition_destroy_fn) X(condition_wait_fn) \
+        X(condition_signal_fn) X(thread_id_fn) X(thread_create_fn) X(thread_join_fn)
+
+static void sqlpool__check_table(sqlpool__text *text, const char *name, int count, int set,
+                                 const char *missing) {
+    bool is_needed = false;
+#ifdef SQLPOOL_NO_DEFAULT_HOOKS
+    is_needed = true;
+#endif
+    if (set == count || (set == 0 && !is_needed)) return;
+    sqlpool__text_add(text, "%s: %s.%s is NULL, %s; ", name, name, missing,
+                      set == 0 ? "and this build has no default: set every member"
+                               : "but others are set: set every member or none");
 }
 
-static int sqlpool__allocator_state(const sqlpool_allocator *t) {
-    const int set[] = {t->alloc_fn != NULL, t->resize_fn != NULL, t->free_fn != NULL};
-    return sqlpool__table_state(set, 3);
-}
-static int sqlpool__locks_state(const sqlpool_locks *t) {
-    const int set[] = {t->mutex_init_fn != NULL,     t->mutex_destroy_fn != NULL,
-                       t->mutex_lock_fn != NULL,     t->mutex_unlock_fn != NULL,
-                       t->condition_init_fn != NULL, t->condition_destroy_fn != NULL,
-                       t->condition_wait_fn != NULL, t->condition_signal_fn != NULL,
-                       t->thread_id_fn != NULL,      t->thread_create_fn != NULL,
-                       t->thread_join_fn != NULL};
-    return sqlpool__table_state(set, 11);
-}
-static int sqlpool__clock_state(const sqlpool_clock *t) {
-    const int set[] = {t->now_ns_fn != NULL, t->sleep_ns_fn != NULL};
-    return sqlpool__table_state(set, 2);
-}
-
-static void sqlpool__check_table(sqlpool__text *text, const char *name, int state, bool is_needed) {
-    if (state < 0) sqlpool__text_add(text, "%s: set every member or none; ", name);
-    if (state == 0 && is_needed)
-        sqlpool__text_add(text, "%s: this build has no default: set every member; ", name);
-}
+#define SQLPOOL__COUNT_MEMBER(member) \
+    count++; \
+    if (table->member != NULL) { \
+        set++; \
+    } else if (missing == NULL) { \
+        missing = #member; \
+    }
+#define SQLPOOL__CHECK_MEMBERS(type, name, members) \
+    do { \
+        const type *table = &config->name; \
+        const char *missing = NULL; \
+        int count = 0, set = 0; \
+        members(SQLPOOL__COUNT_MEMBER) sqlpool__check_table(&text, #name, count, set, missing); \
+    } while (0)
 
 /*  Names every bad field. `config` is not NULL. */
 static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *error) {
     sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
     size_t start;
-    bool needs_tables = false;
     sqlpool__text_add(&text, "bad configuration: ");
     start = text.length;
-#ifdef SQLPOOL_NO_DEFAULT_HOOKS
-    needs_tables = true;
-#endif
     if (config->canary_start != 0 || config->canary_end != 0) {
         sqlpool__text_add(
             &text, "canary_start or canary_end is not 0: the struct was not zeroed; start from "
@@ -6763,11 +6888,10 @@ static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *er
 #undef SQLPOOL__CHECK_INT64
     if (config->canary_start == 0 &&
         config->canary_end == 0) { /* pointers of garbage are not followed */
-        sqlpool__check_table(&text, "allocator", sqlpool__allocator_state(&config->allocator),
-                             needs_tables);
-        sqlpool__check_table(&text, "clock", sqlpool__clock_state(&config->clock), needs_tables);
+        SQLPOOL__CHECK_MEMBERS(sqlpool_allocator, allocator, SQLPOOL__ALLOCATOR_MEMBERS);
+        SQLPOOL__CHECK_MEMBERS(sqlpool_clock, clock, SQLPOOL__CLOCK_MEMBERS);
 #ifndef SQLPOOL_NO_THREADS
-        sqlpool__check_table(&text, "locks", sqlpool__locks_state(&config->locks), needs_tables);
+        SQLPOOL__CHECK_MEMBERS(sqlpool_locks, locks, SQLPOOL__LOCKS_MEMBERS);
 #endif
         if (config->warmup_count > 0 && config->warmup_sql == NULL) {
             sqlpool__text_add(&text, "warmup_sql is NULL but warmup_count is %d; ",
@@ -6869,8 +6993,6 @@ static void sqlpool__resolve_config(sqlpool_config *config) {
     SQLPOOL__INT64_FIELDS(SQLPOOL__RESOLVE)
 #undef SQLPOOL__RESOLVE
     if (config->name == NULL) config->name = "sqlpool";
-    if (config->barge_us < 0) config->barge_us = 0;
-    if (config->reserve_connections < 0) config->reserve_connections = 0;
     if (has_max && config->min_connections > config->max_connections)
         config->min_connections = config->max_connections;
     if (!has_max && config->min_connections > config->max_connections)
@@ -6881,7 +7003,7 @@ static void sqlpool__resolve_config(sqlpool_config *config) {
         config->wal_limit_bytes = config->wal_budget_bytes;
     if (config->max_connections == 1) {
         config->topology = SQLPOOL_TOPOLOGY_GENERAL; /* one connection reads and writes */
-        config->reserve_connections = 0;
+        config->reserve_connections = SQLPOOL_OFF;
     }
 #ifndef SQLPOOL_NO_DEFAULT_HOOKS
     if (config->allocator.alloc_fn == NULL) {
@@ -6948,7 +7070,7 @@ static sqlpool *sqlpool__take_handle(void) {
         }
         if (best == NULL) return NULL;
         if (!SQLPOOL__CAS(&best->taken, &none, 1u)) continue;
-        (void)SQLPOOL__ADD(&best->serial, 1u);
+        SQLPOOL__STORE(&best->serial, SQLPOOL__ADD(&sqlpool__global.opened_count, 1u) + 1);
         return best;
     }
 }
@@ -7006,6 +7128,10 @@ static sqlpool__core *sqlpool__new_core(const sqlpool_config *config) {
     core->memory = memory;
     core->upkeep_wake_ns = SQLPOOL__NEVER;
     core->random = (uint64_t)(uintptr_t)core ^ (uint64_t)sqlpool__now(core);
+    if (core->config.random.next_fn == NULL) {
+        core->config.random.user = &core->random;
+        core->config.random.next_fn = sqlpool__default_random;
+    }
     sqlpool__list_init(&core->lanes[0].queue);
     sqlpool__list_init(&core->lanes[1].queue);
     if (locks->mutex_init_fn(locks->user, &core->lock) == 0) made = 1;
@@ -7025,6 +7151,7 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
     sqlpool_config *config = &core->config;
     sqlpool__memory *memory = &core->memory;
     const size_t line = 128; /* two cache lines: no slot shares a prefetched pair with another */
+    const char *vfs_name;
     bool is_ok;
     uint32_t i;
     int n;
@@ -7035,17 +7162,28 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
         sqlpool__text_add(&text, "file:/sqlpool-%llx-%u?vfs=memdb",
                           (unsigned long long)(uintptr_t)core, core->serial);
         core->path = sqlpool__copy_text(memory, name);
+    } else if (!config->enable_uri && strncmp(path, "file:", 5) == 0) {
+        core->path =
+            sqlpool__copy_prefixed(memory, "./", path); /* SQLITE_USE_URI builds read any file: */
     } else {
         core->path = sqlpool__copy_text(memory, path);
     }
     core->name = sqlpool__copy_text(memory, config->name);
-    if (config->vfs_name != NULL && !core->is_memory)
-        core->vfs_name = sqlpool__copy_text(memory, config->vfs_name);
-    core->slot_count = (uint32_t)(config->max_connections + config->reserve_connections) + 1;
+    if (core->is_memory) {
+        vfs_name = "memdb";
+    } else if (config->vfs_name != NULL) {
+        vfs_name = config->vfs_name;
+    } else {
+        const sqlite3_vfs *vfs = sqlite3_vfs_find(NULL); /* NULL when SQLite could not start */
+        vfs_name = vfs != NULL ? vfs->zName : "";
+    }
+    core->vfs_name = sqlpool__copy_text(memory, vfs_name);
+    core->slot_count = (uint32_t)config->max_connections + 1;
+    if (config->reserve_connections > 0) core->slot_count += (uint32_t)config->reserve_connections;
     core->slot_block_bytes = core->slot_count * sizeof(sqlpool__slot) + line;
     core->slot_block = sqlpool__alloc(memory, core->slot_block_bytes);
     is_ok = core->path != NULL && core->name != NULL && core->slot_block != NULL &&
-            (config->vfs_name == NULL || core->is_memory || core->vfs_name != NULL);
+            core->vfs_name != NULL;
     if (is_ok && config->warmup_count > 0) {
         core->warmup =
             (char **)sqlpool__alloc(memory, (size_t)config->warmup_count * sizeof *core->warmup);
@@ -7215,14 +7353,14 @@ static int sqlpool__open_all(sqlpool__core *core, sqlpool_error *error) {
 static int sqlpool__check_open(uint32_t version, size_t config_bytes, const char *path,
                                const sqlpool_config *config, sqlpool_error *error) {
     if (version != SQLPOOL_VERSION || config_bytes != sizeof *config) {
-        return sqlpool__error_set(error, SQLPOOL_VERSION_MISMATCH,
-                                  "the caller was compiled with sqlpool.h %u.%u.%u (config of %llu "
-                                  "bytes), the implementation is "
-                                  "%d.%d.%d (%llu bytes): compile both with the same file",
-                                  (unsigned)(version >> 16), (unsigned)(version >> 8 & 0xff),
-                                  (unsigned)(version & 0xff), (unsigned long long)config_bytes,
-                                  SQLPOOL_VERSION_MAJOR, SQLPOOL_VERSION_MINOR,
-                                  SQLPOOL_VERSION_PATCH, (unsigned long long)sizeof *config);
+        return sqlpool__error_set(
+            error, SQLPOOL_VERSION_MISMATCH,
+            "version mismatch: the caller was compiled with sqlpool.h %u.%u.%u (config of %llu "
+            "bytes), the implementation is "
+            "%d.%d.%d (%llu bytes): compile both with the same file",
+            (unsigned)(version >> 16), (unsigned)(version >> 8 & 0xff), (unsigned)(version & 0xff),
+            (unsigned long long)config_bytes, SQLPOOL_VERSION_MAJOR, SQLPOOL_VERSION_MINOR,
+            SQLPOOL_VERSION_PATCH, (unsigned long long)sizeof *config);
     }
     if (sqlpool__is_forked()) {
         return sqlpool__error_set(
@@ -7274,7 +7412,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
         if (sqlite3_libversion_number() <
             3036000) { /* no shared memory databases yet: one connection for all */
             resolved.max_connections = resolved.min_connections = 1;
-            resolved.reserve_connections = 0;
+            resolved.reserve_connections = SQLPOOL_OFF;
             resolved.topology = SQLPOOL_TOPOLOGY_GENERAL;
             resolved.max_lifetime_ms = SQLPOOL_OFF;
         }
@@ -7449,6 +7587,26 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
     return sqlpool__finish(core, error);
 }
 
+/*  Readers first, then the checkpointer under the writer, then the writer: the last to leave the
+    old file can tidy up, and the first on the new one settles its journal mode alone. */
+static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
+    uint32_t i = core->slot_count - 1;
+    int rc;
+    while (i-- > 0) {
+        sqlpool__slot *slot = &core->slots[i];
+        if (!sqlpool__claim(slot)) continue;
+        SQLPOOL__TALLY(slot, closed_recycled);
+        if (i == 0) sqlpool__close_connection(core->checkpointer);
+        sqlpool__close_connection(slot);
+        if (i == 0) {
+            rc = sqlpool__grow(slot, sqlpool__lane_of_slot(slot), error);
+            if (rc != SQLPOOL_OK) return rc;
+        }
+        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+    }
+    return SQLPOOL_OK;
+}
+
 SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
     sqlpool_error local;
     sqlpool__core *core;
@@ -7462,8 +7620,9 @@ SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
         return SQLPOOL_UNSUPPORTED; /* its only connection is the database */
     (void)SQLPOOL__ADD(&core->epoch, 1u);
     for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
+    rc = sqlpool__replace_idle(core, &local);
     sqlpool__go_on(core, SQLPOOL__GATE_MOVED);
-    return SQLPOOL_OK;
+    return rc == SQLPOOL_OK ? SQLPOOL_OK : sqlpool__finish(core, &local);
 }
 
 SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,

@@ -3,8 +3,9 @@
 
     allocations [--dir DIR] [--ops N] [--json]
 
-    The pool gets an allocator that counts its calls. Each operation runs 1,000 times as a warm-up,
-    then N times while the calls are counted: on one thread, then on four at once. SQLite's own
+    The pool gets an allocator that counts its calls. As a warm-up every statement runs once on each
+    connection, all of them leased at the same time, and each operation 1,000 times per thread. Then
+    it runs N times while the calls are counted: on one thread, then on four at once. SQLite's own
     allocations do not pass through this hook. The exit status is 1 when any operation allocated. */
 #define _POSIX_C_SOURCE 200809L
 #define SQLPOOL_IMPLEMENTATION
@@ -39,6 +40,11 @@ static void count_free(void *user, void *memory, size_t bytes) {
     free(memory);
 }
 
+static const char value_sql[] = "SELECT value FROM item WHERE id = ?1";
+static const char note_sql[] = "SELECT value, note FROM item WHERE id = ?1";
+static const char code_sql[] = "SELECT value FROM item WHERE code = ?1";
+static const char walk_sql[] = "SELECT id, code, value, price, note FROM item WHERE id <= 50";
+
 typedef struct worker {
     _Alignas(BENCH_LINE) uint64_t random;
     sqlpool_error error;
@@ -66,9 +72,8 @@ static void cached_statement(sqlpool *pool, worker *w) {
     sqlpool_conn conn;
     struct sqlite3_stmt *statement = NULL;
     bench_pool(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &w->error), &w->error, "acquire");
-    bench_pool(
-        sqlpool_conn_stmt(&conn, "SELECT value FROM item WHERE id = ?1", &statement, &w->error),
-        &w->error, "sqlpool_conn_stmt");
+    bench_pool(sqlpool_conn_stmt(&conn, value_sql, &statement, &w->error), &w->error,
+               "sqlpool_conn_stmt");
     bench_sqlite(NULL, sqlite3_bind_int64(statement, 1, next_id(w)), SQLITE_OK,
                  "sqlite3_bind_int64");
     bench_sqlite(NULL, sqlite3_step(statement), SQLITE_ROW, "sqlite3_step");
@@ -78,9 +83,8 @@ static void cached_statement(sqlpool *pool, worker *w) {
 
 static void query(sqlpool *pool, worker *w) {
     sqlpool_rows rows;
-    bench_pool(sqlpool_query(pool, &rows, "SELECT value, note FROM item WHERE id = ?1",
-                             SQLPOOL_ARGS(next_id(w)), &w->error),
-               &w->error, "sqlpool_query");
+    bench_pool(sqlpool_query(pool, &rows, note_sql, SQLPOOL_ARGS(next_id(w)), &w->error), &w->error,
+               "sqlpool_query");
     if (!sqlpool_rows_next(&rows)) bench_die("no row");
     bench_pool(sqlpool_rows_close(&rows, &w->error), &w->error, "sqlpool_rows_close");
 }
@@ -90,9 +94,8 @@ static void query_text(sqlpool *pool, worker *w) {
     char code[32];
     sqlpool_rows rows;
     (void)snprintf(code, sizeof code, "code-%08d", (int)next_id(w));
-    bench_pool(sqlpool_query(pool, &rows, "SELECT value FROM item WHERE code = ?1",
-                             SQLPOOL_ARGS(code), &w->error),
-               &w->error, "sqlpool_query");
+    bench_pool(sqlpool_query(pool, &rows, code_sql, SQLPOOL_ARGS(code), &w->error), &w->error,
+               "sqlpool_query");
     if (!sqlpool_rows_next(&rows)) bench_die("no row for %s", code);
     bench_pool(sqlpool_rows_close(&rows, &w->error), &w->error, "sqlpool_rows_close");
 }
@@ -100,10 +103,8 @@ static void query_text(sqlpool *pool, worker *w) {
 static void query_walk(sqlpool *pool, worker *w) {
     sqlpool_rows rows;
     int count = 0;
-    bench_pool(sqlpool_query(pool, &rows,
-                             "SELECT id, code, value, price, note FROM item WHERE id <= 50",
-                             SQLPOOL_NO_ARGS, &w->error),
-               &w->error, "sqlpool_query");
+    bench_pool(sqlpool_query(pool, &rows, walk_sql, SQLPOOL_NO_ARGS, &w->error), &w->error,
+               "sqlpool_query");
     while (sqlpool_rows_next(&rows)) count++;
     bench_pool(sqlpool_rows_close(&rows, &w->error), &w->error, "sqlpool_rows_close");
     if (count != 50) bench_die("a walk over 50 rows gave %d", count);
@@ -111,8 +112,7 @@ static void query_walk(sqlpool *pool, worker *w) {
 
 static void query_int64(sqlpool *pool, worker *w) {
     int64_t value = 0;
-    bench_pool(sqlpool_query_int64(pool, &value, "SELECT value FROM item WHERE id = ?1",
-                                   SQLPOOL_ARGS(next_id(w)), &w->error),
+    bench_pool(sqlpool_query_int64(pool, &value, value_sql, SQLPOOL_ARGS(next_id(w)), &w->error),
                &w->error, "sqlpool_query_int64");
 }
 
@@ -120,8 +120,7 @@ static void conn_query(sqlpool *pool, worker *w) {
     sqlpool_conn conn;
     sqlpool_rows rows;
     bench_pool(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &w->error), &w->error, "acquire");
-    bench_pool(sqlpool_conn_query(&conn, &rows, "SELECT value FROM item WHERE id = ?1",
-                                  SQLPOOL_ARGS(next_id(w)), &w->error),
+    bench_pool(sqlpool_conn_query(&conn, &rows, value_sql, SQLPOOL_ARGS(next_id(w)), &w->error),
                &w->error, "sqlpool_conn_query");
     if (!sqlpool_rows_next(&rows)) bench_die("no row");
     bench_pool(sqlpool_rows_close(&rows, &w->error), &w->error, "sqlpool_rows_close");
@@ -177,6 +176,28 @@ static void job_thread(void *context, int thread, bench_team *team) {
     for (long i = 0; i < j->count; i++) j->run(j->pool, w);
 }
 
+/*  One thread's warm-up reaches only the connections it happens to get. */
+static void warm_one(sqlpool_conn *conn, const char *sql, sqlpool_value argument, int count) {
+    sqlpool_error error;
+    sqlpool_rows rows;
+    bench_pool(sqlpool_conn_query(conn, &rows, sql, &argument, count, &error), &error, sql);
+    if (!sqlpool_rows_next(&rows)) bench_die("no row: %s", sql);
+    bench_pool(sqlpool_rows_close(&rows, &error), &error, sql);
+}
+
+static void warm_all(sqlpool *pool) {
+    sqlpool_conn conns[THREADS];
+    sqlpool_error error;
+    for (int i = 0; i < THREADS; i++) {
+        bench_pool(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conns[i], &error), &error, "acquire");
+        warm_one(&conns[i], value_sql, sqlpool_value_int64(1), 1);
+        warm_one(&conns[i], note_sql, sqlpool_value_int64(1), 1);
+        warm_one(&conns[i], code_sql, sqlpool_value_text("code-00000001"), 1);
+        warm_one(&conns[i], walk_sql, sqlpool_value_null(NULL), 0);
+    }
+    for (int i = 0; i < THREADS; i++) bench_pool(sqlpool_conn_release(&conns[i]), NULL, "release");
+}
+
 /*  Calls of the allocator while every thread runs the operation `count` times. */
 static unsigned long long measure(job *j, bench_team *team, counter *c, int threads, long count) {
     unsigned long long before;
@@ -220,6 +241,7 @@ int main(int argc, char **argv) {
     j.workers = workers;
     j.count = 0;
     j.run = NULL;
+    warm_all(j.pool);
     team = bench_team_start(THREADS);
     (void)printf("\nallocations through the hook in %ld operations per thread, upkeep thread "
                  "included\n%-42s %9s %9s\n",

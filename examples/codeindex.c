@@ -130,9 +130,6 @@ static sqlpool *open_index(const char *path, int readers, bool create) {
     /* A thread that wrote its batch queues behind all the others' batches; on a slow disk with many
        threads that is longer than the default of 5 s, and it is no sign of trouble. */
     config.acquire_timeout_ms = 120000;
-    /* A batch writes some 10 MiB of log: with the default budget every commit would checkpoint. */
-    config.wal_budget_bytes = 32 * 1024 * 1024;
-    config.wal_limit_bytes = 128 * 1024 * 1024;
     config.log.write_fn = log_line;
     rc = sqlpool_open(&pool, path, &config, &error);
     if (rc == SQLPOOL_OK && create) rc = sqlpool_script(pool, SCHEMA, -1, &error);
@@ -604,6 +601,7 @@ static void record_free(record *r) {
     free(r->path);
     free(r->body);
     free(r->symbols.at);
+    memset(r, 0, sizeof *r);
 }
 
 /*  Length of the UTF-8 character at p; 0 if invalid (RFC 3629: shortest form, no surrogates). */
@@ -688,6 +686,7 @@ static void drop_body(record *r) {
 static void read_file(record *r) {
     struct stat st, after;
     int fd, code = 0;
+    memset(&st, 0, sizeof st);
     r->lang = language_of(r->path);
     /* O_NONBLOCK: should a FIFO have taken the file's place, opening it must not hang. */
     fd = open(r->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

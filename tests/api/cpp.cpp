@@ -99,7 +99,7 @@ TEST(exec_and_rows) {
     CHECK(static_cast<bool>(db));
     CHECK_OK(sqlpoolpp::exec(db, &err, "CREATE TABLE t(id INTEGER PRIMARY KEY, name, score)"), &err);
     CHECK_OK(sqlpoolpp::exec(db, &err, "INSERT INTO t(name, score) VALUES(?, ?), (?, ?)", name, 1.5, nullptr, 7L), &err);
-    CHECK_RC(sqlpoolpp::exec(db, &err, "INSERT INTO t VALUES(?)", 1, 2), SQLPOOL_ARGUMENTS, &err);
+    CHECK_RC(sqlpoolpp::exec(db, &err, "INSERT INTO t(name) VALUES(?)", 1, 2), SQLPOOL_ARGUMENTS, &err);
     {
         rows r(db, &err, "SELECT id, name, score FROM t WHERE id > ? ORDER BY id", 0);
         CHECK(static_cast<bool>(r));

@@ -29,7 +29,8 @@ static int call_stmt(sqlpool_conn *conn) {
     return rc != SQLPOOL_OK && statement != NULL ? 12345 : rc;
 }
 static int call_stmt_release(sqlpool_conn *conn) { return sqlpool_conn_stmt_release(conn, NULL); }
-static int call_db(sqlpool_conn *conn) { return sqlpool_conn_db(conn) == NULL ? SQLPOOL_MISUSE : SQLPOOL_OK; }
+static int no_db; /* the result that a NULL from sqlpool_conn_db() stands for */
+static int call_db(sqlpool_conn *conn) { return sqlpool_conn_db(conn) == NULL ? no_db : SQLPOOL_OK; }
 static int call_chain(sqlpool_conn *conn) {
     sqlpool_chain chain;
     memset(&chain, 0, sizeof chain);
@@ -58,6 +59,7 @@ static const struct {
 /*  Each call on a copy of this lease, the last `skip` of the table left out. */
 static void check_all(const sqlpool_conn *conn, int expected, int skip, const char *what) {
     int i;
+    no_db = expected;
     for (i = 0; i < LENGTH(calls) - skip; i++) {
         sqlpool_conn copy = *conn;
         const int rc = calls[i].run(&copy);
@@ -148,8 +150,8 @@ TEST(lease_of_another_pool) {
     sqlpool *first = open_pool("first.db", NULL, schema), *second = open_pool("second.db", NULL, schema);
     CHECK(first != NULL && second != NULL);
     CHECK_OK(sqlpool_conn_acquire(second, SQLPOOL_WRITE, &b, &err), &err);
-    CHECK_INT(sqlpool_conn_release(&b), SQLPOOL_OK);
-    b.pool = second;
+    mixed = b;
+    CHECK_INT(sqlpool_conn_release(&mixed), SQLPOOL_OK);
     for (i = 0; i < 5; i++) {
         CHECK_OK(sqlpool_conn_acquire(first, SQLPOOL_WRITE, &a, &err), &err);
         CHECK_INT(sqlpool_conn_release(&a), SQLPOOL_OK);
@@ -170,7 +172,7 @@ TEST(lease_of_another_pool) {
     PART(check_all(&mixed, SQLPOOL_MISUSE, 0, "the last possible slot"));
     mixed = a;
     mixed.pool_serial ^= 1u;
-    PART(check_all(&mixed, SQLPOOL_MISUSE, 0, "a changed pool serial"));
+    PART(check_all(&mixed, SQLPOOL_CLOSED, 0, "the serial of another pool, which is gone"));
     mixed = a;
     mixed.lease ^= UINT64_C(1) << 40;
     PART(check_all(&mixed, SQLPOOL_MISUSE, 0, "a changed lease number"));
@@ -392,7 +394,7 @@ TEST(what_the_holder_of_the_writer_may_do) {
     CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &second, &err), SQLPOOL_MISUSE, &err);
     CHECK_HAS(err.message, "lease.c:");
     CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(2)", SQLPOOL_NO_ARGS, &err), SQLPOOL_MISUSE, &err);
-    CHECK_HAS(err.message, "sqlpool_conn_");
+    CHECK_HAS(err.message, "use that lease");
     CHECK_RC(sqlpool_script(pool, "INSERT INTO t(v) VALUES(2)", -1, &err), SQLPOOL_MISUSE, &err);
     CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, do_nothing, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_RC(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, &checkpoint, &err), SQLPOOL_MISUSE, &err);
@@ -586,7 +588,7 @@ static void dirty_timeout(sqlpool_conn *conn) {
 static void fingerprint(sqlpool_conn *conn, char *out, size_t bytes) {
     static const char *const questions[] = {
         "PRAGMA foreign_keys", "PRAGMA synchronous", "PRAGMA query_only", "PRAGMA cache_size", "PRAGMA temp_store",
-        "PRAGMA recursive_triggers", "PRAGMA wal_autocheckpoint", "PRAGMA locking_mode", "PRAGMA journal_mode",
+        "PRAGMA recursive_triggers", "PRAGMA wal_autocheckpoint", "PRAGMA locking_mode", "SELECT * FROM pragma_journal_mode",
         "PRAGMA read_uncommitted", "PRAGMA ignore_check_constraints", "PRAGMA reverse_unordered_selects",
         "PRAGMA defer_foreign_keys", "PRAGMA journal_size_limit", "PRAGMA automatic_index", "PRAGMA mmap_size",
         "PRAGMA cell_size_check", "PRAGMA legacy_alter_table", "PRAGMA secure_delete", "SELECT 'a' LIKE 'A'",

@@ -39,7 +39,7 @@ TEST(paths_that_cannot_be_opened) {
         {"no/such/folder/x.db", false, false, SQLITE_CANTOPEN, "no/such/folder/x.db"},
         {"folder", false, false, SQLITE_CANTOPEN, "folder"},
         {"folder/", false, false, SQLITE_CANTOPEN, "folder"},
-        {"folder", true, true, SQLITE_CANTOPEN, "folder"},
+        {"folder", false, true, SQLITE_CANTOPEN, "folder"},
         {"text.txt", false, false, SQLITE_NOTADB, "text.txt"},
         {"text.txt", true, true, SQLITE_NOTADB, "text.txt"},
         {"text.txt/x.db", false, false, SQLITE_CANTOPEN, "text.txt/x.db"},
@@ -336,7 +336,8 @@ TEST(version_mismatch) {
         CHECK_RC(sqlpool_open_at(cases[i].version, cases[i].bytes, &pool, "version.db", NULL, &err),
                  SQLPOOL_VERSION_MISMATCH, &err);
         CHECK(pool == NULL);
-        CHECK_HAS(err.message, "version");
+        CHECK_HAS(err.message, "0.1.0");
+        CHECK_HAS(err.message, "compile");
     }
     CHECK(access("version.db", F_OK) != 0);
 }
@@ -387,7 +388,7 @@ static void remove_database(const char *path) {
 
 typedef enum change { RENAMED, DELETED, DELETED_WITH_LOG, REPLACED } change;
 
-static void file_goes_away(int journal, change how) {
+static void file_goes_away(int journal, change how, const char *fresh_journal) {
     static int number;
     char path[50], away[50], fresh[50], value[50];
     sqlpool_config config = config_of(2);
@@ -396,18 +397,19 @@ static void file_goes_away(int journal, change how) {
     int rc;
     config.journal = journal;
     config.validate_after_ms = 1;
+    config.upkeep_interval_ms = 5;
     (void)snprintf(path, sizeof path, "moved%d.db", ++number);
     (void)snprintf(away, sizeof away, "away%d.db", number);
     (void)snprintf(fresh, sizeof fresh, "fresh%d.db", number);
     pool = open_pool(path, &config, schema);
     CHECK(pool != NULL);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
-    CHECK(make_database(fresh, "WAL", "fresh"));
+    CHECK(make_database(fresh, fresh_journal, "fresh"));
     if (how == RENAMED) CHECK(rename(path, away) == 0);
     if (how == DELETED) CHECK(unlink(path) == 0);
     if (how == DELETED_WITH_LOG) remove_database(path);
     if (how == REPLACED) CHECK(rename(fresh, path) == 0);
-    sleep_ms(20);
+    sleep_ms(60);
     CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES('into the void')", SQLPOOL_NO_ARGS, &err), SQLPOOL_MOVED, &err);
     CHECK_HAS(err.message, "sqlpool_recycle");
     CHECK_HAS(err.message, path);
@@ -432,18 +434,33 @@ static void file_goes_away(int journal, change how) {
     CHECK_INT(sqlite3_close(db), SQLITE_OK);
 }
 
-TEST(file_moved_under_a_log) {
-    PART(file_goes_away(SQLPOOL_JOURNAL_WAL, RENAMED));
-    PART(file_goes_away(SQLPOOL_JOURNAL_WAL, REPLACED));
-}
-TEST(file_deleted_under_a_log) {
-    PART(file_goes_away(SQLPOOL_JOURNAL_WAL, DELETED));
-    PART(file_goes_away(SQLPOOL_JOURNAL_WAL, DELETED_WITH_LOG));
-}
+TEST(file_renamed_under_a_log) { PART(file_goes_away(SQLPOOL_JOURNAL_WAL, RENAMED, "WAL")); }
+TEST(file_replaced_under_a_log) { PART(file_goes_away(SQLPOOL_JOURNAL_WAL, REPLACED, "WAL")); }
+TEST(file_deleted_under_a_log) { PART(file_goes_away(SQLPOOL_JOURNAL_WAL, DELETED, "WAL")); }
+TEST(file_deleted_with_its_log) { PART(file_goes_away(SQLPOOL_JOURNAL_WAL, DELETED_WITH_LOG, "WAL")); }
 TEST(file_moved_under_a_journal) {
-    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, RENAMED));
-    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, DELETED));
-    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, REPLACED));
+    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, RENAMED, "DELETE"));
+    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, DELETED, "DELETE"));
+    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, REPLACED, "DELETE"));
+}
+TEST(file_replaced_by_one_of_another_journal) {
+    PART(file_goes_away(SQLPOOL_JOURNAL_WAL, DELETED_WITH_LOG, "DELETE"));
+    PART(file_goes_away(SQLPOOL_JOURNAL_DELETE, REPLACED, "WAL"));
+}
+
+/*  With nothing but the documented field set: unused for that long means checked before use. */
+TEST(unused_connection_is_checked_before_use) {
+    sqlpool_config config = config_of(1);
+    sqlpool *pool;
+    config.validate_after_ms = 20;
+    pool = open_pool("unused.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    CHECK(unlink("unused.db") == 0);
+    sleep_ms(100);
+    CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES('into the void')", SQLPOOL_NO_ARGS, &err), SQLPOOL_MOVED, &err);
+    CHECK_RC(sqlpool_exec(pool, "SELECT * FROM t", SQLPOOL_NO_ARGS, &err), SQLPOOL_MOVED, &err);
+    (void)sqlpool_close(pool, NULL);
 }
 
 /*------------------------------------------------------------------------------
@@ -515,7 +532,7 @@ TEST(calls_after_close) {
     PART(check_every_call(pool, SQLPOOL_CLOSED));
     CHECK_RC(sqlpool_close(pool, &err), SQLPOOL_CLOSED, &err);
     CHECK_INT(sqlpool_conn_release(&before), SQLPOOL_CLOSED);
-    for (i = 0; i < 60; i++) { /* still known after 60 more pools */
+    for (i = 0; i < 50; i++) { /* still known after many more pools */
         sqlpool_config config = config_of(0);
         sqlpool *other;
         config.disable_upkeep_thread = true;
@@ -622,9 +639,13 @@ int main(void) {
     RUN(version_mismatch);
     RUN(path_is_kept_over_a_change_of_folder);
     RUN(two_pools_on_one_file);
-    RUN(file_moved_under_a_log);
+    RUN(file_renamed_under_a_log);
+    RUN(file_replaced_under_a_log);
     RUN(file_deleted_under_a_log);
+    RUN(file_deleted_with_its_log);
     RUN(file_moved_under_a_journal);
+    RUN(file_replaced_by_one_of_another_journal);
+    RUN(unused_connection_is_checked_before_use);
     RUN(calls_after_close);
     RUN(close_with_a_lease_out);
     RUN(close_waits_for_a_lease);

@@ -155,9 +155,9 @@ static const struct {
     {"PRAGMA wal_checkpoint(TRUNCATE)", "sqlpool_checkpoint"},
     {"PRAGMA main.wal_checkpoint", "sqlpool_checkpoint"},
     {"PRAGMA wal_autocheckpoint=5", "wal_budget_bytes"},
-    {"PRAGMA query_only=0", "sqlpool_"},
-    {"PRAGMA query_only=1", "sqlpool_"},
-    {"PRAGMA query_only(OFF)", "sqlpool_"},
+    {"PRAGMA query_only=0", "SQLPOOL_WRITE"},
+    {"PRAGMA query_only=1", "SQLPOOL_WRITE"},
+    {"PRAGMA query_only(OFF)", "SQLPOOL_WRITE"},
     {"PRAGMA locking_mode=EXCLUSIVE", ""},
     {"PRAGMA synchronous=OFF", "synchronous"},
     {"PRAGMA synchronous=0", "synchronous"},
@@ -185,7 +185,7 @@ static const struct {
 
 static void settings(sqlpool_conn *conn, char *out, size_t bytes) {
     static const char *const questions[] = {
-        "PRAGMA journal_mode", "PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA query_only", "PRAGMA locking_mode",
+        "SELECT * FROM pragma_journal_mode", "PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA query_only", "PRAGMA locking_mode",
         "PRAGMA cache_size", "PRAGMA temp_store", "PRAGMA wal_autocheckpoint", "PRAGMA mmap_size",
         "PRAGMA journal_size_limit", "PRAGMA read_uncommitted", "PRAGMA recursive_triggers", "SELECT 'a' LIKE 'A'",
         "PRAGMA ignore_check_constraints", "PRAGMA reverse_unordered_selects", "PRAGMA trusted_schema",
@@ -322,6 +322,32 @@ TEST(allowed_all_the_same) {
     close_pool(pool);
 }
 
+/*  To ask for a setting is no change of it, on a reader lease as little as anywhere. */
+TEST(settings_can_be_read_on_any_lease) {
+    static const char *const questions[] = {
+        "PRAGMA journal_mode", "PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA query_only", "PRAGMA locking_mode",
+        "PRAGMA cache_size", "PRAGMA temp_store", "PRAGMA wal_autocheckpoint", "PRAGMA mmap_size", "PRAGMA page_size",
+        "PRAGMA journal_size_limit", "PRAGMA user_version", "PRAGMA application_id", "PRAGMA auto_vacuum",
+        "PRAGMA encoding", "PRAGMA busy_timeout", "PRAGMA secure_delete", "PRAGMA freelist_count", "PRAGMA max_page_count",
+        "PRAGMA data_version", "PRAGMA compile_options", "PRAGMA database_list", "PRAGMA collation_list",
+    };
+    int mode, i, rc;
+    sqlpool_conn conn;
+    sqlpool *pool = open_pool("questions.db", NULL, schema);
+    CHECK(pool != NULL);
+    for (mode = 0; mode < 2; mode++) {
+        CHECK_OK(sqlpool_conn_acquire(pool, (sqlpool_mode)mode, &conn, &err), &err);
+        for (i = 0; i < LENGTH(questions); i++) {
+            rc = sqlpool_conn_exec(&conn, questions[i], SQLPOOL_NO_ARGS, NULL, &err);
+            if (rc != SQLPOOL_OK)
+                test_fail(__FILE__, __LINE__, "%s on a %s lease gave %s: %s", questions[i], mode ? "write" : "read",
+                          sqlpool_result_name(rc), err.message);
+        }
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    }
+    close_pool(pool);
+}
+
 /*  An embedded function cannot smuggle a write onto a reader. */
 static void set_up(sqlite3_context *context, int count, sqlite3_value **values) {
     sqlite3 *db = sqlite3_context_db_handle(context);
@@ -375,6 +401,7 @@ int main(void) {
     RUN(refused_on_a_reader_lease);
     RUN(refused_by_the_pool);
     RUN(allowed_all_the_same);
+    RUN(settings_can_be_read_on_any_lease);
     RUN(function_cannot_write_through_a_reader);
     RUN(general_topology);
     return test_end();

@@ -361,6 +361,18 @@ static int outer_swallows(sqlpool_conn *conn, void *user, int attempt) {
     results[2] = insert(conn, 2);
     return 0;
 }
+static int inner_ends_it_with_error(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_exec(conn, "INSERT OR ROLLBACK INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+static int outer_swallows_error(sqlpool_conn *conn, void *user, int attempt) {
+    int *results = (int *)user;
+    (void)attempt;
+    results[0] = insert(conn, 1);
+    results[1] = sqlpool_conn_transaction(conn, inner_ends_it_with_error, NULL, NULL);
+    results[2] = insert(conn, 2);
+    return 0;
+}
 
 TEST(transaction_that_sqlite_ended) {
     int results[5];
@@ -375,11 +387,6 @@ TEST(transaction_that_sqlite_ended) {
     CHECK_INT(results[2], SQLPOOL_ROLLED_BACK);
     CHECK_INT(results[3], SQLPOOL_ROLLED_BACK);
     CHECK_INT(results[4], SQLPOOL_ROLLED_BACK);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
-    CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, outer_swallows, results, &err), SQLPOOL_ROLLED_BACK, &err);
-    CHECK_INT(results[0], SQLPOOL_OK);
-    CHECK_INT(results[1], SQLPOOL_ROLLED_BACK);
-    CHECK_INT(results[2], SQLPOOL_ROLLED_BACK);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
     /* by hand, with RAISE(ROLLBACK) */
     CHECK_OK(sqlpool_exec(pool, "CREATE TRIGGER tr BEFORE INSERT ON t WHEN new.v = 13 BEGIN SELECT RAISE(ROLLBACK, 'no 13'); END",
@@ -406,6 +413,42 @@ TEST(transaction_that_sqlite_ended) {
     CHECK_OK(sqlpool_conn_commit(&conn, &err), &err);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    close_pool(pool);
+}
+
+/*  The end reaches every level: what the outer ones do afterwards must not become autocommit writes. */
+TEST(nested_transaction_that_sqlite_ended) {
+    int way, results[3];
+    sqlpool_conn conn;
+    sqlpool *pool = open_pool("endednested.db", NULL, schema);
+    CHECK(pool != NULL);
+    for (way = 0; way < 2; way++) { /* the inner function returns 0, or the error */
+        const int rc = sqlpool_transaction(pool, SQLPOOL_WRITE, way == 0 ? outer_swallows : outer_swallows_error, results, &err);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
+        CHECK_INT(results[0], SQLPOOL_OK);
+        CHECK_INT(results[1], way == 0 ? SQLPOOL_ROLLED_BACK : SQLITE_CONSTRAINT_UNIQUE);
+        CHECK_INT(results[2], SQLPOOL_ROLLED_BACK);
+        CHECK_INT(rc, SQLPOOL_ROLLED_BACK);
+        CHECK_INT(err.result, SQLPOOL_ROLLED_BACK);
+    }
+    for (way = 0; way < 2; way++) { /* by hand: the inner level is committed, or rolled back */
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+        CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+        CHECK_INT(insert(&conn, 1), SQLPOOL_OK);
+        CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+        CHECK_RC(sqlpool_conn_exec(&conn, "INSERT OR ROLLBACK INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, &err),
+                 SQLITE_CONSTRAINT_UNIQUE, &err);
+        if (way == 0)
+            CHECK_RC(sqlpool_conn_commit(&conn, &err), SQLPOOL_ROLLED_BACK, &err);
+        else
+            (void)sqlpool_conn_rollback(&conn, &err);
+        results[0] = insert(&conn, 2); /* the outer level is still to be ended */
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
+        CHECK_INT(results[0], SQLPOOL_ROLLED_BACK);
+        CHECK_RC(sqlpool_conn_commit(&conn, &err), SQLPOOL_ROLLED_BACK, &err);
+        (void)sqlpool_conn_release(&conn);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
+    }
     close_pool(pool);
 }
 
@@ -581,6 +624,7 @@ int main(void) {
     RUN(restart_is_left_to_the_outermost);
     RUN(by_hand);
     RUN(transaction_that_sqlite_ended);
+    RUN(nested_transaction_that_sqlite_ended);
     RUN(deferred_foreign_key);
     RUN(cursor_left_open_by_the_function);
     RUN(scripts);

@@ -85,7 +85,7 @@ struct world {
     sim_locks locks;
     worker workers[WORKERS + CHAOS + CANCELLERS];
     int stop, done;
-    int reports;
+    int reports, log_lines;
     int64_t total;
     int writers_in, readers_in;
     uint64_t cancels_hit, cancels_late, tokens_fired, pauses, exclusives, checkpoints;
@@ -754,7 +754,8 @@ static void *chaos_main(void *argument) {
             break;
         }
         call_end(me, what <= 1 ? 100 : w->long_ms);
-        sim_real_sleep_ns((int64_t)roll(me, 4000000));
+        /* by turns a storm of 128 ms and a calm of the same length, where the fast paths are hot */
+        sim_real_sleep_ns((int64_t)roll(me, (sim_real_ns() >> 27) & 1 ? 60000000 : 3000000));
     }
     return NULL;
 }
@@ -850,13 +851,15 @@ static int connect_raw(void *user, const sqlpool_conn *conn) {
 }
 
 static void count_log(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    world *w = (world *)user;
     (void)level;
-    (void)item;
-    (void)message;
-    __atomic_fetch_add((int *)user, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&w->log_lines, 1, __ATOMIC_RELAXED);
+    /* nothing here keeps a connection from opening: a cancelled or late caller must not, or all
+       others wait open_retry_ms for him */
+    if (item == SQLPOOL_LOG_OPEN_FAILED) bad(w, "an opening failed: %s", message);
 }
 
-static bool set_up(world *w, int *log_lines) {
+static bool set_up(world *w) {
     sqlpool_config config = {0};
     sqlpool_error e;
     char sql[300];
@@ -884,7 +887,7 @@ static bool set_up(world *w, int *log_lines) {
     config.disable_upkeep_thread = w->mode->no_upkeep;
     config.events.connect_fn = connect_raw;
     config.log.write_fn = count_log;
-    config.log.user = log_lines;
+    config.log.user = w;
     if (!w->mode->default_hooks) {
         config.allocator = sim_allocator();
         config.locks = sim_locks_hooks(&w->locks);
@@ -914,7 +917,6 @@ static bool set_up(world *w, int *log_lines) {
 
 static void run_mode(const mode *m, double seconds, int control) {
     static world w; /* large */
-    static int log_lines;
     pthread_t watchdog;
     const int64_t base_memory = sqlite3_memory_used();
     sqlpool_error e;
@@ -924,7 +926,6 @@ static void run_mode(const mode *m, double seconds, int control) {
     int64_t value, longest = 0;
     uint64_t ops = 0, timeouts = 0, cancelled = 0, unclean = 0;
     memset(&w, 0, sizeof w);
-    log_lines = 0;
     w.mode = m;
     w.locks.seed = seed;
     w.total = (int64_t)ACCOUNTS * START_BALANCE;
@@ -934,7 +935,7 @@ static void run_mode(const mode *m, double seconds, int control) {
     w.control_target = control == 'c';
     w.control_leak = control == 'l';
     if (w.control_signals) w.long_ms = 300;
-    if (!set_up(&w, &log_lines)) return;
+    if (!set_up(&w)) return;
     if (w.control_signals) w.locks.drop_signal_every = 2;
     for (i = 0; i < WORKERS + CHAOS + CANCELLERS; i++) {
         w.workers[i].w = &w;
@@ -1000,7 +1001,7 @@ static void run_mode(const mode *m, double seconds, int control) {
         (unsigned long long)w.cancels_hit, (unsigned long long)w.cancels_late,
         (unsigned long long)w.tokens_fired, (unsigned long long)unclean,
         (unsigned long long)w.pauses, (unsigned long long)w.exclusives,
-        (unsigned long long)w.checkpoints, log_lines);
+        (unsigned long long)w.checkpoints, w.log_lines);
     if (w.control_leak) sim_alloc.leak_free = 1;
     rc = sqlpool_close(w.pool, &e);
     if (rc != SQLPOOL_OK) {
