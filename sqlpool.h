@@ -1108,10 +1108,11 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
                                   void *user, sqlpool_error *error);
 
 /*  sqlpool_recycle - replace every connection: idle ones now, leased ones at their release.
-    Also ends the SQLPOOL_MOVED state: from here on the file now at the path is used. Move or delete
-    the old file's -wal and -shm first: SQLite would apply them to the new one.
-    Returns  SQLPOOL_OK; SQLPOOL_UNSUPPORTED for ":memory:" below SQLite 3.36, whose only connection
-             is the database; any error of opening the writer anew
+    Also ends the SQLPOOL_MOVED state: from here on the file now at the path is used. The old file's
+    -wal and -shm must be moved or deleted first, since SQLite would apply them to the new one.
+    Returns  SQLPOOL_OK; SQLPOOL_MOVED while an old log is there (the log hook names it);
+             SQLPOOL_UNSUPPORTED for ":memory:" below SQLite 3.36, whose only connection is the
+             database; any error of opening the writer anew
     Threads  any
     SQLite   sqlite.org/howtocorrupt.html (1.4)  */
 SQLPOOL_API int sqlpool_recycle(sqlpool *pool);
@@ -3511,14 +3512,17 @@ static int sqlpool__cache_init(sqlpool__slot *slot) {
     uint32_t count = 16;
     sqlpool__list_init(&slot->recent);
     sqlpool__list_init(&slot->in_use);
-    if (slot->buckets != NULL) return SQLPOOL_OK;
     while (count < (uint32_t)core->config.statement_cache_count) count *= 2;
-    slot->buckets = (sqlpool__stmt **)sqlpool__alloc(&core->memory, count * sizeof *slot->buckets);
-    slot->arena = (char *)sqlpool__alloc(&core->memory, SQLPOOL__ARENA_BYTES);
-    slot->bucket_count = count;
-    if (slot->buckets == NULL || slot->arena == NULL) return SQLPOOL_NOMEM;
-    memset(slot->buckets, 0, count * sizeof *slot->buckets);
-    return SQLPOOL_OK;
+    if (slot->buckets == NULL) { /* one may be left of a try that ran out of memory */
+        slot->buckets =
+            (sqlpool__stmt **)sqlpool__alloc(&core->memory, count * sizeof *slot->buckets);
+        if (slot->buckets == NULL) return SQLPOOL_NOMEM;
+        memset(slot->buckets, 0, count * sizeof *slot->buckets);
+        slot->bucket_count = count;
+    }
+    if (slot->arena == NULL)
+        slot->arena = (char *)sqlpool__alloc(&core->memory, SQLPOOL__ARENA_BYTES);
+    return slot->arena != NULL ? SQLPOOL_OK : SQLPOOL_NOMEM;
 }
 
 static void sqlpool__cache_free(sqlpool__slot *slot) {
@@ -3985,7 +3989,7 @@ static void sqlpool__text_card_locked(sqlpool__core *core, int64_t now, sqlpool_
     uint32_t i;
     sqlpool__text_add(text, "; waiting: %u read, %u write; leases out:", core->lanes[0].waiting,
                       core->lanes[1].waiting);
-    for (i = 0; i < core->slot_count; i++) {
+    for (i = 0; i + 1 < core->slot_count; i++) {
         sqlpool_holder holder;
         if (!sqlpool__is_leased(&core->slots[i])) continue;
         sqlpool__holder_locked(&core->slots[i], now, &holder);
@@ -4359,7 +4363,12 @@ static void sqlpool__note_open_error_locked(sqlpool__core *core, const sqlpool_e
     EMPTY again and the failure is noted. */
 static int sqlpool__grow(sqlpool__slot *slot, sqlpool__lane *lane, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
-    const int rc = sqlpool__open_connection(slot, error);
+    sqlpool_token *token = SQLPOOL__LOAD_RELAXED(&slot->token);
+    int rc;
+    SQLPOOL__STORE_RELAXED(&slot->token,
+                           (sqlpool_token *)NULL); /* the connection is for others too */
+    rc = sqlpool__open_connection(slot, error);
+    SQLPOOL__STORE_RELAXED(&slot->token, token);
     if (rc == SQLPOOL_OK) return SQLPOOL_OK;
     sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_OPEN_FAILED, "%s", error->message);
     sqlpool__lock(core);
@@ -6646,7 +6655,7 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
     now = sqlpool__now(core);
     sqlpool__lock(core);
     sqlpool__observe_locked(core, now);
-    for (i = 0; i < core->slot_count; i++) {
+    for (i = 0; i + 1 < core->slot_count; i++) { /* the checkpointer is the pool's own */
         sqlpool_holder holder;
         int at;
         if (!sqlpool__is_leased(&core->slots[i])) continue;
@@ -6830,8 +6839,10 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(mutex_init_fn) \
     X(mutex_destroy_fn) \
     X(mutex_lock_fn) \
-    X(mutex_unlock_fn) X(condition_init_fn) X(condition_destroy_fn) X(condition_wait_fn) \
-        X(condition_signal_fn) X(thread_id_fn) X(thread_create_fn) X(thread_join_fn)
+    X(mutex_unlock_fn) \
+    X(condition_init_fn) \
+    X(condition_destroy_fn) X(condition_wait_fn) X(condition_signal_fn) X(thread_id_fn) \
+        X(thread_create_fn) X(thread_join_fn)
 
 static void sqlpool__check_table(sqlpool__text *text, const char *name, int count, int set,
                                  const char *missing) {
@@ -7587,22 +7598,51 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
     return sqlpool__finish(core, error);
 }
 
+/*  A log or journal beside the path belongs to the file that was there: SQLite would apply it to
+    the new one and destroy that (sqlite.org/howtocorrupt.html, 1.4). Asked when our connections are
+    closed. */
+static bool sqlpool__has_old_log(sqlpool__core *core) {
+    static const char *const suffixes[] = {"-wal", "-journal"};
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    size_t i;
+    for (i = 0; i < 2 && vfs != NULL && !core->config.enable_uri; i++) {
+        char *name = sqlite3_mprintf("%s%s", core->path, suffixes[i]);
+        int is_there = 0;
+        const int rc =
+            name != NULL ? vfs->xAccess(vfs, name, SQLITE_ACCESS_EXISTS, &is_there) : SQLITE_NOMEM;
+        if (rc == SQLITE_OK && is_there) {
+            sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_MOVED,
+                              "\"%s\" is left of the old file: move or delete it, then call "
+                              "sqlpool_recycle() again",
+                              name);
+        }
+        sqlite3_free(name);
+        if (rc != SQLITE_OK || is_there) return true;
+    }
+    return false;
+}
+
 /*  Readers first, then the checkpointer under the writer, then the writer: the last to leave the
     old file can tidy up, and the first on the new one settles its journal mode alone. */
 static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
+    const bool is_moved = (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0;
     uint32_t i = core->slot_count - 1;
-    int rc;
     while (i-- > 0) {
         sqlpool__slot *slot = &core->slots[i];
+        sqlpool__lane *lane;
+        int rc = SQLPOOL_OK;
         if (!sqlpool__claim(slot)) continue;
+        lane = sqlpool__lane_of_slot(slot);
         SQLPOOL__TALLY(slot, closed_recycled);
         if (i == 0) sqlpool__close_connection(core->checkpointer);
         sqlpool__close_connection(slot);
-        if (i == 0) {
-            rc = sqlpool__grow(slot, sqlpool__lane_of_slot(slot), error);
-            if (rc != SQLPOOL_OK) return rc;
+        if (i == 0 && is_moved && sqlpool__has_old_log(core)) {
+            rc = sqlpool__refuse_moved(core, error);
+        } else if (i == 0 && sqlpool__grow(slot, lane, error) != SQLPOOL_OK) {
+            return error->result; /* the slot went back empty */
         }
-        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+        sqlpool__give_back(slot, lane);
+        if (rc != SQLPOOL_OK) return rc;
     }
     return SQLPOOL_OK;
 }
@@ -7621,7 +7661,7 @@ SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
     (void)SQLPOOL__ADD(&core->epoch, 1u);
     for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
     rc = sqlpool__replace_idle(core, &local);
-    sqlpool__go_on(core, SQLPOOL__GATE_MOVED);
+    if (rc != SQLPOOL_MOVED) sqlpool__go_on(core, SQLPOOL__GATE_MOVED);
     return rc == SQLPOOL_OK ? SQLPOOL_OK : sqlpool__finish(core, &local);
 }
 

@@ -318,7 +318,7 @@ TEST(resolved_defaults) {
     CHECK_INT(config.canary_start, 0);
     CHECK_INT(config.canary_end, 0);
     CHECK(config.allocator.alloc_fn != NULL && config.allocator.resize_fn != NULL && config.allocator.free_fn != NULL);
-    CHECK(config.locks.mutex_lock_fn != NULL && config.clock.now_ns_fn != NULL && config.random.next_fn != NULL);
+    CHECK(config.locks.mutex_lock_fn != NULL && config.clock.now_ns_fn != NULL);
     CHECK(!config.read_only && !config.must_exist && !config.untrusted && !config.disable_foreign_keys);
     CHECK_INT(sqlpool_config_resolved(pool, NULL), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_config_resolved(NULL, &config), SQLPOOL_MISUSE);

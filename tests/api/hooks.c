@@ -371,7 +371,8 @@ TEST(locks_clock_and_random) {
         CHECK(db != NULL && raw_exec(db, "BEGIN IMMEDIATE"));
         CHECK_RC(sqlpool_exec_with(pool, &call, NULL, "INSERT INTO t(v) VALUES(9)", SQLPOOL_NO_ARGS, &err), SQLPOOL_TIMEOUT, &err);
         CHECK_INT(sqlite3_close(db), SQLITE_OK);
-        CHECK(the_counts.locks > 0 && the_counts.waits > 0 && the_counts.nows > 0 && the_counts.randoms > 0);
+        CHECK(__atomic_load_n(&the_counts.locks, __ATOMIC_SEQ_CST) > 0 && __atomic_load_n(&the_counts.waits, __ATOMIC_SEQ_CST) > 0);
+        CHECK(__atomic_load_n(&the_counts.nows, __ATOMIC_SEQ_CST) > 0 && __atomic_load_n(&the_counts.randoms, __ATOMIC_SEQ_CST) > 0);
         close_pool(pool);
         PART(check_all_back());
     }

@@ -527,6 +527,78 @@ TEST(old_connections_are_replaced) {
     PART(end_of_life(true));
 }
 
+/*------------------------------------------------------------------------------
+ * close beside running calls
+ *----------------------------------------------------------------------------*/
+
+typedef struct last_call {
+    sqlpool *pool;
+    const char *sql;
+    int way; /* one call, a cursor, a lease */
+    int result;
+} last_call;
+static void *call_for_the_last_time(void *argument) {
+    last_call *c = (last_call *)argument;
+    sqlpool_error error;
+    sqlpool_rows rows;
+    sqlpool_conn conn;
+    if (c->way == 0) {
+        c->result = sqlpool_exec(c->pool, c->sql, SQLPOOL_NO_ARGS, &error);
+    } else if (c->way == 1) {
+        c->result = sqlpool_query(c->pool, &rows, c->sql, SQLPOOL_NO_ARGS, &error);
+        while (sqlpool_rows_next(&rows)) continue;
+        if (c->result == SQLPOOL_OK) c->result = sqlpool_rows_close(&rows, &error);
+    } else {
+        c->result = sqlpool_conn_acquire(c->pool, SQLPOOL_READ, &conn, &error);
+        if (c->result == SQLPOOL_OK) {
+            c->result = sqlpool_conn_exec(&conn, c->sql, SQLPOOL_NO_ARGS, NULL, &error);
+            sleep_ms(20);
+            (void)sqlpool_conn_release(&conn);
+        }
+    }
+    return NULL;
+}
+
+/*  Calls that are inside when the pool closes run to their end, and what they still touch then must
+    still be there. */
+TEST(close_beside_running_calls) {
+    static const char good[] = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT count(*) FROM n";
+    static const char bad[] = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)"
+                              " SELECT abs(-9223372036854775807 - (count(*) > 5)) FROM n";
+    static const char write[] = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+                                " SELECT count(*) FROM n";
+    int round, i;
+    for (round = 0; round < 8; round++) {
+        sqlpool_config config = config_of(5);
+        last_call calls[6];
+        pthread_t threads[6];
+        sqlpool_stats stats;
+        const int64_t give_up = now_ms() + 3000;
+        uint64_t before;
+        sqlpool *pool;
+        config.wal_budget_bytes = 4096; /* the write is followed by a checkpoint */
+        pool = open_pool("lastcalls.db", &config, "CREATE TABLE IF NOT EXISTS t(v)");
+        CHECK(pool != NULL);
+        CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+        before = stats.statements;
+        for (i = 0; i < 6; i++) {
+            calls[i].pool = pool;
+            calls[i].sql = i == 5 ? write : i % 2 ? bad : good;
+            calls[i].way = i == 5 ? 0 : i % 3;
+            calls[i].result = -999;
+            CHECK(start_thread(&threads[i], call_for_the_last_time, &calls[i]));
+        }
+        do { /* until all are inside, or have been */
+            CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+        } while (stats.used < 6 && stats.statements - before < 6 && now_ms() < give_up);
+        CHECK_OK(sqlpool_close(pool, &err), &err);
+        for (i = 0; i < 6; i++) {
+            CHECK_INT(pthread_join(threads[i], NULL), 0);
+            CHECK_INT(calls[i].result, calls[i].sql == bad ? SQLITE_ERROR : SQLPOOL_OK);
+        }
+    }
+}
+
 int main(void) {
     RUN(bank_with_a_log);
     RUN(bank_with_few_connections);
@@ -544,5 +616,6 @@ int main(void) {
     RUN(leak_report);
     RUN(idle_connections_are_closed);
     RUN(old_connections_are_replaced);
+    RUN(close_beside_running_calls);
     return test_end();
 }

@@ -382,6 +382,116 @@ TEST(foreign_lock_delete) {
     foreign_lock(SQLPOOL_JOURNAL_DELETE);
 }
 
+/*---- stopped at the last moment ----*/
+
+/*  SQLite asks the progress handler once more after the last instruction of a statement, when its
+    autocommit has already happened, and then says SQLITE_INTERRUPT for a write that is in the file.
+    The pool must not: what it refuses has not happened. */
+typedef struct stopper {
+    bool is_on;
+    int64_t stops;
+} stopper;
+static int stop_now(void *user) {
+    stopper *s = (stopper *)user;
+    if (!s->is_on) return 0;
+    s->stops++;
+    return 1;
+}
+static int chain_stopper(void *user, const sqlpool_conn *conn) {
+    sqlpool_chain chain;
+    sqlpool_conn copy = *conn;
+    memset(&chain, 0, sizeof chain);
+    chain.user = user;
+    chain.progress_fn = stop_now;
+    return sqlpool_conn_chain(&copy, &chain);
+}
+static int add_fn(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user;
+    (void)attempt;
+    return sqlpool_conn_exec(conn, "UPDATE n SET n = n + 1", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+static int add_one(sqlpool *pool, int how, sqlpool_error *e) {
+    sqlpool_rows rows;
+    sqlpool_conn conn;
+    int rc;
+    switch (how) {
+    case 0:
+        return sqlpool_exec(pool, "UPDATE n SET n = n + 1", SQLPOOL_NO_ARGS, e);
+    case 1:
+        rc =
+            sqlpool_query(pool, &rows, "UPDATE n SET n = n + 1 RETURNING n", SQLPOOL_NO_ARGS, e);
+        (void)sqlpool_rows_close(&rows, NULL);
+        return rc;
+    case 2:
+        return sqlpool_transaction(pool, SQLPOOL_WRITE, add_fn, NULL, e);
+    case 3:
+        return sqlpool_script(pool, "UPDATE n SET n = n + 1;", -1, e);
+    case 4:
+        rc = sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, NULL);
+        if (rc != SQLPOOL_OK) return rc;
+        rc = sqlpool_conn_exec(&conn, "UPDATE n SET n = n + 1", SQLPOOL_NO_ARGS, NULL, e);
+        (void)sqlpool_conn_release(&conn);
+        return rc;
+    default:
+        rc = sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, NULL);
+        if (rc != SQLPOOL_OK) return rc;
+        rc = sqlpool_conn_begin(&conn, e);
+        if (rc == SQLPOOL_OK) rc = add_fn(&conn, NULL, 1);
+        if (rc == SQLPOOL_OK) rc = sqlpool_conn_commit(&conn, e);
+        (void)sqlpool_conn_release(&conn);
+        return rc;
+    }
+}
+static void stopped_at_the_end(int how) {
+    stopper s = {false, 0};
+    rig *g = rig_new();
+    int64_t acked = 0, there = -1, refused = 0;
+    char last[200] = "";
+    int i;
+    sim_remove_database("stop.db");
+    g->config.events.connect_fn = chain_stopper;
+    g->config.events.user = &s;
+    CHECK_INT(rig_open(g, "stop.db"), SQLPOOL_OK);
+    CHECK_INT(
+        sqlpool_script(g->pool, "CREATE TABLE n(n INTEGER); INSERT INTO n VALUES(0);", -1, NULL),
+        0);
+    s.is_on = true;
+    for (i = 0; i < 4000; i++) {
+        if (add_one(g->pool, how, &g->error) == SQLPOOL_OK) {
+            acked++;
+        } else {
+            refused++;
+            (void)snprintf(last, sizeof last, "%d %.150s", g->error.result, g->error.message);
+        }
+    }
+    s.is_on = false;
+    printf("# stopped %d times: %lld acknowledged, %lld refused, last with %s\n", (int)s.stops,
+           (long long)acked, (long long)refused, last);
+    CHECK_INT(sqlpool_query_int64(g->pool, &there, "SELECT n FROM n", SQLPOOL_NO_ARGS, &g->error),
+              SQLPOOL_OK);
+    CHECK(s.stops > 10 && refused > 0);
+    CHECK_INT(there, acked);
+    (void)rig_end(g);
+}
+TEST(stopped_exec) {
+    stopped_at_the_end(0);
+}
+TEST(stopped_returning) {
+    stopped_at_the_end(1);
+}
+TEST(stopped_transaction) {
+    stopped_at_the_end(2);
+}
+TEST(stopped_script) {
+    stopped_at_the_end(3);
+}
+TEST(stopped_lease_exec) {
+    stopped_at_the_end(4);
+}
+TEST(stopped_lease_commit) {
+    stopped_at_the_end(5);
+}
+
 /*---- kill -9 ----*/
 
 /*  The writer: transaction k writes three rows of k and then says k. */
@@ -673,6 +783,12 @@ int main(int argc, char **argv) {
     RUN(truncated_within_a_page);
     RUN(foreign_lock_wal);
     RUN(foreign_lock_delete);
+    RUN(stopped_exec);
+    RUN(stopped_returning);
+    RUN(stopped_transaction);
+    RUN(stopped_script);
+    RUN(stopped_lease_exec);
+    RUN(stopped_lease_commit);
     RUN(fork_child_is_refused);
     RUN(fork_child_with_writer_is_refused);
     RUN(control_false_ack_is_seen);

@@ -77,6 +77,12 @@ typedef struct worker {
     sqlpool_token token;
 
     uint64_t ops, timeouts, cancelled, unclean;
+    struct {
+        const char *what;
+        int rc;
+        char message[160];
+    } refused[4]; /* the last writes that returned an error */
+    uint64_t refused_count;
 } worker;
 
 struct world {
@@ -138,9 +144,26 @@ static bool is_target(worker *me) {
     return is;
 }
 
+/*  A write was refused: it must not be in the database. Kept for the report when it is. */
+static void refused(worker *me, const char *what, int rc, const sqlpool_error *e) {
+    const uint64_t at = me->refused_count++ % 4;
+    me->refused[at].what = what;
+    me->refused[at].rc = rc;
+    (void)snprintf(me->refused[at].message, sizeof me->refused[at].message, "%.150s",
+                   e == NULL ? "" : e->message);
+}
+static void print_refused(const worker *me) {
+    uint64_t i = me->refused_count > 4 ? me->refused_count - 4 : 0;
+    for (; i < me->refused_count; i++) {
+        printf("#   thread %d was refused: %s: %s: %s\n", me->index, me->refused[i % 4].what,
+               sqlpool_result_name(me->refused[i % 4].rc), me->refused[i % 4].message);
+    }
+}
+
 /*  Judges a result; returns it. */
 static int expect(worker *me, const char *what, int rc, int may, const sqlpool_error *e) {
     bool ok = false;
+    if (rc != SQLPOOL_OK && e != NULL) refused(me, what, rc, e);
     switch (rc) {
     case SQLPOOL_OK:
         ok = true;
@@ -448,9 +471,11 @@ static void op_returning(worker *me) {
     if (expect(me, "returning", rc, may, &e) == SQLPOOL_OK) {
         me->acked++;
         if (sqlpool_rows_next(&rows)) value = sqlpool_rows_int64(&rows, 0);
-        if (value != me->acked)
+        if (value != me->acked) {
+            print_refused(me);
             bad(me->w, "RETURNING gave %lld instead of %lld", (long long)value,
                 (long long)me->acked);
+        }
         (void)expect(me, "returning close", sqlpool_rows_close(&rows, &e), 0, NULL);
     } else {
         (void)sqlpool_rows_close(&rows, NULL);
@@ -975,6 +1000,7 @@ static void run_mode(const mode *m, double seconds, int control) {
                                  SQLPOOL_ARGS(i), &e);
         if (rc != SQLPOOL_OK) bad(&w, "counter %d: %s", i, e.message);
         if (rc == SQLPOOL_OK && value != k->acked) {
+            print_refused(k);
             bad(&w, "counter %d is %lld, acknowledged were %lld", i, (long long)value,
                 (long long)k->acked);
         }
