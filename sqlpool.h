@@ -2483,6 +2483,7 @@ typedef struct sqlpool__core {
     uint32_t busy_sleepers;       /* busy handlers that sleep until a commit */
     uint32_t buffers_out;         /* buffered results not closed yet */
     uint32_t ticking;             /* someone is inside upkeep */
+    uint32_t inside;              /* calls that use the core without a lease */
     int64_t upkeep_wake_ns;       /* when the upkeep thread wakes by itself */
     uint64_t commits;
     uint64_t counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
@@ -4266,6 +4267,17 @@ static const sqlpool__slot *sqlpool__find_own_locked(const sqlpool__core *core, 
     return NULL;
 }
 
+static int sqlpool__count_own_locked(const sqlpool__core *core, uint64_t thread) {
+    uint32_t i;
+    int count = 0;
+    for (i = 0; i < core->slot_count; i++) {
+        if (sqlpool__is_leased(&core->slots[i]) &&
+            SQLPOOL__LOAD_RELAXED(&core->slots[i].owner) == thread)
+            count++;
+    }
+    return count;
+}
+
 static int sqlpool__refuse_closed(const sqlpool__core *core, sqlpool_error *error) {
     return sqlpool__error_set(error, SQLPOOL_CLOSED, "the pool %s is closed", core->config.name);
 }
@@ -4501,7 +4513,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
         sqlpool__error_clear(error);
     }
     core->config.locks.condition_destroy_fn(core->config.locks.user, &waiter.condition);
-    if (rc == SQLPOOL_TIMEOUT)
+    if (rc == SQLPOOL_TIMEOUT && !request->is_internal)
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SATURATED, "%s", error->message);
     return rc;
 }
@@ -4546,35 +4558,67 @@ static bool sqlpool__is_check_due(const sqlpool__slot *slot) {
            core->config.validate_after_ms * SQLPOOL__NS_PER_MS;
 }
 
-/*  The one way to a slot. On success the caller is its lease holder. */
-static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request,
-                            sqlpool__slot **out, sqlpool_error *error) {
+/*  A lease keeps the pool alive: sqlpool_close() waits for it. Who works on the pool without one
+    counts as inside meanwhile; leaving is the last touch. */
+static void sqlpool__go_inside(sqlpool__core *core) {
+    (void)SQLPOOL__ADD(&core->inside, 1u);
+}
+static void sqlpool__go_outside(sqlpool__core *core) {
+    (void)SQLPOOL__ADD(&core->inside, (uint32_t)-1);
+}
+
+static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *request,
+                                 sqlpool__slot **out, sqlpool_error *error) {
     sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
-    sqlpool__slot *slot = NULL;
-    int rc;
-    if (SQLPOOL__UNLIKELY(request->mode == SQLPOOL_WRITE && core->config.read_only)) {
+    int rc = SQLPOOL_OK;
+    *out = NULL;
+    if (request->mode == SQLPOOL_WRITE && core->config.read_only) {
         return sqlpool__error_set(error, SQLITE_READONLY, "the pool %s is read-only",
                                   core->config.name);
     }
-    if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&core->gate) == 0)) {
-        slot = sqlpool__take_fast(core, lane);
-        if (slot != NULL && SQLPOOL__UNLIKELY(SQLPOOL__LOAD_ORDERED(&core->gate) != 0)) {
-            sqlpool__give_back(slot, lane); /* the gate closed in between */
-            slot = NULL;
+    rc = sqlpool__acquire_slow(core, request, out, error);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__lease_begin(*out, request, sqlpool__thread_id(core));
+    return SQLPOOL__LOAD_RELAXED(&(*out)->attention) != 0 || sqlpool__is_check_due(*out)
+               ? sqlpool__revalidate(*out, lane, error)
+               : SQLPOOL_OK;
+}
+
+/*  The one way to a slot. On success the caller is its lease holder. On failure everything was said
+    (log, error hook) and the pool may be gone: the caller only returns the result. */
+static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request,
+                            sqlpool__slot **out, sqlpool_error *error) {
+    const sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
+    int rc;
+    if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&core->gate) == 0 &&
+                        (request->mode == SQLPOOL_READ || !core->config.read_only))) {
+        sqlpool__slot *slot = sqlpool__take_fast(core, lane);
+        if (SQLPOOL__LIKELY(slot != NULL)) {
+            sqlpool__lease_begin(slot, request, sqlpool__thread_id(core));
+            if (SQLPOOL__LIKELY(SQLPOOL__LOAD_ORDERED(&core->gate) == 0 &&
+                                SQLPOOL__LOAD_RELAXED(&slot->attention) == 0 &&
+                                !sqlpool__is_check_due(slot))) {
+                *out = slot;
+                return SQLPOOL_OK;
+            }
+            sqlpool__go_inside(core); /* the slot holds the pool until here */
+            if (SQLPOOL__LOAD_ORDERED(&core->gate) == 0) {
+                rc = sqlpool__revalidate(slot, sqlpool__lane_of(core, request->mode), error);
+                if (rc == SQLPOOL_OK) *out = slot;
+            } else { /* the gate closed in between */
+                sqlpool__give_back(slot, sqlpool__lane_of(core, request->mode));
+                rc = sqlpool__take_or_wait(core, request, out, error);
+            }
+            if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
+            sqlpool__go_outside(core);
+            return rc;
         }
     }
-    if (slot == NULL) {
-        rc = sqlpool__acquire_slow(core, request, &slot, error);
-        if (rc != SQLPOOL_OK) return rc;
-    }
-    sqlpool__lease_begin(slot, request, sqlpool__thread_id(core));
-    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->attention) != 0) ||
-        sqlpool__is_check_due(slot)) {
-        rc = sqlpool__revalidate(slot, lane, error);
-        if (rc != SQLPOOL_OK) return rc;
-    }
-    *out = slot;
-    return SQLPOOL_OK;
+    sqlpool__go_inside(core);
+    rc = sqlpool__take_or_wait(core, request, out, error);
+    if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
+    sqlpool__go_outside(core);
+    return rc;
 }
 
 static sqlpool__lane *sqlpool__lane_of_slot(sqlpool__slot *slot) {
@@ -4813,6 +4857,16 @@ static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_fr
     sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_PINNED, "%s", line);
 }
 
+static void sqlpool__checkpoint_report(sqlpool__core *core,
+                                       const sqlpool_checkpoint_result *result) {
+    sqlpool__log_line(core, SQLPOOL_LEVEL_DEBUG, SQLPOOL_LOG_CHECKPOINT,
+                      "%d of %d frames are in the database file", result->checkpointed_frames,
+                      result->log_frames);
+    if (result->checkpointed_frames < result->log_frames) {
+        sqlpool__report_pin(core, result->log_frames, result->checkpointed_frames);
+    }
+}
+
 /*  The connection that copies, opened when first needed; whoever holds the writer may use it. */
 static int sqlpool__checkpointer_ready(sqlpool__core *core, sqlpool_error *error) {
     sqlpool__slot *slot = core->checkpointer;
@@ -4857,45 +4911,74 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
     return error->result;
 }
 
-/*  TRUNCATE waits up to wal_wait_ms for readers of this pool itself, with the gate closed to new
-    ones, so that SQLite's call finds nothing to wait for. */
-static int sqlpool__truncate_held(sqlpool__core *core, int64_t deadline_ns,
-                                  sqlpool_checkpoint_result *result, sqlpool_error *error) {
+/*  Closes the gate to new readers and waits until those of this pool are back. */
+static int sqlpool__hold_readers(sqlpool__core *core) {
     const sqlpool__lane *readers = sqlpool__lane_of(core, SQLPOOL_READ);
+    const int64_t deadline =
+        sqlpool__time_add(sqlpool__now(core), core->config.wal_wait_ms * SQLPOOL__NS_PER_MS);
     int rc;
-    deadline_ns = sqlpool__earlier(
-        deadline_ns,
-        sqlpool__time_add(sqlpool__now(core), core->config.wal_wait_ms * SQLPOOL__NS_PER_MS));
     (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_HOLD);
     sqlpool__lock(core);
-    rc = readers->first == 0
-             ? SQLPOOL_OK
-             : sqlpool__drain_locked(core, readers->first, readers->end, deadline_ns);
+    rc = sqlpool__drain_locked(core, readers->first, readers->end, deadline);
     sqlpool__unlock(core);
-    if (rc == SQLPOOL_OK) {
-        core->checkpointer->busy_deadline_ns = deadline_ns;
-        rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
-                                       &result->log_frames, &result->checkpointed_frames);
-        core->checkpointer->is_busy_expired = false; /* it is BUSY that the caller asked about */
-        if (rc != SQLITE_OK)
-            (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint(TRUNCATE)",
-                                         error);
-        if (rc == SQLITE_OK) SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
-    } else {
-        sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
-        sqlpool__lock(core);
-        sqlpool__text_add(&text, "readers did not come back in time, so the log cannot be cut");
-        sqlpool__text_card_locked(core, sqlpool__now(core), &text);
-        sqlpool__unlock(core);
-        error->result = error->sqlite_code = SQLITE_BUSY;
-    }
+    return rc;
+}
+
+static void sqlpool__free_readers(sqlpool__core *core) {
     (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_HOLD);
     sqlpool__lock(core);
     sqlpool__wake_all_locked(core);
     sqlpool__unlock(core);
+}
+
+/*  Only the writer's lane stands apart from the readers' so that a writer can wait for all of them.
+    */
+static bool sqlpool__can_hold_readers(sqlpool__core *core) {
+    return sqlpool__lane_of(core, SQLPOOL_READ) != sqlpool__lane_of(core, SQLPOOL_WRITE);
+}
+
+/*  TRUNCATE waits for readers of this pool itself, so that SQLite's call finds nothing to wait for.
+    */
+static int sqlpool__truncate_held(sqlpool__core *core, sqlpool_checkpoint_result *result,
+                                  sqlpool_error *error) {
+    int rc = sqlpool__can_hold_readers(core) ? sqlpool__hold_readers(core) : SQLPOOL_OK;
+    if (rc == SQLPOOL_OK) {
+        core->checkpointer->busy_deadline_ns =
+            sqlpool__time_add(sqlpool__now(core), core->config.wal_wait_ms * SQLPOOL__NS_PER_MS);
+        rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+                                       &result->log_frames, &result->checkpointed_frames);
+        core->checkpointer->is_busy_expired = false; /* it is BUSY that the caller asked about */
+        if (rc == SQLITE_OK) {
+            SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
+        } else {
+            (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint(TRUNCATE)",
+                                         error);
+        }
+    } else {
+        sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+        sqlpool__lock(core);
+        sqlpool__text_add(&text,
+                          "readers did not come back within wal_wait_ms, so the log cannot be cut");
+        sqlpool__text_card_locked(core, sqlpool__now(core), &text);
+        sqlpool__unlock(core);
+        error->result = error->sqlite_code = SQLITE_BUSY;
+    }
+    if (sqlpool__can_hold_readers(core)) sqlpool__free_readers(core);
     return error->result;
 }
 
+/*  In the general topology several writers' leases exist: one checkpoint at a time all the same. */
+static bool sqlpool__checkpoint_enter(sqlpool__core *core, int64_t deadline_ns) {
+    uint32_t none = 0;
+    while (!SQLPOOL__CAS(&core->checkpointing, &none, 1u)) {
+        if (sqlpool__now(core) >= deadline_ns) return false;
+        sqlpool__sleep(core, SQLPOOL__NS_PER_MS);
+        none = 0;
+    }
+    return true;
+}
+
+/*  Takes the writer's turn and checkpoints. */
 static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode,
                                int64_t deadline_ns, sqlpool_checkpoint_result *result,
                                sqlpool_error *error) {
@@ -4906,93 +4989,75 @@ static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode
     if (rc != SQLPOOL_OK) return rc;
     writer->lease_deadline_ns = deadline_ns;
     SQLPOOL__STORE_RELAXED(&writer->deadline_ns, deadline_ns); /* the busy handler ends there */
-    rc = sqlpool__checkpoint_held(writer, result, error);
-    if (rc == SQLPOOL_OK && mode == SQLPOOL_CHECKPOINT_TRUNCATE) {
-        rc = sqlpool__truncate_held(core, deadline_ns, result, error);
+    if (sqlpool__checkpoint_enter(core, deadline_ns)) {
+        rc = sqlpool__checkpoint_held(writer, result, error);
+        if (rc == SQLPOOL_OK && mode == SQLPOOL_CHECKPOINT_TRUNCATE)
+            rc = sqlpool__truncate_held(core, result, error);
+        SQLPOOL__STORE(&core->checkpointing, 0u);
+    } else {
+        rc = sqlpool__error_set(error, SQLPOOL_TIMEOUT, "another checkpoint is running");
     }
+    if (rc == SQLPOOL_OK) sqlpool__checkpoint_report(core, result);
     sqlpool__give_back(writer, sqlpool__lane_of(core, SQLPOOL_WRITE));
-    if (rc != SQLPOOL_OK) return rc;
-    sqlpool__log_line(core, SQLPOOL_LEVEL_DEBUG, SQLPOOL_LOG_CHECKPOINT,
-                      "%d of %d frames are in the database file", result->checkpointed_frames,
-                      result->log_frames);
-    if (result->checkpointed_frames < result->log_frames) {
-        sqlpool__report_pin(core, result->log_frames, result->checkpointed_frames);
-    }
-    return SQLPOOL_OK;
+    return rc;
 }
 
-/*  Above the second budget: new readers wait, so that the log has a moment without any and starts
-    over with the next write. At most wal_wait_ms, at most once a second. */
-static void sqlpool__let_log_start_over(sqlpool__core *core) {
-    const sqlpool__lane *readers = sqlpool__lane_of(core, SQLPOOL_READ);
+/*  A commit asked for a checkpoint and its writer is about to go back. Above the first budget the
+    upkeep thread does it, or without one this thread. Above the second one new readers wait
+    meanwhile, so that the log has a moment without any and starts over with the next write: at most
+    wal_wait_ms, and at most once a second. */
+static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
+    sqlpool__core *core = writer->core;
     const int64_t now = sqlpool__now(core);
-    const int64_t deadline = sqlpool__time_add(now, core->config.wal_wait_ms * SQLPOOL__NS_PER_MS);
+    const int64_t bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
     sqlpool_checkpoint_result result = {-1, -1};
     sqlpool_error error;
-    bool is_own;
+    bool is_hold = bytes >= core->config.wal_limit_bytes && sqlpool__can_hold_readers(core) &&
+                   now >= SQLPOOL__LOAD_RELAXED(&core->next_wal_hold_ns),
+         is_calm = true;
     int rc;
-    if (readers->first == 0 || now < core->next_wal_hold_ns) return;
-    core->next_wal_hold_ns = sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS);
-    SQLPOOL__TALLY_POOL(core, wal_waits);
-    (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_HOLD);
-    sqlpool__lock(core);
-    is_own = sqlpool__find_own_locked(core, sqlpool__thread_id(core)) !=
-             NULL; /* would wait for itself */
-    rc = is_own ? SQLPOOL_TIMEOUT
-                : sqlpool__drain_locked(core, readers->first, readers->end, deadline);
-    sqlpool__unlock(core);
-    sqlpool__error_clear(&error);
-    (void)sqlpool__checkpoint(core, SQLPOOL_CHECKPOINT_PASSIVE,
-                              sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS), &result, &error);
-    (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_HOLD);
-    sqlpool__lock(core);
-    sqlpool__wake_all_locked(core);
-    sqlpool__unlock(core);
-    if (rc != SQLPOOL_OK || result.checkpointed_frames < result.log_frames) {
-        sqlpool__log_line(
-            core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_LIMIT,
-            "the log has %lld bytes, more than wal_limit_bytes, and readers keep it from starting "
-            "over",
-            (long long)((int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes));
-    }
-}
-
-/*  After a commit asked for it. One thread at a time; the caller holds no writer. */
-static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__core *core, bool is_upkeep) {
-    uint32_t none = 0;
-    const bool is_above_limit =
-        (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes >=
-        core->config.wal_limit_bytes;
-    if (!is_upkeep && core->has_thread && !is_above_limit) {
+    if (!is_hold && core->has_thread) {
         sqlpool__kick_upkeep(core);
         return;
     }
-    if (!SQLPOOL__CAS(&core->checkpointing, &none, 1u)) return;
+    if (!sqlpool__checkpoint_enter(core, now)) return; /* someone is at it */
     SQLPOOL__STORE(&core->checkpoint_due, 0u);
-    if (is_above_limit && !is_upkeep) {
-        sqlpool__let_log_start_over(core);
-    } else {
-        sqlpool_checkpoint_result result = {-1, -1};
-        sqlpool_error error;
-        sqlpool__error_clear(&error);
-        (void)sqlpool__checkpoint(core, SQLPOOL_CHECKPOINT_PASSIVE,
-                                  sqlpool__time_add(sqlpool__now(core), 1000 * SQLPOOL__NS_PER_MS),
-                                  &result, &error);
+    sqlpool__error_clear(&error);
+    if (is_hold) {
+        SQLPOOL__STORE_RELAXED(&core->next_wal_hold_ns,
+                               sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS));
+        SQLPOOL__TALLY_POOL(core, wal_waits);
+        sqlpool__lock(core); /* a thread that also holds a reader would wait for itself */
+        is_hold = sqlpool__count_own_locked(core, sqlpool__thread_id(core)) < 2;
+        sqlpool__unlock(core);
     }
+    if (is_hold) is_calm = sqlpool__hold_readers(core) == SQLPOOL_OK;
+    SQLPOOL__STORE_RELAXED(&writer->deadline_ns, sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS));
+    rc = sqlpool__checkpoint_held(writer, &result, &error);
+    if (is_hold) sqlpool__free_readers(core);
     SQLPOOL__STORE(&core->checkpointing, 0u);
+    if (rc == SQLPOOL_OK) sqlpool__checkpoint_report(core, &result);
+    if (bytes >= core->config.wal_limit_bytes &&
+        (!is_calm || result.checkpointed_frames < result.log_frames)) {
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_LIMIT,
+                          "the log has %lld bytes, more than wal_limit_bytes, and readers keep it "
+                          "from starting over",
+                          (long long)bytes);
+    }
 }
 
-/*  The end of every lease that a caller had. True: something had to be cleaned up. */
+/*  The end of every lease that a caller had: the last thing he does with the pool. True: something
+    had to be cleaned up. */
 static bool sqlpool__lease_end(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
     sqlpool__lane *lane = sqlpool__lane_of_slot(slot);
     const bool was_unclean = slot->db != NULL && sqlpool__clean(slot);
     if (SQLPOOL__UNLIKELY(slot->is_committed)) sqlpool__after_commit(slot);
-    sqlpool__give_back(slot, lane);
-    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0 &&
-                          lane == sqlpool__lane_of(core, SQLPOOL_WRITE))) {
-        sqlpool__care_for_log(core, false);
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) && slot->db != NULL &&
+        SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE && !slot->is_bad) {
+        sqlpool__care_for_log(slot);
     }
+    sqlpool__give_back(slot, lane);
     return was_unclean;
 }
 
@@ -5122,6 +5187,17 @@ static int sqlpool__make_request(sqlpool__core *core, const char *file, int line
             sqlpool__time_add(sqlpool__now(core), call->timeout_ms * SQLPOOL__NS_PER_MS);
     }
     return SQLPOOL_OK;
+}
+
+/*  For calls that use the pool without a lease: each returns through sqlpool__leave(). */
+static int sqlpool__enter_inside(sqlpool *pool, sqlpool__core **core, sqlpool_error *error) {
+    const int rc = sqlpool__enter(pool, core, error);
+    if (rc == SQLPOOL_OK) sqlpool__go_inside(*core);
+    return rc;
+}
+static int sqlpool__leave(sqlpool__core *core, int result) {
+    sqlpool__go_outside(core);
+    return result;
 }
 
 /*------------------------------------------------------------------------------
@@ -5367,8 +5443,9 @@ SQLPOOL_API int sqlpool_conn_acquire_at(const char *file, int line, sqlpool *poo
         return sqlpool__finish(core, error);
     }
     rc = sqlpool__make_request(core, file, line, mode, call, &request, error);
-    if (rc == SQLPOOL_OK) rc = sqlpool__acquire(core, &request, &slot, error);
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    rc = sqlpool__acquire(core, &request, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
     *conn = sqlpool__conn_of(slot);
     if (core->config.events.acquire_fn != NULL)
         core->config.events.acquire_fn(core->config.events.user, conn);
@@ -5404,11 +5481,13 @@ SQLPOOL_API int sqlpool_conn_cancel(sqlpool_conn conn) {
     sqlpool__error_clear(&local);
     if (sqlpool__find_lease(&conn, &slot, &local) != SQLPOOL_OK) return local.result;
     core = slot->core;
+    sqlpool__go_inside(core);
     sqlpool__lock(core);
     SQLPOOL__STORE(&slot->cancelled, conn.lease); /* a number: it means nothing to the next lease */
     sqlpool__interrupt_locked(slot, conn.lease, SQLPOOL__NEVER);
     sqlpool__signal(core, &core->commit_condition);
     sqlpool__unlock(core);
+    sqlpool__go_outside(core);
     return SQLPOOL_OK;
 }
 
@@ -5563,14 +5642,16 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
     rc = sqlpool__make_request(core, file, line, mode, call, &request, error);
     if (rc == SQLPOOL_OK && fn == NULL)
         rc = sqlpool__error_set(error, SQLPOOL_MISUSE, "fn is NULL");
-    if (rc == SQLPOOL_OK) rc = sqlpool__acquire(core, &request, &slot, error);
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    rc = sqlpool__acquire(core, &request, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
     if (request.deadline_ns != 0) slot->lease_deadline_ns = request.deadline_ns;
     held = sqlpool__word(slot->number, SQLPOOL__LEASED);
-    (void)sqlpool__transact(slot, request.call, fn, user, error);
-    if (SQLPOOL__LOAD(&slot->word) == held)
-        (void)sqlpool__lease_end(slot); /* unless fn released it */
-    return sqlpool__finish(core, error);
+    rc = sqlpool__transact(slot, request.call, fn, user, error);
+    if (SQLPOOL__LOAD(&slot->word) != held) return rc; /* fn released it */
+    (void)sqlpool__finish(core, error);
+    (void)sqlpool__lease_end(slot);
+    return rc;
 }
 
 /*==============================================================================
@@ -5840,11 +5921,14 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
         sqlpool__error_clear(error);
         request->mode = SQLPOOL_WRITE;
     }
-    if (rc == SQLPOOL_OK && work->rows != NULL && (work->rows->flags & SQLPOOL__ROWS_LIVE) != 0) {
+    if (work->rows != NULL) {
         work->rows->conn = sqlpool__conn_of(slot);
-        work->rows->flags |= SQLPOOL__ROWS_OWNS;
-        return SQLPOOL_OK;
+        if ((work->rows->flags & SQLPOOL__ROWS_LIVE) != 0) {
+            work->rows->flags |= SQLPOOL__ROWS_OWNS;
+            return SQLPOOL_OK;
+        }
     }
+    (void)sqlpool__finish(core, error);
     (void)sqlpool__lease_end(slot);
     return rc;
 }
@@ -5869,14 +5953,13 @@ static int sqlpool__one_call(const char *file, int line, sqlpool *pool, const sq
     rc = sqlpool__make_request(core, file, line, SQLPOOL_READ, call, &request, error);
     if (SQLPOOL__UNLIKELY(rc == SQLPOOL_OK && work->sql == NULL))
         rc = sqlpool__error_set(error, SQLPOOL_MISUSE, "sql is NULL");
-    if (SQLPOOL__LIKELY(rc == SQLPOOL_OK)) (void)sqlpool__run_on_pool(core, &request, work, error);
-    if (work->rows != NULL) {
-        work->rows->result = error->result;
-        if ((work->rows->flags & SQLPOOL__ROWS_BUFFERED) != 0) work->rows->conn.pool = pool;
-        if ((work->rows->flags & SQLPOOL__ROWS_BUFFERED) != 0)
-            work->rows->conn.pool_serial = core->serial;
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
+        (void)sqlpool__finish(core, error);
+    } else {
+        (void)sqlpool__run_on_pool(core, &request, work, error);
     }
-    return sqlpool__finish(core, error);
+    if (work->rows != NULL) work->rows->result = error->result;
+    return error->result;
 }
 
 static sqlpool__work sqlpool__work_of(const char *sql, const sqlpool_value *args, int count,
@@ -6063,8 +6146,9 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
         }
         if ((rows->flags & SQLPOOL__ROWS_FAILED) != 0) {
             rows->result = sqlpool__statement_failed(slot, rows->result, stmt->sql, error);
+            (void)sqlpool__finish(core, error);
             sqlpool__rows_end(rows, slot, stmt);
-            return sqlpool__finish(core, error);
+            return error->result;
         }
         sqlpool__rows_end(rows, slot, stmt);
     }
@@ -6501,7 +6585,13 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t stop_at) {
     const sqlpool_config *config = &core->config;
     int64_t now = sqlpool__now(core), next = sqlpool__stop_expired(core, now);
     if (SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) {
-        sqlpool__care_for_log(core, true);
+        sqlpool_checkpoint_result result = {-1, -1};
+        sqlpool_error error;
+        sqlpool__error_clear(&error);
+        SQLPOOL__STORE(&core->checkpoint_due, 0u);
+        (void)sqlpool__checkpoint(core, SQLPOOL_CHECKPOINT_PASSIVE,
+                                  sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS), &result,
+                                  &error);
         now = sqlpool__now(core);
         next = sqlpool__earlier(next, sqlpool__stop_expired(core, now));
     }
@@ -6569,19 +6659,20 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us) {
     uint32_t none = 0;
     int rc;
     sqlpool__error_clear(&local);
-    rc = sqlpool__enter(pool, &core, &local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (budget_us < 0) {
         (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "budget_us is %d: use 0 or more",
                                  budget_us);
-        return sqlpool__finish(core, &local);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
-    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) return SQLPOOL_CLOSED;
-    if (!SQLPOOL__CAS(&core->ticking, &none, 1u)) return SQLPOOL_OK;
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
+        return sqlpool__leave(core, SQLPOOL_CLOSED);
+    if (!SQLPOOL__CAS(&core->ticking, &none, 1u)) return sqlpool__leave(core, SQLPOOL_OK);
     (void)sqlpool__upkeep_pass(
         core, sqlpool__time_add(sqlpool__now(core), budget_us * SQLPOOL__NS_PER_US));
     SQLPOOL__STORE(&core->ticking, 0u);
-    return SQLPOOL_OK;
+    return sqlpool__leave(core, SQLPOOL_OK);
 }
 
 /*==============================================================================
@@ -6628,14 +6719,14 @@ SQLPOOL_API int sqlpool_get_stats(sqlpool *pool, sqlpool_stats *stats) {
     int rc;
     sqlpool__error_clear(&local);
     if (stats != NULL) memset(stats, 0, sizeof *stats);
-    rc = sqlpool__enter(pool, &core, &local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (stats == NULL) {
         (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "stats is NULL");
-        return sqlpool__finish(core, &local);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     sqlpool__collect(core, stats);
-    return SQLPOOL_OK;
+    return sqlpool__leave(core, SQLPOOL_OK);
 }
 
 SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capacity) {
@@ -6645,12 +6736,12 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
     uint32_t i;
     int count = 0, rc;
     sqlpool__error_clear(&local);
-    rc = sqlpool__enter(pool, &core, &local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (capacity < 0 || (capacity > 0 && holders == NULL)) {
         (void)sqlpool__error_set(&local, SQLPOOL_MISUSE,
                                  "holders is NULL or capacity %d is negative", capacity);
-        return sqlpool__finish(core, &local);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     now = sqlpool__now(core);
     sqlpool__lock(core);
@@ -6668,7 +6759,7 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
         if (at < capacity) holders[at] = holder;
     }
     sqlpool__unlock(core);
-    return count;
+    return sqlpool__leave(core, count);
 }
 
 static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *stats,
@@ -6749,20 +6840,20 @@ static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, boo
     int count, rc;
     sqlpool__error_clear(&local);
     if (buffer != NULL && buffer_bytes > 0) buffer[0] = '\0';
-    rc = sqlpool__enter(pool, &core, &local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (buffer == NULL && buffer_bytes > 0) {
         (void)sqlpool__error_set(&local, SQLPOOL_MISUSE,
                                  "buffer is NULL but buffer_bytes is not 0");
-        return sqlpool__finish(core, &local);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     count = sqlpool_holders(pool, holders, SQLPOOL__STATUS_HOLDERS);
-    if (count < 0) return count;
+    if (count < 0) return sqlpool__leave(core, count);
     sqlpool__collect(core, &stats);
     text = sqlpool__text_into(buffer, buffer_bytes);
     (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(core, &stats, holders, count,
                                                                   SQLPOOL__STATUS_HOLDERS, &text);
-    return (int)text.length;
+    return sqlpool__leave(core, (int)text.length);
 }
 
 SQLPOOL_API int sqlpool_status_text(sqlpool *pool, char *buffer, size_t buffer_bytes) {
@@ -6841,8 +6932,9 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(mutex_lock_fn) \
     X(mutex_unlock_fn) \
     X(condition_init_fn) \
-    X(condition_destroy_fn) X(condition_wait_fn) X(condition_signal_fn) X(thread_id_fn) \
-        X(thread_create_fn) X(thread_join_fn)
+    X(condition_destroy_fn) \
+    X(condition_wait_fn) \
+    X(condition_signal_fn) X(thread_id_fn) X(thread_create_fn) X(thread_join_fn)
 
 static void sqlpool__check_table(sqlpool__text *text, const char *name, int count, int set,
                                  const char *missing) {
@@ -7053,14 +7145,14 @@ SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out) {
     sqlpool__core *core;
     int rc;
     sqlpool__error_clear(&local);
-    rc = sqlpool__enter(pool, &core, &local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (out == NULL) {
         (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "out is NULL");
-        return sqlpool__finish(core, &local);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     *out = core->config;
-    return SQLPOOL_OK;
+    return sqlpool__leave(core, SQLPOOL_OK);
 }
 
 /*------------------------------------------------------------------------------
@@ -7529,7 +7621,7 @@ SQLPOOL_API int sqlpool_pause(sqlpool *pool, int timeout_ms, sqlpool_error *erro
     sqlpool__core *core;
     int rc;
     error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter(pool, &core, error);
+    rc = sqlpool__enter_inside(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     if (timeout_ms < 0) {
         (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "timeout_ms is %d: use 0 or more",
@@ -7538,7 +7630,7 @@ SQLPOOL_API int sqlpool_pause(sqlpool *pool, int timeout_ms, sqlpool_error *erro
         (void)sqlpool__stop(core, SQLPOOL__GATE_PAUSED,
                             timeout_ms > 0 ? timeout_ms : core->config.close_timeout_ms, error);
     }
-    return sqlpool__finish(core, error);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
 SQLPOOL_API int sqlpool_resume(sqlpool *pool) {
@@ -7546,14 +7638,14 @@ SQLPOOL_API int sqlpool_resume(sqlpool *pool) {
     sqlpool__core *core;
     int rc;
     sqlpool__error_clear(&local);
-    rc = sqlpool__enter(pool, &core, &local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_PAUSED) == 0) {
         (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "the pool is not paused");
-        return sqlpool__finish(core, &local);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     sqlpool__go_on(core, SQLPOOL__GATE_PAUSED);
-    return SQLPOOL_OK;
+    return sqlpool__leave(core, SQLPOOL_OK);
 }
 
 SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusive_fn fn,
@@ -7563,12 +7655,12 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
     sqlpool__slot *slot;
     int rc;
     error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter(pool, &core, error);
+    rc = sqlpool__enter_inside(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     if (fn == NULL || timeout_ms < 0) {
         (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
                                  fn == NULL ? "fn is NULL" : "timeout_ms is negative");
-        return sqlpool__finish(core, error);
+        return sqlpool__leave(core, sqlpool__finish(core, error));
     }
     if (timeout_ms == 0) timeout_ms = core->config.close_timeout_ms;
     rc = sqlpool__stop(core, SQLPOOL__GATE_EXCLUSIVE, timeout_ms, error);
@@ -7595,7 +7687,7 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
         }
         sqlpool__go_on(core, SQLPOOL__GATE_EXCLUSIVE);
     }
-    return sqlpool__finish(core, error);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
 /*  A log or journal beside the path belongs to the file that was there: SQLite would apply it to
@@ -7653,16 +7745,17 @@ SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
     uint32_t i;
     int rc;
     sqlpool__error_clear(&local);
-    rc = sqlpool__enter(pool, &core, &local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
-    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) return SQLPOOL_CLOSED;
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
+        return sqlpool__leave(core, SQLPOOL_CLOSED);
     if (core->is_memory && core->keep_alive == NULL)
-        return SQLPOOL_UNSUPPORTED; /* its only connection is the database */
+        return sqlpool__leave(core, SQLPOOL_UNSUPPORTED); /* its only connection is the database */
     (void)SQLPOOL__ADD(&core->epoch, 1u);
     for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
     rc = sqlpool__replace_idle(core, &local);
     if (rc != SQLPOOL_MOVED) sqlpool__go_on(core, SQLPOOL__GATE_MOVED);
-    return rc == SQLPOOL_OK ? SQLPOOL_OK : sqlpool__finish(core, &local);
+    return sqlpool__leave(core, rc == SQLPOOL_OK ? SQLPOOL_OK : sqlpool__finish(core, &local));
 }
 
 SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
@@ -7674,7 +7767,7 @@ SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
     error = sqlpool__error_or(error, &local);
     if (result == NULL) result = &ignored;
     result->log_frames = result->checkpointed_frames = -1;
-    rc = sqlpool__enter(pool, &core, error);
+    rc = sqlpool__enter_inside(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     if (mode != SQLPOOL_CHECKPOINT_PASSIVE && mode != SQLPOOL_CHECKPOINT_TRUNCATE) {
         (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "mode is %d", (int)mode);
@@ -7689,7 +7782,7 @@ SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
                         : sqlpool__time_add(sqlpool__now(core), timeout * SQLPOOL__NS_PER_MS),
             result, error);
     }
-    return sqlpool__finish(core, error);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
 SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
@@ -7698,11 +7791,11 @@ SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
     uint32_t i;
     int rc;
     sqlpool__error_clear(&local);
-    rc = sqlpool__enter(pool, &core, &local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (token == NULL) {
         (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "token is NULL");
-        return sqlpool__finish(core, &local);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     SQLPOOL__STORE(&token->fired, 1u);
     sqlpool__lock(core);
@@ -7716,7 +7809,7 @@ SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
     sqlpool__wake_all_locked(core);
     sqlpool__signal(core, &core->commit_condition);
     sqlpool__unlock(core);
-    return SQLPOOL_OK;
+    return sqlpool__leave(core, SQLPOOL_OK);
 }
 
 /*  The upkeep thread is told and joined; a program's tick is waited for. */
@@ -7762,7 +7855,7 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
         return sqlpool__finish(core, error);
     }
     sqlpool__stop_upkeep(core);
-    while (SQLPOOL__LOAD(&core->lanes[0].waiting) + SQLPOOL__LOAD(&core->lanes[1].waiting) != 0) {
+    while (SQLPOOL__LOAD_ORDERED(&core->inside) != 0) {
         sqlpool__sleep(core, SQLPOOL__NS_PER_MS); /* woken waiters are on their way out */
     }
     sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_CLOSED, "\"%s\"", core->path);

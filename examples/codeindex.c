@@ -32,12 +32,11 @@
 #include <unistd.h>
 
 enum {
-    HUGE_BYTES = 8 * 1024 * 1024, /* larger files get a row but no text */
-    SNIFF_BYTES = 8 * 1024,  /* a NUL among the first 8 KiB means binary, as git and grep say */
-    QUEUE_ITEMS = 64 * 1024, /* far ahead enough to estimate the rest, yet some MiB at most */
-    BATCH_FILES = 256,       /* one transaction holds this many files */
-    BATCH_BYTES =
-        4 * 1024 * 1024, /* or this much text; both keep the others' wait for the writer short */
+    HUGE_BYTES = 8 * 1024 * 1024,  /* larger files get a row but no text */
+    SNIFF_BYTES = 8 * 1024,        /* a NUL among the first 8 KiB means binary, as git says */
+    QUEUE_ITEMS = 64 * 1024,       /* far ahead enough to estimate the rest, yet some MiB at most */
+    BATCH_FILES = 256,             /* one transaction holds this many files */
+    BATCH_BYTES = 2 * 1024 * 1024, /* or this much text: the others wait that long for the writer */
     MAX_THREADS = 256,
     MAX_WORDS = 16,
     SAMPLE_CAPACITY = 1 << 18 /* latencies kept per thread and kind; beyond that a fair sample */

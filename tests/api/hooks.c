@@ -651,6 +651,71 @@ TEST(connect_fn_reaches_every_connection) {
     close_pool(pool);
 }
 
+/*  What a hook's `user` points at must live until sqlpool_close() has returned, and no longer: so close
+    must not return while a call of another thread is still inside a hook. */
+static int inside; /* atomic: 0 not yet, 1 in the hook, 2 out of it */
+static void linger(void) {
+    int none = 0;
+    if (!__atomic_compare_exchange_n(&inside, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
+    sleep_ms(80);
+    __atomic_store_n(&inside, 2, __ATOMIC_SEQ_CST);
+}
+static void slow_error(void *user, const sqlpool_error *error) {
+    (void)user, (void)error;
+    linger();
+}
+static void slow_lease_event(void *user, const sqlpool_conn *conn) {
+    (void)user, (void)conn;
+    linger();
+}
+static void slow_commit(void *user, uint64_t commits) {
+    (void)user, (void)commits;
+    linger();
+}
+static void slow_log(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    (void)user, (void)level, (void)message;
+    if (item == SQLPOOL_LOG_UNCLEAN) linger();
+}
+static void *call_into_the_hook(void *argument) {
+    sqlpool *pool = (sqlpool *)argument;
+    sqlpool_conn conn;
+    sqlpool_call call = {0, 0, 0, NULL, NULL};
+    (void)sqlpool_exec_with(pool, &call, NULL, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL); /* commit_fn */
+    if (sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, NULL) == SQLPOOL_OK) { /* acquire_fn */
+        (void)sqlpool_conn_begin(&conn, NULL);
+        (void)sqlpool_conn_release(&conn); /* log, release_fn */
+        (void)sqlpool_exec(pool, "SELECT * FROM nosuch", SQLPOOL_NO_ARGS, NULL); /* error_fn */
+    }
+    return NULL;
+}
+
+TEST(close_waits_for_hooks) {
+    int which;
+    for (which = 0; which < 5; which++) {
+        sqlpool_config config = config_of(2);
+        pthread_t thread;
+        int rc, state;
+        sqlpool *pool = open_pool("closehooks.db", NULL, "CREATE TABLE IF NOT EXISTS t(v)");
+        CHECK(pool != NULL);
+        close_pool(pool);
+        if (which == 0) config.events.error_fn = slow_error;
+        if (which == 1) config.events.acquire_fn = slow_lease_event;
+        if (which == 2) config.events.release_fn = slow_lease_event;
+        if (which == 3) config.events.commit_fn = slow_commit;
+        if (which == 4) config.log.write_fn = slow_log;
+        __atomic_store_n(&inside, 0, __ATOMIC_SEQ_CST);
+        pool = open_pool("closehooks.db", &config, NULL);
+        CHECK(pool != NULL);
+        CHECK(start_thread(&thread, call_into_the_hook, pool));
+        while (__atomic_load_n(&inside, __ATOMIC_SEQ_CST) == 0) sleep_ms(1);
+        rc = sqlpool_close(pool, &err);
+        state = __atomic_load_n(&inside, __ATOMIC_SEQ_CST);
+        CHECK_INT(pthread_join(thread, NULL), 0);
+        CHECK_INT(rc, SQLPOOL_OK);
+        if (state != 2) test_fail(__FILE__, __LINE__, "close returned while hook %d (error, acquire, release, commit, log) ran", which);
+    }
+}
+
 /*------------------------------------------------------------------------------
  * log
  *----------------------------------------------------------------------------*/
@@ -919,6 +984,7 @@ int main(void) {
     RUN(events_in_order);
     RUN(connect_fn_that_fails);
     RUN(connect_fn_reaches_every_connection);
+    RUN(close_waits_for_hooks);
     RUN(log_items);
     RUN(chained_handlers);
     RUN(chain_for_the_connections_life);

@@ -630,13 +630,23 @@ TEST(close_waits_for_a_lease) {
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
     CHECK_OK(sqlpool_query(pool, &rows, "SELECT v FROM t UNION ALL SELECT 2", SQLPOOL_NO_ARGS, &err), &err);
     CHECK(sqlpool_rows_next(&rows));
+    CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
     CHECK(start_thread(&closing, close_it, &c));
     sleep_ms(60);
+    /* who is inside may finish what he does */
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES('at the last moment')", SQLPOOL_NO_ARGS, NULL, &err), &err);
+    CHECK_OK(sqlpool_conn_commit(&conn, &err), &err);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
-    (void)sqlpool_rows_close(&rows, NULL);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_int64(&rows, 0), 2);
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
     CHECK_INT(pthread_join(closing, NULL), 0);
     CHECK_INT(c.result, SQLPOOL_OK);
     CHECK(c.elapsed_ms >= 40 && c.elapsed_ms < 3000);
+    pool = open_pool("waits.db", NULL, NULL);
+    CHECK(pool != NULL);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 2);
+    close_pool(pool);
 }
 
 int main(void) {

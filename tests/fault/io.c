@@ -2,16 +2,16 @@
 
     A workload runs once through the "sim" VFS to count the calls of each kind; then again for each
     kind, each code that kind may return and each n: with the n-th call failing, and with all from
-    the n-th on failing; and with the whole disk gone from call n on. After each run, reopened with the plain VFS:
-    integrity_check says ok, every acknowledged transaction is there, every other one is there whole
-    or not at all (an error is not "not committed"). During the run every result is OK or belongs to
-    the injected code; after a single fault the same work succeeds on the second try, after a
-    persistent one as soon as the disk is back. No file stays open, nothing leaks.
+    the n-th on failing; and with the whole disk gone from call n on. After each run, reopened with
+    the plain VFS: integrity_check says ok, every acknowledged transaction is there, every other one
+    is there whole or not at all (an error is not "not committed"). During the run every result is
+    OK or belongs to the injected code; after a single fault the same work succeeds on the second
+    try, after a persistent one as soon as the disk is back. No file stays open, nothing leaks.
 
     io                       all kinds, a stride that fits the time, seed printed
     io full                  every n
-    io at N KIND CODE MODE JOURNAL CUT   one run: MODE is once or on, JOURNAL is wal or delete, CUT is
-                                         cut or whole; SIM_TRACE=1 prints every call */
+    io at N KIND CODE MODE JOURNAL CUT   one run: MODE is once or on, JOURNAL is wal or delete,
+                                         CUT is cut or whole; SIM_TRACE=1 prints every call */
 #define _GNU_SOURCE
 #include "sim/sim.h"
 #include "test.h"
@@ -333,7 +333,7 @@ static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
             rc = steps[i].work(r, &error);
             if (judge(r, steps[i].name, rc, &error, "")) break;
             if (rc != SQLPOOL_OK && (!fault.from_on || i == 0)) {
-                sim_vfs_heal(); /* a single fault is over; without tables there is nothing to go on with */
+                sim_vfs_heal(); /* a single fault is over; without tables nothing can go on */
                 sim_clock_advance(&r->clock, 100000000);
                 rc = steps[i].work(r, &error);
                 if (rc != SQLPOOL_OK) {
@@ -460,7 +460,7 @@ TEST(every_call_delete) {
     loop(false, budget_seconds * 0.4);
 }
 
-/*  A disk that says OK and writes nothing must be noticed by the checks above, wherever it starts. */
+/*  A disk that says OK and writes nothing must be noticed by the checks above. */
 TEST(control_lying_disk_is_seen) {
     const sim_vfs_fault none = {0, SIM_VFS_ANY, 0, 0, 0};
     uint64_t writes, part, seen = 0;

@@ -2,8 +2,8 @@
     SPDX-License-Identifier: MIT OR Unlicense
 
     A second process is this program started again (fork and exec), never a bare fork of a process
-    that has SQLite open. The kill loop's child writes a line for every acknowledged transaction into
-    a pipe and is killed at a random moment; what it said must be in the file.
+    that has SQLite open. The kill loop's child writes a line for every acknowledged transaction
+    into a pipe and is killed at a random moment; what it said must be in the file.
 
     special                  all
     special KILLS=n in the environment sets the number of kills [30] */
@@ -408,7 +408,8 @@ static int chain_stopper(void *user, const sqlpool_conn *conn) {
 static int add_fn(sqlpool_conn *conn, void *user, int attempt) {
     (void)user;
     (void)attempt;
-    return sqlpool_conn_exec(conn, "UPDATE n SET n = n + 1", SQLPOOL_NO_ARGS, NULL, NULL);
+    return sqlpool_conn_exec(conn, "UPDATE n SET n = n + 1 WHERE rowid = 1", SQLPOOL_NO_ARGS, NULL,
+                             NULL);
 }
 static int add_one(sqlpool *pool, int how, sqlpool_error *e) {
     sqlpool_rows rows;
@@ -416,20 +417,21 @@ static int add_one(sqlpool *pool, int how, sqlpool_error *e) {
     int rc;
     switch (how) {
     case 0:
-        return sqlpool_exec(pool, "UPDATE n SET n = n + 1", SQLPOOL_NO_ARGS, e);
+        return sqlpool_exec(pool, "UPDATE n SET n = n + 1 WHERE rowid = 1", SQLPOOL_NO_ARGS, e);
     case 1:
-        rc =
-            sqlpool_query(pool, &rows, "UPDATE n SET n = n + 1 RETURNING n", SQLPOOL_NO_ARGS, e);
+        rc = sqlpool_query(pool, &rows, "UPDATE n SET n = n + 1 WHERE rowid = 1 RETURNING n",
+                           SQLPOOL_NO_ARGS, e);
         (void)sqlpool_rows_close(&rows, NULL);
         return rc;
     case 2:
         return sqlpool_transaction(pool, SQLPOOL_WRITE, add_fn, NULL, e);
     case 3:
-        return sqlpool_script(pool, "UPDATE n SET n = n + 1;", -1, e);
+        return sqlpool_script(pool, "UPDATE n SET n = n + 1 WHERE rowid = 1;", -1, e);
     case 4:
         rc = sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, NULL);
         if (rc != SQLPOOL_OK) return rc;
-        rc = sqlpool_conn_exec(&conn, "UPDATE n SET n = n + 1", SQLPOOL_NO_ARGS, NULL, e);
+        rc = sqlpool_conn_exec(&conn, "UPDATE n SET n = n + 1 WHERE rowid = 1", SQLPOOL_NO_ARGS,
+                               NULL, e);
         (void)sqlpool_conn_release(&conn);
         return rc;
     default:
@@ -469,8 +471,8 @@ static void stopped_at_the_end(int how) {
            (long long)acked, (long long)refused, last);
     CHECK_INT(sqlpool_query_int64(g->pool, &there, "SELECT n FROM n", SQLPOOL_NO_ARGS, &g->error),
               SQLPOOL_OK);
-    CHECK(s.stops > 10 && refused > 0);
-    CHECK_INT(there, acked);
+    CHECK_INT(there, acked);             /* refused is not done, done is not refused */
+    CHECK(s.stops > 3 && refused < 500); /* and one stop stops one call */
     (void)rig_end(g);
 }
 TEST(stopped_exec) {

@@ -1,4 +1,5 @@
-/*  oom.c - every allocation of the library and of SQLite fails. SPDX-License-Identifier: MIT OR Unlicense
+/*  oom.c - every allocation of the library and of SQLite fails.
+    SPDX-License-Identifier: MIT OR Unlicense
 
     A workload over the whole API runs once to count the allocations; then once for each n with the
     n-th failing, and once with all from the n-th on failing. After each run: every call returned OK
@@ -602,8 +603,9 @@ static int check_rows(run *r) {
     return rc != SQLITE_OK;
 }
 
-/*  SQLite's memdb keeps the array of its databases, empty, when making the mutex of a new one fails; the
-    next one uses it again and frees it at its end. So: one that works, and what is left then is a leak. */
+/*  SQLite's memdb keeps the array of its databases, empty, when making the mutex of a new one
+    fails; the next one uses it again and frees it at its end. So: one that works, and what is left
+    then is a leak. */
 static void settle_memdb(void) {
     sqlite3 *db = NULL;
     (void)sqlite3_open_v2("file:/settle?vfs=memdb", &db,

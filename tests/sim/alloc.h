@@ -247,8 +247,8 @@ static inline void sim_sqlite_shutdown(void *user) {
     (void)user;
 }
 
-/*  Puts the allocator under SQLite, lookaside off (it would hide failures). Call it in main() before
-    any other use of SQLite. Returns SQLite's result. */
+/*  Puts the allocator under SQLite, lookaside off (it would hide failures). Call it in main()
+    before any other use of SQLite. Returns SQLite's result. */
 static inline int sim_alloc_install(void) {
     static const sqlite3_mem_methods methods = {
         sim_sqlite_malloc,  sim_sqlite_free, sim_sqlite_realloc,  sim_sqlite_size,
@@ -284,7 +284,7 @@ static inline void sim_alloc_forget(void) {
     sim_alloc.message[0] = '\0';
 }
 
-/*  Writes into `why` what is wrong: rules broken, or blocks of the library still out. 0: nothing. */
+/*  Writes into `why` what is wrong: rules broken, blocks of the library still out. 0: nothing. */
 static inline int sim_alloc_check(char *why, size_t why_bytes) {
     const sim_block *block;
     if (sim_alloc.errors != 0) {

@@ -72,7 +72,7 @@ static inline int sim_plain_integrity(sqlite3 *db, char *why, size_t why_bytes) 
     return bad;
 }
 
-/*  This program's file, resolved once: under valgrind /proc/self/exe must not be executed as it is. */
+/*  This program's file, resolved once: under valgrind /proc/self/exe is not this program. */
 static inline const char *sim_self_path(void) {
     static char self[1024];
     if (self[0] == '\0') {

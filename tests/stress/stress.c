@@ -1,20 +1,24 @@
-/*  stress.c - many threads, few connections, everything at once. SPDX-License-Identifier: MIT OR Unlicense
+/*  stress.c - many threads, few connections, everything at once.
+    SPDX-License-Identifier: MIT OR Unlicense
 
     Threads draw random operations over one small pool: single calls, leases, cursors left half
     read, transactions that roll back, leases given back unclean, tiny timeouts, tokens and
-    cancellations (some much too late), pause, exclusive, recycle, checkpoint, reports. What must hold:
+    cancellations (some much too late), pause, exclusive, recycle, checkpoint, reports. What must
+    hold:
 
-      - money moves between accounts and its sum never changes, for readers at any moment and at the end
+      - money moves between accounts and its sum never changes, for readers at any moment and at
+        the end
       - a counter per thread equals the acknowledged increments exactly: an error means not done
       - a call that says CANCELLED was the target of a cancellation, by operation number
-      - no other result than the operation allows; with the long timeout TIMEOUT is not allowed at all,
-        since nothing here holds a connection for long: it would be a lost wake-up
-      - one writer at a time, never more readers than the pool has, nobody inside an exclusive section
+      - no other result than the operation allows; with the long timeout TIMEOUT is not allowed at
+        all, since nothing here holds a connection for long: it would be a lost wake-up
+      - one writer at a time, never more readers than the pool has, nobody else inside an exclusive
+        section; no opening fails, whatever happens to the caller on whose behalf it is made
       - no call lasts longer than its timeout and 5 seconds (the watchdog prints the pool and ends)
       - close says OK; nothing is allocated, locked or open afterwards
 
     stress [SECONDS]      each of the modes runs this long [2]
-    stress one MODE SECONDS   one of them; SIM_SEED=... repeats the random choices, not the schedule */
+    stress one MODE SECONDS   one of them; SIM_SEED=... repeats the choices, not the schedule */
 #define _GNU_SOURCE
 #include "sim/sim.h"
 #include "test.h"
@@ -1074,7 +1078,7 @@ TEST(memory) {
     run_mode(&modes[5], seconds_each, 0);
 }
 
-/*  Each control is this program again with one bug seeded in the test: it must fail, and say why. */
+/*  Each control is this program with one bug seeded in the test: it must fail, and say why. */
 static char control_output[65536];
 TEST(control_lost_signals_are_seen) {
     CHECK(sim_run_self("control", "s", control_output, sizeof control_output) != 0);
