@@ -217,18 +217,17 @@
 
       Raw handle: sqlpool_conn_db() lifts the refusals for the rest of the lease. At release open
       transactions are rolled back and statements reset; a connection on which a PRAGMA was set, a
-      database attached, a temporary object made or a statement left unfinalized is closed and
-      replaced. Functions and collations added there stay: add them in events.connect_fn.
-      Incremental blobs: sqlite3_blob_open() on the raw handle of a lease, sqlite3_blob_close()
-      before the release. A blob that is left open keeps its old connection, and its pin on the log,
-      alive until it is closed; the release says so.
-      Two pools on one file, in one process or several, are safe: they wait for each other through
-      SQLite's locks and the busy handler, without the queue's fairness. Two copies of SQLite in one
-      process are not (sqlite.org/howtocorrupt.html); nor is opening and closing the database file
-      by any other means in a process that has it open, which drops SQLite's locks.
-      Exceptions and longjmp must not pass through a callback (transaction function, hook, chain):
-      the frames between would be skipped and the lease stays out. It is then reported as a leak,
-      with the place that acquired it, and sqlpool_close() names it.
+      database attached, a temporary object made or a statement left stepped is closed and replaced.
+      Functions and collations added there stay: add them in events.connect_fn. Incremental blobs:
+      sqlite3_blob_open() on the raw handle of a lease, sqlite3_blob_close() before the release. A
+      blob that is left open keeps its old connection, and its pin on the log, alive until it is
+      closed; the release says so. Two pools on one file, in one process or several, are safe: they
+      wait for each other through SQLite's locks and the busy handler, without the queue's fairness.
+      Two copies of SQLite in one process are not (sqlite.org/howtocorrupt.html); nor is opening and
+      closing the database file by any other means in a process that has it open, which drops
+      SQLite's locks. Exceptions and longjmp must not pass through a callback (transaction function,
+      hook, chain): the frames between would be skipped and the lease stays out. It is then reported
+      as a leak, with the place that acquired it, and sqlpool_close() names it.
 
     WHAT IT ASKS OF SQLITE AND CHANGES THERE
       SQLite 3.31 or later with threads (SQLITE_THREADSAFE 1 or 2). Newer versions add: RETURNING
@@ -809,7 +808,8 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
     Owner    after SQLPOOL_OK the memory is gone; later calls with the handle return SQLPOOL_CLOSED
              until the handle is used again by the 64th later sqlpool_open()
     Threads  any, also beside running calls; not beside calls that are only just being entered
-    Cost     the last connection's close writes the log back into the database
+    Cost     the last connection's close writes the log back into the database; where it cannot (a
+             full disk, another process on the file) the log stays, and nothing in it is lost
     SQLite   sqlite.org/c3ref/close.html  */
 SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error);
 
@@ -916,7 +916,9 @@ SQLPOOL_API int sqlpool_script_at(const char *file, int line, sqlpool *pool, con
 SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows);
 
 /*  sqlpool_rows_close - end the cursor, give its connection back, tell how the walk went.
-    Returns  SQLPOOL_OK; what stopped the walk; a second close returns the same again
+    error    [out,opt]  what stopped the walk; left as it is when the query call itself had failed,
+                        or the cursor was closed before
+    Returns  SQLPOOL_OK; what stopped the walk or failed the query; a second close the same again
     Threads  the thread that made the query  */
 SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error);
 
@@ -1310,14 +1312,14 @@ inline auto value(const String &v) -> decltype(sqlpool_value_text_n(v.data(), v.
     return sqlpool_value_text_n(v.data(), v.size());
 }
 
-template <int N>
+template <size_t N>
 struct pack {
     sqlpool_value values[N];
     const sqlpool_value *data() const { return values; }
 };
 template <class... A>
-inline pack<static_cast<int>(sizeof...(A))> make_pack(const A &...a) {
-    return pack<static_cast<int>(sizeof...(A))>{{value(a)...}};
+inline pack<sizeof...(A)> make_pack(const A &...a) {
+    return pack<sizeof...(A)>{{value(a)...}};
 }
 template <class... A>
 constexpr int count_of(const A &...) {
@@ -1365,7 +1367,7 @@ public:
     operator sqlpool_conn *() { return &conn_; }
     template <class... A>
     int exec(sqlpool_error *error, const char *sql, const A &...a) {
-        const pack<static_cast<int>(sizeof...(A)) + 1> p = {{value(a)..., SQLPOOL_NULL}};
+        const pack<sizeof...(A) + 1> p = {{value(a)..., SQLPOOL_NULL}};
         return sqlpool_conn_exec(&conn_, sql, p.data(), static_cast<int>(sizeof...(A)), nullptr,
                                  error);
     }
@@ -1379,13 +1381,13 @@ class rows {
 public:
     template <class... A>
     rows(sqlpool *pool, sqlpool_error *error, const char *sql, const A &...a) : rows_() {
-        const pack<static_cast<int>(sizeof...(A)) + 1> p = {{value(a)..., SQLPOOL_NULL}};
+        const pack<sizeof...(A) + 1> p = {{value(a)..., SQLPOOL_NULL}};
         result_ = sqlpool_query_at("C++", 0, pool, nullptr, &rows_, sql, p.data(),
                                    static_cast<int>(sizeof...(A)), error);
     }
     template <class... A>
     rows(lease &conn, sqlpool_error *error, const char *sql, const A &...a) : rows_() {
-        const pack<static_cast<int>(sizeof...(A)) + 1> p = {{value(a)..., SQLPOOL_NULL}};
+        const pack<sizeof...(A) + 1> p = {{value(a)..., SQLPOOL_NULL}};
         result_ = sqlpool_conn_query(conn.get(), &rows_, sql, p.data(),
                                      static_cast<int>(sizeof...(A)), error);
     }
@@ -1444,7 +1446,7 @@ private:
 /*  exec(db, &error, "INSERT INTO t VALUES(?, ?)", 1, std::string("x")) */
 template <class... A>
 inline int exec(sqlpool *pool, sqlpool_error *error, const char *sql, const A &...a) {
-    const pack<static_cast<int>(sizeof...(A)) + 1> p = {{value(a)..., SQLPOOL_NULL}};
+    const pack<sizeof...(A) + 1> p = {{value(a)..., SQLPOOL_NULL}};
     return sqlpool_exec_at("C++", 0, pool, nullptr, nullptr, sql, p.data(),
                            static_cast<int>(sizeof...(A)), error);
 }
@@ -1452,12 +1454,14 @@ inline int exec(sqlpool *pool, sqlpool_error *error, const char *sql, const A &.
 /*  A lambda (sqlpool_conn *, int attempt) -> int as a transaction; it must not throw. */
 template <class F>
 inline int transact(sqlpool *pool, sqlpool_mode mode, F &&work, sqlpool_error *error = nullptr) {
+    typedef decltype(&work) pointer;
     struct trampoline {
         static int run(sqlpool_conn *conn, void *user, int attempt) {
-            return (*static_cast<decltype(&work)>(user))(conn, attempt);
+            return (*static_cast<pointer>(user))(conn, attempt);
         }
     };
-    return sqlpool_transaction_at("C++", 0, pool, nullptr, mode, &trampoline::run, &work, error);
+    void *user = const_cast<void *>(static_cast<const void *>(&work));
+    return sqlpool_transaction_at("C++", 0, pool, nullptr, mode, &trampoline::run, user, error);
 }
 
 } // namespace sqlpoolpp
@@ -2401,6 +2405,7 @@ typedef struct sqlpool__slot {
     char refused_name[32];    /* of the PRAGMA */
     uint64_t authorized;      /* calls of the authorizer */
     int depth;                /* 0: no transaction of ours; 1: BEGIN; more: savepoints */
+    sqlpool_error last_error; /* of the last statement of this lease that failed */
     int ended_by;             /* code of the error after which SQLite ended our transaction */
     bool is_bad;              /* close it at release */
     bool is_changed;          /* the raw handle changed it: close it at release */
@@ -2408,7 +2413,8 @@ typedef struct sqlpool__slot {
     bool is_own_text;         /* SQL of ours is being prepared through the cache */
     bool is_committed;        /* a write transaction ended well since this was cleared */
     bool is_busy_expired;     /* the busy handler gave up because of the deadline */
-    bool is_shielded;         /* COMMIT or ROLLBACK runs: deadline and cancel wait */
+    bool is_shielded;         /* one of the pool's own statements runs: never stopped half-way */
+    bool is_ending;           /* COMMIT or ROLLBACK runs: cancelling no longer helps */
     bool has_lease_chain;     /* chain was set on this lease */
     sqlpool_chain chain;      /* the caller's handlers in effect */
     sqlpool_chain base_chain; /* as the connect hook left them */
@@ -2497,6 +2503,7 @@ typedef struct sqlpool__core {
     sqlpool_condition commit_condition; /* a commit, for busy handlers */
     sqlpool_condition drain_condition;  /* a lease came back, for drains */
     sqlpool_condition upkeep_condition;
+    int pinned_in_row; /* checkpoints that did not finish, since the last that did */
     uint64_t arrivals;
     int draining;   /* sleepers on drain_condition */
     int holds_read; /* leases under the shared gate */
@@ -2606,7 +2613,8 @@ static bool sqlpool__is_cancelled(const sqlpool__slot *slot) {
 static int sqlpool__on_progress(void *argument) {
     sqlpool__slot *slot = (sqlpool__slot *)argument;
     const int64_t deadline = SQLPOOL__LOAD_RELAXED(&slot->deadline_ns);
-    if (slot->is_shielded) return 0;
+    if (slot->is_shielded || slot->is_committed)
+        return 0; /* SQLite also asks after an autocommit */
     if (sqlpool__is_cancelled(slot)) return 1;
     if (deadline != SQLPOOL__NEVER && sqlpool__now(slot->core) >= deadline) {
         SQLPOOL__STORE_RELAXED(&slot->expired, slot->number);
@@ -2626,7 +2634,7 @@ static int sqlpool__on_busy(void *argument, int count) {
     const int64_t now = sqlpool__now(core);
     int64_t pause;
     if (slot->chain.busy_fn != NULL && slot->chain.busy_fn(slot->chain.user, count) == 0) return 0;
-    if (!slot->is_shielded && sqlpool__is_cancelled(slot)) return 0;
+    if (!slot->is_ending && sqlpool__is_cancelled(slot)) return 0;
     if (slot->busy_deadline_ns == 0) {
         slot->busy_deadline_ns = sqlpool__earlier(
             SQLPOOL__LOAD_RELAXED(&slot->deadline_ns),
@@ -2870,7 +2878,8 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
             error->sql_offset = sqlite3_error_offset(slot->db);
         }
 #endif
-        if (sqlpool__primary(code) == SQLITE_READONLY) {
+        if (sqlpool__primary(code) == SQLITE_READONLY &&
+            SQLPOOL__LOAD_RELAXED(&slot->is_open) != 0) {
             sqlpool__text_add(&text, core->config.read_only
                                          ? "; the pool is read-only"
                                          : "; a reader cannot write: acquire with SQLPOOL_WRITE");
@@ -3131,16 +3140,19 @@ static void sqlpool__close_db(sqlpool__slot *slot) {
     sqlite3_progress_handler(slot->db, 0, NULL, NULL);
     if (core->config.events.destroy_fn != NULL)
         core->config.events.destroy_fn(core->config.events.user, slot->db);
-    while ((left = sqlite3_next_stmt(slot->db, left)) != NULL) {
-        const char *sql = sqlite3_sql(left);
-        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_UNCLEAN,
-                          "a connection closes with %s not finalized: %s",
-                          sql != NULL ? "a statement" : "a blob",
-                          sql != NULL ? sql : "(sqlite3_blob_close() was not called)");
-        if (sql != NULL) (void)sqlite3_reset(left);
+    if (sqlite3_close(slot->db) !=
+        SQLITE_OK) { /* it closes virtual tables' own statements itself */
+        while ((left = sqlite3_next_stmt(slot->db, left)) != NULL) {
+            const char *sql = sqlite3_sql(left);
+            sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_UNCLEAN,
+                              "a connection closes with %s not finalized: %s",
+                              sql != NULL ? "a statement" : "a blob",
+                              sql != NULL ? sql : "(sqlite3_blob_close() was not called)");
+            if (sql != NULL) (void)sqlite3_reset(left);
+        }
+        (void)sqlite3_busy_handler(slot->db, NULL, NULL);
+        (void)sqlite3_close_v2(slot->db);
     }
-    (void)sqlite3_busy_handler(slot->db, NULL, NULL);
-    (void)sqlite3_close_v2(slot->db);
     slot->db = NULL;
 }
 
@@ -3635,7 +3647,8 @@ static int sqlpool__run_own(sqlpool__slot *slot, int which) {
     const bool was_shielded = slot->is_shielded;
     int rc;
     slot->check = SQLPOOL__CHECK_ALLOW; /* SQLite may have to prepare it again */
-    slot->is_shielded = which == SQLPOOL__COMMIT || which == SQLPOOL__ROLLBACK;
+    slot->is_shielded = true;
+    slot->is_ending = which == SQLPOOL__COMMIT || which == SQLPOOL__ROLLBACK;
     slot->busy_deadline_ns = 0;
     slot->is_busy_expired = false;
     rc = sqlite3_step(slot->own[which]);
@@ -3644,6 +3657,7 @@ static int sqlpool__run_own(sqlpool__slot *slot, int which) {
         if (rc == SQLITE_OK) (void)sqlite3_reset(slot->own[which]);
     }
     slot->is_shielded = was_shielded;
+    slot->is_ending = false;
     slot->check = check;
     return rc;
 }
@@ -3771,7 +3785,7 @@ static void sqlpool__clean_raw(sqlpool__slot *slot, sqlpool__text *text) {
         for (link = slot->recent.next; link != &slot->recent && !is_ours; link = link->next) {
             is_ours = sqlpool__stmt_of_link(link)->handle == at;
         }
-        if (is_ours) continue;
+        if (is_ours || !sqlite3_stmt_busy(at)) continue; /* idle ones may be a virtual table's */
         sqlpool__text_add(text, "%s not finalized: %.100s; ",
                           sqlite3_sql(at) != NULL ? "a statement" : "a blob",
                           sqlite3_sql(at) != NULL ? sqlite3_sql(at) : "(sqlite3_blob_open)");
@@ -3930,6 +3944,8 @@ static void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__request *re
     slot->lease_deadline_ns = SQLPOOL__NEVER;
     slot->waited_us = 0;
     slot->ended_by = 0;
+    slot->last_error.result = SQLPOOL_OK;
+    SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
     if (!request->is_internal) SQLPOOL__TALLY(slot, acquires);
 }
 
@@ -4822,6 +4838,9 @@ static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpo
     return request;
 }
 
+/*  A checkpoint beside readers seldom gets all; that nothing came of several in a row is news. */
+#define SQLPOOL__PINS_BEFORE_LOG 4
+
 /*  The lease that pins most frames, in words; at most once in 10 s. */
 static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_frames) {
     const int64_t now = sqlpool__now(core);
@@ -4832,7 +4851,10 @@ static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_fr
     uint32_t i;
     SQLPOOL__TALLY_POOL(core, checkpoints_pinned);
     sqlpool__lock(core);
-    if (now < core->next_pin_log_ns) {
+    core->pinned_in_row++;
+    if (now < core->next_pin_log_ns ||
+        (core->pinned_in_row < SQLPOOL__PINS_BEFORE_LOG &&
+         log_frames * core->page_bytes < core->config.wal_limit_bytes)) {
         sqlpool__unlock(core);
         return;
     }
@@ -4852,7 +4874,7 @@ static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_fr
     if (has_holder) {
         sqlpool__text_holder(&text, &worst);
     } else {
-        sqlpool__text_add(&text, "a reader of another process or pool");
+        sqlpool__text_add(&text, "a reader of another process or pool, or one that has just ended");
     }
     sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_PINNED, "%s", line);
 }
@@ -4864,6 +4886,10 @@ static void sqlpool__checkpoint_report(sqlpool__core *core,
                       result->log_frames);
     if (result->checkpointed_frames < result->log_frames) {
         sqlpool__report_pin(core, result->log_frames, result->checkpointed_frames);
+    } else {
+        sqlpool__lock(core);
+        core->pinned_in_row = 0;
+        sqlpool__unlock(core);
     }
 }
 
@@ -5314,6 +5340,7 @@ static int sqlpool__level_begin(sqlpool__slot *slot, sqlpool_error *error) {
         if (rc != SQLITE_OK) {
             (void)sqlpool__statement_failed(slot, rc, sqlpool__own_sql[which], error);
             sqlpool__reset_own(slot, which);
+            sqlpool__abandon_transaction(slot); /* SQLite may have begun it before it failed */
             rc = error->result;
         }
     } else {
@@ -5404,6 +5431,8 @@ static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call,
                 rc = sqlpool__error_set(
                     error, SQLPOOL_MISUSE,
                     "the transaction function left a begin without its end, or one too many");
+            } else if (error->result != rc && slot->last_error.result == rc) {
+                *error = slot->last_error; /* fn kept the detail to itself */
             } else if (error->result != rc) {
                 (void)sqlpool__error_set(error, rc, "the transaction function returned %d (%s)", rc,
                                          sqlpool_result_name(rc));
@@ -6009,6 +6038,7 @@ static int sqlpool__lease_call(sqlpool_conn *conn, sqlpool__work *work, sqlpool_
     } else {
         (void)sqlpool__run(slot, &sqlpool__default_call, work, error);
     }
+    if (SQLPOOL__UNLIKELY(error->result != SQLPOOL_OK)) slot->last_error = *error;
     if (work->rows != NULL) {
         work->rows->conn = *conn;
         work->rows->result = error->result;
@@ -6115,6 +6145,10 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
     sqlpool_error local;
     sqlpool__slot *slot = NULL;
     sqlpool__stmt *stmt;
+    if (rows != NULL && rows->flags == 0 && rows->result != SQLPOOL_OK) {
+        rows->column_count = 0;
+        return rows->result; /* it was told already: the caller's error still says it better */
+    }
     error = sqlpool__error_or(error, &local);
     if (rows == NULL) return sqlpool__error_set(error, SQLPOOL_MISUSE, "rows is NULL");
     rows->column_count = 0;

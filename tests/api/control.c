@@ -126,6 +126,27 @@ static void *commit_later(void *argument) {
     return NULL;
 }
 
+TEST(no_wait_means_for_locks_as_well) {
+    const sqlpool_call no_wait = {SQLPOOL_NO_WAIT, 0, 0, NULL, NULL};
+    int64_t start;
+    int rc;
+    sqlite3 *db;
+    sqlpool *pool = open_pool("nowait.db", NULL, schema);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_exec_with(pool, &no_wait, NULL, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+    db = raw_open("nowait.db");
+    CHECK(db != NULL && raw_exec(db, "BEGIN IMMEDIATE"));
+    start = now_ms();
+    rc = sqlpool_exec_with(pool, &no_wait, NULL, "INSERT INTO t(v) VALUES(2)", SQLPOOL_NO_ARGS, &err);
+    CHECK(now_ms() - start < 500);
+    CHECK(rc == SQLPOOL_WOULD_BLOCK || rc == SQLPOOL_TIMEOUT || rc == SQLITE_BUSY);
+    CHECK_INT(err.sqlite_code & 0xff, SQLITE_BUSY);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    CHECK_OK(sqlpool_exec_with(pool, &no_wait, NULL, "INSERT INTO t(v) VALUES(2)", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 3);
+    close_pool(pool);
+}
+
 static void locked_by_another(int journal, const char *path) {
     sqlpool_config config = sqlpool_config_default();
     sqlpool_call call = {80, 0, 0, NULL, NULL};
@@ -800,6 +821,7 @@ TEST(status_texts) {
 int main(void) {
     RUN(long_statement_ends_in_time);
     RUN(a_stopped_write_changes_nothing);
+    RUN(no_wait_means_for_locks_as_well);
     RUN(write_lock_of_another_connection);
     RUN(exclusive_lock_of_another_stops_readers_too);
     RUN(cancel_a_running_statement_by_token);

@@ -802,6 +802,40 @@ TEST(log_items) {
     CHECK_INT(logged.wrong, 0);
 }
 
+/*  Names are data: not a format, not SQL, not control characters for somebody's terminal. */
+TEST(hostile_names) {
+    sqlpool_config config = config_of(1);
+    sqlpool_conn conn;
+    pthread_t thread;
+    sqlpool_call call = {0, 0, 0, "tag %s%n \x1b[2J", NULL};
+    char text[4000];
+    sqlite3 *db;
+    sqlpool *pool;
+    db = raw_open("100%s%n.db");
+    CHECK(db != NULL && raw_exec(db, "CREATE TABLE \"p\"\"; DROP TABLE x;--\"(a); CREATE TABLE x(y);"
+                                     "CREATE TABLE \"c\"\"%s%n ]\n\x1b[2J'\"(x REFERENCES \"p\"\"; DROP TABLE x;--\"(a))"));
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    memset(&logged.items, 0, sizeof logged.items);
+    config.name = "pool %s%n%d \x1b[2J";
+    config.log.user = &logged;
+    config.log.write_fn = write_log;
+    pool = open_pool("100%s%n.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK(was_logged(SQLPOOL_LOG_OPENED, "%s%n%d"));
+    CHECK(was_logged(SQLPOOL_LOG_FOREIGN_KEYS, "%s%n"));
+    CHECK_INT(ask(pool, "SELECT count(*) FROM x"), 0); /* still there */
+    CHECK_OK(sqlpool_conn_acquire_with(pool, SQLPOOL_WRITE, &call, &conn, &err), &err);
+    CHECK(start_thread(&thread, acquire_in_vain, pool));
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK(was_logged(SQLPOOL_LOG_SATURATED, "tag %s%n"));
+    CHECK(sqlpool_status_text(pool, text, sizeof text) > 0);
+    CHECK_HAS(text, "tag %s%n");
+    CHECK(strchr(text, '\x1b') == NULL);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    close_pool(pool);
+    CHECK_INT(logged.wrong, 0); /* no control byte reached the log */
+}
+
 /*------------------------------------------------------------------------------
  * the caller's own handlers
  *----------------------------------------------------------------------------*/
@@ -986,6 +1020,7 @@ int main(void) {
     RUN(connect_fn_reaches_every_connection);
     RUN(close_waits_for_hooks);
     RUN(log_items);
+    RUN(hostile_names);
     RUN(chained_handlers);
     RUN(chain_for_the_connections_life);
     return test_end();

@@ -533,7 +533,10 @@ TEST(two_threads_that_want_two_each) {
  * what comes back dirty
  *----------------------------------------------------------------------------*/
 
-static sqlite3_blob *left_blob; /* static, so that what is left open on purpose is no leak */
+/*  What is left open on purpose; the caller's own to finalize, also after the pool is gone. */
+static sqlite3_blob *left_blobs[4];
+static sqlite3_stmt *left_statements[4];
+static int left_blob_count, left_statement_count;
 static int deny_all(void *user, int action, const char *a, const char *b, const char *c, const char *d) {
     (void)user, (void)action, (void)a, (void)b, (void)c, (void)d;
     return SQLITE_DENY;
@@ -572,13 +575,12 @@ static void dirty_raw_begin(sqlpool_conn *conn) {
     raw_ignore(conn, "INSERT INTO t(v) VALUES('lost')");
 }
 static void dirty_raw_step(sqlpool_conn *conn) {
-    sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(sqlpool_conn_db(conn), "SELECT v FROM t UNION ALL SELECT 2", -1, &statement, NULL) == SQLITE_OK)
-        (void)sqlite3_step(statement);
+    sqlite3_stmt **statement = &left_statements[left_statement_count++];
+    if (sqlite3_prepare_v2(sqlpool_conn_db(conn), "SELECT v FROM t UNION ALL SELECT 2", -1, statement, NULL) == SQLITE_OK)
+        (void)sqlite3_step(*statement);
 }
 static void dirty_blob(sqlpool_conn *conn) {
-    left_blob = NULL;
-    (void)sqlite3_blob_open(sqlpool_conn_db(conn), "main", "t", "v", 1, 0, &left_blob);
+    (void)sqlite3_blob_open(sqlpool_conn_db(conn), "main", "t", "v", 1, 0, &left_blobs[left_blob_count++]);
 }
 static void dirty_temp(sqlpool_conn *conn) {
     raw_ignore(conn, "PRAGMA query_only=0");
@@ -731,6 +733,12 @@ TEST(the_next_lease_is_clean) {
     CHECK(stats.unclean >= 14);
     CHECK_INT(stats.used, 0);
     close_pool(pool);
+    CHECK_INT(left_blob_count, 2);
+    CHECK_INT(left_statement_count, 2);
+    for (i = 0; i < 2; i++) {
+        (void)sqlite3_blob_close(left_blobs[i]);
+        (void)sqlite3_finalize(left_statements[i]);
+    }
 }
 
 typedef struct lock_holder {
@@ -799,6 +807,91 @@ TEST(cursor_of_a_released_lease) {
         CHECK_OK(sqlpool_rows_close(&next, &err), &err);
     }
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    close_pool(pool);
+}
+
+/*  Rows of a write on a lease: the write is whole, read to the end or not. */
+TEST(returning_on_a_lease) {
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    int in_transaction;
+    sqlpool *pool;
+    if (sqlite3_libversion_number() < 3035000) return;
+    pool = open_pool("returning.db", NULL, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)");
+    CHECK(pool != NULL);
+    for (in_transaction = 0; in_transaction < 2; in_transaction++) {
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+        if (in_transaction) CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+        CHECK_OK(sqlpool_conn_query(&conn, &rows, "INSERT INTO t(v) VALUES('a'), ('b'), ('c') RETURNING v", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK(sqlpool_rows_next(&rows));
+        CHECK_STR(sqlpool_rows_text(&rows, 0), "a");
+        CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+        CHECK_OK(sqlpool_conn_query(&conn, &rows, "INSERT INTO t(v) VALUES('d') RETURNING v", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_rows_close(&rows, &err), &err); /* not one row was asked for */
+        if (in_transaction) CHECK_OK(sqlpool_conn_commit(&conn, &err), &err);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 4 + 4 * in_transaction);
+    }
+    close_pool(pool);
+}
+
+typedef struct foreign_cursor {
+    sqlpool_rows *rows;
+    bool stepped;
+    int64_t value;
+} foreign_cursor;
+static void *use_cursor(void *argument) {
+    foreign_cursor *f = (foreign_cursor *)argument;
+    f->stepped = sqlpool_rows_next(f->rows);
+    f->value = sqlpool_rows_int64(f->rows, 0);
+    (void)sqlpool_rows_close(f->rows, NULL);
+    return NULL;
+}
+
+/*  A cursor belongs to the thread that made the query: no other one may move or end it. */
+TEST(cursor_of_another_thread) {
+    sqlpool_config config = config_of(1);
+    sqlpool_rows rows, copy;
+    foreign_cursor f;
+    sqlpool_stats stats;
+    pthread_t thread;
+    sqlpool *pool = open_pool("foreign.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_query(pool, &rows, "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK(sqlpool_rows_next(&rows));
+    copy = rows;
+    memset(&f, 0, sizeof f);
+    f.rows = &copy;
+    CHECK(start_thread(&thread, use_cursor, &f));
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK(!f.stepped);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    CHECK_INT(stats.used, 1); /* still ours */
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_int64(&rows, 0), 2);
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+    close_pool(pool);
+}
+
+static int release_inside(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    (void)sqlpool_conn_exec(conn, "INSERT INTO t(v) VALUES('lost?')", SQLPOOL_NO_ARGS, NULL, NULL);
+    (void)sqlpool_conn_release(conn);
+    return 0;
+}
+TEST(function_that_releases_its_lease) {
+    sqlpool_conn conn;
+    sqlpool_stats stats;
+    sqlpool *pool = open_pool("inside.db", NULL, schema);
+    CHECK(pool != NULL);
+    CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, release_inside, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    CHECK_RC(sqlpool_conn_transaction(&conn, release_inside, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    CHECK_INT(stats.used, 0);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1); /* what was open was rolled back */
+    CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(2)", SQLPOOL_NO_ARGS, &err), &err);
     close_pool(pool);
 }
 
@@ -1015,6 +1108,9 @@ int main(void) {
     RUN(the_next_lease_is_clean);
     RUN(handlers_work_again_after_the_raw_handle);
     RUN(cursor_of_a_released_lease);
+    RUN(returning_on_a_lease);
+    RUN(cursor_of_another_thread);
+    RUN(function_that_releases_its_lease);
     RUN(exposed_raw_handle_lifts_the_refusals);
     RUN(statements_of_a_lease);
     RUN(bindings_do_not_outlive_the_lease);

@@ -310,6 +310,48 @@ TEST(a_uri_is_a_plain_name_unless_enabled) {
     CHECK_HAS(err.message, "nosuch");
 }
 
+/*  Whatever the name looks like, it is the name of one file, and every connection opens that one. */
+TEST(unusual_names) {
+    static const char *const names[] = {
+        "with space.db", "quo'te\".db", "per%41cent.db", "100%sure%n.db", "ques?mode=memory&cache=shared.db", "ha#sh.db",
+        "\xc3\xbcml\xc3\xa4ut.db", "\xff\xfe.db", "-dash.db", ":memory:x.db", "file:", "file::memory:", "FILE:upper.db",
+        "file:///absolute.db", "back\\slash.db", "semi;colon.db", "new\nline.db", " :memory:",
+    };
+    static const char *const unwanted[] = {"perAcent.db", "ques", "ha", "upper.db", "x.db", "/absolute.db", ":memory:"};
+    sqlpool_config config = config_of(2);
+    sqlpool_conn a, b;
+    sqlite3 *db;
+    int i;
+    CHECK(mkdir("names", 0755) == 0 && chdir("names") == 0);
+    CHECK(mkdir("file:", 0755) == 0); /* so that file:///absolute.db is a path below this folder */
+    for (i = 0; i < LENGTH(names); i++) {
+        char path[200];
+        sqlpool *pool;
+        const bool is_folder = strcmp(names[i], "file:") == 0;
+        if (is_folder) {
+            CHECK_INT(sqlpool_open(&pool, names[i], &config, &err) & 0xff, SQLITE_CANTOPEN);
+            continue;
+        }
+        pool = open_pool(names[i], &config, schema);
+        if (pool == NULL) continue;
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &a, &err), &err);
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &b, &err), &err);
+        CHECK_INT(ask_conn(&b, "SELECT count(*) FROM t"), 1);
+        CHECK_INT(sqlpool_conn_release(&a), SQLPOOL_OK);
+        CHECK_INT(sqlpool_conn_release(&b), SQLPOOL_OK);
+        close_pool(pool);
+        if (access(names[i], F_OK) != 0) test_fail(__FILE__, __LINE__, "%s was not created under that name", names[i]);
+        (void)snprintf(path, sizeof path, "./%s", names[i]); /* with a folder before it SQLite sees no URI */
+        db = raw_open(path);
+        CHECK(db != NULL);
+        CHECK_INT(raw_ask(db, "SELECT count(*) FROM t"), 1);
+        CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    }
+    for (i = 0; i < LENGTH(unwanted); i++)
+        if (access(unwanted[i], F_OK) == 0) test_fail(__FILE__, __LINE__, "%s was created", unwanted[i]);
+    CHECK(chdir("..") == 0);
+}
+
 TEST(vfs_by_name) {
     sqlpool_config config = sqlpool_config_default();
     sqlpool *pool = NULL;
@@ -659,6 +701,7 @@ int main(void) {
     RUN(memory_database_is_shared_and_private);
     RUN(memory_database_outlives_idle_connections);
     RUN(a_uri_is_a_plain_name_unless_enabled);
+    RUN(unusual_names);
     RUN(vfs_by_name);
     RUN(version_mismatch);
     RUN(path_is_kept_over_a_change_of_folder);

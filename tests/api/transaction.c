@@ -452,6 +452,37 @@ TEST(nested_transaction_that_sqlite_ended) {
     close_pool(pool);
 }
 
+/*  A write that is stopped takes its transaction with it; nothing of it may be committed by what follows. */
+TEST(stopped_inside_a_transaction) {
+    static const char endless[] =
+        "INSERT INTO t(v) WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+    sqlpool_conn conn;
+    int way;
+    sqlpool *pool = open_pool("stopped.db", NULL, schema);
+    CHECK(pool != NULL);
+    for (way = 0; way < 3; way++) {
+        int rc;
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+        CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+        CHECK_INT(insert(&conn, 1), SQLPOOL_OK);
+        if (way == 1) CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+        CHECK_INT(sqlpool_conn_set_timeout(&conn, 40), SQLPOOL_OK);
+        CHECK_RC(sqlpool_conn_exec(&conn, endless, SQLPOOL_NO_ARGS, NULL, &err), SQLPOOL_TIMEOUT, &err);
+        CHECK_INT(sqlpool_conn_set_timeout(&conn, SQLPOOL_FOREVER), SQLPOOL_OK);
+        rc = insert(&conn, 2);
+        CHECK_INT(rc, SQLPOOL_ROLLED_BACK);
+        if (way == 2) {
+            rc = sqlpool_conn_release(&conn); /* OK or UNCLEAN: SQLite has ended it already */
+            CHECK(rc == SQLPOOL_OK || rc == SQLPOOL_UNCLEAN);
+        } else {
+            CHECK_RC(sqlpool_conn_commit(&conn, &err), SQLPOOL_ROLLED_BACK, &err);
+            (void)sqlpool_conn_release(&conn);
+        }
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
+    }
+    close_pool(pool);
+}
+
 static int orphan(sqlpool_conn *conn, void *user, int attempt) {
     int *calls = (int *)user;
     (void)attempt;
@@ -625,6 +656,7 @@ int main(void) {
     RUN(by_hand);
     RUN(transaction_that_sqlite_ended);
     RUN(nested_transaction_that_sqlite_ended);
+    RUN(stopped_inside_a_transaction);
     RUN(deferred_foreign_key);
     RUN(cursor_left_open_by_the_function);
     RUN(scripts);
