@@ -322,7 +322,7 @@ struct sqlite3_stmt;
     X(CANCELLED, -6, "cancelled by sqlpool_conn_cancel() or sqlpool_cancel()")                    \
     X(FORKED, -7, "this process was forked from one that had the pool open; exec, or open later") \
     X(VERSION_MISMATCH, -8, "declarations and implementation are of different versions")          \
-    X(WOULD_BLOCK, -9, "no connection is idle and the caller does not want to wait")              \
+    X(WOULD_BLOCK, -9, "no connection or lock is free and the caller does not want to wait")              \
     X(DEADLOCK, -10, "waiting could never end: every holder waits for this pool as well")         \
     X(NOT_FOUND, -11, "the query gave no row")                                                    \
     X(EMPTY, -12, "the SQL text holds no statement")                                              \
@@ -2399,6 +2399,7 @@ typedef struct sqlpool__slot {
     int64_t checked_ns; /* last look at the file */
     int64_t lease_deadline_ns;
     int64_t busy_deadline_ns; /* end of the lock wait of the running statement; 0: not begun */
+    int lock_timeout_ms;      /* sqlpool_call.timeout_ms of a one-call lease; 0: the default */
     int64_t waited_us;        /* slept for locks since the lease began */
     sqlpool__check check;
     const char *refusal;      /* why the authorizer refused; static text */
@@ -2636,11 +2637,13 @@ static int sqlpool__on_busy(void *argument, int count) {
     if (slot->chain.busy_fn != NULL && slot->chain.busy_fn(slot->chain.user, count) == 0) return 0;
     if (!slot->is_ending && sqlpool__is_cancelled(slot)) return 0;
     if (slot->busy_deadline_ns == 0) {
-        slot->busy_deadline_ns = sqlpool__earlier(
-            SQLPOOL__LOAD_RELAXED(&slot->deadline_ns),
-            config->acquire_timeout_ms < 0
-                ? SQLPOOL__NEVER
-                : sqlpool__time_add(now, config->acquire_timeout_ms * SQLPOOL__NS_PER_MS));
+        const int timeout =
+            slot->lock_timeout_ms != 0 ? slot->lock_timeout_ms : config->acquire_timeout_ms;
+        slot->busy_deadline_ns =
+            sqlpool__earlier(SQLPOOL__LOAD_RELAXED(&slot->deadline_ns),
+                             timeout == SQLPOOL_NO_WAIT ? now
+                             : timeout < 0              ? SQLPOOL__NEVER
+                                           : sqlpool__time_add(now, timeout * SQLPOOL__NS_PER_MS));
     }
     if (now >= slot->busy_deadline_ns) {
         slot->is_busy_expired = true;
@@ -2819,7 +2822,9 @@ static int sqlpool__translate(sqlpool__slot *slot, int code) {
     const int primary = sqlpool__primary(code);
     if (primary == SQLITE_AUTH && slot->refusal != NULL) return SQLPOOL_REFUSED;
     if (code == SQLITE_READONLY_DBMOVED) return SQLPOOL_MOVED;
-    if (primary == SQLITE_BUSY && slot->is_busy_expired) return SQLPOOL_TIMEOUT;
+    if (primary == SQLITE_BUSY && slot->is_busy_expired) {
+        return slot->lock_timeout_ms == SQLPOOL_NO_WAIT ? SQLPOOL_WOULD_BLOCK : SQLPOOL_TIMEOUT;
+    }
     if ((primary == SQLITE_INTERRUPT || primary == SQLITE_BUSY) && sqlpool__is_cancelled(slot)) {
         return SQLPOOL_CANCELLED;
     }
@@ -2850,6 +2855,8 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
     if (result == SQLPOOL_REFUSED) {
         sqlpool__text_add(&text, "refused%s%s: %s", slot->refused_name[0] != '\0' ? " " : "",
                           slot->refused_name, slot->refusal);
+    } else if (result == SQLPOOL_WOULD_BLOCK) {
+        sqlpool__text_add(&text, "another connection or process holds a lock");
     } else if (result == SQLPOOL_TIMEOUT && sqlpool__primary(code) == SQLITE_BUSY) {
         sqlpool__text_add(&text,
                           "the deadline passed after %lld ms of waiting for a lock that another "
@@ -2971,11 +2978,12 @@ static int sqlpool__set_journal(sqlpool__slot *slot, int64_t deadline_ns) {
     if (rc != SQLITE_OK) return rc;
     for (i = 0; i < SQLPOOL__JOURNALS; i++) {
         if (sqlite3_stricmp(answer, sqlpool__journal_names[i]) != 0) continue;
-        if (i != core->config.journal && !core->is_memory) {
-            sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_FALLBACK,
-                              "journal_mode=%s is not available here; it is %s",
-                              sqlpool__journal_names[core->config.journal], answer);
-        }
+        if (i == core->config.journal || core->is_memory) return SQLITE_OK;
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_FALLBACK,
+                          "journal_mode=%s is not available here; it is %s",
+                          sqlpool__journal_names[core->config.journal], answer);
+        if (core->page_bytes != 0)
+            return SQLITE_CANTOPEN; /* others run in the mode found at open */
         core->config.journal = i;
     }
     return SQLITE_OK;
@@ -3069,7 +3077,7 @@ static int sqlpool__configure(sqlpool__slot *slot, int64_t deadline_ns) {
     }
     if (rc == SQLITE_OK && config->mmap_bytes > 0 && !core->is_memory) {
         rc = sqlpool__set_pragma(slot, "mmap_size", config->mmap_bytes, &granted);
-        if (rc == SQLITE_OK) config->mmap_bytes = granted;
+        if (rc == SQLITE_OK && core->page_bytes == 0) config->mmap_bytes = granted;
     }
     if (rc == SQLITE_OK && config->untrusted)
         rc = sqlpool__set_pragma(slot, "cell_size_check", 1, &granted);
@@ -3344,7 +3352,7 @@ static void sqlpool__stmt_hand_out(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     sqlpool__list_insert_before(&slot->in_use, &stmt->link);
     stmt->is_in_use = true;
     stmt->serial++;
-    SQLPOOL__STORE_RELAXED(&slot->sql, stmt->sql);
+    SQLPOOL__STORE(&slot->sql, stmt->sql); /* with the text behind it */
 }
 
 /*  Why there is no statement although SQLite was content. */
@@ -3942,6 +3950,7 @@ static void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__request *re
     SQLPOOL__STORE_RELAXED(&slot->frames_at, SQLPOOL__LOAD_RELAXED(&slot->core->frames_total));
     SQLPOOL__STORE_RELAXED(&slot->deadline_ns, SQLPOOL__NEVER);
     slot->lease_deadline_ns = SQLPOOL__NEVER;
+    slot->lock_timeout_ms = 0;
     slot->waited_us = 0;
     slot->ended_by = 0;
     slot->last_error.result = SQLPOOL_OK;
@@ -3974,7 +3983,7 @@ static bool sqlpool__is_leased(const sqlpool__slot *slot) {
 /*  One lease, as sqlpool_holders() gives it. The SQL text is safe to read under the lock. */
 static void sqlpool__holder_locked(sqlpool__slot *slot, int64_t now, sqlpool_holder *holder) {
     sqlpool__core *core = slot->core;
-    const char *sql = SQLPOOL__LOAD_RELAXED(&slot->sql);
+    const char *sql = SQLPOOL__LOAD(&slot->sql);
     const int64_t since = slot->seen_word == SQLPOOL__LOAD(&slot->word) ? slot->seen_ns : now;
     sqlpool__text text = sqlpool__text_into(holder->sql, sizeof holder->sql);
     holder->slot = (uint32_t)(slot - core->slots);
@@ -5226,6 +5235,12 @@ static int sqlpool__leave(sqlpool__core *core, int result) {
     return result;
 }
 
+/*  The lease lasts for one call: its timeout bounds everything, not only the wait for the lease. */
+static void sqlpool__bound_lease(sqlpool__slot *slot, const sqlpool__request *request) {
+    slot->lock_timeout_ms = request->call->timeout_ms;
+    if (request->deadline_ns != 0) slot->lease_deadline_ns = request->deadline_ns;
+}
+
 /*------------------------------------------------------------------------------
  * >>[I17.2] the frame around every statement                           (private)
  *----------------------------------------------------------------------------*/
@@ -5674,7 +5689,7 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
     rc = sqlpool__acquire(core, &request, &slot, error);
     if (rc != SQLPOOL_OK) return rc;
-    if (request.deadline_ns != 0) slot->lease_deadline_ns = request.deadline_ns;
+    sqlpool__bound_lease(slot, &request);
     held = sqlpool__word(slot->number, SQLPOOL__LEASED);
     rc = sqlpool__transact(slot, request.call, fn, user, error);
     if (SQLPOOL__LOAD(&slot->word) != held) return rc; /* fn released it */
@@ -5942,7 +5957,7 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
     for (;;) {
         rc = sqlpool__acquire(core, request, &slot, error);
         if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
-        if (request->deadline_ns != 0) slot->lease_deadline_ns = request->deadline_ns;
+        sqlpool__bound_lease(slot, request);
         work->wants_writer = false;
         rc = sqlpool__run(slot, request->call, work, error);
         if (SQLPOOL__LIKELY(!work->wants_writer) || core->config.read_only) break;

@@ -805,6 +805,16 @@ static inline double bench_fsync_us(void) {
     return bench_median(us, TRIES);
 }
 
+/*  The load of the last minute where the system tells it, else -1: what else ran on the machine. */
+static inline double bench_load(void) {
+    FILE *file = fopen("/proc/loadavg", "r");
+    double load = -1.0;
+    if (file == NULL) return load;
+    if (fscanf(file, "%lf", &load) != 1) load = -1.0;
+    (void)fclose(file);
+    return load;
+}
+
 /*  What of the machine and of SQLite a figure depends on. */
 static inline void bench_header(const char *title, const bench_options *o) {
     static const char *const of_note[] = {"THREADSAFE",
@@ -822,7 +832,7 @@ static inline void bench_header(const char *title, const bench_options *o) {
                                           "OMIT_SHARED_CACHE",
                                           "ENABLE_UNLOCK_NOTIFY",
                                           "DEBUG"};
-    const double fsync_us = bench_fsync_us();
+    const double load = bench_load(), fsync_us = bench_fsync_us();
     const char *option;
     (void)printf("\n== %s\n", title);
     (void)printf("   CPUs %d; SQLite %s;", bench_cpus(), sqlite3_libversion());
@@ -834,14 +844,15 @@ static inline void bench_header(const char *title, const bench_options *o) {
             }
         }
     }
-    (void)printf("\n   a 4 KiB append with fsync takes %.0f us (median); seed %" PRIu64
-                 ", %d rounds\n",
-                 fsync_us, o->seed, o->rounds);
+    (void)printf("\n   a 4 KiB append with fsync takes %.0f us (median); load at the start %.2f%s;"
+                 " seed %" PRIu64 ", %d rounds\n",
+                 fsync_us, load, load > 0.5 ? " (other programs run: rough figures)" : "", o->seed,
+                 o->rounds);
     if (o->json) {
-        (void)printf(
-            "{\"bench\":\"%s\",\"cpus\":%d,\"sqlite\":\"%s\",\"fsync_us\":%.1f,\"seed\":%" PRIu64
-            ",\"rounds\":%d}\n",
-            title, bench_cpus(), sqlite3_libversion(), fsync_us, o->seed, o->rounds);
+        (void)printf("{\"bench\":\"%s\",\"cpus\":%d,\"sqlite\":\"%s\",\"fsync_us\":%.1f,", title,
+                     bench_cpus(), sqlite3_libversion(), fsync_us);
+        (void)printf("\"load\":%.2f,\"seed\":%" PRIu64 ",\"rounds\":%d}\n", load, o->seed,
+                     o->rounds);
     }
 }
 

@@ -586,24 +586,53 @@ TEST(checkpoint_without_a_log) {
     close_pool(pool);
 }
 
+/*  Commits of 20 kB each, with a pause after each; the largest the log has been. */
+static int64_t fill_log(sqlpool *pool, const char *log, int commits, int pause_ms) {
+    int64_t largest = 0;
+    int i;
+    for (i = 0; i < commits; i++) {
+        if (sqlpool_exec(pool, "INSERT INTO t(v) VALUES(randomblob(20000))", SQLPOOL_NO_ARGS, &err) != SQLPOOL_OK) {
+            test_fail(__FILE__, __LINE__, "insert: %s", err.message);
+            break;
+        }
+        if (file_bytes(log) > largest) largest = file_bytes(log);
+        if (pause_ms > 0) sleep_ms(pause_ms);
+    }
+    return largest;
+}
+
 TEST(log_stays_within_its_budget) {
     sqlpool_config config = sqlpool_config_default();
     sqlpool_stats stats;
-    int64_t largest = 0;
-    int i;
+    int64_t largest;
     sqlpool *pool;
     config.wal_budget_bytes = 256 * 1024;
     pool = open_pool("budget.db", &config, schema);
     CHECK(pool != NULL);
-    for (i = 0; i < 200; i++) {
-        CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(randomblob(20000))", SQLPOOL_NO_ARGS, &err), &err);
-        if (file_bytes("budget.db-wal") > largest) largest = file_bytes("budget.db-wal");
-    }
-    CHECK(largest < 2 * 1024 * 1024); /* 4 MB were written */
+    largest = fill_log(pool, "budget.db-wal", 150, 3); /* 3 MB in all */
+    CHECK(largest > 0 && largest < 2 * 1024 * 1024);
     CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
     CHECK(stats.checkpoints > 0);
-    CHECK(stats.commits >= 200);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 201);
+    CHECK(stats.commits >= 150);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 151);
+    close_pool(pool);
+}
+
+/*  A writer that never pauses, and no reader: above the limit it waits until the log starts over. */
+TEST(log_stays_within_its_limit) {
+    sqlpool_config config = sqlpool_config_default();
+    int64_t largest;
+    sqlpool *pool;
+    config.wal_budget_bytes = 256 * 1024;
+    config.wal_limit_bytes = 1024 * 1024;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    pool = open_pool("limit.db", &config, schema);
+    CHECK(pool != NULL);
+    largest = fill_log(pool, "limit.db-wal", 1500, 0); /* 30 MB in all */
+    CHECK(largest > 0);
+    if (largest > 4 * 1024 * 1024)
+        test_fail(__FILE__, __LINE__, "the log grew to %d KiB, its limit is 1024", (int)(largest / 1024));
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1501);
     close_pool(pool);
 }
 
@@ -836,6 +865,7 @@ int main(void) {
     RUN(checkpoint_beside_other_connections);
     RUN(checkpoint_without_a_log);
     RUN(log_stays_within_its_budget);
+    RUN(log_stays_within_its_limit);
     RUN(holders);
     RUN(statistics);
     RUN(status_texts);

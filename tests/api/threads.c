@@ -125,8 +125,9 @@ static void run_bank(const char *path, const sqlpool_config *config, bool two_po
     CHECK_INT(stats.waiting_read + stats.waiting_write, 0);
     CHECK_INT(stats.misuses + stats.unclean + stats.timeouts, 0);
     CHECK(stats.open <= stats.max + 1);
-    /* own threads queue for the writer in memory: they hardly ever poll for a lock */
-    if (!two_pools && config->topology == SQLPOOL_TOPOLOGY_WRITER_READERS)
+    /* own threads queue for the writer in memory: they hardly ever poll for a lock (opening and closing
+       connections all the time, as one test does, takes locks of its own) */
+    if (!two_pools && config->topology == SQLPOOL_TOPOLOGY_WRITER_READERS && config->max_lifetime_ms == 0)
         CHECK((int64_t)stats.busy_waits <= 20 + (b.transfers + written) / 20);
     if (two_pools) close_pool(b.other);
     close_pool(b.pool);

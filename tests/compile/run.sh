@@ -82,7 +82,8 @@ guard() {
     if command -v timeout >/dev/null 2>&1; then timeout 60 "$@"; else "$@"; fi
 }
 
-switches="SQLPOOL_STATIC SQLPOOL_TESTING SQLPOOL_NO_CPP $(no_switches | grep -v NO_CPP)"
+switches="SQLPOOL_STATIC SQLPOOL_NO_CPP $(no_switches | grep -v NO_CPP)"
+! grep -q '^#.*SQLPOOL_TESTING' "$header" || switches="$switches SQLPOOL_TESTING"
 combinations() { # every subset of the switches, as lines of -D options
     set -- $(echo "$switches" | sed "s/SQLPOOL_NO_CPP//") # which is nothing to C
     total=1
@@ -99,7 +100,7 @@ combinations() { # every subset of the switches, as lines of -D options
     done
 }
 for switch in SQLPOOL_NO_THREADS SQLPOOL_NO_DEFAULT_HOOKS SQLPOOL_NO_CPP SQLPOOL_STATIC SQLPOOL_DLL \
-    SQLPOOL_TESTING SQLPOOL_SQLITE3_H SQLPOOL_ASSERT SQLPOOL_IMPLEMENTATION; do
+    SQLPOOL_SQLITE3_H SQLPOOL_ASSERT SQLPOOL_IMPLEMENTATION; do
     if grep -q "^# *\(if\|ifdef\|ifndef\|elif\).*\<$switch\>" "$header"; then
         pass "the header knows $switch"
     else

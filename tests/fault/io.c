@@ -407,7 +407,7 @@ static void loop(bool is_wal, double seconds) {
     uint64_t counts[SIM_VFS_KINDS + 1], cases = 0, runs = 0, failures = 0, stride = 1, turn = seed;
     const int64_t start = sim_real_ns();
     int64_t first;
-    double each;
+    double each, slower = 1.2;
     size_t c;
     int kind, from_on;
     CHECK(try_run(none, is_wal) == 0);
@@ -440,6 +440,10 @@ static void loop(bool is_wal, double seconds) {
                 for (n = 1; n <= counts[kind] && failures < 30; n++) {
                     sim_vfs_fault fault = {n, kind, codes[c], from_on, 0};
                     if (turn++ % stride != 0) continue;
+                    if (!full && (double)(sim_real_ns() - start) / 1e9 > seconds * slower) {
+                        stride *= 2; /* a busy machine: the first run was no measure */
+                        slower += 0.5;
+                    }
                     fault.cut_writes = (int)(runs & 1);
                     failures += (uint64_t)try_run(fault, is_wal);
                     runs++;

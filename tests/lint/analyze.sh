@@ -19,7 +19,7 @@ if has cppcheck; then
     # shellcheck disable=SC2086
     cp "$(echo '#include <sqlite3.h>' | $CC $SQLITE_INCLUDE -M -x c - | grep -o '[^ ]*/sqlite3\.h')" "$out/include/"
     # Each line of cppcheck.txt has the reason beside it.
-    for switches in '' '-DSQLPOOL_NO_THREADS' '-DSQLPOOL_NO_DEFAULT_HOOKS' '-DSQLPOOL_TESTING'; do
+    for switches in '' '-DSQLPOOL_NO_THREADS' '-DSQLPOOL_NO_DEFAULT_HOOKS'; do
         # shellcheck disable=SC2086
         cppcheck --quiet --enable=warning,performance,portability --std=c11 --inline-suppr \
             --suppressions-list=tests/lint/cppcheck.txt --error-exitcode=1 --max-configs=1 \
