@@ -322,7 +322,7 @@ struct sqlite3_stmt;
     X(CANCELLED, -6, "cancelled by sqlpool_conn_cancel() or sqlpool_cancel()")                    \
     X(FORKED, -7, "this process was forked from one that had the pool open; exec, or open later") \
     X(VERSION_MISMATCH, -8, "declarations and implementation are of different versions")          \
-    X(WOULD_BLOCK, -9, "no connection or lock is free and the caller does not want to wait")              \
+    X(WOULD_BLOCK, -9, "no connection or lock is free and the caller does not want to wait") \
     X(DEADLOCK, -10, "waiting could never end: every holder waits for this pool as well")         \
     X(NOT_FOUND, -11, "the query gave no row")                                                    \
     X(EMPTY, -12, "the SQL text holds no statement")                                              \
@@ -1191,6 +1191,9 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_double(double real) {
     v.as.real = real;
     return v;
 }
+static SQLPOOL__UNUSED sqlpool_value sqlpool_value_float(float real) {
+    return sqlpool_value_double((double)real);
+}
 static SQLPOOL__UNUSED sqlpool_value sqlpool_value_text_n(const char *text, size_t bytes) {
     sqlpool_value v = sqlpool_value_null(NULL);
     if (text != NULL) {
@@ -1246,7 +1249,7 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
         long long: sqlpool_value_int64,        \
         unsigned long: sqlpool_value_uint64,   \
         unsigned long long: sqlpool_value_uint64, \
-        float: sqlpool_value_double,           \
+        float: sqlpool_value_float,            \
         double: sqlpool_value_double,          \
         char *: sqlpool_value_text,            \
         const char *: sqlpool_value_text,      \
@@ -1301,7 +1304,7 @@ inline sqlpool_value value(long v) { return sqlpool_value_int64(v); }
 inline sqlpool_value value(long long v) { return sqlpool_value_int64(v); }
 inline sqlpool_value value(unsigned long v) { return sqlpool_value_uint64(v); }
 inline sqlpool_value value(unsigned long long v) { return sqlpool_value_uint64(v); }
-inline sqlpool_value value(float v) { return sqlpool_value_double(static_cast<double>(v)); }
+inline sqlpool_value value(float v) { return sqlpool_value_float(v); }
 inline sqlpool_value value(double v) { return sqlpool_value_double(v); }
 inline sqlpool_value value(const char *v) { return sqlpool_value_text(v); }
 inline sqlpool_value value(decltype(nullptr)) { return sqlpool_value_null(nullptr); }
@@ -2009,16 +2012,19 @@ static void sqlpool__error_clear(sqlpool_error *error) {
     error->message[0] = '\0';
 }
 
+/*  Sets result and message and is the result: `return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "...")`.
+    A macro over a function, so that analysers see the value. */
+#define SQLPOOL__FAIL(error, code, ...) \
+    (sqlpool__error_text((error), (code), __VA_ARGS__), (error)->result = (code))
+
 SQLPOOL__PRINTF(3, 4)
-static int sqlpool__error_set(sqlpool_error *error, int result, const char *format, ...) {
+static void sqlpool__error_text(sqlpool_error *error, int code, const char *format, ...) {
     sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
     va_list list;
     va_start(list, format);
     sqlpool__text_add_list(&text, format, list);
     va_end(list);
-    error->result = result;
-    if (result > 0) error->sqlite_code = result;
-    return result;
+    if (code > 0) error->sqlite_code = code;
 }
 
 /*==============================================================================
@@ -2587,14 +2593,15 @@ static void sqlpool__log_line(sqlpool__core *core, sqlpool_level level, sqlpool_
 
 /*  The one way out of a public call that failed: log misuse, tell the error hook. */
 static int sqlpool__finish(sqlpool__core *core, const sqlpool_error *error) {
-    if (SQLPOOL__LIKELY(error->result == SQLPOOL_OK)) return SQLPOOL_OK;
-    if (error->result == SQLPOOL_MISUSE) {
+    const int result = error->result;
+    if (SQLPOOL__LIKELY(result == SQLPOOL_OK)) return SQLPOOL_OK;
+    if (result == SQLPOOL_MISUSE) {
         SQLPOOL__TALLY_POOL(core, misuses);
         sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_MISUSE, "%s", error->message);
     }
     if (core->config.events.error_fn != NULL)
         core->config.events.error_fn(core->config.events.user, error);
-    return error->result;
+    return result;
 }
 
 static bool sqlpool__is_memory_path(const char *path) {
@@ -3358,8 +3365,8 @@ static void sqlpool__stmt_hand_out(sqlpool__slot *slot, sqlpool__stmt *stmt) {
 /*  Why there is no statement although SQLite was content. */
 static int sqlpool__no_statement(const char *sql, sqlpool_error *error) {
     (void)sql;
-    return sqlpool__error_set(error, SQLPOOL_EMPTY,
-                              "the SQL text holds no statement, only space or comments");
+    return SQLPOOL__FAIL(error, SQLPOOL_EMPTY,
+                         "the SQL text holds no statement, only space or comments");
 }
 
 /*  When SQLite cannot read the schema's cookie (a lock, an I/O error) it goes by the schema that it
@@ -3384,9 +3391,9 @@ static int sqlpool__prepare(sqlpool__slot *slot, const char *sql, size_t bytes, 
     int rc;
     *handle = NULL;
     if (bytes > (size_t)sqlite3_limit(slot->db, SQLITE_LIMIT_SQL_LENGTH, -1)) {
-        return sqlpool__error_set(
-            error, SQLITE_TOOBIG, "the SQL text has %llu bytes, the limit is %d",
-            (unsigned long long)bytes, sqlite3_limit(slot->db, SQLITE_LIMIT_SQL_LENGTH, -1));
+        return SQLPOOL__FAIL(error, SQLITE_TOOBIG, "the SQL text has %llu bytes, the limit is %d",
+                             (unsigned long long)bytes,
+                             sqlite3_limit(slot->db, SQLITE_LIMIT_SQL_LENGTH, -1));
     }
     slot->check = slot->is_own_text ? SQLPOOL__CHECK_ALLOW
                   : slot->is_raw    ? SQLPOOL__CHECK_NOTE
@@ -3416,7 +3423,7 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     more = sqlpool__find_statement(tail, sql + bytes);
     if (more != NULL) {
         (void)sqlite3_finalize(handle);
-        (void)sqlpool__error_set(
+        (void)SQLPOOL__FAIL(
             error, SQLPOOL_TRAILING,
             "a second statement starts at byte %lld; use sqlpool_script() for several",
             (long long)(more - sql));
@@ -3426,9 +3433,8 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     stmt = (sqlpool__stmt *)sqlpool__alloc(&core->memory, block_bytes);
     if (stmt == NULL) {
         (void)sqlite3_finalize(handle);
-        return sqlpool__error_set(error, SQLPOOL_NOMEM,
-                                  "no memory to cache a statement of %llu bytes",
-                                  (unsigned long long)bytes);
+        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to cache a statement of %llu bytes",
+                             (unsigned long long)bytes);
     }
     memset(stmt, 0, sizeof *stmt);
     text = (char *)(void *)(stmt + 1);
@@ -3606,23 +3612,23 @@ static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool
                          int count, bool copy, sqlpool_error *error) {
     int i;
     if (count != stmt->parameter_count || (count > 0 && args == NULL)) {
-        return sqlpool__error_set(
-            error, SQLPOOL_ARGUMENTS,
-            "the statement has %d parameters, %d arguments were given: %.200s",
-            stmt->parameter_count, args == NULL && count > 0 ? 0 : count, stmt->sql);
+        return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS,
+                             "the statement has %d parameters, %d arguments were given: %.200s",
+                             stmt->parameter_count, args == NULL && count > 0 ? 0 : count,
+                             stmt->sql);
     }
     for (i = 0; i < count; i++) {
         const sqlpool_value *value = &args[i];
         int rc;
         if (value->type == SQLPOOL_TYPE_DOUBLE && value->as.real != value->as.real) {
-            return sqlpool__error_set(
+            return SQLPOOL__FAIL(
                 error, SQLPOOL_ARGUMENTS,
                 "argument %d is not a number (NaN), which SQLite would store as NULL: pass "
                 "SQLPOOL_NULL if that is meant",
                 i + 1);
         }
         if (value->type < SQLPOOL_TYPE_NULL || value->type > SQLPOOL_TYPE_BLOB) {
-            return sqlpool__error_set(
+            return SQLPOOL__FAIL(
                 error, SQLPOOL_ARGUMENTS,
                 "argument %d is not a value of SQL (an unsigned integer above INT64_MAX, or a "
                 "sqlpool_value that was not initialised)",
@@ -3631,8 +3637,8 @@ static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool
         if (value->size > 0 &&
             (value->type == SQLPOOL_TYPE_TEXT || value->type == SQLPOOL_TYPE_BLOB) &&
             value->as.blob == NULL) {
-            return sqlpool__error_set(error, SQLPOOL_ARGUMENTS,
-                                      "argument %d is a NULL pointer with a size", i + 1);
+            return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS,
+                                 "argument %d is a NULL pointer with a size", i + 1);
         }
         rc = sqlpool__bind_one(slot, stmt->handle, i + 1, value, copy);
         if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, stmt->sql, error);
@@ -3727,8 +3733,7 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     int rc, i;
     if (sqlpool__cache_init(slot) != SQLPOOL_OK) {
         SQLPOOL__TALLY_POOL(core, open_failures);
-        return sqlpool__error_set(error, SQLPOOL_NOMEM,
-                                  "no memory for a connection's statement cache");
+        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a connection's statement cache");
     }
     rc = sqlpool__open_db(slot, error);
     if (rc != SQLPOOL_OK) return rc;
@@ -3743,12 +3748,11 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
             true; /* so that the hook may ATTACH and set PRAGMAs through the pool's calls too */
         rc = core->config.events.connect_fn(core->config.events.user, &conn);
         if (rc != SQLPOOL_OK) {
-            (void)sqlpool__error_set(error, rc, "events.connect_fn returned %d (%s)%s%s", rc,
-                                     sqlpool_result_name(rc), rc > 0 ? "; SQLite says: " : "",
-                                     rc > 0 ? sqlite3_errmsg(slot->db) : "");
+            (void)SQLPOOL__FAIL(error, rc, "events.connect_fn returned %d (%s)%s%s", rc,
+                                sqlpool_result_name(rc), rc > 0 ? "; SQLite says: " : "",
+                                rc > 0 ? sqlite3_errmsg(slot->db) : "");
         } else if (sqlite3_get_autocommit(slot->db) == 0) {
-            rc = sqlpool__error_set(error, SQLPOOL_UNCLEAN,
-                                    "events.connect_fn left a transaction open");
+            rc = SQLPOOL__FAIL(error, SQLPOOL_UNCLEAN, "events.connect_fn left a transaction open");
         }
         slot->is_raw = slot->is_changed = false;
         slot->check = SQLPOOL__CHECK_ALLOW;
@@ -4272,7 +4276,7 @@ static int sqlpool__find_deadlock_locked(sqlpool__core *core, const sqlpool__wai
         }
     }
     if (!is_stuck || own == NULL) return SQLPOOL_OK;
-    return sqlpool__error_set(
+    return SQLPOOL__FAIL(
         error, is_all_own ? SQLPOOL_MISUSE : SQLPOOL_DEADLOCK,
         "this thread would wait for itself: it holds %s acquired at %s:%u%s; use the sqlpool_conn_ "
         "calls on that lease, or release it first",
@@ -4304,10 +4308,10 @@ static int sqlpool__count_own_locked(const sqlpool__core *core, uint64_t thread)
 }
 
 static int sqlpool__refuse_closed(const sqlpool__core *core, sqlpool_error *error) {
-    return sqlpool__error_set(error, SQLPOOL_CLOSED, "the pool %s is closed", core->config.name);
+    return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "the pool %s is closed", core->config.name);
 }
 static int sqlpool__refuse_moved(const sqlpool__core *core, sqlpool_error *error) {
-    return sqlpool__error_set(
+    return SQLPOOL__FAIL(
         error, SQLPOOL_MOVED,
         "the database file \"%s\" was moved, replaced or deleted; call sqlpool_recycle() to go on "
         "with what is at that path now",
@@ -4355,11 +4359,10 @@ static int sqlpool__must_leave_locked(sqlpool__core *core, sqlpool__waiter *wait
         return sqlpool__refuse_moved(core, error);
     if (waiter->token != NULL && SQLPOOL__LOAD_RELAXED(&waiter->token->fired) != 0) {
         SQLPOOL__TALLY_POOL(core, cancellations);
-        return sqlpool__error_set(error, SQLPOOL_CANCELLED,
-                                  "cancelled while waiting for a connection");
+        return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED, "cancelled while waiting for a connection");
     }
     if (request->call->timeout_ms == SQLPOOL_NO_WAIT) {
-        return sqlpool__error_set(error, SQLPOOL_WOULD_BLOCK, "no connection is idle");
+        return SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "no connection is idle");
     }
     if (sqlpool__find_deadlock_locked(core, waiter, error) != SQLPOOL_OK) return error->result;
 #ifdef SQLPOOL_NO_THREADS
@@ -4470,7 +4473,8 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
         if (rc != SQLPOOL_OK) break;
         if (core->config.pass_open_error && core->open_error != 0 && now < core->open_retry_ns &&
             can_grow_later) {
-            rc = sqlpool__error_set(error, core->open_error, "%s", core->open_message);
+            const int code = core->open_error;
+            rc = SQLPOOL__FAIL(error, code, "%s", core->open_message);
             break;
         }
         if (is_unsettled) wake_at = sqlpool__earlier(wake_at, now + SQLPOOL__UNSETTLED_NS);
@@ -4519,8 +4523,8 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
     waiter.mode = request->mode;
     waiter.token = request->call->token;
     if (core->config.locks.condition_init_fn(core->config.locks.user, &waiter.condition) != 0) {
-        return sqlpool__error_set(error, SQLPOOL_NOMEM,
-                                  "the lock hook could not make a condition to wait on");
+        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM,
+                             "the lock hook could not make a condition to wait on");
     }
     if (request->call->timeout_ms != SQLPOOL_NO_WAIT) { /* one deadline over several openings */
         again.deadline_ns = sqlpool__acquire_deadline(core, request, sqlpool__now(core));
@@ -4542,6 +4546,10 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SATURATED, "%s", error->message);
     return rc;
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I14.6] validation, and acquire as a whole                       (private)
+ *----------------------------------------------------------------------------*/
 
 /*  The connection of a slot just taken was idle for long, is too old, or belongs to an older epoch.
     */
@@ -4598,8 +4606,7 @@ static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *re
     int rc = SQLPOOL_OK;
     *out = NULL;
     if (request->mode == SQLPOOL_WRITE && core->config.read_only) {
-        return sqlpool__error_set(error, SQLITE_READONLY, "the pool %s is read-only",
-                                  core->config.name);
+        return SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
     }
     rc = sqlpool__acquire_slow(core, request, out, error);
     if (rc != SQLPOOL_OK) return rc;
@@ -4651,7 +4658,7 @@ static sqlpool__lane *sqlpool__lane_of_slot(sqlpool__slot *slot) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I14.6] drain, cancel                                              (private)
+ * >>[I14.7] drain, cancel                                              (private)
  *----------------------------------------------------------------------------*/
 
 /*  Is any lease out in slots [first, end)? RETURNING counts as out and unsettled. */
@@ -5030,7 +5037,7 @@ static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode
             rc = sqlpool__truncate_held(core, result, error);
         SQLPOOL__STORE(&core->checkpointing, 0u);
     } else {
-        rc = sqlpool__error_set(error, SQLPOOL_TIMEOUT, "another checkpoint is running");
+        rc = SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "another checkpoint is running");
     }
     if (rc == SQLPOOL_OK) sqlpool__checkpoint_report(core, result);
     sqlpool__give_back(writer, sqlpool__lane_of(core, SQLPOOL_WRITE));
@@ -5116,19 +5123,19 @@ static int sqlpool__enter(sqlpool *pool, sqlpool__core **core, sqlpool_error *er
     *core = NULL;
     if (SQLPOOL__UNLIKELY(offset >= sizeof sqlpool__global.pools || offset % sizeof *pool != 0 ||
                           SQLPOOL__LOAD_RELAXED(&pool->serial) == 0)) {
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  pool == NULL ? "the pool is NULL: did sqlpool_open() succeed?"
-                                               : "this is not a pool from sqlpool_open()");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             pool == NULL ? "the pool is NULL: did sqlpool_open() succeed?"
+                                          : "this is not a pool from sqlpool_open()");
     }
     if (SQLPOOL__UNLIKELY(sqlpool__is_forked())) {
-        return sqlpool__error_set(
+        return SQLPOOL__FAIL(
             error, SQLPOOL_FORKED,
             "this process was forked while a pool was open; SQLite's locks are not inherited: call "
             "exec, or fork before the first sqlpool_open()");
     }
     *core = SQLPOOL__LOAD(&pool->core);
     if (SQLPOOL__UNLIKELY(*core == NULL))
-        return sqlpool__error_set(error, SQLPOOL_CLOSED, "the pool is closed");
+        return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "the pool is closed");
     return SQLPOOL_OK;
 }
 
@@ -5149,23 +5156,23 @@ static int sqlpool__find_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
     int rc;
     *slot = NULL;
     if (SQLPOOL__UNLIKELY(conn == NULL || conn->lease == 0)) {
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  "this is not a lease, or it was given back: acquire one first");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "this is not a lease, or it was given back: acquire one first");
     }
     rc = sqlpool__enter(conn->pool, &core, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     if (SQLPOOL__UNLIKELY(core->serial != conn->pool_serial)) {
         if (!sqlpool__is_serial_open(conn->pool_serial)) {
-            return sqlpool__error_set(error, SQLPOOL_CLOSED, "the pool of this lease is closed");
+            return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "the pool of this lease is closed");
         }
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "the lease is of another pool");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "the lease is of another pool");
         return sqlpool__finish(core, error);
     }
     if (SQLPOOL__UNLIKELY(conn->slot >= core->slot_count ||
                           SQLPOOL__LOAD(&core->slots[conn->slot].word) !=
                               sqlpool__word(conn->lease, SQLPOOL__LEASED))) {
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                 "the lease was given back already, or is not of this pool");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            "the lease was given back already, or is not of this pool");
         return sqlpool__finish(core, error);
     }
     *slot = &core->slots[conn->slot];
@@ -5181,9 +5188,9 @@ static int sqlpool__enter_conn(const sqlpool_conn *conn, sqlpool__slot **slot,
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&found->owner) !=
                           sqlpool__thread_id(found->core))) {
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                 "the lease belongs to another thread: after an ordered hand-over "
-                                 "call sqlpool_conn_adopt()");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            "the lease belongs to another thread: after an ordered hand-over "
+                            "call sqlpool_conn_adopt()");
         return sqlpool__finish(found->core, error);
     }
     *slot = found;
@@ -5201,21 +5208,21 @@ static int sqlpool__make_request(sqlpool__core *core, const char *file, int line
     request->deadline_ns = 0;
     request->is_internal = false;
     if (SQLPOOL__UNLIKELY(mode != SQLPOOL_READ && mode != SQLPOOL_WRITE)) {
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  "mode is %d: use SQLPOOL_READ or SQLPOOL_WRITE", (int)mode);
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "mode is %d: use SQLPOOL_READ or SQLPOOL_WRITE",
+                             (int)mode);
     }
     if (SQLPOOL__LIKELY(call == NULL)) return SQLPOOL_OK;
     if (call->timeout_ms < SQLPOOL_NO_WAIT || call->attempts < 0 ||
         (call->priority != SQLPOOL_PRIORITY_NORMAL &&
          call->priority != SQLPOOL_PRIORITY_CRITICAL)) {
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  "sqlpool_call: timeout_ms %d (-2 or more), attempts %d (0 or "
-                                  "more), priority %d (0 or 1)",
-                                  call->timeout_ms, call->attempts, call->priority);
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "sqlpool_call: timeout_ms %d (-2 or more), attempts %d (0 or "
+                             "more), priority %d (0 or 1)",
+                             call->timeout_ms, call->attempts, call->priority);
     }
     if (call->token != NULL && SQLPOOL__LOAD_RELAXED(&call->token->fired) != 0) {
         SQLPOOL__TALLY_POOL(core, cancellations);
-        return sqlpool__error_set(error, SQLPOOL_CANCELLED, "cancelled before it began");
+        return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED, "cancelled before it began");
     }
     if (call->timeout_ms > 0) {
         request->deadline_ns =
@@ -5269,15 +5276,15 @@ static int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
     slot->refusal = NULL;
     if (SQLPOOL__UNLIKELY(sqlpool__is_cancelled(slot))) {
         SQLPOOL__TALLY(slot, cancellations);
-        return sqlpool__error_set(error, SQLPOOL_CANCELLED,
-                                  "the lease was cancelled: release it and acquire another");
+        return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED,
+                             "the lease was cancelled: release it and acquire another");
     }
     if (SQLPOOL__UNLIKELY(slot->depth > 0 && sqlite3_get_autocommit(slot->db) != 0)) {
-        return sqlpool__error_set(error, SQLPOOL_ROLLED_BACK,
-                                  "SQLite ended the transaction after error %d (%s); call "
-                                  "sqlpool_conn_rollback(), or return "
-                                  "from the transaction function",
-                                  slot->ended_by, sqlpool_result_name(slot->ended_by));
+        return SQLPOOL__FAIL(error, SQLPOOL_ROLLED_BACK,
+                             "SQLite ended the transaction after error %d (%s); call "
+                             "sqlpool_conn_rollback(), or return "
+                             "from the transaction function",
+                             slot->ended_by, sqlpool_result_name(slot->ended_by));
     }
     if (SQLPOOL__LIKELY(deadline == SQLPOOL__NEVER && core->config.statement_timeout_ms <= 0))
         return SQLPOOL_OK;
@@ -5290,8 +5297,8 @@ static int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
         }
         if (now >= deadline) {
             SQLPOOL__TALLY(slot, expirations);
-            return sqlpool__error_set(error, SQLPOOL_TIMEOUT,
-                                      "the deadline passed before the statement began");
+            return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT,
+                                 "the deadline passed before the statement began");
         }
     }
     if (SQLPOOL__LOAD_RELAXED(&slot->expired) == slot->number)
@@ -5347,9 +5354,8 @@ static int sqlpool__level_begin(sqlpool__slot *slot, sqlpool_error *error) {
                               ? SQLPOOL__BEGIN_IMMEDIATE
                               : SQLPOOL__BEGIN;
         if (sqlite3_get_autocommit(slot->db) == 0) {
-            return sqlpool__error_set(
-                error, SQLPOOL_MISUSE,
-                "a transaction was begun through the raw handle: end it there");
+            return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                                 "a transaction was begun through the raw handle: end it there");
         }
         rc = sqlpool__run_own(slot, which);
         if (rc != SQLITE_OK) {
@@ -5370,13 +5376,13 @@ static int sqlpool__level_begin(sqlpool__slot *slot, sqlpool_error *error) {
 static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
     int rc;
     if (slot->depth == 0)
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  "no transaction is open: sqlpool_conn_begin() first");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "no transaction is open: sqlpool_conn_begin() first");
     if (sqlite3_get_autocommit(slot->db) != 0) {
         slot->depth--; /* the outer levels hear of it too */
-        return sqlpool__error_set(error, SQLPOOL_ROLLED_BACK,
-                                  "SQLite ended the transaction after error %d (%s)",
-                                  slot->ended_by, sqlpool_result_name(slot->ended_by));
+        return SQLPOOL__FAIL(error, SQLPOOL_ROLLED_BACK,
+                             "SQLite ended the transaction after error %d (%s)", slot->ended_by,
+                             sqlpool_result_name(slot->ended_by));
     }
     if (slot->depth > 1) {
         rc = sqlpool__run_savepoint(slot, "RELEASE", slot->depth - 1, error);
@@ -5385,8 +5391,7 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
     }
     if (sqlpool__is_cancelled(slot)) {
         SQLPOOL__TALLY(slot, cancellations);
-        return sqlpool__error_set(error, SQLPOOL_CANCELLED,
-                                  "the lease was cancelled before COMMIT");
+        return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED, "the lease was cancelled before COMMIT");
     }
     rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
     if (rc != SQLITE_OK) {
@@ -5403,8 +5408,8 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
 /*  The innermost level is undone; keeps the error that led here. */
 static int sqlpool__level_rollback(sqlpool__slot *slot, sqlpool_error *error) {
     if (slot->depth == 0)
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  "no transaction is open: sqlpool_conn_begin() first");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "no transaction is open: sqlpool_conn_begin() first");
     if (slot->depth == 1) {
         sqlpool__abandon_transaction(slot);
         return SQLPOOL_OK;
@@ -5436,21 +5441,20 @@ static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call,
         if (rc == SQLPOOL_OK) {
             rc = fn(&conn, user, attempt);
             if (SQLPOOL__LOAD(&slot->word) != sqlpool__word(number, SQLPOOL__LEASED)) {
-                return sqlpool__error_set(
-                    error, SQLPOOL_MISUSE,
-                    "the transaction function released the lease it works on");
+                return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                                     "the transaction function released the lease it works on");
             }
             if (rc == SQLPOOL_OK && slot->depth == outer + 1) {
                 rc = sqlpool__level_commit(slot, error);
             } else if (rc == SQLPOOL_OK) {
-                rc = sqlpool__error_set(
+                rc = SQLPOOL__FAIL(
                     error, SQLPOOL_MISUSE,
                     "the transaction function left a begin without its end, or one too many");
             } else if (error->result != rc && slot->last_error.result == rc) {
                 *error = slot->last_error; /* fn kept the detail to itself */
             } else if (error->result != rc) {
-                (void)sqlpool__error_set(error, rc, "the transaction function returned %d (%s)", rc,
-                                         sqlpool_result_name(rc));
+                (void)SQLPOOL__FAIL(error, rc, "the transaction function returned %d (%s)", rc,
+                                    sqlpool_result_name(rc));
             }
             sqlpool__error_clear(&ignored);
             while (rc != SQLPOOL_OK && slot->depth > outer)
@@ -5482,8 +5486,8 @@ SQLPOOL_API int sqlpool_conn_acquire_at(const char *file, int line, sqlpool *poo
     rc = sqlpool__enter(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     if (conn == NULL) {
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                 "conn is NULL: pass the address of a sqlpool_conn");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            "conn is NULL: pass the address of a sqlpool_conn");
         return sqlpool__finish(core, error);
     }
     rc = sqlpool__make_request(core, file, line, mode, call, &request, error);
@@ -5541,8 +5545,8 @@ SQLPOOL_API int sqlpool_conn_set_timeout(sqlpool_conn *conn, int timeout_ms) {
     sqlpool__error_clear(&local);
     if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return local.result;
     if (timeout_ms < SQLPOOL_FOREVER) {
-        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE,
-                                 "timeout_ms is %d: use -1 (SQLPOOL_FOREVER) or more", timeout_ms);
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE,
+                            "timeout_ms is %d: use -1 (SQLPOOL_FOREVER) or more", timeout_ms);
         return sqlpool__finish(slot->core, &local);
     }
     slot->lease_deadline_ns =
@@ -5563,8 +5567,7 @@ SQLPOOL_API int sqlpool_conn_stmt(sqlpool_conn *conn, const char *sql, sqlite3_s
     rc = sqlpool__enter_conn(conn, &slot, error);
     if (rc != SQLPOOL_OK) return rc;
     if (sql == NULL || statement == NULL) {
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "%s is NULL",
-                                 sql == NULL ? "sql" : "statement");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s is NULL", sql == NULL ? "sql" : "statement");
         return sqlpool__finish(slot->core, error);
     }
     rc = sqlpool__statement_begin(slot, error);
@@ -5589,9 +5592,8 @@ SQLPOOL_API int sqlpool_conn_stmt_release(sqlpool_conn *conn, sqlite3_stmt *stat
         if (slot->is_committed) sqlpool__after_commit(slot);
         return SQLPOOL_OK;
     }
-    (void)sqlpool__error_set(
-        &local, SQLPOOL_MISUSE,
-        "the statement is not one that sqlpool_conn_stmt() gave to this lease");
+    (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE,
+                        "the statement is not one that sqlpool_conn_stmt() gave to this lease");
     return sqlpool__finish(slot->core, &local);
 }
 
@@ -5663,7 +5665,7 @@ SQLPOOL_API int sqlpool_conn_transaction(sqlpool_conn *conn, sqlpool_transaction
     rc = sqlpool__enter_conn(conn, &slot, error);
     if (rc != SQLPOOL_OK) return rc;
     if (fn == NULL) {
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "fn is NULL");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
     } else {
         (void)sqlpool__transact(slot, &sqlpool__default_call, fn, user, error);
     }
@@ -5684,8 +5686,7 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
     rc = sqlpool__enter(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     rc = sqlpool__make_request(core, file, line, mode, call, &request, error);
-    if (rc == SQLPOOL_OK && fn == NULL)
-        rc = sqlpool__error_set(error, SQLPOOL_MISUSE, "fn is NULL");
+    if (rc == SQLPOOL_OK && fn == NULL) rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
     rc = sqlpool__acquire(core, &request, &slot, error);
     if (rc != SQLPOOL_OK) return rc;
@@ -5858,13 +5859,13 @@ static int sqlpool__run_buffered(sqlpool__slot *slot, sqlpool__stmt *stmt,
         (void)sqlite3_reset(stmt->handle);
         rc = sqlpool__level_commit(slot, error);
     } else if (rc == SQLPOOL_TOO_BIG) {
-        (void)sqlpool__error_set(
+        (void)SQLPOOL__FAIL(
             error, rc,
             "the rows of RETURNING pass returning_bytes (%lld); nothing was changed: %.200s",
             (long long)core->config.returning_bytes, stmt->sql);
     } else if (rc == SQLPOOL_NOMEM) {
-        (void)sqlpool__error_set(error, rc,
-                                 "no memory to buffer the rows of RETURNING; nothing was changed");
+        (void)SQLPOOL__FAIL(error, rc,
+                            "no memory to buffer the rows of RETURNING; nothing was changed");
     }
     if (rc != SQLPOOL_OK) {
         (void)sqlite3_reset(stmt->handle);
@@ -5909,9 +5910,9 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
     if (SQLPOOL__UNLIKELY(!stmt->is_read_only &&
                           SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_READ && !slot->is_raw)) {
         work->wants_writer = true;
-        rc = sqlpool__error_set(error, SQLITE_READONLY,
-                                "a reader cannot write: acquire with SQLPOOL_WRITE; in: %.200s",
-                                stmt->sql);
+        rc = SQLPOOL__FAIL(error, SQLITE_READONLY,
+                           "a reader cannot write: acquire with SQLPOOL_WRITE; in: %.200s",
+                           stmt->sql);
     } else {
         const bool is_cursor = work->rows != NULL && stmt->is_read_only && stmt->column_count > 0;
         if (work->rows != NULL) work->rows->column_count = stmt->column_count;
@@ -5996,7 +5997,7 @@ static int sqlpool__one_call(const char *file, int line, sqlpool *pool, const sq
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     rc = sqlpool__make_request(core, file, line, SQLPOOL_READ, call, &request, error);
     if (SQLPOOL__UNLIKELY(rc == SQLPOOL_OK && work->sql == NULL))
-        rc = sqlpool__error_set(error, SQLPOOL_MISUSE, "sql is NULL");
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sql is NULL");
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
         (void)sqlpool__finish(core, error);
     } else {
@@ -6034,8 +6035,8 @@ SQLPOOL_API int sqlpool_query_at(const char *file, int line, sqlpool *pool,
     sqlpool__work work = sqlpool__work_of(sql, args, count, NULL, rows);
     error = sqlpool__error_or(error, &local);
     if (SQLPOOL__UNLIKELY(rows == NULL)) {
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  "rows is NULL: pass the address of a sqlpool_rows");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "rows is NULL: pass the address of a sqlpool_rows");
     }
     sqlpool__rows_clear(rows);
     return sqlpool__one_call(file, line, pool, call, &work, error);
@@ -6049,7 +6050,7 @@ static int sqlpool__lease_call(sqlpool_conn *conn, sqlpool__work *work, sqlpool_
     rc = sqlpool__enter_conn(conn, &slot, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     if (SQLPOOL__UNLIKELY(work->sql == NULL)) {
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "sql is NULL");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sql is NULL");
     } else {
         (void)sqlpool__run(slot, &sqlpool__default_call, work, error);
     }
@@ -6075,8 +6076,8 @@ SQLPOOL_API int sqlpool_conn_query(sqlpool_conn *conn, sqlpool_rows *rows, const
     sqlpool__work work = sqlpool__work_of(sql, args, count, NULL, rows);
     error = sqlpool__error_or(error, &local);
     if (SQLPOOL__UNLIKELY(rows == NULL)) {
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  "rows is NULL: pass the address of a sqlpool_rows");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "rows is NULL: pass the address of a sqlpool_rows");
     }
     sqlpool__rows_clear(rows);
     return sqlpool__lease_call(conn, &work, error);
@@ -6165,7 +6166,7 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
         return rows->result; /* it was told already: the caller's error still says it better */
     }
     error = sqlpool__error_or(error, &local);
-    if (rows == NULL) return sqlpool__error_set(error, SQLPOOL_MISUSE, "rows is NULL");
+    if (rows == NULL) return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "rows is NULL");
     rows->column_count = 0;
     if (rows->flags != 0 && sqlpool__is_forked()) {
         rows->flags = 0;
@@ -6184,13 +6185,12 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
         if (stmt == NULL) { /* an own lease cannot end before its cursor but by misuse */
             rows->flags = 0;
             rows->result = SQLPOOL_MISUSE;
-            return sqlpool__error_set(
-                error, SQLPOOL_MISUSE,
-                "the lease of this cursor ended before the cursor was closed");
+            return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                                 "the lease of this cursor ended before the cursor was closed");
         }
         core = slot->core;
         if (SQLPOOL__LOAD_RELAXED(&slot->owner) != sqlpool__thread_id(core)) {
-            (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "the cursor belongs to another thread");
+            (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "the cursor belongs to another thread");
             return sqlpool__finish(core, error);
         }
         if ((rows->flags & SQLPOOL__ROWS_FAILED) != 0) {
@@ -6202,7 +6202,7 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
         sqlpool__rows_end(rows, slot, stmt);
     }
     if (rows->result != SQLPOOL_OK) {
-        (void)sqlpool__error_set(error, rows->result, "%s", sqlpool_result_text(rows->result));
+        (void)SQLPOOL__FAIL(error, rows->result, "%s", sqlpool_result_text(rows->result));
     }
     return rows->result;
 }
@@ -6321,7 +6321,7 @@ static int sqlpool__first_row(const char *file, int line, sqlpool *pool, sqlpool
     if (rc != SQLPOOL_OK) return rc;
     if (sqlpool_rows_next(rows)) return SQLPOOL_OK;
     if (sqlpool_rows_close(rows, error) != SQLPOOL_OK) return error->result;
-    return sqlpool__error_set(error, SQLPOOL_NOT_FOUND, "the query gave no row: %.200s", sql);
+    return SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the query gave no row: %.200s", sql);
 }
 
 SQLPOOL_API int sqlpool_query_int64_at(const char *file, int line, sqlpool *pool, int64_t *value,
@@ -6330,7 +6330,7 @@ SQLPOOL_API int sqlpool_query_int64_at(const char *file, int line, sqlpool *pool
     sqlpool_error local;
     sqlpool_rows rows;
     error = sqlpool__error_or(error, &local);
-    if (value == NULL) return sqlpool__error_set(error, SQLPOOL_MISUSE, "value is NULL");
+    if (value == NULL) return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "value is NULL");
     *value = 0;
     if (sqlpool__first_row(file, line, pool, &rows, sql, args, count, error) != SQLPOOL_OK)
         return error->result;
@@ -6344,7 +6344,7 @@ SQLPOOL_API int sqlpool_query_double_at(const char *file, int line, sqlpool *poo
     sqlpool_error local;
     sqlpool_rows rows;
     error = sqlpool__error_or(error, &local);
-    if (value == NULL) return sqlpool__error_set(error, SQLPOOL_MISUSE, "value is NULL");
+    if (value == NULL) return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "value is NULL");
     *value = 0.0;
     if (sqlpool__first_row(file, line, pool, &rows, sql, args, count, error) != SQLPOOL_OK)
         return error->result;
@@ -6361,8 +6361,8 @@ SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool,
     const char *text;
     error = sqlpool__error_or(error, &local);
     if (buffer == NULL || buffer_bytes == 0) {
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  "buffer is NULL or has no room for the terminator");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "buffer is NULL or has no room for the terminator");
     }
     buffer[0] = '\0';
     if (sqlpool__first_row(file, line, pool, &rows, sql, args, count, error) != SQLPOOL_OK)
@@ -6376,8 +6376,8 @@ SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool,
     buffer[kept] = '\0';
     if (sqlpool_rows_close(&rows, error) != SQLPOOL_OK) return error->result;
     if (kept == bytes) return SQLPOOL_OK;
-    return sqlpool__error_set(error, SQLPOOL_TOO_BIG, "the text has %llu bytes, the buffer %llu",
-                              (unsigned long long)bytes, (unsigned long long)buffer_bytes);
+    return SQLPOOL__FAIL(error, SQLPOOL_TOO_BIG, "the text has %llu bytes, the buffer %llu",
+                         (unsigned long long)bytes, (unsigned long long)buffer_bytes);
 }
 
 /*------------------------------------------------------------------------------
@@ -6396,8 +6396,8 @@ static int sqlpool__run_script(sqlpool__slot *slot, const char *sql, size_t byte
         SQLPOOL__TALLY(slot, statements);
         if (rc == SQLPOOL_OK) rc = sqlpool__statement_begin(slot, error);
         if (rc == SQLPOOL_OK && sqlite3_bind_parameter_count(handle) > 0) {
-            rc = sqlpool__error_set(error, SQLPOOL_ARGUMENTS,
-                                    "a script has no parameters: use sqlpool_exec()");
+            rc = SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS,
+                               "a script has no parameters: use sqlpool_exec()");
         }
         if (rc == SQLPOOL_OK) {
             do {
@@ -6432,16 +6432,16 @@ static int sqlpool__script_body(sqlpool_conn *conn, void *user, int attempt) {
 static int sqlpool__check_script(const char *sql, int64_t *bytes, sqlpool_error *error) {
     const char *nul;
     if (sql == NULL || *bytes < -1)
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  sql == NULL ? "sql is NULL" : "bytes is below -1");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             sql == NULL ? "sql is NULL" : "bytes is below -1");
     if (*bytes < 0) *bytes = (int64_t)strlen(sql);
     if (*bytes > INT32_MAX - 1)
-        return sqlpool__error_set(error, SQLITE_TOOBIG, "the script has more than 2 GiB");
+        return SQLPOOL__FAIL(error, SQLITE_TOOBIG, "the script has more than 2 GiB");
     nul = (const char *)memchr(sql, 0, (size_t)*bytes);
     if (nul == NULL) return SQLPOOL_OK;
-    (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
-                             "the script holds a NUL at byte %lld; SQLite would ignore the rest",
-                             (long long)(nul - sql));
+    (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                        "the script holds a NUL at byte %lld; SQLite would ignore the rest",
+                        (long long)(nul - sql));
     error->sql_offset = (int)(nul - sql);
     return SQLPOOL_MISUSE;
 }
@@ -6711,8 +6711,7 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us) {
     rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (budget_us < 0) {
-        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "budget_us is %d: use 0 or more",
-                                 budget_us);
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "budget_us is %d: use 0 or more", budget_us);
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
@@ -6771,7 +6770,7 @@ SQLPOOL_API int sqlpool_get_stats(sqlpool *pool, sqlpool_stats *stats) {
     rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (stats == NULL) {
-        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "stats is NULL");
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "stats is NULL");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     sqlpool__collect(core, stats);
@@ -6788,8 +6787,8 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
     rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (capacity < 0 || (capacity > 0 && holders == NULL)) {
-        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE,
-                                 "holders is NULL or capacity %d is negative", capacity);
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "holders is NULL or capacity %d is negative",
+                            capacity);
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     now = sqlpool__now(core);
@@ -6892,8 +6891,7 @@ static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, boo
     rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (buffer == NULL && buffer_bytes > 0) {
-        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE,
-                                 "buffer is NULL but buffer_bytes is not 0");
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "buffer is NULL but buffer_bytes is not 0");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     count = sqlpool_holders(pool, holders, SQLPOOL__STATUS_HOLDERS);
@@ -7197,7 +7195,7 @@ SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out) {
     rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (out == NULL) {
-        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "out is NULL");
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "out is NULL");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     *out = core->config;
@@ -7347,7 +7345,7 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
             is_ok = core->warmup[n] != NULL;
         }
     }
-    if (!is_ok) return sqlpool__error_set(error, SQLPOOL_NOMEM, "no memory to open the pool");
+    if (!is_ok) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to open the pool");
     config->name = core->name;
     config->vfs_name = core->vfs_name;
     config->warmup_sql = (const char *const *)core->warmup;
@@ -7415,8 +7413,8 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
                                  SQLITE_OPEN_NOMUTEX,
                              NULL);
         if (rc != SQLITE_OK)
-            return sqlpool__error_set(error, rc, "the memory database could not be made: %s",
-                                      sqlite3_errstr(rc));
+            return SQLPOOL__FAIL(error, rc, "the memory database could not be made: %s",
+                                 sqlite3_errstr(rc));
     }
     rc = sqlpool__open_slot(core, 0, error);
     if (rc != SQLPOOL_OK) return rc;
@@ -7440,8 +7438,8 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
         char *copy =
             full != NULL && full[0] != '\0' ? sqlpool__copy_text(&core->memory, full) : NULL;
         if (copy == NULL)
-            return sqlpool__error_set(error, SQLPOOL_NOMEM,
-                                      "no memory for the full path of the database");
+            return SQLPOOL__FAIL(error, SQLPOOL_NOMEM,
+                                 "no memory for the full path of the database");
         sqlpool__free(&core->memory, core->path, strlen(core->path) + 1);
         core->path = copy;
     }
@@ -7491,7 +7489,7 @@ static int sqlpool__open_all(sqlpool__core *core, sqlpool_error *error) {
         if (core->config.locks.thread_create_fn(core->config.locks.user, &core->upkeep_thread,
                                                 sqlpool__upkeep_main, core) != 0) {
             core->has_thread = false;
-            return sqlpool__error_set(
+            return SQLPOOL__FAIL(
                 error, SQLPOOL_NOMEM,
                 "the upkeep thread could not be started; set disable_upkeep_thread and "
                 "call sqlpool_tick()");
@@ -7501,11 +7499,15 @@ static int sqlpool__open_all(sqlpool__core *core, sqlpool_error *error) {
     return SQLPOOL_OK;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I26.4] open                                                     (private)
+ *----------------------------------------------------------------------------*/
+
 /*  What can be said before anything is built. */
 static int sqlpool__check_open(uint32_t version, size_t config_bytes, const char *path,
                                const sqlpool_config *config, sqlpool_error *error) {
     if (version != SQLPOOL_VERSION || config_bytes != sizeof *config) {
-        return sqlpool__error_set(
+        return SQLPOOL__FAIL(
             error, SQLPOOL_VERSION_MISMATCH,
             "version mismatch: the caller was compiled with sqlpool.h %u.%u.%u (config of %llu "
             "bytes), the implementation is "
@@ -7515,26 +7517,25 @@ static int sqlpool__check_open(uint32_t version, size_t config_bytes, const char
             SQLPOOL_VERSION_PATCH, (unsigned long long)sizeof *config);
     }
     if (sqlpool__is_forked()) {
-        return sqlpool__error_set(
+        return SQLPOOL__FAIL(
             error, SQLPOOL_FORKED,
             "this process was forked while a pool was open: SQLite's file locks would not hold "
             "here; call exec, or fork before the first sqlpool_open()");
     }
     if (path == NULL || path[0] == '\0') {
-        return sqlpool__error_set(error, SQLPOOL_MISUSE, "path is %s: name a file, or \":memory:\"",
-                                  path == NULL ? "NULL" : "empty");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "path is %s: name a file, or \":memory:\"",
+                             path == NULL ? "NULL" : "empty");
     }
     if (sqlpool__check_config(config, error) != SQLPOOL_OK) return error->result;
     if (sqlite3_libversion_number() < 3031000) {
-        return sqlpool__error_set(error, SQLPOOL_UNSUPPORTED, "SQLite %s is older than 3.31",
-                                  sqlite3_libversion());
+        return SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED, "SQLite %s is older than 3.31",
+                             sqlite3_libversion());
     }
 #ifndef SQLPOOL_NO_THREADS
     if (sqlite3_threadsafe() == 0) {
-        return sqlpool__error_set(
-            error, SQLPOOL_UNSUPPORTED,
-            "this SQLite was built with SQLITE_THREADSAFE=0: build sqlpool.h with "
-            "SQLPOOL_NO_THREADS, or another SQLite");
+        return SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED,
+                             "this SQLite was built with SQLITE_THREADSAFE=0: build sqlpool.h with "
+                             "SQLPOOL_NO_THREADS, or another SQLite");
     }
 #endif
     return SQLPOOL_OK;
@@ -7549,8 +7550,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
     sqlpool *handle;
     error = sqlpool__error_or(error, &local);
     if (pool == NULL)
-        return sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                  "pool is NULL: pass the address of a sqlpool*");
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "pool is NULL: pass the address of a sqlpool*");
     *pool = NULL;
     if (sqlpool__check_open(version, config_bytes, path, config != NULL ? config : &resolved,
                             error) != SQLPOOL_OK) {
@@ -7572,14 +7572,14 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
     sqlpool__fork_watch();
     handle = sqlpool__take_handle();
     if (handle == NULL) {
-        return sqlpool__error_set(error, SQLPOOL_CONFIG,
-                                  "%d pools are open already: define SQLPOOL_MAX_POOLS higher",
-                                  SQLPOOL_MAX_POOLS);
+        return SQLPOOL__FAIL(error, SQLPOOL_CONFIG,
+                             "%d pools are open already: define SQLPOOL_MAX_POOLS higher",
+                             SQLPOOL_MAX_POOLS);
     }
     core = sqlpool__new_core(&resolved);
     if (core == NULL) {
         sqlpool__free_handle(handle);
-        return sqlpool__error_set(error, SQLPOOL_NOMEM, "no memory or no lock to open the pool");
+        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory or no lock to open the pool");
     }
     core->handle = handle;
     core->serial = SQLPOOL__LOAD(&handle->serial);
@@ -7606,7 +7606,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
 }
 
 /*------------------------------------------------------------------------------
- * >>[I26.4] control and close                                           (public)
+ * >>[I26.5] control and close                                           (public)
  *----------------------------------------------------------------------------*/
 
 /*  Sets a bit of the gate and waits for every lease. On failure the bit is cleared again unless it
@@ -7619,7 +7619,7 @@ static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
     sqlpool__lock(core);
     own = sqlpool__find_own_locked(core, me);
     if (own != NULL) {
-        (void)sqlpool__error_set(
+        (void)SQLPOOL__FAIL(
             error, SQLPOOL_MISUSE,
             "this thread holds a lease from %s:%u and would wait for itself: release it first",
             SQLPOOL__LOAD_RELAXED(&own->file), SQLPOOL__LOAD_RELAXED(&own->line));
@@ -7629,10 +7629,9 @@ static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
     } else if (bit != SQLPOOL__GATE_CLOSED &&
                (SQLPOOL__LOAD(&core->gate) & (SQLPOOL__GATE_PAUSED | SQLPOOL__GATE_EXCLUSIVE)) !=
                    0) {
-        (void)sqlpool__error_set(
-            error, SQLPOOL_MISUSE,
-            "the pool is paused or in an exclusive section already, by thread %llx",
-            (unsigned long long)core->pause_thread);
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            "the pool is paused or in an exclusive section already, by thread %llx",
+                            (unsigned long long)core->pause_thread);
     } else {
         (void)SQLPOOL__OR(&core->gate, bit);
         if (bit == SQLPOOL__GATE_CLOSED) {
@@ -7673,8 +7672,7 @@ SQLPOOL_API int sqlpool_pause(sqlpool *pool, int timeout_ms, sqlpool_error *erro
     rc = sqlpool__enter_inside(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     if (timeout_ms < 0) {
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "timeout_ms is %d: use 0 or more",
-                                 timeout_ms);
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "timeout_ms is %d: use 0 or more", timeout_ms);
     } else {
         (void)sqlpool__stop(core, SQLPOOL__GATE_PAUSED,
                             timeout_ms > 0 ? timeout_ms : core->config.close_timeout_ms, error);
@@ -7690,7 +7688,7 @@ SQLPOOL_API int sqlpool_resume(sqlpool *pool) {
     rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_PAUSED) == 0) {
-        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "the pool is not paused");
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "the pool is not paused");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     sqlpool__go_on(core, SQLPOOL__GATE_PAUSED);
@@ -7707,8 +7705,8 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
     rc = sqlpool__enter_inside(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     if (fn == NULL || timeout_ms < 0) {
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE,
-                                 fn == NULL ? "fn is NULL" : "timeout_ms is negative");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            fn == NULL ? "fn is NULL" : "timeout_ms is negative");
         return sqlpool__leave(core, sqlpool__finish(core, error));
     }
     if (timeout_ms == 0) timeout_ms = core->config.close_timeout_ms;
@@ -7729,8 +7727,8 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
             rc = fn(&conn, user);
             if (SQLPOOL__LOAD(&slot->word) == held) (void)sqlpool__lease_end(slot);
             if (rc != SQLPOOL_OK && error->result != rc) {
-                (void)sqlpool__error_set(error, rc, "the exclusive function returned %d (%s)", rc,
-                                         sqlpool_result_name(rc));
+                (void)SQLPOOL__FAIL(error, rc, "the exclusive function returned %d (%s)", rc,
+                                    sqlpool_result_name(rc));
             }
             if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
         }
@@ -7819,10 +7817,10 @@ SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
     rc = sqlpool__enter_inside(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     if (mode != SQLPOOL_CHECKPOINT_PASSIVE && mode != SQLPOOL_CHECKPOINT_TRUNCATE) {
-        (void)sqlpool__error_set(error, SQLPOOL_MISUSE, "mode is %d", (int)mode);
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "mode is %d", (int)mode);
     } else if (!core->is_wal || core->config.read_only) {
-        (void)sqlpool__error_set(error, SQLPOOL_UNSUPPORTED,
-                                 "there is no write-ahead log to write back");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED,
+                            "there is no write-ahead log to write back");
     } else {
         const int timeout = core->config.acquire_timeout_ms;
         (void)sqlpool__checkpoint(
@@ -7843,7 +7841,7 @@ SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
     rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
     if (token == NULL) {
-        (void)sqlpool__error_set(&local, SQLPOOL_MISUSE, "token is NULL");
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "token is NULL");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     SQLPOOL__STORE(&token->fired, 1u);
@@ -7886,13 +7884,13 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     sqlpool__lock(core);
     if (core->is_closing) {
         sqlpool__unlock(core);
-        return sqlpool__error_set(error, SQLPOOL_CLOSED, "another thread is closing the pool");
+        return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "another thread is closing the pool");
     }
     core->is_closing = true;
     sqlpool__unlock(core);
     rc = sqlpool__stop(core, SQLPOOL__GATE_CLOSED, core->config.close_timeout_ms, error);
     if (rc == SQLPOOL_OK && SQLPOOL__LOAD(&core->buffers_out) != 0) {
-        rc = sqlpool__error_set(
+        rc = SQLPOOL__FAIL(
             error, SQLPOOL_TIMEOUT,
             "%u buffered results are not closed: call sqlpool_rows_close(), then close again",
             SQLPOOL__LOAD(&core->buffers_out));

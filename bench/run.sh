@@ -19,7 +19,7 @@ trap 'exit 143' TERM
 
 status=0
 if [ "${BENCH_QUICK:-0}" = 1 ]; then
-    "$folder/bench" --dir "$data" --rounds 3 --slice-ms 30 "$@" || status=1
+    "$folder/bench" --dir "$data" --rounds 5 "$@" || status=1
     "$folder/allocations" --dir "$data" --ops 1000 "$@" || status=1
     "$folder/fairness" --dir "$data" --rounds 1 --seconds 2 --writer-ms 2000 --busy-ms 500 "$@" ||
         status=1

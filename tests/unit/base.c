@@ -1,0 +1,644 @@
+/*  base.c - white box: platform, memory, diagnostics, numbers, containers (I02, I04 to I07).
+    SPDX-License-Identifier: MIT OR Unlicense */
+#define _GNU_SOURCE
+#define SQLPOOL_TESTING
+#define SQLPOOL_IMPLEMENTATION
+
+/*  What the default hooks ask of libc can be made to fail here. */
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static int fail_malloc, fail_thread, fail_condattr, fail_setclock;
+static int broken_vsnprintf;
+
+static void *base_malloc(size_t bytes) {
+    return fail_malloc ? NULL : malloc(bytes);
+}
+static int base_pthread_create(pthread_t *id, const pthread_attr_t *attribute,
+                               void *(*run)(void *), void *argument) {
+    return fail_thread ? EAGAIN : pthread_create(id, attribute, run, argument);
+}
+static int base_condattr_init(pthread_condattr_t *attribute) {
+    return fail_condattr ? ENOMEM : pthread_condattr_init(attribute);
+}
+static int base_condattr_setclock(pthread_condattr_t *attribute, clockid_t id) {
+    return fail_setclock ? EINVAL : pthread_condattr_setclock(attribute, id);
+}
+static int base_vsnprintf(char *out, size_t room, const char *format, va_list list)
+    __attribute__((format(printf, 3, 0)));
+static int base_vsnprintf(char *out, size_t room, const char *format, va_list list) {
+    return broken_vsnprintf ? -1 : vsnprintf(out, room, format, list);
+}
+#define malloc base_malloc
+#define pthread_create base_pthread_create
+#define pthread_condattr_init base_condattr_init
+#define pthread_condattr_setclock base_condattr_setclock
+#define vsnprintf base_vsnprintf
+#include "sqlpool.h"
+#undef malloc
+#undef pthread_create
+#undef pthread_condattr_init
+#undef pthread_condattr_setclock
+#undef vsnprintf
+
+#include "unit.h"
+
+/*---- I02 ----*/
+
+TEST(default_memory) {
+    char *block = (char *)sqlpool__default_alloc(NULL, 8);
+    CHECK(block != NULL);
+    memcpy(block, "1234567", 8);
+    block = (char *)sqlpool__default_resize(NULL, block, 8, 4096);
+    CHECK(block != NULL);
+    CHECK_STR(block, "1234567");
+    sqlpool__default_free(NULL, block, 4096);
+    fail_malloc = 1;
+    CHECK(sqlpool__default_alloc(NULL, 8) == NULL);
+    fail_malloc = 0;
+}
+
+TEST(default_clock_is_monotonic_time) {
+    struct timespec t;
+    int64_t before, after, now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    before = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    now = sqlpool__default_now(NULL);
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    after = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    CHECK(before <= now && now <= after);
+    sqlpool__default_sleep(NULL, 3 * MS);
+    CHECK(sqlpool__default_now(NULL) - now >= 3 * MS);
+    now = sqlpool__default_now(NULL);
+    sqlpool__default_sleep(NULL, 0);
+    CHECK(sqlpool__default_now(NULL) - now < 1000 * MS);
+}
+
+typedef struct meeting {
+    sqlpool_mutex mutex;
+    sqlpool_condition condition;
+    int64_t timeout_ns;
+    int waiting, woken;
+    uint64_t id;
+    bool all_blocked;
+} meeting;
+
+static void attend(void *argument) {
+    meeting *m = (meeting *)argument;
+    sigset_t now;
+    int number;
+    (void)pthread_sigmask(SIG_BLOCK, NULL, &now);
+    sqlpool__default_mutex_lock(NULL, &m->mutex);
+    m->all_blocked = true;
+    for (number = 1; number < 32; number++) {
+        if (number != SIGKILL && number != SIGSTOP && sigismember(&now, number) != 1)
+            m->all_blocked = false;
+    }
+    m->id = sqlpool__default_thread_id(NULL);
+    m->waiting++;
+    sqlpool__default_condition_wait(NULL, &m->condition, &m->mutex, m->timeout_ns);
+    m->woken++;
+    sqlpool__default_mutex_unlock(NULL, &m->mutex);
+}
+
+/*  Two sleepers, one signal: both wake; the thread blocks signals and has a name of its own. */
+static void meet(int64_t timeout_ns) {
+    meeting m;
+    void *threads[2];
+    int i;
+    const int64_t start = sqlpool__default_now(NULL);
+    memset(&m, 0, sizeof m);
+    m.timeout_ns = timeout_ns;
+    CHECK_INT(sqlpool__default_mutex_init(NULL, &m.mutex), 0);
+    CHECK_INT(sqlpool__default_condition_init(NULL, &m.condition), 0);
+    for (i = 0; i < 2; i++)
+        CHECK_INT(sqlpool__default_thread_create(NULL, &threads[i], attend, &m), 0);
+    for (;;) {
+        sqlpool__default_mutex_lock(NULL, &m.mutex);
+        if (m.waiting == 2) break;
+        sqlpool__default_mutex_unlock(NULL, &m.mutex);
+        sqlpool__default_sleep(NULL, 100000);
+    }
+    CHECK_INT(m.woken, 0); /* both sleep: they gave the mutex up, and nothing woke them yet */
+    sqlpool__default_condition_signal(NULL, &m.condition);
+    sqlpool__default_mutex_unlock(NULL, &m.mutex);
+    for (i = 0; i < 2; i++) sqlpool__default_thread_join(NULL, threads[i]);
+    CHECK_INT(m.woken, 2);
+    CHECK(m.all_blocked);
+    CHECK(m.id != 0 && m.id != sqlpool__default_thread_id(NULL));
+    CHECK(sqlpool__default_now(NULL) - start < 20000 * MS);
+    sqlpool__default_condition_destroy(NULL, &m.condition);
+    sqlpool__default_mutex_destroy(NULL, &m.mutex);
+}
+
+TEST(default_threads_wait_without_limit) {
+    meet(-1);
+}
+TEST(default_threads_wait_with_a_limit) {
+    meet(30000 * MS);
+}
+TEST(default_threads_wait_for_the_longest_time) {
+    meet(INT64_MAX); /* an overflow would wake them at once */
+    if (!test_failed_now) meet(INT64_MAX - sqlpool__default_now(NULL));
+}
+
+TEST(default_timed_wait_ends) {
+    meeting m;
+    int64_t start, took;
+    memset(&m, 0, sizeof m);
+    CHECK_INT(sqlpool__default_mutex_init(NULL, &m.mutex), 0);
+    CHECK_INT(sqlpool__default_condition_init(NULL, &m.condition), 0);
+    sqlpool__default_mutex_lock(NULL, &m.mutex);
+    start = sqlpool__default_now(NULL);
+    sqlpool__default_condition_wait(NULL, &m.condition, &m.mutex, 0);
+    CHECK(sqlpool__default_now(NULL) - start < 2000 * MS);
+    start = sqlpool__default_now(NULL);
+    sqlpool__default_condition_wait(NULL, &m.condition, &m.mutex, 20 * MS);
+    took = sqlpool__default_now(NULL) - start;
+    CHECK(took >= 19 * MS && took < 5000 * MS);
+    sqlpool__default_mutex_unlock(NULL, &m.mutex);
+    sqlpool__default_condition_destroy(NULL, &m.condition);
+    sqlpool__default_mutex_destroy(NULL, &m.mutex);
+}
+
+static void nothing(void *argument) {
+    (void)argument;
+}
+
+TEST(default_locks_that_cannot_be_made) {
+    sqlpool_condition condition;
+    void *thread = NULL;
+    fail_malloc = 1;
+    CHECK(sqlpool__default_thread_create(NULL, &thread, nothing, NULL) != 0);
+    fail_malloc = 0;
+    fail_thread = 1;
+    CHECK_INT(sqlpool__default_thread_create(NULL, &thread, nothing, NULL), EAGAIN);
+    fail_thread = 0;
+    fail_condattr = 1;
+    CHECK_INT(sqlpool__default_condition_init(NULL, &condition), ENOMEM);
+    fail_condattr = 0;
+    fail_setclock = 1;
+    CHECK_INT(sqlpool__default_condition_init(NULL, &condition), EINVAL);
+    fail_setclock = 0;
+}
+
+/*  Opening with the default hooks when the machine refuses: an error, nothing left. */
+TEST(open_when_libc_refuses) {
+    sqlpool_error error;
+    sqlpool *pool = NULL;
+    fail_malloc = 1;
+    CHECK_INT(sqlpool_open(&pool, "libc.db", NULL, &error), SQLPOOL_NOMEM);
+    fail_malloc = 0;
+    fail_condattr = 1;
+    CHECK_INT(sqlpool_open(&pool, "libc.db", NULL, &error), SQLPOOL_NOMEM);
+    fail_condattr = 0;
+    fail_thread = 1;
+    CHECK_INT(sqlpool_open(&pool, "libc.db", NULL, &error), SQLPOOL_NOMEM);
+    CHECK_HAS(error.message, "disable_upkeep_thread");
+    CHECK(pool == NULL);
+    fail_thread = 0;
+    CHECK_INT(sqlpool__global.open_count, 0);
+    CHECK_OK(sqlpool_open(&pool, "libc.db", NULL, &error), &error);
+    CHECK_INT(sqlpool__global.open_count, 1);
+    CHECK_OK(sqlpool_close(pool, &error), &error);
+    CHECK_INT(sqlpool__global.open_count, 0);
+}
+
+TEST(fork_mark) {
+    CHECK(!sqlpool__is_forked());
+    sqlpool__after_fork_in_child(); /* no pool is open: the child may open one */
+    CHECK(!sqlpool__is_forked());
+    sqlpool__global.open_count = 1;
+    sqlpool__after_fork_in_child();
+    CHECK(sqlpool__is_forked());
+    sqlpool__global.open_count = 0;
+    sqlpool__global.forked = 0;
+}
+
+/*---- I04 ----*/
+
+static int refuse_memory;
+static void *small_alloc(void *user, size_t bytes) {
+    (void)user;
+    return refuse_memory ? NULL : malloc(bytes);
+}
+static void *small_resize(void *user, void *memory, size_t old_bytes, size_t new_bytes) {
+    (void)user;
+    (void)old_bytes;
+    return refuse_memory ? NULL : realloc(memory, new_bytes);
+}
+static void small_free(void *user, void *memory, size_t bytes) {
+    (void)user;
+    (void)bytes;
+    free(memory);
+}
+
+TEST(memory_is_accounted) {
+    sqlpool__memory memory;
+    char *block, *bigger;
+    memset(&memory, 0, sizeof memory);
+    memory.hook.alloc_fn = small_alloc;
+    memory.hook.resize_fn = small_resize;
+    memory.hook.free_fn = small_free;
+    block = (char *)sqlpool__alloc(&memory, 100);
+    CHECK(block != NULL);
+    CHECK_INT(memory.held_bytes, 100);
+    CHECK_INT(memory.allocations, 1);
+    memcpy(block, "kept", 5);
+    refuse_memory = 1;
+    CHECK(sqlpool__alloc(&memory, 1) == NULL);
+    CHECK(sqlpool__resize(&memory, block, 100, 200) == NULL);
+    CHECK(sqlpool__resize(&memory, NULL, 0, 200) == NULL);
+    CHECK(sqlpool__copy_text(&memory, "x") == NULL);
+    refuse_memory = 0;
+    CHECK_STR(block, "kept"); /* a failed resize leaves the old block */
+    CHECK_INT(memory.held_bytes, 100);
+    CHECK_INT(memory.allocations, 1);
+    bigger = (char *)sqlpool__resize(&memory, block, 100, 300);
+    CHECK(bigger != NULL);
+    CHECK_STR(bigger, "kept");
+    CHECK_INT(memory.held_bytes, 300);
+    CHECK_INT(memory.allocations, 2);
+    sqlpool__free(&memory, bigger, 300);
+    sqlpool__free(&memory, NULL, 300);
+    CHECK_INT(memory.held_bytes, 0);
+    block = (char *)sqlpool__resize(&memory, NULL, 0, 10);
+    CHECK(block != NULL);
+    CHECK_INT(memory.held_bytes, 10);
+    sqlpool__free(&memory, block, 10);
+    block = sqlpool__copy_prefixed(&memory, "./", "file:x");
+    CHECK_STR(block, "./file:x");
+    CHECK_INT(memory.held_bytes, 9);
+    sqlpool__free(&memory, block, 9);
+    block = sqlpool__copy_text(&memory, "");
+    CHECK_STR(block, "");
+    CHECK_INT(memory.held_bytes, 1);
+    sqlpool__free(&memory, block, 1);
+    CHECK_INT(memory.held_bytes, 0);
+}
+
+TEST(size_sums_do_not_wrap) {
+    CHECK(sqlpool__size_sum(0, 0) == 0);
+    CHECK(sqlpool__size_sum(2, 3) == 5);
+    CHECK(sqlpool__size_sum(SIZE_MAX, 0) == SIZE_MAX);
+    CHECK(sqlpool__size_sum(SIZE_MAX - 1, 1) == SIZE_MAX);
+    CHECK(sqlpool__size_sum(SIZE_MAX, 1) == 0);
+    CHECK(sqlpool__size_sum(1, SIZE_MAX) == 0);
+    CHECK(sqlpool__size_sum(SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 1) == 0);
+}
+
+/*---- I05 ----*/
+
+TEST(text_is_cut_and_counted) {
+    char out[8];
+    sqlpool__text text;
+    size_t room;
+    for (room = 0; room <= sizeof out; room++) {
+        memset(out, '#', sizeof out);
+        text = sqlpool__text_into(room > 0 ? out : NULL, room);
+        sqlpool__text_add(&text, "%s-%d", "abc", 42);
+        CHECK_INT(text.length, 6);
+        if (room == 0) continue;
+        CHECK(strlen(out) == (room - 1 < 6 ? room - 1 : 6));
+        CHECK(strncmp(out, "abc-42", room - 1) == 0);
+        CHECK(room == sizeof out || out[room] == '#'); /* nothing behind the room */
+    }
+    text = sqlpool__text_into(NULL, 0);
+    sqlpool__text_json(&text, "a\"b");
+    CHECK_INT(text.length, 6);
+}
+
+TEST(control_bytes_become_question_marks) {
+    char out[300];
+    sqlpool__text text = sqlpool__text_into(out, sizeof out);
+    int byte;
+    for (byte = 1; byte < 256; byte++) sqlpool__text_add(&text, "%c", byte);
+    CHECK_INT(text.length, 255);
+    for (byte = 1; byte < 256; byte++) {
+        const bool is_control = (byte < 0x20 && byte != '\n') || byte == 0x7f;
+        CHECK_INT((unsigned char)out[byte - 1], is_control ? '?' : byte);
+    }
+}
+
+TEST(a_piece_of_text_has_a_bound) {
+    char out[4096], longer[3000];
+    sqlpool__text text = sqlpool__text_into(out, sizeof out);
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    sqlpool__text_add(&text, "%s", longer);
+    CHECK_INT(text.length, 1023);
+    CHECK(strlen(out) == 1023);
+    broken_vsnprintf = 1;
+    sqlpool__text_add(&text, "%s", "lost");
+    broken_vsnprintf = 0;
+    CHECK_INT(text.length, 1023);
+}
+
+TEST(json_strings) {
+    static const struct {
+        const char *in, *out;
+    } table[] = {{"", "\"\""},
+                 {"plain", "\"plain\""},
+                 {"a\"b\\c", "\"a\\\"b\\\\c\""},
+                 {"tab\tline\nend\x01", "\"tab?line?end?\""},
+                 {"\x7f\x80\xff", "\"???\""},
+                 {"\xc3\xa4", "\"??\""},
+                 {"</script>", "\"</script>\""}};
+    size_t i;
+    for (i = 0; i < LENGTH(table); i++) {
+        char out[64];
+        sqlpool__text text = sqlpool__text_into(out, sizeof out);
+        sqlpool__text_json(&text, table[i].in);
+        CHECK_STR(out, table[i].out);
+        CHECK_INT(text.length, strlen(table[i].out));
+    }
+}
+
+static void check_excerpt(const char *in, size_t most, const char *expected) {
+    char out[64];
+    sqlpool__text text = sqlpool__text_into(out, sizeof out);
+    sqlpool__text_excerpt(&text, in, most);
+    CHECK_STR(out, expected);
+}
+
+TEST(excerpts) {
+    PART(check_excerpt("", 10, ""));
+    PART(check_excerpt("SELECT 1", 20, "SELECT 1"));
+    PART(check_excerpt("  \n\t SELECT\r\n\r\n  1", 20, "SELECT 1"));
+    PART(check_excerpt("a\x7f\x01" "b\x1b[31mc", 20, "a b [31mc"));
+    PART(check_excerpt("abcdefghijkl", 10, "abcdefghij..."));
+    PART(check_excerpt("\xc3\xa4\xc3\xb6", 20, "\xc3\xa4\xc3\xb6"));
+}
+
+/*  Nothing was cut, so nothing may say so. */
+TEST(excerpt_that_fits_exactly) {
+    PART(check_excerpt("abcdefghij", 10, "abcdefghij"));
+}
+
+TEST(every_result_has_name_and_text) {
+    static const struct {
+        int value;
+        const char *name;
+    } own[] = {{0, "SQLPOOL_OK"},
+               {-1, "SQLPOOL_MISUSE"},
+               {-2, "SQLPOOL_CONFIG"},
+               {-3, "SQLPOOL_NOMEM"},
+               {-4, "SQLPOOL_TIMEOUT"},
+               {-5, "SQLPOOL_CLOSED"},
+               {-6, "SQLPOOL_CANCELLED"},
+               {-7, "SQLPOOL_FORKED"},
+               {-8, "SQLPOOL_VERSION_MISMATCH"},
+               {-9, "SQLPOOL_WOULD_BLOCK"},
+               {-10, "SQLPOOL_DEADLOCK"},
+               {-11, "SQLPOOL_NOT_FOUND"},
+               {-12, "SQLPOOL_EMPTY"},
+               {-13, "SQLPOOL_TRAILING"},
+               {-14, "SQLPOOL_ARGUMENTS"},
+               {-15, "SQLPOOL_REFUSED"},
+               {-16, "SQLPOOL_MOVED"},
+               {-17, "SQLPOOL_UNCLEAN"},
+               {-18, "SQLPOOL_ROLLED_BACK"},
+               {-19, "SQLPOOL_UNSUPPORTED"},
+               {-20, "SQLPOOL_TOO_BIG"}};
+    static const struct {
+        int value;
+        const char *name;
+    } theirs[] = {{SQLITE_ERROR, "SQLITE_ERROR"},
+                  {SQLITE_BUSY, "SQLITE_BUSY"},
+                  {SQLITE_LOCKED, "SQLITE_LOCKED"},
+                  {SQLITE_INTERRUPT, "SQLITE_INTERRUPT"},
+                  {SQLITE_NOTFOUND, "SQLITE_NOTFOUND"},
+                  {SQLITE_PROTOCOL, "SQLITE_PROTOCOL"},
+                  {SQLITE_CONSTRAINT, "SQLITE_CONSTRAINT"},
+                  {SQLITE_NOLFS, "SQLITE_NOLFS"},
+                  {SQLITE_RANGE, "SQLITE_RANGE"},
+                  {SQLITE_NOTADB, "SQLITE_NOTADB"},
+                  {SQLITE_WARNING, "SQLITE_WARNING"},
+                  {SQLITE_BUSY_SNAPSHOT, "SQLITE_BUSY"},
+                  {SQLITE_IOERR_FSYNC, "SQLITE_IOERR"},
+                  {SQLITE_READONLY_DBMOVED, "SQLITE_READONLY"}};
+    size_t i, k;
+    for (i = 0; i < LENGTH(own); i++) {
+        CHECK_STR(sqlpool_result_name(own[i].value), own[i].name);
+        CHECK(strlen(sqlpool_result_text(own[i].value)) >= 7);
+        CHECK(strcmp(sqlpool_result_text(own[i].value), "unknown result") != 0);
+        for (k = 0; k < i; k++)
+            CHECK(strcmp(sqlpool_result_text(own[i].value), sqlpool_result_text(own[k].value)) != 0);
+    }
+    for (i = 0; i < LENGTH(theirs); i++) {
+        CHECK_STR(sqlpool_result_name(theirs[i].value), theirs[i].name);
+        CHECK_HAS(sqlpool_result_text(theirs[i].value), "sqlite.org/rescode.html");
+    }
+    CHECK_STR(sqlpool_result_name(-21), "unknown result");
+    CHECK_STR(sqlpool_result_text(-21), "unknown result");
+    CHECK_STR(sqlpool_result_name(INT32_MIN), "unknown result");
+    CHECK_STR(sqlpool_result_name(29), "unknown result");
+    CHECK_STR(sqlpool_result_name(SQLITE_ROW), "unknown result");
+    CHECK_STR(sqlpool_result_name(0xff), "unknown result");
+}
+
+TEST(error_detail) {
+    sqlpool_error error;
+    memset(&error, 0x5a, sizeof error);
+    sqlpool__error_clear(&error);
+    CHECK_INT(error.result, 0);
+    CHECK_INT(error.sqlite_code, 0);
+    CHECK_INT(error.os_code, 0);
+    CHECK_INT(error.sql_offset, -1);
+    CHECK_INT(error.attempts, 1);
+    CHECK_INT(error.waited_us, 0);
+    CHECK_STR(error.message, "");
+    CHECK_INT(sqlpool__error_set(&error, SQLPOOL_MISUSE, "a %s\x1b", "b"), SQLPOOL_MISUSE);
+    CHECK_STR(error.message, "a b?");
+    CHECK_INT(error.sqlite_code, 0);
+    CHECK_INT(sqlpool__error_set(&error, SQLITE_TOOBIG, "c"), SQLITE_TOOBIG);
+    CHECK_INT(error.sqlite_code, SQLITE_TOOBIG);
+}
+
+/*---- I06 ----*/
+
+TEST(deadlines_saturate) {
+    static const struct {
+        int64_t time, duration, sum;
+    } table[] = {{0, 0, 0},
+                 {5, 7, 12},
+                 {-100, 30, -70},
+                 {INT64_MIN, INT64_MAX, -1},
+                 {INT64_MIN, 0, INT64_MIN},
+                 {-1, INT64_MAX, INT64_MAX - 1},
+                 {0, INT64_MAX, INT64_MAX},
+                 {1, INT64_MAX, INT64_MAX},
+                 {INT64_MAX - 1, 1, INT64_MAX},
+                 {INT64_MAX - 1, 2, INT64_MAX},
+                 {INT64_MAX - 10, 9, INT64_MAX - 1},
+                 {INT64_MAX, 0, INT64_MAX},
+                 {INT64_MAX, INT64_MAX, INT64_MAX},
+                 {INT64_MAX - (int64_t)INT32_MAX * 1000000, (int64_t)INT32_MAX * 1000000, INT64_MAX},
+                 {1000000000, (int64_t)INT32_MAX * 1000000, 1000000000 + (int64_t)INT32_MAX * 1000000}};
+    size_t i;
+    for (i = 0; i < LENGTH(table); i++)
+        CHECK_INT(sqlpool__time_add(table[i].time, table[i].duration), table[i].sum);
+    /* INT_MAX milliseconds are 24.8 days */
+    CHECK_INT(INT32_MAX * SQLPOOL__NS_PER_MS / 1000000000 / 3600 / 24, 24);
+    CHECK_INT(sqlpool__earlier(3, 4), 3);
+    CHECK_INT(sqlpool__earlier(SQLPOOL__NEVER, 4), 4);
+    CHECK_INT(sqlpool__earlier(SQLPOOL__NEVER, SQLPOOL__NEVER), SQLPOOL__NEVER);
+    CHECK_INT(sqlpool__earlier(-5, 4), -5);
+}
+
+TEST(random_stays_in_bounds) {
+    static const uint64_t extremes[] = {0, 1, 2, 0x7fffffffffffffffu, 0x8000000000000000u,
+                                        UINT64_MAX - 1, UINT64_MAX};
+    static const int64_t ranges[] = {0, 1, 2, 9, 1000, 1000000, INT64_MAX - 1, INT64_MAX};
+    bool seen[10] = {false};
+    size_t i, k;
+    uint64_t state = 1;
+    for (i = 0; i < LENGTH(extremes); i++) {
+        for (k = 0; k < LENGTH(ranges); k++) {
+            const int64_t got = sqlpool__random_up_to(extremes[i], ranges[k]);
+            CHECK(got >= 0 && got <= ranges[k]);
+        }
+        CHECK_INT(sqlpool__random_up_to(extremes[i], -1), 0);
+        CHECK_INT(sqlpool__random_up_to(extremes[i], INT64_MIN), 0);
+    }
+    CHECK_INT(sqlpool__random_up_to(10, 9), 0); /* the bound itself is reached, one more is not */
+    CHECK_INT(sqlpool__random_up_to(9, 9), 9);
+    CHECK_INT(sqlpool__random_up_to(INT64_MAX, INT64_MAX), INT64_MAX);
+    for (i = 0; i < 1000; i++) {
+        const int64_t got = sqlpool__random_up_to(sqlpool__default_random(&state), 9);
+        CHECK(got >= 0 && got <= 9);
+        seen[got] = true;
+    }
+    for (i = 0; i < LENGTH(seen); i++) CHECK(seen[i]);
+}
+
+TEST(backoff) {
+    static const struct {
+        int attempt, base, cap, percent;
+        int64_t delay;
+    } table[] = {{2, 1000, 100000, 200, 1000},
+                 {3, 1000, 100000, 200, 2000},
+                 {4, 1000, 100000, 200, 4000},
+                 {8, 1000, 100000, 200, 64000},
+                 {9, 1000, 100000, 200, 100000},
+                 {100, 1000, 100000, 200, 100000},
+                 {100, 1000, 100000, 100, 1000},
+                 {1, 1000, 100000, 200, 1000},
+                 {2, 5000, 1000, 200, 1000},
+                 {101, 60000000, 60000000, 1000, 60000000},
+                 {3, 1, 60000000, 1000, 10},
+                 {101, 1, 60000000, 150, 1}, /* growth below one microsecond is none */
+                 {5, 2, 60000000, 150, 6}};
+    static const uint64_t extremes[] = {0, 1, UINT64_MAX, 0x8000000000000000u, 12345678901234567u};
+    size_t i, k;
+    for (i = 0; i < LENGTH(table); i++) {
+        const int64_t full = table[i].delay;
+        CHECK_INT(sqlpool__backoff_us(table[i].attempt, table[i].base, table[i].cap,
+                                      table[i].percent, SQLPOOL_JITTER_NONE, UINT64_MAX),
+                  full);
+        for (k = 0; k < LENGTH(extremes); k++) {
+            int64_t got = sqlpool__backoff_us(table[i].attempt, table[i].base, table[i].cap,
+                                              table[i].percent, SQLPOOL_JITTER_FULL, extremes[k]);
+            CHECK(got >= 0 && got <= full);
+            got = sqlpool__backoff_us(table[i].attempt, table[i].base, table[i].cap,
+                                      table[i].percent, SQLPOOL_JITTER_EQUAL, extremes[k]);
+            CHECK(got >= full / 2 && got <= full);
+        }
+        CHECK_INT(sqlpool__backoff_us(table[i].attempt, table[i].base, table[i].cap,
+                                      table[i].percent, SQLPOOL_JITTER_FULL, 0),
+                  0);
+        CHECK_INT(sqlpool__backoff_us(table[i].attempt, table[i].base, table[i].cap,
+                                      table[i].percent, SQLPOOL_JITTER_FULL, (uint64_t)full),
+                  full);
+        CHECK_INT(sqlpool__backoff_us(table[i].attempt, table[i].base, table[i].cap,
+                                      table[i].percent, SQLPOOL_JITTER_EQUAL, 0),
+                  full / 2);
+    }
+}
+
+TEST(hashes_and_mixing) {
+    uint64_t state = 0;
+    const uint64_t first = sqlpool__default_random(&state), second = sqlpool__default_random(&state);
+    CHECK(first != second);
+    CHECK(state == 2 * UINT64_C(0x9e3779b97f4a7c15));
+    CHECK(sqlpool__hash("SELECT 1", 8) == sqlpool__hash("SELECT 12", 8));
+    CHECK(sqlpool__hash("SELECT 1", 8) != sqlpool__hash("SELECT 2", 8));
+    CHECK(sqlpool__hash("a\0b", 3) != sqlpool__hash("a\0c", 3));
+    CHECK(sqlpool__hash("", 0) == sqlpool__hash("x", 0));
+    /* splitmix64 of seed 0 by its authors: the first outputs */
+    CHECK(sqlpool__mix(UINT64_C(0x9e3779b97f4a7c15)) == UINT64_C(0xe220a8397b1dcdaf));
+    CHECK(sqlpool__mix(2 * UINT64_C(0x9e3779b97f4a7c15)) == UINT64_C(0x6e789e6aa1b965f4));
+}
+
+/*---- I07 ----*/
+
+TEST(lists) {
+    sqlpool__link list, items[4], *at;
+    int order[4], n = 0;
+    sqlpool__list_init(&list);
+    CHECK(sqlpool__list_is_empty(&list));
+    sqlpool__list_insert_before(&list, &items[1]);          /* 1 */
+    sqlpool__list_insert_before(&list, &items[3]);          /* 1 3 */
+    sqlpool__list_insert_before(&items[3], &items[2]);      /* 1 2 3 */
+    sqlpool__list_insert_before(list.next, &items[0]);      /* 0 1 2 3 */
+    CHECK(!sqlpool__list_is_empty(&list));
+    for (at = list.next; at != &list; at = at->next) order[n++] = (int)(at - items);
+    CHECK_INT(n, 4);
+    for (n = 0; n < 4; n++) CHECK_INT(order[n], n);
+    n = 3;
+    for (at = list.prev; at != &list; at = at->prev) CHECK_INT(at - items, n--);
+    sqlpool__list_remove(&items[1]);
+    CHECK(items[0].next == &items[2] && items[2].prev == &items[0]);
+    sqlpool__list_remove(&items[1]); /* alone: removing again changes nothing */
+    CHECK(items[0].next == &items[2] && items[2].prev == &items[0]);
+    for (n = 0; n < 4; n++) sqlpool__list_remove(&items[n]);
+    CHECK(sqlpool__list_is_empty(&list));
+    CHECK(list.prev == &list);
+}
+
+TEST(digits) {
+    CHECK_INT(sqlpool__to_int64(""), 0);
+    CHECK_INT(sqlpool__to_int64("-"), 0);
+    CHECK_INT(sqlpool__to_int64("-2000"), -2000);
+    CHECK_INT(sqlpool__to_int64("1099511627776"), INT64_C(1099511627776));
+    CHECK_INT(sqlpool__to_int64("12x3"), 12);
+    CHECK_INT(sqlpool__to_int64("off"), 0);
+}
+
+int main(void) {
+    RUN(default_memory);
+    RUN(default_clock_is_monotonic_time);
+    RUN(default_threads_wait_without_limit);
+    RUN(default_threads_wait_with_a_limit);
+    RUN(default_threads_wait_for_the_longest_time);
+    RUN(default_timed_wait_ends);
+    RUN(default_locks_that_cannot_be_made);
+    RUN(open_when_libc_refuses);
+    RUN(fork_mark);
+    RUN(memory_is_accounted);
+    RUN(size_sums_do_not_wrap);
+    RUN(text_is_cut_and_counted);
+    RUN(control_bytes_become_question_marks);
+    RUN(a_piece_of_text_has_a_bound);
+    RUN(json_strings);
+    RUN(excerpts);
+    RUN(excerpt_that_fits_exactly);
+    RUN(every_result_has_name_and_text);
+    RUN(error_detail);
+    RUN(deadlines_saturate);
+    RUN(random_stays_in_bounds);
+    RUN(backoff);
+    RUN(hashes_and_mixing);
+    RUN(lists);
+    RUN(digits);
+    return test_end();
+}

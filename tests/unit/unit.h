@@ -1,0 +1,113 @@
+/*  unit.h - what the white-box programs share. SPDX-License-Identifier: MIT OR Unlicense
+
+    A program defines SQLPOOL_TESTING and SQLPOOL_IMPLEMENTATION, includes this file, and so has the
+    rooms of the header in its own translation unit. Pools here run without upkeep thread, on virtual
+    time and checked locks: nothing happens but what the test does. */
+#ifndef UNIT_H
+#define UNIT_H
+
+#include "sqlpool.h"
+
+#include "sim/sim.h"
+#include "test.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define MS SQLPOOL__NS_PER_MS
+
+/*  Ends a test whose part failed. */
+#define PART(call)                                                       \
+    do {                                                                 \
+        call;                                                            \
+        if (__atomic_load_n(&test_failed_now, __ATOMIC_RELAXED)) return; \
+    } while (0)
+
+typedef struct unit_log {
+    int counts[SQLPOOL_LOG_ITEM_COUNT];
+    char last[SQLPOOL_LOG_ITEM_COUNT][1300];
+    int errors; /* calls of the error hook */
+    int last_error;
+} unit_log;
+
+/*  A pool with its clock, locks, log and the core behind the handle. */
+typedef struct unit_pool {
+    sqlpool *pool;
+    sqlpool__core *core;
+    sim_clock clock;
+    sim_random random;
+    sim_locks locks;
+    unit_log log;
+    sqlpool_error error;
+} unit_pool;
+
+static inline void unit_write_log(void *user, sqlpool_level level, sqlpool_log_item item,
+                                  const char *message) {
+    unit_log *log = (unit_log *)user;
+    (void)level;
+    log->counts[item]++;
+    (void)snprintf(log->last[item], sizeof log->last[item], "%s", message);
+}
+static inline void unit_on_error(void *user, const sqlpool_error *error) {
+    unit_log *log = (unit_log *)user;
+    log->errors++;
+    log->last_error = error->result;
+}
+
+/*  One writer and `readers` readers, no reserve, everything periodic by hand. */
+static inline sqlpool_config unit_config(unit_pool *u, int readers) {
+    sqlpool_config config = sqlpool_config_default();
+    memset(u, 0, sizeof *u);
+    u->random.state = 7;
+    u->locks.clock = &u->clock;
+    u->locks.solo = 1;
+    config.min_connections = 1;
+    config.max_connections = readers + 1;
+    config.reserve_connections = SQLPOOL_OFF;
+    config.disable_upkeep_thread = true;
+    config.allocator = sim_allocator();
+    config.clock = sim_clock_hooks(&u->clock);
+    config.random = sim_random_hooks(&u->random);
+    config.locks = sim_locks_hooks(&u->locks);
+    config.log.user = &u->log;
+    config.log.write_fn = unit_write_log;
+    config.events.user = &u->log;
+    config.events.error_fn = unit_on_error;
+    return config;
+}
+
+static inline void unit_open(unit_pool *u, const char *path, const sqlpool_config *config) {
+    const int rc = sqlpool_open(&u->pool, path, config, &u->error);
+    if (rc != SQLPOOL_OK) {
+        test_fail(__FILE__, __LINE__, "open: %s: %s", sqlpool_result_name(rc), u->error.message);
+        return;
+    }
+    u->core = u->pool->core;
+}
+
+/*  Closes, then nothing may be left: no memory, no lock, no broken rule. */
+static inline void unit_close(unit_pool *u) {
+    char why[300];
+    sqlpool_error error;
+    int rc = sqlpool_close(u->pool, &error);
+    if (rc != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "close: %s: %s", sqlpool_result_name(rc), error.message);
+    if (sim_locks_check(&u->locks, why, sizeof why) != 0)
+        test_fail(__FILE__, __LINE__, "locks: %s", why);
+    if (sim_alloc_check(why, sizeof why) != 0) test_fail(__FILE__, __LINE__, "memory: %s", why);
+}
+
+/*  Every call must give OK. */
+#define CHECK_OK(call, error)                                                                   \
+    do {                                                                                        \
+        const int unit_rc = (call);                                                             \
+        if (unit_rc != SQLPOOL_OK) {                                                            \
+            test_fail(__FILE__, __LINE__, "%s gave %s (%d): %s", #call,                         \
+                      sqlpool_result_name(unit_rc), unit_rc, (error)->message);                 \
+            return;                                                                             \
+        }                                                                                       \
+    } while (0)
+
+static inline sqlpool__slot *unit_slot(const sqlpool_conn *conn) {
+    return &conn->pool->core->slots[conn->slot];
+}
+
+#endif
