@@ -7606,7 +7606,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
 }
 
 /*------------------------------------------------------------------------------
- * >>[I26.5] control and close                                           (public)
+ * >>[I26.5] control                                                     (public)
  *----------------------------------------------------------------------------*/
 
 /*  Sets a bit of the gate and waits for every lease. On failure the bit is cleared again unless it
@@ -7858,6 +7858,10 @@ SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
     sqlpool__unlock(core);
     return sqlpool__leave(core, SQLPOOL_OK);
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I26.6] close                                                    (public)
+ *----------------------------------------------------------------------------*/
 
 /*  The upkeep thread is told and joined; a program's tick is waited for. */
 static void sqlpool__stop_upkeep(sqlpool__core *core) {

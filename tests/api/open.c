@@ -602,6 +602,7 @@ TEST(calls_after_close) {
 
 typedef struct closer {
     sqlpool *pool;
+    int started; /* atomic */
     int result;
     sqlpool_error error;
     int64_t elapsed_ms;
@@ -609,6 +610,7 @@ typedef struct closer {
 static void *close_it(void *argument) {
     closer *c = (closer *)argument;
     const int64_t start = now_ms();
+    __atomic_store_n(&c->started, 1, __ATOMIC_RELEASE);
     c->result = sqlpool_close(c->pool, &c->error);
     c->elapsed_ms = now_ms() - start;
     return NULL;
@@ -674,6 +676,7 @@ TEST(close_waits_for_a_lease) {
     CHECK(sqlpool_rows_next(&rows));
     CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
     CHECK(start_thread(&closing, close_it, &c));
+    while (!__atomic_load_n(&c.started, __ATOMIC_ACQUIRE)) sleep_ms(1);
     sleep_ms(60);
     /* who is inside may finish what he does */
     CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES('at the last moment')", SQLPOOL_NO_ARGS, NULL, &err), &err);

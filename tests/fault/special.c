@@ -212,6 +212,14 @@ static void deleted_while_open(int journal) {
     if (!rig_end(g)) return;
     CHECK(file_is_sound("gone.db"));
 }
+/*  With a rollback journal SQLite itself looks before each write, so it is said at once. */
+TEST(deleted_is_said_at_once) {
+    rig *g = with_rows("gone.db", SQLPOOL_JOURNAL_DELETE);
+    CHECK(unlink("gone.db") == 0);
+    CHECK_INT(sqlpool_exec(g->pool, "INSERT INTO t VALUES(3, 'lost')", SQLPOOL_NO_ARGS, &g->error),
+              SQLPOOL_MOVED);
+    (void)rig_end(g);
+}
 TEST(deleted_while_open_wal) {
     deleted_while_open(SQLPOOL_JOURNAL_WAL);
 }
@@ -781,6 +789,7 @@ int main(int argc, char **argv) {
     RUN(fork_before_open_works);
     RUN(full_by_page_count);
     RUN(full_by_disk);
+    RUN(deleted_is_said_at_once);
     RUN(deleted_while_open_wal);
     RUN(deleted_while_open_delete);
     RUN(replaced_while_open_wal);

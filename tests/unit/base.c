@@ -457,10 +457,10 @@ TEST(error_detail) {
     CHECK_INT(error.attempts, 1);
     CHECK_INT(error.waited_us, 0);
     CHECK_STR(error.message, "");
-    CHECK_INT(sqlpool__error_set(&error, SQLPOOL_MISUSE, "a %s\x1b", "b"), SQLPOOL_MISUSE);
+    CHECK_INT(SQLPOOL__FAIL(&error, SQLPOOL_MISUSE, "a %s\x1b", "b"), SQLPOOL_MISUSE);
     CHECK_STR(error.message, "a b?");
     CHECK_INT(error.sqlite_code, 0);
-    CHECK_INT(sqlpool__error_set(&error, SQLITE_TOOBIG, "c"), SQLITE_TOOBIG);
+    CHECK_INT(SQLPOOL__FAIL(&error, SQLITE_TOOBIG, "c"), SQLITE_TOOBIG);
     CHECK_INT(error.sqlite_code, SQLITE_TOOBIG);
 }
 
