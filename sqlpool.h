@@ -571,7 +571,8 @@ typedef struct sqlpool_config {
     int max_lifetime_ms;         /* a connection is replaced at this age [OFF] */
     int lifetime_jitter_percent; /* each lifetime is up to this much shorter [10], OFF .. 100 */
     int upkeep_interval_ms;      /* periodic work while connections are in use [1000] */
-    int validate_after_ms;       /* unused for this long: checked before it is handed out [500] */
+    int validate_after_ms;       /* unused for this long: checked before use [500]; a reader up to
+                                    one upkeep interval later, the writer also while in use */
     int health_interval_ms;      /* an idle connection is checked this often [30000] */
     int leak_report_ms;          /* a lease out for this long is reported [60000] */
     int busy_poll_min_us;        /* locks of other processes are polled at random between [100] */
@@ -786,8 +787,9 @@ SQLPOOL_API int sqlpool_config_check(const sqlpool_config *config, sqlpool_error
     path     [in]       file name in UTF-8, or ":memory:"
     config   [in,opt]   NULL means all defaults; copied
     error    [out,opt]  detail
-    Returns  SQLPOOL_OK; SQLPOOL_CONFIG; SQLPOOL_VERSION_MISMATCH; SQLPOOL_FORKED; SQLPOOL_NOMEM;
-             SQLITE_CANTOPEN, SQLITE_NOTADB, SQLITE_BUSY and any other error of opening
+    Returns  SQLPOOL_OK; SQLPOOL_CONFIG, also when SQLPOOL_MAX_POOLS are open; SQLPOOL_FORKED;
+             SQLPOOL_VERSION_MISMATCH; SQLPOOL_NOMEM; SQLITE_CANTOPEN, SQLITE_NOTADB, SQLITE_BUSY
+             and any other error of opening
     Owner    the caller; give it back with sqlpool_close()
     Threads  any; blocks for file I/O
     Cost     a file open, schema load and a dozen PRAGMAs for each connection
@@ -806,7 +808,8 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
     Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when this thread holds a
              lease; SQLPOOL_CLOSED when it is closed already; SQLPOOL_FORKED
     Owner    after SQLPOOL_OK the memory is gone; later calls with the handle return SQLPOOL_CLOSED
-             until the handle is used again by the 64th later sqlpool_open()
+             until a later sqlpool_open() uses the handle again, which takes those closed longest
+             ago first out of SQLPOOL_MAX_POOLS
     Threads  any, also beside running calls; not beside calls that are only just being entered
     Cost     the last connection's close writes the log back into the database; where it cannot (a
              full disk, another process on the file) the log stays, and nothing in it is lost
@@ -1456,15 +1459,14 @@ inline int exec(sqlpool *pool, sqlpool_error *error, const char *sql, const A &.
 
 /*  A lambda (sqlpool_conn *, int attempt) -> int as a transaction; it must not throw. */
 template <class F>
-inline int transact(sqlpool *pool, sqlpool_mode mode, F &&work, sqlpool_error *error = nullptr) {
+inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *error = nullptr) {
     typedef decltype(&work) pointer;
     struct trampoline {
         static int run(sqlpool_conn *conn, void *user, int attempt) {
             return (*static_cast<pointer>(user))(conn, attempt);
         }
     };
-    void *user = const_cast<void *>(static_cast<const void *>(&work));
-    return sqlpool_transaction_at("C++", 0, pool, nullptr, mode, &trampoline::run, user, error);
+    return sqlpool_transaction_at("C++", 0, pool, nullptr, mode, &trampoline::run, &work, error);
 }
 
 } // namespace sqlpoolpp
@@ -1529,11 +1531,13 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F &&work, sqlpool_error *e
 #if defined(__GNUC__) || defined(__clang__)
 #define SQLPOOL__PRINTF(at, first) __attribute__((__format__(__printf__, at, first)))
 #define SQLPOOL__NOINLINE __attribute__((noinline))
+#define SQLPOOL__ALIGNED(bytes) __attribute__((aligned(bytes)))
 #define SQLPOOL__LIKELY(x) __builtin_expect(!!(x), 1)
 #define SQLPOOL__UNLIKELY(x) __builtin_expect(!!(x), 0)
 #else
 #define SQLPOOL__PRINTF(at, first)
 #define SQLPOOL__NOINLINE
+#define SQLPOOL__ALIGNED(bytes)
 #define SQLPOOL__LIKELY(x) (x)
 #define SQLPOOL__UNLIKELY(x) (x)
 #endif
@@ -2223,6 +2227,16 @@ static bool sqlpool__with_writes(const char *at, const char *end) {
     }
 }
 
+/*  Most statements begin like this; they need no tokens. */
+static bool sqlpool__begins_with_select(const char *sql) {
+    static const char select[] = "select";
+    int i;
+    for (i = 0; i < 6; i++) {
+        if ((sql[i] | 0x20) != select[i]) return false;
+    }
+    return sqlpool__is_space(sql[6]);
+}
+
 static sqlpool_mode sqlpool__route(const char *sql, size_t bytes) {
     const char *at = sql, *const end = sql + bytes;
     sqlpool__token token;
@@ -2354,6 +2368,8 @@ typedef struct sqlpool__stmt {
     uint32_t memo;     /* the entry of slot->memo that points here, or SQLPOOL__MEMO_SIZE */
     bool is_cached;    /* has a place in the hash table */
     bool is_in_use;    /* handed out */
+    bool is_bound;     /* has values from its last use; none of them points anywhere */
+    bool has_pointers; /* a value points into the caller's memory or the arena */
     bool is_read_only; /* changes nothing: may run on a reader */
 } sqlpool__stmt;
 
@@ -2367,6 +2383,10 @@ typedef struct sqlpool__memo {
     const char *pointer;
     sqlpool__stmt *stmt;
 } sqlpool__memo;
+
+/*  Two cache lines: processors fetch them in pairs, and no slot may share a pair with the next one.
+    */
+#define SQLPOOL__SLOT_LINE 128
 
 typedef struct sqlpool__slot {
     /* shared: atomic */
@@ -2437,7 +2457,7 @@ typedef struct sqlpool__slot {
     sqlpool__memo memo[SQLPOOL__MEMO_SIZE];
     char *arena; /* SQLPOOL__ARENA_BYTES */
     size_t arena_used;
-} sqlpool__slot;
+} SQLPOOL__ALIGNED(SQLPOOL__SLOT_LINE) sqlpool__slot;
 
 /*  Slots that serve one mode, and who waits for them. */
 typedef struct sqlpool__lane {
@@ -3286,8 +3306,9 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
       bounds.
 
     A statement that is handed out stays in the table but is passed over by lookups, so that asking
-    for the same text again prepares a second one that is not cached. What comes back is reset and
-    unbound: bindings may point into memory that is gone. */
+    for the same text again prepares a second one that is not cached. What comes back is reset;
+    bindings that may point into memory that is gone are cleared, numbers stay for the next use to
+    overwrite. */
 
 static void sqlpool__stmt_unlink(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     sqlpool__stmt **at = &slot->buckets[stmt->hash & (slot->bucket_count - 1)];
@@ -3510,7 +3531,10 @@ static int sqlpool__stmt_get(sqlpool__slot *slot, const char *sql, sqlpool__stmt
 static void sqlpool__stmt_put(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     SQLPOOL_ASSERT(stmt->is_in_use);
     (void)sqlite3_reset(stmt->handle);
-    if (stmt->parameter_count > 0) (void)sqlite3_clear_bindings(stmt->handle);
+    if (stmt->has_pointers) {
+        (void)sqlite3_clear_bindings(stmt->handle);
+        stmt->has_pointers = stmt->is_bound = false;
+    }
     stmt->serial++;
     stmt->is_in_use = false;
     sqlpool__list_remove(&stmt->link);
@@ -3640,6 +3664,8 @@ static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool
             return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS,
                                  "argument %d is a NULL pointer with a size", i + 1);
         }
+        stmt->is_bound = true;
+        if (value->type >= SQLPOOL_TYPE_TEXT) stmt->has_pointers = true;
         rc = sqlpool__bind_one(slot, stmt->handle, i + 1, value, copy);
         if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, stmt->sql, error);
     }
@@ -4003,7 +4029,7 @@ static void sqlpool__holder_locked(sqlpool__slot *slot, int64_t now, sqlpool_hol
 }
 
 static void sqlpool__text_holder(sqlpool__text *text, const sqlpool_holder *holder) {
-    sqlpool__text_add(text, "\n  %s #%u held for >= %lld ms",
+    sqlpool__text_add(text, "%s #%u held for >= %lld ms",
                       holder->mode == SQLPOOL_WRITE ? "writer" : "reader", (unsigned)holder->slot,
                       (long long)holder->held_ms);
     if (holder->tag != NULL) sqlpool__text_add(text, " [%s]", holder->tag);
@@ -4023,6 +4049,7 @@ static void sqlpool__text_card_locked(sqlpool__core *core, int64_t now, sqlpool_
         sqlpool_holder holder;
         if (!sqlpool__is_leased(&core->slots[i])) continue;
         sqlpool__holder_locked(&core->slots[i], now, &holder);
+        sqlpool__text_add(text, "\n  ");
         sqlpool__text_holder(text, &holder);
     }
     if (core->open_error != 0)
@@ -4448,7 +4475,6 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
     int64_t now = sqlpool__now(core), deadline = sqlpool__acquire_deadline(core, request, now);
     bool has_slept = false, has_nested = false;
     int rc = SQLPOOL_OK;
-    waiter->since_ns = now;
     sqlpool__lock(core);
     if (waiter->arrival == 0) waiter->arrival = ++core->arrivals;
     sqlpool__observe_locked(core, now);
@@ -4526,8 +4552,9 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
         return SQLPOOL__FAIL(error, SQLPOOL_NOMEM,
                              "the lock hook could not make a condition to wait on");
     }
+    waiter.since_ns = sqlpool__now(core);
     if (request->call->timeout_ms != SQLPOOL_NO_WAIT) { /* one deadline over several openings */
-        again.deadline_ns = sqlpool__acquire_deadline(core, request, sqlpool__now(core));
+        again.deadline_ns = sqlpool__acquire_deadline(core, request, waiter.since_ns);
     }
     for (;;) {
         rc = sqlpool__wait_for_slot(core, &again, &waiter, out, error);
@@ -5020,6 +5047,16 @@ static bool sqlpool__checkpoint_enter(sqlpool__core *core, int64_t deadline_ns) 
     return true;
 }
 
+/*  Brings the log to the disk before the writer's turn is taken, so that the checkpoint's own sync
+    of it, under the write lock, finds little to do. Reads no page and moves nothing. */
+static void sqlpool__sync_log(sqlpool__core *core) {
+    sqlite3 *db = core->checkpointer->db;
+    sqlite3_file *log = NULL;
+    if (db == NULL || core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF) return;
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK) return;
+    if (log != NULL && log->pMethods != NULL) (void)log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+}
+
 /*  Takes the writer's turn and checkpoints. */
 static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode,
                                int64_t deadline_ns, sqlpool_checkpoint_result *result,
@@ -5027,27 +5064,31 @@ static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode
     const sqlpool__request request =
         sqlpool__internal_request(SQLPOOL_WRITE, &sqlpool__checkpoint_call, deadline_ns);
     sqlpool__slot *writer;
-    int rc = sqlpool__acquire(core, &request, &writer, error);
-    if (rc != SQLPOOL_OK) return rc;
-    writer->lease_deadline_ns = deadline_ns;
-    SQLPOOL__STORE_RELAXED(&writer->deadline_ns, deadline_ns); /* the busy handler ends there */
-    if (sqlpool__checkpoint_enter(core, deadline_ns)) {
-        rc = sqlpool__checkpoint_held(writer, result, error);
-        if (rc == SQLPOOL_OK && mode == SQLPOOL_CHECKPOINT_TRUNCATE)
-            rc = sqlpool__truncate_held(core, result, error);
-        SQLPOOL__STORE(&core->checkpointing, 0u);
-    } else {
-        rc = SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "another checkpoint is running");
+    int rc;
+    if (!sqlpool__checkpoint_enter(core, deadline_ns)) {
+        return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "another checkpoint is running");
     }
-    if (rc == SQLPOOL_OK) sqlpool__checkpoint_report(core, result);
-    sqlpool__give_back(writer, sqlpool__lane_of(core, SQLPOOL_WRITE));
+    sqlpool__sync_log(core);
+    rc = sqlpool__acquire(core, &request, &writer, error);
+    if (rc == SQLPOOL_OK) {
+        writer->lease_deadline_ns = deadline_ns;
+        SQLPOOL__STORE_RELAXED(&writer->deadline_ns, deadline_ns); /* the busy handler ends there */
+        rc = sqlpool__checkpoint_held(writer, result, error);
+        if (rc == SQLPOOL_OK && mode == SQLPOOL_CHECKPOINT_TRUNCATE) {
+            rc = sqlpool__truncate_held(core, result, error);
+        }
+        if (rc == SQLPOOL_OK) sqlpool__checkpoint_report(core, result);
+        sqlpool__give_back(writer, sqlpool__lane_of(core, SQLPOOL_WRITE));
+    }
+    SQLPOOL__STORE(&core->checkpointing, 0u);
     return rc;
 }
 
 /*  A commit asked for a checkpoint and its writer is about to go back. Above the first budget the
-    upkeep thread does it, or without one this thread. Above the second one new readers wait
-    meanwhile, so that the log has a moment without any and starts over with the next write: at most
-    wal_wait_ms, and at most once a second. */
+    upkeep thread does it; above the second one, or without that thread, this thread does, so that
+    who fills the log empties it. Above the second one new readers wait meanwhile, so that the log
+    has a moment without any and starts over with the next write: at most wal_wait_ms, and at most
+    once a second. */
 static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
     sqlpool__core *core = writer->core;
     const int64_t now = sqlpool__now(core);
@@ -5058,7 +5099,7 @@ static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
                    now >= SQLPOOL__LOAD_RELAXED(&core->next_wal_hold_ns),
          is_calm = true;
     int rc;
-    if (!is_hold && core->has_thread) {
+    if (bytes < core->config.wal_limit_bytes && core->has_thread) {
         sqlpool__kick_upkeep(core);
         return;
     }
@@ -5280,6 +5321,7 @@ static int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
                              "the lease was cancelled: release it and acquire another");
     }
     if (SQLPOOL__UNLIKELY(slot->depth > 0 && sqlite3_get_autocommit(slot->db) != 0)) {
+        error->sqlite_code = slot->ended_by;
         return SQLPOOL__FAIL(error, SQLPOOL_ROLLED_BACK,
                              "SQLite ended the transaction after error %d (%s); call "
                              "sqlpool_conn_rollback(), or return "
@@ -5380,6 +5422,7 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
                              "no transaction is open: sqlpool_conn_begin() first");
     if (sqlite3_get_autocommit(slot->db) != 0) {
         slot->depth--; /* the outer levels hear of it too */
+        error->sqlite_code = slot->ended_by;
         return SQLPOOL__FAIL(error, SQLPOOL_ROLLED_BACK,
                              "SQLite ended the transaction after error %d (%s)", slot->ended_by,
                              sqlpool_result_name(slot->ended_by));
@@ -5574,6 +5617,9 @@ SQLPOOL_API int sqlpool_conn_stmt(sqlpool_conn *conn, const char *sql, sqlite3_s
     if (rc == SQLPOOL_OK) rc = sqlpool__stmt_get(slot, sql, &stmt, error);
     if (rc != SQLPOOL_OK) return sqlpool__finish(slot->core, error);
     SQLPOOL__TALLY(slot, statements);
+    if (stmt->is_bound) (void)sqlite3_clear_bindings(stmt->handle);
+    stmt->is_bound = stmt->has_pointers =
+        stmt->parameter_count > 0; /* the caller may bind anything */
     *statement = stmt->handle;
     return SQLPOOL_OK;
 }
@@ -5954,7 +6000,9 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
                                 sqlpool_error *error) {
     sqlpool__slot *slot;
     int rc;
-    request->mode = sqlpool__route(work->sql, strlen(work->sql));
+    request->mode = sqlpool__begins_with_select(work->sql)
+                        ? SQLPOOL_READ
+                        : sqlpool__route(work->sql, strlen(work->sql));
     for (;;) {
         rc = sqlpool__acquire(core, request, &slot, error);
         if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
@@ -6538,7 +6586,7 @@ static int sqlpool__open_count(const sqlpool__core *core) {
 static void sqlpool__report_leaks(sqlpool__core *core, int64_t now) {
     const int64_t limit = core->config.leak_report_ms * SQLPOOL__NS_PER_MS;
     uint32_t i;
-    for (i = 0; i < core->slot_count; i++) {
+    for (i = 0; i + 1 < core->slot_count; i++) {
         sqlpool__slot *slot = &core->slots[i];
         sqlpool_holder holder;
         char line[400];
@@ -6563,7 +6611,7 @@ static void sqlpool__report_leaks(sqlpool__core *core, int64_t now) {
         SQLPOOL__TALLY_POOL(core, leaks);
         sqlpool__text_holder(&text, &holder);
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_LEAK,
-                          "not given back for long:%s", line);
+                          "not given back for long: %s", line);
     }
 }
 
@@ -6831,7 +6879,10 @@ static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *st
     SQLPOOL_COUNTERS(SQLPOOL__COUNTER_LINE)
 #undef SQLPOOL__COUNTER_LINE
     sqlpool__text_add(text, "leases out   %d", count);
-    for (i = 0; i < count && i < known; i++) sqlpool__text_holder(text, &holders[i]);
+    for (i = 0; i < count && i < known; i++) {
+        sqlpool__text_add(text, "\n  ");
+        sqlpool__text_holder(text, &holders[i]);
+    }
     sqlpool__text_add(text, "\n");
 }
 
@@ -7300,7 +7351,7 @@ static sqlpool__core *sqlpool__new_core(const sqlpool_config *config) {
 static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error *error) {
     sqlpool_config *config = &core->config;
     sqlpool__memory *memory = &core->memory;
-    const size_t line = 128; /* two cache lines: no slot shares a prefetched pair with another */
+    const size_t line = SQLPOOL__SLOT_LINE;
     const char *vfs_name;
     bool is_ok;
     uint32_t i;
