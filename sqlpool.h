@@ -1962,7 +1962,7 @@ static void sqlpool__text_excerpt(sqlpool__text *text, const char *string, size_
             is_space = false;
             sqlpool__text_byte(text, *string);
         }
-        if (++written == most) {
+        if (++written == most && string[1] != '\0') {
             sqlpool__text_add(text, "...");
             return;
         }
@@ -2130,7 +2130,7 @@ typedef struct sqlpool__token {
 } sqlpool__token;
 
 static bool sqlpool__is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
+    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 static bool sqlpool__is_word_byte(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -2143,6 +2143,8 @@ static const char *sqlpool__skip_space(const char *at, const char *end) {
     while (at < end) {
         if (sqlpool__is_space(*at)) {
             at++;
+        } else if (end - at >= 3 && memcmp(at, "\xEF\xBB\xBF", 3) == 0) {
+            at += 3; /* a byte order mark is space to SQLite */
         } else if (end - at >= 2 && at[0] == '-' && at[1] == '-') {
             while (at < end && *at != '\n') at++;
         } else if (end - at >= 2 && at[0] == '/' && at[1] == '*') {
@@ -2192,6 +2194,15 @@ static bool sqlpool__token_is(const sqlpool__token *token, const char *upper) {
     return upper[i] == '\0';
 }
 
+/*  An empty statement before the first one is no statement. */
+static sqlpool__token sqlpool__first_token(const char **position, const char *end) {
+    sqlpool__token token;
+    do {
+        token = sqlpool__next_token(position, end);
+    } while (token.bytes == 1 && *token.text == ';');
+    return token;
+}
+
 /*  PRAGMAs that write to the file; everything else a PRAGMA may do here only reads. */
 static bool sqlpool__pragma_writes(const char *at, const char *end) {
     sqlpool__token name = sqlpool__next_token(&at, end);
@@ -2239,10 +2250,7 @@ static bool sqlpool__begins_with_select(const char *sql) {
 
 static sqlpool_mode sqlpool__route(const char *sql, size_t bytes) {
     const char *at = sql, *const end = sql + bytes;
-    sqlpool__token token;
-    do { /* an empty statement before the first one is no statement */
-        token = sqlpool__next_token(&at, end);
-    } while (token.bytes == 1 && *token.text == ';');
+    const sqlpool__token token = sqlpool__first_token(&at, end);
     if (sqlpool__token_is(&token, "SELECT") || sqlpool__token_is(&token, "VALUES") ||
         sqlpool__token_is(&token, "EXPLAIN") || token.bytes == 0) {
         return SQLPOOL_READ;
@@ -2258,8 +2266,8 @@ static sqlpool_mode sqlpool__route(const char *sql, size_t bytes) {
 /*  SQLite says of PRAGMA journal_mode and others that they write even where they only ask. What the
     authorizer lets through and pragma_writes() does not name asks. */
 static bool sqlpool__is_reading_pragma(const char *sql, size_t bytes) {
-    const char *at = sqlpool__skip_space(sql, sql + bytes);
-    const sqlpool__token token = sqlpool__next_token(&at, sql + bytes);
+    const char *at = sql;
+    const sqlpool__token token = sqlpool__first_token(&at, sql + bytes);
     return sqlpool__token_is(&token, "PRAGMA") && !sqlpool__pragma_writes(at, sql + bytes);
 }
 
@@ -3540,7 +3548,10 @@ static void sqlpool__stmt_put(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     sqlpool__list_remove(&stmt->link);
     if (SQLPOOL__LIKELY(stmt->is_cached)) {
         sqlpool__list_insert_before(slot->recent.next, &stmt->link);
-        if (slot->cached_count > slot->core->config.statement_cache_count) sqlpool__stmt_trim(slot);
+        if (slot->cached_count > slot->core->config.statement_cache_count ||
+            slot->cached_bytes > slot->core->config.statement_cache_bytes) {
+            sqlpool__stmt_trim(slot);
+        }
     } else {
         sqlpool__stmt_destroy(slot, stmt);
     }
