@@ -1917,16 +1917,18 @@ static void sqlpool__text_byte(sqlpool__text *text, char byte) {
     text->length++;
 }
 
+/*  A text of any length, foreign or ours. */
+static void sqlpool__text_string(sqlpool__text *text, const char *string) {
+    for (; *string != '\0'; string++) {
+        const unsigned char byte = (unsigned char)*string;
+        const bool is_control = (byte < 0x20 && byte != '\n') || byte == 0x7f;
+        sqlpool__text_byte(text, is_control ? '?' : *string);
+    }
+}
+
 static void sqlpool__text_add_list(sqlpool__text *text, const char *format, va_list list) {
     char line[1024]; /* one piece; longer ones are cut */
-    size_t i;
-    const int bytes = vsnprintf(line, sizeof line, format, list);
-    if (bytes < 0) return;
-    for (i = 0; line[i] != '\0'; i++) {
-        const unsigned char byte = (unsigned char)line[i];
-        const bool is_control = (byte < 0x20 && byte != '\n') || byte == 0x7f;
-        sqlpool__text_byte(text, is_control ? '?' : line[i]);
-    }
+    if (vsnprintf(line, sizeof line, format, list) >= 0) sqlpool__text_string(text, line);
 }
 
 SQLPOOL__PRINTF(2, 3)
@@ -4291,6 +4293,7 @@ static int sqlpool__find_deadlock_locked(sqlpool__core *core, const sqlpool__wai
     const sqlpool__slot *own = NULL;
     bool is_stuck = true, is_all_own = true;
     uint32_t i;
+    SQLPOOL_ASSERT(core->slots != NULL);
     for (i = 0; i < core->slot_count; i++) {
         const sqlpool__slot *slot = &core->slots[i];
         const uint64_t owner = SQLPOOL__LOAD_RELAXED(&slot->owner);
@@ -6689,9 +6692,10 @@ static uint64_t sqlpool__activity(const sqlpool__core *core) {
 
 /*  Does what is due; tells when it wants to be called again. Never called by two threads at once.
     */
-static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t stop_at) {
+static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
     const sqlpool_config *config = &core->config;
     int64_t now = sqlpool__now(core), next = sqlpool__stop_expired(core, now);
+    const int64_t stop_at = sqlpool__time_add(now, budget_ns); /* one task is always begun */
     if (SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) {
         sqlpool_checkpoint_result result = {-1, -1};
         sqlpool_error error;
@@ -6776,8 +6780,7 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us) {
     if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
         return sqlpool__leave(core, SQLPOOL_CLOSED);
     if (!SQLPOOL__CAS(&core->ticking, &none, 1u)) return sqlpool__leave(core, SQLPOOL_OK);
-    (void)sqlpool__upkeep_pass(
-        core, sqlpool__time_add(sqlpool__now(core), budget_us * SQLPOOL__NS_PER_US));
+    (void)sqlpool__upkeep_pass(core, budget_us * SQLPOOL__NS_PER_US);
     SQLPOOL__STORE(&core->ticking, 0u);
     return sqlpool__leave(core, SQLPOOL_OK);
 }
@@ -6873,7 +6876,10 @@ static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *st
                                     const sqlpool_holder *holders, int count, int known,
                                     sqlpool__text *text) {
     int i;
-    sqlpool__text_add(text, "%s: %s (%s%s)\n", core->config.name, core->path,
+    sqlpool__text_string(text, core->config.name);
+    sqlpool__text_add(text, ": ");
+    sqlpool__text_string(text, core->path);
+    sqlpool__text_add(text, " (%s%s)\n",
                       core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
                       core->config.read_only ? ", read-only" : "");
     sqlpool__text_add(text, "connections  %d open of %d..%d, %d used (%d %%), %d idle\n",
@@ -7827,25 +7833,29 @@ static bool sqlpool__has_old_log(sqlpool__core *core) {
     old file can tidy up, and the first on the new one settles its journal mode alone. */
 static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
     const bool is_moved = (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0;
+    const bool has_checkpointer = sqlpool__checkpoint_enter(
+        core,
+        sqlpool__time_add(sqlpool__now(core), core->config.open_timeout_ms * SQLPOOL__NS_PER_MS));
     uint32_t i = core->slot_count - 1;
-    while (i-- > 0) {
+    int rc = SQLPOOL_OK;
+    while (i-- > 0 && rc == SQLPOOL_OK) {
         sqlpool__slot *slot = &core->slots[i];
         sqlpool__lane *lane;
-        int rc = SQLPOOL_OK;
         if (!sqlpool__claim(slot)) continue;
         lane = sqlpool__lane_of_slot(slot);
         SQLPOOL__TALLY(slot, closed_recycled);
-        if (i == 0) sqlpool__close_connection(core->checkpointer);
+        if (i == 0 && has_checkpointer) sqlpool__close_connection(core->checkpointer);
         sqlpool__close_connection(slot);
         if (i == 0 && is_moved && sqlpool__has_old_log(core)) {
             rc = sqlpool__refuse_moved(core, error);
-        } else if (i == 0 && sqlpool__grow(slot, lane, error) != SQLPOOL_OK) {
-            return error->result; /* the slot went back empty */
+        } else if (i == 0) {
+            rc = sqlpool__grow(slot, lane, error);
+            if (rc != SQLPOOL_OK) break; /* the slot went back empty */
         }
         sqlpool__give_back(slot, lane);
-        if (rc != SQLPOOL_OK) return rc;
     }
-    return SQLPOOL_OK;
+    if (has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
+    return rc;
 }
 
 SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {

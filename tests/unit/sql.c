@@ -217,7 +217,11 @@ static const struct {
     {"PRAGMA .user_version=1", R},
     {"PRAGMA/**/user_version--\n=1", W},
     {"\xc3\xa4", W},
-    {"\xef\xbb\xbfSELECT 1", W}, /* a byte order mark: to the writer, which can read */
+    {"\xef\xbb\xbfSELECT 1", R}, /* a byte order mark is space to SQLite */
+    {"\xef\xbb\xbf;\v\xef\xbb\xbf DELETE FROM t", W},
+    {"\xef\xbbSELECT 1", W},
+    {"\v\f\vSELECT 1", R},
+    {"SELECT\v1", R},
     {"SELECT '\xf0\x9f\x90\x98'", R},
     {"(SELECT 1)", W},
     {"?1", W},
@@ -227,9 +231,29 @@ TEST(routes_of_texts) {
     size_t i;
     for (i = 0; i < LENGTH(routes); i++) {
         const sqlpool_mode got = route_exactly(routes[i].sql, strlen(routes[i].sql));
+        if (sqlpool__begins_with_select(routes[i].sql) && routes[i].mode != R)
+            test_fail(__FILE__, __LINE__, "%s passes for a SELECT", routes[i].sql);
         if (got != routes[i].mode)
             test_fail(__FILE__, __LINE__, "%s goes to the %s", routes[i].sql,
                       got == W ? "writer" : "readers");
+    }
+}
+
+TEST(shortcut_for_select) {
+    static const struct {
+        const char *sql;
+        bool is_select;
+    } table[] = {{"SELECT 1", true},   {"select 1", true},   {"sElEcT\n1", true}, {"SELECT\t1", true},
+                 {"SELECT\v1", true},  {"SELECT", false},    {"", false},         {"SELEC", false},
+                 {"SELECT(1)", false}, {" SELECT 1", false}, {"SELECTS 1", false}, {"S\x05LECT 1", false},
+                 {"\x13ELECT 1", false}, {"INSERT 1", false}, {"SELECT;", false}};
+    size_t i;
+    for (i = 0; i < LENGTH(table); i++) {
+        char *exact = strdup(table[i].sql);
+        CHECK(exact != NULL);
+        if (sqlpool__begins_with_select(exact) != table[i].is_select)
+            test_fail(__FILE__, __LINE__, "%s", table[i].sql);
+        free(exact);
     }
 }
 
@@ -272,9 +296,9 @@ TEST(routes_agree_with_sqlite) {
        statements that end transactions, attach or set the connection up, or that write later. */
     static const char *const differ[] = {"BEGIN",    "COMMIT",   "END",           "ROLLBACK",
                                          "SAVEPOINT s", "RELEASE s", "ATTACH 'x' AS y", "DETACH y",
-                                         "PRAGMA optimize", "PRAGMA main.optimize",
+                                         "PRAGMA main.optimize",
                                          "PRAGMA optimize(0x10002)", "REINDEX",
-                                         "\xef\xbb\xbfSELECT 1"};
+                                         "PRAGMA optimize"};
     sqlite3 *db = NULL;
     size_t i, k;
     int compared = 0;
@@ -350,7 +374,8 @@ TEST(what_follows_a_statement) {
 
 /*  White space to SQLite is white space here: a vertical tab within, a byte order mark. */
 TEST(white_space_is_sqlites) {
-    static const char *const texts[] = {"SELECT 1; \v", "SELECT 1 \v", "SELECT 1;\n\v\n"};
+    static const char *const texts[] = {"SELECT 1; \v", "SELECT 1 \v", "SELECT 1;\n\v\n",
+                                        "SELECT 1; \xef\xbb\xbf", "\xef\xbb\xbfSELECT 1"};
     unit_pool u;
     const sqlpool_config config = unit_config(&u, 1);
     size_t i;
@@ -669,6 +694,7 @@ int main(void) {
     RUN(tokens);
     RUN(words);
     RUN(routes_of_texts);
+    RUN(shortcut_for_select);
     RUN(routes_ignore_dress);
     RUN(routes_agree_with_sqlite);
     RUN(reading_pragmas);
