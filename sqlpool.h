@@ -6695,7 +6695,8 @@ static uint64_t sqlpool__activity(const sqlpool__core *core) {
 static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
     const sqlpool_config *config = &core->config;
     int64_t now = sqlpool__now(core), next = sqlpool__stop_expired(core, now);
-    const int64_t stop_at = sqlpool__time_add(now, budget_ns); /* one task is always begun */
+    const int64_t stop_at = sqlpool__time_add(now, budget_ns);
+    bool may_begin = true; /* one task, whatever the budget */
     if (SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) {
         sqlpool_checkpoint_result result = {-1, -1};
         sqlpool_error error;
@@ -6706,8 +6707,9 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
                                   &error);
         now = sqlpool__now(core);
         next = sqlpool__earlier(next, sqlpool__stop_expired(core, now));
+        may_begin = now < stop_at;
     }
-    if (now >= core->next_reap_ns && now <= stop_at) {
+    if (now >= core->next_reap_ns && may_begin) {
         const uint64_t activity = sqlpool__activity(core);
         bool is_busy;
         sqlpool__report_leaks(core, now);
@@ -6729,8 +6731,9 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
             now, (is_busy ? config->upkeep_interval_ms : config->health_interval_ms) *
                      SQLPOOL__NS_PER_MS);
         now = sqlpool__now(core);
+        may_begin = now < stop_at;
     }
-    if (now >= core->next_health_ns && now <= stop_at) {
+    if (now >= core->next_health_ns && may_begin) {
         sqlpool__check_health(core);
         core->next_health_ns =
             sqlpool__time_add(now, config->health_interval_ms * SQLPOOL__NS_PER_MS);

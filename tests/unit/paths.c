@@ -1,0 +1,805 @@
+/*  paths.c - white box: the ways that only an odd machine, an odd SQLite or an odd moment takes.
+    SPDX-License-Identifier: MIT OR Unlicense
+
+    Some of SQLite's functions are replaced by ones that can be told to answer otherwise: other
+    versions, builds without threads, calls that fail where SQLite's own do not in a test. */
+#define _GNU_SOURCE
+#define SQLPOOL_TESTING
+#define SQLPOOL_IMPLEMENTATION
+
+#include <sqlite3.h>
+#include <stdlib.h>
+
+static int version_now = SQLITE_VERSION_NUMBER, threadsafe_now = 1, readonly_now = -1;
+static int fail_file_control, fail_dup, fail_open_in, fail_names, no_vfs, no_filename;
+
+static int path_version(void) {
+    return version_now;
+}
+static int path_threadsafe(void) {
+    return threadsafe_now;
+}
+static int path_readonly(sqlite3 *db, const char *name) {
+    return readonly_now >= 0 ? readonly_now : sqlite3_db_readonly(db, name);
+}
+static int path_file_control(sqlite3 *db, const char *name, int op, void *argument) {
+    return fail_file_control ? SQLITE_ERROR : sqlite3_file_control(db, name, op, argument);
+}
+static sqlite3_value *path_dup(const sqlite3_value *value) {
+    return fail_dup ? NULL : sqlite3_value_dup(value);
+}
+static int path_open(const char *path, sqlite3 **db, int flags, const char *vfs) {
+    if (fail_open_in > 0 && --fail_open_in == 0) {
+        *db = NULL;
+        return SQLITE_NOMEM;
+    }
+    return sqlite3_open_v2(path, db, flags, vfs);
+}
+static sqlite3_vfs *path_vfs_find(const char *name) {
+    return no_vfs ? NULL : sqlite3_vfs_find(name);
+}
+static const char *path_filename(sqlite3 *db, const char *name) {
+    return no_filename ? "" : sqlite3_db_filename(db, name);
+}
+static const char *path_column_name(sqlite3_stmt *statement, int column) {
+    return sqlite3_column_name(statement, column);
+}
+#define sqlite3_libversion_number path_version
+#define sqlite3_threadsafe path_threadsafe
+#define sqlite3_db_readonly path_readonly
+#define sqlite3_file_control path_file_control
+#define sqlite3_value_dup path_dup
+#define sqlite3_open_v2 path_open
+#define sqlite3_vfs_find path_vfs_find
+#define sqlite3_db_filename path_filename
+#define sqlite3_column_name path_column_name
+#define sqlite3_mprintf(...) (fail_names > 0 && --fail_names == 0 ? NULL : (sqlite3_mprintf)(__VA_ARGS__))
+#include "sqlpool.h"
+#undef sqlite3_libversion_number
+#undef sqlite3_threadsafe
+#undef sqlite3_db_readonly
+#undef sqlite3_file_control
+#undef sqlite3_value_dup
+#undef sqlite3_open_v2
+#undef sqlite3_vfs_find
+#undef sqlite3_db_filename
+#undef sqlite3_column_name
+#undef sqlite3_mprintf
+
+#include "unit.h"
+
+/*---- versions ----*/
+
+static int warnings_for(int version) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int count;
+    sqlpool__global.version_warned = 0;
+    unit_open(&u, "version.db", &config);
+    if (test_failed_now) return -1;
+    u.log.counts[SQLPOOL_LOG_SQLITE_VERSION] = 0;
+    sqlpool__global.version_warned = 0;
+    version_now = version;
+    sqlpool__warn_of_version(u.core);
+    sqlpool__warn_of_version(u.core); /* once in a process */
+    count = u.log.counts[SQLPOOL_LOG_SQLITE_VERSION];
+    version_now = SQLITE_VERSION_NUMBER;
+    unit_close(&u);
+    return count;
+}
+
+TEST(versions_with_the_reset_bug) {
+    static const struct {
+        int version;
+        bool fixed;
+    } table[] = {{3044005, false}, {3044006, true},  {3044999, true},  {3045000, false},
+                 {3050006, false}, {3050007, true},  {3050999, true},  {3051000, false},
+                 {3051002, false}, {3051003, true},  {3052000, true},  {4000000, true}};
+    size_t i;
+    for (i = 0; i < LENGTH(table); i++) {
+        const int older = table[i].version < SQLITE_VERSION_NUMBER ? 2 : 0; /* said both times */
+        CHECK_INT(warnings_for(table[i].version), older + (table[i].fixed ? 0 : 1));
+    }
+    CHECK_INT(warnings_for(SQLITE_VERSION_NUMBER - 1) >= 2, 1);
+}
+
+TEST(versions_that_cannot_be_used) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    version_now = 3030001;
+    CHECK_INT(sqlpool_open(&u.pool, "old.db", &config, &u.error), SQLPOOL_UNSUPPORTED);
+    CHECK_HAS(u.error.message, "older than 3.31");
+    version_now = SQLITE_VERSION_NUMBER;
+    threadsafe_now = 0;
+    CHECK_INT(sqlpool_open(&u.pool, "old.db", &config, &u.error), SQLPOOL_UNSUPPORTED);
+    CHECK_HAS(u.error.message, "SQLPOOL_NO_THREADS");
+    threadsafe_now = 1;
+}
+
+/*  Below 3.36 a memory database cannot be shared: one connection, which is the database. */
+TEST(memory_before_memdb) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 4), resolved;
+    sqlpool_conn conn;
+    int64_t value = 0;
+    config.max_lifetime_ms = 5;
+    config.reserve_connections = 3;
+    version_now = 3035005;
+    PART(unit_open(&u, ":memory:", &config));
+    CHECK_INT(sqlpool_config_resolved(u.pool, &resolved), SQLPOOL_OK);
+    CHECK_INT(resolved.max_connections, 1);
+    CHECK_INT(resolved.min_connections, 1);
+    CHECK_INT(resolved.topology, SQLPOOL_TOPOLOGY_GENERAL);
+    CHECK_INT(resolved.max_lifetime_ms, SQLPOOL_OFF);
+    CHECK(u.core->keep_alive == NULL);
+    CHECK_STR(u.core->path, ":memory:");
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(7)", -1, &u.error),
+             &u.error);
+    u.clock.now_ns += 100000000 * MS;
+    (void)sqlpool__upkeep_pass(u.core, SQLPOOL__NEVER);
+    CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_UNSUPPORTED);
+    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_INT(value, 7);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+    version_now = SQLITE_VERSION_NUMBER;
+}
+
+/*---- opening ----*/
+
+TEST(opening_without_a_vfs_or_a_name) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    no_vfs = 1;
+    CHECK(sqlpool_open(&u.pool, "novfs.db", &config, &u.error) != SQLPOOL_OK);
+    no_vfs = 0;
+    no_filename = 1;
+    CHECK_INT(sqlpool_open(&u.pool, "noname.db", &config, &u.error), SQLPOOL_NOMEM);
+    CHECK_HAS(u.error.message, "full path");
+    no_filename = 0;
+    fail_open_in = 1;
+    CHECK_INT(sqlpool_open(&u.pool, ":memory:", &config, &u.error), SQLITE_NOMEM);
+    CHECK_HAS(u.error.message, "memory database");
+    fail_open_in = 1;
+    CHECK_INT(sqlpool_open(&u.pool, "noopen.db", &config, &u.error), SQLITE_NOMEM);
+    fail_open_in = 0;
+    CHECK_INT(u.locks.live_mutexes + u.locks.live_conditions, 0);
+    CHECK_INT(sim_alloc.live_blocks[SIM_DOOR_LIBRARY], 0);
+}
+
+TEST(file_that_turns_out_to_be_read_only) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 2), resolved;
+    int64_t value;
+    config.min_connections = 2;
+    readonly_now = 1;
+    PART(unit_open(&u, "readonly.db", &config));
+    readonly_now = -1;
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_FALLBACK], 1);
+    CHECK_INT(sqlpool_config_resolved(u.pool, &resolved), SQLPOOL_OK);
+    CHECK(resolved.read_only);
+    CHECK(u.core->slots[0].role == SQLPOOL__ROLE_READER);
+    CHECK_INT(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), SQLITE_READONLY);
+    CHECK_HAS(u.error.message, "is read-only");
+    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    {
+        char text[8192];
+        CHECK(sqlpool_status_text(u.pool, text, sizeof text) > 0);
+        CHECK_HAS(text, "read-only");
+        CHECK(sqlpool_status_json(u.pool, text, sizeof text) > 0);
+        CHECK_HAS(text, "\"read_only\":true");
+    }
+    unit_close(&u);
+}
+
+/*  A VFS without shared memory grants no WAL: the pool goes on with what there is, and says so. */
+TEST(journal_that_is_not_granted) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1), resolved;
+    config.vfs_name = "unix-dotfile";
+    PART(unit_open(&u, "dotfile.db", &config));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_FALLBACK], 1);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_FALLBACK], "journal_mode=wal is not available here");
+    CHECK_INT(sqlpool_config_resolved(u.pool, &resolved), SQLPOOL_OK);
+    CHECK_INT(resolved.journal, SQLPOOL_JOURNAL_DELETE);
+    CHECK(u.core->is_shared_gate && !u.core->is_wal);
+    u.core->config.journal = SQLPOOL_JOURNAL_WAL; /* as if the first opening had found a WAL */
+    CHECK_INT(sqlpool_recycle(u.pool), SQLITE_CANTOPEN);
+    u.core->config.journal = SQLPOOL_JOURNAL_DELETE;
+    u.clock.now_ns += 1000 * MS;
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error),
+              SQLPOOL_UNSUPPORTED);
+    unit_close(&u);
+}
+
+/*  The change to WAL waits for whoever reads the file, and no longer than open_timeout_ms. */
+TEST(journal_change_that_must_wait) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlite3 *db = NULL;
+    sqlite3_stmt *reader = NULL;
+    int64_t start;
+    CHECK_INT(sqlite3_open("busyopen.db", &db), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES(1),(2)", NULL, NULL, NULL),
+              0);
+    CHECK_INT(sqlite3_prepare_v2(db, "SELECT a FROM t", -1, &reader, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_step(reader), SQLITE_ROW);
+    config.open_timeout_ms = 30;
+    start = u.clock.now_ns;
+    CHECK_INT(sqlpool_open(&u.pool, "busyopen.db", &config, &u.error), SQLITE_BUSY);
+    CHECK_INT(u.clock.now_ns - start, 30 * MS);
+    (void)sqlite3_finalize(reader);
+    PART(unit_open(&u, "busyopen.db", &config));
+    CHECK(u.core->is_wal);
+    (void)sqlite3_close(db);
+    unit_close(&u);
+}
+
+TEST(pragma_that_is_not_granted) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    int64_t granted = 0;
+    PART(unit_open(&u, "granted.db", &config));
+    CHECK_INT(sqlpool__set_pragma(&u.core->slots[0], "mmap_size", INT64_C(1) << 42, &granted), 0);
+    CHECK(granted < INT64_C(1) << 42);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_FALLBACK], 1);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_FALLBACK], "PRAGMA mmap_size=4398046511104");
+    CHECK(sqlpool__set_pragma(&u.core->slots[0], "mmap_size = = ", 1, &granted) != SQLITE_OK);
+    CHECK_INT(sqlpool__set_pragma(&u.core->slots[0], "mmap_size", 0, &granted), SQLITE_OK);
+    CHECK_INT(sqlpool__set_pragma(&u.core->slots[0], "no_such", 5, &granted), SQLITE_OK);
+    CHECK_INT(granted, 0); /* an unknown one answers nothing */
+    unit_close(&u);
+}
+
+TEST(page_cache_shares) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 4);
+    sqlpool__slot slot;
+    PART(unit_open(&u, ":memory:", &config));
+    memset(&slot, 0, sizeof slot);
+    slot.core = u.core;
+    u.core->config.page_cache_kib = 65536;
+    slot.role = SQLPOOL__ROLE_WRITER;
+    CHECK_INT(sqlpool__cache_kib(&slot), 16384);
+    slot.role = SQLPOOL__ROLE_READER;
+    CHECK_INT(sqlpool__cache_kib(&slot), 12288);
+    slot.role = SQLPOOL__ROLE_ANY;
+    CHECK_INT(sqlpool__cache_kib(&slot), 13107);
+    slot.role = SQLPOOL__ROLE_CHECKPOINTER;
+    CHECK_INT(sqlpool__cache_kib(&slot), 64);
+    u.core->config.page_cache_kib = 1 << 30;
+    slot.role = SQLPOOL__ROLE_READER;
+    CHECK_INT(sqlpool__cache_kib(&slot), (INT64_C(3) << 28) / 4);
+    u.core->config.page_cache_kib = 1;
+    CHECK_INT(sqlpool__cache_kib(&slot), 64);
+    u.core->config.max_connections = 1; /* a read-only pool of one */
+    CHECK_INT(sqlpool__cache_kib(&slot), 64);
+    u.core->config.max_connections = 5;
+    unit_close(&u);
+}
+
+static sqlpool *hook_pool;
+static int hook_calls;
+static int connect_that_queries(void *user, const sqlpool_conn *conn) {
+    int64_t value = 0;
+    (void)user;
+    if (hook_calls++ > 0) return SQLPOOL_OK;
+    hook_pool = conn->pool;
+    return sqlpool_query_int64(conn->pool, &value, "SELECT 1", SQLPOOL_NO_ARGS, NULL);
+}
+
+/*  The hook of the first connection asks the pool: that opens the second one before its time. */
+TEST(connect_hook_that_opens_the_next) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 2);
+    config.min_connections = 3;
+    config.events.connect_fn = connect_that_queries;
+    PART(unit_open(&u, "early.db", &config));
+    CHECK(hook_pool == u.pool);
+    CHECK_INT(hook_calls, 3);
+    CHECK_INT(sqlpool__open_count(u.core), 3);
+    unit_close(&u);
+}
+
+static int connect_that_keeps(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    sqlite3_stmt *statement = NULL;
+    (void)user;
+    (void)sqlpool_conn_stmt(&lease, "SELECT 1", &statement, NULL);
+    (void)sqlite3_step(statement);
+    return SQLITE_PERM;
+}
+
+TEST(connect_hook_that_fails_half_way) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 2);
+    config.events.connect_fn = connect_that_keeps;
+    CHECK_INT(sqlpool_open(&u.pool, "half.db", &config, &u.error), SQLITE_PERM);
+    CHECK_INT(sim_alloc.live_blocks[SIM_DOOR_LIBRARY], 0);
+}
+
+TEST(budget_above_the_limit) {
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool_error error;
+    config.wal_budget_bytes = 8192;
+    config.wal_limit_bytes = 4096;
+    CHECK_INT(sqlpool_config_check(&config, &error), SQLPOOL_CONFIG);
+    CHECK_HAS(error.message, "wal_budget_bytes is 8192, above wal_limit_bytes 4096");
+}
+
+/*  Each allocation of opening with warm-up texts fails in turn. */
+TEST(no_memory_for_the_texts) {
+    static const char *const warm[] = {"SELECT 1", "SELECT 2"};
+    uint64_t n;
+    bool opened = false;
+    for (n = 1; n < 60 && !opened; n++) {
+        unit_pool u;
+        sqlpool_config config = unit_config(&u, 1);
+        config.warmup_sql = warm;
+        config.warmup_count = 2;
+        sim_alloc_fail(n, 0);
+        if (sqlpool_open(&u.pool, "texts.db", &config, &u.error) == SQLPOOL_OK) {
+            opened = sim_alloc.failed == 0;
+            sim_alloc_heal();
+            PART(unit_close(&u));
+        } else {
+            CHECK_INT(u.error.result, SQLPOOL_NOMEM);
+            sim_alloc_heal();
+            CHECK_INT(sim_alloc.live_blocks[SIM_DOOR_LIBRARY], 0);
+        }
+    }
+    CHECK(opened && n > 8);
+}
+
+/*---- odd moments ----*/
+
+TEST(file_control_that_fails_means_not_moved) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "control.db", &config));
+    fail_file_control = 1;
+    CHECK(!sqlpool__has_moved(&u.core->slots[0]));
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
+    fail_file_control = 0;
+    unit_close(&u);
+}
+
+static unit_pool *gate_pool;
+static uint32_t gate_bit;
+static int gate_in;
+static uint64_t id_that_closes_the_gate(void *user) {
+    (void)user;
+    if (gate_in > 0 && --gate_in == 0) gate_pool->core->gate |= gate_bit;
+    return sim_thread_id(NULL);
+}
+
+/*  The gate closes after the fast path has taken a slot and before it looks again. */
+TEST(gate_that_closes_behind_the_taker) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_call call;
+    sqlpool_conn conn;
+    memset(&call, 0, sizeof call);
+    call.timeout_ms = SQLPOOL_NO_WAIT;
+    config.locks.thread_id_fn = id_that_closes_the_gate;
+    PART(unit_open(&u, "closing.db", &config));
+    gate_pool = &u;
+    gate_bit = SQLPOOL__GATE_PAUSED;
+    gate_in = 1;
+    CHECK_INT(sqlpool_conn_acquire_with(u.pool, SQLPOOL_WRITE, &call, &conn, &u.error),
+              SQLPOOL_WOULD_BLOCK);
+    CHECK(!sqlpool__is_leased(&u.core->slots[0])); /* it was given back */
+    u.core->gate = 0;
+    gate_bit = SQLPOOL__GATE_CLOSED;
+    gate_in = 1;
+    CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), SQLPOOL_CLOSED);
+    CHECK_INT(u.core->inside, 0);
+    u.core->gate = 0;
+    gate_bit = 0;
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+TEST(calls_on_a_closing_pool) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "calls.db", &config));
+    u.core->gate = SQLPOOL__GATE_CLOSED;
+    CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_CLOSED);
+    CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_CLOSED);
+    CHECK_INT(sqlpool_pause(u.pool, 1, &u.error), SQLPOOL_CLOSED);
+    CHECK_INT(sqlpool_exclusive(u.pool, 1, NULL, NULL, &u.error), SQLPOOL_MISUSE);
+    u.core->gate = 0;
+    CHECK_INT(sqlpool_pause(u.pool, -1, &u.error), SQLPOOL_MISUSE);
+    u.core->is_closing = true;
+    CHECK_INT(sqlpool_close(u.pool, &u.error), SQLPOOL_CLOSED);
+    CHECK_HAS(u.error.message, "another thread");
+    u.core->is_closing = false;
+    CHECK_INT(u.core->inside, 0);
+    unit_close(&u);
+}
+
+static void *go_outside_later(void *core) {
+    sim_real_sleep_ns(20 * MS);
+    SQLPOOL__STORE(&((sqlpool__core *)core)->ticking, 0u);
+    sim_real_sleep_ns(20 * MS);
+    sqlpool__go_outside((sqlpool__core *)core);
+    return NULL;
+}
+
+/*  Close waits for a tick that is inside, and for calls on their way out. */
+TEST(close_waits_for_who_is_inside) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    pthread_t thread;
+    int64_t start;
+    u.locks.clock = NULL;
+    memset(&config.clock, 0, sizeof config.clock);
+    PART(unit_open(&u, "inside.db", &config));
+    u.core->ticking = 1;
+    sqlpool__go_inside(u.core);
+    start = sim_real_ns();
+    CHECK_INT(pthread_create(&thread, NULL, go_outside_later, u.core), 0);
+    unit_close(&u);
+    CHECK(sim_real_ns() - start >= 39 * MS);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+}
+
+TEST(close_with_a_buffer_out) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_rows rows;
+    PART(unit_open(&u, "buffer.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_query(u.pool, &rows, "INSERT INTO t VALUES(1) RETURNING a", SQLPOOL_NO_ARGS,
+                           &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_close(u.pool, &u.error), SQLPOOL_TIMEOUT);
+    CHECK_HAS(u.error.message, "1 buffered results");
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*---- leases, cursors, transactions ----*/
+
+static int leaves_a_begin(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_begin(conn, NULL);
+}
+static int ends_too_much(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_rollback(conn, NULL);
+}
+
+TEST(misuse_of_leases) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    sqlite3_stmt *statement;
+    int misuses;
+    PART(unit_open(&u, "misuse.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    misuses = (int)u.core->counters[SQLPOOL__COUNT_misuses];
+    CHECK_INT(sqlpool_conn_stmt(&conn, "SELECT 1", NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "statement is NULL");
+    CHECK_INT(sqlpool_conn_stmt(&conn, NULL, &statement, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "sql is NULL");
+    CHECK(statement == NULL);
+    CHECK_INT(sqlpool_conn_transaction(&conn, NULL, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_exec(&conn, NULL, SQLPOOL_NO_ARGS, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_query(&conn, NULL, "SELECT 1", SQLPOOL_NO_ARGS, &u.error),
+              SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_query(&conn, &rows, NULL, SQLPOOL_NO_ARGS, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_rows_close(&rows, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_script(&conn, NULL, -1, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_script(&conn, "SELECT 1", -2, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_script(&conn, "SELECT 1", INT32_MAX, &u.error), SQLITE_TOOBIG);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, NULL), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_set_timeout(&conn, -2), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_rollback(&conn, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_transaction(&conn, leaves_a_begin, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "left a begin");
+    CHECK_INT(sqlpool_conn_transaction(&conn, ends_too_much, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(unit_slot(&conn)->depth, 0);
+    CHECK(sqlite3_get_autocommit(unit_slot(&conn)->db) != 0);
+    CHECK((int)u.core->counters[SQLPOOL__COUNT_misuses] - misuses >= 12);
+    CHECK_INT(sqlite3_exec(sqlpool_conn_db(&conn), "BEGIN", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(sqlpool_conn_begin(&conn, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "raw handle");
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
+    unit_close(&u);
+}
+
+TEST(cursors_that_outlive) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows rows, other;
+    PART(unit_open(&u, "outlive.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    other = rows;
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
+    CHECK_INT(sqlpool_rows_close(&rows, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "ended before the cursor");
+    CHECK_INT(sqlpool_rows_close(&rows, &u.error), SQLPOOL_MISUSE);
+    CHECK(sqlpool_rows_name(&other, 0) == NULL);
+    CHECK(!sqlpool_rows_next(&other));
+    CHECK_INT(sqlpool_rows_close(&other, NULL), SQLPOOL_MISUSE);
+    /* in the child of a fork nothing of the cursor may be touched */
+    CHECK_OK(sqlpool_query(u.pool, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    other = rows;
+    sqlpool__global.forked = 1;
+    CHECK(!sqlpool_rows_next(&other));
+    CHECK_INT(sqlpool_rows_close(&other, &u.error), SQLPOOL_FORKED);
+    CHECK_HAS(u.error.message, "forked");
+    sqlpool__global.forked = 0;
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    CHECK_INT(sqlpool_rows_close(NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK(!sqlpool_rows_next(NULL));
+    CHECK_INT(sqlpool_rows_column_count(NULL), 0);
+    CHECK(sqlpool_rows_name(NULL, 0) == NULL);
+    CHECK_INT(sqlpool_rows_int64(NULL, 0), 0);
+    unit_close(&u);
+}
+
+/*  A cursor's deadline is armed again after another statement of its lease has run. */
+TEST(cursor_deadline_comes_back) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    sqlpool__slot *slot;
+    int64_t deadline;
+    config.statement_timeout_ms = 100;
+    PART(unit_open(&u, "again.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    slot = unit_slot(&conn);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "VALUES(1),(2),(3)", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    deadline = u.clock.now_ns + 100 * MS;
+    CHECK_INT(slot->deadline_ns, deadline);
+    CHECK(sqlpool_rows_next(&rows));
+    u.clock.now_ns += 10 * MS;
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_INT(slot->deadline_ns, SQLPOOL__NEVER);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_INT(slot->deadline_ns, deadline);
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    CHECK_INT(slot->deadline_ns, SQLPOOL__NEVER);
+    /* a lease that ran into its deadline works again with a later one */
+    CHECK_INT(sqlpool_conn_set_timeout(&conn, 5), SQLPOOL_OK);
+    slot->expired = slot->number;
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK(slot->expired == UINT64_MAX);
+    u.clock.now_ns += 5 * MS;
+    CHECK_INT(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error),
+              SQLPOOL_TIMEOUT);
+    CHECK_INT(sqlpool_conn_set_timeout(&conn, SQLPOOL_FOREVER), SQLPOOL_OK);
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+/*  RETURNING when memory is short at each place: nothing is changed, nothing is lost. */
+TEST(no_memory_for_returning) {
+    static const char sql[] = "INSERT INTO t VALUES(1) RETURNING a, a + 1";
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_rows rows;
+    int64_t value;
+    int way;
+    PART(unit_open(&u, "returning.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_exec(u.pool, sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (way = 0; way < 6; way++) {
+        if (way < 3) sim_alloc_fail((uint64_t)way + 1, 0); /* the buffer, the names, the cells */
+        if (way == 3) fail_dup = 1;
+        if (way >= 4) fail_names = way - 3;
+        CHECK_INT(sqlpool_query(u.pool, &rows, sql, SQLPOOL_NO_ARGS, &u.error), SQLPOOL_NOMEM);
+        CHECK_HAS(u.error.message, "nothing was changed");
+        sim_alloc_heal();
+        fail_dup = fail_names = 0;
+        CHECK_INT(u.core->buffers_out, 0);
+        CHECK_INT(sqlpool_rows_close(&rows, NULL), SQLPOOL_NOMEM);
+    }
+    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
+                                 &u.error),
+             &u.error);
+    CHECK_INT(value, 1);
+    unit_close(&u);
+}
+
+/*  A ROLLBACK that fails: the connection is not used again. */
+TEST(rollback_that_fails) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool__slot *slot;
+    PART(unit_open(&u, "rollback.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    slot = unit_slot(&conn);
+    (void)sqlite3_finalize(slot->own[SQLPOOL__ROLLBACK]);
+    CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
+                                 &slot->own[SQLPOOL__ROLLBACK], NULL),
+              SQLITE_OK);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
+    CHECK(slot->db == NULL);
+    CHECK_INT(slot->counters[SQLPOOL__COUNT_closed_bad], 1);
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    {
+        int64_t value = 0;
+        CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT sum(a) FROM t", SQLPOOL_NO_ARGS,
+                                     &u.error),
+                 &u.error);
+        CHECK_INT(value, 2);
+    }
+    unit_close(&u);
+}
+
+/*  A savepoint that cannot be undone: half of it is there, so nobody goes on with the connection. */
+TEST(savepoint_that_cannot_be_undone) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool__slot *slot;
+    PART(unit_open(&u, "savepoint.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    slot = unit_slot(&conn);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_INT(sqlite3_exec(slot->db, "RELEASE sqlpool_1", NULL, NULL, NULL), SQLITE_OK);
+    CHECK(sqlpool_conn_rollback(&conn, &u.error) != SQLPOOL_OK);
+    CHECK(slot->is_bad);
+    CHECK_INT(slot->depth, 1);
+    (void)sqlpool_conn_release(&conn);
+    CHECK(slot->db == NULL);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_INT(sqlite3_exec(slot->db, "RELEASE sqlpool_1", NULL, NULL, NULL), SQLITE_OK);
+    CHECK(sqlpool_conn_commit(&conn, &u.error) != SQLPOOL_OK); /* the level stays open */
+    CHECK_INT(slot->depth, 2);
+    (void)sqlpool_conn_release(&conn);
+    unit_close(&u);
+}
+
+/*  Should the text look like a read and SQLite say that it writes: the writer, before it ran. */
+TEST(statement_that_moves_to_the_writer) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool__stmt *stmt;
+    const char *sql = "SELECT 123";
+    PART(unit_open(&u, "moves.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool__stmt_get(unit_slot(&conn), sql, &stmt, &u.error), &u.error);
+    stmt->is_read_only = false; /* no SQL of today does this */
+    sqlpool__stmt_put(unit_slot(&conn), stmt);
+    CHECK_INT(sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &u.error), SQLITE_READONLY);
+    CHECK_HAS(u.error.message, "acquire with SQLPOOL_WRITE");
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_OK(sqlpool_exec(u.pool, sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.core->slots[0].counters[SQLPOOL__COUNT_statements], 1);
+    unit_close(&u);
+}
+
+/*  PRAGMA names may be quoted. */
+TEST(quoted_pragma_goes_to_the_writer) {
+    static const char *const texts[] = {"PRAGMA user_version = 3", "PRAGMA \"user_version\" = 4",
+                                        "PRAGMA 'user_version' = 5", "PRAGMA main.[user_version](6)",
+                                        "PRAGMA `application_id` = 7"};
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    size_t i;
+    PART(unit_open(&u, "quoted.db", &config));
+    for (i = 0; i < LENGTH(texts); i++) {
+        if (sqlpool_exec(u.pool, texts[i], SQLPOOL_NO_ARGS, &u.error) != SQLPOOL_OK)
+            test_fail(__FILE__, __LINE__, "%s: %s", texts[i], u.error.message);
+    }
+    unit_close(&u);
+}
+
+static int exclusive_result;
+static int exclusive_work(sqlpool_conn *conn, void *user) {
+    (void)user;
+    if (exclusive_result == 99) return sqlpool_conn_release(conn);
+    return exclusive_result;
+}
+
+TEST(exclusive_sections) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "exclusive.db", &config));
+    CHECK_INT(sqlpool_exclusive(u.pool, -1, exclusive_work, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_exclusive(u.pool, 0, NULL, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_OK(sqlpool_exclusive(u.pool, 0, exclusive_work, NULL, &u.error), &u.error);
+    exclusive_result = SQLITE_FULL;
+    CHECK_INT(sqlpool_exclusive(u.pool, 10, exclusive_work, NULL, &u.error), SQLITE_FULL);
+    CHECK_HAS(u.error.message, "the exclusive function returned 13");
+    exclusive_result = 99; /* it gives the lease back itself */
+    CHECK_OK(sqlpool_exclusive(u.pool, 10, exclusive_work, NULL, &u.error), &u.error);
+    CHECK_INT(u.core->gate, 0);
+    CHECK(!u.core->is_bypassed);
+    unit_close(&u);
+}
+
+/*  Recycling a moved file while something of the old one is beside the path, or cannot be seen. */
+TEST(old_log_beside_the_path) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    FILE *file;
+    PART(unit_open(&u, "oldlog.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK(sqlpool__has_old_log(u.core)); /* our own log is there */
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_MOVED], "oldlog.db-wal");
+    fail_names = 1;
+    CHECK(sqlpool__has_old_log(u.core)); /* cannot tell: as if */
+    fail_names = 0;
+    u.core->config.enable_uri = true; /* the path is a URI: no file name to look at */
+    CHECK(!sqlpool__has_old_log(u.core));
+    u.core->config.enable_uri = false;
+    no_vfs = 1;
+    CHECK(!sqlpool__has_old_log(u.core));
+    no_vfs = 0;
+    unit_close(&u);
+    CHECK((file = fopen("oldlog.db-journal", "w")) != NULL);
+    (void)fclose(file);
+    CHECK_INT(remove("oldlog.db-journal"), 0);
+}
+
+TEST(null_and_empty_values) {
+    CHECK_INT(sqlpool_value_blob(NULL, 0).type, SQLPOOL_TYPE_BLOB);
+    CHECK_INT(sqlpool_value_blob(NULL, 1).type, SQLPOOL_TYPE_NULL);
+    CHECK_INT(sqlpool_value_blob("", 0).type, SQLPOOL_TYPE_BLOB);
+    CHECK_INT(sqlpool_value_text(NULL).type, SQLPOOL_TYPE_NULL);
+    CHECK_INT(sqlpool_value_text("").type, SQLPOOL_TYPE_TEXT);
+    CHECK_INT(sqlpool_value_uint64(INT64_MAX).type, SQLPOOL_TYPE_INT64);
+    CHECK_INT(sqlpool_value_uint64((uint64_t)INT64_MAX + 1).type, SQLPOOL_TYPE_INVALID);
+    CHECK_INT(sqlpool_value_uint64(UINT64_MAX).type, SQLPOOL_TYPE_INVALID);
+}
+
+int main(void) {
+    RUN(versions_with_the_reset_bug);
+    RUN(versions_that_cannot_be_used);
+    RUN(memory_before_memdb);
+    RUN(opening_without_a_vfs_or_a_name);
+    RUN(file_that_turns_out_to_be_read_only);
+    RUN(journal_that_is_not_granted);
+    RUN(journal_change_that_must_wait);
+    RUN(pragma_that_is_not_granted);
+    RUN(page_cache_shares);
+    RUN(connect_hook_that_opens_the_next);
+    RUN(connect_hook_that_fails_half_way);
+    RUN(budget_above_the_limit);
+    RUN(no_memory_for_the_texts);
+    RUN(file_control_that_fails_means_not_moved);
+    RUN(gate_that_closes_behind_the_taker);
+    RUN(calls_on_a_closing_pool);
+    RUN(close_waits_for_who_is_inside);
+    RUN(close_with_a_buffer_out);
+    RUN(misuse_of_leases);
+    RUN(cursors_that_outlive);
+    RUN(cursor_deadline_comes_back);
+    RUN(no_memory_for_returning);
+    RUN(rollback_that_fails);
+    RUN(savepoint_that_cannot_be_undone);
+    RUN(statement_that_moves_to_the_writer);
+    RUN(quoted_pragma_goes_to_the_writer);
+    RUN(exclusive_sections);
+    RUN(old_log_beside_the_path);
+    RUN(null_and_empty_values);
+    return test_end();
+}
