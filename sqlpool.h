@@ -7836,9 +7836,9 @@ static bool sqlpool__has_old_log(sqlpool__core *core) {
     old file can tidy up, and the first on the new one settles its journal mode alone. */
 static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
     const bool is_moved = (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0;
-    const bool has_checkpointer = sqlpool__checkpoint_enter(
-        core,
-        sqlpool__time_add(sqlpool__now(core), core->config.open_timeout_ms * SQLPOOL__NS_PER_MS));
+    const bool has_checkpointer = /* if it is busy for longer, it is replaced at its next use */
+        sqlpool__checkpoint_enter(core,
+                                  sqlpool__time_add(sqlpool__now(core), 100 * SQLPOOL__NS_PER_MS));
     uint32_t i = core->slot_count - 1;
     int rc = SQLPOOL_OK;
     while (i-- > 0 && rc == SQLPOOL_OK) {

@@ -229,12 +229,23 @@ TEST(journal_change_that_must_wait) {
     CHECK_INT(sqlite3_step(reader), SQLITE_ROW);
     config.open_timeout_ms = 30;
     start = u.clock.now_ns;
-    CHECK_INT(sqlpool_open(&u.pool, "busyopen.db", &config, &u.error), SQLITE_BUSY);
+    CHECK_INT(sqlpool_open(&u.pool, "busyopen.db", &config, &u.error), SQLPOOL_TIMEOUT);
+    CHECK_INT(u.error.sqlite_code & 0xff, SQLITE_BUSY);
     CHECK_INT(u.clock.now_ns - start, 30 * MS);
     (void)sqlite3_finalize(reader);
     PART(unit_open(&u, "busyopen.db", &config));
     CHECK(u.core->is_wal);
+    unit_close(&u);
+    /* away from WAL while someone has the file open: SQLite refuses without asking */
+    CHECK_INT(sqlite3_exec(db, "PRAGMA journal_mode=wal; SELECT * FROM t", NULL, NULL, NULL), 0);
+    config.journal = SQLPOOL_JOURNAL_DELETE;
+    start = u.clock.now_ns;
+    CHECK_INT(sqlpool_open(&u.pool, "busyopen.db", &config, &u.error), SQLITE_BUSY);
+    CHECK_INT(u.clock.now_ns - start, 30 * MS);
+    CHECK(u.clock.sleeps >= 30);
     (void)sqlite3_close(db);
+    PART(unit_open(&u, "busyopen.db", &config));
+    CHECK(!u.core->is_wal);
     unit_close(&u);
 }
 
