@@ -2196,6 +2196,17 @@ static bool sqlpool__token_is(const sqlpool__token *token, const char *upper) {
     return upper[i] == '\0';
 }
 
+/*  The same of a name, which may stand in quotes. */
+static bool sqlpool__name_is(const sqlpool__token *token, const char *upper) {
+    sqlpool__token name = *token;
+    if (!name.is_word && name.bytes >= 2) {
+        name.text++;
+        name.bytes -= 2;
+        name.is_word = true;
+    }
+    return sqlpool__token_is(&name, upper);
+}
+
 /*  An empty statement before the first one is no statement. */
 static sqlpool__token sqlpool__first_token(const char **position, const char *end) {
     sqlpool__token token;
@@ -2213,11 +2224,10 @@ static bool sqlpool__pragma_writes(const char *at, const char *end) {
         name = sqlpool__next_token(&at, end);
         next = sqlpool__next_token(&at, end);
     }
-    if (sqlpool__token_is(&name, "OPTIMIZE") || sqlpool__token_is(&name, "INCREMENTAL_VACUUM"))
+    if (sqlpool__name_is(&name, "OPTIMIZE") || sqlpool__name_is(&name, "INCREMENTAL_VACUUM"))
         return true;
     if (next.bytes == 1 && (*next.text == '=' || *next.text == '(')) {
-        return sqlpool__token_is(&name, "USER_VERSION") ||
-               sqlpool__token_is(&name, "APPLICATION_ID");
+        return sqlpool__name_is(&name, "USER_VERSION") || sqlpool__name_is(&name, "APPLICATION_ID");
     }
     return false;
 }

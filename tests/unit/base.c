@@ -293,6 +293,8 @@ TEST(size_sums_do_not_wrap) {
     CHECK(sqlpool__size_sum(SIZE_MAX - 1, 1) == SIZE_MAX);
     CHECK(sqlpool__size_sum(SIZE_MAX, 1) == 0);
     CHECK(sqlpool__size_sum(1, SIZE_MAX) == 0);
+    CHECK(sqlpool__size_sum(SIZE_MAX, 5) == 0);
+    CHECK(sqlpool__size_sum(SIZE_MAX - 2, 100) == 0);
     CHECK(sqlpool__size_sum(SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 1) == 0);
 }
 
