@@ -75,6 +75,7 @@
       [I07] CONTAINERS
       [I08] SQL TEXT
       [I10] ENGINE
+      [I11] STAMP
       [I12] STATEMENTS
       [I13] CONNECTION
       [I14] POOL
@@ -575,6 +576,8 @@ typedef struct sqlpool_config {
                                     one upkeep interval later, the writer also while in use */
     int health_interval_ms;      /* an idle connection is checked this often [30000] */
     int leak_report_ms;          /* a lease out for this long is reported [60000] */
+    int snapshot_idle_ms;        /* an idle reader keeps its snapshot open for reuse this long [50];
+                                    OFF: every read begins its own */
     int busy_poll_min_us;        /* locks of other processes are polled at random between [100] */
     int busy_poll_max_us;        /* and [1000] */
 
@@ -717,6 +720,8 @@ typedef struct sqlpool_holder {
     X(cache_evictions, "statements dropped from a full cache")                  \
     X(retries, "statements and transactions tried again")                       \
     X(busy_waits, "sleeps for a lock of another connection or process")         \
+    X(snapshot_hits, "reads that reused an open snapshot")                      \
+    X(snapshot_misses, "open snapshots found out of date")                      \
     X(commits, "write transactions committed")                                  \
     X(cancellations, "calls cancelled")                                         \
     X(expirations, "statements stopped by their deadline")                      \
@@ -1569,6 +1574,7 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 #define SQLPOOL__OR(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
 #define SQLPOOL__CAS(p, expected, v) \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
+#define SQLPOOL__FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define SQLPOOL__THREAD_LOCAL __thread
 #else
 #define SQLPOOL__LOAD(p) (*(p))
@@ -1581,6 +1587,7 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 #define SQLPOOL__AND(p, v) ((void)(*(p) &= (v)))
 #define SQLPOOL__OR(p, v) ((void)(*(p) |= (v)))
 #define SQLPOOL__CAS(p, expected, v) (*(p) == *(expected) ? (*(p) = (v), true) : false)
+#define SQLPOOL__FENCE() ((void)0)
 #define SQLPOOL__THREAD_LOCAL
 #endif
 
@@ -2368,8 +2375,15 @@ enum {
     SQLPOOL__BEGIN_IMMEDIATE,
     SQLPOOL__COMMIT,
     SQLPOOL__ROLLBACK,
+    SQLPOOL__PIN,
     SQLPOOL__OWN_STATEMENTS
 };
+
+/*  A copy of the log's index header: it changes with every commit of every process. */
+#define SQLPOOL__STAMP_WORDS 12
+typedef struct sqlpool__stamp {
+    uint32_t words[SQLPOOL__STAMP_WORDS];
+} sqlpool__stamp;
 
 /*  A prepared statement with a copy of its text, in one block. The text is freed under the pool's
     lock, because reports on other threads read it. */
@@ -2411,6 +2425,8 @@ typedef struct sqlpool__memo {
 typedef struct sqlpool__slot {
     /* shared: atomic */
     uint64_t word;         /* lease number << 2 | state */
+    uint32_t has_snapshot; /* an open snapshot waits for reuse */
+    uint64_t interrupted;  /* the lease number that an interrupt was sent to */
     uint32_t attention;    /* look at the connection before handing it out */
     uint32_t interrupting; /* a canceller is about to call sqlite3_interrupt() */
     uint64_t cancelled;    /* the lease number that was cancelled */
@@ -2465,6 +2481,12 @@ typedef struct sqlpool__slot {
     bool has_lease_chain;     /* chain was set on this lease */
     sqlpool_chain chain;      /* the caller's handlers in effect */
     sqlpool_chain base_chain; /* as the connect hook left them */
+    const volatile uint32_t *stamp_map; /* the log's index in shared memory; NULL: not known yet */
+    sqlpool__stamp stamp;               /* as it was when the snapshot began */
+    bool may_pin;                       /* this connection may keep a snapshot */
+    bool is_pinned;                     /* own[SQLPOOL__PIN] is stepped: a snapshot is open */
+    int pin_credit;                     /* above 0: keeping snapshots pays */
+    int pin_rest;                       /* statements until it is tried again */
     sqlite3_stmt *own[SQLPOOL__OWN_STATEMENTS];
 
     /* lease holder only: statements (I12) */
@@ -2607,6 +2629,13 @@ static void sqlpool__wait_locked(sqlpool__core *core, sqlpool_condition *conditi
 }
 static uint64_t sqlpool__thread_id(sqlpool__core *core) {
     return core->config.locks.thread_id_fn(core->config.locks.user);
+}
+
+static void sqlpool__kick_upkeep(sqlpool__core *core) {
+    sqlpool__lock(core);
+    core->is_upkeep_kicked = true;
+    sqlpool__signal(core, &core->upkeep_condition);
+    sqlpool__unlock(core);
 }
 
 /*  Holder's counters need no read-modify-write; the pool's do. */
@@ -3315,6 +3344,159 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
 }
 
 /*==============================================================================
+ * >>[I11] STAMP: has anyone committed? and reusable snapshots          (private)
+ *==============================================================================
+    Beginning and ending a read transaction costs several times the point query inside it, nearly
+    all of it system calls for file locks. A reader therefore keeps its read transaction open
+    between calls: one private statement, PRAGMA schema_version, is stepped once and not reset, and
+    every statement that runs meanwhile shares its snapshot. What makes that safe is knowing, before
+    each of them, whether the snapshot is still the newest state.
+
+    A WAL database publishes that: the first 48 bytes of the WAL-index (sqlite.org/walformat.html,
+    "The WAL-Index Header"), in memory that every connection of every process maps, change with each
+    commit; iChange alone counts them. SQLite makes the same comparison when it begins a read. Equal
+    means that nobody has committed since; then the open snapshot is what a new one would be. A
+    commit that returned before the comparison has written both copies of the header, so comparing
+    the first one is enough: a torn read is a difference, and a difference only costs a new
+    snapshot.
+
+    The rules that keep it safe:
+      - Compared at the start of every statement that the library steps, unless another statement of
+        the lease is open (it fixes the snapshot for both, as SQLite does) or a transaction is.
+      - Only on readers, only in WAL, only with an upkeep thread, never with an attached database
+        (its commits are not in main's header), never while the raw handle or a raw statement is
+        out.
+      - The header is read before and after the snapshot begins, until both agree.
+      - The pointer comes through xShmMap of the connection's own file, asked for only while that
+        connection has a read transaction in WAL; it is valid until the connection closes.
+      - Ended when idle for snapshot_idle_ms, before a checkpoint, pause, exclusive section or
+        close, and after any interrupt or error: SQLite keeps an interrupt pending while any
+        statement is open.
+      - When commits come so fast that snapshots are seldom used again, keeping them rests a while.
+      */
+
+#define SQLPOOL__STAMP_VERSION 3007000u /* iVersion of the only format there is */
+#define SQLPOOL__SHM_REGION 32768       /* bytes of a WAL-index region */
+#define SQLPOOL__PIN_CREDIT 8           /* a reader loses it within 4 useless snapshots in a row */
+#define SQLPOOL__PIN_REST 64 /* statements without, before it is tried again: 1.5 % of them */
+
+static uint32_t sqlpool__stamp_word(const volatile uint32_t *map, int i) {
+    return SQLPOOL__LOAD_RELAXED(&map[i]);
+}
+
+/*  Both copies, which a writer writes one after the other; false while one is being written. */
+static bool sqlpool__stamp_read(const volatile uint32_t *map, sqlpool__stamp *stamp) {
+    bool is_whole = true;
+    int i;
+    for (i = 0; i < SQLPOOL__STAMP_WORDS; i++) stamp->words[i] = sqlpool__stamp_word(map, i);
+    SQLPOOL__FENCE();
+    for (i = 0; i < SQLPOOL__STAMP_WORDS; i++) {
+        if (sqlpool__stamp_word(map, SQLPOOL__STAMP_WORDS + i) != stamp->words[i]) is_whole = false;
+    }
+    return is_whole;
+}
+
+static bool sqlpool__stamp_is(const volatile uint32_t *map, const sqlpool__stamp *stamp) {
+#ifdef SQLPOOL_TESTING_BLIND_STAMP
+    (void)map;
+    (void)stamp;
+    return true; /* the control of tests/stress/freshness.c: stale reads must show */
+#else
+    uint32_t difference = 0;
+    int i;
+    for (i = 0; i < SQLPOOL__STAMP_WORDS; i++)
+        difference |= sqlpool__stamp_word(map, i) ^ stamp->words[i];
+    return difference == 0;
+#endif
+}
+
+/*  The header in shared memory, or NULL where there is none or it is not what we know. The
+    connection has a read transaction open. */
+static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db) {
+    sqlite3_file *file = NULL;
+    volatile void *region = NULL;
+    const volatile uint32_t *map;
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
+        file == NULL || file->pMethods == NULL || file->pMethods->iVersion < 2 ||
+        file->pMethods->xShmMap == NULL) {
+        return NULL;
+    }
+    if (file->pMethods->xShmMap(file, 0, SQLPOOL__SHM_REGION, 0, &region) != SQLITE_OK) return NULL;
+    map = (const volatile uint32_t *)region;
+    if (map == NULL || sqlpool__stamp_word(map, 0) != SQLPOOL__STAMP_VERSION) return NULL;
+    return ((const volatile unsigned char *)region)[12] == 1 ? map : NULL; /* isInit */
+}
+
+/*  Ends the open snapshot, if there is one. */
+static void sqlpool__unpin(sqlpool__slot *slot) {
+    if (!slot->is_pinned) return;
+    (void)sqlite3_reset(slot->own[SQLPOOL__PIN]);
+    slot->is_pinned = false;
+    SQLPOOL__STORE_RELAXED(&slot->has_snapshot, 0u);
+}
+
+/*  Opens a snapshot to keep. On any doubt there is none, and the statement begins its own. */
+static SQLPOOL__NOINLINE void sqlpool__pin(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    sqlite3_stmt *pin = slot->own[SQLPOOL__PIN];
+    int tries;
+    for (tries = 0; tries < 3; tries++) {
+        sqlpool__stamp before, after;
+        const bool is_known =
+            slot->stamp_map != NULL && sqlpool__stamp_read(slot->stamp_map, &before);
+        slot->busy_deadline_ns = 0;
+        if (sqlite3_step(pin) != SQLITE_ROW) break;
+        if (slot->stamp_map == NULL) {
+            slot->stamp_map = sqlpool__stamp_find(slot->db);
+            slot->may_pin = slot->stamp_map != NULL;
+        } else if (is_known && sqlpool__stamp_read(slot->stamp_map, &after) &&
+                   memcmp(&before, &after, sizeof before) == 0) {
+            slot->stamp = before;
+            slot->is_pinned = true;
+            SQLPOOL__STORE_RELAXED(&slot->has_snapshot, 1u);
+            if (sqlpool__time_add(sqlpool__now(core),
+                                  core->config.snapshot_idle_ms * SQLPOOL__NS_PER_MS) <
+                SQLPOOL__LOAD_ORDERED(&core->upkeep_wake_ns)) {
+                sqlpool__kick_upkeep(core); /* it will end the snapshot */
+            }
+            return;
+        }
+        (void)sqlite3_reset(pin);
+        if (!slot->may_pin) return;
+    }
+    (void)sqlite3_reset(pin);
+}
+
+/*  A statement is about to run and nothing else is open on the connection: makes sure that it sees
+    the newest state, in a snapshot that stays where that pays. */
+static void sqlpool__refresh(sqlpool__slot *slot) {
+    if (SQLPOOL__LIKELY(slot->is_pinned)) {
+        if (SQLPOOL__LIKELY(sqlpool__stamp_is(slot->stamp_map, &slot->stamp))) {
+            SQLPOOL__TALLY(slot, snapshot_hits);
+            if (slot->pin_credit < SQLPOOL__PIN_CREDIT) slot->pin_credit++;
+            return;
+        }
+        SQLPOOL__TALLY(slot, snapshot_misses);
+        sqlpool__unpin(slot);
+        slot->pin_credit -= 2;
+        if (slot->pin_credit <= 0) slot->pin_rest = SQLPOOL__PIN_REST;
+    }
+    if (!slot->may_pin || slot->is_raw) return;
+    if (slot->pin_rest > 0) {
+        if (--slot->pin_rest == 0) slot->pin_credit = 2; /* one more chance */
+        return;
+    }
+    sqlpool__pin(slot);
+}
+
+/*  A snapshot that an interrupt may have touched must go: SQLite would answer every later statement
+    with INTERRUPT while it is open. */
+static void sqlpool__unpin_if_interrupted(sqlpool__slot *slot) {
+    if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&slot->interrupted) != slot->number)) return;
+    sqlpool__unpin(slot);
+}
+
+/*==============================================================================
  * >>[I12] STATEMENTS: the cache of prepared statements                 (private)
  *==============================================================================
     Per connection, used by the lease holder only. Three steps to a statement, cheapest first:
@@ -3730,12 +3912,14 @@ static void sqlpool__reset_own(sqlpool__slot *slot, int which) {
     (void)sqlite3_reset(slot->own[which]);
 }
 
-static const char *const sqlpool__own_sql[SQLPOOL__OWN_STATEMENTS] = {"BEGIN", "BEGIN IMMEDIATE",
-                                                                      "COMMIT", "ROLLBACK"};
+static const char *const sqlpool__own_sql[SQLPOOL__OWN_STATEMENTS] = {
+    "BEGIN", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "PRAGMA schema_version"};
 
 static void sqlpool__close_connection(sqlpool__slot *slot) {
     int i;
     if (slot->db == NULL) return;
+    sqlpool__unpin(slot);
+    slot->stamp_map = NULL;
     sqlpool__cache_clear(slot);
     for (i = 0; i < SQLPOOL__OWN_STATEMENTS; i++) {
         (void)sqlite3_finalize(slot->own[i]);
@@ -3773,6 +3957,20 @@ static void sqlpool__warm_up(sqlpool__slot *slot) {
         if (sqlpool__stmt_get(slot, core->warmup[i], &stmt, &ignored) == SQLPOOL_OK)
             sqlpool__stmt_put(slot, stmt);
     }
+}
+
+/*  A reader of a WAL database without attached ones, in a pool that wants snapshots. */
+static bool sqlpool__may_keep_snapshots(sqlpool__slot *slot) {
+    sqlite3_stmt *list = NULL;
+    bool is_alone =
+        slot->role == SQLPOOL__ROLE_READER && slot->core->is_wal &&
+        slot->core->config.snapshot_idle_ms > 0 &&
+        sqlite3_prepare_v2(slot->db, "PRAGMA database_list", -1, &list, NULL) == SQLITE_OK;
+    while (is_alone && sqlite3_step(list) == SQLITE_ROW) {
+        is_alone = sqlite3_column_int(list, 0) < 2; /* 0 is main, 1 is temp */
+    }
+    (void)sqlite3_finalize(list);
+    return is_alone;
 }
 
 /*  Opens and readies the connection of a slot that the caller holds. On any error the slot has
@@ -3816,6 +4014,9 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
         SQLPOOL__TALLY_POOL(core, open_failures);
         return rc;
     }
+    slot->may_pin = sqlpool__may_keep_snapshots(slot);
+    slot->pin_credit = SQLPOOL__PIN_CREDIT;
+    slot->pin_rest = 0;
     sqlpool__warm_up(slot);
     SQLPOOL__STORE_RELAXED(&slot->attention, 0u);
     return SQLPOOL_OK;
@@ -4183,6 +4384,7 @@ static void sqlpool__give_back(sqlpool__slot *slot, sqlpool__lane *lane) {
     sqlpool__forget_lease(slot);
     (void)SQLPOOL__EXCHANGE(&slot->word, sqlpool__word(number, SQLPOOL__RETURNING));
     sqlpool__fence_interrupts(slot);
+    sqlpool__unpin_if_interrupted(slot);
     if (SQLPOOL__UNLIKELY(slot->db == NULL)) {
         sqlpool__return_slow(slot, lane, SQLPOOL__EMPTY);
     } else if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_ORDERED(&core->gate) != 0 || lane == NULL ||
@@ -4752,6 +4954,41 @@ static int sqlpool__drain_locked(sqlpool__core *core, uint32_t first, uint32_t e
     return rc;
 }
 
+static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpool_call *call,
+                                                  int64_t deadline_ns) {
+    sqlpool__request request;
+    request.file = "sqlpool.h";
+    request.line = 0;
+    request.mode = mode;
+    request.call = call;
+    request.deadline_ns = deadline_ns;
+    request.is_internal = true;
+    return request;
+}
+
+/*  Takes an idle slot for upkeep itself. */
+static bool sqlpool__claim(sqlpool__slot *slot) {
+    sqlpool__request request;
+    if (!sqlpool__take(slot, SQLPOOL__IDLE)) return false;
+    request =
+        sqlpool__internal_request(slot->role == SQLPOOL__ROLE_WRITER ? SQLPOOL_WRITE : SQLPOOL_READ,
+                                  &sqlpool__default_call, SQLPOOL__NEVER);
+    sqlpool__lease_begin(slot, &request, sqlpool__thread_id(slot->core));
+    return true;
+}
+
+/*  Ends the open snapshots of idle readers, so that nothing of this pool pins the log but leases.
+    */
+static void sqlpool__retire_snapshots(sqlpool__core *core) {
+    uint32_t i;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        if (SQLPOOL__LOAD_RELAXED(&slot->has_snapshot) == 0 || !sqlpool__claim(slot)) continue;
+        sqlpool__unpin(slot);
+        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+    }
+}
+
 /*  Sends an interrupt to what the lease runs, if it is still out and still has that deadline
     (NEVER: any): announce, look, act. Who ends a lease or a deadline changes it, then looks for an
     announcement. */
@@ -4761,6 +4998,7 @@ static void sqlpool__interrupt_locked(sqlpool__slot *slot, uint64_t number, int6
         (deadline_ns == SQLPOOL__NEVER ||
          SQLPOOL__LOAD_ORDERED(&slot->deadline_ns) == deadline_ns) &&
         SQLPOOL__LOAD_ORDERED(&slot->is_open) != 0) {
+        SQLPOOL__STORE(&slot->interrupted, number);
         sqlite3_interrupt(slot->db);
     }
     SQLPOOL__STORE(&slot->interrupting, 0u);
@@ -4792,13 +5030,6 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     if (core->is_wal && sqlpool__is_checkpoint_wanted(core))
         SQLPOOL__STORE(&core->checkpoint_due, 1u);
     if (events->commit_fn != NULL) events->commit_fn(events->user, commits);
-}
-
-static void sqlpool__kick_upkeep(sqlpool__core *core) {
-    sqlpool__lock(core);
-    core->is_upkeep_kicked = true;
-    sqlpool__signal(core, &core->upkeep_condition);
-    sqlpool__unlock(core);
 }
 
 /*==============================================================================
@@ -4893,18 +5124,6 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
 static const sqlpool_call sqlpool__checkpoint_call = {0, 0, SQLPOOL_PRIORITY_CRITICAL, "checkpoint",
                                                       NULL};
 
-static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpool_call *call,
-                                                  int64_t deadline_ns) {
-    sqlpool__request request;
-    request.file = "sqlpool.h";
-    request.line = 0;
-    request.mode = mode;
-    request.call = call;
-    request.deadline_ns = deadline_ns;
-    request.is_internal = true;
-    return request;
-}
-
 /*  A checkpoint beside readers seldom gets all; that nothing came of several in a row is news. */
 #define SQLPOOL__PINS_BEFORE_LOG 4
 
@@ -4986,6 +5205,7 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
     sqlpool__core *core = writer->core;
     int rc = sqlpool__checkpointer_ready(core, error);
     if (rc != SQLPOOL_OK) return rc;
+    sqlpool__retire_snapshots(core);
     rc = sqlpool__run_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
     if (rc != SQLITE_OK) {
         (void)sqlpool__sqlite_failed(writer, rc, "BEGIN IMMEDIATE", error);
@@ -5330,6 +5550,7 @@ static void sqlpool__disarm(sqlpool__slot *slot) {
     if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&slot->deadline_ns) == SQLPOOL__NEVER)) return;
     (void)SQLPOOL__EXCHANGE(&slot->deadline_ns, SQLPOOL__NEVER);
     sqlpool__fence_interrupts(slot);
+    sqlpool__unpin_if_interrupted(slot);
 }
 
 /*  May a statement run on this lease now? Sets its deadline. */
@@ -5378,6 +5599,7 @@ static int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
 static int sqlpool__statement_failed(sqlpool__slot *slot, int code, const char *sql,
                                      sqlpool_error *error) {
     (void)sqlpool__sqlite_failed(slot, code, sql, error);
+    sqlpool__unpin(slot);
     slot->is_committed = false;
     if (slot->depth > 0 && sqlite3_get_autocommit(slot->db) != 0) slot->ended_by = code;
     return error->result;
@@ -5415,6 +5637,7 @@ static int sqlpool__run_savepoint(sqlpool__slot *slot, const char *verb, int dep
 static int sqlpool__level_begin(sqlpool__slot *slot, sqlpool_error *error) {
     int rc = sqlpool__statement_begin(slot, error);
     if (rc != SQLPOOL_OK) return rc;
+    sqlpool__unpin(slot); /* the transaction has a snapshot of its own */
     if (slot->depth == 0) {
         const int which = SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE
                               ? SQLPOOL__BEGIN_IMMEDIATE
@@ -5641,6 +5864,8 @@ SQLPOOL_API int sqlpool_conn_stmt(sqlpool_conn *conn, const char *sql, sqlite3_s
     if (rc == SQLPOOL_OK) rc = sqlpool__stmt_get(slot, sql, &stmt, error);
     if (rc != SQLPOOL_OK) return sqlpool__finish(slot->core, error);
     SQLPOOL__TALLY(slot, statements);
+    if (slot->in_use.next == slot->in_use.prev)
+        sqlpool__unpin(slot); /* its freshness is the caller's */
     if (stmt->is_bound) (void)sqlite3_clear_bindings(stmt->handle);
     stmt->is_bound = stmt->has_pointers =
         stmt->parameter_count > 0; /* the caller may bind anything */
@@ -5674,6 +5899,7 @@ SQLPOOL_API sqlite3 *sqlpool_conn_db(sqlpool_conn *conn) {
     if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return NULL;
     slot->is_raw = true;
     slot->check = SQLPOOL__CHECK_NOTE;
+    sqlpool__unpin(slot); /* what the caller steps has plain autocommit freshness */
     return slot->db;
 }
 
@@ -5972,6 +6198,8 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
     int rc = sqlpool__statement_begin(slot, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     SQLPOOL__TALLY(slot, statements);
+    if (slot->may_pin && slot->depth == 0 && sqlpool__list_is_empty(&slot->in_use))
+        sqlpool__refresh(slot);
     rc = sqlpool__stmt_get(slot, work->sql, &stmt, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
         sqlpool__disarm(slot);
@@ -6587,17 +6815,6 @@ static int64_t sqlpool__stop_expired(sqlpool__core *core, int64_t now) {
     return next;
 }
 
-/*  Takes an idle slot for upkeep itself. */
-static bool sqlpool__claim(sqlpool__slot *slot) {
-    sqlpool__request request;
-    if (!sqlpool__take(slot, SQLPOOL__IDLE)) return false;
-    request =
-        sqlpool__internal_request(slot->role == SQLPOOL__ROLE_WRITER ? SQLPOOL_WRITE : SQLPOOL_READ,
-                                  &sqlpool__default_call, SQLPOOL__NEVER);
-    sqlpool__lease_begin(slot, &request, sqlpool__thread_id(slot->core));
-    return true;
-}
-
 static int sqlpool__open_count(const sqlpool__core *core) {
     uint32_t i;
     int count = 0;
@@ -6637,6 +6854,32 @@ static void sqlpool__report_leaks(sqlpool__core *core, int64_t now) {
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_LEAK,
                           "not given back for long: %s", line);
     }
+}
+
+/*  Ends snapshots that were not used for snapshot_idle_ms; returns when to look again. */
+static int64_t sqlpool__end_idle_snapshots(sqlpool__core *core, int64_t now) {
+    const int64_t idle = core->config.snapshot_idle_ms * SQLPOOL__NS_PER_MS;
+    int64_t next = SQLPOOL__NEVER;
+    uint32_t i;
+    if (!core->is_wal || idle < 0) return next;
+    sqlpool__lock(core);
+    sqlpool__observe_locked(core, now);
+    sqlpool__unlock(core);
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        bool is_old;
+        if (SQLPOOL__LOAD_RELAXED(&slot->has_snapshot) == 0) continue;
+        sqlpool__lock(core);
+        is_old = slot->seen_word == SQLPOOL__LOAD(&slot->word) && now - slot->seen_ns >= idle;
+        sqlpool__unlock(core);
+        if (is_old && sqlpool__claim(slot)) {
+            sqlpool__unpin(slot);
+            sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+        } else {
+            next = sqlpool__time_add(now, idle);
+        }
+    }
+    return next;
 }
 
 /*  Idle connections above the minimum close, from the last slot down so that the warm ones stay;
@@ -6707,6 +6950,7 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
     int64_t now = sqlpool__now(core), next = sqlpool__stop_expired(core, now);
     const int64_t stop_at = sqlpool__time_add(now, budget_ns);
     bool may_begin = true; /* one task, whatever the budget */
+    next = sqlpool__earlier(next, sqlpool__end_idle_snapshots(core, now));
     if (SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) {
         sqlpool_checkpoint_result result = {-1, -1};
         sqlpool_error error;
@@ -7028,6 +7272,7 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(validate_after_ms, 1, INT32_MAX, 500, false) \
     X(health_interval_ms, 1, INT32_MAX, 30000, false) \
     X(leak_report_ms, 1, INT32_MAX, 60000, true) \
+    X(snapshot_idle_ms, 1, 60000, 50, true) \
     X(busy_poll_min_us, 1, 1000000, 100, false) \
     X(busy_poll_max_us, 1, 1000000, 1000, false) \
     X(retry_attempts, 1, 100, 5, false) \
@@ -7247,7 +7492,10 @@ static void sqlpool__resolve_config(sqlpool_config *config) {
         config->clock.sleep_ns_fn = sqlpool__default_sleep;
     }
 #endif
+    if (config->disable_upkeep_thread)
+        config->snapshot_idle_ms = SQLPOOL_OFF; /* nobody would end them */
 #ifdef SQLPOOL_NO_THREADS
+    config->snapshot_idle_ms = SQLPOOL_OFF;
     config->disable_upkeep_thread = true;
     config->locks = sqlpool__default_locks();
 #else
@@ -7435,7 +7683,7 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
     for (i = 0; i < core->slot_count; i++) {
         sqlpool__slot *slot = &core->slots[i];
         slot->core = core;
-        slot->cancelled = slot->expired = UINT64_MAX;
+        slot->cancelled = slot->expired = slot->interrupted = UINT64_MAX;
         slot->deadline_ns = slot->dies_ns = slot->lease_deadline_ns = SQLPOOL__NEVER;
         slot->role = config->topology == SQLPOOL_TOPOLOGY_GENERAL ? SQLPOOL__ROLE_ANY
                      : i == 0                                     ? SQLPOOL__ROLE_WRITER
@@ -7734,6 +7982,7 @@ static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
         }
     }
     sqlpool__unlock(core);
+    if (error->result == SQLPOOL_OK) sqlpool__retire_snapshots(core);
     return error->result;
 }
 

@@ -771,6 +771,250 @@ TEST(old_log_beside_the_path) {
     CHECK_INT(remove("oldlog.db-journal"), 0);
 }
 
+TEST(commit_of_a_cancelled_lease) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    int64_t value = -1;
+    PART(unit_open(&u, "cancelled.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_conn_cancel(conn), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_CANCELLED);
+    CHECK_INT(unit_slot(&conn)->depth, 1); /* open: rollback still works */
+    CHECK_OK(sqlpool_conn_rollback(&conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
+                                 &u.error),
+             &u.error);
+    CHECK_INT(value, 0);
+    unit_close(&u);
+}
+
+TEST(open_in_a_forked_child) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool__global.forked = 1;
+    CHECK_INT(sqlpool_open(&u.pool, "forked.db", &config, &u.error), SQLPOOL_FORKED);
+    CHECK(u.pool == NULL);
+    sqlpool__global.forked = 0;
+}
+
+TEST(foreign_keys_that_cannot_be_enforced) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlite3 *db = NULL;
+    CHECK_INT(sqlite3_open("foreign.db", &db), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db,
+                           "CREATE TABLE parent(a, b UNIQUE); CREATE TABLE good(x REFERENCES "
+                           "parent(b)); CREATE TABLE \"bad \"\"one\"(x REFERENCES parent(a))",
+                           NULL, NULL, NULL),
+              SQLITE_OK);
+    (void)sqlite3_close(db);
+    PART(unit_open(&u, "foreign.db", &config));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_FOREIGN_KEYS], 1);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_FOREIGN_KEYS], "bad \"one");
+    fail_names = 1;
+    sqlpool__check_foreign_keys(&u.core->slots[0]); /* no memory: nothing to say */
+    fail_names = 0;
+    unit_close(&u);
+    config = unit_config(&u, 1);
+    config.disable_foreign_keys = true;
+    PART(unit_open(&u, "foreign.db", &config));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_FOREIGN_KEYS], 0);
+    unit_close(&u);
+}
+
+TEST(quick_check_that_finds_something) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlite3 *db = NULL;
+    CHECK_INT(sqlite3_open("quick.db", &db), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db,
+                           "CREATE TABLE t(a); INSERT INTO t VALUES(NULL); PRAGMA writable_schema=1;"
+                           "UPDATE sqlite_schema SET sql='CREATE TABLE t(a NOT NULL)'",
+                           NULL, NULL, NULL),
+              SQLITE_OK);
+    (void)sqlite3_close(db);
+    config.untrusted = true;
+    CHECK_INT(sqlpool_open(&u.pool, "quick.db", &config, &u.error), SQLITE_CORRUPT);
+    config.untrusted = false;
+    PART(unit_open(&u, "quick.db", &config));
+    unit_close(&u);
+}
+
+/*  With the raw handle out the refusals are off, and it is SQLite that says no. */
+TEST(write_on_a_raw_reader) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    int round;
+    for (round = 0; round < 2; round++) {
+        PART(unit_open(&u, "rawreader.db", &config));
+        if (round == 0)
+            CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+        CHECK(sqlpool_conn_db(&conn) != NULL);
+        CHECK_INT(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL,
+                                    &u.error),
+                  SQLITE_READONLY);
+        CHECK_HAS(u.error.message,
+                  round == 0 ? "acquire with SQLPOOL_WRITE" : "the pool is read-only");
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        unit_close(&u);
+        config = unit_config(&u, 1);
+        config.read_only = true;
+    }
+}
+
+/*  A number may stay bound inside the pool, never in what a caller gets to step himself. */
+TEST(statements_are_handed_out_unbound) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_result result;
+    sqlite3_stmt *statement;
+    const char *sql = "SELECT ?1, ?2";
+    int round;
+    PART(unit_open(&u, "unbound.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    for (round = 0; round < 3; round++) {
+        if (round == 0) /* numbers, then text */
+            CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_ARGS(5, 6), &result, &u.error), &u.error);
+        if (round == 1)
+            CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_ARGS("x", 6), &result, &u.error),
+                     &u.error);
+        CHECK_OK(sqlpool_conn_stmt(&conn, sql, &statement, &u.error), &u.error);
+        CHECK_INT(sqlite3_step(statement), SQLITE_ROW);
+        CHECK_INT(sqlite3_column_type(statement, 0), SQLITE_NULL);
+        CHECK_INT(sqlite3_column_type(statement, 1), SQLITE_NULL);
+        (void)sqlite3_reset(statement);
+        (void)sqlite3_bind_int(statement, 1, 9); /* what the caller binds himself goes too */
+        CHECK_INT(sqlpool_conn_stmt_release(&conn, statement), SQLPOOL_OK);
+    }
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+static int base_updates, lease_updates;
+static void on_base_update(void *user, int action, const char *database, const char *table,
+                           int64_t rowid) {
+    (void)action, (void)database, (void)table, (void)rowid;
+    ++*(int *)user;
+}
+static int connect_that_chains(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    sqlpool_chain chain;
+    (void)user;
+    memset(&chain, 0, sizeof chain);
+    chain.user = &base_updates;
+    chain.update_fn = on_base_update;
+    return sqlpool_conn_chain(&lease, &chain);
+}
+
+TEST(chain_of_the_connection_comes_back) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_chain chain;
+    memset(&chain, 0, sizeof chain);
+    chain.user = &lease_updates;
+    chain.update_fn = on_base_update;
+    config.events.connect_fn = connect_that_chains;
+    PART(unit_open(&u, "chains.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
+             &u.error);
+    CHECK_INT(base_updates, 1);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_chain(&conn, &chain), SQLPOOL_OK);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_INT(lease_updates, 1);
+    CHECK_INT(base_updates, 1);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(lease_updates, 1);
+    CHECK_INT(base_updates, 2);
+    unit_close(&u);
+}
+
+/*  More holders than a status lists, and one without a place. */
+TEST(status_of_many_holders) {
+    enum { HELD = 40 };
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, HELD);
+    sqlpool_conn conns[HELD];
+    static char text[32768];
+    const char *at;
+    int i, count = 0;
+    PART(unit_open(&u, ":memory:", &config));
+    for (i = 0; i < HELD; i++) {
+        CHECK_OK(sqlpool_conn_acquire_at(i == 0 ? NULL : __FILE__, 3, u.pool, SQLPOOL_READ, NULL,
+                                         &conns[i], &u.error),
+                 &u.error);
+    }
+    CHECK(sqlpool_status_text(u.pool, text, sizeof text) < (int)sizeof text);
+    CHECK_HAS(text, "leases out   40");
+    for (at = text; (at = strstr(at, " held for")) != NULL; at++) count++;
+    CHECK_INT(count, 32);
+    CHECK(sqlpool_status_json(u.pool, text, sizeof text) < (int)sizeof text);
+    CHECK_HAS(text, "\"file\":\"\"");
+    for (count = 0, at = text; (at = strstr(at, "\"slot\":")) != NULL; at++) count++;
+    CHECK_INT(count, 32);
+    for (i = 0; i < HELD; i++) CHECK_INT(sqlpool_conn_release(&conns[i]), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+/*  Copies of a cursor, when lease and pool are long gone. */
+TEST(cursor_of_a_closed_pool) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows live, buffered, copy;
+    PART(unit_open(&u, "closed.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &live, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
+    CHECK_OK(sqlpool_query(u.pool, &buffered, "INSERT INTO t VALUES(1) RETURNING a",
+                           SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    copy = buffered;
+    CHECK_OK(sqlpool_rows_close(&buffered, &u.error), &u.error);
+    unit_close(&u);
+    CHECK(!sqlpool_rows_next(&live));
+    CHECK_INT(sqlpool_rows_close(&live, &u.error), SQLPOOL_MISUSE);
+    CHECK_OK(sqlpool_rows_close(&copy, &u.error), &u.error); /* nothing of it is left to free */
+    PART(unit_open(&u, "closed.db", &config)); /* nor by the pool that has the handle now */
+    copy.flags = SQLPOOL__ROWS_BUFFERED;
+    CHECK_OK(sqlpool_rows_close(&copy, &u.error), &u.error);
+    CHECK_INT(u.core->buffers_out, 0);
+    unit_close(&u);
+}
+
+TEST(null_pointers_of_one_value) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_error error;
+    char buffer[4] = "xyz";
+    PART(unit_open(&u, ":memory:", &config));
+    CHECK_INT(sqlpool_query_int64(u.pool, NULL, "SELECT 1", SQLPOOL_NO_ARGS, &error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_query_double(u.pool, NULL, "SELECT 1", SQLPOOL_NO_ARGS, &error),
+              SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_query_text(u.pool, NULL, 4, "SELECT 1", SQLPOOL_NO_ARGS, &error),
+              SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_query_text(u.pool, buffer, 0, "SELECT 1", SQLPOOL_NO_ARGS, &error),
+              SQLPOOL_MISUSE);
+    CHECK_STR(buffer, "xyz");
+    CHECK_INT(sqlpool_exec(sqlpool__global.pools + SQLPOOL_MAX_POOLS - 1, "SELECT 1",
+                           SQLPOOL_NO_ARGS, &error),
+              SQLPOOL_MISUSE); /* a handle that no pool ever had */
+    unit_close(&u);
+}
+
 TEST(null_and_empty_values) {
     CHECK_INT(sqlpool_value_blob(NULL, 0).type, SQLPOOL_TYPE_BLOB);
     CHECK_INT(sqlpool_value_blob(NULL, 1).type, SQLPOOL_TYPE_NULL);
@@ -811,6 +1055,16 @@ int main(void) {
     RUN(quoted_pragma_goes_to_the_writer);
     RUN(exclusive_sections);
     RUN(old_log_beside_the_path);
+    RUN(commit_of_a_cancelled_lease);
+    RUN(open_in_a_forked_child);
+    RUN(foreign_keys_that_cannot_be_enforced);
+    RUN(quick_check_that_finds_something);
+    RUN(write_on_a_raw_reader);
+    RUN(statements_are_handed_out_unbound);
+    RUN(chain_of_the_connection_comes_back);
+    RUN(status_of_many_holders);
+    RUN(cursor_of_a_closed_pool);
+    RUN(null_pointers_of_one_value);
     RUN(null_and_empty_values);
     return test_end();
 }

@@ -510,7 +510,7 @@ TEST(recycle_beside_a_checkpoint) {
     CHECK(before != NULL);
     SQLPOOL__STORE(&u.core->checkpointing, 1u); /* this thread is inside a checkpoint */
     CHECK_INT(pthread_create(&thread, NULL, recycle_on_a_thread, u.pool), 0);
-    sim_real_sleep_ns(100 * MS);
+    sim_real_sleep_ns(250 * MS); /* longer than a recycle waits for it */
     during = __atomic_load_n(&u.core->checkpointer->db, __ATOMIC_ACQUIRE);
     SQLPOOL__STORE(&u.core->checkpointing, 0u);
     CHECK_INT(pthread_join(thread, NULL), 0);
@@ -546,7 +546,7 @@ TEST(recycle_beside_many_checkpoints) {
     pair.pool = u.pool;
     CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
     CHECK_INT(pthread_create(&thread, NULL, checkpoint_on_a_thread, &pair), 0);
-    for (i = 0; i < 40; i++) {
+    for (i = 0; i < 15; i++) {
         (void)sqlpool_recycle(u.pool);
         (void)sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL);
     }
@@ -702,6 +702,67 @@ TEST(every_range_of_the_configuration) {
 #undef PROBE
 }
 
+/*  What the manual says of each number, written down a second time: name, least, most, default,
+    whether -1 switches it off. */
+typedef struct range {
+    const char *name;
+    int64_t least, most, fallback;
+    bool may_be_off;
+} range;
+
+TEST(ranges_are_those_of_the_manual) {
+    static const range manual[] = {{"min_connections", 1, 1000, 2, false},
+                                   {"max_connections", 1, 1000, 10, false},
+                                   {"reserve_connections", 1, 100, 1, true},
+                                   {"reserve_threshold_percent", 1, 101, 80, false},
+                                   {"reserve_wait_ms", 1, INT32_MAX, -1, true},
+                                   {"topology", 0, 1, 0, false},
+                                   {"acquire_timeout_ms", 1, INT32_MAX, 5000, true},
+                                   {"statement_timeout_ms", 1, INT32_MAX, -1, true},
+                                   {"open_timeout_ms", 1, INT32_MAX, 5000, false},
+                                   {"close_timeout_ms", 1, INT32_MAX, 5000, false},
+                                   {"open_retry_ms", 1, INT32_MAX, 200, false},
+                                   {"barge_us", 1, INT32_MAX, 2000, true},
+                                   {"idle_timeout_ms", 1, INT32_MAX, 30000, true},
+                                   {"max_lifetime_ms", 1, INT32_MAX, -1, true},
+                                   {"lifetime_jitter_percent", 1, 100, 10, true},
+                                   {"upkeep_interval_ms", 1, INT32_MAX, 1000, false},
+                                   {"validate_after_ms", 1, INT32_MAX, 500, false},
+                                   {"health_interval_ms", 1, INT32_MAX, 30000, false},
+                                   {"leak_report_ms", 1, INT32_MAX, 60000, true},
+                                   {"snapshot_idle_ms", 1, 60000, 50, true},
+                                   {"busy_poll_min_us", 1, 1000000, 100, false},
+                                   {"busy_poll_max_us", 1, 1000000, 1000, false},
+                                   {"retry_attempts", 1, 100, 5, false},
+                                   {"retry_base_us", 1, 60000000, 1000, false},
+                                   {"retry_cap_us", 1, 60000000, 100000, false},
+                                   {"retry_multiplier_percent", 100, 1000, 200, false},
+                                   {"retry_jitter", 0, 2, 0, false},
+                                   {"statement_cache_count", 1, 100000, 100, false},
+                                   {"warmup_count", 0, 100000, 0, false},
+                                   {"journal", 0, 4, 0, false},
+                                   {"synchronous", 0, 3, 0, false},
+                                   {"page_cache_kib", 1, 1 << 30, 65536, false},
+                                   {"wal_wait_ms", 1, 60000, 50, false},
+                                   {"statement_cache_bytes", 1, INT64_C(1) << 40, 4 << 20, false},
+                                   {"returning_bytes", 1, 1 << 30, 1 << 20, false},
+                                   {"mmap_bytes", 0, INT64_C(1) << 40, 0, false},
+                                   {"journal_size_limit_bytes", 1, INT64_C(1) << 40, 64 << 20, false},
+                                   {"wal_budget_bytes", 4096, INT64_C(1) << 40, 4 << 20, false},
+                                   {"wal_limit_bytes", 4096, INT64_C(1) << 40, 64 << 20, false}};
+#define INT_ROW(name, least, most, fallback, may_be_off) {#name, least, most, fallback, may_be_off},
+#define LONG_ROW(name, least, most, fallback) {#name, least, most, fallback, false},
+    static const range own[] = {SQLPOOL__INT_FIELDS(INT_ROW) SQLPOOL__INT64_FIELDS(LONG_ROW)};
+    size_t i;
+    CHECK_INT(LENGTH(own), LENGTH(manual));
+    for (i = 0; i < LENGTH(own); i++) {
+        CHECK_STR(own[i].name, manual[i].name);
+        if (own[i].least != manual[i].least || own[i].most != manual[i].most ||
+            own[i].fallback != manual[i].fallback || own[i].may_be_off != manual[i].may_be_off)
+            test_fail(__FILE__, __LINE__, "%s differs from the manual", own[i].name);
+    }
+}
+
 /*  Resolving makes what was checked consistent. */
 TEST(resolving) {
     sqlpool_config config = sqlpool_config_default();
@@ -844,6 +905,7 @@ int main(void) {
     RUN(status_counts_its_length);
     RUN(status_of_long_names);
     RUN(every_range_of_the_configuration);
+    RUN(ranges_are_those_of_the_manual);
     RUN(resolving);
     RUN(every_lock_that_open_makes);
     RUN(entering);
