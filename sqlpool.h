@@ -112,29 +112,31 @@
       A transaction function gets the lease and works with the _conn_ calls:
 
         | static int transfer(sqlpool_conn *conn, void *user, int attempt) {
-        |     sqlpool_error error;
         |     int rc = sqlpool_conn_exec(conn, "UPDATE account SET sum = sum - ? WHERE id = ?",
-        |                                SQLPOOL_ARGS(100, 1), NULL, &error);
+        |                                SQLPOOL_ARGS(100, 1), NULL, NULL);
         |     if (rc == SQLPOOL_OK) {
         |         rc = sqlpool_conn_exec(conn, "UPDATE account SET sum = sum + ? WHERE id = ?",
-        |                                SQLPOOL_ARGS(100, 2), NULL, &error);
+        |                                SQLPOOL_ARGS(100, 2), NULL, NULL);
         |     }
         |     (void)user, (void)attempt;
-        |     return rc;
+        |     return rc; // its detail is in the error of sqlpool_transaction()
         | }
 
     OPTIONS, defined before the implementation is included
       SQLPOOL_IMPLEMENTATION    this file is the one with the code
-      SQLPOOL_STATIC            everything static: a private copy
+      SQLPOOL_STATIC            everything static: a private copy in each file that defines this and
+                                SQLPOOL_IMPLEMENTATION
       SQLPOOL_DLL               export, or import on Windows
       SQLPOOL_API               your own linkage words instead of the two above
       SQLPOOL_SQLITE3_H         another header with SQLite's interface, e.g. "sqlcipher/sqlite3.h"
       SQLPOOL_NO_THREADS        no locks, no upkeep thread, no waiting for other callers: an acquire
-                                that would wait fails at once; no pthread symbol is referenced
-      SQLPOOL_NO_DEFAULT_HOOKS  no libc allocation, clock or pthread: open wants full tables, and
-                                there is no fork guard
+                                that would wait gives SQLPOOL_TIMEOUT or SQLPOOL_MISUSE at once; no
+                                pthread symbol is referenced
+      SQLPOOL_NO_DEFAULT_HOOKS  no libc allocation, clock or pthread: open wants the allocator,
+                                clock and, with threads, lock tables; there is no fork guard.
+                                vsnprintf and the mem and str functions remain
       SQLPOOL_NO_CPP            no C++ classes
-      SQLPOOL_MAX_POOLS         pools open at once in a process [64]; 32 bytes each
+      SQLPOOL_MAX_POOLS         pools open at once in a process [64]; 24 bytes each
       SQLPOOL_ASSERT(x)         checks of the library's own invariants [assert; none under NDEBUG]
       `make size` prints what each costs. None changes the layout of a public struct.
 
@@ -143,15 +145,15 @@
       thread that acquired them; every call checks that. To hand one over, order the hand-over
       yourself (a queue, a join) and call sqlpool_conn_adopt() on the new thread.
       The pool has one lock, held for some instructions in the slow path, never while SQLite or a
-      callback runs. Hooks and callbacks may call the pool, except that a lock, clock, random or
-      allocator hook may not. No call is safe in a signal handler.
-      A thread that waits for a connection while it holds another can deadlock: the pool finds the
-      certain cases at once (SQLPOOL_MISUSE, SQLPOOL_DEADLOCK), logs the others
-      (SQLPOOL_LOG_NESTED), and every wait has a deadline. On the thread that holds the writer, a
-      write through the pool is refused; use the lease. A read through the pool there sees what is
-      committed. After fork() every call of the child on an inherited pool returns SQLPOOL_FORKED,
-      and so does opening a new one: SQLite keeps a table of open files per process, which the child
-      inherits, and file locks, which it does not.
+      callback runs. Log, event and chain callbacks may call the pool: reads work, a write on a
+      thread that is inside a write is refused. Lock, clock, random and allocator hooks may not call
+      it. No call is safe in a signal handler. A thread that waits for a connection while it holds
+      another can deadlock: the pool finds the certain cases at once (SQLPOOL_MISUSE,
+      SQLPOOL_DEADLOCK), logs the others (SQLPOOL_LOG_NESTED), and every wait has a deadline. On the
+      thread that holds the writer, a write through the pool is refused; use the lease. A read
+      through the pool there sees what is committed. After fork() every call of the child on an
+      inherited pool returns SQLPOOL_FORKED, and so does opening a new one: SQLite keeps a table of
+      open files per process, which the child inherits, and file locks, which it does not.
 
     TRANSACTIONS AND FRESHNESS
       A read that begins after a commit returned sees it. A cursor, and a read transaction, see one
@@ -170,11 +172,13 @@
       Results are int: 0, SQLite's (extended) codes above it, SQLPOOL_... codes below. Detail goes
       into a sqlpool_error of the caller; NULL is allowed. Messages are for people and name the
       statement, the pool, the tag and the place of the call.
-      The log hook gets a level, an item (SQLPOOL_LOG_...) and a line. Values bound to statements
-      never appear anywhere; SQL text does.
-      Three codes that callers handle: SQLPOOL_TIMEOUT (try later, or read who holds what),
-      SQLPOOL_ROLLED_BACK and SQLITE_CONSTRAINT (return from the transaction function; nothing is
-      kept).
+      The log hook gets a level, an item (SQLPOOL_LOG_...) and a line. SQL text appears
+      there; bound values are never added by the library, but SQLite's own messages may quote one
+      (those of FTS5 do).
+      Codes that callers handle: SQLPOOL_TIMEOUT (try later, or read who holds what),
+      SQLPOOL_ROLLED_BACK and SQLite's constraints (return from the transaction function; nothing is
+      kept). SQLite's codes are extended: compare the primary one, rc > 0 && (rc & 0xff) ==
+      SQLITE_CONSTRAINT.
 
     HOOKS
       Allocator, locks, clock, random, log and events, per pool, `user` first. Steady state
@@ -236,14 +240,16 @@
       Per connection: WAL, synchronous NORMAL, foreign_keys ON, page cache by share, temp_store
       MEMORY on readers and FILE on the writer, journal_size_limit, mmap off (an I/O error in mapped
       memory is a SIGBUS), query_only on readers, DEFENSIVE, no extension loading; `untrusted` adds
-      trusted_schema off, no double-quoted strings, cell_size_check, limits and a quick_check at
-      open. What is not granted is logged (SQLPOOL_LOG_FALLBACK) and shows in
+      trusted_schema off, no double-quoted strings, cell_size_check, a quick_check by the first
+      connection, and the limits of sqlite.org/security.html: 10 parameters, 100 columns,
+      expressions 10 deep, SQL of 100,000 bytes, values of 1,000,000, LIKE patterns of 50, no
+      ATTACH. What is not granted is logged (SQLPOOL_LOG_FALLBACK) and shows in
       sqlpool_config_resolved(). Nothing global: no sqlite3_config(), no shared cache.
 
     CAVEATS
       COMMIT, fsync and a DELETE without WHERE run to their end whatever the deadline.
       A lease's age is measured from when someone looked: a lower bound, exact to
-      upkeep_interval_ms.
+      upkeep_interval_ms, after an idle spell to health_interval_ms.
       SQLite 3.7.0 to 3.51.2 can corrupt a file when a checkpoint runs beside a writer. The pool's
       own checkpoints hold the write lock and are safe; a TRUNCATE by sqlpool_checkpoint() on such a
       version is safe only while no other process writes the file, and so is any other program's
@@ -321,7 +327,7 @@ struct sqlite3_stmt;
     X(TIMEOUT, -4, "the deadline passed; the message says what was waited for and who holds it")  \
     X(CLOSED, -5, "the pool is closed or closing")                                                \
     X(CANCELLED, -6, "cancelled by sqlpool_conn_cancel() or sqlpool_cancel()")                    \
-    X(FORKED, -7, "this process was forked from one that had the pool open; exec, or open later") \
+    X(FORKED, -7, "forked from a process that had a pool open: call exec, or fork before opening") \
     X(VERSION_MISMATCH, -8, "declarations and implementation are of different versions")          \
     X(WOULD_BLOCK, -9, "no connection or lock is free and the caller does not want to wait") \
     X(DEADLOCK, -10, "waiting could never end: every holder waits for this pool as well")         \
@@ -334,7 +340,7 @@ struct sqlite3_stmt;
     X(UNCLEAN, -17, "the connection came back with work open; the pool cleaned it up")            \
     X(ROLLED_BACK, -18, "SQLite ended the transaction after an earlier error")                    \
     X(UNSUPPORTED, -19, "this build, SQLite version or database cannot do that")                  \
-    X(TOO_BIG, -20, "the buffered result passes its bound; nothing was changed")
+    X(TOO_BIG, -20, "the result does not fit its bound; the message says which")
 
 #define SQLPOOL__RESULT_ENUM(name, value, text) SQLPOOL_##name = value,
 typedef enum sqlpool_code {
@@ -350,7 +356,7 @@ typedef struct sqlpool_error {
     int os_code;         /* errno of the failing system call as SQLite saw it, or 0 */
     int sql_offset;      /* byte offset in the SQL text where the error starts, or -1 */
     int attempts;        /* how often the work was tried (1 = no retry) */
-    int64_t waited_us;   /* slept between tries, microseconds */
+    int64_t waited_us;   /* slept for locks and between tries since the lease began */
     char message[1024];  /* one or more lines, NUL-terminated, control bytes replaced */
 } sqlpool_error;
 
@@ -398,7 +404,7 @@ typedef enum sqlpool_type {
     SQLPOOL_TYPE_DOUBLE = 2,
     SQLPOOL_TYPE_TEXT = 3,
     SQLPOOL_TYPE_BLOB = 4,
-    SQLPOOL_TYPE_INVALID = 5 /* refused with SQLPOOL_ARGUMENTS: an unsigned above INT64_MAX */
+    SQLPOOL_TYPE_INVALID = 5 /* refused: an unsigned above INT64_MAX, a pointer that is not text */
 } sqlpool_type;
 
 /*  One SQL value. All zero is NULL. Text and blobs are borrowed: a call that finishes before it
@@ -452,6 +458,7 @@ typedef struct sqlpool_locks {
                               int64_t timeout_ns);
     void (*condition_signal_fn)(void *user, sqlpool_condition *condition); /* wakes all waiters */
     uint64_t (*thread_id_fn)(void *user); /* unique among live threads, never 0 */
+    /* These two may be NULL with disable_upkeep_thread. */
     int (*thread_create_fn)(void *user, void **thread, void (*run)(void *), void *argument);
     void (*thread_join_fn)(void *user, void *thread);
 } sqlpool_locks;
@@ -484,8 +491,10 @@ typedef struct sqlpool_conn {
 } sqlpool_conn;
 
 /*  Called as things happen, never with a lock of the pool held. Each member may be NULL.
-    connect_fn runs once on every new connection before anyone gets it: the place for keys that need
-    no earlier moment, functions, collations, ATTACH. A result other than 0 fails the opening. */
+    connect_fn runs once on every new connection before anyone gets it: the place for functions,
+    collations, ATTACH; on readers it cannot write. A result other than 0 fails the opening. Both it
+    and key_fn also run on the connection that the pool keeps for checkpoints, beside
+    max_connections. */
 typedef struct sqlpool_events {
     void *user;
     int (*key_fn)(void *user, struct sqlite3 *db);            /* before anything else touches db */
@@ -543,7 +552,8 @@ typedef enum sqlpool_priority {
 #define SQLPOOL_OFF (-1)
 
 /*  All zero is a complete configuration: zero means "the default in brackets". Where "off" makes
-    sense it is written SQLPOOL_OFF. sqlpool_open() checks every field and names all bad ones at
+    sense (idle_timeout_ms, leak_report_ms, acquire_timeout_ms, ...; the message of a refused value
+    says) it is written SQLPOOL_OFF. sqlpool_open() checks every field and names all bad ones at
     once. Strings are copied. */
 typedef struct sqlpool_config {
     uint32_t canary_start; /* 0; anything else is a struct that was not zeroed */
@@ -654,8 +664,8 @@ typedef struct sqlpool_result {
     int64_t last_insert_id; /* rowid of the last row this call inserted, else 0 */
 } sqlpool_result;
 
-/*  A cursor over rows, in the caller's memory; the members are private. Zeroed by the query call
-    also when it fails, so that sqlpool_rows_close() is always allowed. */
+/*  A cursor over rows, in the caller's memory; the members are private; not to be copied. Zeroed by
+    the query call also when it fails, so that sqlpool_rows_close() is always allowed. */
 typedef struct sqlpool_rows {
     sqlpool_conn conn;
     void *statement;  /* live cursor: the cached statement */
@@ -739,7 +749,7 @@ typedef struct sqlpool_stats {
     int idle;                /* connections open and free */
     int waiting_read;        /* callers waiting for a reader */
     int waiting_write;       /* callers waiting for the writer */
-    int utilisation_percent; /* used of max */
+    int utilisation_percent; /* used of max; above 100 with the reserve */
     int64_t wal_frames;      /* frames in the log after this pool's last commit */
     int64_t wal_bytes;       /* the same in bytes */
     int64_t memory_bytes;    /* held from the allocator hook now */
@@ -821,7 +831,8 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
     SQLite   sqlite.org/c3ref/close.html  */
 SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error);
 
-/*  sqlpool_config_resolved - the configuration in effect: no zeros, what was not granted as it is.
+/*  sqlpool_config_resolved - the configuration in effect: every default filled in, what was not
+    granted as it is.
     out      [out]      strings in it live as long as the pool
     Returns  SQLPOOL_OK; SQLPOOL_MISUSE; SQLPOOL_CLOSED; SQLPOOL_FORKED
     Threads  any  */
@@ -829,8 +840,11 @@ SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out);
 
 /*  sqlpool_tick - do periodic work that is due: checkpoints, idle and aged connections, checks,
     leak reports, deadlines of running statements.
-    Only needed with disable_upkeep_thread or SQLPOOL_NO_THREADS; harmless otherwise.
-    budget_us [in]      start no further task after this many microseconds; 0: one task at most
+    Only needed with disable_upkeep_thread or SQLPOOL_NO_THREADS; harmless otherwise. There a commit
+    that passes wal_budget_bytes checkpoints before it returns: raise the budget and call
+    sqlpool_checkpoint() to choose the moment.
+    budget_us [in]      begin no further task after this many microseconds; one is always begun and
+                        may take longer
     Returns  SQLPOOL_OK; SQLPOOL_CLOSED; SQLPOOL_FORKED; SQLPOOL_MISUSE
     Threads  any; a second caller returns at once while one is inside
     Cost     a few clock calls when nothing is due  */
@@ -848,7 +862,7 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us);
                         an array and its length
     Returns  SQLPOOL_OK; SQLPOOL_EMPTY, SQLPOOL_TRAILING, SQLPOOL_ARGUMENTS, SQLPOOL_REFUSED; any
              error
-    Threads  any; not from a hook; SQLPOOL_MISUSE on a thread that holds the writer
+    Threads  any; a write gives SQLPOOL_MISUSE on a thread that holds the writer
     Cost     no allocation by the library once the statement is cached
     SQLite   sqlite.org/c3ref/step.html
     See      sqlpool_exec_with, sqlpool_conn_exec  */
@@ -1001,7 +1015,7 @@ SQLPOOL_API int sqlpool_conn_adopt(sqlpool_conn *conn);
 SQLPOOL_API int sqlpool_conn_cancel(sqlpool_conn conn);
 
 /*  sqlpool_conn_set_timeout - from now on everything on this lease ends within timeout_ms.
-    timeout_ms [in]     milliseconds from now; SQLPOOL_FOREVER lifts the limit
+    timeout_ms [in]     milliseconds from now, 0: at once; SQLPOOL_FOREVER lifts the limit
     Returns  SQLPOOL_OK; SQLPOOL_MISUSE
     Threads  the owner  */
 SQLPOOL_API int sqlpool_conn_set_timeout(sqlpool_conn *conn, int timeout_ms);
@@ -1019,7 +1033,8 @@ SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t
                                     sqlpool_error *error);
 
 /*  sqlpool_conn_stmt - a prepared statement from the connection's cache, reset and unbound.
-    Step it with sqlite3_step(). It is taken out of the cache: asking again for the same text before
+    Step it with sqlite3_step(); stopped by deadline or cancel it gives SQLITE_INTERRUPT. It is
+    taken out of the cache: asking again for the same text before
     sqlpool_conn_stmt_release() prepares another.
     statement [out]     NULL on any error
     Returns  as sqlpool_exec() without running anything
@@ -1058,8 +1073,11 @@ SQLPOOL_API int sqlpool_conn_chain(sqlpool_conn *conn, const sqlpool_chain *chai
 /*  sqlpool_transaction - run fn in a transaction: sqlpool_transaction(pool, mode, fn, user, error).
     SQLPOOL_WRITE begins IMMEDIATE on the writer, SQLPOOL_READ gives one consistent image on a
     reader. fn's 0 commits, anything else rolls back. When SQLite says that the whole transaction
-    must restart, fn runs again, up to retry_attempts times within the deadline.
-    Returns  what fn returned; SQLPOOL_ROLLED_BACK; any error of BEGIN or COMMIT
+    must restart, fn runs again, up to retry_attempts times within the deadline. Numbers of fn's own
+    should be above 65535 or below -1000: others are read as SQLite's or the library's.
+    error    [out,opt]  what fn's lease call failed with, when fn returned that result
+    Returns  what fn returned; SQLPOOL_ROLLED_BACK; any error of BEGIN or COMMIT; SQLPOOL_MISUSE
+             when fn released the lease or left a level open
     Threads  as sqlpool_exec(); fn runs on the calling thread
     Cost     BEGIN, COMMIT and the fsync that synchronous asks for
     SQLite   sqlite.org/lang_transaction.html
@@ -1102,7 +1120,8 @@ SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token);
 
 /*  sqlpool_pause - hold back new acquires (they wait) until sqlpool_resume(), and wait for all
     leases.
-    timeout_ms [in]     0: close_timeout_ms; on SQLPOOL_TIMEOUT the pool runs on as if never paused
+    timeout_ms [in]     0: close_timeout_ms; not negative; on SQLPOOL_TIMEOUT the pool runs on as if
+                        never paused
     Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when paused already or when
              this thread holds a lease; SQLPOOL_CLOSED; SQLPOOL_FORKED
     Threads  any
@@ -1155,7 +1174,8 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
 
 /*  sqlpool_status_text, sqlpool_status_json - the pool on one page: size, waits, holders, log,
     caches.
-    buffer   [out]      NUL-terminated, cut to fit
+    At most 32 holders; what is not ASCII becomes '?' in JSON.
+    buffer   [out]      NUL-terminated, cut to fit (cut JSON is not valid: compare the result)
     Returns  the bytes the whole text needs without the terminator, or a negative result
     Threads  any  */
 SQLPOOL_API int sqlpool_status_text(sqlpool *pool, char *buffer, size_t buffer_bytes);
@@ -1178,6 +1198,11 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_null(const void *ignored) {
     v.type = SQLPOOL_TYPE_NULL;
     v.size = 0;
     v.as.integer = 0;
+    return v;
+}
+static SQLPOOL__UNUSED sqlpool_value sqlpool_value_pointer(const void *pointer) {
+    sqlpool_value v = sqlpool_value_null(NULL);
+    if (pointer != NULL) v.type = SQLPOOL_TYPE_INVALID; /* bytes need a length: SQLPOOL_BLOB */
     return v;
 }
 static SQLPOOL__UNUSED sqlpool_value sqlpool_value_int64(int64_t integer) {
@@ -1236,7 +1261,9 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
 #endif
 
 /*  SQLPOOL_ARGS(1, "two", 3.0) stands for an array of values and its length, two arguments of a
-    call; up to 16 values of any arithmetic type, string, sqlpool_value or NULL pointer. */
+    call; up to 16 values of any arithmetic type, string, sqlpool_value or null pointer (in C++
+    nullptr or SQLPOOL_NULL: NULL is the number 0 there). Without values write SQLPOOL_NO_ARGS. C99
+    has no SQLPOOL_ARGS: pass an array and its length. */
 #define SQLPOOL_NO_ARGS NULL, 0
 #define SQLPOOL_NULL sqlpool_value_null(NULL)
 #define SQLPOOL_TEXT(text, bytes) sqlpool_value_text_n((text), (bytes))
@@ -1261,7 +1288,7 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
         double: sqlpool_value_double,          \
         char *: sqlpool_value_text,            \
         const char *: sqlpool_value_text,      \
-        void *: sqlpool_value_null,            \
+        void *: sqlpool_value_pointer,         \
         sqlpool_value: sqlpool_value_same)(x)
 
 #define SQLPOOL__COUNT(...) \
@@ -1297,7 +1324,7 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
 #if defined(__cplusplus) && !defined(SQLPOOL_NO_CPP)
 
 /*  The C API with destructors. Nothing here throws; an exception that passes through a scope rolls
-    back and releases. Every class can be moved, none can be copied. */
+    back and releases. None can be copied; all but transaction can be moved. */
 namespace sqlpoolpp {
 
 inline sqlpool_value value(bool v) { return sqlpool_value_int64(v ? 1 : 0); }
@@ -1315,6 +1342,9 @@ inline sqlpool_value value(unsigned long long v) { return sqlpool_value_uint64(v
 inline sqlpool_value value(float v) { return sqlpool_value_float(v); }
 inline sqlpool_value value(double v) { return sqlpool_value_double(v); }
 inline sqlpool_value value(const char *v) { return sqlpool_value_text(v); }
+inline sqlpool_value value(char *v) { return sqlpool_value_text(v); }
+template <class T>
+sqlpool_value value(T *) = delete; /* bytes need a length: SQLPOOL_BLOB */
 inline sqlpool_value value(decltype(nullptr)) { return sqlpool_value_null(nullptr); }
 inline sqlpool_value value(const sqlpool_value &v) { return v; }
 /*  std::string, std::string_view and their like, byte-exact. */
@@ -1332,11 +1362,6 @@ template <class... A>
 inline pack<sizeof...(A)> make_pack(const A &...a) {
     return pack<sizeof...(A)>{{value(a)...}};
 }
-template <class... A>
-constexpr int count_of(const A &...) {
-    return static_cast<int>(sizeof...(A));
-}
-
 class database {
 public:
     database() : pool_(nullptr) {}
@@ -1477,8 +1502,9 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 } // namespace sqlpoolpp
 
 #define SQLPOOL_VALUE(x) ::sqlpoolpp::value(x)
-#define SQLPOOL_ARGS(...) \
-    ::sqlpoolpp::make_pack(__VA_ARGS__).data(), ::sqlpoolpp::count_of(__VA_ARGS__)
+#define SQLPOOL_ARGS(...)                         \
+    ::sqlpoolpp::make_pack(__VA_ARGS__).data(), /* the size is not evaluated */ \
+        static_cast<int>(sizeof(::sqlpoolpp::make_pack(__VA_ARGS__)) / sizeof(sqlpool_value))
 
 #endif /* C++ */
 
@@ -2558,6 +2584,7 @@ typedef struct sqlpool__core {
     uint32_t busy_sleepers;       /* busy handlers that sleep until a commit */
     uint32_t buffers_out;         /* buffered results not closed yet */
     uint32_t ticking;             /* someone is inside upkeep */
+    int64_t next_wal_hold_ns;     /* no holding of readers before this */
     uint32_t inside;              /* calls that use the core without a lease */
     int64_t upkeep_wake_ns;       /* when the upkeep thread wakes by itself */
     uint64_t commits;
@@ -2572,7 +2599,8 @@ typedef struct sqlpool__core {
     sqlpool_condition commit_condition; /* a commit, for busy handlers */
     sqlpool_condition drain_condition;  /* a lease came back, for drains */
     sqlpool_condition upkeep_condition;
-    int pinned_in_row; /* checkpoints that did not finish, since the last that did */
+    int64_t next_pin_log_ns; /* no pin report before this */
+    int pinned_in_row;       /* checkpoints that did not finish, since the last that did */
     uint64_t arrivals;
     int draining;   /* sleepers on drain_condition */
     int holds_read; /* leases under the shared gate */
@@ -2589,7 +2617,7 @@ typedef struct sqlpool__core {
     void *upkeep_thread;
 
     /* upkeep only (one thread at a time, see ticking) */
-    int64_t next_reap_ns, next_health_ns, next_pin_log_ns, next_wal_hold_ns;
+    int64_t next_reap_ns, next_health_ns;
     uint64_t last_activity; /* sum of lease numbers at the last pass */
 } sqlpool__core;
 
@@ -2914,7 +2942,7 @@ static int sqlpool__translate(sqlpool__slot *slot, int code) {
 static void sqlpool__text_site(sqlpool__text *text, const sqlpool__slot *slot) {
     const char *tag = SQLPOOL__LOAD_RELAXED(&slot->tag), *file = SQLPOOL__LOAD_RELAXED(&slot->file);
     if (tag != NULL) sqlpool__text_add(text, " [%s]", tag);
-    if (file != NULL)
+    if (file != NULL && SQLPOOL__LOAD_RELAXED(&slot->line) != 0)
         sqlpool__text_add(text, " at %s:%u", file, SQLPOOL__LOAD_RELAXED(&slot->line));
 }
 
@@ -2927,7 +2955,7 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
     error->result = result;
     error->sqlite_code = code;
     error->os_code = slot->db != NULL ? sqlite3_system_errno(slot->db) : 0;
-    error->waited_us += slot->waited_us;
+    error->waited_us = slot->waited_us;
     if (result == SQLPOOL_REFUSED) {
         sqlpool__text_add(&text, "refused%s%s: %s", slot->refused_name[0] != '\0' ? " " : "",
                           slot->refused_name, slot->refusal);
@@ -3151,7 +3179,7 @@ static int sqlpool__configure(sqlpool__slot *slot, int64_t deadline_ns) {
         rc = sqlpool__set_pragma(slot, "journal_size_limit", config->journal_size_limit_bytes,
                                  &granted);
     }
-    if (rc == SQLITE_OK && config->mmap_bytes > 0 && !core->is_memory) {
+    if (rc == SQLITE_OK && !core->is_memory) {
         rc = sqlpool__set_pragma(slot, "mmap_size", config->mmap_bytes, &granted);
         if (rc == SQLITE_OK && core->page_bytes == 0) config->mmap_bytes = granted;
     }
@@ -3315,7 +3343,7 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
         sqlpool__set_defences(slot);
         rc = sqlpool__configure(slot, deadline);
     }
-    if (rc == SQLITE_OK && core->config.untrusted && slot->role != SQLPOOL__ROLE_CHECKPOINTER) {
+    if (rc == SQLITE_OK && core->config.untrusted && core->page_bytes == 0) { /* the first one */
         char verdict[64];
         rc = sqlpool__ask(slot->db, "PRAGMA quick_check(1)", verdict, sizeof verdict);
         if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0) rc = SQLITE_CORRUPT;
@@ -3586,8 +3614,7 @@ static void sqlpool__stmt_hand_out(sqlpool__slot *slot, sqlpool__stmt *stmt) {
 }
 
 /*  Why there is no statement although SQLite was content. */
-static int sqlpool__no_statement(const char *sql, sqlpool_error *error) {
-    (void)sql;
+static int sqlpool__no_statement(sqlpool_error *error) {
     return SQLPOOL__FAIL(error, SQLPOOL_EMPTY,
                          "the SQL text holds no statement, only space or comments");
 }
@@ -3642,7 +3669,7 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     const size_t block_bytes = sqlpool__size_sum(sizeof *stmt, sqlpool__size_sum(bytes, 1));
     int rc = sqlpool__prepare(slot, sql, bytes, SQLITE_PREPARE_PERSISTENT, &handle, &tail, error);
     if (rc != SQLPOOL_OK) return rc;
-    if (handle == NULL) return sqlpool__no_statement(sql, error);
+    if (handle == NULL) return sqlpool__no_statement(error);
     more = sqlpool__find_statement(tail, sql + bytes);
     if (more != NULL) {
         (void)sqlite3_finalize(handle);
@@ -3859,8 +3886,8 @@ static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool
         if (value->type < SQLPOOL_TYPE_NULL || value->type > SQLPOOL_TYPE_BLOB) {
             return SQLPOOL__FAIL(
                 error, SQLPOOL_ARGUMENTS,
-                "argument %d is not a value of SQL (an unsigned integer above INT64_MAX, or a "
-                "sqlpool_value that was not initialised)",
+                "argument %d is not a value of SQL (an unsigned integer above INT64_MAX, a "
+                "pointer that is not text, or a sqlpool_value that was not initialised)",
                 i + 1);
         }
         if (value->size > 0 &&
@@ -4137,7 +4164,8 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
  * >>[I14] POOL: acquire, wait queues, release, drain                   (private)
  *==============================================================================
     Fast path: one compare-and-swap on the slot this thread used last, or on the first idle one; one
-    exchange to give it back. No lock, no clock, no allocation.
+    exchange to give it back. No lock, no allocation, and for a reader no clock (the writer's is
+    read to know when to look at the file again).
 
     Slow path, under the one lock: the caller queues (critical callers before the others, each kind
     by arrival) and sleeps on its own condition. Who may take an idle connection:
@@ -4625,9 +4653,10 @@ static int sqlpool__must_leave_locked(sqlpool__core *core, sqlpool__waiter *wait
     SQLPOOL__TALLY_POOL(core, timeouts);
     own = sqlpool__find_own_locked(core, waiter->thread);
     text = sqlpool__text_into(error->message, sizeof error->message);
-    sqlpool__text_add(&text, "no %s became free within %lld ms",
+    sqlpool__text_add(&text, "%s: no %s became free within %lld ms for %s:%d", core->config.name,
                       waiter->mode == SQLPOOL_WRITE ? "writer" : "reader",
-                      (long long)((now - waiter->since_ns) / SQLPOOL__NS_PER_MS));
+                      (long long)((now - waiter->since_ns) / SQLPOOL__NS_PER_MS),
+                      request->file != NULL ? request->file : "?", request->line);
     if ((SQLPOOL__LOAD(&core->gate) & (SQLPOOL__GATE_PAUSED | SQLPOOL__GATE_EXCLUSIVE)) != 0) {
         sqlpool__text_add(&text, " (the pool is paused or in an exclusive section of thread %llx)",
                           (unsigned long long)core->pause_thread);
@@ -5919,37 +5948,26 @@ SQLPOOL_API int sqlpool_conn_chain(sqlpool_conn *conn, const sqlpool_chain *chai
     return SQLPOOL_OK;
 }
 
+static int sqlpool__level_call(sqlpool_conn *conn, sqlpool_error *error,
+                               int (*work)(sqlpool__slot *, sqlpool_error *)) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_conn(conn, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    (void)work(slot, error);
+    return sqlpool__finish(slot->core, error);
+}
+
 SQLPOOL_API int sqlpool_conn_begin(sqlpool_conn *conn, sqlpool_error *error) {
-    sqlpool_error local;
-    sqlpool__slot *slot;
-    int rc;
-    error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter_conn(conn, &slot, error);
-    if (rc != SQLPOOL_OK) return rc;
-    (void)sqlpool__level_begin(slot, error);
-    return sqlpool__finish(slot->core, error);
+    return sqlpool__level_call(conn, error, sqlpool__level_begin);
 }
-
 SQLPOOL_API int sqlpool_conn_commit(sqlpool_conn *conn, sqlpool_error *error) {
-    sqlpool_error local;
-    sqlpool__slot *slot;
-    int rc;
-    error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter_conn(conn, &slot, error);
-    if (rc != SQLPOOL_OK) return rc;
-    (void)sqlpool__level_commit(slot, error);
-    return sqlpool__finish(slot->core, error);
+    return sqlpool__level_call(conn, error, sqlpool__level_commit);
 }
-
 SQLPOOL_API int sqlpool_conn_rollback(sqlpool_conn *conn, sqlpool_error *error) {
-    sqlpool_error local;
-    sqlpool__slot *slot;
-    int rc;
-    error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter_conn(conn, &slot, error);
-    if (rc != SQLPOOL_OK) return rc;
-    (void)sqlpool__level_rollback(slot, error);
-    return sqlpool__finish(slot->core, error);
+    return sqlpool__level_call(conn, error, sqlpool__level_rollback);
 }
 
 SQLPOOL_API int sqlpool_conn_transaction(sqlpool_conn *conn, sqlpool_transaction_fn fn, void *user,
@@ -7307,7 +7325,9 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(condition_init_fn) \
     X(condition_destroy_fn) \
     X(condition_wait_fn) \
-    X(condition_signal_fn) X(thread_id_fn) X(thread_create_fn) X(thread_join_fn)
+    X(condition_signal_fn) \
+    X(thread_id_fn)
+#define SQLPOOL__THREAD_MEMBERS(X) X(thread_create_fn) X(thread_join_fn)
 
 static void sqlpool__check_table(sqlpool__text *text, const char *name, int count, int set,
                                  const char *missing) {
@@ -7368,6 +7388,13 @@ static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *er
         SQLPOOL__CHECK_MEMBERS(sqlpool_clock, clock, SQLPOOL__CLOCK_MEMBERS);
 #ifndef SQLPOOL_NO_THREADS
         SQLPOOL__CHECK_MEMBERS(sqlpool_locks, locks, SQLPOOL__LOCKS_MEMBERS);
+        if (config->locks.mutex_init_fn != NULL && !config->disable_upkeep_thread) {
+            SQLPOOL__CHECK_MEMBERS(sqlpool_locks, locks, SQLPOOL__THREAD_MEMBERS);
+            if (config->locks.thread_create_fn == NULL && config->locks.thread_join_fn == NULL) {
+                sqlpool__text_add(
+                    &text, "locks.thread_create_fn is NULL: set it, or disable_upkeep_thread; ");
+            }
+        }
 #endif
         if (config->warmup_count > 0 && config->warmup_sql == NULL) {
             sqlpool__text_add(&text, "warmup_sql is NULL but warmup_count is %d; ",
@@ -7761,6 +7788,15 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     if (rc == SQLITE_OK) rc = sqlpool__ask(slot->db, "PRAGMA page_size", answer, sizeof answer);
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
     core->page_bytes = sqlpool__to_int64(answer);
+    if (core->config.enable_uri && !core->is_memory) {
+        const char *file = sqlite3_db_filename(slot->db, "main");
+        if (file == NULL || file[0] == '\0') {
+            return SQLPOOL__FAIL(
+                error, SQLPOOL_MISUSE,
+                "the URI names no file, and every connection would have a database of its own: "
+                "use \":memory:\"");
+        }
+    }
     if (!core->is_memory &&
         !core->config.enable_uri) { /* absolute from here on: the program may chdir() */
         const char *full = sqlite3_db_filename(slot->db, "main");

@@ -620,6 +620,7 @@ TEST(no_memory_for_returning) {
         sim_alloc_heal();
         fail_dup = fail_names = 0;
         CHECK_INT(u.core->buffers_out, 0);
+        CHECK_INT(u.log.counts[SQLPOOL_LOG_UNCLEAN], 0); /* it cleans up after itself */
         CHECK_INT(sqlpool_rows_close(&rows, NULL), SQLPOOL_NOMEM);
     }
     CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
@@ -816,7 +817,7 @@ TEST(foreign_keys_that_cannot_be_enforced) {
     (void)sqlite3_close(db);
     PART(unit_open(&u, "foreign.db", &config));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_FOREIGN_KEYS], 1);
-    CHECK_HAS(u.log.last[SQLPOOL_LOG_FOREIGN_KEYS], "bad \"one");
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_FOREIGN_KEYS], "\"bad \"\"one\" referencing \"parent\"");
     fail_names = 1;
     sqlpool__check_foreign_keys(&u.core->slots[0]); /* no memory: nothing to say */
     fail_names = 0;
@@ -973,7 +974,7 @@ TEST(cursor_of_a_closed_pool) {
     unit_pool u;
     const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
-    sqlpool_rows live, buffered, copy;
+    sqlpool_rows live, buffered, copy, second;
     PART(unit_open(&u, "closed.db", &config));
     CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
@@ -982,15 +983,15 @@ TEST(cursor_of_a_closed_pool) {
     CHECK_OK(sqlpool_query(u.pool, &buffered, "INSERT INTO t VALUES(1) RETURNING a",
                            SQLPOOL_NO_ARGS, &u.error),
              &u.error);
-    copy = buffered;
+    copy = second = buffered;
     CHECK_OK(sqlpool_rows_close(&buffered, &u.error), &u.error);
     unit_close(&u);
     CHECK(!sqlpool_rows_next(&live));
     CHECK_INT(sqlpool_rows_close(&live, &u.error), SQLPOOL_MISUSE);
     CHECK_OK(sqlpool_rows_close(&copy, &u.error), &u.error); /* nothing of it is left to free */
     PART(unit_open(&u, "closed.db", &config)); /* nor by the pool that has the handle now */
-    copy.flags = SQLPOOL__ROWS_BUFFERED;
-    CHECK_OK(sqlpool_rows_close(&copy, &u.error), &u.error);
+    second.conn.pool = u.pool;
+    CHECK_OK(sqlpool_rows_close(&second, &u.error), &u.error);
     CHECK_INT(u.core->buffers_out, 0);
     unit_close(&u);
 }
@@ -1015,6 +1016,55 @@ TEST(null_pointers_of_one_value) {
     unit_close(&u);
 }
 
+TEST(thread_hooks_may_be_missing_without_a_thread) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    config.locks.thread_create_fn = NULL;
+    config.locks.thread_join_fn = NULL;
+    PART(unit_open(&u, "nothread.db", &config));
+    unit_close(&u);
+    config = unit_config(&u, 1);
+    config.locks.thread_create_fn = NULL;
+    config.locks.thread_join_fn = NULL;
+    config.disable_upkeep_thread = false;
+    CHECK_INT(sqlpool_open(&u.pool, "nothread.db", &config, &u.error), SQLPOOL_CONFIG);
+    CHECK_HAS(u.error.message, "thread_create_fn");
+    CHECK_HAS(u.error.message, "disable_upkeep_thread");
+    config.locks = sim_locks_hooks(&u.locks);
+    config.locks.thread_join_fn = NULL;
+    CHECK_INT(sqlpool_open(&u.pool, "nothread.db", &config, &u.error), SQLPOOL_CONFIG);
+    CHECK_HAS(u.error.message, "thread_join_fn is NULL");
+}
+
+TEST(uri_that_names_no_file) {
+    static const char *const uris[] = {"file::memory:", "file:?mode=memory", "file:x?mode=memory"};
+    size_t i;
+    for (i = 0; i < LENGTH(uris); i++) {
+        unit_pool u;
+        sqlpool_config config = unit_config(&u, 1);
+        config.enable_uri = true;
+        CHECK_INT(sqlpool_open(&u.pool, uris[i], &config, &u.error), SQLPOOL_MISUSE);
+        CHECK_HAS(u.error.message, ":memory:");
+    }
+    CHECK_INT(sim_alloc.live_blocks[SIM_DOOR_LIBRARY], 0);
+}
+
+/*  Where the log's index cannot be found there are no snapshots, and reads go on. */
+TEST(no_stamp_no_snapshot) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int64_t value = 0;
+    PART(unit_open(&u, "nostamp.db", &config));
+    u.core->config.snapshot_idle_ms = 50;
+    fail_file_control = 1;
+    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT 3", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT 3", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    fail_file_control = 0;
+    CHECK_INT(value, 3);
+    CHECK(!u.core->slots[1].is_pinned && !u.core->slots[1].may_pin);
+    unit_close(&u);
+}
+
 TEST(null_and_empty_values) {
     CHECK_INT(sqlpool_value_blob(NULL, 0).type, SQLPOOL_TYPE_BLOB);
     CHECK_INT(sqlpool_value_blob(NULL, 1).type, SQLPOOL_TYPE_NULL);
@@ -1027,6 +1077,7 @@ TEST(null_and_empty_values) {
 }
 
 int main(void) {
+    RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
     RUN(versions_that_cannot_be_used);
     RUN(memory_before_memdb);
@@ -1064,7 +1115,9 @@ int main(void) {
     RUN(chain_of_the_connection_comes_back);
     RUN(status_of_many_holders);
     RUN(cursor_of_a_closed_pool);
-    RUN(null_pointers_of_one_value);
+    RUN(thread_hooks_may_be_missing_without_a_thread);
+    RUN(uri_that_names_no_file);
+    RUN(no_stamp_no_snapshot);
     RUN(null_and_empty_values);
     return test_end();
 }
