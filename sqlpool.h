@@ -820,8 +820,8 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
     From the first moment every other call on the pool returns SQLPOOL_CLOSED and waiters wake with
     it. When leases are still out after close_timeout_ms the pool stays closed to new work, the
     error names the holders, and sqlpool_close() may be called again once they are back.
-    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when this thread holds a
-             lease; SQLPOOL_CLOSED when it is closed already; SQLPOOL_FORKED
+    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when this thread holds a lease
+             or from a hook; SQLPOOL_CLOSED when it is closed already; SQLPOOL_FORKED
     Owner    after SQLPOOL_OK the memory is gone; later calls with the handle return SQLPOOL_CLOSED
              until a later sqlpool_open() uses the handle again, which takes those closed longest
              ago first out of SQLPOOL_MAX_POOLS
@@ -1139,7 +1139,8 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
 /*  sqlpool_recycle - replace every connection: idle ones now, leased ones at their release.
     Also ends the SQLPOOL_MOVED state: from here on the file now at the path is used. The old file's
     -wal and -shm must be moved or deleted first, since SQLite would apply them to the new one.
-    Returns  SQLPOOL_OK; SQLPOOL_MOVED while an old log is there (the log hook names it);
+    Returns  SQLPOOL_OK; SQLPOOL_MOVED while an old log is there (the log hook names it) or a lease
+             on the old file is out;
              SQLPOOL_UNSUPPORTED for ":memory:" below SQLite 3.36, whose only connection is the
              database; any error of opening the writer anew
     Threads  any
@@ -1600,7 +1601,6 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 #define SQLPOOL__OR(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
 #define SQLPOOL__CAS(p, expected, v) \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
-#define SQLPOOL__FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define SQLPOOL__THREAD_LOCAL __thread
 #else
 #define SQLPOOL__LOAD(p) (*(p))
@@ -1613,7 +1613,6 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 #define SQLPOOL__AND(p, v) ((void)(*(p) &= (v)))
 #define SQLPOOL__OR(p, v) ((void)(*(p) |= (v)))
 #define SQLPOOL__CAS(p, expected, v) (*(p) == *(expected) ? (*(p) = (v), true) : false)
-#define SQLPOOL__FENCE() ((void)0)
 #define SQLPOOL__THREAD_LOCAL
 #endif
 
@@ -1645,6 +1644,7 @@ static struct sqlpool__global_state {
 static SQLPOOL__THREAD_LOCAL struct sqlpool__hint_state {
     const struct sqlpool__core *core;
     uint32_t slot;
+    uint32_t inside; /* calls of this thread that use a pool without a lease: none may close it */
 } sqlpool__hint;
 
 #ifndef SQLPOOL_NO_DEFAULT_HOOKS
@@ -2428,6 +2428,8 @@ typedef struct sqlpool__stmt {
     uint32_t memo;     /* the entry of slot->memo that points here, or SQLPOOL__MEMO_SIZE */
     bool is_cached;    /* has a place in the hash table */
     bool is_in_use;    /* handed out */
+    bool is_own;       /* text of ours, which the caller may not run */
+    bool reads_rowid;  /* calls last_insert_rowid() */
     bool is_bound;     /* has values from its last use; none of them points anywhere */
     bool has_pointers; /* a value points into the caller's memory or the arena */
     bool is_read_only; /* changes nothing: may run on a reader */
@@ -2499,6 +2501,7 @@ typedef struct sqlpool__slot {
     bool is_bad;              /* close it at release */
     bool is_changed;          /* the raw handle changed it: close it at release */
     bool is_raw;              /* the raw handle is out */
+    bool saw_rowid;           /* the authorizer saw last_insert_rowid() in what is being prepared */
     bool is_own_text;         /* SQL of ours is being prepared through the cache */
     bool is_committed;        /* a write transaction ended well since this was cleared */
     bool is_busy_expired;     /* the busy handler gave up because of the deadline */
@@ -2533,6 +2536,10 @@ typedef struct sqlpool__lane {
     uint32_t waiting;                /* atomic; length of the queue, as releasers see it */
     sqlpool__link queue;             /* under the pool's lock: critical first, then by arrival */
 } sqlpool__lane;
+
+#define SQLPOOL__PRIORITY_NESTED \
+    (SQLPOOL_PRIORITY_CRITICAL + 1) /* a reader that holds a reader, where
+                                                                    readers and writer exclude */
 
 /*  A caller that waits; lives on its stack, linked while it holds the lock or sleeps. */
 typedef struct sqlpool__waiter {
@@ -2585,6 +2592,7 @@ typedef struct sqlpool__core {
     uint32_t buffers_out;         /* buffered results not closed yet */
     uint32_t ticking;             /* someone is inside upkeep */
     int64_t next_wal_hold_ns;     /* no holding of readers before this */
+    uint32_t is_awake;            /* upkeep's next pass is at most upkeep_interval_ms away */
     uint32_t inside;              /* calls that use the core without a lease */
     int64_t upkeep_wake_ns;       /* when the upkeep thread wakes by itself */
     uint64_t commits;
@@ -2618,7 +2626,8 @@ typedef struct sqlpool__core {
 
     /* upkeep only (one thread at a time, see ticking) */
     int64_t next_reap_ns, next_health_ns;
-    uint64_t last_activity; /* sum of lease numbers at the last pass */
+    uint32_t next_health_slot; /* in turn */
+    uint64_t last_activity;    /* sum of lease numbers at the last pass */
 } sqlpool__core;
 
 /*------------------------------------------------------------------------------
@@ -2666,6 +2675,13 @@ static void sqlpool__kick_upkeep(sqlpool__core *core) {
     sqlpool__unlock(core);
 }
 
+/*  After an idle spell upkeep is far off: work has begun again. */
+static void sqlpool__wake_upkeep(sqlpool__core *core) {
+    if (!core->has_thread || SQLPOOL__LOAD_RELAXED(&core->is_awake) != 0) return;
+    SQLPOOL__STORE(&core->is_awake, 1u);
+    sqlpool__kick_upkeep(core);
+}
+
 /*  Holder's counters need no read-modify-write; the pool's do. */
 #define SQLPOOL__TALLY(slot, name) \
     SQLPOOL__STORE_RELAXED(&(slot)->counters[SQLPOOL__COUNT_##name], \
@@ -2688,16 +2704,29 @@ static void sqlpool__log_line(sqlpool__core *core, sqlpool_level level, sqlpool_
     core->config.log.write_fn(core->config.log.user, level, item, line);
 }
 
+/*  A lease keeps the pool alive: sqlpool_close() waits for it. Who works on the pool without one
+    counts as inside meanwhile; leaving is the last touch. */
+static void sqlpool__go_inside(sqlpool__core *core) {
+    (void)SQLPOOL__ADD(&core->inside, 1u);
+    sqlpool__hint.inside++;
+}
+static void sqlpool__go_outside(sqlpool__core *core) {
+    sqlpool__hint.inside--;
+    (void)SQLPOOL__ADD(&core->inside, (uint32_t)-1);
+}
+
 /*  The one way out of a public call that failed: log misuse, tell the error hook. */
 static int sqlpool__finish(sqlpool__core *core, const sqlpool_error *error) {
     const int result = error->result;
     if (SQLPOOL__LIKELY(result == SQLPOOL_OK)) return SQLPOOL_OK;
+    sqlpool__go_inside(core); /* a hook must not close the pool under the next one */
     if (result == SQLPOOL_MISUSE) {
         SQLPOOL__TALLY_POOL(core, misuses);
         sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_MISUSE, "%s", error->message);
     }
     if (core->config.events.error_fn != NULL)
         core->config.events.error_fn(core->config.events.user, error);
+    sqlpool__go_outside(core);
     return result;
 }
 
@@ -2838,7 +2867,8 @@ static const struct {
     {NULL, "set it in events.connect_fn, or use the raw handle of a lease, sqlpool_conn_db()"}};
 
 /*  Why a statement may not be prepared through the pool, or NULL. */
-static const char *sqlpool__refusal(int action, const char *a, const char *b) {
+static const char *sqlpool__refusal(int action, const char *a, const char *b,
+                                    const char *database) {
     size_t i;
     switch (action) {
     case SQLITE_TRANSACTION:
@@ -2854,6 +2884,11 @@ static const char *sqlpool__refusal(int action, const char *a, const char *b) {
     case SQLITE_CREATE_TEMP_VIEW:
         return "a temporary object lives on one connection: use the raw handle of a lease, "
                "sqlpool_conn_db()";
+    case SQLITE_CREATE_VTABLE:
+        return database != NULL && sqlite3_stricmp(database, "temp") == 0
+                   ? "a temporary object lives on one connection: use the raw handle of a lease, "
+                     "sqlpool_conn_db()"
+                   : NULL;
     case SQLITE_PRAGMA:
         if (a == NULL || (b == NULL && sqlite3_stricmp(a, "wal_checkpoint") != 0)) return NULL;
         if (sqlpool__is_one_of(a, sqlpool__harmless_pragmas)) return NULL;
@@ -2870,8 +2905,11 @@ static int sqlpool__on_authorize(void *argument, int action, const char *a, cons
                                  const char *database, const char *trigger) {
     sqlpool__slot *slot = (sqlpool__slot *)argument;
     slot->authorized++;
+    if (action == SQLITE_FUNCTION && b != NULL && sqlite3_stricmp(b, "last_insert_rowid") == 0) {
+        slot->saw_rowid = true;
+    }
     if (slot->check != SQLPOOL__CHECK_ALLOW) {
-        const char *refusal = sqlpool__refusal(action, a, b);
+        const char *refusal = sqlpool__refusal(action, a, b, database);
         if (refusal != NULL && slot->check == SQLPOOL__CHECK_REFUSE) {
             sqlpool__text name = sqlpool__text_into(slot->refused_name, sizeof slot->refused_name);
             slot->refusal = refusal;
@@ -2981,9 +3019,9 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
         sqlpool__text_add(&text, "cancelled");
         SQLPOOL__TALLY(slot, cancellations);
     } else {
-        sqlpool__text_add(&text, "%s (%s %d)",
-                          slot->db != NULL ? sqlite3_errmsg(slot->db) : sqlite3_errstr(code),
-                          sqlpool_result_name(code), code);
+        sqlpool__text_excerpt(
+            &text, slot->db != NULL ? sqlite3_errmsg(slot->db) : sqlite3_errstr(code), 500);
+        sqlpool__text_add(&text, " (%s %d)", sqlpool_result_name(code), code);
 #if SQLITE_VERSION_NUMBER >= 3038000
         if (slot->db != NULL && sqlpool__primary(code) == SQLITE_ERROR) {
             error->sql_offset = sqlite3_error_offset(slot->db);
@@ -3409,7 +3447,7 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
 #define SQLPOOL__PIN_REST 64 /* statements without, before it is tried again: 1.5 % of them */
 
 static uint32_t sqlpool__stamp_word(const volatile uint32_t *map, int i) {
-    return SQLPOOL__LOAD_RELAXED(&map[i]);
+    return SQLPOOL__LOAD(&map[i]); /* in order: the first copy before the second */
 }
 
 /*  Both copies, which a writer writes one after the other; false while one is being written. */
@@ -3417,7 +3455,6 @@ static bool sqlpool__stamp_read(const volatile uint32_t *map, sqlpool__stamp *st
     bool is_whole = true;
     int i;
     for (i = 0; i < SQLPOOL__STAMP_WORDS; i++) stamp->words[i] = sqlpool__stamp_word(map, i);
-    SQLPOOL__FENCE();
     for (i = 0; i < SQLPOOL__STAMP_WORDS; i++) {
         if (sqlpool__stamp_word(map, SQLPOOL__STAMP_WORDS + i) != stamp->words[i]) is_whole = false;
     }
@@ -3545,6 +3582,7 @@ static void sqlpool__stmt_unlink(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     while (*at != stmt) at = &(*at)->next_in_bucket;
     *at = stmt->next_in_bucket;
     if (stmt->memo < SQLPOOL__MEMO_SIZE) slot->memo[stmt->memo].stmt = NULL;
+    stmt->memo = SQLPOOL__MEMO_SIZE;
     slot->cached_count--;
     slot->cached_bytes -= (int64_t)stmt->charge_bytes;
 }
@@ -3581,8 +3619,8 @@ static sqlpool__stmt *sqlpool__stmt_find(sqlpool__slot *slot, const char *sql, s
                                          uint64_t hash) {
     sqlpool__stmt *stmt = slot->buckets[hash & (slot->bucket_count - 1)];
     for (; stmt != NULL; stmt = stmt->next_in_bucket) {
-        if (!stmt->is_in_use && stmt->hash == hash && stmt->sql_bytes == bytes &&
-            memcmp(stmt->sql, sql, bytes) == 0) {
+        if (!stmt->is_in_use && stmt->hash == hash && stmt->is_own == slot->is_own_text &&
+            stmt->sql_bytes == bytes && memcmp(stmt->sql, sql, bytes) == 0) {
             return stmt;
         }
     }
@@ -3632,15 +3670,16 @@ static int sqlpool__prepare_again(sqlpool__slot *slot, const char *sql, size_t b
                                : sqlpool__ask(slot->db, "PRAGMA schema_version", NULL, 0);
     slot->check = check;
     return rc != SQLITE_OK ? rc
-                           : sqlite3_prepare_v3(slot->db, sql, (int)bytes, flags, handle, tail);
+                           : sqlite3_prepare_v3(slot->db, sql, (int)bytes + 1, flags, handle, tail);
 }
 
-/*  Prepares text of the caller: one statement, none that changes the connection. */
+/*  Prepares text of the caller: one statement, none that changes the connection. A NUL follows the
+    text, so that SQLite need not copy it. flags is 0 for a script, of which this is the rest. */
 static int sqlpool__prepare(sqlpool__slot *slot, const char *sql, size_t bytes, unsigned flags,
                             sqlite3_stmt **handle, const char **tail, sqlpool_error *error) {
     int rc;
     *handle = NULL;
-    if (bytes > (size_t)sqlite3_limit(slot->db, SQLITE_LIMIT_SQL_LENGTH, -1)) {
+    if (flags != 0 && bytes > (size_t)sqlite3_limit(slot->db, SQLITE_LIMIT_SQL_LENGTH, -1)) {
         return SQLPOOL__FAIL(error, SQLITE_TOOBIG, "the SQL text has %llu bytes, the limit is %d",
                              (unsigned long long)bytes,
                              sqlite3_limit(slot->db, SQLITE_LIMIT_SQL_LENGTH, -1));
@@ -3649,8 +3688,9 @@ static int sqlpool__prepare(sqlpool__slot *slot, const char *sql, size_t bytes, 
                   : slot->is_raw    ? SQLPOOL__CHECK_NOTE
                                     : SQLPOOL__CHECK_REFUSE;
     slot->refusal = NULL;
+    slot->saw_rowid = false;
     slot->refused_name[0] = '\0';
-    rc = sqlite3_prepare_v3(slot->db, sql, (int)bytes, flags, handle, tail);
+    rc = sqlite3_prepare_v3(slot->db, sql, (int)bytes + 1, flags, handle, tail);
     if (sqlpool__primary(rc) == SQLITE_ERROR)
         rc = sqlpool__prepare_again(slot, sql, bytes, flags, handle, tail);
     slot->check = slot->is_raw ? SQLPOOL__CHECK_NOTE : SQLPOOL__CHECK_ALLOW;
@@ -3702,6 +3742,8 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     stmt->is_read_only = sqlite3_stmt_readonly(handle) != 0 ||
                          sqlite3_stmt_isexplain(handle) != 0 ||
                          sqlpool__is_reading_pragma(sql, bytes);
+    stmt->is_own = slot->is_own_text;
+    stmt->reads_rowid = slot->saw_rowid;
     stmt->memo = SQLPOOL__MEMO_SIZE;
     stmt->link.prev = stmt->link.next = &stmt->link;
     SQLPOOL__TALLY(slot, cache_misses);
@@ -3709,7 +3751,9 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
         sqlpool__stmt *other = slot->buckets[hash & (slot->bucket_count - 1)];
         while (other != NULL && (other->hash != hash || other->sql_bytes != bytes))
             other = other->next_in_bucket;
-        if (other == NULL && (int64_t)stmt->charge_bytes <= core->config.statement_cache_bytes) {
+        if (other == NULL && !slot->is_raw &&
+            /* what that allows is not for others */ (int64_t)stmt->charge_bytes <=
+                core->config.statement_cache_bytes) {
             stmt->is_cached = true;
             stmt->next_in_bucket = slot->buckets[hash & (slot->bucket_count - 1)];
             slot->buckets[hash & (slot->bucket_count - 1)] = stmt;
@@ -3734,7 +3778,7 @@ static int sqlpool__stmt_get(sqlpool__slot *slot, const char *sql, sqlpool__stmt
     size_t bytes;
     uint64_t hash;
     if (SQLPOOL__LIKELY(stmt != NULL && memo->pointer == sql && !stmt->is_in_use &&
-                        strcmp(stmt->sql, sql) == 0)) {
+                        stmt->is_own == slot->is_own_text && strcmp(stmt->sql, sql) == 0)) {
         SQLPOOL__TALLY(slot, cache_hits);
         sqlpool__stmt_hand_out(slot, stmt);
         *out = stmt;
@@ -4028,6 +4072,9 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
         } else if (sqlite3_get_autocommit(slot->db) == 0) {
             rc = SQLPOOL__FAIL(error, SQLPOOL_UNCLEAN, "events.connect_fn left a transaction open");
         }
+        while (!sqlpool__list_is_empty(&slot->in_use)) {
+            sqlpool__stmt_put(slot, sqlpool__stmt_of_link(slot->in_use.next));
+        }
         slot->is_raw = slot->is_changed = false;
         slot->check = SQLPOOL__CHECK_ALLOW;
         slot->base_chain = slot->chain;
@@ -4049,14 +4096,29 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     return SQLPOOL_OK;
 }
 
+/*  A cursor that is open keeps an interrupt pending for every statement of the connection: end
+    them. */
+static void sqlpool__stop_statements(sqlpool__slot *slot) {
+    sqlpool__link *link;
+    sqlpool__unpin(slot);
+    for (link = slot->in_use.next; link != &slot->in_use; link = link->next) {
+        sqlpool__stmt *stmt = sqlpool__stmt_of_link(link);
+        if (!sqlite3_stmt_busy(stmt->handle)) continue;
+        (void)sqlite3_reset(stmt->handle);
+        stmt->serial++; /* its cursor is known as stale */
+    }
+}
+
 /*  Ends whatever transaction is open. A connection that cannot is not used again. */
 static void sqlpool__abandon_transaction(sqlpool__slot *slot) {
-    if (sqlite3_get_autocommit(slot->db) == 0) {
+    int tries;
+    for (tries = 0; tries < 2 && sqlite3_get_autocommit(slot->db) == 0; tries++) {
+        if (tries > 0) sqlpool__stop_statements(slot);
         if (sqlpool__run_own(slot, SQLPOOL__ROLLBACK) != SQLITE_OK) {
             sqlpool__reset_own(slot, SQLPOOL__ROLLBACK);
-            if (sqlite3_get_autocommit(slot->db) == 0) slot->is_bad = true;
         }
     }
+    if (sqlite3_get_autocommit(slot->db) == 0) slot->is_bad = true;
     slot->depth = 0;
     slot->ended_by = 0;
 }
@@ -4100,6 +4162,27 @@ static void sqlpool__clean_raw(sqlpool__slot *slot, sqlpool__text *text) {
     slot->is_raw = false;
 }
 
+/*  What one authorizer allowed or altered must not run under another: the cache is emptied, and
+    what is in use does not come back to it. */
+static void sqlpool__set_chain(sqlpool__slot *slot, const sqlpool_chain *chain) {
+    const bool is_other =
+        slot->chain.authorizer_fn != chain->authorizer_fn || slot->chain.user != chain->user;
+    sqlpool__link *link;
+    if (is_other && (slot->chain.authorizer_fn != NULL || chain->authorizer_fn != NULL)) {
+        while (!sqlpool__list_is_empty(&slot->recent)) {
+            sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->recent.next));
+        }
+        for (link = slot->in_use.next; link != &slot->in_use; link = link->next) {
+            sqlpool__stmt *stmt = sqlpool__stmt_of_link(link);
+            if (stmt->is_cached) sqlpool__stmt_unlink(slot, stmt);
+            stmt->is_cached = false;
+        }
+    }
+    slot->chain = *chain;
+    (void)sqlite3_update_hook(slot->db, slot->chain.update_fn != NULL ? sqlpool__on_update : NULL,
+                              slot);
+}
+
 /*  Makes the connection fit for the next lease; true when there was something to clean up. */
 static SQLPOOL__NOINLINE bool sqlpool__clean_slow(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
@@ -4116,10 +4199,8 @@ static SQLPOOL__NOINLINE bool sqlpool__clean_slow(sqlpool__slot *slot) {
         sqlpool__abandon_transaction(slot);
     }
     if (slot->has_lease_chain) {
-        slot->chain = slot->base_chain;
+        sqlpool__set_chain(slot, &slot->base_chain);
         slot->has_lease_chain = false;
-        (void)sqlite3_update_hook(slot->db,
-                                  slot->chain.update_fn != NULL ? sqlpool__on_update : NULL, slot);
     }
     if (slot->is_raw) sqlpool__clean_raw(slot, &text);
     if (text.length == 0) return false;
@@ -4136,7 +4217,9 @@ static SQLPOOL__NOINLINE bool sqlpool__clean_slow(sqlpool__slot *slot) {
 
 static bool sqlpool__clean(sqlpool__slot *slot) {
     if (SQLPOOL__LIKELY(sqlpool__list_is_empty(&slot->in_use) && slot->depth == 0 &&
-                        !slot->is_raw && !slot->has_lease_chain)) {
+                        !slot->is_raw && !slot->has_lease_chain &&
+                        (SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_READ ||
+                         sqlite3_get_autocommit(slot->db) != 0))) {
         return false;
     }
     return sqlpool__clean_slow(slot);
@@ -4145,6 +4228,7 @@ static bool sqlpool__clean(sqlpool__slot *slot) {
 /*  Must the connection be closed instead of going back? Counts the reason. */
 static bool sqlpool__is_worn(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
+    if (core->is_memory && core->keep_alive == NULL) return false; /* it is the database */
     if (SQLPOOL__UNLIKELY(slot->is_bad)) {
         SQLPOOL__TALLY(slot, closed_bad);
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_CONNECTION_BAD,
@@ -4198,7 +4282,7 @@ static unsigned sqlpool__state(uint64_t word) {
 
 /*  From IDLE or EMPTY to LEASED. */
 static bool sqlpool__take(sqlpool__slot *slot, unsigned from) {
-    uint64_t word = SQLPOOL__LOAD(&slot->word);
+    uint64_t word = SQLPOOL__LOAD_ORDERED(&slot->word);
     const uint64_t number = (word >> SQLPOOL__NUMBER_SHIFT) + 1;
     if (sqlpool__state(word) != from ||
         !SQLPOOL__CAS(&slot->word, &word, sqlpool__word(number, SQLPOOL__LEASED))) {
@@ -4250,7 +4334,7 @@ static void sqlpool__observe_locked(sqlpool__core *core, int64_t now) {
     uint32_t i;
     for (i = 0; i < core->slot_count; i++) {
         sqlpool__slot *slot = &core->slots[i];
-        const uint64_t word = SQLPOOL__LOAD(&slot->word);
+        const uint64_t word = SQLPOOL__LOAD_ORDERED(&slot->word);
         if (word == slot->seen_word) continue;
         slot->seen_word = word;
         slot->seen_ns = now;
@@ -4258,7 +4342,7 @@ static void sqlpool__observe_locked(sqlpool__core *core, int64_t now) {
 }
 
 static bool sqlpool__is_leased(const sqlpool__slot *slot) {
-    const unsigned state = sqlpool__state(SQLPOOL__LOAD(&slot->word));
+    const unsigned state = sqlpool__state(SQLPOOL__LOAD_ORDERED(&slot->word));
     return state == SQLPOOL__LEASED || state == SQLPOOL__RETURNING;
 }
 
@@ -4266,7 +4350,8 @@ static bool sqlpool__is_leased(const sqlpool__slot *slot) {
 static void sqlpool__holder_locked(sqlpool__slot *slot, int64_t now, sqlpool_holder *holder) {
     sqlpool__core *core = slot->core;
     const char *sql = SQLPOOL__LOAD(&slot->sql);
-    const int64_t since = slot->seen_word == SQLPOOL__LOAD(&slot->word) ? slot->seen_ns : now;
+    const int64_t since =
+        slot->seen_word == SQLPOOL__LOAD_ORDERED(&slot->word) ? slot->seen_ns : now;
     sqlpool__text text = sqlpool__text_into(holder->sql, sizeof holder->sql);
     holder->slot = (uint32_t)(slot - core->slots);
     holder->mode = (int)SQLPOOL__LOAD_RELAXED(&slot->mode);
@@ -4407,8 +4492,13 @@ static void sqlpool__forget_lease(sqlpool__slot *slot) {
 static void sqlpool__give_back(sqlpool__slot *slot, sqlpool__lane *lane) {
     sqlpool__core *core = slot->core;
     const uint64_t number = slot->number;
-    if (SQLPOOL__UNLIKELY(slot->db != NULL && sqlpool__is_worn(slot)))
+    if (SQLPOOL__UNLIKELY(slot->db != NULL && sqlpool__is_worn(slot))) {
+        if (SQLPOOL__LOAD_RELAXED(&slot->epoch) == SQLPOOL__LOAD(&core->epoch) &&
+            sqlpool__has_moved(slot)) {
+            (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_MOVED);
+        }
         sqlpool__close_connection(slot);
+    }
     sqlpool__forget_lease(slot);
     (void)SQLPOOL__EXCHANGE(&slot->word, sqlpool__word(number, SQLPOOL__RETURNING));
     sqlpool__fence_interrupts(slot);
@@ -4451,7 +4541,7 @@ static bool sqlpool__may_use_reserve_locked(sqlpool__core *core, const sqlpool__
                                             int64_t now) {
     const sqlpool_config *config = &core->config;
     uint32_t used = 0, i;
-    if (waiter->priority == SQLPOOL_PRIORITY_CRITICAL) return true;
+    if (waiter->priority >= SQLPOOL_PRIORITY_CRITICAL) return true;
     if (config->reserve_wait_ms > 0 &&
         now - waiter->since_ns >= config->reserve_wait_ms * SQLPOOL__NS_PER_MS)
         return true;
@@ -4477,7 +4567,8 @@ static bool sqlpool__may_take_locked(sqlpool__core *core, const sqlpool__waiter 
             sqlpool__lane_of(core, waiter->mode == SQLPOOL_READ ? SQLPOOL_WRITE : SQLPOOL_READ));
         if (core->holds_write > 0 || (waiter->mode == SQLPOOL_WRITE && core->holds_read > 0))
             return false;
-        if (other != NULL && other->mode != waiter->mode && other->arrival < waiter->arrival &&
+        if (waiter->priority != SQLPOOL__PRIORITY_NESTED && other != NULL &&
+            other->mode != waiter->mode && other->arrival < waiter->arrival &&
             now - other->since_ns >= barge_ns) {
             return false;
         }
@@ -4495,11 +4586,12 @@ static sqlpool__slot *sqlpool__take_locked(sqlpool__core *core, const sqlpool__w
     for (pass = 0; pass < 2; pass++) {
         for (i = pass == 0 ? lane->first : lane->normal_end; i < end; i++) {
             if (sqlpool__take(&core->slots[i], SQLPOOL__IDLE)) return &core->slots[i];
-            if (sqlpool__state(SQLPOOL__LOAD(&core->slots[i].word)) == SQLPOOL__RETURNING)
+            if (sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word)) == SQLPOOL__RETURNING)
                 *is_unsettled = true;
         }
         for (i = pass == 0 ? lane->first : lane->normal_end; i < end; i++) {
-            if (sqlpool__state(SQLPOOL__LOAD(&core->slots[i].word)) != SQLPOOL__EMPTY) continue;
+            if (sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word)) != SQLPOOL__EMPTY)
+                continue;
             *can_grow_later = true;
             if (now >= core->open_retry_ns && sqlpool__take(&core->slots[i], SQLPOOL__EMPTY))
                 return &core->slots[i];
@@ -4511,14 +4603,12 @@ static sqlpool__slot *sqlpool__take_locked(sqlpool__core *core, const sqlpool__w
     return NULL;
 }
 
-/*  Whether a thread waits in this pool. */
-static bool sqlpool__is_waiting_locked(sqlpool__core *core, uint64_t thread) {
-    int i;
-    for (i = 0; i < 2; i++) {
-        sqlpool__link *link;
-        for (link = core->lanes[i].queue.next; link != &core->lanes[i].queue; link = link->next) {
-            if (((sqlpool__waiter *)(void *)link)->thread == thread) return true;
-        }
+/*  Whether a thread waits in this lane. One that waits in the other lane may yet get its turn
+    there. */
+static bool sqlpool__is_waiting_locked(const sqlpool__lane *lane, uint64_t thread) {
+    const sqlpool__link *link;
+    for (link = lane->queue.next; link != &lane->queue; link = link->next) {
+        if (((const sqlpool__waiter *)(const void *)link)->thread == thread) return true;
     }
     return false;
 }
@@ -4553,7 +4643,7 @@ static int sqlpool__find_deadlock_locked(sqlpool__core *core, const sqlpool__wai
             }
         } else if (is_in_lane) {
             is_all_own = false;
-            if (!sqlpool__is_waiting_locked(core, owner)) is_stuck = false;
+            if (!sqlpool__is_waiting_locked(lane, owner)) is_stuck = false;
         }
     }
     if (!is_stuck || own == NULL) return SQLPOOL_OK;
@@ -4650,7 +4740,7 @@ static int sqlpool__must_leave_locked(sqlpool__core *core, sqlpool__waiter *wait
     deadline = now; /* nobody else could give one back */
 #endif
     if (now < deadline) return SQLPOOL_OK;
-    SQLPOOL__TALLY_POOL(core, timeouts);
+    if (!request->is_internal) SQLPOOL__TALLY_POOL(core, timeouts);
     own = sqlpool__find_own_locked(core, waiter->thread);
     text = sqlpool__text_into(error->message, sizeof error->message);
     sqlpool__text_add(&text, "%s: no %s became free within %lld ms for %s:%d", core->config.name,
@@ -4681,12 +4771,73 @@ static void sqlpool__note_open_error_locked(sqlpool__core *core, const sqlpool_e
     sqlpool__text_add(&text, "%.200s", error->message);
 }
 
+static sqlpool__lane *sqlpool__lane_of_slot(sqlpool__slot *slot) {
+    return sqlpool__lane_of(slot->core, (sqlpool_mode)SQLPOOL__LOAD_RELAXED(&slot->mode));
+}
+
+static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpool_call *call,
+                                                  int64_t deadline_ns) {
+    sqlpool__request request;
+    request.file = "sqlpool.h";
+    request.line = 0;
+    request.mode = mode;
+    request.call = call;
+    request.deadline_ns = deadline_ns;
+    request.is_internal = true;
+    return request;
+}
+
+/*  Takes an idle slot for upkeep itself. */
+static bool sqlpool__claim(sqlpool__slot *slot) {
+    sqlpool__request request;
+    if (!sqlpool__take(slot, SQLPOOL__IDLE)) return false;
+    request =
+        sqlpool__internal_request(slot->role == SQLPOOL__ROLE_WRITER ? SQLPOOL_WRITE : SQLPOOL_READ,
+                                  &sqlpool__default_call, SQLPOOL__NEVER);
+    sqlpool__lease_begin(slot, &request, sqlpool__thread_id(slot->core));
+    return true;
+}
+
+/*  Has the file of this open connection gone? Then no new lease is given until sqlpool_recycle().
+    */
+static bool sqlpool__note_if_moved(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    if (!sqlpool__has_moved(slot)) return false;
+    (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_MOVED);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_MOVED,
+                      "the file \"%s\" is not the one that was opened", core->path);
+    sqlpool__lock(core);
+    sqlpool__wake_all_locked(core);
+    sqlpool__unlock(core);
+    return true;
+}
+
+/*  The same of any connection that is idle now: before another one is opened beside it. */
+static bool sqlpool__have_others_moved(sqlpool__core *core) {
+    uint32_t i;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        bool has_moved;
+        if (SQLPOOL__LOAD_RELAXED(&slot->epoch) != SQLPOOL__LOAD(&core->epoch) ||
+            !sqlpool__claim(slot))
+            continue;
+        has_moved = sqlpool__note_if_moved(slot);
+        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+        return has_moved;
+    }
+    return false;
+}
+
 /*  Opens a connection in a slot that was EMPTY and is held by the caller. On failure the slot is
     EMPTY again and the failure is noted. */
 static int sqlpool__grow(sqlpool__slot *slot, sqlpool__lane *lane, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
     sqlpool_token *token = SQLPOOL__LOAD_RELAXED(&slot->token);
     int rc;
+    if (sqlpool__have_others_moved(core)) {
+        sqlpool__give_back(slot, lane);
+        return sqlpool__refuse_moved(core, error);
+    }
     SQLPOOL__STORE_RELAXED(&slot->token,
                            (sqlpool_token *)NULL); /* the connection is for others too */
     rc = sqlpool__open_connection(slot, error);
@@ -4733,6 +4884,11 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
     sqlpool__lock(core);
     if (waiter->arrival == 0) waiter->arrival = ++core->arrivals;
     sqlpool__observe_locked(core, now);
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_SHARED) != 0 && waiter->mode == SQLPOOL_READ &&
+        sqlpool__find_own_locked(core, waiter->thread) != NULL) {
+        waiter->priority =
+            SQLPOOL__PRIORITY_NESTED; /* a waiting writer waits for this very thread */
+    }
     sqlpool__enqueue_locked(core, waiter);
     for (;;) {
         bool is_unsettled = false, can_grow_later = false;
@@ -4839,29 +4995,23 @@ static SQLPOOL__NOINLINE int sqlpool__revalidate(sqlpool__slot *slot, sqlpool__l
                                                  sqlpool_error *error) {
     sqlpool__core *core = slot->core;
     const int64_t now = sqlpool__now(core);
-    bool is_replaced = false;
+    const bool is_recycled = SQLPOOL__LOAD_RELAXED(&slot->epoch) != SQLPOOL__LOAD(&core->epoch);
     SQLPOOL__STORE_RELAXED(&slot->attention, 0u);
-    if (SQLPOOL__LOAD_RELAXED(&slot->epoch) != SQLPOOL__LOAD(&core->epoch)) {
-        SQLPOOL__TALLY(slot, closed_recycled);
-        is_replaced = true;
-    } else if (now >= SQLPOOL__LOAD_RELAXED(&slot->dies_ns)) {
-        SQLPOOL__TALLY(slot, closed_lifetime);
-        is_replaced = true;
-    }
-    if (is_replaced) {
-        sqlpool__close_connection(slot);
-        return sqlpool__grow(slot, lane, error);
-    }
+    sqlpool__wake_upkeep(core);
     slot->checked_ns = now;
-    if (!sqlpool__has_moved(slot)) return SQLPOOL_OK;
-    (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_MOVED);
-    sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_MOVED,
-                      "the file \"%s\" is not the one that was opened", core->path);
-    sqlpool__give_back(slot, lane);
-    sqlpool__lock(core);
-    sqlpool__wake_all_locked(core);
-    sqlpool__unlock(core);
-    return sqlpool__refuse_moved(core, error);
+    if (!is_recycled &&
+        sqlpool__note_if_moved(slot)) { /* first: a new connection would find another file */
+        sqlpool__give_back(slot, lane);
+        return sqlpool__refuse_moved(core, error);
+    }
+    if (!is_recycled && now < SQLPOOL__LOAD_RELAXED(&slot->dies_ns)) return SQLPOOL_OK;
+    if (is_recycled) {
+        SQLPOOL__TALLY(slot, closed_recycled);
+    } else {
+        SQLPOOL__TALLY(slot, closed_lifetime);
+    }
+    sqlpool__close_connection(slot);
+    return sqlpool__grow(slot, lane, error);
 }
 
 /*  Upkeep marks readers that were unused for validate_after_ms, so that taking one needs no clock.
@@ -4871,15 +5021,6 @@ static bool sqlpool__is_check_due(const sqlpool__slot *slot) {
     if (SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_READ && core->has_thread) return false;
     return core->config.clock.now_ns_fn(core->config.clock.user) - slot->checked_ns >=
            core->config.validate_after_ms * SQLPOOL__NS_PER_MS;
-}
-
-/*  A lease keeps the pool alive: sqlpool_close() waits for it. Who works on the pool without one
-    counts as inside meanwhile; leaving is the last touch. */
-static void sqlpool__go_inside(sqlpool__core *core) {
-    (void)SQLPOOL__ADD(&core->inside, 1u);
-}
-static void sqlpool__go_outside(sqlpool__core *core) {
-    (void)SQLPOOL__ADD(&core->inside, (uint32_t)-1);
 }
 
 static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *request,
@@ -4935,10 +5076,6 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
     return rc;
 }
 
-static sqlpool__lane *sqlpool__lane_of_slot(sqlpool__slot *slot) {
-    return sqlpool__lane_of(slot->core, (sqlpool_mode)SQLPOOL__LOAD_RELAXED(&slot->mode));
-}
-
 /*------------------------------------------------------------------------------
  * >>[I14.7] drain, cancel                                              (private)
  *----------------------------------------------------------------------------*/
@@ -4951,7 +5088,7 @@ static bool sqlpool__any_out(const sqlpool__core *core, uint32_t first, uint32_t
     for (i = first; i < end; i++) {
         if (!sqlpool__is_leased(&core->slots[i])) continue;
         any = true;
-        if (sqlpool__state(SQLPOOL__LOAD(&core->slots[i].word)) == SQLPOOL__RETURNING)
+        if (sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word)) == SQLPOOL__RETURNING)
             *is_unsettled = true;
     }
     return any;
@@ -4981,29 +5118,6 @@ static int sqlpool__drain_locked(sqlpool__core *core, uint32_t first, uint32_t e
     }
     core->draining--;
     return rc;
-}
-
-static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpool_call *call,
-                                                  int64_t deadline_ns) {
-    sqlpool__request request;
-    request.file = "sqlpool.h";
-    request.line = 0;
-    request.mode = mode;
-    request.call = call;
-    request.deadline_ns = deadline_ns;
-    request.is_internal = true;
-    return request;
-}
-
-/*  Takes an idle slot for upkeep itself. */
-static bool sqlpool__claim(sqlpool__slot *slot) {
-    sqlpool__request request;
-    if (!sqlpool__take(slot, SQLPOOL__IDLE)) return false;
-    request =
-        sqlpool__internal_request(slot->role == SQLPOOL__ROLE_WRITER ? SQLPOOL_WRITE : SQLPOOL_READ,
-                                  &sqlpool__default_call, SQLPOOL__NEVER);
-    sqlpool__lease_begin(slot, &request, sqlpool__thread_id(slot->core));
-    return true;
 }
 
 /*  Ends the open snapshots of idle readers, so that nothing of this pool pins the log but leases.
@@ -5284,6 +5398,7 @@ static bool sqlpool__can_hold_readers(sqlpool__core *core) {
 static int sqlpool__truncate_held(sqlpool__core *core, sqlpool_checkpoint_result *result,
                                   sqlpool_error *error) {
     int rc = sqlpool__can_hold_readers(core) ? sqlpool__hold_readers(core) : SQLPOOL_OK;
+    sqlpool__retire_snapshots(core);
     if (rc == SQLPOOL_OK) {
         core->checkpointer->busy_deadline_ns =
             sqlpool__time_add(sqlpool__now(core), core->config.wal_wait_ms * SQLPOOL__NS_PER_MS);
@@ -5569,7 +5684,8 @@ static void sqlpool__bound_lease(sqlpool__slot *slot, const sqlpool__request *re
 /*  From now on upkeep and the progress handler stop the connection at this time. */
 static void sqlpool__arm(sqlpool__slot *slot, int64_t deadline_ns) {
     sqlpool__core *core = slot->core;
-    SQLPOOL__STORE_RELAXED(&slot->deadline_ns, deadline_ns);
+    (void)SQLPOOL__EXCHANGE(&slot->deadline_ns,
+                            deadline_ns); /* upkeep sees it, or the kick below is sent */
     if (core->has_thread && deadline_ns < SQLPOOL__LOAD_ORDERED(&core->upkeep_wake_ns))
         sqlpool__kick_upkeep(core);
 }
@@ -5589,6 +5705,16 @@ static int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
     slot->busy_deadline_ns = 0;
     slot->is_busy_expired = false;
     slot->refusal = NULL;
+    if (SQLPOOL__UNLIKELY(slot->is_committed) && slot->depth == 0) sqlpool__after_commit(slot);
+    if (SQLPOOL__UNLIKELY(slot->is_bad) && slot->depth == 0 &&
+        sqlite3_get_autocommit(slot->db) == 0) {
+        return SQLPOOL__FAIL(error, SQLITE_ABORT,
+                             "a transaction could not be rolled back: release the lease");
+    }
+    if (SQLPOOL__UNLIKELY((SQLPOOL__LOAD_RELAXED(&core->gate) & SQLPOOL__GATE_MOVED) != 0) &&
+        SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE) {
+        return sqlpool__refuse_moved(core, error); /* nothing more goes into the old file */
+    }
     if (SQLPOOL__UNLIKELY(sqlpool__is_cancelled(slot))) {
         SQLPOOL__TALLY(slot, cancellations);
         return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED,
@@ -5712,6 +5838,10 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
         SQLPOOL__TALLY(slot, cancellations);
         return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED, "the lease was cancelled before COMMIT");
     }
+    if ((SQLPOOL__LOAD_RELAXED(&slot->core->gate) & SQLPOOL__GATE_MOVED) != 0 &&
+        SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE) {
+        return sqlpool__refuse_moved(slot->core, error);
+    }
     rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
     if (rc != SQLITE_OK) {
         (void)sqlpool__statement_failed(slot, rc, "COMMIT", error);
@@ -5726,25 +5856,34 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
 
 /*  The innermost level is undone; keeps the error that led here. */
 static int sqlpool__level_rollback(sqlpool__slot *slot, sqlpool_error *error) {
-    if (slot->depth == 0)
+    const int depth = slot->depth - 1;
+    int rc;
+    if (slot->depth == 0) {
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "no transaction is open: sqlpool_conn_begin() first");
+    }
     if (slot->depth == 1) {
         sqlpool__abandon_transaction(slot);
-        return SQLPOOL_OK;
+        if (sqlite3_get_autocommit(slot->db) != 0) return SQLPOOL_OK;
+        return SQLPOOL__FAIL(error, SQLITE_ABORT,
+                             "the transaction could not be rolled back: release the lease");
     }
-    if (sqlite3_get_autocommit(slot->db) !=
-        0) { /* SQLite undid all of it; the outer levels hear of it too */
-        slot->depth--;
-        return SQLPOOL_OK;
+    slot->depth = depth;
+    if (sqlite3_get_autocommit(slot->db) != 0)
+        return SQLPOOL_OK; /* the outer levels hear of it too */
+    rc = sqlpool__run_savepoint(slot, "ROLLBACK TO", depth, error);
+    if (rc != SQLPOOL_OK && sqlite3_get_autocommit(slot->db) == 0) {
+        sqlpool__stop_statements(slot);
+        sqlpool__error_clear(error);
+        rc = sqlpool__run_savepoint(slot, "ROLLBACK TO", depth, error);
     }
-    {
-        int rc = sqlpool__run_savepoint(slot, "ROLLBACK TO", slot->depth - 1, error);
-        if (rc == SQLPOOL_OK) rc = sqlpool__run_savepoint(slot, "RELEASE", slot->depth - 1, error);
-        slot->depth--;
-        if (rc != SQLPOOL_OK) slot->is_bad = true; /* half undone: nobody may go on with it */
-        return rc;
-    }
+    if (rc == SQLPOOL_OK) rc = sqlpool__run_savepoint(slot, "RELEASE", depth, error);
+    if (rc == SQLPOOL_OK) return SQLPOOL_OK;
+    slot->is_bad = true; /* half undone: none of it may be committed */
+    sqlpool__abandon_transaction(slot);
+    slot->depth = depth;
+    slot->ended_by = error->sqlite_code != 0 ? error->sqlite_code : SQLITE_ABORT;
+    return rc;
 }
 
 /*  Runs fn in one level and again while SQLite wants the whole transaction restarted. */
@@ -5754,12 +5893,16 @@ static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call,
     const uint64_t number = slot->number;
     sqlpool_conn conn = sqlpool__conn_of(slot);
     sqlpool_error ignored;
+    bool has_ended = false; /* fn itself committed or rolled back: what it did may stand */
     int attempt, rc;
     for (attempt = 1;; attempt++) {
         rc = sqlpool__level_begin(slot, error);
         if (rc == SQLPOOL_OK) {
             rc = fn(&conn, user, attempt);
-            if (SQLPOOL__LOAD(&slot->word) != sqlpool__word(number, SQLPOOL__LEASED)) {
+            has_ended =
+                SQLPOOL__LOAD_ORDERED(&slot->word) == sqlpool__word(number, SQLPOOL__LEASED) &&
+                slot->depth <= outer;
+            if (SQLPOOL__LOAD_ORDERED(&slot->word) != sqlpool__word(number, SQLPOOL__LEASED)) {
                 return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                                      "the transaction function released the lease it works on");
             }
@@ -5779,7 +5922,9 @@ static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call,
             while (rc != SQLPOOL_OK && slot->depth > outer)
                 (void)sqlpool__level_rollback(slot, &ignored);
         }
-        if (rc == SQLPOOL_OK || outer > 0 || sqlpool__again_for(rc) == SQLPOOL__AGAIN_NEVER) break;
+        if (rc == SQLPOOL_OK || outer > 0 || has_ended ||
+            sqlpool__again_for(rc) == SQLPOOL__AGAIN_NEVER)
+            break;
         error->result = rc;
         if (!sqlpool__retry_wait(slot, call, attempt, error)) break;
     }
@@ -5893,8 +6038,7 @@ SQLPOOL_API int sqlpool_conn_stmt(sqlpool_conn *conn, const char *sql, sqlite3_s
     if (rc == SQLPOOL_OK) rc = sqlpool__stmt_get(slot, sql, &stmt, error);
     if (rc != SQLPOOL_OK) return sqlpool__finish(slot->core, error);
     SQLPOOL__TALLY(slot, statements);
-    if (slot->in_use.next == slot->in_use.prev)
-        sqlpool__unpin(slot); /* its freshness is the caller's */
+    sqlpool__unpin(slot); /* its freshness is the caller's, also when a cursor is open now */
     if (stmt->is_bound) (void)sqlite3_clear_bindings(stmt->handle);
     stmt->is_bound = stmt->has_pointers =
         stmt->parameter_count > 0; /* the caller may bind anything */
@@ -5934,17 +6078,13 @@ SQLPOOL_API sqlite3 *sqlpool_conn_db(sqlpool_conn *conn) {
 
 SQLPOOL_API int sqlpool_conn_chain(sqlpool_conn *conn, const sqlpool_chain *chain) {
     sqlpool_error local;
+    sqlpool_chain none;
     sqlpool__slot *slot;
     sqlpool__error_clear(&local);
     if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return local.result;
-    if (chain != NULL) {
-        slot->chain = *chain;
-    } else {
-        memset(&slot->chain, 0, sizeof slot->chain);
-    }
+    memset(&none, 0, sizeof none);
+    sqlpool__set_chain(slot, chain != NULL ? chain : &none);
     slot->has_lease_chain = true;
-    (void)sqlite3_update_hook(slot->db, slot->chain.update_fn != NULL ? sqlpool__on_update : NULL,
-                              slot);
     return SQLPOOL_OK;
 }
 
@@ -6007,7 +6147,7 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
     sqlpool__bound_lease(slot, &request);
     held = sqlpool__word(slot->number, SQLPOOL__LEASED);
     rc = sqlpool__transact(slot, request.call, fn, user, error);
-    if (SQLPOOL__LOAD(&slot->word) != held) return rc; /* fn released it */
+    if (SQLPOOL__LOAD_ORDERED(&slot->word) != held) return rc; /* fn released it */
     (void)sqlpool__finish(core, error);
     (void)sqlpool__lease_end(slot);
     return rc;
@@ -6121,55 +6261,76 @@ typedef struct sqlpool__work {
     bool wants_writer;      /* out: it writes and this connection cannot */
 } sqlpool__work;
 
-/*  A write that ended well: what it changed. last_insert_rowid was zeroed before. */
-static void sqlpool__fill_result(sqlpool__slot *slot, int total_before, sqlpool_result *result) {
+/*  What a write is to be compared with when it has ended. */
+typedef struct sqlpool__before {
+    int total;
+    sqlite3_int64 rowid;
+} sqlpool__before;
+
+/*  The connection's last rowid is set to 0 for the time of the statement, so that one which inserts
+    nothing is known by it; not where the statement itself reads it. */
+static sqlpool__before sqlpool__before_write(sqlpool__slot *slot, const sqlpool__stmt *stmt,
+                                             const sqlpool_result *result) {
+    sqlpool__before before = {0, 0};
+    if (result == NULL) return before;
+    before.total = sqlite3_total_changes(slot->db);
+    before.rowid = sqlite3_last_insert_rowid(slot->db);
+    if (!stmt->reads_rowid) sqlite3_set_last_insert_rowid(slot->db, 0);
+    return before;
+}
+
+static void sqlpool__after_write(sqlpool__slot *slot, const sqlpool__stmt *stmt,
+                                 const sqlpool__before *before, sqlpool_result *result) {
+    const bool has_changed = result != NULL && sqlite3_total_changes(slot->db) != before->total;
     if (result == NULL) return;
-    result->changes =
-        sqlite3_total_changes(slot->db) != total_before ? sqlite3_changes(slot->db) : 0;
-    result->last_insert_id = sqlite3_last_insert_rowid(slot->db);
+    result->changes = has_changed ? sqlite3_changes(slot->db) : 0;
+    result->last_insert_id = has_changed ? sqlite3_last_insert_rowid(slot->db) : 0;
+    if (!stmt->reads_rowid && sqlite3_last_insert_rowid(slot->db) == 0) {
+        sqlite3_set_last_insert_rowid(slot->db, before->rowid);
+    }
 }
 
 /*  Steps to the end. */
 static int sqlpool__run_to_end(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool_result *result,
                                sqlpool_error *error) {
-    int total_before = 0, rc;
-    if (result != NULL) {
-        total_before = sqlite3_total_changes(slot->db);
-        sqlite3_set_last_insert_rowid(slot->db, 0);
-    }
+    const sqlpool__before before = sqlpool__before_write(slot, stmt, result);
+    int rc;
     do {
         rc = sqlite3_step(stmt->handle);
     } while (rc == SQLITE_ROW);
-    if (rc != SQLITE_DONE) return sqlpool__statement_failed(slot, rc, stmt->sql, error);
-    sqlpool__fill_result(slot, total_before, result);
-    return SQLPOOL_OK;
+    if (rc != SQLITE_DONE) rc = sqlpool__statement_failed(slot, rc, stmt->sql, error);
+    sqlpool__after_write(slot, stmt, &before, result);
+    return rc == SQLITE_DONE ? SQLPOOL_OK : rc;
 }
 
 /*  A write that returns rows: all of it happens before the first row is shown. */
 static int sqlpool__run_buffered(sqlpool__slot *slot, sqlpool__stmt *stmt,
                                  const sqlpool__work *work, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
-    sqlpool__buffer *buffer;
+    sqlpool__buffer *buffer = NULL;
+    sqlpool__before before;
     sqlpool_error ignored;
-    int rc = sqlpool__level_begin(slot, error), total_before;
+    int rc = sqlpool__level_begin(slot, error);
     if (rc != SQLPOOL_OK) return rc;
-    total_before = sqlite3_total_changes(slot->db);
-    if (work->result != NULL) sqlite3_set_last_insert_rowid(slot->db, 0);
-    buffer = sqlpool__buffer_new(core, stmt->handle, stmt->column_count);
-    if (buffer == NULL) rc = SQLPOOL_NOMEM;
-    if (rc == SQLPOOL_OK) rc = sqlpool__statement_begin(slot, error);
+    before = sqlpool__before_write(slot, stmt, work->result);
+    rc = sqlpool__statement_begin(slot, error);
     while (rc == SQLPOOL_OK) {
         rc = sqlite3_step(stmt->handle);
-        if (rc == SQLITE_ROW) {
-            rc = sqlpool__buffer_row(core, buffer, stmt->handle);
-        } else if (rc != SQLITE_DONE) {
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
             rc = sqlpool__statement_failed(slot, rc, stmt->sql, error);
+            break;
         }
+        if (buffer == NULL) { /* only now: the first step may have prepared it for a new schema */
+            work->rows->column_count = sqlite3_column_count(stmt->handle);
+            buffer = sqlpool__buffer_new(core, stmt->handle, work->rows->column_count);
+            if (buffer == NULL) rc = SQLPOOL_NOMEM;
+        }
+        if (rc == SQLITE_ROW) rc = sqlpool__buffer_row(core, buffer, stmt->handle);
         if (rc == SQLITE_DONE) break;
     }
     sqlpool__disarm(slot);
+    sqlpool__after_write(slot, stmt, &before, work->result);
     if (rc == SQLITE_DONE) {
-        sqlpool__fill_result(slot, total_before, work->result);
         (void)sqlite3_reset(stmt->handle);
         rc = sqlpool__level_commit(slot, error);
     } else if (rc == SQLPOOL_TOO_BIG) {
@@ -6414,7 +6575,7 @@ static sqlpool__stmt *sqlpool__rows_stmt(const sqlpool_rows *rows, sqlpool__slot
     core = SQLPOOL__LOAD(&rows->conn.pool->core);
     if (SQLPOOL__UNLIKELY(core == NULL || core->serial != rows->conn.pool_serial)) return NULL;
     slot = &core->slots[rows->conn.slot];
-    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD(&slot->word) !=
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_ORDERED(&slot->word) !=
                           sqlpool__word(rows->conn.lease, SQLPOOL__LEASED)))
         return NULL;
     *out = slot;
@@ -6470,7 +6631,8 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
         sqlpool__rows_end(rows, slot, stmt);
     } else { /* the message is read by close; until then the lease stays */
         rows->flags |= SQLPOOL__ROWS_FAILED;
-        rows->result = rc;
+        sqlpool__error_clear(&slot->last_error);
+        rows->result = sqlpool__statement_failed(slot, rc, stmt->sql, &slot->last_error);
     }
     return false;
 }
@@ -6512,7 +6674,9 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
             return sqlpool__finish(core, error);
         }
         if ((rows->flags & SQLPOOL__ROWS_FAILED) != 0) {
-            rows->result = sqlpool__statement_failed(slot, rows->result, stmt->sql, error);
+            *error = slot->last_error;
+            if (error->result != rows->result)
+                (void)SQLPOOL__FAIL(error, rows->result, "%s", sqlpool_result_text(rows->result));
             (void)sqlpool__finish(core, error);
             sqlpool__rows_end(rows, slot, stmt);
             return error->result;
@@ -6737,14 +6901,27 @@ static int sqlpool__run_script(sqlpool__slot *slot, const char *sql, size_t byte
 typedef struct sqlpool__script {
     const char *sql;
     size_t bytes;
+    bool is_terminated; /* a NUL follows */
     sqlpool_error *error;
 } sqlpool__script;
 
 static int sqlpool__script_body(sqlpool_conn *conn, void *user, int attempt) {
     const sqlpool__script *script = (const sqlpool__script *)user;
+    sqlpool__core *core = SQLPOOL__LOAD(&conn->pool->core);
+    sqlpool__slot *slot = &core->slots[conn->slot];
+    char *copy;
+    int rc;
     (void)attempt;
-    return sqlpool__run_script(&SQLPOOL__LOAD(&conn->pool->core)->slots[conn->slot], script->sql,
-                               script->bytes, script->error);
+    if (script->is_terminated)
+        return sqlpool__run_script(slot, script->sql, script->bytes, script->error);
+    copy = (char *)sqlpool__alloc(&core->memory, script->bytes + 1);
+    if (copy == NULL)
+        return SQLPOOL__FAIL(script->error, SQLPOOL_NOMEM, "no memory to copy the script");
+    memcpy(copy, script->sql, script->bytes);
+    copy[script->bytes] = '\0';
+    rc = sqlpool__run_script(slot, copy, script->bytes, script->error);
+    sqlpool__free(&core->memory, copy, script->bytes + 1);
+    return rc;
 }
 
 static int sqlpool__check_script(const char *sql, int64_t *bytes, sqlpool_error *error) {
@@ -6769,6 +6946,7 @@ SQLPOOL_API int sqlpool_script_at(const char *file, int line, sqlpool *pool, con
     sqlpool_error local;
     sqlpool__core *core;
     sqlpool__script script;
+    const bool is_terminated = bytes == -1;
     int rc;
     error = sqlpool__error_or(error, &local);
     rc = sqlpool__enter(pool, &core, error);
@@ -6776,6 +6954,7 @@ SQLPOOL_API int sqlpool_script_at(const char *file, int line, sqlpool *pool, con
     if (sqlpool__check_script(sql, &bytes, error) != SQLPOOL_OK)
         return sqlpool__finish(core, error);
     script.sql = sql;
+    script.is_terminated = is_terminated;
     script.bytes = (size_t)bytes;
     script.error = error;
     return sqlpool_transaction_at(file, line, pool, NULL, SQLPOOL_WRITE, sqlpool__script_body,
@@ -6787,6 +6966,7 @@ SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t
     sqlpool_error local;
     sqlpool__slot *slot;
     sqlpool__script script;
+    const bool is_terminated = bytes == -1;
     int rc;
     error = sqlpool__error_or(error, &local);
     rc = sqlpool__enter_conn(conn, &slot, error);
@@ -6794,6 +6974,7 @@ SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t
     if (sqlpool__check_script(sql, &bytes, error) != SQLPOOL_OK)
         return sqlpool__finish(slot->core, error);
     script.sql = sql;
+    script.is_terminated = is_terminated;
     script.bytes = (size_t)bytes;
     script.error = error;
     return sqlpool_conn_transaction(conn, sqlpool__script_body, &script, error);
@@ -6824,9 +7005,11 @@ static int64_t sqlpool__stop_expired(sqlpool__core *core, int64_t now) {
         if (sqlpool__state(word) != SQLPOOL__LEASED || deadline == SQLPOOL__NEVER) continue;
         if (deadline > now) {
             next = sqlpool__earlier(next, deadline);
-        } else if (SQLPOOL__LOAD_RELAXED(&slot->expired) != number) {
+        } else { /* again and again: one sent just before the statement began is forgotten by SQLite
+            */
             SQLPOOL__STORE(&slot->expired, number);
             sqlpool__interrupt_locked(slot, number, deadline);
+            next = sqlpool__earlier(next, sqlpool__time_add(now, 10 * SQLPOOL__NS_PER_MS));
         }
     }
     sqlpool__unlock(core);
@@ -6852,11 +7035,12 @@ static void sqlpool__report_leaks(sqlpool__core *core, int64_t now) {
         sqlpool__text text = sqlpool__text_into(line, sizeof line);
         bool is_new = false, is_over = false;
         sqlpool__lock(core);
-        if (slot->reported_word != 0 && slot->reported_word != SQLPOOL__LOAD(&slot->word)) {
+        if (slot->reported_word != 0 && slot->reported_word != SQLPOOL__LOAD_ORDERED(&slot->word)) {
             slot->reported_word = 0;
             is_over = true;
         } else if (limit > 0 && slot->reported_word == 0 && sqlpool__is_leased(slot) &&
-                   slot->seen_word == SQLPOOL__LOAD(&slot->word) && now - slot->seen_ns >= limit) {
+                   slot->seen_word == SQLPOOL__LOAD_ORDERED(&slot->word) &&
+                   now - slot->seen_ns >= limit) {
             slot->reported_word = slot->seen_word;
             is_new = true;
             sqlpool__holder_locked(slot, now, &holder);
@@ -6888,7 +7072,8 @@ static int64_t sqlpool__end_idle_snapshots(sqlpool__core *core, int64_t now) {
         bool is_old;
         if (SQLPOOL__LOAD_RELAXED(&slot->has_snapshot) == 0) continue;
         sqlpool__lock(core);
-        is_old = slot->seen_word == SQLPOOL__LOAD(&slot->word) && now - slot->seen_ns >= idle;
+        is_old =
+            slot->seen_word == SQLPOOL__LOAD_ORDERED(&slot->word) && now - slot->seen_ns >= idle;
         sqlpool__unlock(core);
         if (is_old && sqlpool__claim(slot)) {
             sqlpool__unpin(slot);
@@ -6911,8 +7096,8 @@ static void sqlpool__reap(sqlpool__core *core, int64_t now) {
         int64_t unused;
         bool is_idle;
         sqlpool__lock(core);
-        is_idle = sqlpool__state(SQLPOOL__LOAD(&slot->word)) == SQLPOOL__IDLE &&
-                  slot->seen_word == SQLPOOL__LOAD(&slot->word);
+        is_idle = sqlpool__state(SQLPOOL__LOAD_ORDERED(&slot->word)) == SQLPOOL__IDLE &&
+                  slot->seen_word == SQLPOOL__LOAD_ORDERED(&slot->word);
         unused = now - slot->seen_ns;
         sqlpool__unlock(core);
         if (now >= SQLPOOL__LOAD_RELAXED(&slot->dies_ns))
@@ -6935,12 +7120,16 @@ static void sqlpool__reap(sqlpool__core *core, int64_t now) {
 /*  One idle connection: is its file still there, does it still answer? A bad one is opened anew.
     Under the shared gate a read could meet the writer, so there only the file is looked at. */
 static void sqlpool__check_health(sqlpool__core *core) {
-    uint32_t i;
-    for (i = 0; i + 1 < core->slot_count; i++) {
+    const uint32_t count = core->slot_count - 1;
+    uint32_t tried;
+    if ((SQLPOOL__LOAD(&core->gate) & (uint32_t)SQLPOOL__GATE_BLOCKING) != 0) return;
+    for (tried = 0; tried < count; tried++) {
+        const uint32_t i = (core->next_health_slot + tried) % count;
         sqlpool__slot *slot = &core->slots[i];
         sqlpool__lane *lane;
         sqlpool_error error;
         if (!sqlpool__claim(slot)) continue;
+        core->next_health_slot = i + 1;
         lane = sqlpool__lane_of_slot(slot);
         sqlpool__error_clear(&error);
         if (!core->is_shared_gate) {
@@ -6957,9 +7146,12 @@ static uint64_t sqlpool__activity(const sqlpool__core *core) {
     uint64_t sum = 0;
     uint32_t i;
     for (i = 0; i < core->slot_count; i++)
-        sum += SQLPOOL__LOAD(&core->slots[i].word) >> SQLPOOL__NUMBER_SHIFT;
+        sum += SQLPOOL__LOAD_ORDERED(&core->slots[i].word) >> SQLPOOL__NUMBER_SHIFT;
     return sum;
 }
+
+#define SQLPOOL__UPKEEP_PATIENCE \
+    (10 * SQLPOOL__NS_PER_MS) /* a queue of short writes is through by then */
 
 /*  Does what is due; tells when it wants to be called again. Never called by two threads at once.
     */
@@ -6969,14 +7161,23 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
     const int64_t stop_at = sqlpool__time_add(now, budget_ns);
     bool may_begin = true; /* one task, whatever the budget */
     next = sqlpool__earlier(next, sqlpool__end_idle_snapshots(core, now));
+    if (SQLPOOL__LOAD(&core->is_awake) != 0) {
+        core->next_reap_ns =
+            sqlpool__earlier(core->next_reap_ns, sqlpool__time_add(now, config->upkeep_interval_ms *
+                                                                            SQLPOOL__NS_PER_MS));
+    }
     if (SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) {
         sqlpool_checkpoint_result result = {-1, -1};
         sqlpool_error error;
         sqlpool__error_clear(&error);
         SQLPOOL__STORE(&core->checkpoint_due, 0u);
-        (void)sqlpool__checkpoint(core, SQLPOOL_CHECKPOINT_PASSIVE,
-                                  sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS), &result,
-                                  &error);
+        if (sqlpool__checkpoint(core, SQLPOOL_CHECKPOINT_PASSIVE,
+                                sqlpool__time_add(now, SQLPOOL__UPKEEP_PATIENCE), &result,
+                                &error) == SQLPOOL_TIMEOUT) {
+            SQLPOOL__STORE(&core->checkpoint_due,
+                           1u); /* the writer is out: deadlines must not wait for it */
+            next = sqlpool__earlier(next, sqlpool__time_add(now, 2 * SQLPOOL__UPKEEP_PATIENCE));
+        }
         now = sqlpool__now(core);
         next = sqlpool__earlier(next, sqlpool__stop_expired(core, now));
         may_begin = now < stop_at;
@@ -6999,6 +7200,7 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
             for (i = 0; i < core->slot_count && !is_busy; i++)
                 is_busy = sqlpool__is_leased(&core->slots[i]);
         }
+        SQLPOOL__STORE(&core->is_awake, is_busy ? 1u : 0u);
         core->next_reap_ns = sqlpool__time_add(
             now, (is_busy ? config->upkeep_interval_ms : config->health_interval_ms) *
                      SQLPOOL__NS_PER_MS);
@@ -7017,6 +7219,7 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
 #ifndef SQLPOOL_NO_THREADS
 static void sqlpool__upkeep_main(void *argument) {
     sqlpool__core *core = (sqlpool__core *)argument;
+    sqlpool__hint.inside++; /* its hooks cannot close the pool that joins it */
     sqlpool__lock(core);
     while (!core->is_upkeep_stopping) {
         uint32_t none = 0;
@@ -7080,7 +7283,7 @@ static void sqlpool__collect(sqlpool__core *core, sqlpool_stats *stats) {
     stats->min = core->config.min_connections;
     stats->max = core->config.max_connections;
     for (i = 0; i + 1 < core->slot_count; i++) {
-        const unsigned state = sqlpool__state(SQLPOOL__LOAD(&core->slots[i].word));
+        const unsigned state = sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word));
         stats->open += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
         stats->used += state == SQLPOOL__LEASED || state == SQLPOOL__RETURNING ? 1 : 0;
         stats->idle += state == SQLPOOL__IDLE ? 1 : 0;
@@ -7808,6 +8011,7 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
         sqlpool__free(&core->memory, core->path, strlen(core->path) + 1);
         core->path = copy;
     }
+    if (!core->is_wal) core->config.snapshot_idle_ms = SQLPOOL_OFF;
     if (core->is_shared_gate) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_SHARED);
     if (!core->config.disable_foreign_keys) sqlpool__check_foreign_keys(slot);
     return SQLPOOL_OK;
@@ -8015,6 +8219,8 @@ static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
                 (void)SQLPOOL__AND(&core->gate, ~bit);
                 sqlpool__wake_all_locked(core);
             }
+        } else if ((SQLPOOL__LOAD(&core->gate) & bit) == 0) {
+            (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "another thread resumed the pool meanwhile");
         }
     }
     sqlpool__unlock(core);
@@ -8025,7 +8231,7 @@ static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
 static void sqlpool__go_on(sqlpool__core *core, uint32_t bits) {
     (void)SQLPOOL__AND(&core->gate, ~bits);
     sqlpool__lock(core);
-    core->is_bypassed = false;
+    if ((bits & SQLPOOL__GATE_EXCLUSIVE) != 0) core->is_bypassed = false;
     sqlpool__wake_all_locked(core);
     sqlpool__unlock(core);
 }
@@ -8091,7 +8297,7 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
             sqlpool_conn conn = sqlpool__conn_of(slot);
             const uint64_t held = sqlpool__word(slot->number, SQLPOOL__LEASED);
             rc = fn(&conn, user);
-            if (SQLPOOL__LOAD(&slot->word) == held) (void)sqlpool__lease_end(slot);
+            if (SQLPOOL__LOAD_ORDERED(&slot->word) == held) (void)sqlpool__lease_end(slot);
             if (rc != SQLPOOL_OK && error->result != rc) {
                 (void)SQLPOOL__FAIL(error, rc, "the exclusive function returned %d (%s)", rc,
                                     sqlpool_result_name(rc));
@@ -8136,6 +8342,18 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
                                   sqlpool__time_add(sqlpool__now(core), 100 * SQLPOOL__NS_PER_MS));
     uint32_t i = core->slot_count - 1;
     int rc = SQLPOOL_OK;
+    if (is_moved) { /* whoever still works on the old file holds its log: the new one must not meet
+        it */
+        sqlpool__lock(core);
+        rc = sqlpool__drain_locked(core, 0, i,
+                                   sqlpool__time_add(sqlpool__now(core), 100 * SQLPOOL__NS_PER_MS));
+        sqlpool__unlock(core);
+        if (rc != SQLPOOL_OK) {
+            rc =
+                SQLPOOL__FAIL(error, SQLPOOL_MOVED,
+                              "leases on the old file are still out: sqlpool_holders() names them");
+        }
+    }
     while (i-- > 0 && rc == SQLPOOL_OK) {
         sqlpool__slot *slot = &core->slots[i];
         sqlpool__lane *lane;
@@ -8255,6 +8473,11 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     error = sqlpool__error_or(error, &local);
     rc = sqlpool__enter(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
+    if (sqlpool__hint.inside != 0) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            "sqlpool_close() was called from a hook of the library: close later");
+        return sqlpool__finish(core, error);
+    }
     sqlpool__lock(core);
     if (core->is_closing) {
         sqlpool__unlock(core);

@@ -1035,17 +1035,17 @@ TEST(cache_is_bounded_by_count) {
     CHECK(pool != NULL);
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
     PART(use_statements(&conn, 0, 10));
-    full = count_statements(&conn);
     CHECK_INT(sqlpool_get_stats(pool, &before), SQLPOOL_OK);
     PART(use_statements(&conn, 10, 110));
     CHECK_INT(sqlpool_get_stats(pool, &after), SQLPOOL_OK);
-    CHECK(count_statements(&conn) <= full);
     CHECK_INT(after.cache_evictions - before.cache_evictions, 100);
     CHECK_INT(after.cache_misses - before.cache_misses, 100);
     CHECK_INT(after.cache_hits - before.cache_hits, 0);
     PART(use_statements(&conn, 106, 110)); /* the last four are still there */
     CHECK_INT(sqlpool_get_stats(pool, &before), SQLPOOL_OK);
     CHECK_INT(before.cache_hits - after.cache_hits, 4);
+    full = count_statements(&conn); /* through the raw handle, which ends the caching: so last */
+    CHECK(full >= 4 && full <= 4 + 6); /* and the pool's own: BEGIN, COMMIT, ... */
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     close_pool(pool);
 }

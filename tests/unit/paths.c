@@ -439,7 +439,7 @@ static void *go_outside_later(void *core) {
     sim_real_sleep_ns(20 * MS);
     SQLPOOL__STORE(&((sqlpool__core *)core)->ticking, 0u);
     sim_real_sleep_ns(20 * MS);
-    sqlpool__go_outside((sqlpool__core *)core);
+    SQLPOOL__STORE(&((sqlpool__core *)core)->inside, 0u);
     return NULL;
 }
 
@@ -453,7 +453,7 @@ TEST(close_waits_for_who_is_inside) {
     memset(&config.clock, 0, sizeof config.clock);
     PART(unit_open(&u, "inside.db", &config));
     u.core->ticking = 1;
-    sqlpool__go_inside(u.core);
+    SQLPOOL__STORE(&u.core->inside, 1u); /* as if another thread were */
     start = sim_real_ns();
     CHECK_INT(pthread_create(&thread, NULL, go_outside_later, u.core), 0);
     unit_close(&u);

@@ -142,8 +142,8 @@ TEST(critical_first_then_by_arrival) {
         CHECK_INT((const sqlpool__waiter *)(const void *)link - waiters, out[i]);
     CHECK_INT(i, LENGTH(in));
     CHECK(sqlpool__head_locked(lane) == &waiters[6]);
-    CHECK(sqlpool__is_waiting_locked(u.core, 3));
-    CHECK(!sqlpool__is_waiting_locked(u.core, 99));
+    CHECK(sqlpool__is_waiting_locked(lane, 3));
+    CHECK(!sqlpool__is_waiting_locked(lane, 99));
     for (i = 0; i < LENGTH(in); i++) leave(&u, &waiters[i]);
     CHECK_INT(lane->waiting, 0);
     CHECK(sqlpool__head_locked(lane) == NULL);

@@ -629,7 +629,7 @@ TEST(refusals) {
         {SQLITE_CREATE_TABLE, "t", NULL, NULL}};
     size_t i;
     for (i = 0; i < LENGTH(table); i++) {
-        const char *got = sqlpool__refusal(table[i].action, table[i].a, table[i].b);
+        const char *got = sqlpool__refusal(table[i].action, table[i].a, table[i].b, "main");
         if (table[i].part == NULL) {
             CHECK(got == NULL);
         } else {
