@@ -3439,7 +3439,8 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
         close, and after any interrupt or error: SQLite keeps an interrupt pending while any
         statement is open.
       - When commits come so fast that snapshots are seldom used again, keeping them rests a while.
-      */
+      - Readers that are never idle would keep a log that other processes write from ever starting
+        over: above wal_budget_bytes only a snapshot that needs nothing of the log is kept. */
 
 #define SQLPOOL__STAMP_VERSION 3007000u /* iVersion of the only format there is */
 #define SQLPOOL__SHM_REGION 32768       /* bytes of a WAL-index region */
@@ -3490,6 +3491,16 @@ static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db) {
     map = (const volatile uint32_t *)region;
     if (map == NULL || sqlpool__stamp_word(map, 0) != SQLPOOL__STAMP_VERSION) return NULL;
     return ((const volatile unsigned char *)region)[12] == 1 ? map : NULL; /* isInit */
+}
+
+/*  Would an open snapshot keep a long log from starting over? One that begins when all of the log
+    is in the database file reads that file and not the log, and is in nobody's way; above
+    wal_budget_bytes only such a one is kept. (Words 4 and 24 of the index are mxFrame and
+    nBackfill.) */
+static bool sqlpool__is_in_the_way(const sqlpool__slot *slot) {
+    const uint32_t frames = sqlpool__stamp_word(slot->stamp_map, 4);
+    return (int64_t)frames * slot->core->page_bytes >= slot->core->config.wal_budget_bytes &&
+           sqlpool__stamp_word(slot->stamp_map, 2 * SQLPOOL__STAMP_WORDS) != frames;
 }
 
 /*  Ends the open snapshot, if there is one. */
@@ -3551,7 +3562,7 @@ static void sqlpool__refresh(sqlpool__slot *slot) {
         if (--slot->pin_rest == 0) slot->pin_credit = 2; /* one more chance */
         return;
     }
-    sqlpool__pin(slot);
+    if (slot->stamp_map == NULL || !sqlpool__is_in_the_way(slot)) sqlpool__pin(slot);
 }
 
 /*  A snapshot that an interrupt may have touched must go: SQLite would answer every later statement

@@ -72,12 +72,13 @@ static int64_t ask_again(const char *path, const char *sql) {
  * the file moves
  *----------------------------------------------------------------------------*/
 
+/*  A reader is checked when it was unused for validate_after_ms and an upkeep interval. */
 static bool wait_for_moved(sqlpool *pool) {
     const int64_t end = now_ms() + 2000;
-    while (sqlpool_exec(pool, "SELECT 1 FROM sqlite_master", SQLPOOL_NO_ARGS, NULL) != SQLPOOL_MOVED) {
+    do {
         if (now_ms() > end) return false;
-        sleep_ms(5);
-    }
+        sleep_ms(50);
+    } while (sqlpool_exec(pool, "SELECT 1 FROM sqlite_master", SQLPOOL_NO_ARGS, NULL) != SQLPOOL_MOVED);
     return true;
 }
 
