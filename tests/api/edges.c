@@ -86,6 +86,7 @@ static bool wait_for_moved(sqlpool *pool) {
 static sqlpool *move_under_a_writer(const char *path, const char *fresh, sqlpool_conn *writer) {
     sqlpool_config config = config_of(2);
     sqlpool *pool;
+    config.min_connections = 2;
     config.validate_after_ms = 1;
     config.upkeep_interval_ms = 5;
     if (!make_file(fresh, "CREATE TABLE n(a, b, c); INSERT INTO n VALUES(1, 2, 3)")) return NULL;
@@ -144,15 +145,26 @@ TEST(recycle_refuses_while_a_writer_and_its_log_are_there) {
     PART(check_new_file(pool, "refuse.db"));
 }
 
+/*  With the old log out of the way, but an old lease still out: done or refused, the new file is safe. */
 TEST(an_old_writer_that_comes_back_after_recycle) {
     sqlpool_conn writer;
+    int rc;
     sqlpool *pool = move_under_a_writer("late.db", "late-new.db", &writer);
     CHECK(pool != NULL);
     remove_logs("late.db");
-    CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM n"), 1); /* readers are on the new file */
+    rc = sqlpool_recycle(pool);
+    if (rc == SQLPOOL_OK) {
+        CHECK_INT(ask(pool, "SELECT count(*) FROM n"), 1);
+    } else {
+        CHECK_INT(rc, SQLPOOL_MOVED);
+        CHECK_RC(sqlpool_exec(pool, "SELECT 1 FROM sqlite_master", SQLPOOL_NO_ARGS, &err), SQLPOOL_MOVED, &err);
+    }
     (void)sqlpool_conn_commit(&writer, &err);
     (void)sqlpool_conn_release(&writer);
+    if (rc != SQLPOOL_OK) {
+        remove_logs("late.db");
+        CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK);
+    }
     PART(check_new_file(pool, "late.db"));
 }
 
@@ -217,6 +229,27 @@ TEST(a_reader_opened_after_the_file_was_replaced) {
     }
     CHECK_INT(rc, SQLPOOL_MOVED);
     (void)sqlpool_close(pool, NULL);
+}
+
+/*  The same when the only other connection is busy. */
+TEST(a_reader_opened_beside_a_busy_writer_after_the_file_was_replaced) {
+    sqlpool_config config = config_of(2);
+    sqlpool_conn writer;
+    int64_t count = -1;
+    int rc;
+    sqlpool *pool = open_pool("busygrowth.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK(make_file("busygrowth-new.db", "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)"));
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err);
+    CHECK_OK(sqlpool_conn_begin(&writer, &err), &err);
+    CHECK(unlink("busygrowth.db") == 0);
+    remove_logs("busygrowth.db");
+    CHECK(rename("busygrowth-new.db", "busygrowth.db") == 0);
+    rc = sqlpool_query_int64(pool, &count, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &err);
+    (void)sqlpool_conn_release(&writer);
+    (void)sqlpool_close(pool, NULL);
+    if (rc != SQLPOOL_MOVED)
+        test_fail(__FILE__, __LINE__, "a new reader gave %s and counts %d", sqlpool_result_name(rc), (int)count);
 }
 
 TEST(a_reader_unused_since_long_before_the_file_went) {
@@ -573,24 +606,28 @@ TEST(no_deadlock_behind_a_holder_that_works) {
 
 typedef struct pauser {
     sqlpool *pool;
-    int result;
+    int timeout_ms, result;
+    int64_t elapsed_ms;
 } pauser;
 static void *pause_it(void *argument) {
     pauser *p = (pauser *)argument;
-    p->result = sqlpool_pause(p->pool, 2000, NULL);
+    const int64_t start = now_ms();
+    p->result = sqlpool_pause(p->pool, p->timeout_ms, NULL);
+    p->elapsed_ms = now_ms() - start;
     return NULL;
 }
 
 /*  Either the resume came too early and the pool is paused, or it ended the pause, which says so. */
-TEST(resume_while_pause_waits_for_leases) {
+static void resume_while_it_drains(const char *path, int timeout_ms, int limit_ms) {
     sqlpool_call no_wait = {SQLPOOL_NO_WAIT, 0, 0, NULL, NULL};
     sqlpool_conn mine, conn;
     pauser p;
     pthread_t thread;
     int resumed, acquired, i;
-    sqlpool *pool = open_pool("pause.db", NULL, schema);
+    sqlpool *pool = open_pool(path, NULL, schema);
     CHECK(pool != NULL);
     p.pool = pool;
+    p.timeout_ms = timeout_ms;
     p.result = -99;
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &mine, &err), &err);
     CHECK(start_thread(&thread, pause_it, &p));
@@ -617,7 +654,10 @@ TEST(resume_while_pause_waits_for_leases) {
     }
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
     close_pool(pool);
+    if (p.elapsed_ms > limit_ms) test_fail(__FILE__, __LINE__, "pause returned after %d ms", (int)p.elapsed_ms);
 }
+TEST(resume_while_pause_waits_for_leases) { PART(resume_while_it_drains("pause.db", 300, 30000)); }
+TEST(a_pause_that_was_resumed_returns_soon) { PART(resume_while_it_drains("pausesoon.db", 1500, 1000)); }
 
 static void slow_function(sqlite3_context *context, int count, sqlite3_value **values) {
     (void)count, (void)values;
@@ -697,14 +737,19 @@ TEST(a_timeout_works_after_a_stepped_statement) {
     close_pool(pool);
 }
 
+typedef struct restarts {
+    int count;
+    const char *sql; /* then this, which does not go well */
+} restarts;
 static int restart_then_fail(sqlpool_conn *conn, void *user, int attempt) {
-    const int restarts = *(const int *)user;
-    if (attempt <= restarts) return SQLITE_BUSY_SNAPSHOT;
-    return sqlpool_conn_exec(conn, "INSERT INTO u VALUES(1)", SQLPOOL_NO_ARGS, NULL, NULL); /* is there already */
+    const restarts *r = (const restarts *)user;
+    if (attempt <= r->count) return SQLITE_BUSY_SNAPSHOT;
+    return sqlpool_conn_exec(conn, r->sql, SQLPOOL_NO_ARGS, NULL, NULL);
 }
 typedef struct restarter {
     sqlpool *pool;
-    int restarts, started, result;
+    restarts restarts;
+    int started, result;
     sqlpool_error error;
     int64_t elapsed_us;
 } restarter;
@@ -728,14 +773,17 @@ TEST(waiting_is_counted_once) {
     config.retry_cap_us = 20000;
     config.retry_multiplier_percent = 100;
     config.retry_jitter = SQLPOOL_JITTER_NONE;
-    pool = open_pool("waited.db", &config, "CREATE TABLE u(a UNIQUE); INSERT INTO u VALUES(1)");
+    pool = open_pool("waited.db", &config,
+                     "CREATE TABLE u(a PRIMARY KEY); INSERT INTO u VALUES(1);"
+                     "CREATE TABLE v(a REFERENCES u DEFERRABLE INITIALLY DEFERRED)");
     CHECK(pool != NULL);
-    for (i = 0; i < 2; i++) { /* between tries alone; and for a lock before that */
+    for (i = 0; i < 3; i++) { /* between tries alone; for a lock before that; with a COMMIT that fails */
         memset(&r, 0, sizeof r);
         r.pool = pool;
-        r.restarts = 2;
+        r.restarts.count = 2;
+        r.restarts.sql = i == 2 ? "INSERT INTO v VALUES(2)" : "INSERT INTO u VALUES(1)";
         db = raw_open("waited.db");
-        CHECK(db != NULL && (i == 0 || raw_exec(db, "BEGIN IMMEDIATE")));
+        CHECK(db != NULL && (i != 1 || raw_exec(db, "BEGIN IMMEDIATE")));
         CHECK(start_thread(&thread, restart_in_a_thread, &r));
         CHECK(wait_for(&r.started, 1, 2000));
         if (i == 1) sleep_ms(60);
@@ -744,7 +792,7 @@ TEST(waiting_is_counted_once) {
         CHECK_INT(sqlite3_close(db), SQLITE_OK);
         CHECK_INT(r.result & 0xff, SQLITE_CONSTRAINT);
         CHECK_INT(r.error.attempts, 3);
-        if (r.error.waited_us < (i == 0 ? 35000 : 70000) || r.error.waited_us > r.elapsed_us)
+        if (r.error.waited_us < (i == 1 ? 70000 : 35000) || r.error.waited_us > r.elapsed_us)
             test_fail(__FILE__, __LINE__, "waited %d us in a call of %d us", (int)r.error.waited_us, (int)r.elapsed_us);
     }
     close_pool(pool);
@@ -996,10 +1044,10 @@ TEST(a_failed_cursor_keeps_its_message) {
     CHECK_OK(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &err), &err);
     CHECK(sqlpool_conn_exec(&conn, "SELECT nosuch", SQLPOOL_NO_ARGS, NULL, &err) != SQLPOOL_OK);
     CHECK_RC(sqlpool_rows_close(&rows, &err), SQLITE_ERROR, &err);
-    CHECK_HAS(err.message, "integer overflow");
-    CHECK(strstr(err.message, "nosuch") == NULL);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     close_pool(pool);
+    CHECK_HAS(err.message, "integer overflow");
+    CHECK(strstr(err.message, "nosuch") == NULL);
 }
 
 TEST(values_with_a_nul_inside) {
@@ -1174,29 +1222,39 @@ static void take_line(void *user, sqlpool_level level, sqlpool_log_item item, co
 }
 static int connect_forged(void *user, const sqlpool_conn *conn) {
     sqlpool_conn lease = *conn;
-    (void)user;
+    if (*(const int *)user == 0) return 0;
     return sqlpool_conn_exec(&lease, "SELECT * FROM \"x\n2026-11-21 CRITICAL forged\r\nline\"", SQLPOOL_NO_ARGS, NULL, NULL);
 }
 
-TEST(a_newline_in_a_message_of_sqlite_begins_no_line) {
+TEST(a_newline_in_a_message_of_sqlite_begins_no_log_line) {
     sqlpool_config config = config_of(1);
+    int forge = 0;
     sqlpool *pool;
     config.disable_upkeep_thread = true; /* all lines come from this thread */
+    config.pass_open_error = true;
     config.log.write_fn = take_line;
+    config.events.user = &forge;
+    config.events.connect_fn = connect_forged;
     memset(&lines, 0, sizeof lines);
-    pool = open_pool("newline.db", &config, schema);
+    pool = open_pool("newline.db", &config, NULL);
+    CHECK(pool != NULL);
+    forge = 1;
+    CHECK(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err) != SQLPOOL_OK); /* the first reader */
+    CHECK_HAS(err.message, "forged");
+    CHECK(lines.count > 0);
+    CHECK_HAS(lines.last, "forged");
+    if (lines.broken != 0) test_fail(__FILE__, __LINE__, "%d broken lines, last: %s", lines.broken, lines.last);
+    close_pool(pool);
+}
+
+/*  "control bytes replaced": lines of a message are the library's own. */
+TEST(a_newline_in_a_message_of_sqlite_begins_no_line_of_an_error) {
+    sqlpool *pool = open_pool("forged.db", NULL, schema);
     CHECK(pool != NULL);
     CHECK_RC(sqlpool_exec(pool, "SELECT * FROM \"x\nforged\r\nline\"", SQLPOOL_NO_ARGS, &err), SQLITE_ERROR, &err);
     CHECK_HAS(err.message, "forged");
     CHECK(strpbrk(err.message, "\r\n") == NULL);
     close_pool(pool);
-    config.events.connect_fn = connect_forged;
-    CHECK(sqlpool_open(&pool, "newline.db", &config, &err) != SQLPOOL_OK);
-    CHECK_HAS(err.message, "forged");
-    CHECK(strpbrk(err.message, "\r\n") == NULL);
-    CHECK(lines.count > 0);
-    CHECK_HAS(lines.last, "forged");
-    CHECK_INT(lines.broken, 0);
 }
 
 /*  A lock table of one's own, without threads. */
@@ -1300,6 +1358,7 @@ int main(void) {
     RUN(an_old_writer_that_comes_back_after_recycle);
     RUN(a_replaced_writer_does_not_make_a_new_file);
     RUN(a_reader_opened_after_the_file_was_replaced);
+    RUN(a_reader_opened_beside_a_busy_writer_after_the_file_was_replaced);
     RUN(a_reader_unused_since_long_before_the_file_went);
     RUN(rollback_after_a_timeout_ends_the_transaction);
     RUN(rows_of_a_failed_inner_transaction_are_not_committed);
@@ -1311,6 +1370,7 @@ int main(void) {
     RUN(a_nested_read_passes_a_queued_writer_in_memory);
     RUN(no_deadlock_behind_a_holder_that_works);
     RUN(resume_while_pause_waits_for_leases);
+    RUN(a_pause_that_was_resumed_returns_soon);
     RUN(a_deadline_is_kept_beside_a_checkpoint_that_waits);
     RUN(a_timeout_works_after_a_stepped_statement);
     RUN(waiting_is_counted_once);
@@ -1327,7 +1387,8 @@ int main(void) {
     RUN(memory_by_uri_is_refused);
     RUN(an_unclean_lease_keeps_an_old_memory_database);
     RUN(a_lock_table_without_threads);
-    RUN(a_newline_in_a_message_of_sqlite_begins_no_line);
+    RUN(a_newline_in_a_message_of_sqlite_begins_no_log_line);
+    RUN(a_newline_in_a_message_of_sqlite_begins_no_line_of_an_error);
     RUN(a_truncating_checkpoint_right_after_reads);
     RUN(close_from_the_error_hook); /* last: while they fail they leave a thread behind */
     RUN(close_from_the_log_hook_of_upkeep);

@@ -647,6 +647,12 @@ TEST(no_interrupt_for_the_next_user) {
         CHECK_INT(sqlpool_conn_cancel(conn), SQLPOOL_OK);
         CHECK_RC(sqlpool_conn_query(&conn, &rows, VALUE, SQLPOOL_NO_ARGS, &err), SQLPOOL_CANCELLED, &err);
         CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        CHECK_INT(ask(p.pool, VALUE), i - 1); /* no commit in between, which would end the snapshot */
+        CHECK_OK(sqlpool_conn_acquire(p.pool, SQLPOOL_READ, &conn, &err), &err);
+        CHECK_INT(ask_conn(&conn, VALUE), i - 1);
+        CHECK_INT(sqlpool_conn_cancel(conn), SQLPOOL_OK);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        CHECK_INT(ask(p.pool, VALUE), i - 1);
         commit(p.other, i);
         CHECK_INT(ask(p.pool, VALUE), i);
         CHECK_INT(ask(p.pool, VALUE), i);
