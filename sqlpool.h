@@ -2489,18 +2489,21 @@ typedef struct sqlpool__slot {
     int64_t checked_ns; /* last look at the file */
     int64_t lease_deadline_ns;
     int64_t busy_deadline_ns; /* end of the lock wait of the running statement; 0: not begun */
+    bool is_explicit;         /* from sqlpool_conn_acquire(): no snapshot is kept on it */
     int lock_timeout_ms;      /* sqlpool_call.timeout_ms of a one-call lease; 0: the default */
     int64_t waited_us;        /* slept for locks since the lease began */
     sqlpool__check check;
-    const char *refusal;      /* why the authorizer refused; static text */
-    char refused_name[32];    /* of the PRAGMA */
-    uint64_t authorized;      /* calls of the authorizer */
-    int depth;                /* 0: no transaction of ours; 1: BEGIN; more: savepoints */
-    sqlpool_error last_error; /* of the last statement of this lease that failed */
-    int ended_by;             /* code of the error after which SQLite ended our transaction */
-    bool is_bad;              /* close it at release */
-    bool is_changed;          /* the raw handle changed it: close it at release */
-    bool is_raw;              /* the raw handle is out */
+    const char *refusal;        /* why the authorizer refused; static text */
+    char refused_name[32];      /* of the PRAGMA */
+    uint64_t authorized;        /* calls of the authorizer */
+    int depth;                  /* 0: no transaction of ours; 1: BEGIN; more: savepoints */
+    sqlpool_error cursor_error; /* of the cursor that failed last, until it is closed */
+    const void *cursor_failed;  /* its statement */
+    sqlpool_error last_error;   /* of the last statement of this lease that failed */
+    int ended_by;               /* code of the error after which SQLite ended our transaction */
+    bool is_bad;                /* close it at release */
+    bool is_changed;            /* the raw handle changed it: close it at release */
+    bool is_raw;                /* the raw handle is out */
     bool saw_rowid;           /* the authorizer saw last_insert_rowid() in what is being prepared */
     bool is_own_text;         /* SQL of ours is being prepared through the cache */
     bool is_committed;        /* a write transaction ended well since this was cleared */
@@ -3435,6 +3438,8 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
       - The header is read before and after the snapshot begins, until both agree.
       - The pointer comes through xShmMap of the connection's own file, asked for only while that
         connection has a read transaction in WAL; it is valid until the connection closes.
+      - Not on a lease of sqlpool_conn_acquire(): it may be held unused, and only its thread may
+      touch it.
       - Ended when idle for snapshot_idle_ms, before a checkpoint, pause, exclusive section or
         close, and after any interrupt or error: SQLite keeps an interrupt pending while any
         statement is open.
@@ -3557,7 +3562,7 @@ static void sqlpool__refresh(sqlpool__slot *slot) {
         slot->pin_credit -= 2;
         if (slot->pin_credit <= 0) slot->pin_rest = SQLPOOL__PIN_REST;
     }
-    if (!slot->may_pin || slot->is_raw) return;
+    if (!slot->may_pin || slot->is_raw || slot->is_explicit) return;
     if (slot->pin_rest > 0) {
         if (--slot->pin_rest == 0) slot->pin_credit = 2; /* one more chance */
         return;
@@ -4077,9 +4082,11 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
             true; /* so that the hook may ATTACH and set PRAGMAs through the pool's calls too */
         rc = core->config.events.connect_fn(core->config.events.user, &conn);
         if (rc != SQLPOOL_OK) {
+            char said[300];
+            sqlpool__text text = sqlpool__text_into(said, sizeof said);
+            if (rc > 0) sqlpool__text_excerpt(&text, sqlite3_errmsg(slot->db), sizeof said - 4);
             (void)SQLPOOL__FAIL(error, rc, "events.connect_fn returned %d (%s)%s%s", rc,
-                                sqlpool_result_name(rc), rc > 0 ? "; SQLite says: " : "",
-                                rc > 0 ? sqlite3_errmsg(slot->db) : "");
+                                sqlpool_result_name(rc), rc > 0 ? "; SQLite says: " : "", said);
         } else if (sqlite3_get_autocommit(slot->db) == 0) {
             rc = SQLPOOL__FAIL(error, SQLPOOL_UNCLEAN, "events.connect_fn left a transaction open");
         }
@@ -4328,6 +4335,7 @@ static void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__request *re
     SQLPOOL__STORE_RELAXED(&slot->deadline_ns, SQLPOOL__NEVER);
     slot->lease_deadline_ns = SQLPOOL__NEVER;
     slot->lock_timeout_ms = 0;
+    slot->is_explicit = false;
     slot->waited_us = 0;
     slot->ended_by = 0;
     slot->last_error.result = SQLPOOL_OK;
@@ -4845,6 +4853,7 @@ static int sqlpool__grow(sqlpool__slot *slot, sqlpool__lane *lane, sqlpool_error
     sqlpool__core *core = slot->core;
     sqlpool_token *token = SQLPOOL__LOAD_RELAXED(&slot->token);
     int rc;
+    sqlpool__wake_upkeep(core);
     if (sqlpool__have_others_moved(core)) {
         sqlpool__give_back(slot, lane);
         return sqlpool__refuse_moved(core, error);
@@ -5105,8 +5114,9 @@ static bool sqlpool__any_out(const sqlpool__core *core, uint32_t first, uint32_t
     return any;
 }
 
-/*  With the gate closed by the caller: waits until no lease of [first, end) is out. */
-static int sqlpool__drain_locked(sqlpool__core *core, uint32_t first, uint32_t end,
+/*  With `bit` of the gate set by the caller: waits until no lease of [first, end) is out, or until
+    another thread cleared the bit. */
+static int sqlpool__drain_locked(sqlpool__core *core, uint32_t first, uint32_t end, uint32_t bit,
                                  int64_t deadline_ns) {
     int rc = SQLPOOL_OK;
     sqlpool__observe_locked(core, sqlpool__now(core));
@@ -5115,6 +5125,7 @@ static int sqlpool__drain_locked(sqlpool__core *core, uint32_t first, uint32_t e
         const int64_t now = sqlpool__now(core);
         bool is_unsettled = false;
         if (!sqlpool__any_out(core, first, end, &is_unsettled)) break;
+        if ((SQLPOOL__LOAD(&core->gate) & bit) == 0) break; /* given up by another thread */
 #ifdef SQLPOOL_NO_THREADS
         deadline_ns = now;
 #endif
@@ -5386,7 +5397,7 @@ static int sqlpool__hold_readers(sqlpool__core *core) {
     int rc;
     (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_HOLD);
     sqlpool__lock(core);
-    rc = sqlpool__drain_locked(core, readers->first, readers->end, deadline);
+    rc = sqlpool__drain_locked(core, readers->first, readers->end, SQLPOOL__GATE_HOLD, deadline);
     sqlpool__unlock(core);
     return rc;
 }
@@ -5969,6 +5980,9 @@ SQLPOOL_API int sqlpool_conn_acquire_at(const char *file, int line, sqlpool *poo
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
     rc = sqlpool__acquire(core, &request, &slot, error);
     if (rc != SQLPOOL_OK) return rc;
+    slot->is_explicit = true;
+    sqlpool__unpin(
+        slot); /* a lease may be held without being used, and nobody could end its snapshot */
     *conn = sqlpool__conn_of(slot);
     if (core->config.events.acquire_fn != NULL)
         core->config.events.acquire_fn(core->config.events.user, conn);
@@ -6642,8 +6656,9 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
         sqlpool__rows_end(rows, slot, stmt);
     } else { /* the message is read by close; until then the lease stays */
         rows->flags |= SQLPOOL__ROWS_FAILED;
-        sqlpool__error_clear(&slot->last_error);
-        rows->result = sqlpool__statement_failed(slot, rc, stmt->sql, &slot->last_error);
+        sqlpool__error_clear(&slot->cursor_error);
+        rows->result = sqlpool__statement_failed(slot, rc, stmt->sql, &slot->cursor_error);
+        slot->cursor_failed = stmt;
     }
     return false;
 }
@@ -6685,9 +6700,11 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
             return sqlpool__finish(core, error);
         }
         if ((rows->flags & SQLPOOL__ROWS_FAILED) != 0) {
-            *error = slot->last_error;
-            if (error->result != rows->result)
+            if (slot->cursor_failed == stmt) {
+                *error = slot->cursor_error;
+            } else { /* two cursors of one lease failed, and this is not the later one */
                 (void)SQLPOOL__FAIL(error, rows->result, "%s", sqlpool_result_text(rows->result));
+            }
             (void)sqlpool__finish(core, error);
             sqlpool__rows_end(rows, slot, stmt);
             return error->result;
@@ -7212,6 +7229,11 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
                 is_busy = sqlpool__is_leased(&core->slots[i]);
         }
         SQLPOOL__STORE(&core->is_awake, is_busy ? 1u : 0u);
+        if (!is_busy) { /* the next pass is far off: what is taken until then was long unused */
+            uint32_t i;
+            for (i = 0; i + 1 < core->slot_count; i++)
+                SQLPOOL__STORE_RELAXED(&core->slots[i].attention, 1u);
+        }
         core->next_reap_ns = sqlpool__time_add(
             now, (is_busy ? config->upkeep_interval_ms : config->health_interval_ms) *
                      SQLPOOL__NS_PER_MS);
@@ -8219,7 +8241,7 @@ static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
         } else {
             core->pause_thread = me;
         }
-        if (sqlpool__drain_locked(core, 0, core->slot_count,
+        if (sqlpool__drain_locked(core, 0, core->slot_count, bit,
                                   sqlpool__time_add(start, timeout_ms * SQLPOOL__NS_PER_MS)) !=
             SQLPOOL_OK) {
             sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
@@ -8344,19 +8366,20 @@ static bool sqlpool__has_old_log(sqlpool__core *core) {
     return false;
 }
 
-/*  Readers first, then the checkpointer under the writer, then the writer: the last to leave the
-    old file can tidy up, and the first on the new one settles its journal mode alone. */
+/*  All leave the old file, the writer last, so that it can tidy up; then the writer is the first on
+    the new one and settles its journal mode alone. */
 static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
     const bool is_moved = (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0;
     const bool has_checkpointer = /* if it is busy for longer, it is replaced at its next use */
         sqlpool__checkpoint_enter(core,
                                   sqlpool__time_add(sqlpool__now(core), 100 * SQLPOOL__NS_PER_MS));
+    sqlpool__slot *writer = &core->slots[0];
     uint32_t i = core->slot_count - 1;
     int rc = SQLPOOL_OK;
     if (is_moved) { /* whoever still works on the old file holds its log: the new one must not meet
         it */
         sqlpool__lock(core);
-        rc = sqlpool__drain_locked(core, 0, i,
+        rc = sqlpool__drain_locked(core, 0, i, SQLPOOL__GATE_MOVED,
                                    sqlpool__time_add(sqlpool__now(core), 100 * SQLPOOL__NS_PER_MS));
         sqlpool__unlock(core);
         if (rc != SQLPOOL_OK) {
@@ -8365,21 +8388,23 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
                               "leases on the old file are still out: sqlpool_holders() names them");
         }
     }
+    if (has_checkpointer) sqlpool__close_connection(core->checkpointer);
     while (i-- > 0 && rc == SQLPOOL_OK) {
         sqlpool__slot *slot = &core->slots[i];
-        sqlpool__lane *lane;
         if (!sqlpool__claim(slot)) continue;
-        lane = sqlpool__lane_of_slot(slot);
         SQLPOOL__TALLY(slot, closed_recycled);
-        if (i == 0 && has_checkpointer) sqlpool__close_connection(core->checkpointer);
         sqlpool__close_connection(slot);
-        if (i == 0 && is_moved && sqlpool__has_old_log(core)) {
-            rc = sqlpool__refuse_moved(core, error);
-        } else if (i == 0) {
-            rc = sqlpool__grow(slot, lane, error);
-            if (rc != SQLPOOL_OK) break; /* the slot went back empty */
-        }
-        sqlpool__give_back(slot, lane);
+        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+    }
+    if (rc == SQLPOOL_OK && is_moved && sqlpool__has_old_log(core))
+        rc = sqlpool__refuse_moved(core, error);
+    if (rc == SQLPOOL_OK && sqlpool__take(writer, SQLPOOL__EMPTY)) { /* unless it is leased */
+        const sqlpool__request request = sqlpool__internal_request(
+            writer->role == SQLPOOL__ROLE_READER ? SQLPOOL_READ : SQLPOOL_WRITE,
+            &sqlpool__default_call, SQLPOOL__NEVER);
+        sqlpool__lease_begin(writer, &request, sqlpool__thread_id(core));
+        rc = sqlpool__grow(writer, sqlpool__lane_of_slot(writer), error);
+        if (rc == SQLPOOL_OK) sqlpool__give_back(writer, sqlpool__lane_of_slot(writer));
     }
     if (has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
     return rc;

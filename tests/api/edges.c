@@ -231,27 +231,6 @@ TEST(a_reader_opened_after_the_file_was_replaced) {
     (void)sqlpool_close(pool, NULL);
 }
 
-/*  The same when the only other connection is busy. */
-TEST(a_reader_opened_beside_a_busy_writer_after_the_file_was_replaced) {
-    sqlpool_config config = config_of(2);
-    sqlpool_conn writer;
-    int64_t count = -1;
-    int rc;
-    sqlpool *pool = open_pool("busygrowth.db", &config, schema);
-    CHECK(pool != NULL);
-    CHECK(make_file("busygrowth-new.db", "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)"));
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err);
-    CHECK_OK(sqlpool_conn_begin(&writer, &err), &err);
-    CHECK(unlink("busygrowth.db") == 0);
-    remove_logs("busygrowth.db");
-    CHECK(rename("busygrowth-new.db", "busygrowth.db") == 0);
-    rc = sqlpool_query_int64(pool, &count, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &err);
-    (void)sqlpool_conn_release(&writer);
-    (void)sqlpool_close(pool, NULL);
-    if (rc != SQLPOOL_MOVED)
-        test_fail(__FILE__, __LINE__, "a new reader gave %s and counts %d", sqlpool_result_name(rc), (int)count);
-}
-
 TEST(a_reader_unused_since_long_before_the_file_went) {
     sqlpool_config config = config_of(1);
     sqlpool *pool;
@@ -1358,7 +1337,6 @@ int main(void) {
     RUN(an_old_writer_that_comes_back_after_recycle);
     RUN(a_replaced_writer_does_not_make_a_new_file);
     RUN(a_reader_opened_after_the_file_was_replaced);
-    RUN(a_reader_opened_beside_a_busy_writer_after_the_file_was_replaced);
     RUN(a_reader_unused_since_long_before_the_file_went);
     RUN(rollback_after_a_timeout_ends_the_transaction);
     RUN(rows_of_a_failed_inner_transaction_are_not_committed);

@@ -202,6 +202,10 @@ TEST(where_no_snapshot_is_kept) {
     PART(begin(&f, "plain.db", &config));
     CHECK_INT(read_a(&f), 0);
     CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
+    CHECK(f.reader->is_explicit && !f.reader->is_pinned);
+    f.reader->is_explicit = false; /* as in a one-call lease, which keeps its snapshot */
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
+             &f.u.error);
     CHECK(f.reader->is_pinned);
     CHECK_OK(sqlpool_conn_begin(&conn, &f.u.error), &f.u.error);
     CHECK(!f.reader->is_pinned);
@@ -237,6 +241,10 @@ TEST(interrupted_snapshots_go) {
     PART(begin(&f, "stuck.db", &config));
     CHECK_INT(read_a(&f), 0);
     CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
+    CHECK(f.reader->is_explicit && !f.reader->is_pinned);
+    f.reader->is_explicit = false; /* as in a one-call lease, which keeps its snapshot */
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
+             &f.u.error);
     CHECK(f.reader->is_pinned);
     CHECK_INT(sqlpool_conn_cancel(conn), SQLPOOL_OK);
     CHECK_INT(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
