@@ -162,6 +162,20 @@
       Without a WAL (journal set otherwise, or ":memory:") readers and the writer exclude each
       other; the pool queues them, a cursor counting as a reader until it ends.
 
+    SNAPSHOTS THAT ARE USED AGAIN
+      Most of a point read is the file locks around it. In a WAL database the readers behind the
+      one-call functions keep their read transaction open and compare, before each statement, the
+      header of the log's index in shared memory, which changes with every commit of every process:
+      equal means that nobody committed, so the open snapshot is the newest state; different means
+      that it is ended and begun anew. Freshness is exactly what SQLite gives without it. Room I11
+      has the rules and why they are safe; tests/stress/freshness.c looks for stale reads against
+      other processes that commit, roll back, checkpoint, vacuum and are killed, and its control
+      without the comparison finds them at once.
+      A snapshot that waits unused ends after snapshot_idle_ms, and before a checkpoint, pause or
+      exclusive section. None is kept on explicit leases, with attached databases, without the
+      upkeep thread, or when commits come so fast that it does not pay. SQLPOOL_OFF switches it off;
+      sqlpool_config_resolved() tells whether it is on, snapshot_hits and snapshot_misses how often.
+
     OWNERSHIP
       The pool owns connections and statements; the caller owns sqlpool_conn, sqlpool_rows and
       sqlpool_error, which need no freeing. Text and blobs of arguments are read in place or copied
