@@ -2552,6 +2552,8 @@ typedef struct sqlpool__lane {
     uint32_t first, normal_end, end; /* fixed after open; from normal_end on the reserve */
     uint32_t waiting;                /* atomic; length of the queue, as releasers see it */
     sqlpool__link queue;             /* under the pool's lock: critical first, then by arrival */
+    /* under the pool's lock: the last hand-over, when its thread ran, and how long that took */
+    int64_t handed_ns, taken_ns, wake_ns;
 } sqlpool__lane;
 
 #define SQLPOOL__PRIORITY_NESTED \
@@ -4434,9 +4436,20 @@ static int64_t sqlpool__barge_ns(const sqlpool__core *core) {
     return core->config.barge_us > 0 ? core->config.barge_us * SQLPOOL__NS_PER_US : 0;
 }
 
-static sqlpool__waiter *sqlpool__head_locked(sqlpool__lane *lane) {
+static sqlpool__waiter *sqlpool__head_locked(const sqlpool__lane *lane) {
     return sqlpool__list_is_empty(&lane->queue) ? NULL
                                                 : (sqlpool__waiter *)(void *)lane->queue.next;
+}
+
+/*  Must the head be served before any newcomer? When it has waited for barge_us. But a hand-over to
+    a sleeping thread leaves the slot unused until that wakes: microseconds, or milliseconds where
+    all processors are busy. So after one, those who run go on for as long as the last one took to
+    wake: at most half of the time is lost to waking. */
+static bool sqlpool__is_head_due(const sqlpool__core *core, const sqlpool__lane *lane,
+                                 int64_t now) {
+    const sqlpool__waiter *head = sqlpool__head_locked(lane);
+    if (head == NULL || now - head->since_ns < sqlpool__barge_ns(core)) return false;
+    return core->config.barge_us <= 0 || now - lane->taken_ns >= lane->wake_ns;
 }
 
 /*  Wakes whoever may have something to take now; a waiter that is awake already is left alone. */
@@ -4499,7 +4512,8 @@ static SQLPOOL__NOINLINE void sqlpool__return_slow(sqlpool__slot *slot, sqlpool_
     if (to == SQLPOOL__IDLE && head != NULL && !head->is_granted &&
         (SQLPOOL__LOAD(&core->gate) & (uint32_t)(SQLPOOL__GATE_BLOCKING | SQLPOOL__GATE_SHARED)) ==
             0 &&
-        now - head->since_ns >= sqlpool__barge_ns(core)) {
+        sqlpool__is_head_due(core, lane, now)) {
+        lane->handed_ns = now;
         head->is_granted = true; /* the slot never looks idle: nobody can take it in between */
         head->slot = (uint32_t)(slot - core->slots);
         sqlpool__dequeue_locked(core, head);
@@ -4594,7 +4608,7 @@ static bool sqlpool__may_take_locked(sqlpool__core *core, const sqlpool__waiter 
     if (core->is_bypassed && waiter->thread == core->bypass_thread) return true;
     if ((gate & (SQLPOOL__GATE_PAUSED | SQLPOOL__GATE_EXCLUSIVE)) != 0) return false;
     if ((gate & SQLPOOL__GATE_HOLD) != 0 && waiter->mode == SQLPOOL_READ) return false;
-    if (head != NULL && head != waiter && now - head->since_ns >= barge_ns) return false;
+    if (head != NULL && head != waiter && sqlpool__is_head_due(core, lane, now)) return false;
     if ((gate & SQLPOOL__GATE_SHARED) != 0) {
         const sqlpool__waiter *other = sqlpool__head_locked(
             sqlpool__lane_of(core, waiter->mode == SQLPOOL_READ ? SQLPOOL_WRITE : SQLPOOL_READ));
@@ -4929,7 +4943,10 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
         int64_t wake_at = deadline;
         *out = NULL;
         if (waiter->is_granted) {
+            sqlpool__lane *lane = sqlpool__lane_of(core, waiter->mode);
             *out = &core->slots[waiter->slot];
+            lane->taken_ns = now;
+            lane->wake_ns = now - lane->handed_ns;
         } else if ((SQLPOOL__LOAD(&core->gate) & (SQLPOOL__GATE_CLOSED | SQLPOOL__GATE_MOVED)) ==
                        0 &&
                    sqlpool__may_take_locked(core, waiter, now)) {

@@ -185,6 +185,36 @@ TEST(barging_window) {
     }
 }
 
+/*  After a hand-over that took long to wake its thread, those who run get as long, whatever the head's
+    age; strict order knows no such pause. */
+TEST(hand_overs_leave_as_much_time_as_they_took) {
+    static const int barges[] = {2000, SQLPOOL_OFF};
+    size_t i;
+    for (i = 0; i < LENGTH(barges); i++) {
+        unit_pool u;
+        sqlpool_config config = unit_config(&u, 1);
+        sqlpool__waiter head, newcomer;
+        sqlpool__lane *lane;
+        const int64_t now = 50 * MS;
+        config.barge_us = barges[i];
+        PART(unit_open(&u, ":memory:", &config));
+        u.core->gate = 0;
+        lane = u.core->lane_of[SQLPOOL_READ];
+        make_waiter(&u, &head, SQLPOOL_READ, 0, 1, 1000, 11);
+        make_waiter(&u, &newcomer, SQLPOOL_READ, 0, 2, 1000, 12);
+        queue_up(&u, &head);
+        CHECK(!may_take(&u, &newcomer, now)); /* the head is old, and nothing was handed over yet */
+        lane->taken_ns = now - 2 * MS;
+        lane->wake_ns = 3 * MS;
+        CHECK_INT(may_take(&u, &newcomer, now), barges[i] != SQLPOOL_OFF);
+        CHECK_INT(may_take(&u, &newcomer, now + MS - 1), barges[i] != SQLPOOL_OFF);
+        CHECK(!may_take(&u, &newcomer, now + MS));
+        leave(&u, &head);
+        sim_condition_destroy(&u.locks, &newcomer.condition);
+        unit_close(&u);
+    }
+}
+
 TEST(gate_rules) {
     static const struct {
         uint32_t gate;
@@ -1179,6 +1209,7 @@ int main(void) {
     RUN(lanes);
     RUN(critical_first_then_by_arrival);
     RUN(barging_window);
+    RUN(hand_overs_leave_as_much_time_as_they_took);
     RUN(gate_rules);
     RUN(shared_gate_rules);
     RUN(shared_gate_in_one_lane);
