@@ -700,6 +700,9 @@ typedef struct sqlpool_rows {
 typedef int (*sqlpool_transaction_fn)(sqlpool_conn *conn, void *user, int attempt);
 typedef int (*sqlpool_exclusive_fn)(sqlpool_conn *conn, void *user);
 
+/*  One row, to be read with sqlpool_rows_int64() and its like; what it returns the call returns. */
+typedef int (*sqlpool_row_fn)(sqlpool_rows *row, void *user);
+
 /*  The caller's own handlers, run behind the pool's (see CHAINING in the manual). */
 typedef struct sqlpool_chain {
     void *user;
@@ -871,7 +874,7 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us);
 /*  sqlpool_exec - run one statement and throw away its rows.
     The pool sends a statement that only reads to a reader, any other to the writer, in a
     transaction of its own.
-    sql      [in]       one statement, NUL-terminated, UTF-8
+    sql      [in]       one statement, UTF-8; ends at its first NUL
     args, count [in]    values for its parameters in order: SQLPOOL_ARGS(...), SQLPOOL_NO_ARGS, or
                         an array and its length
     Returns  SQLPOOL_OK; SQLPOOL_EMPTY, SQLPOOL_TRAILING, SQLPOOL_ARGUMENTS, SQLPOOL_REFUSED; any
@@ -932,6 +935,18 @@ SQLPOOL_API int sqlpool_query_double_at(const char *file, int line, sqlpool *poo
 SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool, char *buffer,
                                       size_t buffer_bytes, const char *sql,
                                       const sqlpool_value *args, int count, sqlpool_error *error);
+
+/*  sqlpool_query_row - the whole first row: sqlpool_query_row(pool, fn, user, sql, args, count,
+    error).
+    fn       [in]       called once, on the calling thread, with the row; not called when there is
+                        none
+    Returns  what fn returned; as sqlpool_query(); SQLPOOL_NOT_FOUND when there is no row
+    Owner    text and blobs of the row live until fn returns
+    Threads  as sqlpool_exec()  */
+#define sqlpool_query_row(pool, ...) sqlpool_query_row_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+SQLPOOL_API int sqlpool_query_row_at(const char *file, int line, sqlpool *pool, sqlpool_row_fn fn,
+                                     void *user, const char *sql, const sqlpool_value *args,
+                                     int count, sqlpool_error *error);
 
 /*  sqlpool_script - run many statements in one write transaction: all of them or none.
     sqlpool_script(pool, sql, bytes, error)
@@ -4292,7 +4307,8 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
       - a newcomer past the queue, while the head is younger than barge_us. This *bounded barging*
         keeps the throughput of an unfair lock when connections are held for microseconds (no
         context switch a hand-over) and the fairness of a queue when they are not. Once the head is
-        older, release hands the slot over directly and nobody can get between.
+        older, release hands the slot over directly and nobody can get between; not oftener than
+        waking a thread takes.
 
     Whoever leaves the queue wakes the next head if there may be something for it, so one signal is
     never lost, and one release wakes one caller.
@@ -6863,6 +6879,25 @@ static int sqlpool__first_row(const char *file, int line, sqlpool *pool, sqlpool
     if (sqlpool_rows_next(rows)) return SQLPOOL_OK;
     if (sqlpool_rows_close(rows, error) != SQLPOOL_OK) return error->result;
     return SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the query gave no row: %.200s", sql);
+}
+
+SQLPOOL_API int sqlpool_query_row_at(const char *file, int line, sqlpool *pool, sqlpool_row_fn fn,
+                                     void *user, const char *sql, const sqlpool_value *args,
+                                     int count, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_rows rows;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (fn == NULL) return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
+    rc = sqlpool__first_row(file, line, pool, &rows, sql, args, count, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = fn(&rows, user);
+    if (sqlpool_rows_close(&rows, error) != SQLPOOL_OK) return error->result;
+    if (rc != SQLPOOL_OK) {
+        (void)SQLPOOL__FAIL(error, rc, "the row function returned %d (%s)", rc,
+                            sqlpool_result_name(rc));
+    }
+    return rc;
 }
 
 SQLPOOL_API int sqlpool_query_int64_at(const char *file, int line, sqlpool *pool, int64_t *value,

@@ -761,7 +761,43 @@ TEST(result_names) {
     CHECK(sqlpool_result_name(INT32_MIN) != NULL && sqlpool_result_text(INT32_MAX) != NULL);
 }
 
+typedef struct one_row {
+    int calls, result;
+    int64_t number;
+    char text[20];
+} one_row;
+
+static int take_row(sqlpool_rows *row, void *user) {
+    one_row *r = (one_row *)user;
+    r->calls++;
+    r->number = sqlpool_rows_int64(row, 0);
+    (void)snprintf(r->text, sizeof r->text, "%s", sqlpool_rows_text(row, 1));
+    return r->result;
+}
+
+TEST(one_row_by_function) {
+    one_row r = {0, 0, 0, ""};
+    sqlpool *pool = open_pool("row.db", NULL, "CREATE TABLE p(id INTEGER PRIMARY KEY, v)");
+    CHECK(pool != NULL);
+    CHECK_RC(sqlpool_query_row(pool, take_row, &r, "SELECT id, v FROM p", SQLPOOL_NO_ARGS, &err), SQLPOOL_NOT_FOUND, &err);
+    CHECK_INT(r.calls, 0);
+    CHECK_OK(sqlpool_exec(pool, "INSERT INTO p(v) VALUES('a'), ('b')", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_query_row(pool, take_row, &r, "SELECT id, v FROM p WHERE id >= ? ORDER BY id", SQLPOOL_ARGS(2), &err), &err);
+    CHECK_INT(r.calls, 1);
+    CHECK_INT(r.number, 2);
+    CHECK_STR(r.text, "b");
+    r.result = 70000; /* its own result comes back, and the connection does too */
+    CHECK_RC(sqlpool_query_row(pool, take_row, &r, "SELECT id, v FROM p", SQLPOOL_NO_ARGS, &err), 70000, &err);
+    CHECK_INT(r.calls, 2);
+    CHECK_RC(sqlpool_query_row(pool, NULL, &r, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_query_row(pool, take_row, &r, "SELECT nothing", SQLPOOL_NO_ARGS, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "nothing");
+    CHECK_INT(r.calls, 2);
+    close_pool(pool);
+}
+
 int main(void) {
+    RUN(one_row_by_function);
     RUN(values_round_trip);
     RUN(single_accessors_and_conversion);
     RUN(columns_without_a_row);
