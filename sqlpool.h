@@ -2314,12 +2314,9 @@ static bool sqlpool__with_writes(const char *at, const char *end) {
 
 /*  Most statements begin like this; they need no tokens. */
 static bool sqlpool__begins_with_select(const char *sql) {
-    static const char select[] = "select";
-    int i;
-    for (i = 0; i < 6; i++) {
-        if ((sql[i] | 0x20) != select[i]) return false;
-    }
-    return sqlpool__is_space(sql[6]);
+    return (sql[0] | 0x20) == 's' && (sql[1] | 0x20) == 'e' && (sql[2] | 0x20) == 'l' &&
+           (sql[3] | 0x20) == 'e' && (sql[4] | 0x20) == 'c' && (sql[5] | 0x20) == 't' &&
+           sqlpool__is_space(sql[6]);
 }
 
 static sqlpool_mode sqlpool__route(const char *sql, size_t bytes) {
@@ -2430,7 +2427,7 @@ enum {
     SQLPOOL__BEGIN_IMMEDIATE,
     SQLPOOL__COMMIT,
     SQLPOOL__ROLLBACK,
-    SQLPOOL__PIN,
+    SQLPOOL__TOUCH, /* reads the header and nothing else: begins a read transaction */
     SQLPOOL__OWN_STATEMENTS
 };
 
@@ -2464,6 +2461,13 @@ typedef struct sqlpool__stmt {
     bool is_read_only; /* changes nothing: may run on a reader */
 } sqlpool__stmt;
 
+static sqlpool__stmt *sqlpool__stmt_of_link(sqlpool__link *link) {
+    return (sqlpool__stmt *)(void *)link; /* link is the first member */
+}
+
+/*  slot->parked: a lease that is held while nothing of it runs. Upkeep may end its snapshot. */
+enum { SQLPOOL__NOT_PARKED = 0, SQLPOOL__PARKED = 1, SQLPOOL__UNPINNING = 2 };
+
 #define SQLPOOL__MEMO_SIZE 64u     /* entries of the lookup by pointer: one cache line holds 4 */
 #define SQLPOOL__ARENA_BYTES 4096u /* copied arguments of cursors; longer ones SQLite copies */
 #define SQLPOOL__PROGRESS_OPS \
@@ -2483,6 +2487,7 @@ typedef struct sqlpool__slot {
     /* shared: atomic */
     uint64_t word;         /* lease number << 2 | state */
     uint32_t has_snapshot; /* an open snapshot waits for reuse */
+    uint32_t parked;       /* SQLPOOL__PARKED: the holder is not inside a call */
     uint64_t interrupted;  /* the lease number that an interrupt was sent to */
     uint32_t attention;    /* look at the connection before handing it out */
     uint32_t interrupting; /* a canceller is about to call sqlite3_interrupt() */
@@ -2518,9 +2523,9 @@ typedef struct sqlpool__slot {
     int64_t checked_ns; /* last look at the file */
     int64_t lease_deadline_ns;
     int64_t busy_deadline_ns; /* end of the lock wait of the running statement; 0: not begun */
-    bool is_explicit;         /* from sqlpool_conn_acquire(): no snapshot is kept on it */
-    int lock_timeout_ms;      /* sqlpool_call.timeout_ms of a one-call lease; 0: the default */
-    int64_t waited_us;        /* slept for locks since the lease began */
+    bool is_lent; /* the caller has the lease, not only a call or a cursor: see sqlpool__park() */
+    int lock_timeout_ms; /* sqlpool_call.timeout_ms of a one-call lease; 0: the default */
+    int64_t waited_us;   /* slept for locks since the lease began */
     sqlpool__check check;
     const char *refusal;        /* why the authorizer refused; static text */
     char refused_name[32];      /* of the PRAGMA */
@@ -2542,10 +2547,10 @@ typedef struct sqlpool__slot {
     bool has_lease_chain;     /* chain was set on this lease */
     sqlpool_chain chain;      /* the caller's handlers in effect */
     sqlpool_chain base_chain; /* as the connect hook left them */
-    const volatile uint32_t *stamp_map; /* the log's index in shared memory; NULL: not known yet */
-    sqlpool__stamp stamp;               /* as it was when the snapshot began */
+    const volatile uint32_t *stamp_map; /* the log's index in shared memory; NULL: not to be had */
+    sqlpool__stamp stamp;               /* as it was before the snapshot began */
     bool may_pin;                       /* this connection may keep a snapshot */
-    bool is_pinned;                     /* own[SQLPOOL__PIN] is stepped: a snapshot is open */
+    bool is_pinned;                     /* a BEGIN of ours is open: its snapshot is to be reused */
     int pin_credit;                     /* above 0: keeping snapshots pays */
     int pin_rest;                       /* statements until it is tried again */
     sqlite3_stmt *own[SQLPOOL__OWN_STATEMENTS];
@@ -2844,6 +2849,7 @@ static int sqlpool__on_commit(void *argument) {
 
 static void sqlpool__on_rollback(void *argument) {
     sqlpool__slot *slot = (sqlpool__slot *)argument;
+    if (slot->is_pinned) return; /* an error ended the pool's own BEGIN */
     slot->is_committed = false;
     if (slot->chain.rollback_fn != NULL) slot->chain.rollback_fn(slot->chain.user);
 }
@@ -3504,11 +3510,12 @@ static bool sqlpool__stamp_is(const volatile uint32_t *map, const sqlpool__stamp
     (void)stamp;
     return true; /* the control of tests/stress/freshness.c: stale reads must show */
 #else
-    uint32_t difference = 0;
-    int i;
-    for (i = 0; i < SQLPOOL__STAMP_WORDS; i++)
-        difference |= sqlpool__stamp_word(map, i) ^ stamp->words[i];
-    return difference == 0;
+#define SQLPOOL__DIFFERENCE(i) (sqlpool__stamp_word(map, i) ^ stamp->words[i])
+    return (SQLPOOL__DIFFERENCE(0) | SQLPOOL__DIFFERENCE(1) | SQLPOOL__DIFFERENCE(2) |
+            SQLPOOL__DIFFERENCE(3) | SQLPOOL__DIFFERENCE(4) | SQLPOOL__DIFFERENCE(5) |
+            SQLPOOL__DIFFERENCE(6) | SQLPOOL__DIFFERENCE(7) | SQLPOOL__DIFFERENCE(8) |
+            SQLPOOL__DIFFERENCE(9) | SQLPOOL__DIFFERENCE(10) | SQLPOOL__DIFFERENCE(11)) == 0;
+#undef SQLPOOL__DIFFERENCE
 #endif
 }
 
@@ -3539,44 +3546,71 @@ static bool sqlpool__is_in_the_way(const sqlpool__slot *slot) {
            sqlpool__stamp_word(slot->stamp_map, 2 * SQLPOOL__STAMP_WORDS) != frames;
 }
 
-/*  Ends the open snapshot, if there is one. */
+/*  Ends the open snapshot, if there is one. COMMIT fails only while an interrupt is pending, which
+    SQLite keeps until no statement runs: those that still do could not go on either. */
 static void sqlpool__unpin(sqlpool__slot *slot) {
+    sqlite3_stmt *commit = slot->own[SQLPOOL__COMMIT];
+    sqlpool__link *link;
+    int rc;
     if (!slot->is_pinned) return;
-    (void)sqlite3_reset(slot->own[SQLPOOL__PIN]);
     slot->is_pinned = false;
     SQLPOOL__STORE_RELAXED(&slot->has_snapshot, 0u);
+    if (sqlite3_get_autocommit(slot->db) != 0) return; /* an error ended it */
+    rc = sqlite3_step(commit);
+    (void)sqlite3_reset(commit);
+    if (SQLPOOL__LIKELY(rc == SQLITE_DONE)) return;
+    for (link = slot->in_use.next; link != &slot->in_use; link = link->next) {
+        sqlpool__stmt *stmt = sqlpool__stmt_of_link(link);
+        (void)sqlite3_reset(stmt->handle);
+        stmt->serial++; /* its cursor is known as stale */
+    }
+    if (sqlite3_step(commit) != SQLITE_DONE) slot->is_bad = true;
+    (void)sqlite3_reset(commit);
 }
 
-/*  Opens a snapshot to keep. On any doubt there is none, and the statement begins its own. */
+/*  Opens a transaction whose snapshot is kept: the caller's statement begins it. On any doubt there
+    is none, and the statement begins its own. */
 static SQLPOOL__NOINLINE void sqlpool__pin(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
-    sqlite3_stmt *pin = slot->own[SQLPOOL__PIN];
-    int tries;
-    for (tries = 0; tries < 3; tries++) {
-        sqlpool__stamp before, after;
-        const bool is_known =
-            slot->stamp_map != NULL && sqlpool__stamp_read(slot->stamp_map, &before);
-        slot->busy_deadline_ns = 0;
-        if (sqlite3_step(pin) != SQLITE_ROW) break;
-        if (slot->stamp_map == NULL) {
-            slot->stamp_map = sqlpool__stamp_find(slot->db);
-            slot->may_pin = slot->stamp_map != NULL;
-        } else if (is_known && sqlpool__stamp_read(slot->stamp_map, &after) &&
-                   memcmp(&before, &after, sizeof before) == 0) {
-            slot->stamp = before;
-            slot->is_pinned = true;
-            SQLPOOL__STORE_RELAXED(&slot->has_snapshot, 1u);
-            if (sqlpool__time_add(sqlpool__now(core),
-                                  core->config.snapshot_idle_ms * SQLPOOL__NS_PER_MS) <
-                SQLPOOL__LOAD_ORDERED(&core->upkeep_wake_ns)) {
-                sqlpool__kick_upkeep(core); /* it will end the snapshot */
-            }
+    sqlite3_stmt *begin = slot->own[SQLPOOL__BEGIN];
+    int rc;
+    if (!sqlpool__stamp_read(slot->stamp_map, &slot->stamp)) return;
+    rc = sqlite3_step(begin);
+    (void)sqlite3_reset(begin);
+    if (rc != SQLITE_DONE) return;
+    slot->is_pinned = true;
+    SQLPOOL__STORE_RELAXED(&slot->has_snapshot, 1u);
+    if (sqlpool__time_add(sqlpool__now(core), core->config.snapshot_idle_ms * SQLPOOL__NS_PER_MS) <
+        SQLPOOL__LOAD_ORDERED(&core->upkeep_wake_ns)) {
+        sqlpool__kick_upkeep(core); /* it will end the snapshot */
+    }
+}
+
+/*  The holder of a lease returns from a call: until his next one upkeep may end the snapshot, since
+    a lease may be held unused for long. */
+static void sqlpool__park(sqlpool__slot *slot) {
+    if (slot->is_pinned && slot->is_lent && sqlpool__list_is_empty(&slot->in_use))
+        SQLPOOL__STORE(&slot->parked, (uint32_t)SQLPOOL__PARKED);
+}
+
+/*  He calls again: waits while upkeep is at it. */
+static void sqlpool__unpark(sqlpool__slot *slot) {
+    uint32_t parked;
+    while (SQLPOOL__UNLIKELY((parked = SQLPOOL__LOAD(&slot->parked)) != SQLPOOL__NOT_PARKED)) {
+        if (parked == SQLPOOL__PARKED &&
+            SQLPOOL__CAS(&slot->parked, &parked, (uint32_t)SQLPOOL__NOT_PARKED)) {
             return;
         }
-        (void)sqlite3_reset(pin);
-        if (!slot->may_pin) return;
+        sqlpool__sleep(slot->core, 10 * SQLPOOL__NS_PER_US);
     }
-    (void)sqlite3_reset(pin);
+}
+
+/*  Upkeep's side: ends the snapshot of a lease whose holder is not inside a call. */
+static void sqlpool__unpin_parked(sqlpool__slot *slot) {
+    uint32_t parked = SQLPOOL__PARKED;
+    if (!SQLPOOL__CAS(&slot->parked, &parked, (uint32_t)SQLPOOL__UNPINNING)) return;
+    sqlpool__unpin(slot);
+    SQLPOOL__STORE(&slot->parked, (uint32_t)SQLPOOL__NOT_PARKED);
 }
 
 /*  A statement is about to run and nothing else is open on the connection: makes sure that it sees
@@ -3593,12 +3627,12 @@ static void sqlpool__refresh(sqlpool__slot *slot) {
         slot->pin_credit -= 2;
         if (slot->pin_credit <= 0) slot->pin_rest = SQLPOOL__PIN_REST;
     }
-    if (!slot->may_pin || slot->is_raw || slot->is_explicit) return;
+    if (slot->is_raw) return;
     if (slot->pin_rest > 0) {
         if (--slot->pin_rest == 0) slot->pin_credit = 2; /* one more chance */
         return;
     }
-    if (slot->stamp_map == NULL || !sqlpool__is_in_the_way(slot)) sqlpool__pin(slot);
+    if (!sqlpool__is_in_the_way(slot)) sqlpool__pin(slot);
 }
 
 /*  A snapshot that an interrupt may have touched must go: SQLite would answer every later statement
@@ -3645,10 +3679,6 @@ static void sqlpool__stmt_destroy(sqlpool__slot *slot, sqlpool__stmt *stmt) {
         SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
     sqlpool__unlock(core);
     sqlpool__free(&core->memory, stmt, stmt->block_bytes);
-}
-
-static sqlpool__stmt *sqlpool__stmt_of_link(sqlpool__link *link) {
-    return (sqlpool__stmt *)(void *)link; /* link is the first member */
 }
 
 static void sqlpool__stmt_trim(sqlpool__slot *slot) {
@@ -4038,6 +4068,7 @@ static void sqlpool__close_connection(sqlpool__slot *slot) {
     if (slot->db == NULL) return;
     sqlpool__unpin(slot);
     slot->stamp_map = NULL;
+    slot->may_pin = false;
     sqlpool__cache_clear(slot);
     for (i = 0; i < SQLPOOL__OWN_STATEMENTS; i++) {
         (void)sqlite3_finalize(slot->own[i]);
@@ -4077,18 +4108,30 @@ static void sqlpool__warm_up(sqlpool__slot *slot) {
     }
 }
 
-/*  A reader of a WAL database without attached ones, in a pool that wants snapshots. */
-static bool sqlpool__may_keep_snapshots(sqlpool__slot *slot) {
+/*  No database is attached: its commits would not show in main's header. */
+static bool sqlpool__is_alone(sqlpool__slot *slot) {
     sqlite3_stmt *list = NULL;
     bool is_alone =
-        slot->role == SQLPOOL__ROLE_READER && slot->core->is_wal &&
-        slot->core->config.snapshot_idle_ms > 0 &&
         sqlite3_prepare_v2(slot->db, "PRAGMA database_list", -1, &list, NULL) == SQLITE_OK;
     while (is_alone && sqlite3_step(list) == SQLITE_ROW) {
         is_alone = sqlite3_column_int(list, 0) < 2; /* 0 is main, 1 is temp */
     }
     (void)sqlite3_finalize(list);
     return is_alone;
+}
+
+/*  Finds the stamp while a read transaction is open, as xShmMap wants it. */
+static void sqlpool__watch(sqlpool__slot *slot) {
+    const sqlpool__core *core = slot->core;
+    slot->pin_credit = SQLPOOL__PIN_CREDIT;
+    slot->pin_rest = 0;
+    if (!core->is_wal || slot->role == SQLPOOL__ROLE_CHECKPOINTER) return;
+    slot->busy_deadline_ns = 0;
+    if (sqlite3_step(slot->own[SQLPOOL__TOUCH]) == SQLITE_ROW)
+        slot->stamp_map = sqlpool__stamp_find(slot->db);
+    sqlpool__reset_own(slot, SQLPOOL__TOUCH);
+    slot->may_pin = slot->stamp_map != NULL && slot->role == SQLPOOL__ROLE_READER &&
+                    core->config.snapshot_idle_ms > 0 && sqlpool__is_alone(slot);
 }
 
 /*  Opens and readies the connection of a slot that the caller holds. On any error the slot has
@@ -4137,9 +4180,7 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
         SQLPOOL__TALLY_POOL(core, open_failures);
         return rc;
     }
-    slot->may_pin = sqlpool__may_keep_snapshots(slot);
-    slot->pin_credit = SQLPOOL__PIN_CREDIT;
-    slot->pin_rest = 0;
+    sqlpool__watch(slot);
     sqlpool__warm_up(slot);
     SQLPOOL__STORE_RELAXED(&slot->attention, 0u);
     return SQLPOOL_OK;
@@ -4243,7 +4284,7 @@ static SQLPOOL__NOINLINE bool sqlpool__clean_slow(sqlpool__slot *slot) {
             sqlpool__text_add(&text, "a statement was not finished: %.150s; ", stmt->sql);
         sqlpool__stmt_put(slot, stmt);
     }
-    if (slot->depth > 0 || sqlite3_get_autocommit(slot->db) == 0) {
+    if (slot->depth > 0 || (!slot->is_pinned && sqlite3_get_autocommit(slot->db) == 0)) {
         sqlpool__text_add(&text, "a transaction was open and is rolled back; ");
         sqlpool__abandon_transaction(slot);
     }
@@ -4367,7 +4408,7 @@ static void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__request *re
     SQLPOOL__STORE_RELAXED(&slot->deadline_ns, SQLPOOL__NEVER);
     slot->lease_deadline_ns = SQLPOOL__NEVER;
     slot->lock_timeout_ms = 0;
-    slot->is_explicit = false;
+    slot->is_lent = false;
     slot->waited_us = 0;
     slot->ended_by = 0;
     slot->last_error.result = SQLPOOL_OK;
@@ -5189,15 +5230,23 @@ static int sqlpool__drain_locked(sqlpool__core *core, uint32_t first, uint32_t e
     return rc;
 }
 
-/*  Ends the open snapshots of idle readers, so that nothing of this pool pins the log but leases.
-    */
+/*  Ends a snapshot that waits for reuse, unless a call is just using it. */
+static bool sqlpool__retire(sqlpool__slot *slot) {
+    if (sqlpool__claim(slot)) {
+        sqlpool__unpin(slot);
+        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+    } else {
+        sqlpool__unpin_parked(slot);
+    }
+    return SQLPOOL__LOAD_RELAXED(&slot->has_snapshot) == 0;
+}
+
+/*  So that nothing of this pool pins the log but what runs, and transactions. */
 static void sqlpool__retire_snapshots(sqlpool__core *core) {
     uint32_t i;
     for (i = 0; i + 1 < core->slot_count; i++) {
-        sqlpool__slot *slot = &core->slots[i];
-        if (SQLPOOL__LOAD_RELAXED(&slot->has_snapshot) == 0 || !sqlpool__claim(slot)) continue;
-        sqlpool__unpin(slot);
-        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+        if (SQLPOOL__LOAD_RELAXED(&core->slots[i].has_snapshot) != 0)
+            (void)sqlpool__retire(&core->slots[i]);
     }
 }
 
@@ -5591,7 +5640,9 @@ static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
 static bool sqlpool__lease_end(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
     sqlpool__lane *lane = sqlpool__lane_of_slot(slot);
-    const bool was_unclean = slot->db != NULL && sqlpool__clean(slot);
+    bool was_unclean;
+    sqlpool__unpark(slot);
+    was_unclean = slot->db != NULL && sqlpool__clean(slot);
     if (SQLPOOL__UNLIKELY(slot->is_committed)) sqlpool__after_commit(slot);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) && slot->db != NULL &&
         SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE && !slot->is_bad) {
@@ -5677,9 +5728,10 @@ static int sqlpool__find_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
     return SQLPOOL_OK;
 }
 
-/*  The slot of a lease that this thread holds. */
-static int sqlpool__enter_conn(const sqlpool_conn *conn, sqlpool__slot **slot,
-                               sqlpool_error *error) {
+/*  The slot of a lease that this thread holds. A snapshot on it stays: the caller parks it again.
+    */
+static int sqlpool__enter_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
+                                sqlpool_error *error) {
     sqlpool__slot *found;
     const int rc = sqlpool__find_lease(conn, &found, error);
     *slot = NULL;
@@ -5691,8 +5743,17 @@ static int sqlpool__enter_conn(const sqlpool_conn *conn, sqlpool__slot **slot,
                             "call sqlpool_conn_adopt()");
         return sqlpool__finish(found->core, error);
     }
+    sqlpool__unpark(found);
     *slot = found;
     return SQLPOOL_OK;
+}
+
+/*  The same for all calls but those that may go on with the snapshot. */
+static int sqlpool__enter_conn(const sqlpool_conn *conn, sqlpool__slot **slot,
+                               sqlpool_error *error) {
+    const int rc = sqlpool__enter_lease(conn, slot, error);
+    if (rc == SQLPOOL_OK) sqlpool__unpin(*slot);
+    return rc;
 }
 
 /*  Fills what acquire needs from what the caller gave. */
@@ -6027,9 +6088,8 @@ SQLPOOL_API int sqlpool_conn_acquire_at(const char *file, int line, sqlpool *poo
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
     rc = sqlpool__acquire(core, &request, &slot, error);
     if (rc != SQLPOOL_OK) return rc;
-    slot->is_explicit = true;
-    sqlpool__unpin(
-        slot); /* a lease may be held without being used, and nobody could end its snapshot */
+    slot->is_lent = true;
+    sqlpool__park(slot);
     *conn = sqlpool__conn_of(slot);
     if (core->config.events.acquire_fn != NULL)
         core->config.events.acquire_fn(core->config.events.user, conn);
@@ -6040,7 +6100,7 @@ SQLPOOL_API int sqlpool_conn_release(sqlpool_conn *conn) {
     sqlpool_error local;
     sqlpool__slot *slot;
     sqlpool__error_clear(&local);
-    if (SQLPOOL__UNLIKELY(sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK))
+    if (SQLPOOL__UNLIKELY(sqlpool__enter_lease(conn, &slot, &local) != SQLPOOL_OK))
         return local.result;
     if (slot->core->config.events.release_fn != NULL) {
         slot->core->config.events.release_fn(slot->core->config.events.user, conn);
@@ -6079,7 +6139,8 @@ SQLPOOL_API int sqlpool_conn_set_timeout(sqlpool_conn *conn, int timeout_ms) {
     sqlpool_error local;
     sqlpool__slot *slot;
     sqlpool__error_clear(&local);
-    if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return local.result;
+    if (sqlpool__enter_lease(conn, &slot, &local) != SQLPOOL_OK) return local.result;
+    sqlpool__park(slot); /* the connection is not touched */
     if (timeout_ms < SQLPOOL_FOREVER) {
         (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE,
                             "timeout_ms is %d: use -1 (SQLPOOL_FOREVER) or more", timeout_ms);
@@ -6110,7 +6171,6 @@ SQLPOOL_API int sqlpool_conn_stmt(sqlpool_conn *conn, const char *sql, sqlite3_s
     if (rc == SQLPOOL_OK) rc = sqlpool__stmt_get(slot, sql, &stmt, error);
     if (rc != SQLPOOL_OK) return sqlpool__finish(slot->core, error);
     SQLPOOL__TALLY(slot, statements);
-    sqlpool__unpin(slot); /* its freshness is the caller's, also when a cursor is open now */
     if (stmt->is_bound) (void)sqlite3_clear_bindings(stmt->handle);
     stmt->is_bound = stmt->has_pointers =
         stmt->parameter_count > 0; /* the caller may bind anything */
@@ -6144,7 +6204,6 @@ SQLPOOL_API sqlite3 *sqlpool_conn_db(sqlpool_conn *conn) {
     if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return NULL;
     slot->is_raw = true;
     slot->check = SQLPOOL__CHECK_NOTE;
-    sqlpool__unpin(slot); /* what the caller steps has plain autocommit freshness */
     return slot->db;
 }
 
@@ -6217,6 +6276,7 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
     rc = sqlpool__acquire(core, &request, &slot, error);
     if (rc != SQLPOOL_OK) return rc;
     sqlpool__bound_lease(slot, &request);
+    slot->is_lent = true;
     held = sqlpool__word(slot->number, SQLPOOL__LEASED);
     rc = sqlpool__transact(slot, request.call, fn, user, error);
     if (SQLPOOL__LOAD_ORDERED(&slot->word) != held) return rc; /* fn released it */
@@ -6598,7 +6658,7 @@ static int sqlpool__lease_call(sqlpool_conn *conn, sqlpool__work *work, sqlpool_
     sqlpool__slot *slot;
     int rc;
     if (work->result != NULL) memset(work->result, 0, sizeof *work->result);
-    rc = sqlpool__enter_conn(conn, &slot, error);
+    rc = sqlpool__enter_lease(conn, &slot, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     if (SQLPOOL__UNLIKELY(work->sql == NULL)) {
         (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sql is NULL");
@@ -6610,6 +6670,7 @@ static int sqlpool__lease_call(sqlpool_conn *conn, sqlpool__work *work, sqlpool_
         work->rows->conn = *conn;
         work->rows->result = error->result;
     }
+    sqlpool__park(slot);
     return sqlpool__finish(slot->core, error);
 }
 
@@ -6661,7 +6722,11 @@ static void sqlpool__rows_end(sqlpool_rows *rows, sqlpool__slot *slot, sqlpool__
     rows->statement = NULL;
     sqlpool__stmt_put(slot, stmt);
     sqlpool__disarm(slot);
-    if (owns) (void)sqlpool__lease_end(slot);
+    if (owns) {
+        (void)sqlpool__lease_end(slot);
+    } else {
+        sqlpool__park(slot);
+    }
 }
 
 SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
@@ -7169,12 +7234,7 @@ static int64_t sqlpool__end_idle_snapshots(sqlpool__core *core, int64_t now) {
         is_old =
             slot->seen_word == SQLPOOL__LOAD_ORDERED(&slot->word) && now - slot->seen_ns >= idle;
         sqlpool__unlock(core);
-        if (is_old && sqlpool__claim(slot)) {
-            sqlpool__unpin(slot);
-            sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
-        } else {
-            next = sqlpool__time_add(now, idle);
-        }
+        if (!is_old || !sqlpool__retire(slot)) next = sqlpool__time_add(now, idle);
     }
     return next;
 }
@@ -8111,6 +8171,7 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
         core->path = copy;
     }
     if (!core->is_wal) core->config.snapshot_idle_ms = SQLPOOL_OFF;
+    sqlpool__watch(slot);
     if (core->is_shared_gate) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_SHARED);
     if (!core->config.disable_foreign_keys) sqlpool__check_foreign_keys(slot);
     return SQLPOOL_OK;
@@ -8395,6 +8456,7 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
         if (rc == SQLPOOL_OK) {
             sqlpool_conn conn = sqlpool__conn_of(slot);
             const uint64_t held = sqlpool__word(slot->number, SQLPOOL__LEASED);
+            slot->is_lent = true;
             rc = fn(&conn, user);
             if (SQLPOOL__LOAD_ORDERED(&slot->word) == held) (void)sqlpool__lease_end(slot);
             if (rc != SQLPOOL_OK && error->result != rc) {
