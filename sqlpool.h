@@ -3546,11 +3546,21 @@ static bool sqlpool__is_in_the_way(const sqlpool__slot *slot) {
            sqlpool__stamp_word(slot->stamp_map, 2 * SQLPOOL__STAMP_WORDS) != frames;
 }
 
+/*  An interrupt stays pending for every statement of the connection while any is open: end them. */
+static void sqlpool__stop_statements(sqlpool__slot *slot) {
+    sqlpool__link *link;
+    for (link = slot->in_use.next; link != &slot->in_use; link = link->next) {
+        sqlpool__stmt *stmt = sqlpool__stmt_of_link(link);
+        if (!sqlite3_stmt_busy(stmt->handle)) continue;
+        (void)sqlite3_reset(stmt->handle);
+        stmt->serial++; /* its cursor is known as stale */
+    }
+}
+
 /*  Ends the open snapshot, if there is one. COMMIT fails only while an interrupt is pending, which
     SQLite keeps until no statement runs: those that still do could not go on either. */
 static void sqlpool__unpin(sqlpool__slot *slot) {
     sqlite3_stmt *commit = slot->own[SQLPOOL__COMMIT];
-    sqlpool__link *link;
     int rc;
     if (!slot->is_pinned) return;
     slot->is_pinned = false;
@@ -3559,11 +3569,7 @@ static void sqlpool__unpin(sqlpool__slot *slot) {
     rc = sqlite3_step(commit);
     (void)sqlite3_reset(commit);
     if (SQLPOOL__LIKELY(rc == SQLITE_DONE)) return;
-    for (link = slot->in_use.next; link != &slot->in_use; link = link->next) {
-        sqlpool__stmt *stmt = sqlpool__stmt_of_link(link);
-        (void)sqlite3_reset(stmt->handle);
-        stmt->serial++; /* its cursor is known as stale */
-    }
+    sqlpool__stop_statements(slot);
     if (sqlite3_step(commit) != SQLITE_DONE) slot->is_bad = true;
     (void)sqlite3_reset(commit);
 }
@@ -3633,13 +3639,6 @@ static void sqlpool__refresh(sqlpool__slot *slot) {
         return;
     }
     if (!sqlpool__is_in_the_way(slot)) sqlpool__pin(slot);
-}
-
-/*  A snapshot that an interrupt may have touched must go: SQLite would answer every later statement
-    with INTERRUPT while it is open. */
-static void sqlpool__unpin_if_interrupted(sqlpool__slot *slot) {
-    if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&slot->interrupted) != slot->number)) return;
-    sqlpool__unpin(slot);
 }
 
 /*==============================================================================
@@ -4186,19 +4185,6 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     return SQLPOOL_OK;
 }
 
-/*  A cursor that is open keeps an interrupt pending for every statement of the connection: end
-    them. */
-static void sqlpool__stop_statements(sqlpool__slot *slot) {
-    sqlpool__link *link;
-    sqlpool__unpin(slot);
-    for (link = slot->in_use.next; link != &slot->in_use; link = link->next) {
-        sqlpool__stmt *stmt = sqlpool__stmt_of_link(link);
-        if (!sqlite3_stmt_busy(stmt->handle)) continue;
-        (void)sqlite3_reset(stmt->handle);
-        stmt->serial++; /* its cursor is known as stale */
-    }
-}
-
 /*  Ends whatever transaction is open. A connection that cannot is not used again. */
 static void sqlpool__abandon_transaction(sqlpool__slot *slot) {
     int tries;
@@ -4606,7 +4592,9 @@ static void sqlpool__give_back(sqlpool__slot *slot, sqlpool__lane *lane) {
     sqlpool__forget_lease(slot);
     (void)SQLPOOL__EXCHANGE(&slot->word, sqlpool__word(number, SQLPOOL__RETURNING));
     sqlpool__fence_interrupts(slot);
-    sqlpool__unpin_if_interrupted(slot);
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->interrupted) == number)) {
+        sqlpool__unpin(slot); /* the next lease begins with nothing of a cancelled one */
+    }
     if (SQLPOOL__UNLIKELY(slot->db == NULL)) {
         sqlpool__return_slow(slot, lane, SQLPOOL__EMPTY);
     } else if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_ORDERED(&core->gate) != 0 || lane == NULL ||
@@ -5825,7 +5813,6 @@ static void sqlpool__disarm(sqlpool__slot *slot) {
     if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&slot->deadline_ns) == SQLPOOL__NEVER)) return;
     (void)SQLPOOL__EXCHANGE(&slot->deadline_ns, SQLPOOL__NEVER);
     sqlpool__fence_interrupts(slot);
-    sqlpool__unpin_if_interrupted(slot);
 }
 
 /*  May a statement run on this lease now? Sets its deadline. */
@@ -5884,7 +5871,7 @@ static int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
 static int sqlpool__statement_failed(sqlpool__slot *slot, int code, const char *sql,
                                      sqlpool_error *error) {
     (void)sqlpool__sqlite_failed(slot, code, sql, error);
-    sqlpool__unpin(slot);
+    if (slot->is_pinned && sqlite3_get_autocommit(slot->db) != 0) sqlpool__unpin(slot);
     slot->is_committed = false;
     if (slot->depth > 0 && sqlite3_get_autocommit(slot->db) != 0) slot->ended_by = code;
     return error->result;

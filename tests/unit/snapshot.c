@@ -202,8 +202,7 @@ TEST(where_no_snapshot_is_kept) {
     PART(begin(&f, "plain.db", &config));
     CHECK_INT(read_a(&f), 0);
     CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
-    CHECK(f.reader->is_explicit && !f.reader->is_pinned);
-    f.reader->is_explicit = false; /* as in a one-call lease, which keeps its snapshot */
+    CHECK(f.reader->is_lent && f.reader->is_pinned);
     CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
              &f.u.error);
     CHECK(f.reader->is_pinned);
@@ -233,7 +232,7 @@ TEST(where_no_snapshot_is_kept) {
     PART(end(&f));
 }
 
-/*  An interrupt would stick to an open snapshot: it goes before the next user comes. */
+/*  Nothing of a cancelled lease reaches the next user. */
 TEST(interrupted_snapshots_go) {
     fresh f;
     const sqlpool_config config = unit_config(&f.u, 1);
@@ -241,8 +240,7 @@ TEST(interrupted_snapshots_go) {
     PART(begin(&f, "stuck.db", &config));
     CHECK_INT(read_a(&f), 0);
     CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
-    CHECK(f.reader->is_explicit && !f.reader->is_pinned);
-    f.reader->is_explicit = false; /* as in a one-call lease, which keeps its snapshot */
+    CHECK(f.reader->is_lent && f.reader->is_pinned);
     CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
              &f.u.error);
     CHECK(f.reader->is_pinned);
