@@ -86,6 +86,7 @@
       [I24] UPKEEP
       [I25] REPORT
       [I26] LIFECYCLE
+      [I27] PROCESS
       [T] TAIL
 
     A room uses only rooms above it; the compiler checks that, since nothing is declared ahead.
@@ -400,7 +401,9 @@ typedef enum sqlpool_level {
     X(WAL_LIMIT, "the write-ahead log is above its limit")                                        \
     X(FOREIGN_KEYS, "the schema has a foreign key that cannot be enforced")                       \
     X(RETRY, "a statement or transaction is tried again")                                         \
-    X(CHECKPOINT, "a checkpoint ran")
+    X(CHECKPOINT, "a checkpoint ran")                                                             \
+    X(STAMP, "whether commits are seen in shared memory, and why not")                            \
+    X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
 typedef enum sqlpool_log_item {
@@ -631,6 +634,8 @@ typedef struct sqlpool_config {
     bool read_only;                   /* open read-only */
     bool must_exist;                  /* do not create the file */
     bool enable_uri;                  /* path may be a file: URI */
+    bool single_process;              /* no other process uses the file: no file locks, all of them
+                                         are kept out while the pool is open. VFS "unix-excl" */
     bool disable_foreign_keys;        /* foreign_keys stays off */
 
     /* safety */
@@ -641,6 +646,9 @@ typedef struct sqlpool_config {
     /* operation */
     bool disable_upkeep_thread; /* the program calls sqlpool_tick() instead */
     bool pass_open_error;       /* a waiter gets a failed opening's error at once */
+
+    /* set by sqlpool_config_resolved(), ignored elsewhere */
+    const char *snapshot_state; /* "on", or what of SNAPSHOTS THAT ARE USED AGAIN is off, and why */
 
     sqlpool_allocator allocator;
     sqlpool_locks locks;
@@ -724,6 +732,7 @@ typedef struct sqlpool_holder {
     uint64_t thread_id;   /* as the lock hook names it */
     int64_t held_ms;      /* held for at least this long, as far as the pool has looked */
     uint64_t wal_frames;  /* frames committed by this pool since the lease began */
+    int64_t snapshot_ms;  /* age of its snapshot scope; -1: it has none */
     const char *file;     /* where it was acquired */
     int line;
     const char *tag;      /* or NULL */
@@ -775,6 +784,11 @@ typedef struct sqlpool_stats {
     SQLPOOL_COUNTERS(SQLPOOL__COUNTER_MEMBER)
 #undef SQLPOOL__COUNTER_MEMBER
 } sqlpool_stats;
+
+/*  What sqlpool_changed() remembers. All zero: nothing seen yet. The members are private. */
+typedef struct sqlpool_stamp {
+    uint64_t words[6];
+} sqlpool_stamp;
 
 /*  What a checkpoint did. */
 typedef struct sqlpool_checkpoint_result {
@@ -866,6 +880,33 @@ SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out);
     Threads  any; a second caller returns at once while one is inside
     Cost     a few clock calls when nothing is due  */
 SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us);
+
+/*  Options of sqlpool_global_init(). All zero is a complete set. */
+typedef struct sqlpool_global_config {
+    sqlpool_allocator allocator;  /* of SQLite [libc's]; must serve every thread, for ever */
+    int64_t memory_limit_bytes;   /* SQLite gets no more than this [none], 1 MiB or more */
+    int lookaside_bytes;          /* of a lookaside slot [as SQLite was built], 64 .. 65528; OFF */
+    int lookaside_count;          /* slots per connection [as SQLite was built], .. 10000 */
+    bool keep_memory_statistics;  /* sqlite3_memory_used() and _status() go on counting */
+} sqlpool_global_config;
+
+/*  sqlpool_global_init - set up SQLite for a program that owns its process. Optional.
+    SQLite's memory comes from the allocator hook, and its memory statistics, which take a lock of
+    the whole process for every allocation, are replaced by counters per thread.
+    config   [in,opt]   NULL means all defaults; copied
+    Returns  SQLPOOL_OK; SQLPOOL_CONFIG; SQLPOOL_NOMEM; SQLPOOL_MISUSE when it was called before, or
+             SQLite has been used already: that cannot be changed then
+    Threads  once, before any other use of SQLite in the process, also by others
+    Cost     memory: 16 bytes an allocation; what it gains: `make bench`, part "process"
+    SQLite   sqlite.org/c3ref/c_config_covering_index_scan.html
+    See      sqlpool_global_memory  */
+SQLPOOL_API int sqlpool_global_init(const sqlpool_global_config *config, sqlpool_error *error);
+
+/*  sqlpool_global_memory - bytes that SQLite holds in this process.
+    Returns  bytes, counted by sqlpool_global_init() if that was called, else by SQLite; a sum over
+             running threads, so it may be some allocations old
+    Threads  any  */
+SQLPOOL_API int64_t sqlpool_global_memory(void);
 
 /*------------------------------------------------------------------------------
  * >>[D7] one call                                                      (public)
@@ -1061,6 +1102,23 @@ SQLPOOL_API int sqlpool_conn_query(sqlpool_conn *conn, sqlpool_rows *rows, const
 SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t bytes,
                                     sqlpool_error *error);
 
+/*  sqlpool_snapshot_begin - from here to sqlpool_snapshot_end() every read of this lease sees one
+    moment: now. For a page or a frame, which wants many statements of one image; statements of
+    sqlpool_conn_stmt() are in it too. While it lasts it pins the log.
+    max_age_ms [in]     0: no limit; else a statement that begins later gets SQLPOOL_TIMEOUT, and
+                        the log hook is told who holds it (SQLPOOL_LOG_SNAPSHOT_OLD)
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE for a writer's lease, inside a transaction or scope, or
+             beside an open cursor; any error
+    Threads  the owner
+    Cost     one read transaction; inside it a point read costs a fifth of one in autocommit
+    SQLite   sqlite.org/isolation.html
+    See      sqlpool_conn_begin, sqlpool_transaction  */
+SQLPOOL_API int sqlpool_snapshot_begin(sqlpool_conn *conn, int max_age_ms, sqlpool_error *error);
+/*  sqlpool_snapshot_end - end it; reads see the newest state again.
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE without a scope, or inside a level begun in it; any error
+    Threads  the owner  */
+SQLPOOL_API int sqlpool_snapshot_end(sqlpool_conn *conn, sqlpool_error *error);
+
 /*  sqlpool_conn_stmt - a prepared statement from the connection's cache, reset and unbound.
     Step it with sqlite3_step(); stopped by deadline or cancel it gives SQLITE_INTERRUPT. It is
     taken out of the cache: asking again for the same text before
@@ -1195,6 +1253,18 @@ SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
     Returns  SQLPOOL_OK; SQLPOOL_MISUSE; SQLPOOL_CLOSED; SQLPOOL_FORKED
     Threads  any; never blocks an acquire  */
 SQLPOOL_API int sqlpool_get_stats(sqlpool *pool, sqlpool_stats *stats);
+
+/*  sqlpool_changed - has anyone committed since the stamp was taken? Takes the new one.
+    Call it first and read then: what is committed between the two is reported next time.
+    stamp    [in,out]   zeroed before the first call; one for each that asks
+    Returns  1: a commit of any thread or process may have come; 0: none; SQLPOOL_UNSUPPORTED where
+             there is no stamp (snapshot_state of sqlpool_config_resolved() says why);
+             SQLPOOL_MISUSE; SQLPOOL_CLOSED; SQLPOOL_FORKED
+    Threads  any
+    Cost     nanoseconds: two atomic additions and 48 bytes compared; no lock, no system call
+    SQLite   sqlite.org/walformat.html (2.1)
+    See      SNAPSHOTS THAT ARE USED AGAIN in the manual  */
+SQLPOOL_API int sqlpool_changed(sqlpool *pool, sqlpool_stamp *stamp);
 
 /*  sqlpool_holders - the leases that are out, those held longest first.
     holders  [out]      room for `capacity` entries
@@ -1509,6 +1579,24 @@ private:
     bool open_;
 };
 
+/*  One image for many reads, until its end. */
+class snapshot {
+public:
+    explicit snapshot(lease &conn, int max_age_ms = 0, sqlpool_error *error = nullptr)
+        : conn_(conn.get()), result_(sqlpool_snapshot_begin(conn.get(), max_age_ms, error)) {}
+    snapshot(const snapshot &) = delete;
+    snapshot &operator=(const snapshot &) = delete;
+    ~snapshot() {
+        if (result_ == SQLPOOL_OK) (void)sqlpool_snapshot_end(conn_, nullptr);
+    }
+    explicit operator bool() const { return result_ == SQLPOOL_OK; }
+    int result() const { return result_; }
+
+private:
+    sqlpool_conn *conn_;
+    int result_;
+};
+
 /*  exec(db, &error, "INSERT INTO t VALUES(?, ?)", 1, std::string("x")) */
 template <class... A>
 inline int exec(sqlpool *pool, sqlpool_error *error, const char *sql, const A &...a) {
@@ -1646,6 +1734,7 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 #endif
 
 struct sqlpool__core;
+struct sqlpool__process;
 
 /*  What a caller's sqlpool* points at. */
 struct sqlpool {
@@ -1665,7 +1754,9 @@ static struct sqlpool__global_state {
     uint32_t forked;          /* atomic; this process is the child of one that had a pool open */
     uint32_t fork_registered; /* atomic; 1: the atfork handler is in place */
     uint32_t version_warned;  /* atomic; the WAL-reset warning was given */
-    int64_t process_id;       /* without threads: who opened the pools */
+    struct sqlpool__process *process; /* atomic; set once by sqlpool_global_init() */
+    uint32_t next_shard;              /* atomic */
+    int64_t process_id;               /* without threads: who opened the pools */
 } sqlpool__global;
 
 /*  The slot that this thread used last, tried first next time: its cache lines and statements are
@@ -1673,6 +1764,7 @@ static struct sqlpool__global_state {
 static SQLPOOL__THREAD_LOCAL struct sqlpool__hint_state {
     const struct sqlpool__core *core;
     uint32_t slot;
+    uint32_t shard;  /* of sqlpool_global_init()'s counters, from 1; 0: none yet */
     uint32_t inside; /* calls of this thread that use a pool without a lease: none may close it */
 } sqlpool__hint;
 
@@ -2378,7 +2470,7 @@ static const char *sqlpool__find_statement(const char *at, const char *end) {
     */
 
 /*------------------------------------------------------------------------------
- * >>[I10.1] structures                                                (private)
+ * >>[I10.1] structures of a connection                                (private)
  *----------------------------------------------------------------------------*/
 
 enum {
@@ -2433,6 +2525,7 @@ enum {
 
 /*  A copy of the log's index header: it changes with every commit of every process. */
 #define SQLPOOL__STAMP_WORDS 12
+#define SQLPOOL__STAMP_COUNTER 2 /* the word that counts commits: iChange */
 typedef struct sqlpool__stamp {
     uint32_t words[SQLPOOL__STAMP_WORDS];
 } sqlpool__stamp;
@@ -2485,19 +2578,21 @@ typedef struct sqlpool__memo {
 
 typedef struct sqlpool__slot {
     /* shared: atomic */
-    uint64_t word;         /* lease number << 2 | state */
-    uint32_t has_snapshot; /* an open snapshot waits for reuse */
-    uint32_t parked;       /* SQLPOOL__PARKED: the holder is not inside a call */
-    uint64_t interrupted;  /* the lease number that an interrupt was sent to */
-    uint32_t attention;    /* look at the connection before handing it out */
-    uint32_t interrupting; /* a canceller is about to call sqlite3_interrupt() */
-    uint64_t cancelled;    /* the lease number that was cancelled */
-    uint64_t expired;      /* the lease number whose deadline upkeep saw pass */
-    int64_t deadline_ns;   /* of what runs; SQLPOOL__NEVER */
-    int64_t dies_ns;       /* end of the connection's lifetime; SQLPOOL__NEVER */
-    uint64_t owner;        /* thread of the holder */
-    sqlpool_token *token;  /* that cancels what runs; compared by others, read by the holder */
-    const char *file;      /* acquire site */
+    uint64_t word;           /* lease number << 2 | state */
+    uint32_t has_snapshot;   /* an open snapshot waits for reuse */
+    uint32_t parked;         /* SQLPOOL__PARKED: the holder is not inside a call */
+    int64_t scope_since_ns;  /* begin of its snapshot scope; SQLPOOL__NEVER: it has none */
+    int64_t scope_report_ns; /* when upkeep reports that scope; SQLPOOL__NEVER: not, or done */
+    uint64_t interrupted;    /* the lease number that an interrupt was sent to */
+    uint32_t attention;      /* look at the connection before handing it out */
+    uint32_t interrupting;   /* a canceller is about to call sqlite3_interrupt() */
+    uint64_t cancelled;      /* the lease number that was cancelled */
+    uint64_t expired;        /* the lease number whose deadline upkeep saw pass */
+    int64_t deadline_ns;     /* of what runs; SQLPOOL__NEVER */
+    int64_t dies_ns;         /* end of the connection's lifetime; SQLPOOL__NEVER */
+    uint64_t owner;          /* thread of the holder */
+    sqlpool_token *token;    /* that cancels what runs; compared by others, read by the holder */
+    const char *file;        /* acquire site */
     const char *tag;
     const char *sql;    /* text of a sqlpool__stmt of this slot; freed under the pool's lock */
     uint64_t frames_at; /* core->frames_total when the lease began */
@@ -2551,6 +2646,9 @@ typedef struct sqlpool__slot {
     sqlpool__stamp stamp;               /* as it was before the snapshot began */
     bool may_pin;                       /* this connection may keep a snapshot */
     bool is_pinned;                     /* a BEGIN of ours is open: its snapshot is to be reused */
+    bool is_scope;                      /* depth 1 is a snapshot scope */
+    int64_t scope_end_ns;               /* no statement of the scope begins later */
+    uint32_t counter_before;            /* of commits, in the stamp, as COMMIT began */
     int pin_credit;                     /* above 0: keeping snapshots pays */
     int pin_rest;                       /* statements until it is tried again */
     sqlite3_stmt *own[SQLPOOL__OWN_STATEMENTS];
@@ -2566,6 +2664,10 @@ typedef struct sqlpool__slot {
     char *arena; /* SQLPOOL__ARENA_BYTES */
     size_t arena_used;
 } SQLPOOL__ALIGNED(SQLPOOL__SLOT_LINE) sqlpool__slot;
+
+/*------------------------------------------------------------------------------
+ * >>[I10.2] structures of the pool                                    (private)
+ *----------------------------------------------------------------------------*/
 
 /*  Slots that serve one mode, and who waits for them. */
 typedef struct sqlpool__lane {
@@ -2613,6 +2715,7 @@ typedef struct sqlpool__core {
     bool is_wal;
     bool is_shared_gate; /* readers and writer exclude each other */
     bool has_thread;     /* the upkeep thread runs */
+    bool has_stamp;      /* commits show in shared memory */
     int64_t page_bytes;
     sqlpool__memory memory;
     sqlite3 *keep_alive;         /* :memory: databases live while one connection does */
@@ -2620,6 +2723,7 @@ typedef struct sqlpool__core {
 
     /* atomic */
     uint32_t gate;
+    uint32_t is_stamp_bad;        /* it did not show a commit: nothing relies on it any more */
     uint32_t epoch;               /* recycle: connections of an older one are replaced */
     uint64_t random;              /* state of the default generator */
     uint64_t frames_total;        /* frames committed by this pool since open */
@@ -2635,6 +2739,12 @@ typedef struct sqlpool__core {
     uint32_t inside;              /* calls that use the core without a lease */
     int64_t upkeep_wake_ns;       /* when the upkeep thread wakes by itself */
     uint64_t commits;
+    uint32_t is_counter_checked;        /* a commit of ours moved the stamp's counter */
+    const char *snapshot_state;         /* static text, for sqlpool_config_resolved() */
+    const volatile uint32_t *stamp_map; /* for sqlpool_changed(); NULL: nobody lends one now */
+    uint32_t stamp_users;               /* calls that read through it */
+    uint32_t stamp_slot;                /* whose mapping it is: closing that slot waits for them */
+    uint32_t scopes;                    /* snapshot scopes that are open */
     uint64_t counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
 
     /* shared, read by everyone in the slow path only */
@@ -2670,7 +2780,7 @@ typedef struct sqlpool__core {
 } sqlpool__core;
 
 /*------------------------------------------------------------------------------
- * >>[I10.2] small services: time, random, counters, log, lock          (private)
+ * >>[I10.3] small services: time, random, counters, log, lock          (private)
  *----------------------------------------------------------------------------*/
 
 static int64_t sqlpool__now(sqlpool__core *core) {
@@ -2774,7 +2884,7 @@ static bool sqlpool__is_memory_path(const char *path) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I10.3] callbacks that SQLite calls                                (private)
+ * >>[I10.4] callbacks that SQLite calls                                (private)
  *----------------------------------------------------------------------------*/
 
 static bool sqlpool__is_cancelled(const sqlpool__slot *slot) {
@@ -2840,10 +2950,18 @@ static int sqlpool__on_busy(void *argument, int count) {
     return 1;
 }
 
+/*  Has no commit of this pool shown yet that the stamp can be relied on? */
+static bool sqlpool__is_counter_due(const sqlpool__slot *slot) {
+    return SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->core->is_counter_checked) == 0) &&
+           slot->stamp_map != NULL && !slot->is_raw;
+}
+
 static int sqlpool__on_commit(void *argument) {
     sqlpool__slot *slot = (sqlpool__slot *)argument;
     if (slot->chain.commit_fn != NULL && slot->chain.commit_fn(slot->chain.user) != 0) return 1;
     slot->is_committed = true;
+    if (sqlpool__is_counter_due(slot)) /* nobody else commits: the write lock is ours */
+        slot->counter_before = SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]);
     return 0;
 }
 
@@ -2870,6 +2988,11 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
         const uint64_t now = (uint64_t)frames, before = SQLPOOL__LOAD_RELAXED(&core->wal_frames);
         SQLPOOL__STORE_RELAXED(&core->wal_frames, now);
         (void)SQLPOOL__ADD(&core->frames_total, now > before ? now - before : now);
+        if (sqlpool__is_counter_due(slot)) {
+            if (SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]) == slot->counter_before)
+                SQLPOOL__STORE(&core->is_stamp_bad, 1u);
+            SQLPOOL__STORE_RELAXED(&core->is_counter_checked, 1u);
+        }
     }
     return slot->chain.wal_fn != NULL ? slot->chain.wal_fn(slot->chain.user, db, database, frames)
                                       : SQLITE_OK;
@@ -2979,7 +3102,7 @@ static void sqlpool__install_handlers(sqlpool__slot *slot) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I10.4] errors of SQLite                                           (private)
+ * >>[I10.5] errors of SQLite                                           (private)
  *----------------------------------------------------------------------------*/
 
 static int sqlpool__primary(int code) {
@@ -3085,7 +3208,7 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
 }
 
 /*------------------------------------------------------------------------------
- * >>[I10.5] opening and configuring                                    (private)
+ * >>[I10.6] opening and configuring                                    (private)
  *----------------------------------------------------------------------------*/
 
 /*  Runs SQL that we wrote; the first column of the first row goes to `value` (text is cut to fit).
@@ -3229,7 +3352,7 @@ static int64_t sqlpool__cache_kib(const sqlpool__slot *slot) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I10.6] the connection's settings, and the handle itself         (private)
+ * >>[I10.7] the connection's settings, and the handle itself         (private)
  *----------------------------------------------------------------------------*/
 
 /*  Only what SQLite can do without is a fallback; a PRAGMA that fails outright fails the opening.
@@ -3382,6 +3505,10 @@ static void sqlpool__open_failed(sqlpool__slot *slot, int rc, const char *what,
                           "read-only folder needs its -wal and -shm files, or enable_uri and "
                           "\"file:...?immutable=1\"");
     }
+    if (sqlpool__primary(rc) == SQLITE_BUSY && core->config.single_process) {
+        sqlpool__text_add(&text, "; single_process wants the file alone, and another process (or "
+                                 "a connection of this one without it) has it open");
+    }
     if (sqlpool__primary(rc) == SQLITE_NOTADB) {
         sqlpool__text_add(&text, "; the file is something else, or encrypted: see events.key_fn");
     }
@@ -3519,21 +3646,52 @@ static bool sqlpool__stamp_is(const volatile uint32_t *map, const sqlpool__stamp
 #endif
 }
 
-/*  The header in shared memory, or NULL where there is none or it is not what we know. The
+/*  The header in shared memory, or NULL and why it cannot be had or is not what we know. The
     connection has a read transaction open. */
-static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db) {
+static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db, const char **why) {
     sqlite3_file *file = NULL;
     volatile void *region = NULL;
     const volatile uint32_t *map;
+    *why = "off: the VFS shares no memory";
     if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
         file == NULL || file->pMethods == NULL || file->pMethods->iVersion < 2 ||
         file->pMethods->xShmMap == NULL) {
         return NULL;
     }
+    *why = "off: the WAL-index cannot be mapped";
     if (file->pMethods->xShmMap(file, 0, SQLPOOL__SHM_REGION, 0, &region) != SQLITE_OK) return NULL;
     map = (const volatile uint32_t *)region;
-    if (map == NULL || sqlpool__stamp_word(map, 0) != SQLPOOL__STAMP_VERSION) return NULL;
+    if (map == NULL) return NULL;
+    *why = "off: the WAL-index has a format that is not known";
+    if (sqlpool__stamp_word(map, 0) != SQLPOOL__STAMP_VERSION) return NULL;
     return ((const volatile unsigned char *)region)[12] == 1 ? map : NULL; /* isInit */
+}
+
+/*  sqlpool_changed() reads through the mapping of one connection, which must not be closed
+    meanwhile: it announces itself, then looks whether there is a mapping; the closing connection
+    takes it away, then waits for the announced. */
+static void sqlpool__lend_stamp(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    if (slot->stamp_map == NULL) return;
+    sqlpool__lock(core);
+    if (SQLPOOL__LOAD_RELAXED(&core->stamp_map) == NULL) {
+        core->stamp_slot = (uint32_t)(slot - core->slots);
+        SQLPOOL__STORE(&core->stamp_map, slot->stamp_map);
+    }
+    sqlpool__unlock(core);
+}
+static void sqlpool__reclaim_stamp(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    bool is_lent = false;
+    if (slot->stamp_map == NULL) return;
+    sqlpool__lock(core);
+    if (core->stamp_slot == (uint32_t)(slot - core->slots)) {
+        is_lent = true;
+        (void)SQLPOOL__EXCHANGE(&core->stamp_map, (const volatile uint32_t *)NULL);
+    }
+    sqlpool__unlock(core);
+    while (is_lent && SQLPOOL__LOAD_ORDERED(&core->stamp_users) != 0)
+        sqlpool__sleep(core, 10 * SQLPOOL__NS_PER_US);
 }
 
 /*  Would an open snapshot keep a long log from starting over? One that begins when all of the log
@@ -3623,7 +3781,8 @@ static void sqlpool__unpin_parked(sqlpool__slot *slot) {
     the newest state, in a snapshot that stays where that pays. */
 static void sqlpool__refresh(sqlpool__slot *slot) {
     if (SQLPOOL__LIKELY(slot->is_pinned)) {
-        if (SQLPOOL__LIKELY(sqlpool__stamp_is(slot->stamp_map, &slot->stamp))) {
+        if (SQLPOOL__LIKELY(sqlpool__stamp_is(slot->stamp_map, &slot->stamp) &&
+                            SQLPOOL__LOAD_RELAXED(&slot->core->is_stamp_bad) == 0)) {
             SQLPOOL__TALLY(slot, snapshot_hits);
             if (slot->pin_credit < SQLPOOL__PIN_CREDIT) slot->pin_credit++;
             return;
@@ -3633,7 +3792,7 @@ static void sqlpool__refresh(sqlpool__slot *slot) {
         slot->pin_credit -= 2;
         if (slot->pin_credit <= 0) slot->pin_rest = SQLPOOL__PIN_REST;
     }
-    if (slot->is_raw) return;
+    if (slot->is_raw || SQLPOOL__LOAD_RELAXED(&slot->core->is_stamp_bad) != 0) return;
     if (slot->pin_rest > 0) {
         if (--slot->pin_rest == 0) slot->pin_credit = 2; /* one more chance */
         return;
@@ -4066,6 +4225,7 @@ static void sqlpool__close_connection(sqlpool__slot *slot) {
     int i;
     if (slot->db == NULL) return;
     sqlpool__unpin(slot);
+    sqlpool__reclaim_stamp(slot);
     slot->stamp_map = NULL;
     slot->may_pin = false;
     sqlpool__cache_clear(slot);
@@ -4121,16 +4281,23 @@ static bool sqlpool__is_alone(sqlpool__slot *slot) {
 
 /*  Finds the stamp while a read transaction is open, as xShmMap wants it. */
 static void sqlpool__watch(sqlpool__slot *slot) {
-    const sqlpool__core *core = slot->core;
+    sqlpool__core *core = slot->core;
+    const char *why = "off: a first read failed";
     slot->pin_credit = SQLPOOL__PIN_CREDIT;
     slot->pin_rest = 0;
     if (!core->is_wal || slot->role == SQLPOOL__ROLE_CHECKPOINTER) return;
     slot->busy_deadline_ns = 0;
     if (sqlite3_step(slot->own[SQLPOOL__TOUCH]) == SQLITE_ROW)
-        slot->stamp_map = sqlpool__stamp_find(slot->db);
+        slot->stamp_map = sqlpool__stamp_find(slot->db, &why);
     sqlpool__reset_own(slot, SQLPOOL__TOUCH);
-    slot->may_pin = slot->stamp_map != NULL && slot->role == SQLPOOL__ROLE_READER &&
-                    core->config.snapshot_idle_ms > 0 && sqlpool__is_alone(slot);
+    if (slot->stamp_map == NULL) {
+        SQLPOOL__STORE(&core->snapshot_state, why);
+        return;
+    }
+    sqlpool__lend_stamp(slot);
+    if (slot->role != SQLPOOL__ROLE_READER || core->config.snapshot_idle_ms <= 0) return;
+    slot->may_pin = sqlpool__is_alone(slot);
+    if (!slot->may_pin) SQLPOOL__STORE(&core->snapshot_state, "stamp only: a database is attached");
 }
 
 /*  Opens and readies the connection of a slot that the caller holds. On any error the slot has
@@ -4185,6 +4352,19 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     return SQLPOOL_OK;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I13.2] cleaning                                                  (private)
+ *----------------------------------------------------------------------------*/
+
+static void sqlpool__forget_scope(sqlpool__slot *slot) {
+    if (!slot->is_scope) return;
+    slot->is_scope = false;
+    slot->scope_end_ns = SQLPOOL__NEVER;
+    SQLPOOL__STORE_RELAXED(&slot->scope_since_ns, SQLPOOL__NEVER);
+    SQLPOOL__STORE_RELAXED(&slot->scope_report_ns, SQLPOOL__NEVER);
+    (void)SQLPOOL__ADD(&slot->core->scopes, (uint32_t)-1);
+}
+
 /*  Ends whatever transaction is open. A connection that cannot is not used again. */
 static void sqlpool__abandon_transaction(sqlpool__slot *slot) {
     int tries;
@@ -4195,6 +4375,7 @@ static void sqlpool__abandon_transaction(sqlpool__slot *slot) {
         }
     }
     if (sqlite3_get_autocommit(slot->db) == 0) slot->is_bad = true;
+    sqlpool__forget_scope(slot);
     slot->depth = 0;
     slot->ended_by = 0;
 }
@@ -4271,7 +4452,8 @@ static SQLPOOL__NOINLINE bool sqlpool__clean_slow(sqlpool__slot *slot) {
         sqlpool__stmt_put(slot, stmt);
     }
     if (slot->depth > 0 || (!slot->is_pinned && sqlite3_get_autocommit(slot->db) == 0)) {
-        sqlpool__text_add(&text, "a transaction was open and is rolled back; ");
+        sqlpool__text_add(&text, slot->is_scope ? "a snapshot scope was open and is ended; "
+                                                : "a transaction was open and is rolled back; ");
         sqlpool__abandon_transaction(slot);
     }
     if (slot->has_lease_chain) {
@@ -4428,6 +4610,7 @@ static bool sqlpool__is_leased(const sqlpool__slot *slot) {
 static void sqlpool__holder_locked(sqlpool__slot *slot, int64_t now, sqlpool_holder *holder) {
     sqlpool__core *core = slot->core;
     const char *sql = SQLPOOL__LOAD(&slot->sql);
+    const int64_t scope = SQLPOOL__LOAD_RELAXED(&slot->scope_since_ns);
     const int64_t since =
         slot->seen_word == SQLPOOL__LOAD_ORDERED(&slot->word) ? slot->seen_ns : now;
     sqlpool__text text = sqlpool__text_into(holder->sql, sizeof holder->sql);
@@ -4437,6 +4620,7 @@ static void sqlpool__holder_locked(sqlpool__slot *slot, int64_t now, sqlpool_hol
     holder->held_ms = (now - since) / SQLPOOL__NS_PER_MS;
     holder->wal_frames =
         SQLPOOL__LOAD_RELAXED(&core->frames_total) - SQLPOOL__LOAD_RELAXED(&slot->frames_at);
+    holder->snapshot_ms = scope == SQLPOOL__NEVER ? -1 : (now - scope) / SQLPOOL__NS_PER_MS;
     holder->file = SQLPOOL__LOAD_RELAXED(&slot->file);
     holder->line = (int)SQLPOOL__LOAD_RELAXED(&slot->line);
     holder->tag = SQLPOOL__LOAD_RELAXED(&slot->tag);
@@ -4452,6 +4636,9 @@ static void sqlpool__text_holder(sqlpool__text *text, const sqlpool_holder *hold
     sqlpool__text_add(text, " by thread %llx", (unsigned long long)holder->thread_id);
     if (holder->wal_frames > 0)
         sqlpool__text_add(text, ", %llu frames behind", (unsigned long long)holder->wal_frames);
+    if (holder->snapshot_ms >= 0)
+        sqlpool__text_add(text, ", in a snapshot scope for %lld ms",
+                          (long long)holder->snapshot_ms);
     if (holder->sql[0] != '\0') sqlpool__text_add(text, ": %s", holder->sql);
 }
 
@@ -5263,6 +5450,16 @@ static bool sqlpool__is_checkpoint_wanted(sqlpool__core *core) {
            fresh * core->page_bytes >= core->config.wal_budget_bytes / 4;
 }
 
+/*  The first commit did not move the stamp. No reader was misled: it was found before that commit
+    returned. */
+static void sqlpool__distrust(sqlpool__core *core) {
+    uint32_t found = 1;
+    if (!SQLPOOL__CAS(&core->is_stamp_bad, &found, 2u)) return;
+    SQLPOOL__STORE(&core->snapshot_state, "off: a commit did not change the WAL-index header");
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_STAMP, "snapshots are %s",
+                      SQLPOOL__LOAD(&core->snapshot_state));
+}
+
 /*  Busy handlers of this process sleep until a commit: tell them. */
 static void sqlpool__after_commit(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
@@ -5270,6 +5467,7 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     uint64_t commits;
     slot->is_committed = false;
     SQLPOOL__TALLY(slot, commits);
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 1)) sqlpool__distrust(core);
     commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
     if (SQLPOOL__LOAD_ORDERED(&core->busy_sleepers) != 0) {
         sqlpool__lock(core);
@@ -5590,6 +5788,7 @@ static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
     sqlpool_checkpoint_result result = {-1, -1};
     sqlpool_error error;
     bool is_hold = bytes >= core->config.wal_limit_bytes && sqlpool__can_hold_readers(core) &&
+                   SQLPOOL__LOAD_RELAXED(&core->scopes) == 0 && /* waiting would not help */
                    now >= SQLPOOL__LOAD_RELAXED(&core->next_wal_hold_ns),
          is_calm = true;
     int rc;
@@ -5840,10 +6039,19 @@ static int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
     if (SQLPOOL__UNLIKELY(slot->depth > 0 && sqlite3_get_autocommit(slot->db) != 0)) {
         error->sqlite_code = slot->ended_by;
         return SQLPOOL__FAIL(error, SQLPOOL_ROLLED_BACK,
-                             "SQLite ended the transaction after error %d (%s); call "
-                             "sqlpool_conn_rollback(), or return "
-                             "from the transaction function",
-                             slot->ended_by, sqlpool_result_name(slot->ended_by));
+                             "SQLite ended the transaction after error %d (%s); call %s",
+                             slot->ended_by, sqlpool_result_name(slot->ended_by),
+                             slot->is_scope && slot->depth == 1
+                                 ? "sqlpool_snapshot_end()"
+                                 : "sqlpool_conn_rollback(), or return from the transaction "
+                                   "function");
+    }
+    if (SQLPOOL__UNLIKELY(slot->scope_end_ns != SQLPOOL__NEVER) &&
+        sqlpool__now(core) >= slot->scope_end_ns) {
+        SQLPOOL__TALLY(slot, expirations);
+        return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT,
+                             "the snapshot is older than its max_age_ms: end it with "
+                             "sqlpool_snapshot_end() and begin another");
     }
     if (SQLPOOL__LIKELY(deadline == SQLPOOL__NEVER && core->config.statement_timeout_ms <= 0))
         return SQLPOOL_OK;
@@ -5933,12 +6141,18 @@ static int sqlpool__level_begin(sqlpool__slot *slot, sqlpool_error *error) {
     return rc;
 }
 
+static int sqlpool__refuse_scope(sqlpool_error *error) {
+    return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                         "this is a snapshot scope: end it with sqlpool_snapshot_end()");
+}
+
 /*  The innermost level ends well. On failure it stays open, unless SQLite has ended all of it. */
 static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
     int rc;
     if (slot->depth == 0)
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "no transaction is open: sqlpool_conn_begin() first");
+    if (slot->is_scope && slot->depth == 1) return sqlpool__refuse_scope(error);
     if (sqlite3_get_autocommit(slot->db) != 0) {
         slot->depth--; /* the outer levels hear of it too */
         error->sqlite_code = slot->ended_by;
@@ -5979,6 +6193,7 @@ static int sqlpool__level_rollback(sqlpool__slot *slot, sqlpool_error *error) {
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "no transaction is open: sqlpool_conn_begin() first");
     }
+    if (slot->is_scope && slot->depth == 1) return sqlpool__refuse_scope(error);
     if (slot->depth == 1) {
         sqlpool__abandon_transaction(slot);
         if (sqlite3_get_autocommit(slot->db) != 0) return SQLPOOL_OK;
@@ -6001,6 +6216,63 @@ static int sqlpool__level_rollback(sqlpool__slot *slot, sqlpool_error *error) {
     slot->depth = depth;
     slot->ended_by = error->sqlite_code != 0 ? error->sqlite_code : SQLITE_ABORT;
     return rc;
+}
+
+/*  A read transaction that has its snapshot from the first moment. */
+static int sqlpool__scope_begin(sqlpool__slot *slot, int max_age_ms, sqlpool_error *error) {
+    sqlpool__core *core = slot->core;
+    const sqlpool__link *link;
+    int64_t now;
+    int rc;
+    if (SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_READ)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "a writer's lease has no snapshot scope: use sqlpool_conn_begin()");
+    if (max_age_ms < 0)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "max_age_ms is %d: use 0 (no limit) or more",
+                             max_age_ms);
+    if (slot->depth > 0)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "a %s is open on this lease, which is one image already",
+                             slot->is_scope ? "snapshot scope" : "transaction");
+    for (link = slot->in_use.next; link != &slot->in_use; link = link->next) {
+        if (!sqlite3_stmt_busy(((const sqlpool__stmt *)(const void *)link)->handle)) continue;
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "a cursor or statement is open on this lease, and the scope would see "
+                             "its older image: close it first");
+    }
+    rc = sqlpool__level_begin(slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__run_own(slot, SQLPOOL__TOUCH);
+    if (rc != SQLITE_ROW)
+        (void)sqlpool__statement_failed(slot, rc, sqlpool__own_sql[SQLPOOL__TOUCH], error);
+    sqlpool__reset_own(slot, SQLPOOL__TOUCH);
+    if (rc != SQLITE_ROW) {
+        sqlpool__abandon_transaction(slot);
+        return error->result;
+    }
+    now = sqlpool__now(core);
+    slot->is_scope = true;
+    (void)SQLPOOL__ADD(&core->scopes, 1u);
+    SQLPOOL__STORE_RELAXED(&slot->scope_since_ns, now);
+    if (max_age_ms == 0) return SQLPOOL_OK;
+    slot->scope_end_ns = sqlpool__time_add(now, max_age_ms * SQLPOOL__NS_PER_MS);
+    (void)SQLPOOL__EXCHANGE(&slot->scope_report_ns, slot->scope_end_ns);
+    if (core->has_thread && slot->scope_end_ns < SQLPOOL__LOAD_ORDERED(&core->upkeep_wake_ns))
+        sqlpool__kick_upkeep(core);
+    return SQLPOOL_OK;
+}
+
+static int sqlpool__scope_end(sqlpool__slot *slot, sqlpool_error *error) {
+    if (!slot->is_scope)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "no snapshot scope is open: sqlpool_snapshot_begin() first");
+    if (slot->depth > 1)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "a level begun inside the scope is open: end it first");
+    sqlpool__abandon_transaction(slot);
+    return slot->is_bad ? SQLPOOL__FAIL(error, SQLITE_ABORT,
+                                        "the snapshot could not be ended: release the lease")
+                        : SQLPOOL_OK;
 }
 
 /*  Runs fn in one level and again while SQLite wants the whole transaction restarted. */
@@ -6191,6 +6463,7 @@ SQLPOOL_API sqlite3 *sqlpool_conn_db(sqlpool_conn *conn) {
     if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return NULL;
     slot->is_raw = true;
     slot->check = SQLPOOL__CHECK_NOTE;
+    sqlpool__reclaim_stamp(slot); /* PRAGMA journal_mode would take the mapping away */
     return slot->db;
 }
 
@@ -6226,6 +6499,20 @@ SQLPOOL_API int sqlpool_conn_commit(sqlpool_conn *conn, sqlpool_error *error) {
 }
 SQLPOOL_API int sqlpool_conn_rollback(sqlpool_conn *conn, sqlpool_error *error) {
     return sqlpool__level_call(conn, error, sqlpool__level_rollback);
+}
+
+SQLPOOL_API int sqlpool_snapshot_begin(sqlpool_conn *conn, int max_age_ms, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__slot *slot;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_conn(conn, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    (void)sqlpool__scope_begin(slot, max_age_ms, error);
+    return sqlpool__finish(slot->core, error);
+}
+SQLPOOL_API int sqlpool_snapshot_end(sqlpool_conn *conn, sqlpool_error *error) {
+    return sqlpool__level_call(conn, error, sqlpool__scope_end);
 }
 
 SQLPOOL_API int sqlpool_conn_transaction(sqlpool_conn *conn, sqlpool_transaction_fn fn, void *user,
@@ -7162,6 +7449,33 @@ static int64_t sqlpool__stop_expired(sqlpool__core *core, int64_t now) {
     return next;
 }
 
+/*  A snapshot scope that is older than its maximum age is reported once; returns the next. */
+static int64_t sqlpool__report_scopes(sqlpool__core *core, int64_t now) {
+    int64_t next = SQLPOOL__NEVER;
+    uint32_t i;
+    for (i = 0; i + 1 < core->slot_count && SQLPOOL__LOAD_RELAXED(&core->scopes) != 0; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        int64_t report = SQLPOOL__LOAD_ORDERED(&slot->scope_report_ns);
+        sqlpool_holder holder;
+        char line[512];
+        sqlpool__text text = sqlpool__text_into(line, sizeof line);
+        if (report == SQLPOOL__NEVER) continue;
+        if (report > now) {
+            next = sqlpool__earlier(next, report);
+            continue;
+        }
+        if (!SQLPOOL__CAS(&slot->scope_report_ns, &report, SQLPOOL__NEVER)) continue;
+        sqlpool__lock(core);
+        sqlpool__observe_locked(core, now);
+        sqlpool__holder_locked(slot, now, &holder);
+        sqlpool__unlock(core);
+        sqlpool__text_holder(&text, &holder);
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SNAPSHOT_OLD,
+                          "older than its max_age_ms, and pins the log: %s", line);
+    }
+    return next;
+}
+
 static int sqlpool__open_count(const sqlpool__core *core) {
     uint32_t i;
     int count = 0;
@@ -7282,6 +7596,10 @@ static void sqlpool__check_health(sqlpool__core *core) {
     }
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I24.2] the pass, the thread, the tick                            (private)
+ *----------------------------------------------------------------------------*/
+
 /*  Sum of what callers did: tells an idle pass. */
 static uint64_t sqlpool__activity(const sqlpool__core *core) {
     uint64_t sum = 0;
@@ -7302,6 +7620,7 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
     const int64_t stop_at = sqlpool__time_add(now, budget_ns);
     bool may_begin = true; /* one task, whatever the budget */
     next = sqlpool__earlier(next, sqlpool__end_idle_snapshots(core, now));
+    next = sqlpool__earlier(next, sqlpool__report_scopes(core, now));
     if (SQLPOOL__LOAD(&core->is_awake) != 0) {
         core->next_reap_ns =
             sqlpool__earlier(core->next_reap_ns, sqlpool__time_add(now, config->upkeep_interval_ms *
@@ -7463,6 +7782,63 @@ SQLPOOL_API int sqlpool_get_stats(sqlpool *pool, sqlpool_stats *stats) {
     return sqlpool__leave(core, SQLPOOL_OK);
 }
 
+/*  The connection that lent its mapping was closed: another idle one does. */
+static void sqlpool__lend_any_stamp(sqlpool__core *core) {
+    uint32_t i;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        if (SQLPOOL__LOAD(&core->stamp_map) != NULL) return;
+        if (!sqlpool__claim(slot)) continue;
+        sqlpool__lend_stamp(slot);
+        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+    }
+}
+
+/*  The header as it is now; false while it is being written, or no connection is idle to lend its
+    mapping. */
+static bool sqlpool__stamp_now(sqlpool__core *core, sqlpool__stamp *stamp) {
+    const volatile uint32_t *map;
+    bool is_known = false;
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD(&core->stamp_map) == NULL)) sqlpool__lend_any_stamp(core);
+    (void)SQLPOOL__ADD(&core->stamp_users, 1u);
+    map = SQLPOOL__LOAD_ORDERED(&core->stamp_map);
+    if (map != NULL) is_known = sqlpool__stamp_read(map, stamp);
+    (void)SQLPOOL__ADD(&core->stamp_users, (uint32_t)-1);
+    return is_known;
+}
+
+/*  What sqlpool_changed() says of a core. */
+static int sqlpool__has_changed(sqlpool__core *core, sqlpool_stamp *stamp) {
+    sqlpool__stamp now;
+    memset(&now, 0, sizeof now);
+    if (core->is_memory) { /* nobody else can reach it */
+        const uint64_t commits = SQLPOOL__LOAD_ORDERED(&core->commits) + 1;
+        memcpy(now.words, &commits, sizeof commits);
+    } else if (!core->has_stamp || SQLPOOL__LOAD(&core->is_stamp_bad) != 0) {
+        return SQLPOOL_UNSUPPORTED;
+    } else if (!sqlpool__stamp_now(core, &now)) {
+        memset(stamp, 0, sizeof *stamp); /* cannot tell now: yes, and again next time */
+        return 1;
+    }
+    if (memcmp(stamp->words, now.words, sizeof now.words) == 0) return 0;
+    memcpy(stamp->words, now.words, sizeof now.words);
+    return 1;
+}
+
+SQLPOOL_API int sqlpool_changed(sqlpool *pool, sqlpool_stamp *stamp) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter(pool, &core, &local);
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    if (SQLPOOL__UNLIKELY(stamp == NULL)) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "stamp is NULL");
+        return sqlpool__finish(core, &local);
+    }
+    return sqlpool__has_changed(core, stamp);
+}
+
 SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capacity) {
     sqlpool_error local;
     sqlpool__core *core;
@@ -7513,6 +7889,7 @@ static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *st
                       stats->waiting_read, stats->waiting_write);
     sqlpool__text_add(text, "log          %lld frames, %lld bytes\n", (long long)stats->wal_frames,
                       (long long)stats->wal_bytes);
+    sqlpool__text_add(text, "snapshots    %s\n", SQLPOOL__LOAD(&core->snapshot_state));
     sqlpool__text_add(text, "memory       %lld bytes in %lld allocations so far\n",
                       (long long)stats->memory_bytes, (long long)stats->allocations);
 #define SQLPOOL__COUNTER_LINE(name, meaning) \
@@ -7535,9 +7912,10 @@ static void sqlpool__status_as_json(sqlpool__core *core, const sqlpool_stats *st
     sqlpool__text_json(text, core->config.name);
     sqlpool__text_add(text, ",\"path\":");
     sqlpool__text_json(text, core->path);
-    sqlpool__text_add(text, ",\"journal\":\"%s\",\"read_only\":%s",
+    sqlpool__text_add(text, ",\"journal\":\"%s\",\"read_only\":%s,\"snapshot_state\":",
                       sqlpool__journal_names[core->config.journal],
                       core->config.read_only ? "true" : "false");
+    sqlpool__text_json(text, SQLPOOL__LOAD(&core->snapshot_state));
     sqlpool__text_add(text,
                       ",\"min\":%d,\"max\":%d,\"open\":%d,\"used\":%d,\"idle\":%d,\"waiting_read\":"
                       "%d,\"waiting_write\":%d,"
@@ -7554,11 +7932,13 @@ static void sqlpool__status_as_json(sqlpool__core *core, const sqlpool_stats *st
     sqlpool__text_add(text, ",\"holders\":[");
     for (i = 0; i < count && i < known; i++) {
         const sqlpool_holder *holder = &holders[i];
-        sqlpool__text_add(
-            text, "%s{\"slot\":%u,\"mode\":\"%s\",\"held_ms\":%lld,\"wal_frames\":%llu,\"file\":",
-            i > 0 ? "," : "", (unsigned)holder->slot,
-            holder->mode == SQLPOOL_WRITE ? "write" : "read", (long long)holder->held_ms,
-            (unsigned long long)holder->wal_frames);
+        sqlpool__text_add(text,
+                          "%s{\"slot\":%u,\"mode\":\"%s\",\"held_ms\":%lld,\"wal_frames\":%llu,"
+                          "\"snapshot_ms\":%lld,\"file\":",
+                          i > 0 ? "," : "", (unsigned)holder->slot,
+                          holder->mode == SQLPOOL_WRITE ? "write" : "read",
+                          (long long)holder->held_ms, (unsigned long long)holder->wal_frames,
+                          (long long)holder->snapshot_ms);
         sqlpool__text_json(text, holder->file != NULL ? holder->file : "");
         sqlpool__text_add(text, ",\"line\":%d,\"tag\":", holder->line);
         sqlpool__text_json(text, holder->tag != NULL ? holder->tag : "");
@@ -7757,6 +8137,9 @@ static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *er
             sqlpool__text_add(&text, "busy_poll_min_us is %d, above busy_poll_max_us %d; ",
                               config->busy_poll_min_us, config->busy_poll_max_us);
         }
+        if (config->single_process && config->vfs_name != NULL) {
+            sqlpool__text_add(&text, "single_process chooses the VFS: vfs_name must be NULL; ");
+        }
         if (config->wal_limit_bytes > 0 && config->wal_budget_bytes > config->wal_limit_bytes) {
             sqlpool__text_add(&text, "wal_budget_bytes is %lld, above wal_limit_bytes %lld; ",
                               (long long)config->wal_budget_bytes,
@@ -7904,6 +8287,7 @@ SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out) {
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
     *out = core->config;
+    out->snapshot_state = SQLPOOL__LOAD(&core->snapshot_state);
     return sqlpool__leave(core, SQLPOOL_OK);
 }
 
@@ -8028,6 +8412,8 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
         vfs_name = "memdb";
     } else if (config->vfs_name != NULL) {
         vfs_name = config->vfs_name;
+    } else if (config->single_process) {
+        vfs_name = "unix-excl";
     } else {
         const sqlite3_vfs *vfs = sqlite3_vfs_find(NULL); /* NULL when SQLite could not start */
         vfs_name = vfs != NULL ? vfs->zName : "";
@@ -8061,6 +8447,7 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
         slot->core = core;
         slot->cancelled = slot->expired = slot->interrupted = UINT64_MAX;
         slot->deadline_ns = slot->dies_ns = slot->lease_deadline_ns = SQLPOOL__NEVER;
+        slot->scope_since_ns = slot->scope_report_ns = slot->scope_end_ns = SQLPOOL__NEVER;
         slot->role = config->topology == SQLPOOL_TOPOLOGY_GENERAL ? SQLPOOL__ROLE_ANY
                      : i == 0                                     ? SQLPOOL__ROLE_WRITER
                                                                   : SQLPOOL__ROLE_READER;
@@ -8106,6 +8493,17 @@ static int sqlpool__open_slot(sqlpool__core *core, uint32_t index, sqlpool_error
 /*------------------------------------------------------------------------------
  * >>[I26.3] opening                                                  (private)
  *----------------------------------------------------------------------------*/
+
+/*  What the settings leave of snapshots; what the file does is found later. */
+static const char *sqlpool__snapshot_state(const sqlpool__core *core) {
+    if (core->is_memory) return "off: \":memory:\" has no log";
+    if (!core->is_wal) return "off: the journal is not WAL";
+    if (core->config.disable_upkeep_thread) return "stamp only: no upkeep thread";
+    if (core->config.snapshot_idle_ms <= 0) return "stamp only: snapshot_idle_ms is off";
+    if (core->config.topology == SQLPOOL_TOPOLOGY_GENERAL)
+        return "stamp only: no connection is a reader only";
+    return "on";
+}
 
 /*  The first connection tells what the file is and what may be done with it. */
 static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
@@ -8158,7 +8556,9 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
         core->path = copy;
     }
     if (!core->is_wal) core->config.snapshot_idle_ms = SQLPOOL_OFF;
+    core->snapshot_state = sqlpool__snapshot_state(core);
     sqlpool__watch(slot);
+    core->has_stamp = slot->stamp_map != NULL;
     if (core->is_shared_gate) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_SHARED);
     if (!core->config.disable_foreign_keys) sqlpool__check_foreign_keys(slot);
     return SQLPOOL_OK;
@@ -8243,6 +8643,10 @@ static int sqlpool__check_open(uint32_t version, size_t config_bytes, const char
                              path == NULL ? "NULL" : "empty");
     }
     if (sqlpool__check_config(config, error) != SQLPOOL_OK) return error->result;
+    if (config->single_process && sqlite3_vfs_find("unix-excl") == NULL) {
+        return SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED,
+                             "single_process needs SQLite's VFS \"unix-excl\", which is not here");
+    }
     if (sqlite3_libversion_number() < 3031000) {
         return SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED, "SQLite %s is older than 3.31",
                              sqlite3_libversion());
@@ -8276,7 +8680,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
     sqlpool__resolve_config(&resolved);
     if (sqlpool__is_memory_path(path)) {
         resolved.journal = SQLPOOL_JOURNAL_MEMORY;
-        resolved.read_only = false;
+        resolved.read_only = resolved.single_process = false; /* nobody else sees it anyway */
         if (sqlite3_libversion_number() <
             3036000) { /* no shared memory databases yet: one connection for all */
             resolved.max_connections = resolved.min_connections = 1;
@@ -8308,6 +8712,8 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
             sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_OPENED,
                               "\"%s\" with %d connections of %d", core->path,
                               sqlpool__open_count(core), core->config.max_connections);
+            sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_STAMP, "snapshots are %s",
+                              SQLPOOL__LOAD(&core->snapshot_state));
             *pool = handle;
             return SQLPOOL_OK;
         }
@@ -8659,6 +9065,222 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     (void)SQLPOOL__ADD(&sqlpool__global.open_count, (uint32_t)-1);
     sqlpool__free_handle(pool);
     return SQLPOOL_OK;
+}
+
+/*==============================================================================
+ * >>[I27] PROCESS: SQLite's own memory                                 (public)
+ *==============================================================================
+    SQLite counts every allocation under one mutex of the process (SQLITE_CONFIG_MEMSTATUS), which
+    threads that only read meet at every query. sqlpool_global_init() switches that off and puts an
+    allocator in between that counts in shards, one for a few threads each.
+
+    The limit works by shares: a shard takes a chunk of it when it runs out and gives chunks back
+    when it has plenty, so the common allocation touches its own shard only. What lies in shards
+    unused is the inaccuracy: up to two chunks each. */
+
+#define SQLPOOL__SHARDS 16u
+#define SQLPOOL__SHARD_CHUNK (INT64_C(64) * 1024)
+#define SQLPOOL__BLOCK_HEAD 16 /* before every block: its size, and the alignment stays */
+
+typedef struct sqlpool__shard {
+    int64_t held;  /* atomic; may be negative: a block is freed by another thread */
+    int64_t share; /* atomic; what is left of the chunks taken from the limit */
+} SQLPOOL__ALIGNED(SQLPOOL__SLOT_LINE) sqlpool__shard;
+
+typedef struct sqlpool__process {
+    sqlpool_allocator hook;
+    int64_t limit;  /* 0: none */
+    int64_t handed; /* atomic; chunks of the limit that shards have */
+    sqlpool__shard *shards;
+} sqlpool__process;
+
+static sqlpool__shard *sqlpool__shard_of(const sqlpool__process *process) {
+    if (SQLPOOL__UNLIKELY(sqlpool__hint.shard == 0))
+        sqlpool__hint.shard = 1 + SQLPOOL__ADD(&sqlpool__global.next_shard, 1u) % SQLPOOL__SHARDS;
+    return &process->shards[sqlpool__hint.shard - 1];
+}
+
+/*  May SQLite have so much more? */
+static bool sqlpool__share_take(sqlpool__process *process, sqlpool__shard *shard, int64_t bytes) {
+    int64_t more;
+    if (process->limit == 0 || SQLPOOL__ADD(&shard->share, -bytes) >= bytes) return true;
+    more = (bytes / SQLPOOL__SHARD_CHUNK + 1) * SQLPOOL__SHARD_CHUNK;
+    if (SQLPOOL__ADD(&process->handed, more) + more <= process->limit) {
+        (void)SQLPOOL__ADD(&shard->share, more);
+        return true;
+    }
+    (void)SQLPOOL__ADD(&process->handed, -more);
+    (void)SQLPOOL__ADD(&shard->share, bytes);
+    return false;
+}
+
+static void sqlpool__share_give(sqlpool__process *process, sqlpool__shard *shard, int64_t bytes) {
+    if (process->limit == 0) return;
+    if (SQLPOOL__ADD(&shard->share, bytes) + bytes < 2 * SQLPOOL__SHARD_CHUNK) return;
+    (void)SQLPOOL__ADD(&shard->share, -SQLPOOL__SHARD_CHUNK);
+    (void)SQLPOOL__ADD(&process->handed, -SQLPOOL__SHARD_CHUNK);
+}
+
+/*  SQLite's interface has no room for a pointer of ours: the process's state is the global one. */
+static void *sqlpool__sqlite_malloc(int bytes) {
+    sqlpool__process *process = SQLPOOL__LOAD(&sqlpool__global.process);
+    sqlpool__shard *shard = sqlpool__shard_of(process);
+    const int64_t whole = (int64_t)bytes + SQLPOOL__BLOCK_HEAD;
+    char *block;
+    if (!sqlpool__share_take(process, shard, whole)) return NULL;
+    block = (char *)process->hook.alloc_fn(process->hook.user, (size_t)whole);
+    if (block == NULL) {
+        sqlpool__share_give(process, shard, whole);
+        return NULL;
+    }
+    (void)SQLPOOL__ADD(&shard->held, whole);
+    memcpy(block, &bytes, sizeof bytes);
+    return block + SQLPOOL__BLOCK_HEAD;
+}
+
+static int sqlpool__sqlite_size(void *memory) {
+    int bytes;
+    memcpy(&bytes, (char *)memory - SQLPOOL__BLOCK_HEAD, sizeof bytes);
+    return bytes;
+}
+
+static void sqlpool__sqlite_free(void *memory) {
+    sqlpool__process *process = SQLPOOL__LOAD(&sqlpool__global.process);
+    sqlpool__shard *shard = sqlpool__shard_of(process);
+    const int64_t whole = (int64_t)sqlpool__sqlite_size(memory) + SQLPOOL__BLOCK_HEAD;
+    (void)SQLPOOL__ADD(&shard->held, -whole);
+    sqlpool__share_give(process, shard, whole);
+    process->hook.free_fn(process->hook.user, (char *)memory - SQLPOOL__BLOCK_HEAD, (size_t)whole);
+}
+
+static void *sqlpool__sqlite_realloc(void *memory, int bytes) {
+    sqlpool__process *process = SQLPOOL__LOAD(&sqlpool__global.process);
+    sqlpool__shard *shard = sqlpool__shard_of(process);
+    const int64_t old_whole = (int64_t)sqlpool__sqlite_size(memory) + SQLPOOL__BLOCK_HEAD;
+    const int64_t whole = (int64_t)bytes + SQLPOOL__BLOCK_HEAD, more = whole - old_whole;
+    char *block;
+    if (more > 0 && !sqlpool__share_take(process, shard, more)) return NULL;
+    block = (char *)process->hook.resize_fn(
+        process->hook.user, (char *)memory - SQLPOOL__BLOCK_HEAD, (size_t)old_whole, (size_t)whole);
+    if (block == NULL) {
+        if (more > 0) sqlpool__share_give(process, shard, more);
+        return NULL;
+    }
+    if (more < 0) sqlpool__share_give(process, shard, -more);
+    (void)SQLPOOL__ADD(&shard->held, more);
+    memcpy(block, &bytes, sizeof bytes);
+    return block + SQLPOOL__BLOCK_HEAD;
+}
+
+static int sqlpool__sqlite_roundup(int bytes) {
+    return (bytes + 7) & ~7;
+}
+static int sqlpool__sqlite_init(void *user) {
+    (void)user;
+    return SQLITE_OK;
+}
+static void sqlpool__sqlite_shutdown(void *user) {
+    (void)user;
+}
+
+/*  Names every bad field, as sqlpool__check_config() does. */
+static int sqlpool__check_global(const sqlpool_global_config *config, sqlpool_error *error) {
+    sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+    size_t start;
+    sqlpool__text_add(&text, "bad configuration: ");
+    start = text.length;
+    SQLPOOL__CHECK_MEMBERS(sqlpool_allocator, allocator, SQLPOOL__ALLOCATOR_MEMBERS);
+    if (config->memory_limit_bytes != 0 && config->memory_limit_bytes < (1 << 20)) {
+        sqlpool__text_add(&text, "memory_limit_bytes is %lld, allowed: 1048576 or more, or 0; ",
+                          (long long)config->memory_limit_bytes);
+    }
+    if (config->lookaside_bytes != 0 && config->lookaside_bytes != SQLPOOL_OFF &&
+        (config->lookaside_bytes < 64 || config->lookaside_bytes > 65528)) {
+        sqlpool__text_add(&text, "lookaside_bytes is %d, allowed: 64..65528, 0 or -1 (off); ",
+                          config->lookaside_bytes);
+    }
+    if (config->lookaside_count < 0 || config->lookaside_count > 10000 ||
+        (config->lookaside_bytes > 0) != (config->lookaside_count > 0)) {
+        sqlpool__text_add(&text, "lookaside_count is %d, allowed: 1..10000 with lookaside_bytes; ",
+                          config->lookaside_count);
+    }
+    if (text.length != start) return error->result = SQLPOOL_CONFIG;
+    sqlpool__error_clear(error);
+    return SQLPOOL_OK;
+}
+
+/*  Tells SQLite. The first refusal means that it is running already. */
+static int sqlpool__configure_sqlite(const sqlpool_global_config *config) {
+    sqlite3_mem_methods methods;
+    int rc;
+    memset(&methods, 0, sizeof methods);
+    methods.xMalloc = sqlpool__sqlite_malloc;
+    methods.xFree = sqlpool__sqlite_free;
+    methods.xRealloc = sqlpool__sqlite_realloc;
+    methods.xSize = sqlpool__sqlite_size;
+    methods.xRoundup = sqlpool__sqlite_roundup;
+    methods.xInit = sqlpool__sqlite_init;
+    methods.xShutdown = sqlpool__sqlite_shutdown;
+    rc = sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
+    if (rc == SQLITE_OK && !config->keep_memory_statistics)
+        rc = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    if (rc == SQLITE_OK && config->lookaside_bytes != 0) {
+        rc = sqlite3_config(SQLITE_CONFIG_LOOKASIDE,
+                            config->lookaside_bytes > 0 ? config->lookaside_bytes : 0,
+                            config->lookaside_count);
+    }
+    return rc;
+}
+
+SQLPOOL_API int sqlpool_global_init(const sqlpool_global_config *config, sqlpool_error *error) {
+    sqlpool_global_config options;
+    sqlpool_error local;
+    sqlpool__memory memory;
+    sqlpool__process *process, *none = NULL;
+    const size_t bytes =
+        sizeof *process + SQLPOOL__SHARDS * sizeof(sqlpool__shard) + SQLPOOL__SLOT_LINE;
+    error = sqlpool__error_or(error, &local);
+    memset(&options, 0, sizeof options);
+    if (config != NULL) options = *config;
+    if (sqlpool__check_global(&options, error) != SQLPOOL_OK) return error->result;
+#ifndef SQLPOOL_NO_DEFAULT_HOOKS
+    if (options.allocator.alloc_fn == NULL) {
+        options.allocator.alloc_fn = sqlpool__default_alloc;
+        options.allocator.resize_fn = sqlpool__default_resize;
+        options.allocator.free_fn = sqlpool__default_free;
+    }
+#endif
+    memset(&memory, 0, sizeof memory);
+    memory.hook = options.allocator;
+    process = (sqlpool__process *)sqlpool__alloc(&memory, bytes);
+    if (process == NULL)
+        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the counters of the process");
+    memset(process, 0, bytes);
+    process->hook = options.allocator;
+    process->limit = options.memory_limit_bytes;
+    process->shards = (sqlpool__shard *)(((uintptr_t)(process + 1) + SQLPOOL__SLOT_LINE - 1) /
+                                         SQLPOOL__SLOT_LINE * SQLPOOL__SLOT_LINE);
+    if (!SQLPOOL__CAS(&sqlpool__global.process, &none, process)) {
+        sqlpool__free(&memory, process, bytes);
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_global_init() was called before");
+    }
+    if (sqlpool__configure_sqlite(&options) != SQLITE_OK) {
+        SQLPOOL__STORE(&sqlpool__global.process, (sqlpool__process *)NULL);
+        sqlpool__free(&memory, process, bytes);
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "SQLite is in use already: call sqlpool_global_init() before anything "
+                             "else uses it in this process");
+    }
+    return SQLPOOL_OK;
+}
+
+SQLPOOL_API int64_t sqlpool_global_memory(void) {
+    const sqlpool__process *process = SQLPOOL__LOAD(&sqlpool__global.process);
+    int64_t sum = 0;
+    uint32_t i;
+    if (process == NULL) return (int64_t)sqlite3_memory_used();
+    for (i = 0; i < SQLPOOL__SHARDS; i++) sum += SQLPOOL__LOAD_RELAXED(&process->shards[i].held);
+    return sum;
 }
 
 #endif /* SQLPOOL__IMPLEMENTATION_DONE */
