@@ -137,7 +137,7 @@
                                 clock and, with threads, lock tables; there is no fork guard.
                                 vsnprintf and the mem and str functions remain
       SQLPOOL_NO_CPP            no C++ classes
-      SQLPOOL_MAX_POOLS         pools open at once in a process [64]; 24 bytes each
+      SQLPOOL_MAX_POOLS         pools open at once in a process [64]; 32 bytes each
       SQLPOOL_ASSERT(x)         checks of the library's own invariants [assert; none under NDEBUG]
       `make size` prints what each costs. None changes the layout of a public struct.
 
@@ -1680,12 +1680,14 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 #if defined(__GNUC__) || defined(__clang__)
 #define SQLPOOL__PRINTF(at, first) __attribute__((__format__(__printf__, at, first)))
 #define SQLPOOL__NOINLINE __attribute__((noinline))
+#define SQLPOOL__ASSUME(x) ((x) ? (void)0 : __builtin_unreachable())
 #define SQLPOOL__ALIGNED(bytes) __attribute__((aligned(bytes)))
 #define SQLPOOL__LIKELY(x) __builtin_expect(!!(x), 1)
 #define SQLPOOL__UNLIKELY(x) __builtin_expect(!!(x), 0)
 #else
 #define SQLPOOL__PRINTF(at, first)
 #define SQLPOOL__NOINLINE
+#define SQLPOOL__ASSUME(x) ((void)0)
 #define SQLPOOL__ALIGNED(bytes)
 #define SQLPOOL__LIKELY(x) (x)
 #define SQLPOOL__UNLIKELY(x) (x)
@@ -1742,7 +1744,7 @@ struct sqlpool {
     uint32_t serial;   /* atomic; number of the pool that has or had this handle; 0: none */
     uint32_t taken;    /* atomic; 1 from open to the end of close */
     uint64_t freed_at; /* atomic; order of closing, so that the oldest is used again first */
-};
+} SQLPOOL__ALIGNED(32);
 
 /*  The library's only global state. Handles must outlive their pools (above), the fork mark and the
     count of open pools belong to the process, not to a pool. */
@@ -2813,7 +2815,11 @@ static void sqlpool__wait_locked(sqlpool__core *core, sqlpool_condition *conditi
                                                        : 0;
     core->config.locks.condition_wait_fn(core->config.locks.user, condition, &core->lock, left);
 }
-static uint64_t sqlpool__thread_id(sqlpool__core *core) {
+static inline uint64_t sqlpool__thread_id(sqlpool__core *core) {
+#if !defined(SQLPOOL_NO_THREADS) && !defined(SQLPOOL_NO_DEFAULT_HOOKS)
+    if (SQLPOOL__LIKELY(core->config.locks.thread_id_fn == sqlpool__default_thread_id))
+        return sqlpool__default_thread_id(NULL); /* known here: no call through a pointer */
+#endif
     return core->config.locks.thread_id_fn(core->config.locks.user);
 }
 
@@ -3429,7 +3435,7 @@ static bool sqlpool__has_moved(sqlpool__slot *slot) {
 
 /*  After this no canceller can still be about to interrupt the connection: it announces itself,
     then looks at the word; the caller changed the word, then looks here. */
-static void sqlpool__fence_interrupts(sqlpool__slot *slot) {
+static inline void sqlpool__fence_interrupts(sqlpool__slot *slot) {
     if (SQLPOOL__LIKELY(SQLPOOL__LOAD_ORDERED(&slot->interrupting) == 0)) return;
     sqlpool__lock(slot->core); /* cancellers hold it */
     sqlpool__unlock(slot->core);
@@ -3757,16 +3763,21 @@ static void sqlpool__park(sqlpool__slot *slot) {
         SQLPOOL__STORE(&slot->parked, (uint32_t)SQLPOOL__PARKED);
 }
 
-/*  He calls again: waits while upkeep is at it. */
-static void sqlpool__unpark(sqlpool__slot *slot) {
+static SQLPOOL__NOINLINE void sqlpool__unpark_slow(sqlpool__slot *slot) {
     uint32_t parked;
-    while (SQLPOOL__UNLIKELY((parked = SQLPOOL__LOAD(&slot->parked)) != SQLPOOL__NOT_PARKED)) {
+    while ((parked = SQLPOOL__LOAD(&slot->parked)) != SQLPOOL__NOT_PARKED) {
         if (parked == SQLPOOL__PARKED &&
             SQLPOOL__CAS(&slot->parked, &parked, (uint32_t)SQLPOOL__NOT_PARKED)) {
             return;
         }
         sqlpool__sleep(slot->core, 10 * SQLPOOL__NS_PER_US);
     }
+}
+
+/*  He calls again: waits while upkeep is at it. */
+static inline void sqlpool__unpark(sqlpool__slot *slot) {
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD(&slot->parked) != SQLPOOL__NOT_PARKED))
+        sqlpool__unpark_slow(slot);
 }
 
 /*  Upkeep's side: ends the snapshot of a lease whose holder is not inside a call. */
@@ -4564,8 +4575,8 @@ typedef struct sqlpool__request {
 static const sqlpool_call sqlpool__default_call = {0, 0, 0, NULL, NULL};
 
 /*  Now that the slot is held: who holds it, for reports and for cancellation. */
-static void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__request *request,
-                                 uint64_t thread) {
+static inline void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__request *request,
+                                        uint64_t thread) {
     SQLPOOL__STORE_RELAXED(&slot->owner, thread);
     SQLPOOL__STORE_RELAXED(&slot->file, request->file);
     SQLPOOL__STORE_RELAXED(&slot->line, (uint32_t)request->line);
@@ -5299,7 +5310,7 @@ static SQLPOOL__NOINLINE int sqlpool__revalidate(sqlpool__slot *slot, sqlpool__l
 
 /*  Upkeep marks readers that were unused for validate_after_ms, so that taking one needs no clock.
     A write is worth one: no commit goes into a file that was moved longer ago than that. */
-static bool sqlpool__is_check_due(const sqlpool__slot *slot) {
+static inline bool sqlpool__is_check_due(const sqlpool__slot *slot) {
     const sqlpool__core *core = slot->core;
     if (SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_READ && core->has_thread) return false;
     return core->config.clock.now_ns_fn(core->config.clock.user) - slot->checked_ns >=
@@ -5852,27 +5863,36 @@ static sqlpool_error *sqlpool__error_or(sqlpool_error *error, sqlpool_error *loc
     return error;
 }
 
-/*  A handle is one of ours, whatever bits are in it; then it is open, closed, or inherited by fork.
-    */
-static int sqlpool__enter(sqlpool *pool, sqlpool__core **core, sqlpool_error *error) {
+/*  The pool behind a handle, whatever bits are in that: one of ours, open, not inherited by fork;
+    or NULL. */
+static inline sqlpool__core *sqlpool__core_of(const sqlpool *pool) {
     const uintptr_t offset = (uintptr_t)pool - (uintptr_t)sqlpool__global.pools;
-    *core = NULL;
     if (SQLPOOL__UNLIKELY(offset >= sizeof sqlpool__global.pools || offset % sizeof *pool != 0 ||
-                          SQLPOOL__LOAD_RELAXED(&pool->serial) == 0)) {
+                          sqlpool__is_forked()))
+        return NULL;
+    return SQLPOOL__LOAD(&pool->core);
+}
+
+static SQLPOOL__NOINLINE int sqlpool__enter_failed(const sqlpool *pool, sqlpool_error *error) {
+    const uintptr_t offset = (uintptr_t)pool - (uintptr_t)sqlpool__global.pools;
+    if (offset >= sizeof sqlpool__global.pools || offset % sizeof *pool != 0 ||
+        SQLPOOL__LOAD_RELAXED(&pool->serial) == 0) {
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              pool == NULL ? "the pool is NULL: did sqlpool_open() succeed?"
                                           : "this is not a pool from sqlpool_open()");
     }
-    if (SQLPOOL__UNLIKELY(sqlpool__is_forked())) {
+    if (sqlpool__is_forked()) {
         return SQLPOOL__FAIL(
             error, SQLPOOL_FORKED,
             "this process was forked while a pool was open; SQLite's locks are not inherited: call "
             "exec, or fork before the first sqlpool_open()");
     }
-    *core = SQLPOOL__LOAD(&pool->core);
-    if (SQLPOOL__UNLIKELY(*core == NULL))
-        return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "the pool is closed");
-    return SQLPOOL_OK;
+    return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "the pool is closed");
+}
+
+static inline int sqlpool__enter(sqlpool *pool, sqlpool__core **core, sqlpool_error *error) {
+    *core = sqlpool__core_of(pool);
+    return SQLPOOL__LIKELY(*core != NULL) ? SQLPOOL_OK : sqlpool__enter_failed(pool, error);
 }
 
 static bool sqlpool__is_serial_open(uint32_t serial) {
@@ -5885,31 +5905,35 @@ static bool sqlpool__is_serial_open(uint32_t serial) {
     return false;
 }
 
-/*  The slot of a lease that is out; any thread. */
-static int sqlpool__find_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
-                               sqlpool_error *error) {
+static SQLPOOL__NOINLINE int sqlpool__find_lease_failed(const sqlpool_conn *conn,
+                                                        sqlpool_error *error) {
     sqlpool__core *core;
-    int rc;
-    *slot = NULL;
-    if (SQLPOOL__UNLIKELY(conn == NULL || conn->lease == 0)) {
+    if (conn == NULL || conn->lease == 0) {
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "this is not a lease, or it was given back: acquire one first");
     }
-    rc = sqlpool__enter(conn->pool, &core, error);
-    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
-    if (SQLPOOL__UNLIKELY(core->serial != conn->pool_serial)) {
-        if (!sqlpool__is_serial_open(conn->pool_serial)) {
-            return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "the pool of this lease is closed");
-        }
-        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "the lease is of another pool");
-        return sqlpool__finish(core, error);
-    }
-    if (SQLPOOL__UNLIKELY(conn->slot >= core->slot_count ||
+    if (sqlpool__enter(conn->pool, &core, error) != SQLPOOL_OK) return error->result;
+    if (core->serial != conn->pool_serial && !sqlpool__is_serial_open(conn->pool_serial))
+        return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "the pool of this lease is closed");
+    (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                        core->serial != conn->pool_serial
+                            ? "the lease is of another pool"
+                            : "the lease was given back already, or is not of this pool");
+    return sqlpool__finish(core, error);
+}
+
+/*  The slot of a lease that is out; any thread. */
+static inline int sqlpool__find_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
+                                      sqlpool_error *error) {
+    const sqlpool__core *core = conn != NULL ? sqlpool__core_of(conn->pool) : NULL;
+    if (SQLPOOL__UNLIKELY(core == NULL || core->serial != conn->pool_serial ||
+                          conn->slot >= core->slot_count ||
                           SQLPOOL__LOAD(&core->slots[conn->slot].word) !=
                               sqlpool__word(conn->lease, SQLPOOL__LEASED))) {
-        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                            "the lease was given back already, or is not of this pool");
-        return sqlpool__finish(core, error);
+        const int rc = sqlpool__find_lease_failed(conn, error);
+        SQLPOOL__ASSUME(rc != SQLPOOL_OK);
+        *slot = NULL;
+        return rc;
     }
     *slot = &core->slots[conn->slot];
     return SQLPOOL_OK;
@@ -5943,21 +5967,16 @@ static int sqlpool__enter_conn(const sqlpool_conn *conn, sqlpool__slot **slot,
     return rc;
 }
 
-/*  Fills what acquire needs from what the caller gave. */
-static int sqlpool__make_request(sqlpool__core *core, const char *file, int line, sqlpool_mode mode,
-                                 const sqlpool_call *call, sqlpool__request *request,
-                                 sqlpool_error *error) {
-    request->file = file;
-    request->line = line;
-    request->mode = mode;
-    request->call = call != NULL ? call : &sqlpool__default_call;
-    request->deadline_ns = 0;
-    request->is_internal = false;
+/*  Options, or a mode that is none: checked before anything is done. */
+static SQLPOOL__NOINLINE int sqlpool__check_request(sqlpool__core *core, sqlpool_mode mode,
+                                                    const sqlpool_call *call,
+                                                    sqlpool__request *request,
+                                                    sqlpool_error *error) {
     if (SQLPOOL__UNLIKELY(mode != SQLPOOL_READ && mode != SQLPOOL_WRITE)) {
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "mode is %d: use SQLPOOL_READ or SQLPOOL_WRITE",
                              (int)mode);
     }
-    if (SQLPOOL__LIKELY(call == NULL)) return SQLPOOL_OK;
+    if (call == NULL) return SQLPOOL_OK;
     if (call->timeout_ms < SQLPOOL_NO_WAIT || call->attempts < 0 ||
         (call->priority != SQLPOOL_PRIORITY_NORMAL &&
          call->priority != SQLPOOL_PRIORITY_CRITICAL)) {
@@ -5975,6 +5994,21 @@ static int sqlpool__make_request(sqlpool__core *core, const char *file, int line
             sqlpool__time_add(sqlpool__now(core), call->timeout_ms * SQLPOOL__NS_PER_MS);
     }
     return SQLPOOL_OK;
+}
+
+/*  Fills what acquire needs from what the caller gave. */
+static inline int sqlpool__make_request(sqlpool__core *core, const char *file, int line,
+                                        sqlpool_mode mode, const sqlpool_call *call,
+                                        sqlpool__request *request, sqlpool_error *error) {
+    request->file = file;
+    request->line = line;
+    request->mode = mode;
+    request->call = call != NULL ? call : &sqlpool__default_call;
+    request->deadline_ns = 0;
+    request->is_internal = false;
+    if (SQLPOOL__LIKELY(call == NULL && (mode == SQLPOOL_READ || mode == SQLPOOL_WRITE)))
+        return SQLPOOL_OK;
+    return sqlpool__check_request(core, mode, call, request, error);
 }
 
 /*  For calls that use the pool without a lease: each returns through sqlpool__leave(). */
@@ -6015,7 +6049,7 @@ static void sqlpool__disarm(sqlpool__slot *slot) {
 }
 
 /*  May a statement run on this lease now? Sets its deadline. */
-static int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
+static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
     int64_t deadline = slot->lease_deadline_ns;
     slot->busy_deadline_ns = 0;
