@@ -107,7 +107,7 @@
       one statement                    sqlpool_exec(), sqlpool_query(), sqlpool_query_int64(), ...
       several that belong together     sqlpool_transaction()
       a schema                         sqlpool_script()
-      many reads of one image          sqlpool_transaction() with SQLPOOL_READ
+      many reads of one image          sqlpool_snapshot_begin() on a lease
       SQLite's own interface           sqlpool_conn_acquire() and sqlpool_conn_stmt() or _db()
 
       A transaction function gets the lease and works with the _conn_ calls:
@@ -164,18 +164,53 @@
       other; the pool queues them, a cursor counting as a reader until it ends.
 
     SNAPSHOTS THAT ARE USED AGAIN
-      Most of a point read is the file locks around it. In a WAL database the readers behind the
-      one-call functions keep their read transaction open and compare, before each statement, the
-      header of the log's index in shared memory, which changes with every commit of every process:
-      equal means that nobody committed, so the open snapshot is the newest state; different means
-      that it is ended and begun anew. Freshness is exactly what SQLite gives without it. Room I11
-      has the rules and why they are safe; tests/stress/freshness.c looks for stale reads against
-      other processes that commit, roll back, checkpoint, vacuum and are killed, and its control
-      without the comparison finds them at once.
-      A snapshot that waits unused ends after snapshot_idle_ms, and before a checkpoint, pause or
-      exclusive section. None is kept on explicit leases, with attached databases, without the
-      upkeep thread, or when commits come so fast that it does not pay. SQLPOOL_OFF switches it off;
-      sqlpool_config_resolved() tells whether it is on, snapshot_hits and snapshot_misses how often.
+      Most of a point read is the file locks around it. In a WAL database readers keep their read
+      transaction open and compare, before each statement, the header of the log's index in shared
+      memory, which changes with every commit of every process: equal means that nobody committed,
+      so the open snapshot is the newest state; different means that it is ended and begun anew.
+      Freshness is exactly what SQLite gives without it. Room I11 has the rules and why they are
+      safe; tests/stress/freshness.c looks for stale reads against other processes that commit, roll
+      back, checkpoint, vacuum and are killed, and its control without the comparison finds them at
+      once.
+      A snapshot that waits unused ends after snapshot_idle_ms, also on a lease that is held, and
+      before a checkpoint, pause or exclusive section. None is kept with attached databases, without
+      the upkeep thread, for statements that the caller steps, or when commits come so fast that it
+      does not pay. SQLPOOL_OFF switches it off. snapshot_state of sqlpool_config_resolved() says
+      whether it is on and why not, as the log hook does at open (SQLPOOL_LOG_STAMP); snapshot_hits
+      and snapshot_misses count.
+      The same header answers sqlpool_changed(): has anyone committed since I last looked?
+
+        | static int refresh(sqlpool *pool, sqlpool_stamp *seen, int64_t *total) {
+        |     if (sqlpool_changed(pool, seen) == 0) return SQLPOOL_OK; // nothing new
+        |     return sqlpool_query_int64(pool, total, "SELECT sum(n) FROM stock",
+        |                                SQLPOOL_NO_ARGS, NULL);
+        | }
+
+      A page or a frame that runs many statements wants one image for all of them, and no comparing:
+      a snapshot scope. It sees nothing newer, and pins the log while it lasts, so give it an age.
+
+        | static int count(sqlpool_conn *conn, const char *sql, int64_t *n, sqlpool_error *error) {
+        |     sqlpool_rows rows;
+        |     sqlpool_conn_query(conn, &rows, sql, SQLPOOL_NO_ARGS, error);
+        |     *n = sqlpool_rows_next(&rows) ? sqlpool_rows_int64(&rows, 0) : 0;
+        |     return sqlpool_rows_close(&rows, error);
+        | }
+        | static int draw(sqlpool_conn *conn, int64_t n[2], sqlpool_error *error) {
+        |     int rc = sqlpool_snapshot_begin(conn, 100, error); // no read when it is 100 ms old
+        |     if (rc != SQLPOOL_OK) return rc;
+        |     rc = count(conn, "SELECT count(*) FROM unit", &n[0], error);
+        |     if (rc == SQLPOOL_OK) rc = count(conn, "SELECT count(*) FROM item", &n[1], error);
+        |     sqlpool_snapshot_end(conn, NULL);
+        |     return rc;
+        | }
+
+    A PROGRAM THAT OWNS ITS PROCESS
+      sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
+      and a limit, and replaces its memory statistics, which take a lock of the whole process at
+      each allocation, by counters per thread.
+      single_process keeps every other process out of the file (SQLite's VFS "unix-excl") and saves
+      all file locks: reads without a kept snapshot get cheaper, and so do commits. Every connection
+      of the process to that file must be made so; SQLite's own tools cannot look at it meanwhile.
 
     OWNERSHIP
       The pool owns connections and statements; the caller owns sqlpool_conn, sqlpool_rows and
@@ -259,7 +294,8 @@
       connection, and the limits of sqlite.org/security.html: 10 parameters, 100 columns,
       expressions 10 deep, SQL of 100,000 bytes, values of 1,000,000, LIKE patterns of 50, no
       ATTACH. What is not granted is logged (SQLPOOL_LOG_FALLBACK) and shows in
-      sqlpool_config_resolved(). Nothing global: no sqlite3_config(), no shared cache.
+      sqlpool_config_resolved(). Nothing global without sqlpool_global_init(): no sqlite3_config(),
+      no shared cache.
 
     CAVEATS
       COMMIT, fsync and a DELETE without WHERE run to their end whatever the deadline.
@@ -3587,8 +3623,8 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
  *==============================================================================
     Beginning and ending a read transaction costs several times the point query inside it, nearly
     all of it system calls for file locks. A reader therefore keeps its read transaction open
-    between calls: one private statement, PRAGMA schema_version, is stepped once and not reset, and
-    every statement that runs meanwhile shares its snapshot. What makes that safe is knowing, before
+    between calls: a BEGIN of the pool's stays open on the connection, the first statement takes the
+    snapshot, and every statement that follows shares it. What makes that safe is knowing, before
     each of them, whether the snapshot is still the newest state.
 
     A WAL database publishes that: the first 48 bytes of the WAL-index (sqlite.org/walformat.html,
@@ -3597,7 +3633,8 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
     means that nobody has committed since; then the open snapshot is what a new one would be. A
     commit that returned before the comparison has written both copies of the header, so comparing
     the first one is enough: a torn read is a difference, and a difference only costs a new
-    snapshot.
+    snapshot. The copy to compare with is taken before the BEGIN, so it is never newer than the
+    snapshot: who commits in between makes the next comparison fail, not a stale read pass.
 
     The rules that keep it safe:
       - Compared at the start of every statement that the library steps, unless another statement of
@@ -3605,17 +3642,23 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
       - Only on readers, only in WAL, only with an upkeep thread, never with an attached database
         (its commits are not in main's header), never while the raw handle or a raw statement is
         out.
-      - The header is read before and after the snapshot begins, until both agree.
       - The pointer comes through xShmMap of the connection's own file, asked for only while that
-        connection has a read transaction in WAL; it is valid until the connection closes.
-      - Not on a lease of sqlpool_conn_acquire(): it may be held unused, and only its thread may
-      touch it.
+        connection has a read transaction in WAL; it is valid until the connection closes. What is
+        found there must look like the one format there is, and the first commit of this pool must
+        move the counter: it is looked at while COMMIT holds the write lock, and again before COMMIT
+        returns. Whatever does not fit means ordinary reads (snapshot_state says so).
+      - A lease of the caller's may be held unused, and only its thread may touch it: between his
+        calls it is *parked*, and then upkeep may end the snapshot, for which his next call waits.
       - Ended when idle for snapshot_idle_ms, before a checkpoint, pause, exclusive section or
-        close, and after any interrupt or error: SQLite keeps an interrupt pending while any
-        statement is open.
+        close, when the raw handle or a raw statement goes out, and after any interrupt.
       - When commits come so fast that snapshots are seldom used again, keeping them rests a while.
       - Readers that are never idle would keep a log that other processes write from ever starting
-        over: above wal_budget_bytes only a snapshot that needs nothing of the log is kept. */
+        over: above wal_budget_bytes only a snapshot that needs nothing of the log is kept.
+
+    Tried and dropped: a stepped statement (PRAGMA schema_version, not reset) instead of the BEGIN.
+    It keeps the snapshot as well, but every other statement then ends in autocommit, which costs
+    500 instructions and, where SQLite was built with ENABLE_UNLOCK_NOTIFY, a mutex of the whole
+    process: the half of it at two threads. And an interrupt would stick to it. */
 
 #define SQLPOOL__STAMP_VERSION 3007000u /* iVersion of the only format there is */
 #define SQLPOOL__SHM_REGION 32768       /* bytes of a WAL-index region */
@@ -4308,7 +4351,8 @@ static void sqlpool__watch(sqlpool__slot *slot) {
     sqlpool__lend_stamp(slot);
     if (slot->role != SQLPOOL__ROLE_READER || core->config.snapshot_idle_ms <= 0) return;
     slot->may_pin = sqlpool__is_alone(slot);
-    if (!slot->may_pin) SQLPOOL__STORE(&core->snapshot_state, "stamp only: a database is attached");
+    why = "stamp only: a database is attached";
+    if (!slot->may_pin) SQLPOOL__STORE(&core->snapshot_state, why);
 }
 
 /*  Opens and readies the connection of a slot that the caller holds. On any error the slot has
@@ -5464,11 +5508,11 @@ static bool sqlpool__is_checkpoint_wanted(sqlpool__core *core) {
 /*  The first commit did not move the stamp. No reader was misled: it was found before that commit
     returned. */
 static void sqlpool__distrust(sqlpool__core *core) {
+    const char *why = "off: a commit did not change the WAL-index header";
     uint32_t found = 1;
     if (!SQLPOOL__CAS(&core->is_stamp_bad, &found, 2u)) return;
-    SQLPOOL__STORE(&core->snapshot_state, "off: a commit did not change the WAL-index header");
-    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_STAMP, "snapshots are %s",
-                      SQLPOOL__LOAD(&core->snapshot_state));
+    SQLPOOL__STORE(&core->snapshot_state, why);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_STAMP, "snapshots are %s", why);
 }
 
 /*  Busy handlers of this process sleep until a commit: tell them. */
