@@ -549,6 +549,7 @@ static void open_all(const run_options *o, home *homes) {
             } else if (s->made_of == BY_TEXTBOOK) {
                 h->textbook =
                     bench_textbook_open(name, o->threads_max, defaults ? NULL : &settings, NULL);
+                bench_textbook_warm(h->textbook);
             } else {
                 hand_open(h, name, defaults ? NULL : &settings, o->threads_max);
             }

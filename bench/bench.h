@@ -671,11 +671,14 @@ static inline bench_textbook *bench_textbook_open(const char *name, int size,
     pool->size = size;
     for (int i = 0; i < size; i++) {
         pool->db[i] = bench_hand_open(name, settings);
-        bench_hand_warm(pool->db[i]);
         if (keep_sql != NULL) pool->statement[i] = bench_hand_prepare(pool->db[i], keep_sql);
         pool->free_slots[pool->free_count++] = i;
     }
     return pool;
+}
+
+static inline void bench_textbook_warm(bench_textbook *pool) {
+    for (int i = 0; i < pool->size; i++) bench_hand_warm(pool->db[i]);
 }
 
 static inline void bench_textbook_close(bench_textbook *pool) {

@@ -211,6 +211,7 @@ static void part_readers(const run_options *o, bench_team *team, worker *workers
     j.pool = bench_pool_open("readers.db", &config);
     settings = bench_pool_warm(j.pool, READ_CONNECTIONS);
     j.textbook = bench_textbook_open("readers2.db", READ_CONNECTIONS, &settings, range_sql);
+    bench_textbook_warm(j.textbook);
     for (int round = 0; round < o->common.rounds; round++) {
         int order[2 * SYSTEMS] = {0, 1, 2, 3};
         bench_shuffle(&random, order, 2 * SYSTEMS);

@@ -28,11 +28,17 @@ run() {
 if [ "${BENCH_QUICK:-0}" = 1 ]; then
     run bench --rounds 5 --slice-ms 5 "$@"
     run bench --defaults --rounds 5 --slice-ms 5 "$@"
+    run mixed --rounds 3 --slice-ms 100 "$@"
+    run mixed --defaults --threads 4 --rounds 3 --slice-ms 100 "$@"
+    run opening --rounds 31 "$@"
     run allocations --ops 1000 "$@"
     run fairness --rounds 1 --seconds 1 --writer-ms 1000 --busy-ms 300 "$@"
 else
     run bench "$@"
     run bench --defaults "$@"
+    run mixed "$@"
+    run mixed --defaults --threads 4 "$@"
+    run opening "$@"
     run allocations "$@"
     run fairness --seconds 3 --writer-ms 2000 "$@"
 fi
