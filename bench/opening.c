@@ -3,9 +3,9 @@
 
     opening [--dir DIR] [--rounds N] [--seed N] [--json]
 
-    Each system opens the database as it comes, answers one point query by rowid, and closes; closing
-    is not counted. The file is in WAL mode and nobody else has it open, so that every opening makes
-    the log and its index anew; the operating system has it in memory.
+    Each system opens the database as it comes, answers one point query by rowid, and closes;
+    closing is not counted. The file is in WAL mode and nobody else has it open, so that every
+    opening makes the log and its index anew; the operating system has it in memory.
 
     hand      sqlite3_open(), one statement prepared and stepped
     textbook  as many connections as sqlpool_open() opens, then a query through the pool
