@@ -13,7 +13,8 @@
     - The hand-written side is the best that plain sqlite3 offers in autocommit: one connection
       (SQLITE_OPEN_NOMUTEX) and one persistent prepared statement per thread, no lock of its own.
       Where SQLite itself sets the limit, there is a column for the limit.
-    - Every page a query needs is in the connection's page cache before anything is timed.
+    - Every page a query needs is in the connection's page cache before anything is timed, where
+      nobody writes and the cache is large enough.
     - All systems run in one process, one at a time, in slices: each round gives every system one
       slice in an order drawn anew (the seed is printed). Ratios are taken within a round, and the
       median of the rounds is printed, so that what disturbs the machine disturbs both sides.

@@ -7,7 +7,8 @@
     Each thread draws read or write per operation, and the row; within a round every system gets
     the same random sequence on every thread. A read is W2's; a write adds 1.0 to one row's price in
     a transaction of its own. What is read is checked at once, how often was written at the end: the
-    sum of all prices tells.
+    sum of all prices tells. A commit makes SQLite empty the page cache of every other connection at
+    its next read, in every system; with one thread hand has no other connection.
 
     hand      one connection per thread for both, persistent statements, autocommit, so that a write
               is a BEGIN IMMEDIATE of its own; sqlite3_busy_timeout(5 s), SQLite's own checkpoint

@@ -40,6 +40,6 @@ else
     run mixed --defaults --threads 4 "$@"
     run opening "$@"
     run allocations "$@"
-    run fairness --seconds 3 --writer-ms 2000 "$@"
+    run fairness --seconds 2 --writer-ms 2000 "$@"
 fi
 exit $status
