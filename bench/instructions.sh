@@ -33,7 +33,10 @@ cells='W1:mutex W1:textbook W1:sqlpool
 measure() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null --fair-sched=yes \
         "$folder/bench" --dir "$data" --base "$data/base" --seed 1 --rounds 1 --threads 1 \
-        --workloads "$1" --columns "$2" --ops "$3" >"$data/log" 2>&1 || { cat "$data/log" >&2; exit 1; }
+        --workloads "$1" --columns "$2" --ops "$3" >"$data/log" 2>&1 || {
+        cat "$data/log" >&2
+        exit 1
+    }
     sed -n 's/^==[0-9]*== Collected : \([0-9]*\)$/\1/p' "$data/log"
 }
 
