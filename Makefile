@@ -131,8 +131,8 @@ TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' CC='$(CC)' CXX='$(CXX)' \
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
-.PHONY: FORCE help demo test examples bench stress lint compile-check symbols size asan ubsan tsan \
-    valgrind cov analyze install clean programs
+.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress lint \
+    compile-check symbols size asan ubsan tsan valgrind cov analyze install clean programs
 FORCE:
 
 help: ## this list
@@ -158,6 +158,17 @@ examples: $(EXAMPLES) ## build every example and run the quick starts
 
 bench: $(BENCH_PROGRAMS) ## measure: the numbers of the README
 	sh bench/run.sh $(BUILD)/bench $(BENCH_FLAGS)
+
+bench-instructions: $(BUILD)/bench/bench ## instructions per operation, counted by callgrind
+	@command -v valgrind >/dev/null || { echo 'skipped: valgrind is not installed'; exit 1; }
+	@sh bench/instructions.sh $(BUILD)/bench $(BENCH_FLAGS)
+
+bench-plot: $(BENCH_PROGRAMS) ## measure, and draw bench.svg below $(BUILD)/bench
+	@echo 'this takes about four minutes'
+	@sh bench/run.sh $(BUILD)/bench --json > $(BUILD)/bench/bench.txt
+	@grep -v '^{' $(BUILD)/bench/bench.txt
+	@grep '^{' $(BUILD)/bench/bench.txt > $(BUILD)/bench/bench.json
+	awk -f bench/plot.awk $(BUILD)/bench/bench.json > $(BUILD)/bench/bench.svg
 
 stress: $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS)) ## stress programs for STRESS_SECONDS each
 	@$(TEST_ENV) STRESS_SECONDS='$(STRESS_SECONDS)' sh tests/run.sh $(BUILD) \

@@ -13,12 +13,17 @@
     - The hand-written side is the best that plain sqlite3 offers in autocommit: one connection
       (SQLITE_OPEN_NOMUTEX) and one persistent prepared statement per thread, no lock of its own.
       Where SQLite itself sets the limit, there is a column for the limit.
-    - Every page a query needs is in the connection's page cache before anything is timed.
+    - Every page a query needs is in the connection's page cache before anything is timed, where
+      nobody writes and the cache is large enough.
     - All systems run in one process, one at a time, in slices: each round gives every system one
       slice in an order drawn anew (the seed is printed). Ratios are taken within a round, and the
       median of the rounds is printed, so that what disturbs the machine disturbs both sides.
     - Each operation's answer is compared with the expected value in every system. Every return code
-      is looked at; anything unexpected ends the run.  */
+      is looked at; anything unexpected ends the run.
+
+    With --defaults the second rule is left out on purpose: the file is in WAL mode, and beyond that
+    each side is as it comes, sqlite3_open() without a PRAGMA against sqlpool_open() without a
+    configuration. Each side's settings are printed.  */
 #ifndef SQLPOOL_BENCH_H
 #define SQLPOOL_BENCH_H
 
@@ -278,6 +283,49 @@ static inline double bench_percentile_us(const bench_histogram *h, uint64_t part
     return (double)h->max_ns / 1000.0;
 }
 
+/*  What one round's latencies come to. */
+typedef struct bench_latency {
+    double p50_us, p99_us, p999_us, max_us;
+} bench_latency;
+
+static inline bench_latency bench_latency_of(const bench_histogram *h) {
+    bench_latency l;
+    l.p50_us = bench_percentile_us(h, 50000);
+    l.p99_us = bench_percentile_us(h, 99000);
+    l.p999_us = bench_percentile_us(h, 99900);
+    l.max_us = (double)h->max_ns / 1000.0;
+    return l;
+}
+
+/*  One double out of each round's struct; BENCH_MEDIAN and BENCH_WORST name the member. */
+static inline void bench_member(double *out, const void *structs, size_t bytes, size_t member,
+                                int count) {
+    if (count > BENCH_ROUNDS_MAX) bench_die("%d rounds", count);
+    for (int i = 0; i < count; i++)
+        memcpy(&out[i], (const char *)structs + (size_t)i * bytes + member, sizeof out[i]);
+}
+
+static inline double bench_member_median(const void *structs, size_t bytes, size_t member,
+                                         int count) {
+    double v[BENCH_ROUNDS_MAX];
+    bench_member(v, structs, bytes, member, count);
+    return bench_median(v, count);
+}
+
+static inline double bench_member_worst(const void *structs, size_t bytes, size_t member,
+                                        int count) {
+    double v[BENCH_ROUNDS_MAX], worst = 0.0;
+    bench_member(v, structs, bytes, member, count);
+    for (int i = 0; i < count; i++) {
+        if (v[i] > worst) worst = v[i];
+    }
+    return worst;
+}
+#define BENCH_MEDIAN(structs, count, type, member) \
+    bench_member_median((structs), sizeof(type), offsetof(type, member), (count))
+#define BENCH_WORST(structs, count, type, member) \
+    bench_member_worst((structs), sizeof(type), offsetof(type, member), (count))
+
 /*------------------------------------------------------------------------------
  * A team of threads that live as long as the program
  *----------------------------------------------------------------------------*/
@@ -520,13 +568,10 @@ static inline void bench_database_make(const char *name, int items, bool rollbac
 }
 
 /*  Copies a database file that nobody has open. */
-static inline void bench_database_copy(const char *from_name, const char *to_name) {
-    char from[BENCH_PATH_MAX], to[BENCH_PATH_MAX];
+static inline void bench_file_copy(const char *from, const char *to) {
     static char block[1 << 16];
     FILE *in, *out;
     size_t n;
-    bench_path(from, from_name);
-    bench_path(to, to_name);
     in = fopen(from, "rb");
     out = fopen(to, "wb");
     if (in == NULL || out == NULL) bench_die("copying %s: %s", from, strerror(errno));
@@ -537,6 +582,14 @@ static inline void bench_database_copy(const char *from_name, const char *to_nam
         bench_die("copying %s: %s", from, strerror(errno));
 }
 
+/*  The same within the folder. */
+static inline void bench_database_copy(const char *from_name, const char *to_name) {
+    char from[BENCH_PATH_MAX], to[BENCH_PATH_MAX];
+    bench_path(from, from_name);
+    bench_path(to, to_name);
+    bench_file_copy(from, to);
+}
+
 static const char bench_warm_sql[] =
     "SELECT sum(length(note)) + (SELECT count(*) FROM item INDEXED BY sqlite_autoindex_item_1"
     " WHERE code > '') FROM item";
@@ -545,12 +598,16 @@ static const char bench_warm_sql[] =
  * The hand-written side
  *----------------------------------------------------------------------------*/
 
-/*  One connection as a careful program opens it for one thread. */
+/*  One connection as a careful program opens it for one thread; without settings as it comes. */
 static inline sqlite3 *bench_hand_open(const char *name, const bench_settings *settings) {
     char path[BENCH_PATH_MAX];
     sqlite3 *db = NULL;
     bench_settings got;
     bench_path(path, name);
+    if (settings == NULL) {
+        bench_sqlite(db, sqlite3_open(path, &db), SQLITE_OK, path);
+        return db;
+    }
     bench_sqlite(NULL,
                  sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL),
                  SQLITE_OK, path);
@@ -615,11 +672,14 @@ static inline bench_textbook *bench_textbook_open(const char *name, int size,
     pool->size = size;
     for (int i = 0; i < size; i++) {
         pool->db[i] = bench_hand_open(name, settings);
-        bench_hand_warm(pool->db[i]);
         if (keep_sql != NULL) pool->statement[i] = bench_hand_prepare(pool->db[i], keep_sql);
         pool->free_slots[pool->free_count++] = i;
     }
     return pool;
+}
+
+static inline void bench_textbook_warm(bench_textbook *pool) {
+    for (int i = 0; i < pool->size; i++) bench_hand_warm(pool->db[i]);
 }
 
 static inline void bench_textbook_close(bench_textbook *pool) {
@@ -659,6 +719,27 @@ static inline sqlpool_config bench_pool_config(int readers) {
     return config;
 }
 
+/*  The library as it comes and with one switch set: each is a column of bench and mixed. Another
+    switch is one more line: enumerator, column, text, member of sqlpool_config, its value. */
+#define BENCH_VARIANTS(X) \
+    X(BENCH_AS_IT_COMES, "sqlpool", "sqlpool_query() and sqlpool_exec()", snapshot_idle_ms, 0) \
+    X(BENCH_SNAPSHOTS_OFF, "snap-off", "the same with snapshot_idle_ms off", snapshot_idle_ms, \
+      SQLPOOL_OFF)
+
+#define BENCH_VARIANT_ENUMERATOR(id, name, text, member, value) id,
+typedef enum bench_variant {
+    BENCH_VARIANTS(BENCH_VARIANT_ENUMERATOR) BENCH_VARIANT_COUNT
+} bench_variant;
+#undef BENCH_VARIANT_ENUMERATOR
+
+static inline void bench_variant_set(sqlpool_config *config, bench_variant variant) {
+#define BENCH_VARIANT_SET(id, name, text, member, value) \
+    if (variant == id) config->member = value;
+    BENCH_VARIANTS(BENCH_VARIANT_SET)
+#undef BENCH_VARIANT_SET
+}
+
+/*  Without a configuration as it comes. */
 static inline sqlpool *bench_pool_open(const char *name, const sqlpool_config *config) {
     char path[BENCH_PATH_MAX];
     sqlpool *pool = NULL;
@@ -670,6 +751,14 @@ static inline sqlpool *bench_pool_open(const char *name, const sqlpool_config *c
     }
     bench_pool(sqlpool_open(&pool, path, config, &error), &error, "sqlpool_open");
     return pool;
+}
+
+/*  A column of the library on its own file: one variant with `readers` readers, or as it comes. */
+static inline sqlpool *bench_variant_open(const char *name, bench_variant variant, int readers,
+                                          bool defaults) {
+    sqlpool_config config = bench_pool_config(readers);
+    bench_variant_set(&config, variant);
+    return bench_pool_open(name, defaults ? NULL : &config);
 }
 
 /*  Holds every reader at once so that each one gets its page cache filled. Returns the settings
@@ -712,6 +801,7 @@ typedef struct bench_options {
     uint64_t seed;
     const char *dir; /* parent of the temporary folder */
     bool json;       /* print lines that start with { beside the tables */
+    bool defaults;   /* each side as it comes instead of equal settings; bench and mixed */
 } bench_options;
 
 /*  argv[*i] is `name`: takes the number behind it. */
@@ -738,12 +828,29 @@ static inline bool bench_option_text(int argc, char **argv, int *i, const char *
     return true;
 }
 
+/*  A list such as "1,2,4,8" of numbers of threads. Returns how many there are. */
+static inline int bench_thread_list(const char *list, int *out, int room, int most) {
+    int count = 0;
+    for (const char *at = list; *at != '\0';) {
+        char *end = NULL;
+        const long n = strtol(at, &end, 10);
+        if (end == at || n < 1 || n > most || (*end != ',' && *end != '\0'))
+            bench_die("--threads %s: a list of numbers from 1 to %d is needed", list, most);
+        if (count == room) bench_die("--threads %s: at most %d numbers", list, room);
+        out[count++] = (int)n;
+        at = *end == ',' ? end + 1 : end;
+    }
+    if (count == 0) bench_die("--threads: an empty list");
+    return count;
+}
+
 static inline bench_options bench_options_default(int rounds) {
     bench_options o;
     o.rounds = rounds;
     o.seed = (uint64_t)bench_now_ns() % 1000000;
     o.dir = ".";
     o.json = false;
+    o.defaults = false;
     return o;
 }
 
@@ -856,10 +963,10 @@ static inline void bench_header(const char *title, const bench_options *o) {
     }
 }
 
-static inline void bench_settings_print(const bench_settings *s) {
-    (void)printf("   every connection: journal_mode %s, synchronous %s, cache_size %" PRId64
+static inline void bench_settings_print(const char *who, const bench_settings *s) {
+    (void)printf("   %s: journal_mode %s, synchronous %s, cache_size %" PRId64
                  ", temp_store %" PRId64 ", mmap_size %" PRId64 ", page_size %" PRId64 "\n",
-                 s->journal_mode,
+                 who, s->journal_mode,
                  s->synchronous == 1   ? "NORMAL"
                  : s->synchronous == 2 ? "FULL"
                                        : "other",

@@ -5,11 +5,12 @@
     fairness [--dir DIR] [--rounds N] [--seconds S] [--writer-ms MS] [--busy-ms MS] [--seed N]
              [--parts readers,writers,busy] [--json]
 
-    readers  64 threads borrow one of 4 connections, run one query of 100 rows and give it back, in
-             a closed loop, S seconds per system and round: half of them with nothing but the query
-             ("query"), half holding the connection for another 100 us of sleep ("hold"), as a
-             program does that works on its rows. The reserve is off. Beside it the textbook pool,
-             whose condition variable is all the order it has; both keep the statement prepared.
+    readers  W9 of bench.c: 64 threads borrow one of 4 connections, run one query of 100 rows and
+             give it back, in a closed loop, S seconds per system and round: half of them with
+             nothing but the query ("query"), half holding the connection for another 100 us of
+             sleep ("hold"), as a program does that works on its rows. The reserve is off. Beside it
+             the textbook pool, whose condition variable is all the order it has; both keep the
+             statement prepared.
     writers  8 threads insert one row per transaction in a closed loop: the pool against 8
              hand-written connections with sqlite3_busy_timeout(30 s), each with a prepared
              statement. Log limits are equal: SQLite's own checkpoint starts at 1,000 pages of
@@ -56,7 +57,8 @@ typedef struct job {
 
 /*  One round's figures of one system. */
 typedef struct figures {
-    double per_second, p50_us, p99_us, p999_us, max_us;
+    double per_second;
+    bench_latency wait;
     double waits_percent; /* acquires that had to wait */
     double spread;        /* standard deviation of the threads' counts by their mean */
     double least;         /* least count by most count */
@@ -87,47 +89,31 @@ static figures collect(const worker *workers, int count, int64_t elapsed_ns) {
         variance += d * d / count;
     }
     f.per_second = (double)sum * 1e9 / (double)elapsed_ns;
-    f.p50_us = bench_percentile_us(all, 50000);
-    f.p99_us = bench_percentile_us(all, 99000);
-    f.p999_us = bench_percentile_us(all, 99900);
-    f.max_us = (double)all->max_ns / 1000.0;
+    f.wait = bench_latency_of(all);
     f.spread = mean > 0.0 ? bench_sqrt(variance) / mean : 0.0;
     f.least = most > 0 ? (double)least / (double)most : 0.0;
     free(all);
     return f;
 }
 
-/*  The median over rounds of one member. */
-static double median_of(const figures *f, int rounds, size_t member) {
-    double v[BENCH_ROUNDS_MAX];
-    for (int i = 0; i < rounds; i++) memcpy(&v[i], (const char *)&f[i] + member, sizeof v[i]);
-    return bench_median(v, rounds);
-}
-#define MEDIAN(f, rounds, member) median_of((f), (rounds), offsetof(figures, member))
-
-static double worst_max(const figures *f, int rounds) {
-    double worst = 0.0;
-    for (int i = 0; i < rounds; i++) {
-        if (f[i].max_us > worst) worst = f[i].max_us;
-    }
-    return worst;
-}
+#define MEDIAN(f, rounds, member) BENCH_MEDIAN((f), (rounds), figures, member)
 
 static void print_figures(const run_options *o, const char *part, const char *system,
                           const figures *f) {
     const int n = o->common.rounds;
     (void)printf("%-22s %9.0f %9.1f %9.1f %9.1f %10.1f %10.1f %7.2f %7.3f %7.3f\n", system,
-                 MEDIAN(f, n, per_second), MEDIAN(f, n, p50_us), MEDIAN(f, n, p99_us),
-                 MEDIAN(f, n, p999_us), MEDIAN(f, n, max_us), worst_max(f, n),
-                 MEDIAN(f, n, waits_percent), MEDIAN(f, n, spread), MEDIAN(f, n, least));
+                 MEDIAN(f, n, per_second), MEDIAN(f, n, wait.p50_us), MEDIAN(f, n, wait.p99_us),
+                 MEDIAN(f, n, wait.p999_us), MEDIAN(f, n, wait.max_us),
+                 BENCH_WORST(f, n, figures, wait.max_us), MEDIAN(f, n, waits_percent),
+                 MEDIAN(f, n, spread), MEDIAN(f, n, least));
     if (o->common.json) {
         for (int i = 0; i < n; i++) {
             (void)printf(
                 "{\"part\":\"%s\",\"system\":\"%s\",\"round\":%d,\"per_s\":%.1f,\"p50_us\":%.2f,"
                 "\"p99_us\":%.2f,\"p999_us\":%.2f,\"max_us\":%.2f,\"waits_percent\":%.4f,"
                 "\"stdev_by_mean\":%.5f,\"least_by_most\":%.5f}\n",
-                part, system, i, f[i].per_second, f[i].p50_us, f[i].p99_us, f[i].p999_us,
-                f[i].max_us, f[i].waits_percent, f[i].spread, f[i].least);
+                part, system, i, f[i].per_second, f[i].wait.p50_us, f[i].wait.p99_us,
+                f[i].wait.p999_us, f[i].wait.max_us, f[i].waits_percent, f[i].spread, f[i].least);
         }
     }
 }
@@ -225,6 +211,7 @@ static void part_readers(const run_options *o, bench_team *team, worker *workers
     j.pool = bench_pool_open("readers.db", &config);
     settings = bench_pool_warm(j.pool, READ_CONNECTIONS);
     j.textbook = bench_textbook_open("readers2.db", READ_CONNECTIONS, &settings, range_sql);
+    bench_textbook_warm(j.textbook);
     for (int round = 0; round < o->common.rounds; round++) {
         int order[2 * SYSTEMS] = {0, 1, 2, 3};
         bench_shuffle(&random, order, 2 * SYSTEMS);
@@ -243,9 +230,9 @@ static void part_readers(const run_options *o, bench_team *team, worker *workers
             out->waits_percent = acquires > 0 ? 100.0 * (double)waits / (double)acquires : 0.0;
         }
     }
-    print_head("readers: 64 threads on 4 connections, wait for a connection");
+    print_head("W9  readers: 64 threads on 4 connections, wait for a connection");
     for (int kind = 0; kind < 2; kind++) {
-        for (int s = 0; s < SYSTEMS; s++) print_figures(o, "readers", names[kind][s], f[kind][s]);
+        for (int s = 0; s < SYSTEMS; s++) print_figures(o, "W9", names[kind][s], f[kind][s]);
     }
     bench_textbook_close(j.textbook);
     bench_pool_close(j.pool);
@@ -358,8 +345,8 @@ static void part_writers(const run_options *o, bench_team *team, worker *workers
                 bench_die("%s: %" PRIu64 " rows were inserted, %" PRId64 " are there", names[s],
                           rows, stored);
             }
-            max[s][round] = f[s][round].max_us;
-            p999[s][round] = f[s][round].p999_us;
+            max[s][round] = f[s][round].wait.max_us;
+            p999[s][round] = f[s][round].wait.p999_us;
             rate[s][round] = f[s][round].per_second;
         }
     }

@@ -1,12 +1,12 @@
 #!/bin/sh
-# run.sh FOLDER [--json] - run the benches that `make bench` has built in FOLDER, in less than
-# three minutes.
-# BENCH_QUICK=1: in about 20 seconds, for a first look; its figures are rough.
+# run.sh FOLDER [--json] - run the benches that `make bench` has built in FOLDER, in about four
+# minutes.
+# BENCH_QUICK=1: in about 30 seconds, for a first look; its figures are rough.
 # Database files live in a fresh folder under FOLDER and are removed at the end.
 set -eu
 
 if [ $# -lt 1 ] || [ ! -x "$1/bench" ]; then
-    echo "usage: bench/run.sh FOLDER [--json]   (FOLDER: bench, fairness, allocations)" >&2
+    echo "usage: bench/run.sh FOLDER [--json]   (FOLDER: bench, mixed, ...)" >&2
     exit 2
 fi
 folder=$1
@@ -18,14 +18,28 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 status=0
+# run PROGRAM OPTION...: all of them run, whatever one of them says.
+run() {
+    program=$1
+    shift
+    "$folder/$program" --dir "$data" "$@" || status=1
+}
+
 if [ "${BENCH_QUICK:-0}" = 1 ]; then
-    "$folder/bench" --dir "$data" --rounds 5 "$@" || status=1
-    "$folder/allocations" --dir "$data" --ops 1000 "$@" || status=1
-    "$folder/fairness" --dir "$data" --rounds 1 --seconds 2 --writer-ms 2000 --busy-ms 500 "$@" ||
-        status=1
+    run bench --rounds 5 --slice-ms 5 "$@"
+    run bench --defaults --rounds 5 --slice-ms 5 "$@"
+    run mixed --rounds 3 --slice-ms 100 "$@"
+    run mixed --defaults --threads 4 --rounds 3 --slice-ms 100 "$@"
+    run opening --rounds 31 "$@"
+    run allocations --ops 1000 "$@"
+    run fairness --rounds 1 --seconds 1 --writer-ms 1000 --busy-ms 300 "$@"
 else
-    "$folder/bench" --dir "$data" "$@" || status=1
-    "$folder/allocations" --dir "$data" "$@" || status=1
-    "$folder/fairness" --dir "$data" "$@" || status=1
+    run bench "$@"
+    run bench --defaults "$@"
+    run mixed "$@"
+    run mixed --defaults --threads 4 "$@"
+    run opening "$@"
+    run allocations "$@"
+    run fairness --seconds 2 --writer-ms 2000 "$@"
 fi
 exit $status
