@@ -726,6 +726,7 @@ typedef struct sqlpool_result {
     the query call also when it fails, so that sqlpool_rows_close() is always allowed. */
 typedef struct sqlpool_rows {
     sqlpool_conn conn;
+    void *slot;       /* live cursor: its connection */
     void *statement;  /* live cursor: the cached statement */
     void *buffer;     /* buffered cursor: the rows */
     uint64_t serial;  /* which use of the statement */
@@ -733,9 +734,7 @@ typedef struct sqlpool_rows {
     int result;
     int column_count;
     uint32_t flags;
-    uint32_t reserved;
     int64_t deadline_ns;
-    sqlpool_token *token;
 } sqlpool_rows;
 
 /*  Work inside a transaction. Returning 0 commits; anything else rolls back and is returned by the
@@ -1780,6 +1779,7 @@ struct sqlpool {
     uint32_t serial;   /* atomic; number of the pool that has or had this handle; 0: none */
     uint32_t taken;    /* atomic; 1 from open to the end of close */
     uint64_t freed_at; /* atomic; order of closing, so that the oldest is used again first */
+    uint32_t alive;    /* atomic; the serial while the pool is open in this process, else 0 */
 } SQLPOOL__ALIGNED(32);
 
 /*  The library's only global state. Handles must outlive their pools (above), the fork mark and the
@@ -1975,7 +1975,10 @@ static void sqlpool__default_thread_join(void *user, void *thread) {
 
 static void sqlpool__after_fork_in_child(void) {
     if (SQLPOOL__LOAD_RELAXED(&sqlpool__global.open_count) != 0) {
+        int i;
         SQLPOOL__STORE_RELAXED(&sqlpool__global.forked, 1);
+        for (i = 0; i < SQLPOOL_MAX_POOLS; i++)
+            SQLPOOL__STORE_RELAXED(&sqlpool__global.pools[i].alive, 0u);
     }
 }
 
@@ -2929,7 +2932,7 @@ static bool sqlpool__is_memory_path(const char *path) {
  * >>[I10.4] callbacks that SQLite calls                                (private)
  *----------------------------------------------------------------------------*/
 
-static bool sqlpool__is_cancelled(const sqlpool__slot *slot) {
+static inline bool sqlpool__is_cancelled(const sqlpool__slot *slot) {
     const sqlpool_token *token = SQLPOOL__LOAD_RELAXED(&slot->token);
     return SQLPOOL__LOAD_RELAXED(&slot->cancelled) == slot->number ||
            (token != NULL && SQLPOOL__LOAD_RELAXED(&token->fired) != 0);
@@ -6847,6 +6850,7 @@ static int sqlpool__run_cursor(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         return sqlpool__statement_failed(slot, rc, stmt->sql, error);
     if (rc == SQLITE_DONE) return SQLPOOL_OK;
+    rows->slot = slot;
     rows->statement = stmt;
     rows->serial = stmt->serial;
     rows->column_count = sqlite3_data_count(stmt->handle);
@@ -7051,20 +7055,20 @@ SQLPOOL_API int sqlpool_conn_query(sqlpool_conn *conn, sqlpool_rows *rows, const
  * >>[I20.4] rows                                                        (public)
  *----------------------------------------------------------------------------*/
 
-/*  The statement of a live cursor if lease and statement are still what they were, else NULL. */
-static sqlpool__stmt *sqlpool__rows_stmt(const sqlpool_rows *rows, sqlpool__slot **out) {
-    sqlpool__core *core;
-    sqlpool__slot *slot;
+/*  The statement of a cursor with ROWS_LIVE if pool, lease and statement are still what they were,
+    else NULL. The slot may be looked at only while its pool is open. */
+static inline sqlpool__stmt *sqlpool__rows_stmt(const sqlpool_rows *rows, sqlpool__slot **out) {
     sqlpool__stmt *stmt = (sqlpool__stmt *)rows->statement;
-    if ((rows->flags & SQLPOOL__ROWS_LIVE) == 0 || sqlpool__is_forked()) return NULL;
-    core = SQLPOOL__LOAD(&rows->conn.pool->core);
-    if (SQLPOOL__UNLIKELY(core == NULL || core->serial != rows->conn.pool_serial)) return NULL;
-    slot = &core->slots[rows->conn.slot];
-    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_ORDERED(&slot->word) !=
-                          sqlpool__word(rows->conn.lease, SQLPOOL__LEASED)))
-        return NULL;
+    sqlpool__slot *slot = (sqlpool__slot *)rows->slot;
     *out = slot;
-    return stmt->serial == rows->serial ? stmt : NULL;
+#ifdef SQLPOOL_NO_THREADS
+    if (sqlpool__is_forked()) return NULL; /* nothing else marks the handles in a child */
+#endif
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD(&rows->conn.pool->alive) != rows->conn.pool_serial ||
+                          SQLPOOL__LOAD_ORDERED(&slot->word) !=
+                              sqlpool__word(rows->conn.lease, SQLPOOL__LEASED)))
+        return NULL;
+    return SQLPOOL__LIKELY(stmt->serial == rows->serial) ? stmt : NULL;
 }
 
 /*  A live cursor is over: statement back to the cache, own lease back to the pool. */
@@ -7081,40 +7085,9 @@ static void sqlpool__rows_end(sqlpool_rows *rows, sqlpool__slot *slot, sqlpool__
     }
 }
 
-SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
-    sqlpool__slot *slot = NULL;
-    sqlpool__stmt *stmt;
-    int rc;
-    if (rows == NULL) return false;
-    if ((rows->flags & SQLPOOL__ROWS_BUFFERED) != 0) {
-        const sqlpool__buffer *buffer = (const sqlpool__buffer *)rows->buffer;
-        if ((rows->flags & SQLPOOL__ROWS_ON_ROW) != 0) rows->position++;
-        rows->flags |= SQLPOOL__ROWS_ON_ROW;
-        if ((size_t)rows->position * (size_t)buffer->column_count < buffer->count) return true;
-        rows->flags &= ~(uint32_t)SQLPOOL__ROWS_ON_ROW;
-        rows->position = INT32_MAX; /* stays past the end */
-        return false;
-    }
-    if ((rows->flags & (SQLPOOL__ROWS_LIVE | SQLPOOL__ROWS_FAILED)) != SQLPOOL__ROWS_LIVE)
-        return false;
-    stmt = sqlpool__rows_stmt(rows, &slot);
-    if (SQLPOOL__UNLIKELY(sqlpool__is_forked())) return false; /* close says so */
-    if (SQLPOOL__UNLIKELY(stmt == NULL ||
-                          SQLPOOL__LOAD_RELAXED(&slot->owner) != sqlpool__thread_id(slot->core))) {
-        rows->result = SQLPOOL_MISUSE; /* its lease ended, or another thread calls */
-        if (stmt == NULL) rows->flags = 0;
-        return false;
-    }
-    if ((rows->flags & SQLPOOL__ROWS_PENDING) != 0) {
-        rows->flags = (rows->flags & ~(uint32_t)SQLPOOL__ROWS_PENDING) | SQLPOOL__ROWS_ON_ROW;
-        return true;
-    }
-    slot->busy_deadline_ns = 0;
-    if (SQLPOOL__UNLIKELY(rows->deadline_ns != SQLPOOL__LOAD_RELAXED(&slot->deadline_ns)))
-        sqlpool__arm(slot, rows->deadline_ns);
-    rc = SQLPOOL__UNLIKELY(sqlpool__is_cancelled(slot)) ? SQLITE_INTERRUPT
-                                                        : sqlite3_step(stmt->handle);
-    if (SQLPOOL__LIKELY(rc == SQLITE_ROW)) return true;
+/*  There is no further row. */
+static SQLPOOL__NOINLINE bool sqlpool__rows_stop(sqlpool_rows *rows, sqlpool__slot *slot,
+                                                 sqlpool__stmt *stmt, int rc) {
     rows->flags &= ~(uint32_t)SQLPOOL__ROWS_ON_ROW;
     if (rc == SQLITE_DONE) {
         sqlpool__rows_end(rows, slot, stmt);
@@ -7125,6 +7098,46 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
         slot->cursor_failed = stmt;
     }
     return false;
+}
+
+/*  Rows of RETURNING, which wait in memory. */
+static SQLPOOL__NOINLINE bool sqlpool__rows_next_buffered(sqlpool_rows *rows) {
+    const sqlpool__buffer *buffer = (const sqlpool__buffer *)rows->buffer;
+    if ((rows->flags & SQLPOOL__ROWS_ON_ROW) != 0) rows->position++;
+    rows->flags |= SQLPOOL__ROWS_ON_ROW;
+    if ((size_t)rows->position * (size_t)buffer->column_count < buffer->count) return true;
+    rows->flags &= ~(uint32_t)SQLPOOL__ROWS_ON_ROW;
+    rows->position = INT32_MAX; /* stays past the end */
+    return false;
+}
+
+SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
+    sqlpool__slot *slot;
+    sqlpool__stmt *stmt;
+    int rc;
+    if (rows == NULL) return false;
+    if (SQLPOOL__UNLIKELY((rows->flags & (SQLPOOL__ROWS_LIVE | SQLPOOL__ROWS_FAILED)) !=
+                          SQLPOOL__ROWS_LIVE)) {
+        return (rows->flags & SQLPOOL__ROWS_BUFFERED) != 0 && sqlpool__rows_next_buffered(rows);
+    }
+    stmt = sqlpool__rows_stmt(rows, &slot);
+    if (SQLPOOL__UNLIKELY(stmt == NULL ||
+                          SQLPOOL__LOAD_RELAXED(&slot->owner) != sqlpool__thread_id(slot->core))) {
+        if (sqlpool__is_forked()) return false; /* close says so */
+        rows->result = SQLPOOL_MISUSE;          /* its lease ended, or another thread calls */
+        if (stmt == NULL) rows->flags = 0;
+        return false;
+    }
+    if ((rows->flags & SQLPOOL__ROWS_PENDING) != 0) {
+        rows->flags = (rows->flags & ~(uint32_t)SQLPOOL__ROWS_PENDING) | SQLPOOL__ROWS_ON_ROW;
+        return true;
+    }
+    slot->busy_deadline_ns = 0;
+    if (SQLPOOL__UNLIKELY(rows->deadline_ns != SQLPOOL__LOAD_RELAXED(&slot->deadline_ns)))
+        sqlpool__arm(slot, rows->deadline_ns);
+    rc =
+        sqlite3_step(stmt->handle); /* a cancellation interrupts it, or the progress handler does */
+    return SQLPOOL__LIKELY(rc == SQLITE_ROW) ? true : sqlpool__rows_stop(rows, slot, stmt, rc);
 }
 
 SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
@@ -7181,16 +7194,16 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
     return rows->result;
 }
 
-static bool sqlpool__rows_has(const sqlpool_rows *rows, int column) {
-    return rows != NULL && (rows->flags & SQLPOOL__ROWS_ON_ROW) != 0 && column >= 0 &&
-           column < rows->column_count;
+static inline bool sqlpool__rows_has(const sqlpool_rows *rows, int column) {
+    return rows != NULL && (rows->flags & SQLPOOL__ROWS_ON_ROW) != 0 &&
+           (unsigned)column < (unsigned)rows->column_count;
 }
 
 /*  The statement to read a column of a live cursor from; NULL: none, or the cursor is buffered. */
-static sqlite3_stmt *sqlpool__rows_live(const sqlpool_rows *rows, int column) {
+static inline sqlite3_stmt *sqlpool__rows_live(const sqlpool_rows *rows, int column) {
     sqlpool__slot *slot = NULL;
     const sqlpool__stmt *stmt;
-    if (!sqlpool__rows_has(rows, column)) return NULL;
+    if (!sqlpool__rows_has(rows, column) || (rows->flags & SQLPOOL__ROWS_LIVE) == 0) return NULL;
     stmt = sqlpool__rows_stmt(rows, &slot);
     return stmt != NULL ? stmt->handle : NULL;
 }
@@ -7279,6 +7292,7 @@ SQLPOOL_API const char *sqlpool_rows_name(sqlpool_rows *rows, int column) {
     if (rows == NULL || column < 0 || column >= rows->column_count) return NULL;
     if ((rows->flags & SQLPOOL__ROWS_BUFFERED) != 0)
         return ((const sqlpool__buffer *)rows->buffer)->names[column];
+    if ((rows->flags & SQLPOOL__ROWS_LIVE) == 0) return NULL;
     stmt = sqlpool__rows_stmt(rows, &slot);
     return stmt != NULL ? sqlite3_column_name(stmt->handle, column) : NULL;
 }
@@ -8392,8 +8406,14 @@ static sqlpool *sqlpool__take_handle(void) {
     }
 }
 
+/*  From here on calls find the pool, or with NULL no longer. */
+static void sqlpool__publish(sqlpool *handle, sqlpool__core *core) {
+    SQLPOOL__STORE(&handle->core, core);
+    SQLPOOL__STORE(&handle->alive, core != NULL ? core->serial : 0u);
+}
+
 static void sqlpool__free_handle(sqlpool *handle) {
-    SQLPOOL__STORE(&handle->core, (sqlpool__core *)NULL);
+    sqlpool__publish(handle, NULL);
     SQLPOOL__STORE(&handle->freed_at, SQLPOOL__ADD(&sqlpool__global.closed_count, (uint64_t)1) + 1);
     SQLPOOL__STORE(&handle->taken, 0u);
 }
@@ -8783,7 +8803,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
     core->serial = SQLPOOL__LOAD(&handle->serial);
     if (sqlpool__furnish(core, path, error) == SQLPOOL_OK) {
         (void)SQLPOOL__ADD(&sqlpool__global.open_count, 1u);
-        SQLPOOL__STORE(&handle->core, core); /* the connect hook's calls find it here */
+        sqlpool__publish(handle, core); /* the connect hook's calls find it here */
         (void)sqlpool__open_all(core, error);
         if (error->result == SQLPOOL_OK) {
             sqlpool__warn_of_version(core);
@@ -8795,7 +8815,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
             *pool = handle;
             return SQLPOOL_OK;
         }
-        SQLPOOL__STORE(&handle->core, (sqlpool__core *)NULL);
+        sqlpool__publish(handle, NULL);
         (void)SQLPOOL__ADD(&sqlpool__global.open_count, (uint32_t)-1);
     }
     if (core->config.events.error_fn != NULL)
@@ -9138,7 +9158,7 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
         sqlpool__sleep(core, SQLPOOL__NS_PER_MS); /* woken waiters are on their way out */
     }
     sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_CLOSED, "\"%s\"", core->path);
-    SQLPOOL__STORE(&pool->core, (sqlpool__core *)NULL);
+    sqlpool__publish(pool, NULL);
     sqlpool__destroy(core);
     (void)SQLPOOL__ADD(&sqlpool__global.open_count, (uint32_t)-1);
     sqlpool__free_handle(pool);

@@ -547,10 +547,12 @@ TEST(cursors_that_outlive) {
     /* in the child of a fork nothing of the cursor may be touched */
     CHECK_OK(sqlpool_query(u.pool, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
     other = rows;
-    sqlpool__global.forked = 1;
+    sqlpool__global.forked = 1; /* as the fork handler does in the child */
+    u.pool->alive = 0;
     CHECK(!sqlpool_rows_next(&other));
     CHECK_INT(sqlpool_rows_close(&other, &u.error), SQLPOOL_FORKED);
     CHECK_HAS(u.error.message, "forked");
+    u.pool->alive = u.pool->serial;
     sqlpool__global.forked = 0;
     CHECK(sqlpool_rows_next(&rows));
     CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
