@@ -132,12 +132,13 @@ SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
 .PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress lint \
-    compile-check symbols size asan ubsan tsan valgrind cov analyze install clean programs
+    compile-check symbols size asan ubsan tsan aarch64 valgrind cov analyze \
+    install clean programs
 FORCE:
 
 help: ## this list
 	@echo 'make TARGET [VARIABLE=value ...]     (variables: see the top of the Makefile)'; echo
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' Makefile
 
 demo: $(BUILD)/examples/codeindex ## index and search /usr/include from many threads; checks itself
 	sh examples/demo.sh $(BUILD)
@@ -200,6 +201,13 @@ tsan: ## tests under ThreadSanitizer
 	TEST_WRAPPER="$$(CC='$(CC)' sh tests/lint/tsan.sh $(BUILD)/tsan)" \
 	$(call variant,tsan) CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread' \
 	    SQLITE_EXTRA='-g -fsanitize=thread'
+
+aarch64: ## snapshot tests on emulated aarch64 (gcc-aarch64-linux-gnu, qemu-user, libsqlite3-dev:arm64)
+	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null || \
+	    { echo 'skipped: gcc-aarch64-linux-gnu or qemu-user is not installed'; exit 1; }
+	+TEST_WRAPPER=qemu-aarch64 TEST_EMULATOR=qemu-aarch64 \
+	$(call variant,aarch64) CC=aarch64-linux-gnu-gcc CXX=false SQLITE_LINK=-lsqlite3 SQLITE_INCLUDE= \
+	    TEST_TIMEOUT=600 ONLY='$(or $(ONLY),%/snapshot %/changed %/scope stress/%)'
 
 valgrind: ## api, unit and oom tests under valgrind's memcheck
 	@command -v valgrind >/dev/null || { echo 'skipped: valgrind is not installed'; exit 1; }

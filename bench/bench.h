@@ -724,7 +724,8 @@ static inline sqlpool_config bench_pool_config(int readers) {
 #define BENCH_VARIANTS(X) \
     X(BENCH_AS_IT_COMES, "sqlpool", "sqlpool_query() and sqlpool_exec()", snapshot_idle_ms, 0) \
     X(BENCH_SNAPSHOTS_OFF, "snap-off", "the same with snapshot_idle_ms off", snapshot_idle_ms, \
-      SQLPOOL_OFF)
+      SQLPOOL_OFF) \
+    X(BENCH_SINGLE_PROCESS, "excl", "the same with single_process: no file locks", single_process, true)
 
 #define BENCH_VARIANT_ENUMERATOR(id, name, text, member, value) id,
 typedef enum bench_variant {

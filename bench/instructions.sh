@@ -25,7 +25,7 @@ trap 'exit 143' TERM
 few=2 many=12    # batches
 batch=1000       # operations in a batch of these workloads: the table of workloads in bench.c
 cells='W1:mutex W1:textbook W1:sqlpool
-    W2:hand W2:hand-tx W2:textbook W2:sqlpool W2:snap-off W2:int64 W2:lease W2:stmt
+    W2:hand W2:hand-tx W2:textbook W2:sqlpool W2:snap-off W2:excl W2:int64 W2:lease W2:stmt
     W3:hand W3:hand-tx W3:textbook W3:sqlpool W3:snap-off
     W8:hand W8:hand-tx W8:hand-prep W8:textbook W8:sqlpool'
 

@@ -31,6 +31,7 @@ if [ "${BENCH_QUICK:-0}" = 1 ]; then
     run mixed --rounds 3 --slice-ms 100 "$@"
     run mixed --defaults --threads 4 --rounds 3 --slice-ms 100 "$@"
     run opening --rounds 31 "$@"
+    run process --rounds 3 --slice-ms 10 "$@"
     run allocations --ops 1000 "$@"
     run fairness --rounds 1 --seconds 1 --writer-ms 1000 --busy-ms 300 "$@"
 else
@@ -39,6 +40,7 @@ else
     run mixed "$@"
     run mixed --defaults --threads 4 "$@"
     run opening "$@"
+    run process "$@"
     run allocations "$@"
     run fairness --seconds 2 --writer-ms 2000 "$@"
 fi
