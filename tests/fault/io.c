@@ -13,6 +13,10 @@
     io at N KIND CODE MODE JOURNAL CUT   one run: MODE is once or on, JOURNAL is wal or delete,
                                          CUT is cut or whole; SIM_TRACE=1 prints every call */
 #define _GNU_SOURCE
+#define SQLPOOL_TESTING
+#define SQLPOOL_IMPLEMENTATION
+#include "sqlpool.h"
+
 #include "sim/sim.h"
 #include "test.h"
 
@@ -191,6 +195,28 @@ static int step_tick(run *r, sqlpool_error *e) {
     return rc;
 }
 
+/*  A lease whose snapshot is kept between reads, a scope on it, and the question who has committed. */
+static int step_snapshot(run *r, sqlpool_error *e) {
+    static const char sql[] = "SELECT count(*) FROM part";
+    sqlpool_conn conn;
+    sqlpool_stamp stamp = {{0}};
+    int back, i, rc = sqlpool_changed(r->pool, &stamp);
+    if (rc != 1 && rc != SQLPOOL_UNSUPPORTED) return fail(r, "changed says %d", rc);
+    rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, e);
+    if (rc != SQLPOOL_OK) return rc;
+    for (i = 0; i < 3 && rc == SQLPOOL_OK; i++)
+        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
+    if (rc == SQLPOOL_OK) rc = sqlpool_snapshot_begin(&conn, 0, e);
+    for (i = 0; i < 2 && rc == SQLPOOL_OK; i++)
+        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
+    if (rc == SQLPOOL_OK) rc = sqlpool_snapshot_end(&conn, e);
+    if (rc == SQLPOOL_OK) rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
+    back = sqlpool_conn_release(&conn);
+    if (back != SQLPOOL_OK && !(back == SQLPOOL_UNCLEAN && rc != SQLPOOL_OK))
+        return fail(r, "release returned %s", sqlpool_result_name(back));
+    return rc;
+}
+
 static const step steps[] = {
     {"schema", step_schema},
     {"exec", step_exec},
@@ -199,6 +225,7 @@ static const step steps[] = {
     {"script", step_script},
     {"returning", step_returning},
     {"by_hand", step_by_hand},
+    {"snapshot", step_snapshot},
     {"checkpoint", step_checkpoint},
     {"exec", step_exec},
     {"read", step_read},
@@ -213,6 +240,18 @@ static const step steps[] = {
 enum { STEPS = sizeof steps / sizeof steps[0] };
 
 /*---- one run ----*/
+
+/*  The pools here have no upkeep thread, whose place the loop takes; snapshots are kept all the same,
+    as in a pool that has one. */
+static void keep_snapshots(sqlpool *pool) {
+    sqlpool__core *core = pool->core;
+    uint32_t i;
+    core->config.snapshot_idle_ms = 50;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        slot->may_pin = slot->stamp_map != NULL && slot->role == SQLPOOL__ROLE_READER;
+    }
+}
 
 static int open_pool(run *r, sqlpool_error *e) {
     sqlpool_config config = {0};
@@ -231,7 +270,8 @@ static int open_pool(run *r, sqlpool_error *e) {
     config.clock = sim_clock_hooks(&r->clock);
     config.random = sim_random_hooks(&r->random);
     config.locks = sim_locks_hooks(&r->locks);
-    return sqlpool_open(&r->pool, path, &config, e);
+    if (sqlpool_open(&r->pool, path, &config, e) == SQLPOOL_OK) keep_snapshots(r->pool);
+    return e->result;
 }
 
 /*  Whether a result is one that the injected codes explain. */

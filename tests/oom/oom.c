@@ -11,6 +11,10 @@
     oom full [JOURNAL]   every n
     oom at N MODE JOURNAL   one run: MODE is once or on, JOURNAL is wal, delete or memory */
 #define _GNU_SOURCE
+#define SQLPOOL_TESTING
+#define SQLPOOL_IMPLEMENTATION
+#include "sqlpool.h"
+
 #include "sim/sim.h"
 #include "test.h"
 
@@ -486,6 +490,28 @@ static int step_tick(run *r, sqlpool_error *e) {
     return SQLPOOL_OK;
 }
 
+/*  A lease whose snapshot is kept between reads, a scope on it, and the question who has committed. */
+static int step_snapshot(run *r, sqlpool_error *e) {
+    static const char sql[] = "SELECT count(*) FROM kv";
+    sqlpool_conn conn;
+    sqlpool_stamp stamp = {{0}};
+    int back, i, rc = sqlpool_changed(r->pool, &stamp);
+    if (rc != 1 && rc != SQLPOOL_UNSUPPORTED) return fail(r, "changed says %d", rc);
+    rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, e);
+    if (rc != SQLPOOL_OK) return rc;
+    for (i = 0; i < 3 && rc == SQLPOOL_OK; i++)
+        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
+    if (rc == SQLPOOL_OK) rc = sqlpool_snapshot_begin(&conn, 0, e);
+    for (i = 0; i < 2 && rc == SQLPOOL_OK; i++)
+        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
+    if (rc == SQLPOOL_OK) rc = sqlpool_snapshot_end(&conn, e);
+    if (rc == SQLPOOL_OK) rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
+    back = sqlpool_conn_release(&conn);
+    if (back != SQLPOOL_OK && !(back == SQLPOOL_UNCLEAN && rc != SQLPOOL_OK))
+        return fail(r, "release returned %s", sqlpool_result_name(back));
+    return rc;
+}
+
 static const step steps[] = {
     {"schema", step_schema},
     {"look", step_look},
@@ -502,6 +528,7 @@ static const step steps[] = {
     {"transaction_undone", step_transaction_undone},
     {"transaction_read", step_transaction_read},
     {"leases_read", step_leases_read},
+    {"snapshot", step_snapshot},
     {"raw", step_raw},
     {"cancel", step_cancel},
     {"many_statements", step_many_statements},
@@ -522,6 +549,18 @@ static int connect_fn(void *user, const sqlpool_conn *conn) {
     sqlpool_conn copy = *conn;
     (void)user;
     return sqlpool_conn_exec(&copy, "SELECT 1", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+
+/*  The pools here have no upkeep thread, whose place the loop takes; snapshots are kept all the same,
+    as in a pool that has one. */
+static void keep_snapshots(sqlpool *pool) {
+    sqlpool__core *core = pool->core;
+    uint32_t i;
+    core->config.snapshot_idle_ms = 50;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        slot->may_pin = slot->stamp_map != NULL && slot->role == SQLPOOL__ROLE_READER;
+    }
 }
 
 static int open_pool(run *r, sqlpool_error *e) {
@@ -547,7 +586,8 @@ static int open_pool(run *r, sqlpool_error *e) {
     config.locks = sim_locks_hooks(&r->locks);
     config.events.connect_fn = connect_fn;
     config.pass_open_error = r->pass_open_error;
-    return sqlpool_open(&r->pool, r->path, &config, e);
+    if (sqlpool_open(&r->pool, r->path, &config, e) == SQLPOOL_OK) keep_snapshots(r->pool);
+    return e->result;
 }
 
 /*  A result must be OK, or out of memory with the same result and a message in the error. */
