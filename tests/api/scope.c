@@ -78,8 +78,7 @@ static sqlpool_config readers(int count) {
 static void foreign(bench *b, int value) {
     char sql[200];
     (void)snprintf(sql, sizeof sql, "BEGIN IMMEDIATE; UPDATE a SET v = %d; UPDATE b SET v = %d; COMMIT",
-     value,
-                   100 - value);
+                   value, 100 - value);
     (void)raw_exec(b->other, sql);
 }
 static void own(bench *b, int value) {
