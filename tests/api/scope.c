@@ -633,6 +633,35 @@ TEST(memory_that_fails_inside) {
     close_bench(&b);
 }
 
+/*  The same outside a scope, where SQLite ends the pool's own transaction: that is nobody's news. */
+TEST(memory_that_fails_in_a_kept_snapshot) {
+    bench b;
+    sqlpool_conn conn;
+    int n, rc, failures = 0;
+    CHECK(open_bench(&b, "nomemkept.db", readers(1)));
+    CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
+    for (n = 1; n <= 60; n++) {
+        char sql[100];
+        (void)snprintf(sql, sizeof sql, "SELECT v, group_concat(v) FROM a WHERE v <> %d", -n);
+        if (n % 8 == 0) foreign(&b, n);
+        CHECK_INT(ask_conn(&conn, VALUE), n / 8 * 8);
+        sim_alloc_fail((uint64_t)n, 0);
+        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &err);
+        sim_alloc_heal();
+        if (rc != SQLPOOL_OK) {
+            CHECK(is_nomem(rc));
+            failures++;
+        }
+        if (n % 8 == 4) CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+        CHECK_INT(ask_conn(&conn, VALUE), n / 8 * 8);
+        if (n % 8 == 4) CHECK_OK(sqlpool_conn_commit(&conn, &err), &err);
+    }
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK(failures > 10);
+    CHECK_INT((int64_t)stats_of(b.pool).closed_bad, 0);
+    close_bench(&b);
+}
+
 TEST(memory_that_fails_at_begin_or_end) {
     bench b;
     sqlpool_conn conn;
@@ -1064,6 +1093,7 @@ int main(void) {
     RUN(errors_inside_leave_it_usable);
     RUN(a_past_deadline_begins_none_and_ends_one);
     RUN(memory_that_fails_inside);
+    RUN(memory_that_fails_in_a_kept_snapshot);
     RUN(memory_that_fails_at_begin_or_end);
     RUN(a_disk_that_fails_inside);
     RUN(a_disk_that_fails_at_begin_or_end);

@@ -354,6 +354,39 @@ TEST(held_leases_are_parked) {
     PART(end(&f));
 }
 
+static int64_t ask_from_hook;
+static void read_at_release(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    ask_from_hook = ask_lease((fresh *)user, &lease);
+}
+static int commit_and_read(sqlpool_conn *conn, void *user, int attempt);
+
+/*  What reads last of all on a lease parks it once more: the next one begins with nothing of that. */
+TEST(nothing_stays_parked_after_a_lease) {
+    fresh f;
+    sqlpool_config config = unit_config(&f.u, 1);
+    sqlpool_conn conn;
+    int i;
+    config.events.user = &f;
+    config.events.error_fn = NULL;
+    config.events.release_fn = read_at_release;
+    PART(begin(&f, "after.db", &config));
+    for (i = 1; i <= 2; i++) {
+        PART(write_elsewhere(&f, i));
+        CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
+        if (i == 2) CHECK_INT(ask_lease(&f, &conn), i);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        CHECK_INT(ask_from_hook, i);
+        CHECK(f.reader->is_pinned && f.reader->parked == SQLPOOL__NOT_PARKED);
+        PART(write_elsewhere(&f, 10 + i));
+        CHECK_INT(sqlpool_transaction(f.u.pool, SQLPOOL_READ, commit_and_read, &f, &f.u.error),
+                  SQLPOOL_MISUSE);
+        CHECK(f.reader->is_pinned && f.reader->parked == SQLPOOL__NOT_PARKED);
+        CHECK_INT(read_a(&f), 10 + i);
+    }
+    PART(end(&f));
+}
+
 /*  What of the library runs, or of the caller's statements may run, nobody else ends. */
 TEST(nobody_touches_a_connection_in_use) {
     fresh f;
@@ -851,6 +884,7 @@ int main(void) {
     RUN(interrupted_snapshots_go);
     RUN(not_with_attached_databases_nor_without_a_log);
     RUN(held_leases_are_parked);
+    RUN(nothing_stays_parked_after_a_lease);
     RUN(nobody_touches_a_connection_in_use);
     RUN(every_call_leaves_it_parked_or_unpinned);
     RUN(a_call_waits_while_upkeep_is_at_it);
