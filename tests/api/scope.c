@@ -662,6 +662,37 @@ TEST(memory_that_fails_in_a_kept_snapshot) {
     close_bench(&b);
 }
 
+/*  SQLite has ended the transaction and the caller never heard of it: the release cleans up the rest. */
+TEST(release_after_memory_failed_inside) {
+    bench b;
+    sqlpool_conn conn;
+    sqlpool_holder holder;
+    int n, ended = 0;
+    CHECK(open_bench(&b, "nomemleft.db", readers(1)));
+    for (n = 1; n <= 60; n++) {
+        char sql[100];
+        (void)snprintf(sql, sizeof sql, "SELECT v, group_concat(v) FROM a WHERE v <> %d", -n);
+        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
+        CHECK_OK(sqlpool_snapshot_begin(&conn, 1000000, &err), &err);
+        CHECK_INT(ask_conn(&conn, VALUE), n - 1);
+        foreign(&b, n);
+        sim_alloc_fail((uint64_t)n, 0);
+        (void)sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, NULL);
+        sim_alloc_heal();
+        if (sqlpool_conn_exec(&conn, VALUE, SQLPOOL_NO_ARGS, NULL, NULL) == SQLPOOL_ROLLED_BACK) ended++;
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
+        CHECK_HAS(b.log.unclean, "snapshot scope");
+        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
+        CHECK_INT(sqlpool_holders(b.pool, &holder, 1), 1);
+        CHECK_INT(holder.snapshot_ms, -1);
+        CHECK_INT(ask_conn(&conn, VALUE), n);
+        CHECK_RC(sqlpool_snapshot_end(&conn, &err), SQLPOOL_MISUSE, &err);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    }
+    CHECK(ended > 0);
+    close_bench(&b);
+}
+
 TEST(memory_that_fails_at_begin_or_end) {
     bench b;
     sqlpool_conn conn;
@@ -1094,6 +1125,7 @@ int main(void) {
     RUN(a_past_deadline_begins_none_and_ends_one);
     RUN(memory_that_fails_inside);
     RUN(memory_that_fails_in_a_kept_snapshot);
+    RUN(release_after_memory_failed_inside);
     RUN(memory_that_fails_at_begin_or_end);
     RUN(a_disk_that_fails_inside);
     RUN(a_disk_that_fails_at_begin_or_end);
