@@ -15,6 +15,7 @@
 using sqlpoolpp::database;
 using sqlpoolpp::lease;
 using sqlpoolpp::rows;
+using sqlpoolpp::snapshot;
 using sqlpoolpp::transaction;
 
 static sqlpool_error err;
@@ -219,6 +220,46 @@ TEST(transactions) {
     }
 }
 
+TEST(snapshots) {
+    database db("snapshots.db");
+    CHECK(static_cast<bool>(db));
+    CHECK_OK(sqlpoolpp::exec(db, &err, "CREATE TABLE t(v)"), &err);
+    CHECK_OK(sqlpoolpp::exec(db, &err, "INSERT INTO t VALUES(1)"), &err);
+    {
+        lease reader(db, SQLPOOL_READ);
+        {
+            snapshot image(reader, 0, &err);
+            CHECK(static_cast<bool>(image));
+            CHECK_INT(image.result(), SQLPOOL_OK);
+            CHECK_OK(sqlpoolpp::exec(db, &err, "UPDATE t SET v = 2"), &err);
+            CHECK_INT(ask_conn(reader.get(), "SELECT v FROM t"), 1);
+            CHECK_INT(ask(db, "SELECT v FROM t"), 2);
+            {
+                snapshot nested(reader, 0, &err); /* refused, and its end is not the outer one's */
+                CHECK(!static_cast<bool>(nested));
+                CHECK_INT(nested.result(), SQLPOOL_MISUSE);
+            }
+            CHECK_INT(ask_conn(reader.get(), "SELECT v FROM t"), 1);
+        }
+        CHECK_INT(ask_conn(reader.get(), "SELECT v FROM t"), 2);
+        snapshot bad(reader, -1, &err);
+        CHECK(!static_cast<bool>(bad));
+        CHECK_HAS(err.message, "max_age_ms");
+        try {
+            snapshot image(reader, 1000000);
+            CHECK(static_cast<bool>(image));
+            throw std::runtime_error("out");
+        } catch (const std::runtime_error &) {
+        }
+        CHECK_OK(sqlpoolpp::exec(db, &err, "UPDATE t SET v = 3"), &err);
+        CHECK_INT(ask_conn(reader.get(), "SELECT v FROM t"), 3);
+    }
+    sqlpool_stats stats;
+    CHECK_INT(sqlpool_get_stats(db, &stats), SQLPOOL_OK);
+    CHECK_INT(stats.unclean, 0);
+    CHECK_INT(stats.used, 0);
+}
+
 TEST(lambdas) {
     database db("lambdas.db");
     int calls = 0;
@@ -251,6 +292,7 @@ int main() {
     RUN(exec_and_rows);
     RUN(leases);
     RUN(transactions);
+    RUN(snapshots);
     RUN(lambdas);
     return test_end();
 }

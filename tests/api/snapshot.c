@@ -4,6 +4,8 @@
     Deterministic: a plain connection is the foreign writer. What other processes, kills and weak
     moments add is in tests/stress/freshness.c. */
 #define _GNU_SOURCE
+#include <sched.h>
+
 #include "api.h"
 
 static sqlpool_error err;
@@ -821,6 +823,98 @@ TEST(truncate_beside_a_thread_that_reads) {
     close_pair(&p);
 }
 
+typedef struct holding {
+    sqlpool *pool;
+    int64_t floor; /* the newest value that is committed */
+    int64_t reads;
+    int stop, errors, stale;
+} holding;
+static void *hold_main(void *argument) {
+    holding *h = (holding *)argument;
+    sqlpool_conn conn;
+    if (sqlpool_conn_acquire(h->pool, SQLPOOL_READ, &conn, NULL) != SQLPOOL_OK) {
+        h->errors = -1;
+        return NULL;
+    }
+    while (__atomic_load_n(&h->stop, __ATOMIC_ACQUIRE) == 0) {
+        const int64_t floor = __atomic_load_n(&h->floor, __ATOMIC_ACQUIRE);
+        int64_t value = -1;
+        sqlpool_rows rows;
+        if (sqlpool_conn_query(&conn, &rows, VALUE, SQLPOOL_NO_ARGS, NULL) != SQLPOOL_OK ||
+            !sqlpool_rows_next(&rows)) {
+            h->errors++;
+        } else {
+            value = sqlpool_rows_int64(&rows, 0);
+        }
+        if (sqlpool_rows_close(&rows, NULL) != SQLPOOL_OK) h->errors++;
+        if (value < floor) h->stale++;
+        (void)__atomic_add_fetch(&h->reads, 1, __ATOMIC_RELEASE);
+    }
+    if (sqlpool_conn_release(&conn) != SQLPOOL_OK) h->errors++;
+    return NULL;
+}
+
+/*  The snapshot of a lease is ended by checkpoints of another thread while its holder reads without a
+    pause: each waits for the other, and no read is stale. */
+TEST(checkpoints_beside_a_lease_that_reads) {
+    sqlpool_config config = config_of(1);
+    sqlpool *pool;
+    holding h;
+    pthread_t thread;
+    int64_t before;
+    int i;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    pool = open_pool("held.db", &config, TABLE);
+    CHECK(pool != NULL);
+    memset(&h, 0, sizeof h);
+    h.pool = pool;
+    CHECK(start_thread(&thread, hold_main, &h));
+    for (i = 1; i <= 300; i++) {
+        int k;
+        before = __atomic_load_n(&h.reads, __ATOMIC_ACQUIRE);
+        if (i % 4 == 0) {
+            CHECK_OK(sqlpool_exec(pool, "UPDATE t SET v = ?", SQLPOOL_ARGS(i), &err), &err);
+            __atomic_store_n(&h.floor, i, __ATOMIC_RELEASE);
+        }
+        for (k = 0; k < 3; k++)
+            CHECK_OK(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), &err);
+        while (__atomic_load_n(&h.reads, __ATOMIC_ACQUIRE) < before + 3 && h.errors == 0) sched_yield();
+    }
+    __atomic_store_n(&h.stop, 1, __ATOMIC_RELEASE);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_INT(h.errors, 0);
+    CHECK_INT(h.stale, 0);
+    CHECK(hits(pool) > 0);
+    CHECK_INT((int64_t)stats_of(pool).closed_bad, 0);
+    close_pool(pool);
+}
+
+/*  Held unused, with the thread that ends idle snapshots: its log may start over. */
+TEST(an_idle_lease_pins_nothing) {
+    sqlpool_config config = config_of(1);
+    const int64_t give_up = now_ms() + 30000;
+    pair p;
+    sqlpool_conn conn;
+    int i;
+    CHECK(open_pair(&p, "idlelease.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(p.pool, SQLPOOL_READ, &conn, &err), &err);
+    for (i = 1; i <= 3; i++) {
+        int rc = SQLITE_BUSY;
+        commit(p.other, i);
+        CHECK_INT(ask_conn(&conn, VALUE), i);
+        while (rc == SQLITE_BUSY && now_ms() < give_up) {
+            sleep_ms(5);
+            rc = truncate_log(p.other);
+        }
+        CHECK_INT(rc, SQLITE_OK);
+        CHECK_INT(ask_conn(&conn, VALUE), i);
+        CHECK_OK(sqlpool_checkpoint(p.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), &err);
+        CHECK_INT(truncate_log(p.other), SQLITE_OK);
+    }
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    close_pair(&p);
+}
+
 /*  The last close writes the log back and removes it, whatever readers had open. */
 TEST(close_leaves_no_log) {
     sqlpool_config config = config_of(4);
@@ -1000,6 +1094,8 @@ int main(void) {
     RUN(an_idle_snapshot_ends);
     RUN(checkpoint_pause_and_exclusive_end_them);
     RUN(truncate_beside_a_thread_that_reads);
+    RUN(checkpoints_beside_a_lease_that_reads);
+    RUN(an_idle_lease_pins_nothing);
     RUN(close_leaves_no_log);
     RUN(switched_off);
     RUN(default_is_on);

@@ -543,9 +543,71 @@ static void lease_transaction(reader *r, sqlpool_conn *conn) {
     saw(r, conn_ask(r, conn, COUNTER));
 }
 
+/*  One image: from begin on, not from its first read on; not older than what was committed before it. */
+static void lease_scope(reader *r, sqlpool_conn *conn) {
+    sqlpool_rows rows;
+    sqlite3_stmt *statement = NULL;
+    int64_t n, sum;
+    int i, rc, reads = 1 + (int)roll(&r->dice, 5);
+    begins(r, "scope");
+    rc = sqlpool_snapshot_begin(conn, roll(&r->dice, 2) == 0 ? 0 : 600000, &r->error);
+    if (rc != SQLPOOL_OK) {
+        failed(r, "snapshot_begin", rc);
+        return;
+    }
+    if (roll(&r->dice, 4) == 0) sleep_us(roll(&r->dice, 1500));
+    n = conn_ask(r, conn, COUNTER);
+    saw(r, n);
+    sum = conn_ask(r, conn, "SELECT sum(balance) FROM account_a");
+    for (i = 0; i < reads; i++) {
+        if (roll(&r->dice, 4) == 0) sleep_us(roll(&r->dice, 1500));
+        if (conn_ask(r, conn, COUNTER) != n || conn_ask(r, conn, "SELECT n FROM mirror") != n)
+            wrong("scope: moved within its snapshot");
+    }
+    sum += conn_ask(r, conn, "SELECT sum(balance) FROM account_b");
+    if (sum != TOTAL) wrong("scope: the sum is %lld", (long long)sum);
+    rc = sqlpool_conn_stmt(conn, "SELECT n FROM counter WHERE 1", &statement, &r->error);
+    if (rc == SQLPOOL_OK) {
+        for (i = 0; i < reads; i++) {
+            if (step_counter(r, statement) != n) wrong("scope: a raw statement is not in it");
+        }
+        rc = sqlpool_conn_stmt_release(conn, statement);
+    }
+    if (rc != SQLPOOL_OK) failed(r, "conn_stmt in a scope", rc);
+    rc = sqlpool_conn_query(conn, &rows, "SELECT * FROM wide", SQLPOOL_NO_ARGS, &r->error);
+    if (rc == SQLPOOL_OK) check_wide(r, &rows);
+    if (rc == SQLPOOL_OK) rc = sqlpool_rows_close(&rows, &r->error);
+    if (rc != SQLPOOL_OK) failed(r, "wide in a scope", rc);
+    rc = sqlpool_snapshot_end(conn, &r->error);
+    if (rc != SQLPOOL_OK) failed(r, "snapshot_end", rc);
+    begins(r, "after a scope");
+    saw(r, conn_ask(r, conn, COUNTER));
+}
+
+/*  Holds a lease for long and reads on it: its snapshot is used again, and between two reads anyone
+    may end it. */
+static void read_held(reader *r) {
+    sqlpool_conn conn;
+    int rc, times = 100 + (int)roll(&r->dice, 500);
+    rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, &r->error);
+    if (rc != SQLPOOL_OK) {
+        failed(r, "acquire", rc);
+        return;
+    }
+    while (times-- > 0) {
+        begins(r, "held lease");
+        saw(r, conn_ask(r, &conn, COUNTER));
+        if (roll(&r->dice, 50) == 0) sleep_us(roll(&r->dice, 1500));
+        if (roll(&r->dice, 4000) == 0) sleep_us(60000); /* it gets idle */
+    }
+    rc = sqlpool_conn_release(&conn);
+    if (rc != SQLPOOL_OK) wrong("release of a held lease: %s", sqlpool_result_name(rc));
+}
+
 static void read_on_lease(reader *r) {
-    static void (*const ways[])(reader *, sqlpool_conn *) = {
-        lease_statements, lease_cursor, lease_stmt, lease_stmt_of_cursor, lease_raw, lease_transaction};
+    static void (*const ways[])(reader *, sqlpool_conn *) = {lease_statements,     lease_cursor, lease_stmt,
+                                                             lease_stmt_of_cursor, lease_raw,    lease_transaction,
+                                                             lease_scope};
     const uint64_t count = sizeof ways / sizeof ways[0];
     sqlpool_conn conn;
     uint64_t parts = 1 + roll(&r->dice, 3);
@@ -568,6 +630,7 @@ static void read_some(reader *r) {
     case 2:
     case 3: read_on_lease(r); break;
     case 4: sleep_us(roll(&r->dice, 300)); break;
+    case 5: read_held(r); break;
     default: read_cheap(r, 100); break;
     }
 }
