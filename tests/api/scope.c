@@ -444,6 +444,64 @@ TEST(levels_inside_a_scope) {
     close_bench(&b);
 }
 
+/*  Ends the level that it was called in and leaves a scope open in its place. */
+static int commit_and_begin_scope(sqlpool_conn *conn, void *user, int attempt) {
+    const int *give = (const int *)user;
+    (void)attempt;
+    if (sqlpool_conn_commit(conn, NULL) != SQLPOOL_OK) return 1;
+    if (sqlpool_snapshot_begin(conn, 0, NULL) != SQLPOOL_OK) return 2;
+    return *give;
+}
+
+TEST(a_scope_that_a_transaction_function_leaves_open) {
+    bench b;
+    sqlpool_conn conn;
+    int give;
+    CHECK(open_bench(&b, "function.db", readers(1)));
+    for (give = 0; give < 4712; give += 4711) {
+        const int rc = give == 0 ? SQLPOOL_MISUSE : give;
+        CHECK_RC(sqlpool_transaction(b.pool, SQLPOOL_READ, commit_and_begin_scope, &give, &err), rc, &err);
+        CHECK_INT(ask(b.pool, VALUE), give == 0 ? 0 : 7);
+        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
+        CHECK_RC(sqlpool_conn_transaction(&conn, commit_and_begin_scope, &give, &err), rc, &err);
+        CHECK_RC(sqlpool_snapshot_end(&conn, &err), SQLPOOL_MISUSE, &err); /* the call has ended it */
+        foreign(&b, give + 7);
+        CHECK_INT(ask_conn(&conn, VALUE), give + 7);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        CHECK_INT(truncate_log(b.other), SQLITE_BUSY); /* the kept snapshot, and no more */
+        CHECK_OK(sqlpool_checkpoint(b.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), &err);
+        CHECK_INT(truncate_log(b.other), SQLITE_OK);
+    }
+    close_bench(&b);
+}
+
+static void count_rollback(void *user) {
+    (*(int *)user)++;
+}
+
+/*  The end of a scope is no rollback of the caller's. */
+TEST(the_callers_rollback_hook_is_not_called_at_its_end) {
+    bench b;
+    sqlpool_conn conn;
+    sqlpool_chain chain;
+    int rollbacks = 0;
+    CHECK(open_bench(&b, "hook.db", readers(1)));
+    memset(&chain, 0, sizeof chain);
+    chain.user = &rollbacks;
+    chain.rollback_fn = count_rollback;
+    CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
+    CHECK_INT(sqlpool_conn_chain(&conn, &chain), SQLPOOL_OK);
+    CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+    CHECK_INT(ask_conn(&conn, VALUE), 0);
+    CHECK_OK(sqlpool_snapshot_end(&conn, &err), &err);
+    CHECK_INT(rollbacks, 0);
+    CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+    CHECK_OK(sqlpool_conn_rollback(&conn, &err), &err);
+    CHECK_INT(rollbacks, 1);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    close_bench(&b);
+}
+
 /*---- left open, cancelled, interrupted ----*/
 
 TEST(release_with_the_scope_open) {
@@ -592,8 +650,7 @@ static void check_after_failure(bench *b, sqlpool_conn *conn, int old, int now) 
     } else {
         CHECK_INT(rc, SQLPOOL_OK);
     }
-    rc = sqlpool_snapshot_end(conn, &err);
-    if (rc != SQLPOOL_OK) CHECK_INT(rc, SQLITE_ABORT); /* of a connection that is to be replaced */
+    CHECK_OK(sqlpool_snapshot_end(conn, &err), &err);
     CHECK_RC(sqlpool_snapshot_end(conn, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(truncate_log(b->other), SQLITE_OK); /* nothing of it pins the log */
     CHECK_INT(sqlpool_conn_release(conn), SQLPOOL_OK);
@@ -630,6 +687,34 @@ TEST(memory_that_fails_inside) {
     }
     CHECK(failures > 10);
     CHECK(ended > 0); /* else half of this proves nothing */
+    close_bench(&b);
+}
+
+/*  A level inside that cannot be rolled back takes the image with it; the scope stays the caller's to
+    end, as the messages say. */
+TEST(memory_that_fails_in_a_rollback_inside) {
+    bench b;
+    sqlpool_conn conn;
+    int levels;
+    CHECK(open_bench(&b, "nomemback.db", readers(1)));
+    for (levels = 1; levels <= 2; levels++) {
+        int i;
+        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
+        CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+        for (i = 0; i < levels; i++) CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
+        foreign(&b, levels);
+        sim_alloc_fail(1, 1);
+        i = sqlpool_conn_rollback(&conn, &err); /* prepares ROLLBACK TO */
+        sim_alloc_heal();
+        CHECK(is_nomem(i));
+        if (levels == 2) CHECK_OK(sqlpool_conn_rollback(&conn, &err), &err);
+        CHECK_RC(sqlpool_conn_exec(&conn, VALUE, SQLPOOL_NO_ARGS, NULL, &err), SQLPOOL_ROLLED_BACK, &err);
+        CHECK_HAS(err.message, "sqlpool_snapshot_end");
+        CHECK_OK(sqlpool_snapshot_end(&conn, &err), &err);
+        CHECK_INT(truncate_log(b.other), SQLITE_OK);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        CHECK_INT(ask(b.pool, VALUE), levels);
+    }
     close_bench(&b);
 }
 
@@ -1119,11 +1204,14 @@ int main(void) {
     RUN(misuse_of_end_commit_and_rollback);
     RUN(of_another_thread);
     RUN(levels_inside_a_scope);
+    RUN(a_scope_that_a_transaction_function_leaves_open);
+    RUN(the_callers_rollback_hook_is_not_called_at_its_end);
     RUN(release_with_the_scope_open);
     RUN(a_cancelled_lease_can_end_it);
     RUN(errors_inside_leave_it_usable);
     RUN(a_past_deadline_begins_none_and_ends_one);
     RUN(memory_that_fails_inside);
+    RUN(memory_that_fails_in_a_rollback_inside);
     RUN(memory_that_fails_in_a_kept_snapshot);
     RUN(release_after_memory_failed_inside);
     RUN(memory_that_fails_at_begin_or_end);
