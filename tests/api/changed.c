@@ -87,7 +87,8 @@ TEST(own_commits_of_every_kind_are_seen_once) {
         CHANGED(pool, &stamp);
         CHECK_OK(sqlpool_script(pool, "UPDATE t SET v = v + 1; SELECT 1", -1, &err), &err);
         CHANGED(pool, &stamp);
-        CHECK_OK(sqlpool_query(pool, &rows, "UPDATE t SET v = v + 1 RETURNING v", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_query(pool, &rows, "UPDATE t SET v = v + 1 RETURNING v", SQLPOOL_NO_ARGS, &err),
+                 &err);
         CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
         CHANGED(pool, &stamp);
         CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
@@ -433,8 +434,9 @@ static void with_raw_handle(const char *path, int connections) {
         CHECK_INT(sqlpool_changed(pool, &stamp), 1);
         CHECK_INT(act_commit(path), 0);
         CHECK_INT(sqlpool_changed(pool, &stamp), 1);
-        if (connections == 1) { /* takes the mapping away */
-            CHECK(raw_exec(db, "PRAGMA journal_mode = DELETE; UPDATE t SET v = v + 1; PRAGMA journal_mode = WAL"));
+        if (connections == 1) { /* takes the mapping away; SQLite 3.40 loses the update without the SELECT */
+            CHECK(raw_exec(db, VALUE "; PRAGMA journal_mode = DELETE;"));
+            CHECK(raw_exec(db, plus_one) && raw_exec(db, "PRAGMA journal_mode = WAL"));
             CHECK_INT(sqlpool_changed(pool, &stamp), 1);
         }
         (void)sqlpool_conn_release(&conn);
@@ -625,7 +627,8 @@ static void *hold_on(void *argument) {
     (void)sqlpool_conn_db(&h->conn); /* the mapping was lent by this one */
     __atomic_store_n(&h->is_held, 1, __ATOMIC_SEQ_CST);
     /* until the pool is closing: a new lease is refused */
-    while (sqlpool_exec(h->pool, "SELECT 1", SQLPOOL_NO_ARGS, &error) == SQLPOOL_OK && now_ms() < limit) sleep_ms(1);
+    while (sqlpool_exec(h->pool, "SELECT 1", SQLPOOL_NO_ARGS, &error) == SQLPOOL_OK && now_ms() < limit)
+        sleep_ms(1);
     asked = __atomic_load_n(&h->asker->asked, __ATOMIC_SEQ_CST) + 100;
     while (__atomic_load_n(&h->asker->asked, __ATOMIC_SEQ_CST) < asked && now_ms() < limit &&
            __atomic_load_n(&h->asker->result, __ATOMIC_SEQ_CST) >= 0)
@@ -702,7 +705,8 @@ static void state_is(const char *path, const sqlpool_config *config, const char 
     if (strchr(text, '"') == NULL) {
         (void)snprintf(expected, sizeof expected, ",\"snapshot_state\":\"%s\",", text);
     } else {
-        (void)snprintf(expected, sizeof expected, ",\"snapshot_state\":\"off: \\\":memory:\\\" has no log\",");
+        (void)snprintf(expected, sizeof expected, ",\"snapshot_state\":\"%s\",",
+                       "off: \\\":memory:\\\" has no log");
     }
     CHECK_HAS(status, expected);
     CHECK_INT(sqlpool_changed(pool, &stamp), changed);
@@ -835,7 +839,8 @@ TEST(the_state_when_the_index_cannot_be_mapped) {
     simulate(0, SIM_SHM_NONE);
     PART(state_is("shm_none.db", &config, "off: the WAL-index cannot be mapped", SQLPOOL_UNSUPPORTED));
     simulate(0, SIM_SHM_STRANGE);
-    PART(state_is("shm_strange.db", &config, "off: the WAL-index has a format that is not known", SQLPOOL_UNSUPPORTED));
+    PART(state_is("shm_strange.db", &config, "off: the WAL-index has a format that is not known",
+                  SQLPOOL_UNSUPPORTED));
     simulate(0, SIM_SHM_REAL);
 }
 
@@ -926,7 +931,8 @@ TEST(a_transaction_or_script_finds_a_stamp_that_lies) {
     PART(is_distrusted(&d, 1));
     PART(close_decoy(&d));
     PART(open_decoy(&d, "lie_script.db", SIM_SHM_COPY));
-    CHECK_RC(sqlpool_script(d.pool, "UPDATE t SET v = 5; SELECT * FROM missing", -1, &err), SQLITE_ERROR, &err);
+    CHECK_RC(sqlpool_script(d.pool, "UPDATE t SET v = 5; SELECT * FROM missing", -1, &err), SQLITE_ERROR,
+             &err);
     CHECK_STR(state_of(d.pool), "on");
     CHECK_OK(sqlpool_script(d.pool, "UPDATE t SET v = 6; UPDATE t SET v = 7", -1, &err), &err);
     PART(is_distrusted(&d, 7));

@@ -442,7 +442,7 @@ static inline int sim_vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file 
     if (!e.faulted) e.result = sim_vfs.real->xOpen(sim_vfs.real, path, f->real, flags, out_flags);
     if (f->real->pMethods != NULL) {
         const int real = f->real->pMethods->iVersion;
-        const int version = sim_vfs.max_version > 0 && sim_vfs.max_version < real ? sim_vfs.max_version : real;
+        const int most = sim_vfs.max_version, version = most > 0 && most < real ? most : real;
         const int index = version <= 1                         ? 0
                           : f->real->pMethods->xShmMap == NULL ? 3
                           : version == 2                       ? 1
