@@ -6,6 +6,8 @@
 #include "api.h"
 #include "sim/sim.h"
 
+#include <sys/mman.h>
+
 static sqlpool_error err;
 
 #define TABLE "CREATE TABLE t(v INTEGER); INSERT INTO t VALUES(0);"
@@ -238,14 +240,14 @@ TEST(a_read_only_pool_sees_the_writes_of_others) {
 /*---- first the stamp, then the read ----*/
 
 enum { COMMITS = 400 };
-typedef struct writer {
+typedef struct committer {
     sqlpool *pool;
     const char *path; /* of a plain connection, or NULL: through the pool */
     int failed;       /* atomic */
     int is_over;      /* atomic */
-} writer;
+} committer;
 static void *commit_many(void *argument) {
-    writer *w = (writer *)argument;
+    committer *w = (committer *)argument;
     sqlite3 *db = NULL;
     int i, rc = SQLITE_OK;
     if (w->path != NULL) rc = sqlite3_open(w->path, &db);
@@ -271,7 +273,7 @@ static void watch_a_writer(const char *path, int connections, bool is_foreign) {
     sqlpool_stamp stamp = {{0}};
     int64_t known = -1;
     pthread_t thread;
-    writer w;
+    committer w;
     int rc = 0, is_over;
     config.max_connections = connections;
     memset(&w, 0, sizeof w);
@@ -665,6 +667,117 @@ TEST(a_thread_may_ask_while_the_pool_closes) {
     }
 }
 
+/*  The page that is lent cannot be read: the fault holds the reader until the connection was closed
+    under it, or long enough. */
+enum { PAGE_BYTES = 32768 };
+static struct {
+    char *page;
+    int is_inside, is_left_alone; /* atomic */
+} faulting;
+
+static void on_fault(int number, siginfo_t *info, void *context) {
+    const uintptr_t offset = (uintptr_t)info->si_addr - (uintptr_t)faulting.page;
+    int i;
+    (void)context;
+    if (faulting.page == NULL || offset >= PAGE_BYTES) {
+        (void)signal(number, SIG_DFL);
+        return;
+    }
+    __atomic_store_n(&faulting.is_inside, 1, __ATOMIC_SEQ_CST);
+    for (i = 0; i < 200 && __atomic_load_n(&sim_vfs.copies_freed, __ATOMIC_SEQ_CST) == 0; i++) sleep_ms(1);
+    if (__atomic_load_n(&sim_vfs.copies_freed, __ATOMIC_SEQ_CST) != 0)
+        __atomic_store_n(&faulting.is_left_alone, 1, __ATOMIC_SEQ_CST);
+    (void)mprotect(faulting.page, PAGE_BYTES, PROT_READ | PROT_WRITE);
+}
+static void *ask_a_page(void *argument) {
+    sqlpool_stamp stamp = {{0}};
+    if (sqlpool_changed((sqlpool *)argument, &stamp) != 1) test_fail(__FILE__, __LINE__, "not changed");
+    return NULL;
+}
+TEST(a_mapping_stays_until_its_reader_is_done) {
+    sqlpool_config config = config_of(0);
+    struct sigaction action, before;
+    pthread_t thread;
+    sqlpool *pool;
+    if (sysconf(_SC_PAGESIZE) > PAGE_BYTES) return;
+    config.vfs_name = "sim";
+    sim_vfs.shm_mode = SIM_SHM_COPY;
+    pool = open_pool("page.db", &config, NULL);
+    CHECK(pool != NULL);
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO;
+    CHECK_INT(sigaction(SIGSEGV, &action, &before), 0);
+    faulting.page = (char *)sim_vfs.last_copy;
+    __atomic_store_n(&sim_vfs.copies_freed, 0, __ATOMIC_SEQ_CST);
+    CHECK(faulting.page != NULL && mprotect(faulting.page, PAGE_BYTES, PROT_NONE) == 0);
+    CHECK(start_thread(&thread, ask_a_page, pool));
+    while (!__atomic_load_n(&faulting.is_inside, __ATOMIC_SEQ_CST)) sleep_ms(1);
+    CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_INT(sigaction(SIGSEGV, &before, NULL), 0);
+    CHECK(sim_vfs.copies_freed > 0); /* it was the connection that lent it */
+    CHECK(!faulting.is_left_alone);
+    close_pool(pool);
+    sim_vfs.shm_mode = SIM_SHM_REAL;
+}
+
+/*  The hooks hold a call inside the library where close could overtake it: after each unlock of the
+    thread that asks. */
+static struct {
+    pthread_t asking;
+    int is_asking, is_closing, is_closed, is_overtaken; /* atomic */
+} overtaking;
+
+static void unlock_slowly(void *user, sqlpool_mutex *mutex) {
+    const int64_t limit = now_ms() + 200;
+    sim_mutex_unlock(user, mutex);
+    if (!__atomic_load_n(&overtaking.is_asking, __ATOMIC_SEQ_CST) ||
+        !pthread_equal(pthread_self(), overtaking.asking))
+        return;
+    while (!__atomic_load_n(&overtaking.is_closed, __ATOMIC_SEQ_CST) && now_ms() < limit) sleep_ms(1);
+    if (__atomic_load_n(&overtaking.is_closed, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&overtaking.is_overtaken, 1, __ATOMIC_SEQ_CST);
+}
+/*  Asked when a connection is claimed: from here on it is held, so close waits for that one. */
+static uint64_t tell_slowly(void *user) {
+    if (__atomic_load_n(&overtaking.is_asking, __ATOMIC_SEQ_CST) &&
+        pthread_equal(pthread_self(), overtaking.asking)) {
+        __atomic_store_n(&overtaking.is_closing, 1, __ATOMIC_SEQ_CST);
+        sleep_ms(50);
+    }
+    return sim_thread_id(user);
+}
+static void *ask_once(void *argument) {
+    sqlpool_stamp stamp = {{0}};
+    overtaking.asking = pthread_self();
+    __atomic_store_n(&overtaking.is_asking, 1, __ATOMIC_SEQ_CST);
+    if (sqlpool_changed((sqlpool *)argument, &stamp) < 0) test_fail(__FILE__, __LINE__, "refused");
+    return NULL;
+}
+TEST(close_waits_for_a_thread_that_asks) {
+    static sim_locks locks = {.seed = 1};
+    sqlpool_config config = config_of(0);
+    sqlpool_conn conn;
+    pthread_t thread;
+    sqlpool *pool;
+    config.locks = sim_locks_hooks(&locks);
+    config.locks.mutex_unlock_fn = unlock_slowly;
+    config.locks.thread_id_fn = tell_slowly;
+    pool = open_pool("overtake.db", &config, TABLE);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    CHECK(sqlpool_conn_db(&conn) != NULL); /* nobody lends any more: who asks looks for one that does */
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK(start_thread(&thread, ask_once, pool));
+    while (!__atomic_load_n(&overtaking.is_closing, __ATOMIC_SEQ_CST)) sleep_ms(1);
+    CHECK_OK(sqlpool_close(pool, &err), &err);
+    __atomic_store_n(&overtaking.is_closed, 1, __ATOMIC_SEQ_CST);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK(!overtaking.is_overtaken);
+    CHECK_INT(locks.errors, 0);
+}
+
 /*---- what snapshot_state says ----*/
 
 typedef struct lines {
@@ -994,6 +1107,8 @@ int main(int argc, char **argv) {
     RUN(wrong_calls_are_refused);
     RUN(a_thread_may_ask_beside_recycle);
     RUN(a_thread_may_ask_while_the_pool_closes);
+    RUN(a_mapping_stays_until_its_reader_is_done);
+    RUN(close_waits_for_a_thread_that_asks);
     RUN(the_state_of_every_setting);
     RUN(the_state_with_an_attached_database);
     RUN(the_state_has_a_text_inside_the_connect_hook);

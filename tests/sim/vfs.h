@@ -93,6 +93,8 @@ typedef struct sim_vfs_state {
     int skip_sleep; /* SQLite's own sleeps (WAL retries) take no time */
     int max_version; /* of the io methods of files opened from now on; 0: the real one's */
     int shm_mode;    /* SIM_SHM_... */
+    void *last_copy;  /* that SIM_SHM_COPY gave, aligned to its size */
+    int copies_freed; /* atomic; when their file was closed */
     uint64_t
         lie_write_at; /* CONTROL: write number n (and all after it) says OK and writes nothing */
     void (*record_fn)(void *user, const sim_vfs_event *event);
@@ -249,8 +251,11 @@ static inline sim_vfs_event sim_vfs_event_of(sim_vfs_kind kind, const sim_vfs_fi
 static inline int sim_file_close(sqlite3_file *file) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     __atomic_fetch_sub(&sim_vfs.open_files, 1, __ATOMIC_SEQ_CST);
-    free(f->copy);
-    f->copy = NULL;
+    if (f->copy != NULL) {
+        __atomic_fetch_add(&sim_vfs.copies_freed, 1, __ATOMIC_SEQ_CST);
+        free(f->copy);
+        f->copy = NULL;
+    }
     SIM_VFS_PASS_ALWAYS(SIM_VFS_CLOSE, f, 0, f->real->pMethods->xClose(f->real));
 }
 static inline int sim_file_read(sqlite3_file *file, void *to, int amount, sqlite3_int64 offset) {
@@ -345,9 +350,12 @@ static inline int sim_file_shm_again(sim_vfs_file *f, int page_bytes, void volat
         *out = NULL;
         return sim_vfs.shm_mode == SIM_SHM_FAIL ? SQLITE_IOERR_SHMMAP : SQLITE_OK;
     }
-    if (f->copy == NULL) f->copy = malloc((size_t)page_bytes);
+    if (f->copy == NULL && posix_memalign(&f->copy, (size_t)page_bytes, (size_t)page_bytes) != 0) {
+        f->copy = NULL;
+        return SQLITE_NOMEM;
+    }
+    sim_vfs.last_copy = f->copy;
     copy = (uint32_t *)f->copy;
-    if (copy == NULL) return SQLITE_NOMEM;
     memcpy(copy, (const void *)(uintptr_t)*out, (size_t)page_bytes);
     if (sim_vfs.shm_mode == SIM_SHM_STRANGE) copy[0]++;
     if (sim_vfs.shm_mode == SIM_SHM_MARKED) copy[2] = copy[14] = 77;
