@@ -410,6 +410,29 @@ static void freed_memory_is_there_again(void) {
     PART(rules_were_kept());
 }
 
+/*  What the hook refused was not taken from the limit. */
+static void what_the_hook_refuses_costs_nothing(void) {
+    const sqlpool_global_config config = with_counting(8 * MIB);
+    int i;
+    CHECK_OK(sqlpool_global_init(&config, &err), &err);
+    CHECK_INT(sqlite3_initialize(), SQLITE_OK);
+    for (i = 0; i < 20; i++) {
+        void *block = sqlite3_malloc(1 << 20);
+        CHECK(block != NULL);
+        sim_alloc_fail(1, 1);
+        CHECK(sqlite3_malloc(5 << 20) == NULL);
+        CHECK(sqlite3_realloc(block, 5 << 20) == NULL);
+        sim_alloc_heal();
+        block = sqlite3_realloc(block, 6 << 20);
+        CHECK(block != NULL);
+        sqlite3_free(block);
+        block = sqlite3_malloc(7 << 20);
+        CHECK(block != NULL);
+        sqlite3_free(block);
+    }
+    PART(rules_were_kept());
+}
+
 /*  One thread after the other takes more than half of the limit and frees it. */
 static void *take_and_free(void *argument) {
     void **block = (void **)argument;
@@ -633,6 +656,7 @@ static void without_it_sqlite_counts(void) {
     X(an_allocator_that_fails_later)                      \
     X(a_query_above_the_limit_fails_and_the_pool_goes_on) \
     X(freed_memory_is_there_again)                        \
+    X(what_the_hook_refuses_costs_nothing)                \
     X(freed_memory_is_there_for_other_threads)            \
     X(blocks_freed_by_other_threads_count)                \
     X(never_above_the_limit)                              \
