@@ -11,7 +11,9 @@
                      offset: a log of events is what power-loss images are built from
 
     The trace of the last events (kind, file, result) is kept in a ring and printed on failure.
-    Files keep the shm methods of the VFS below: iVersion is that of the real file. */
+    Files keep the shm methods of the VFS below: iVersion is that of the real file, unless max_version
+    lowers it. SQLite maps the first region of a WAL-index once a file; shm_mode says what whoever asks
+    a second time gets: that page, a private copy of it that nobody writes, an error, nothing. */
 #ifndef SIM_VFS_H
 #define SIM_VFS_H
 
@@ -78,6 +80,10 @@ typedef struct sim_vfs_fault {
 
 enum { SIM_VFS_RING = 64 };
 
+/*  What a second mapping of region 0 gives. STRANGE is a copy whose iVersion nobody knows, MARKED one
+    whose commit counter is not 0. */
+enum { SIM_SHM_REAL, SIM_SHM_COPY, SIM_SHM_STRANGE, SIM_SHM_MARKED, SIM_SHM_FAIL, SIM_SHM_NONE };
+
 typedef struct sim_vfs_state {
     sqlite3_vfs base; /* what SQLite sees; must be first */
     sqlite3_vfs *real;
@@ -85,6 +91,10 @@ typedef struct sim_vfs_state {
     sim_vfs_fault fault;
     int skip_sync;  /* the real sync is not made: tests of faults need no disk */
     int skip_sleep; /* SQLite's own sleeps (WAL retries) take no time */
+    int max_version; /* of the io methods of files opened from now on; 0: the real one's */
+    int shm_mode;    /* SIM_SHM_... */
+    void *last_copy;  /* that SIM_SHM_COPY gave, aligned to its size */
+    int copies_freed; /* atomic; when their file was closed */
     uint64_t
         lie_write_at; /* CONTROL: write number n (and all after it) says OK and writes nothing */
     void (*record_fn)(void *user, const sim_vfs_event *event);
@@ -113,6 +123,8 @@ typedef struct sim_vfs_file {
     sqlite3_file *real; /* behind this struct */
     const char *path;
     int open_flags;
+    int shm_maps; /* of region 0, as long as it stays mapped */
+    void *copy;   /* what SIM_SHM_COPY gave */
 } sim_vfs_file;
 
 #define SIM_VFS_NAME(name, code, can_fail) #name,
@@ -239,6 +251,11 @@ static inline sim_vfs_event sim_vfs_event_of(sim_vfs_kind kind, const sim_vfs_fi
 static inline int sim_file_close(sqlite3_file *file) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     __atomic_fetch_sub(&sim_vfs.open_files, 1, __ATOMIC_SEQ_CST);
+    if (f->copy != NULL) {
+        __atomic_fetch_add(&sim_vfs.copies_freed, 1, __ATOMIC_SEQ_CST);
+        free(f->copy);
+        f->copy = NULL;
+    }
     SIM_VFS_PASS_ALWAYS(SIM_VFS_CLOSE, f, 0, f->real->pMethods->xClose(f->real));
 }
 static inline int sim_file_read(sqlite3_file *file, void *to, int amount, sqlite3_int64 offset) {
@@ -326,6 +343,25 @@ static inline int sim_file_characteristics(sqlite3_file *file) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     return f->real->pMethods->xDeviceCharacteristics(f->real);
 }
+/*  Region 0 was mapped for someone who was not the first to ask. */
+static inline int sim_file_shm_again(sim_vfs_file *f, int page_bytes, void volatile **out) {
+    uint32_t *copy;
+    if (sim_vfs.shm_mode == SIM_SHM_FAIL || sim_vfs.shm_mode == SIM_SHM_NONE) {
+        *out = NULL;
+        return sim_vfs.shm_mode == SIM_SHM_FAIL ? SQLITE_IOERR_SHMMAP : SQLITE_OK;
+    }
+    if (f->copy == NULL && posix_memalign(&f->copy, (size_t)page_bytes, (size_t)page_bytes) != 0) {
+        f->copy = NULL;
+        return SQLITE_NOMEM;
+    }
+    sim_vfs.last_copy = f->copy;
+    copy = (uint32_t *)f->copy;
+    memcpy(copy, (const void *)(uintptr_t)*out, (size_t)page_bytes);
+    if (sim_vfs.shm_mode == SIM_SHM_STRANGE) copy[0]++;
+    if (sim_vfs.shm_mode == SIM_SHM_MARKED) copy[2] = copy[14] = 77;
+    *out = copy;
+    return SQLITE_OK;
+}
 static inline int sim_file_shm_map(sqlite3_file *file, int page, int page_bytes, int extend,
                                    void volatile **out) {
     sim_vfs_file *f = (sim_vfs_file *)file;
@@ -338,6 +374,10 @@ static inline int sim_file_shm_map(sqlite3_file *file, int page, int page_bytes,
         *out = NULL;
     } else {
         e.result = f->real->pMethods->xShmMap(f->real, page, page_bytes, extend, out);
+        if (page == 0 && e.result == SQLITE_OK && *out != NULL && f->shm_maps++ > 0 &&
+            sim_vfs.shm_mode != SIM_SHM_REAL) {
+            e.result = sim_file_shm_again(f, page_bytes, out);
+        }
     }
     return sim_vfs_after(&e);
 }
@@ -365,6 +405,7 @@ static inline int sim_file_shm_unmap(sqlite3_file *file, int delete_it) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SHM_UNMAP, f);
     e.argument = delete_it;
+    f->shm_maps = 0;
     e.result = f->real->pMethods->xShmUnmap(f->real, delete_it);
     return sim_vfs_after(&e);
 }
@@ -408,7 +449,8 @@ static inline int sim_vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file 
     e.faulted = e.result != 0;
     if (!e.faulted) e.result = sim_vfs.real->xOpen(sim_vfs.real, path, f->real, flags, out_flags);
     if (f->real->pMethods != NULL) {
-        const int version = f->real->pMethods->iVersion;
+        const int real = f->real->pMethods->iVersion;
+        const int most = sim_vfs.max_version, version = most > 0 && most < real ? most : real;
         const int index = version <= 1                         ? 0
                           : f->real->pMethods->xShmMap == NULL ? 3
                           : version == 2                       ? 1
