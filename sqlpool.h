@@ -1138,8 +1138,9 @@ SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t
                                     sqlpool_error *error);
 
 /*  sqlpool_snapshot_begin - from here to sqlpool_snapshot_end() every read of this lease sees one
-    moment: now. For a page or a frame, which wants many statements of one image; statements of
-    sqlpool_conn_stmt() are in it too. While it lasts it pins the log.
+    moment: now (of an attached database: the first read of it). For a page or a frame, which wants
+    many statements of one image; statements of sqlpool_conn_stmt() are in it too. While it lasts it
+    pins the log.
     max_age_ms [in]     0: no limit; else a statement that begins later gets SQLPOOL_TIMEOUT, and
                         the log hook is told who holds it (SQLPOOL_LOG_SNAPSHOT_OLD)
     Returns  SQLPOOL_OK; SQLPOOL_MISUSE for a writer's lease, inside a transaction or scope, or
@@ -2646,6 +2647,8 @@ typedef struct sqlpool__slot {
     /* under the pool's lock: what upkeep and reports saw of it */
     uint64_t seen_word;     /* the word last seen */
     int64_t seen_ns;        /* since when it has been that */
+    uint64_t seen_use;      /* leases and statements so far, as last seen */
+    int64_t seen_use_ns;    /* since when it has been so many */
     uint64_t reported_word; /* the lease that was reported as a leak, while it is out; 0: none */
     bool is_shared_hold;    /* counts in core->holds_read or holds_write */
 
@@ -3012,7 +3015,7 @@ static int sqlpool__on_commit(void *argument) {
 
 static void sqlpool__on_rollback(void *argument) {
     sqlpool__slot *slot = (sqlpool__slot *)argument;
-    if (slot->is_pinned) return; /* an error ended the pool's own BEGIN */
+    if (slot->is_pinned || slot->is_scope) return; /* the pool's own BEGIN */
     slot->is_committed = false;
     if (slot->chain.rollback_fn != NULL) slot->chain.rollback_fn(slot->chain.user);
 }
@@ -4423,8 +4426,8 @@ static void sqlpool__forget_scope(sqlpool__slot *slot) {
     (void)SQLPOOL__ADD(&slot->core->scopes, (uint32_t)-1);
 }
 
-/*  Ends whatever transaction is open. A connection that cannot is not used again. */
-static void sqlpool__abandon_transaction(sqlpool__slot *slot) {
+/*  Ends whatever SQLite has open. A connection that cannot is not used again. */
+static void sqlpool__end_transaction(sqlpool__slot *slot) {
     int tries;
     for (tries = 0; tries < 2 && sqlite3_get_autocommit(slot->db) == 0; tries++) {
         if (tries > 0) sqlpool__stop_statements(slot);
@@ -4433,6 +4436,11 @@ static void sqlpool__abandon_transaction(sqlpool__slot *slot) {
         }
     }
     if (sqlite3_get_autocommit(slot->db) == 0) slot->is_bad = true;
+}
+
+/*  The same with all that the pool knows of it. */
+static void sqlpool__abandon_transaction(sqlpool__slot *slot) {
+    sqlpool__end_transaction(slot);
     sqlpool__forget_scope(slot);
     slot->depth = 0;
     slot->ended_by = 0;
@@ -6292,8 +6300,8 @@ static int sqlpool__level_rollback(sqlpool__slot *slot, sqlpool_error *error) {
     }
     if (rc == SQLPOOL_OK) rc = sqlpool__run_savepoint(slot, "RELEASE", depth, error);
     if (rc == SQLPOOL_OK) return SQLPOOL_OK;
-    slot->is_bad = true; /* half undone: none of it may be committed */
-    sqlpool__abandon_transaction(slot);
+    slot->is_bad = true;            /* half undone: none of it may be committed */
+    sqlpool__end_transaction(slot); /* a scope around it is ended by its owner */
     slot->depth = depth;
     slot->ended_by = error->sqlite_code != 0 ? error->sqlite_code : SQLITE_ABORT;
     return rc;
@@ -6302,7 +6310,7 @@ static int sqlpool__level_rollback(sqlpool__slot *slot, sqlpool_error *error) {
 /*  A read transaction that has its snapshot from the first moment. */
 static int sqlpool__scope_begin(sqlpool__slot *slot, int max_age_ms, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
-    const sqlpool__link *link;
+    sqlite3_stmt *at = NULL;
     int64_t now;
     int rc;
     if (SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_READ)
@@ -6315,8 +6323,8 @@ static int sqlpool__scope_begin(sqlpool__slot *slot, int max_age_ms, sqlpool_err
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "a %s is open on this lease, which is one image already",
                              slot->is_scope ? "snapshot scope" : "transaction");
-    for (link = slot->in_use.next; link != &slot->in_use; link = link->next) {
-        if (!sqlite3_stmt_busy(((const sqlpool__stmt *)(const void *)link)->handle)) continue;
+    while ((at = sqlite3_next_stmt(slot->db, at)) != NULL) {
+        if (!sqlite3_stmt_busy(at)) continue;
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "a cursor or statement is open on this lease, and the scope would see "
                              "its older image: close it first");
@@ -6351,9 +6359,10 @@ static int sqlpool__scope_end(sqlpool__slot *slot, sqlpool_error *error) {
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "a level begun inside the scope is open: end it first");
     sqlpool__abandon_transaction(slot);
-    return slot->is_bad ? SQLPOOL__FAIL(error, SQLITE_ABORT,
-                                        "the snapshot could not be ended: release the lease")
-                        : SQLPOOL_OK;
+    return sqlite3_get_autocommit(slot->db) == 0
+               ? SQLPOOL__FAIL(error, SQLITE_ABORT,
+                               "the snapshot could not be ended: release the lease")
+               : SQLPOOL_OK;
 }
 
 /*  Runs fn in one level and again while SQLite wants the whole transaction restarted. */
@@ -6389,8 +6398,13 @@ static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call,
                                     sqlpool_result_name(rc));
             }
             sqlpool__error_clear(&ignored);
-            while (rc != SQLPOOL_OK && slot->depth > outer)
-                (void)sqlpool__level_rollback(slot, &ignored);
+            while (rc != SQLPOOL_OK && slot->depth > outer) {
+                if (slot->is_scope && slot->depth == 1) {
+                    sqlpool__abandon_transaction(slot); /* fn ended its level and began a scope */
+                } else {
+                    (void)sqlpool__level_rollback(slot, &ignored);
+                }
+            }
         }
         if (rc == SQLPOOL_OK || outer > 0 || has_ended ||
             sqlpool__again_for(rc) == SQLPOOL__AGAIN_NEVER)
@@ -7169,7 +7183,8 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
             rows->flags = 0;
             rows->result = SQLPOOL_MISUSE;
             return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                                 "the lease of this cursor ended before the cursor was closed");
+                                 "the lease of this cursor ended before the cursor was closed, or "
+                                 "an interrupt of the lease ended it");
         }
         core = slot->core;
         if (SQLPOOL__LOAD_RELAXED(&slot->owner) != sqlpool__thread_id(core)) {
@@ -7616,16 +7631,19 @@ static int64_t sqlpool__end_idle_snapshots(sqlpool__core *core, int64_t now) {
     int64_t next = SQLPOOL__NEVER;
     uint32_t i;
     if (!core->is_wal || idle < 0) return next;
-    sqlpool__lock(core);
-    sqlpool__observe_locked(core, now);
-    sqlpool__unlock(core);
     for (i = 0; i + 1 < core->slot_count; i++) {
         sqlpool__slot *slot = &core->slots[i];
+        uint64_t use;
         bool is_old;
         if (SQLPOOL__LOAD_RELAXED(&slot->has_snapshot) == 0) continue;
+        use = SQLPOOL__LOAD_ORDERED(&slot->word) + /* a held lease keeps its word */
+              SQLPOOL__LOAD_RELAXED(&slot->counters[SQLPOOL__COUNT_statements]);
         sqlpool__lock(core);
-        is_old =
-            slot->seen_word == SQLPOOL__LOAD_ORDERED(&slot->word) && now - slot->seen_ns >= idle;
+        if (use != slot->seen_use) {
+            slot->seen_use = use;
+            slot->seen_use_ns = now;
+        }
+        is_old = now - slot->seen_use_ns >= idle;
         sqlpool__unlock(core);
         if (!is_old || !sqlpool__retire(slot)) next = sqlpool__time_add(now, idle);
     }
