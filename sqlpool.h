@@ -670,8 +670,9 @@ typedef struct sqlpool_config {
     bool read_only;                   /* open read-only */
     bool must_exist;                  /* do not create the file */
     bool enable_uri;                  /* path may be a file: URI */
-    bool single_process;              /* no other process uses the file: no file locks, all of them
-                                         are kept out while the pool is open. VFS "unix-excl" */
+    bool single_process;              /* no other process uses the file: no file locks, they are
+                                         kept out while the pool is open, unless a connection of
+                                         this process without it has the file. VFS "unix-excl" */
     bool disable_foreign_keys;        /* foreign_keys stays off */
 
     /* safety */
@@ -1297,7 +1298,7 @@ SQLPOOL_API int sqlpool_get_stats(sqlpool *pool, sqlpool_stats *stats);
              there is no stamp (snapshot_state of sqlpool_config_resolved() says why);
              SQLPOOL_MISUSE; SQLPOOL_CLOSED; SQLPOOL_FORKED
     Threads  any
-    Cost     nanoseconds: two atomic additions and 48 bytes compared; no lock, no system call
+    Cost     nanoseconds: four atomic additions and 48 bytes compared; no lock, no system call
     SQLite   sqlite.org/walformat.html (2.1)
     See      SNAPSHOTS THAT ARE USED AGAIN in the manual  */
 SQLPOOL_API int sqlpool_changed(sqlpool *pool, sqlpool_stamp *stamp);
@@ -2567,6 +2568,7 @@ enum {
 
 /*  A copy of the log's index header: it changes with every commit of every process. */
 #define SQLPOOL__STAMP_WORDS 12
+#define SQLPOOL__STAMP_UNUSED 1  /* a word that is 0 */
 #define SQLPOOL__STAMP_COUNTER 2 /* the word that counts commits: iChange */
 typedef struct sqlpool__stamp {
     uint32_t words[SQLPOOL__STAMP_WORDS];
@@ -2693,6 +2695,7 @@ typedef struct sqlpool__slot {
     bool is_scope;                      /* depth 1 is a snapshot scope */
     int64_t scope_end_ns;               /* no statement of the scope begins later */
     uint32_t counter_before;            /* of commits, in the stamp, as COMMIT began */
+    bool has_counter;                   /* it was taken: VACUUM calls no commit hook */
     int pin_credit;                     /* above 0: keeping snapshots pays */
     int pin_rest;                       /* statements until it is tried again */
     sqlite3_stmt *own[SQLPOOL__OWN_STATEMENTS];
@@ -2787,6 +2790,7 @@ typedef struct sqlpool__core {
     const char *snapshot_state;         /* static text, for sqlpool_config_resolved() */
     const volatile uint32_t *stamp_map; /* for sqlpool_changed(); NULL: nobody lends one now */
     uint32_t stamp_users;               /* calls that read through it */
+    uint32_t stamp_lent;                /* how often one was lent */
     uint32_t stamp_slot;                /* whose mapping it is: closing that slot waits for them */
     uint32_t scopes;                    /* snapshot scopes that are open */
     uint64_t counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
@@ -3008,8 +3012,10 @@ static int sqlpool__on_commit(void *argument) {
     sqlpool__slot *slot = (sqlpool__slot *)argument;
     if (slot->chain.commit_fn != NULL && slot->chain.commit_fn(slot->chain.user) != 0) return 1;
     slot->is_committed = true;
-    if (sqlpool__is_counter_due(slot)) /* nobody else commits: the write lock is ours */
+    if (sqlpool__is_counter_due(slot)) { /* nobody else commits: the write lock is ours */
         slot->counter_before = SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]);
+        slot->has_counter = true;
+    }
     return 0;
 }
 
@@ -3036,7 +3042,7 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
         const uint64_t now = (uint64_t)frames, before = SQLPOOL__LOAD_RELAXED(&core->wal_frames);
         SQLPOOL__STORE_RELAXED(&core->wal_frames, now);
         (void)SQLPOOL__ADD(&core->frames_total, now > before ? now - before : now);
-        if (sqlpool__is_counter_due(slot)) {
+        if (sqlpool__is_counter_due(slot) && slot->has_counter) {
             if (SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]) == slot->counter_before)
                 SQLPOOL__STORE(&core->is_stamp_bad, 1u);
             SQLPOOL__STORE_RELAXED(&core->is_counter_checked, 1u);
@@ -3554,8 +3560,8 @@ static void sqlpool__open_failed(sqlpool__slot *slot, int rc, const char *what,
                           "\"file:...?immutable=1\"");
     }
     if (sqlpool__primary(rc) == SQLITE_BUSY && core->config.single_process) {
-        sqlpool__text_add(&text, "; single_process wants the file alone, and another process (or "
-                                 "a connection of this one without it) has it open");
+        sqlpool__text_add(&text,
+                          "; single_process wants the file alone, and another process has it open");
     }
     if (sqlpool__primary(rc) == SQLITE_NOTADB) {
         sqlpool__text_add(&text, "; the file is something else, or encrypted: see events.key_fn");
@@ -3707,10 +3713,16 @@ static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db, const char **wh
     sqlite3_file *file = NULL;
     volatile void *region = NULL;
     const volatile uint32_t *map;
+    char mode[16];
     *why = "off: the VFS shares no memory";
     if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
         file == NULL || file->pMethods == NULL || file->pMethods->iVersion < 2 ||
         file->pMethods->xShmMap == NULL) {
+        return NULL;
+    }
+    if (sqlpool__ask(db, "PRAGMA main.locking_mode", mode, sizeof mode) != SQLITE_OK ||
+        sqlite3_stricmp(mode, "normal") != 0) { /* its index is in private memory */
+        *why = "off: locking_mode is not NORMAL";
         return NULL;
     }
     *why = "off: the WAL-index cannot be mapped";
@@ -3731,6 +3743,7 @@ static void sqlpool__lend_stamp(sqlpool__slot *slot) {
     sqlpool__lock(core);
     if (SQLPOOL__LOAD_RELAXED(&core->stamp_map) == NULL) {
         core->stamp_slot = (uint32_t)(slot - core->slots);
+        (void)SQLPOOL__ADD(&core->stamp_lent, 1u);
         SQLPOOL__STORE(&core->stamp_map, slot->stamp_map);
     }
     sqlpool__unlock(core);
@@ -4350,15 +4363,16 @@ static void sqlpool__watch(sqlpool__slot *slot) {
     if (sqlite3_step(slot->own[SQLPOOL__TOUCH]) == SQLITE_ROW)
         slot->stamp_map = sqlpool__stamp_find(slot->db, &why);
     sqlpool__reset_own(slot, SQLPOOL__TOUCH);
-    if (slot->stamp_map == NULL) {
-        SQLPOOL__STORE(&core->snapshot_state, why);
+    if (slot->stamp_map == NULL) { /* of the first connection: later ones only read without */
+        if (!core->has_stamp) SQLPOOL__STORE(&core->snapshot_state, why);
         return;
     }
     sqlpool__lend_stamp(slot);
     if (slot->role != SQLPOOL__ROLE_READER || core->config.snapshot_idle_ms <= 0) return;
     slot->may_pin = sqlpool__is_alone(slot);
     why = "stamp only: a database is attached";
-    if (!slot->may_pin) SQLPOOL__STORE(&core->snapshot_state, why);
+    if (!slot->may_pin && SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 0)
+        SQLPOOL__STORE(&core->snapshot_state, why);
 }
 
 /*  Opens and readies the connection of a slot that the caller holds. On any error the slot has
@@ -7905,7 +7919,9 @@ static void sqlpool__lend_any_stamp(sqlpool__core *core) {
 }
 
 /*  The header as it is now; false while it is being written, or no connection is idle to lend its
-    mapping. */
+    mapping. When all connections were closed meanwhile the log was deleted, and a new one may begin
+    with the same header: the number of the lending, in a word that SQLite does not use, tells them
+    apart. */
 static bool sqlpool__stamp_now(sqlpool__core *core, sqlpool__stamp *stamp) {
     const volatile uint32_t *map;
     bool is_known = false;
@@ -7913,6 +7929,7 @@ static bool sqlpool__stamp_now(sqlpool__core *core, sqlpool__stamp *stamp) {
     (void)SQLPOOL__ADD(&core->stamp_users, 1u);
     map = SQLPOOL__LOAD_ORDERED(&core->stamp_map);
     if (map != NULL) is_known = sqlpool__stamp_read(map, stamp);
+    stamp->words[SQLPOOL__STAMP_UNUSED] = SQLPOOL__LOAD(&core->stamp_lent);
     (void)SQLPOOL__ADD(&core->stamp_users, (uint32_t)-1);
     return is_known;
 }
@@ -7940,13 +7957,15 @@ SQLPOOL_API int sqlpool_changed(sqlpool *pool, sqlpool_stamp *stamp) {
     sqlpool__core *core;
     int rc;
     sqlpool__error_clear(&local);
-    rc = sqlpool__enter(pool, &core, &local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     if (SQLPOOL__UNLIKELY(stamp == NULL)) {
         (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "stamp is NULL");
-        return sqlpool__finish(core, &local);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
-    return sqlpool__has_changed(core, stamp);
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
+        return sqlpool__leave(core, SQLPOOL_CLOSED);
+    return sqlpool__leave(core, sqlpool__has_changed(core, stamp));
 }
 
 SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capacity) {
@@ -8482,6 +8501,7 @@ static sqlpool__core *sqlpool__new_core(const sqlpool_config *config) {
     core->config = *config;
     core->memory = memory;
     core->upkeep_wake_ns = SQLPOOL__NEVER;
+    core->snapshot_state = "off: the pool is being opened";
     core->random = (uint64_t)(uintptr_t)core ^ (uint64_t)sqlpool__now(core);
     if (core->config.random.next_fn == NULL) {
         core->config.random.user = &core->random;
@@ -9231,10 +9251,14 @@ static bool sqlpool__share_take(sqlpool__process *process, sqlpool__shard *shard
 }
 
 static void sqlpool__share_give(sqlpool__process *process, sqlpool__shard *shard, int64_t bytes) {
+    int64_t share, spare;
     if (process->limit == 0) return;
-    if (SQLPOOL__ADD(&shard->share, bytes) + bytes < 2 * SQLPOOL__SHARD_CHUNK) return;
-    (void)SQLPOOL__ADD(&shard->share, -SQLPOOL__SHARD_CHUNK);
-    (void)SQLPOOL__ADD(&process->handed, -SQLPOOL__SHARD_CHUNK);
+    share = SQLPOOL__ADD(&shard->share, bytes) + bytes;
+    do { /* all chunks but one: others may need them */
+        if (share < 2 * SQLPOOL__SHARD_CHUNK) return;
+        spare = (share / SQLPOOL__SHARD_CHUNK - 1) * SQLPOOL__SHARD_CHUNK;
+    } while (!SQLPOOL__CAS(&shard->share, &share, share - spare));
+    (void)SQLPOOL__ADD(&process->handed, -spare);
 }
 
 /*  SQLite's interface has no room for a pointer of ours: the process's state is the global one. */
@@ -9337,14 +9361,14 @@ static int sqlpool__configure_sqlite(const sqlpool_global_config *config) {
     methods.xRoundup = sqlpool__sqlite_roundup;
     methods.xInit = sqlpool__sqlite_init;
     methods.xShutdown = sqlpool__sqlite_shutdown;
-    rc = sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
-    if (rc == SQLITE_OK && !config->keep_memory_statistics)
-        rc = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    rc = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, config->keep_memory_statistics ? 1 : 0);
     if (rc == SQLITE_OK && config->lookaside_bytes != 0) {
         rc = sqlite3_config(SQLITE_CONFIG_LOOKASIDE,
                             config->lookaside_bytes > 0 ? config->lookaside_bytes : 0,
                             config->lookaside_count);
     }
+    if (rc == SQLITE_OK) /* last: the memory behind it must not be freed once SQLite knows it */
+        rc = sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
     return rc;
 }
 
