@@ -399,6 +399,14 @@ typedef enum sqlpool_code {
 } sqlpool_code;
 #undef SQLPOOL__RESULT_ENUM
 
+/*  What became of a write. */
+typedef enum sqlpool_outcome {
+    SQLPOOL_OUTCOME_NONE = 0,          /* nothing was written, or only read */
+    SQLPOOL_OUTCOME_COMMITTED = 1,     /* COMMIT returned: as durable as synchronous makes it */
+    SQLPOOL_OUTCOME_NOT_COMMITTED = 2, /* nothing of it is in the database */
+    SQLPOOL_OUTCOME_UNKNOWN = 3        /* the disk failed in COMMIT: look at what is there */
+} sqlpool_outcome;
+
 /*  What went wrong, in the caller's memory. Every call that takes one accepts NULL and fills it
     on success too (result 0, empty message). */
 typedef struct sqlpool_error {
@@ -407,6 +415,7 @@ typedef struct sqlpool_error {
     int os_code;         /* errno of the failing system call as SQLite saw it, or 0 */
     int sql_offset;      /* byte offset in the SQL text where the error starts, or -1 */
     int attempts;        /* how often the work was tried (1 = no retry) */
+    int outcome;         /* sqlpool_outcome, of a write on the pool or a transaction */
     int64_t waited_us;   /* slept for locks and between tries since the lease began */
     char message[1024];  /* one or more lines, NUL-terminated, control bytes replaced */
 } sqlpool_error;
@@ -651,6 +660,11 @@ typedef struct sqlpool_config {
     int retry_multiplier_percent; /* growth per try [200], 100 .. 1000 */
     int retry_jitter;             /* sqlpool_jitter [FULL] */
 
+    /* writes of several threads that share a commit; see GROUP COMMIT in the manual */
+    int group_count;         /* most of them in one transaction [64], .. 256; OFF: each its own */
+    int group_us;            /* none is added after so many microseconds [2000] */
+    int64_t group_bytes;     /* nor above so many bytes of arguments [1 MiB] */
+
     /* statements */
     int statement_cache_count;      /* per connection [100], 1 .. 100000 */
     int64_t statement_cache_bytes;  /* per connection [4 MiB] */
@@ -795,6 +809,9 @@ typedef struct sqlpool_holder {
     X(snapshot_hits, "reads that reused an open snapshot")                      \
     X(snapshot_misses, "open snapshots found out of date")                      \
     X(commits, "write transactions committed")                                  \
+    X(groups, "of these, with writes of several callers")                       \
+    X(grouped, "writes in them")                                                \
+    X(replayed, "writes run again because another one ended their group")       \
     X(cancellations, "calls cancelled")                                         \
     X(expirations, "statements stopped by their deadline")                      \
     X(unclean, "leases that came back with work open")                          \
@@ -2212,6 +2229,7 @@ static void sqlpool__error_clear(sqlpool_error *error) {
     error->sql_offset = -1;
     error->attempts = 1;
     error->waited_us = 0;
+    error->outcome = SQLPOOL_OUTCOME_NONE;
     error->message[0] = '\0';
 }
 
@@ -2682,6 +2700,7 @@ typedef struct sqlpool__slot {
     bool saw_rowid;           /* the authorizer saw last_insert_rowid() in what is being prepared */
     bool is_own_text;         /* SQL of ours is being prepared through the cache */
     bool is_committed;        /* a write transaction ended well since this was cleared */
+    bool has_commit_begun;    /* since this was cleared: its failure may leave it committed */
     bool is_busy_expired;     /* the busy handler gave up because of the deadline */
     bool is_shielded;         /* one of the pool's own statements runs: never stopped half-way */
     bool is_ending;           /* COMMIT or ROLLBACK runs: cancelling no longer helps */
@@ -2729,6 +2748,18 @@ typedef struct sqlpool__lane {
     (SQLPOOL_PRIORITY_CRITICAL + 1) /* a reader that holds a reader, where
                                                                     readers and writer exclude */
 
+/*  A write that waits for the writer, and may be run by whoever has it (I20.3). Everything it
+    points to is its caller's, who sleeps until it is done. */
+typedef struct sqlpool__job {
+    const struct sqlpool__request *request;
+    struct sqlpool__work *work;
+    sqlpool_error *error;
+    struct sqlpool__waiter *waiter; /* who sleeps; NULL: the leader's own */
+    int64_t bytes;                  /* of its arguments */
+    bool has_run;                   /* it is in the open group */
+    bool is_final;                  /* its error says what became of it */
+} sqlpool__job;
+
 /*  A caller that waits; lives on its stack, linked while it holds the lock or sleeps. */
 typedef struct sqlpool__waiter {
     sqlpool__link link;
@@ -2739,7 +2770,10 @@ typedef struct sqlpool__waiter {
     sqlpool_token *token;
     int priority;
     sqlpool_mode mode;
-    uint32_t slot; /* granted by hand-off */
+    sqlpool__job *job; /* a write that whoever has the writer may run with its own; or NULL */
+    uint32_t slot;     /* granted by hand-off */
+    bool is_taken;     /* the job is in a group: nothing but its end wakes the waiter */
+    bool is_done;      /* and that has come */
     bool is_granted;
     bool is_signalled; /* woken and not yet back: no second signal */
     bool is_queued;
@@ -3011,7 +3045,7 @@ static bool sqlpool__is_counter_due(const sqlpool__slot *slot) {
 static int sqlpool__on_commit(void *argument) {
     sqlpool__slot *slot = (sqlpool__slot *)argument;
     if (slot->chain.commit_fn != NULL && slot->chain.commit_fn(slot->chain.user) != 0) return 1;
-    slot->is_committed = true;
+    slot->is_committed = slot->has_commit_begun = true;
     if (sqlpool__is_counter_due(slot)) { /* nobody else commits: the write lock is ours */
         slot->counter_before = SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]);
         slot->has_counter = true;
@@ -4639,6 +4673,7 @@ typedef struct sqlpool__request {
     const sqlpool_call *call; /* never NULL */
     int64_t deadline_ns;      /* end of the wait; 0: not computed yet */
     bool is_internal;         /* upkeep or a drained section: not counted */
+    sqlpool__job *job;        /* what another holder of the writer may run instead; or NULL */
 } sqlpool__request;
 
 static const sqlpool_call sqlpool__default_call = {0, 0, 0, NULL, NULL};
@@ -5143,6 +5178,7 @@ static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpo
     request.call = call;
     request.deadline_ns = deadline_ns;
     request.is_internal = true;
+    request.job = NULL;
     return request;
 }
 
@@ -5254,6 +5290,11 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
         bool is_unsettled = false, can_grow_later = false;
         int64_t wake_at = deadline;
         *out = NULL;
+        if (waiter->is_taken) { /* its arguments are on our stack: it is waited out */
+            while (!waiter->is_done)
+                sqlpool__wait_locked(core, &waiter->condition, now, SQLPOOL__NEVER);
+            break;
+        }
         if (waiter->is_granted) {
             sqlpool__lane *lane = sqlpool__lane_of(core, waiter->mode);
             *out = &core->slots[waiter->slot];
@@ -5322,6 +5363,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
     waiter.priority = request->call->priority;
     waiter.mode = request->mode;
     waiter.token = request->call->token;
+    waiter.job = request->job;
     if (core->config.locks.condition_init_fn(core->config.locks.user, &waiter.condition) != 0) {
         return SQLPOOL__FAIL(error, SQLPOOL_NOMEM,
                              "the lock hook could not make a condition to wait on");
@@ -5332,7 +5374,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
     }
     for (;;) {
         rc = sqlpool__wait_for_slot(core, &again, &waiter, out, error);
-        if (rc != SQLPOOL_OK || (*out)->db != NULL) break;
+        if (rc != SQLPOOL_OK || *out == NULL || (*out)->db != NULL) break;
         sqlpool__lease_begin(*out, request, waiter.thread);
         rc = sqlpool__grow(*out, lane, error);
         if (rc == SQLPOOL_OK) break;
@@ -5395,15 +5437,16 @@ static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *re
         return SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
     }
     rc = sqlpool__acquire_slow(core, request, out, error);
-    if (rc != SQLPOOL_OK) return rc;
+    if (rc != SQLPOOL_OK || *out == NULL) return rc;
     sqlpool__lease_begin(*out, request, sqlpool__thread_id(core));
     return SQLPOOL__LOAD_RELAXED(&(*out)->attention) != 0 || sqlpool__is_check_due(*out)
                ? sqlpool__revalidate(*out, lane, error)
                : SQLPOOL_OK;
 }
 
-/*  The one way to a slot. On success the caller is its lease holder. On failure everything was said
-    (log, error hook) and the pool may be gone: the caller only returns the result. */
+/*  The one way to a slot. On success the caller is its lease holder; a slot of NULL means that the
+    request's job was done by another. On failure everything was said (log, error hook) and the pool
+    may be gone: the caller only returns the result. */
 static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request,
                             sqlpool__slot **out, sqlpool_error *error) {
     const sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
@@ -5427,14 +5470,14 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
                 sqlpool__give_back(slot, sqlpool__lane_of(core, request->mode));
                 rc = sqlpool__take_or_wait(core, request, out, error);
             }
-            if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
+            if (rc != SQLPOOL_OK || *out == NULL) (void)sqlpool__finish(core, error);
             sqlpool__go_outside(core);
             return rc;
         }
     }
     sqlpool__go_inside(core);
     rc = sqlpool__take_or_wait(core, request, out, error);
-    if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
+    if (rc != SQLPOOL_OK || *out == NULL) (void)sqlpool__finish(core, error); /* of a job done too */
     sqlpool__go_outside(core);
     return rc;
 }
@@ -6075,6 +6118,7 @@ static inline int sqlpool__make_request(sqlpool__core *core, const char *file, i
     request->call = call != NULL ? call : &sqlpool__default_call;
     request->deadline_ns = 0;
     request->is_internal = false;
+    request->job = NULL;
     if (SQLPOOL__LIKELY(call == NULL && (mode == SQLPOOL_READ || mode == SQLPOOL_WRITE)))
         return SQLPOOL_OK;
     return sqlpool__check_request(core, mode, call, request, error);
@@ -6123,6 +6167,7 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
     int64_t deadline = slot->lease_deadline_ns;
     slot->busy_deadline_ns = 0;
     slot->is_busy_expired = false;
+    slot->has_commit_begun = false;
     slot->refusal = NULL;
     if (SQLPOOL__UNLIKELY(slot->is_committed) && slot->depth == 0) sqlpool__after_commit(slot);
     if (SQLPOOL__UNLIKELY(slot->is_bad) && slot->depth == 0 &&
@@ -6220,6 +6265,7 @@ static int sqlpool__run_savepoint(sqlpool__slot *slot, const char *verb, int dep
 static int sqlpool__level_begin(sqlpool__slot *slot, sqlpool_error *error) {
     int rc = sqlpool__statement_begin(slot, error);
     if (rc != SQLPOOL_OK) return rc;
+    slot->has_commit_begun = false;
     sqlpool__unpin(slot); /* the transaction has a snapshot of its own */
     if (slot->depth == 0) {
         const int which = SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE
@@ -6252,6 +6298,7 @@ static int sqlpool__refuse_scope(sqlpool_error *error) {
 /*  The innermost level ends well. On failure it stays open, unless SQLite has ended all of it. */
 static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
     int rc;
+    slot->has_commit_begun = false;
     if (slot->depth == 0)
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "no transaction is open: sqlpool_conn_begin() first");
@@ -6379,6 +6426,16 @@ static int sqlpool__scope_end(sqlpool__slot *slot, sqlpool_error *error) {
                : SQLPOOL_OK;
 }
 
+/*  What became of a write that is over. Where the disk fails after COMMIT has begun, the log may
+    hold it all the same: whoever opens the file next finds it or does not. */
+static void sqlpool__note_outcome(sqlpool__slot *slot, sqlpool_error *error) {
+    if (SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_WRITE) return;
+    error->outcome = error->result == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED
+                     : slot->has_commit_begun && sqlpool__is_connection_bad(error->sqlite_code)
+                         ? SQLPOOL_OUTCOME_UNKNOWN
+                         : SQLPOOL_OUTCOME_NOT_COMMITTED;
+}
+
 /*  Runs fn in one level and again while SQLite wants the whole transaction restarted. */
 static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call,
                              sqlpool_transaction_fn fn, void *user, sqlpool_error *error) {
@@ -6428,6 +6485,7 @@ static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call,
     }
     if (rc == SQLPOOL_OK) error->result = SQLPOOL_OK;
     error->attempts = attempt;
+    if (outer == 0 && !has_ended) sqlpool__note_outcome(slot, error);
     return rc;
 }
 
@@ -6942,20 +7000,258 @@ static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__
     }
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I20.3] writes that share a commit                                 (private)
+ *------------------------------------------------------------------------------
+    A commit costs an fsync, or at least the file locks, however little it carries. So whoever gets
+    the writer for a write of one statement runs, in one transaction with its own, those that wait
+    in the writer's queue: it is the *leader*, they *follow*, and sleep until it is done. There is
+    no thread for it, a write that meets nobody is run as it always was, and a leader leads one
+    group: it never works for others longer than that.
+
+    Nobody hears of success before COMMIT has returned. One write must not fail its neighbours:
+      - a statement that fails alone is undone by SQLite and the group goes on (no savepoint
+      needed);
+      - one that ends the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk, no memory,
+        an interrupt) takes the others' work with it: they are run again, each by itself;
+      - so are all when COMMIT refuses, as for a deferred foreign key: only the culprit is refused
+        again;
+      - after a COMMIT that failed on the disk it is not known what is in the log: nobody is run
+        again, and everybody hears that (SQLPOOL_OUTCOME_UNKNOWN).
+    Only INSERT, REPLACE, UPDATE, DELETE and WITH are grouped: the others may refuse to run inside a
+    transaction, or change what the neighbours meet. */
+
+#define SQLPOOL__GROUP_MOST 256 /* jobs in a group: their list is on the leader's stack */
+
+static bool sqlpool__can_group(sqlpool__core *core, const char *sql) {
+    const char *at = sql;
+    sqlpool__token token;
+    if (core->config.group_count <= 1 ||
+        sqlpool__lane_of(core, SQLPOOL_READ) == sqlpool__lane_of(core, SQLPOOL_WRITE))
+        return false;
+    token = sqlpool__first_token(&at, sql + strlen(sql));
+    return sqlpool__token_is(&token, "INSERT") || sqlpool__token_is(&token, "UPDATE") ||
+           sqlpool__token_is(&token, "DELETE") || sqlpool__token_is(&token, "REPLACE") ||
+           sqlpool__token_is(&token, "WITH");
+}
+
+static sqlpool__job sqlpool__job_of(const sqlpool__request *request, sqlpool__work *work,
+                                    sqlpool_error *error) {
+    sqlpool__job job;
+    int i;
+    memset(&job, 0, sizeof job);
+    job.request = request;
+    job.work = work;
+    job.error = error;
+    job.bytes = (int64_t)sizeof job;
+    for (i = 0; work->args != NULL && i < work->count; i++) {
+        if (work->args[i].type == SQLPOOL_TYPE_TEXT || work->args[i].type == SQLPOOL_TYPE_BLOB)
+            job.bytes += (int64_t)work->args[i].size;
+    }
+    return job;
+}
+
+/*  Takes writes that wait out of the queue, in their order; the new number of jobs. What is paused
+    or closed stays where it is. */
+static int sqlpool__take_jobs(sqlpool__core *core, sqlpool__job **jobs, int count, int64_t *bytes) {
+    sqlpool__lane *lane = sqlpool__lane_of(core, SQLPOOL_WRITE);
+    sqlpool__link *link, *next;
+    if (SQLPOOL__LOAD_ORDERED(&lane->waiting) == 0) return count;
+    sqlpool__lock(core);
+    for (link = lane->queue.next; link != &lane->queue && count < core->config.group_count &&
+                                  *bytes < core->config.group_bytes;
+         link = next) {
+        sqlpool__waiter *waiter = (sqlpool__waiter *)(void *)link;
+        next = link->next;
+        if ((SQLPOOL__LOAD(&core->gate) & (uint32_t)SQLPOOL__GATE_BLOCKING) != 0) break;
+        if (waiter->job == NULL ||
+            (waiter->token != NULL && SQLPOOL__LOAD_RELAXED(&waiter->token->fired) != 0))
+            continue;
+        sqlpool__dequeue_locked(core, waiter);
+        waiter->is_taken = true;
+        waiter->job->waiter = waiter;
+        *bytes += waiter->job->bytes;
+        jobs[count++] = waiter->job;
+    }
+    sqlpool__unlock(core);
+    return count;
+}
+
+/*  The lease now works for this caller: reports, deadline and cancellation are his. */
+static void sqlpool__serve(sqlpool__slot *slot, const sqlpool__request *request) {
+    SQLPOOL__STORE_RELAXED(&slot->file, request->file);
+    SQLPOOL__STORE_RELAXED(&slot->line, (uint32_t)request->line);
+    SQLPOOL__STORE_RELAXED(&slot->tag, request->call->tag);
+    SQLPOOL__STORE(&slot->token, request->call->token);
+    slot->lease_deadline_ns = SQLPOOL__NEVER;
+    slot->waited_us = 0;
+    sqlpool__bound_lease(slot, request);
+}
+
+/*  No longer: a cancellation that has seen his token must not meet the next one's statement. */
+static void sqlpool__serve_no_more(sqlpool__slot *slot, const sqlpool__request *request) {
+    if (request->call->token == NULL) return;
+    (void)SQLPOOL__EXCHANGE(&slot->token, (sqlpool_token *)NULL);
+    sqlpool__lock(slot->core); /* cancellers hold it from the look to the interrupt */
+    sqlpool__unlock(slot->core);
+}
+
+static void sqlpool__finish_job(sqlpool__job *job, int outcome) {
+    job->is_final = true;
+    job->error->outcome = outcome;
+}
+
+/*  By itself, in a transaction of its own, as if it had never been in a group. */
+static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job) {
+    sqlpool__core *core = slot->core;
+    sqlpool__work *work = job->work;
+    if (work->rows != NULL) {
+        sqlpool__buffer_free(core, (sqlpool__buffer *)work->rows->buffer);
+        memset(work->rows, 0, sizeof *work->rows);
+    }
+    if (work->result != NULL) memset(work->result, 0, sizeof *work->result);
+    sqlpool__error_clear(job->error);
+    slot->has_commit_begun = false;
+    if (slot->db != NULL && sqlpool__is_worn(slot)) sqlpool__close_connection(slot);
+    if (slot->db != NULL || sqlpool__open_connection(slot, job->error) == SQLPOOL_OK) {
+        sqlpool__serve(slot, job->request);
+        (void)sqlpool__run(slot, job->request->call, work, job->error);
+        sqlpool__serve_no_more(slot, job->request);
+    }
+    sqlpool__note_outcome(slot, job->error);
+    job->is_final = true;
+}
+
+/*  The transaction is open: runs the jobs, those that come meanwhile too; false when one of them
+    has ended the transaction. */
+static bool sqlpool__fill_group(sqlpool__slot *slot, sqlpool__job **jobs, int *count) {
+    sqlpool__core *core = slot->core;
+    const int64_t until =
+        sqlpool__time_add(sqlpool__now(core), core->config.group_us * SQLPOOL__NS_PER_US);
+    int64_t bytes = jobs[0]->bytes;
+    int at = 0;
+    for (;;) {
+        for (; at < *count; at++) {
+            sqlpool__job *job = jobs[at];
+            int rc;
+            sqlpool__serve(slot, job->request);
+            rc = sqlpool__run_once(slot, job->work, job->error);
+            sqlpool__serve_no_more(slot, job->request);
+            job->has_run = rc == SQLPOOL_OK;
+            if (!job->has_run) sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
+            if (sqlite3_get_autocommit(slot->db) != 0) return false;
+        }
+        if (sqlpool__now(core) < until) *count = sqlpool__take_jobs(core, jobs, *count, &bytes);
+        if (at == *count) return true;
+    }
+}
+
+/*  Commits what has run. What is left without an answer then is to be run alone. */
+static void sqlpool__commit_group(sqlpool__slot *slot, sqlpool__job **jobs, int count) {
+    sqlpool_error error;
+    int i, ran = 0;
+    bool is_gone;
+    for (i = 0; i < count; i++) ran += jobs[i]->has_run ? 1 : 0;
+    sqlpool__error_clear(&error);
+    if (sqlpool__level_commit(slot, &error) != SQLPOOL_OK) { /* OR FAIL may have left a part */
+        is_gone = sqlite3_get_autocommit(slot->db) != 0;
+        sqlpool__note_outcome(slot, &error);
+        sqlpool__abandon_transaction(slot);
+        if (!is_gone && ran > 1) return;
+    }
+    for (i = 0; i < count; i++) {
+        if (!jobs[i]->has_run) continue;
+        if (error.result == SQLPOOL_OK) {
+            sqlpool__finish_job(jobs[i], SQLPOOL_OUTCOME_COMMITTED);
+        } else {
+            *jobs[i]->error = error;
+            jobs[i]->is_final = true;
+        }
+    }
+    if (error.result != SQLPOOL_OK || ran < 2) return;
+    SQLPOOL__TALLY(slot, groups);
+    for (i = 0; i < ran; i++) SQLPOOL__TALLY(slot, grouped);
+}
+
+/*  The sleepers wake: from here on their jobs, and what those point to, are gone. */
+static void sqlpool__wake_group(sqlpool__core *core, sqlpool__job **jobs, int count) {
+    int i;
+    if (count < 2) return;
+    sqlpool__lock(core);
+    for (i = 1; i < count; i++) {
+        sqlpool__waiter *waiter = jobs[i]->waiter;
+        waiter->is_done = true;
+        sqlpool__signal(core, &waiter->condition);
+    }
+    sqlpool__unlock(core);
+}
+
+/*  With the writer in hand and others waiting. The result is in the job's error. */
+static void sqlpool__lead(sqlpool__slot *slot, sqlpool__job *own) {
+    sqlpool__job *jobs[SQLPOOL__GROUP_MOST];
+    int count = 1, i;
+    jobs[0] = own;
+    if (sqlpool__level_begin(slot, own->error) != SQLPOOL_OK) { /* nobody was taken yet */
+        if (sqlpool__again_for(own->error->result) == SQLPOOL__AGAIN_NEVER) {
+            sqlpool__finish_job(own, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        } else {
+            sqlpool__run_alone(slot, own);
+        }
+        return;
+    }
+    if (sqlpool__fill_group(slot, jobs, &count)) {
+        sqlpool__commit_group(slot, jobs, count);
+    } else {
+        sqlpool__abandon_transaction(slot);
+    }
+    for (i = 0; i < count; i++) {
+        if (jobs[i]->is_final) continue;
+        SQLPOOL__TALLY(slot, replayed);
+        sqlpool__run_alone(slot, jobs[i]);
+    }
+    sqlpool__wake_group(slot->core, jobs, count);
+    sqlpool__serve(slot, own->request);
+}
+
 /*  A statement on the pool: route, acquire, run, give back unless a cursor keeps the lease. */
 static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, sqlpool__work *work,
                                 sqlpool_error *error) {
+    sqlpool_conn home;
     sqlpool__slot *slot;
+    sqlpool__job job;
     int rc;
     request->mode = sqlpool__begins_with_select(work->sql)
                         ? SQLPOOL_READ
                         : sqlpool__route(work->sql, strlen(work->sql));
     for (;;) {
+        const bool is_write = request->mode == SQLPOOL_WRITE;
+        if (is_write && sqlpool__can_group(core, work->sql)) {
+            job = sqlpool__job_of(request, work, error);
+            request->job = &job;
+            memset(&home, 0, sizeof home);
+            home.pool = core->handle;
+            home.pool_serial = core->serial;
+        }
         rc = sqlpool__acquire(core, request, &slot, error);
-        if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+        if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
+            if (is_write) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
+            return rc;
+        }
+        if (SQLPOOL__UNLIKELY(slot ==
+                              NULL)) { /* a leader has run it; the pool may be gone by now */
+            if (work->rows != NULL) work->rows->conn = home;
+            return error->result;
+        }
         sqlpool__bound_lease(slot, request);
         work->wants_writer = false;
-        rc = sqlpool__run(slot, request->call, work, error);
+        if (request->job != NULL &&
+            SQLPOOL__LOAD_ORDERED(&sqlpool__lane_of(core, SQLPOOL_WRITE)->waiting) != 0) {
+            sqlpool__lead(slot, request->job);
+            rc = error->result;
+        } else {
+            rc = sqlpool__run(slot, request->call, work, error);
+            if (is_write) sqlpool__note_outcome(slot, error);
+        }
         if (SQLPOOL__LIKELY(!work->wants_writer) || core->config.read_only) break;
         (void)sqlpool__lease_end(slot);
         sqlpool__error_clear(error);
@@ -6974,7 +7270,7 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.3] public calls: exec, query, one value                        (public)
+ * >>[I20.4] public calls: exec, query, one value                        (public)
  *----------------------------------------------------------------------------*/
 
 static void sqlpool__rows_clear(sqlpool_rows *rows) {
@@ -7080,7 +7376,7 @@ SQLPOOL_API int sqlpool_conn_query(sqlpool_conn *conn, sqlpool_rows *rows, const
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.4] rows                                                        (public)
+ * >>[I20.5] rows                                                        (public)
  *----------------------------------------------------------------------------*/
 
 /*  The statement of a cursor with ROWS_LIVE if pool, lease and statement are still what they were,
@@ -7327,7 +7623,7 @@ SQLPOOL_API const char *sqlpool_rows_name(sqlpool_rows *rows, int column) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.5] one value                                                   (public)
+ * >>[I20.6] one value                                                   (public)
  *----------------------------------------------------------------------------*/
 
 /*  Query and stand on the first row; NOT_FOUND when there is none. The caller closes. */
@@ -7417,7 +7713,7 @@ SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool,
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.6] scripts                                                     (public)
+ * >>[I20.7] scripts                                                     (public)
  *----------------------------------------------------------------------------*/
 
 /*  Runs the statements one after the other; the offset of an error counts from the script's start.
@@ -8149,6 +8445,8 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(health_interval_ms, 1, INT32_MAX, 30000, false) \
     X(leak_report_ms, 1, INT32_MAX, 60000, true) \
     X(snapshot_idle_ms, 1, 60000, 50, true) \
+    X(group_count, 1, 256, 64, true) \
+    X(group_us, 1, 1000000, 2000, false) \
     X(busy_poll_min_us, 1, 1000000, 100, false) \
     X(busy_poll_max_us, 1, 1000000, 1000, false) \
     X(retry_attempts, 1, 100, 5, false) \
@@ -8166,6 +8464,7 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
 #define SQLPOOL__INT64_FIELDS(X) \
     X(statement_cache_bytes, 1, INT64_C(1) << 40, INT64_C(4) << 20) \
     X(returning_bytes, 1, INT64_C(1) << 30, INT64_C(1) << 20) \
+    X(group_bytes, 1, INT64_C(1) << 30, INT64_C(1) << 20) \
     X(mmap_bytes, 0, INT64_C(1) << 40, 0) \
     X(journal_size_limit_bytes, 1, INT64_C(1) << 40, INT64_C(64) << 20) \
     X(wal_budget_bytes, 4096, INT64_C(1) << 40, INT64_C(4) << 20) \
