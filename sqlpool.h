@@ -146,19 +146,20 @@
       thread that acquired them; every call checks that. To hand one over, order the hand-over
       yourself (a queue, a join) and call sqlpool_conn_adopt() on the new thread.
       The pool has one lock, held for some instructions in the slow path, never while SQLite or a
-      callback runs. Log, event and chain callbacks may call the pool: reads work, a write on a
-      thread that is inside a write is refused. Lock, clock, random and allocator hooks may not call
-      it. No call is safe in a signal handler. A thread that waits for a connection while it holds
-      another can deadlock: the pool finds the certain cases at once (SQLPOOL_MISUSE,
-      SQLPOOL_DEADLOCK), logs the others (SQLPOOL_LOG_NESTED), and every wait has a deadline. On the
-      thread that holds the writer, a write through the pool is refused; use the lease. A read
-      through the pool there sees what is committed. After fork() every call of the child on an
-      inherited pool returns SQLPOOL_FORKED, and so does opening a new one: SQLite keeps a table of
-      open files per process, which the child inherits, and file locks, which it does not.
+      callback runs. Log, event and chain callbacks may call the pool, but not use the lease whose
+      call they are in: reads work, a write on a thread that is inside a write is refused. Lock,
+      clock, random and allocator hooks may not call it. No call is safe in a signal handler. A
+      thread that waits for a connection while it holds another can deadlock: the pool finds the
+      certain cases at once (SQLPOOL_MISUSE, SQLPOOL_DEADLOCK), logs the others
+      (SQLPOOL_LOG_NESTED), and every wait has a deadline. On the thread that holds the writer, a
+      write through the pool is refused; use the lease. A read through the pool there sees what is
+      committed. After fork() every call of the child on an inherited pool returns SQLPOOL_FORKED,
+      and so does opening a new one: SQLite keeps a table of open files per process, which the child
+      inherits, and file locks, which it does not.
 
     TRANSACTIONS AND FRESHNESS
       A read that begins after a commit returned sees it. A cursor, and a read transaction, see one
-      moment: that of their first step. A write statement is a transaction of its own. Write
+      moment: that of their first step. A write statement is committed when its call returns. Write
       transactions begin IMMEDIATE: they wait for the writer's turn, not for luck.
       Without a WAL (journal set otherwise, or ":memory:") readers and the writer exclude each
       other; the pool queues them, a cursor counting as a reader until it ends.
@@ -173,11 +174,12 @@
       back, checkpoint, vacuum and are killed, and its control without the comparison finds them at
       once.
       A snapshot that waits unused ends after snapshot_idle_ms, also on a lease that is held, and
-      before a checkpoint, pause or exclusive section. None is kept with attached databases, without
-      the upkeep thread, for statements that the caller steps, or when commits come so fast that it
-      does not pay. SQLPOOL_OFF switches it off. snapshot_state of sqlpool_config_resolved() says
-      whether it is on and why not, as the log hook does at open (SQLPOOL_LOG_STAMP); snapshot_hits
-      and snapshot_misses count.
+      before a checkpoint, pause or exclusive section; another process that wants all readers out
+      (TRUNCATE, RESTART, VACUUM) waits no longer than that. None is kept with attached databases,
+      without the upkeep thread, for statements that the caller steps, or when commits come so fast
+      that it does not pay. SQLPOOL_OFF switches it off. snapshot_state of sqlpool_config_resolved()
+      says whether it is on and why not, as the log hook does at open (SQLPOOL_LOG_STAMP);
+      snapshot_hits and snapshot_misses count.
       The same header answers sqlpool_changed(): has anyone committed since I last looked?
 
         | static int refresh(sqlpool *pool, sqlpool_stamp *seen, int64_t *total) {
@@ -203,6 +205,22 @@
         |     sqlpool_snapshot_end(conn, NULL);
         |     return rc;
         | }
+
+    GROUP COMMIT
+      A commit costs an fsync with SQLPOOL_SYNCHRONOUS_FULL, and file locks always, however little
+      it carries. So whoever gets the writer for a write of one statement also runs those that wait
+      for it, up to group_count, in the same transaction. Nobody hears of success before that has
+      committed; each has its own result; a write that meets nobody is run as it always was. There
+      is no thread for it and no delay: a group is what waits anyway.
+      One write does not fail its neighbours. A statement that fails is undone alone. One that ends
+      the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk, an interrupt by its own
+      deadline or token), and a COMMIT that refuses (a deferred foreign key), make the others run
+      again, each by itself; the counter `replayed` tells. So an SQL function of the program may run
+      on the thread of another caller, and twice for one write.
+      error.outcome says what became of a write. SQLPOOL_OUTCOME_UNKNOWN is a disk that failed after
+      COMMIT had begun: the write is in the log or not, who opens the file next finds out, and the
+      library never repeats it. Writes that begin with other words than INSERT, REPLACE, UPDATE,
+      DELETE or WITH, leases, transactions and scripts have their transaction for themselves.
 
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
@@ -298,6 +316,9 @@
       no shared cache.
 
     CAVEATS
+      On readers a BEGIN of the pool's may be open, for the snapshot that is used again: SQL
+      functions and hooks find sqlite3_get_autocommit() 0 there and cannot begin a transaction. Off
+      with snapshot_idle_ms = SQLPOOL_OFF.
       COMMIT, fsync and a DELETE without WHERE run to their end whatever the deadline.
       A lease's age is measured from when someone looked: a lower bound, exact to
       upkeep_interval_ms, after an idle spell to health_interval_ms.
@@ -950,7 +971,8 @@ typedef struct sqlpool_global_config {
     Returns  SQLPOOL_OK; SQLPOOL_CONFIG; SQLPOOL_NOMEM; SQLPOOL_MISUSE when it was called before, or
              SQLite has been used already: that cannot be changed then
     Threads  once, before any other use of SQLite in the process, also by others
-    Cost     memory: 16 bytes an allocation; what it gains: `make bench`, part "process"
+    Cost     memory: 16 bytes an allocation; what it gains: `make bench`, part "process"; SQLite's
+             own heap limits have no effect unless keep_memory_statistics is set
     SQLite   sqlite.org/c3ref/c_config_covering_index_scan.html
     See      sqlpool_global_memory  */
 SQLPOOL_API int sqlpool_global_init(const sqlpool_global_config *config, sqlpool_error *error);
@@ -967,7 +989,8 @@ SQLPOOL_API int64_t sqlpool_global_memory(void);
 
 /*  sqlpool_exec - run one statement and throw away its rows.
     The pool sends a statement that only reads to a reader, any other to the writer, in a
-    transaction of its own.
+    transaction of its own or one that it shares (GROUP COMMIT in the manual).
+    error    [out,opt]  outcome says whether a write that failed is in the database
     sql      [in]       one statement, UTF-8; ends at its first NUL
     args, count [in]    values for its parameters in order: SQLPOOL_ARGS(...), SQLPOOL_NO_ARGS, or
                         an array and its length
@@ -1193,7 +1216,8 @@ SQLPOOL_API int sqlpool_conn_stmt_release(sqlpool_conn *conn, struct sqlite3_stm
 
 /*  sqlpool_conn_db - the connection itself, for what the library does not wrap.
     From here to the release the refusals are off, and the release checks everything: transaction,
-    statements, blobs, handlers, PRAGMAs. See WHAT THE POOL OCCUPIES in the manual.
+    statements, blobs, handlers, PRAGMAs. See WHAT THE POOL OCCUPIES in the manual. What an earlier
+    call failed with is in its sqlpool_error: sqlite3_errmsg() may have forgotten it.
     Returns  the handle; NULL when the lease is not out
     Owner    the pool; never close it
     Threads  the owner
@@ -1315,7 +1339,9 @@ SQLPOOL_API int sqlpool_get_stats(sqlpool *pool, sqlpool_stats *stats);
              there is no stamp (snapshot_state of sqlpool_config_resolved() says why);
              SQLPOOL_MISUSE; SQLPOOL_CLOSED; SQLPOOL_FORKED
     Threads  any
-    Cost     nanoseconds: four atomic additions and 48 bytes compared; no lock, no system call
+    Cost     nanoseconds: four atomic additions and 48 bytes compared, no lock, no system call; once
+             after the connection whose mapping it reads was closed or handed out raw, the lock, and
+             1 while no other is idle
     SQLite   sqlite.org/walformat.html (2.1)
     See      SNAPSHOTS THAT ARE USED AGAIN in the manual  */
 SQLPOOL_API int sqlpool_changed(sqlpool *pool, sqlpool_stamp *stamp);
@@ -2588,6 +2614,8 @@ enum {
 #define SQLPOOL__STAMP_WORDS 12
 #define SQLPOOL__STAMP_UNUSED 1  /* a word that is 0 */
 #define SQLPOOL__STAMP_COUNTER 2 /* the word that counts commits: iChange */
+#define SQLPOOL__STAMP_FRAMES 4  /* mxFrame: frames in the log */
+#define SQLPOOL__BACKFILL 24     /* behind both copies, nBackfill: frames in the database file */
 typedef struct sqlpool__stamp {
     uint32_t words[SQLPOOL__STAMP_WORDS];
 } sqlpool__stamp;
@@ -2709,6 +2737,7 @@ typedef struct sqlpool__slot {
     sqlpool_chain base_chain; /* as the connect hook left them */
     const volatile uint32_t *stamp_map; /* the log's index in shared memory; NULL: not to be had */
     sqlpool__stamp stamp;               /* as it was before the snapshot began */
+    uint32_t backfill;                  /* the log's frames in the database file, then */
     bool may_pin;                       /* this connection may keep a snapshot */
     bool is_pinned;                     /* a BEGIN of ours is open: its snapshot is to be reused */
     bool is_scope;                      /* depth 1 is a snapshot scope */
@@ -3081,6 +3110,7 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
                 SQLPOOL__STORE(&core->is_stamp_bad, 1u);
             SQLPOOL__STORE_RELAXED(&core->is_counter_checked, 1u);
         }
+        slot->has_counter = false;
     }
     return slot->chain.wal_fn != NULL ? slot->chain.wal_fn(slot->chain.user, db, database, frames)
                                       : SQLITE_OK;
@@ -3699,7 +3729,10 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
         close, when the raw handle or a raw statement goes out, and after any interrupt.
       - When commits come so fast that snapshots are seldom used again, keeping them rests a while.
       - Readers that are never idle would keep a log that other processes write from ever starting
-        over: above wal_budget_bytes only a snapshot that needs nothing of the log is kept.
+        over: above wal_budget_bytes only a snapshot that needs nothing of the log is kept. And a
+        snapshot that was begun before a checkpoint moved frames (nBackfill) is begun anew after it:
+        when all of them are moved, the new one reads the database file alone and lets a TRUNCATE or
+        RESTART of another process through.
 
     Tried and dropped: a stepped statement (PRAGMA schema_version, not reset) instead of the BEGIN.
     It keeps the snapshot as well, but every other statement then ends in autocommit, which costs
@@ -3754,11 +3787,10 @@ static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db, const char **wh
         file->pMethods->xShmMap == NULL) {
         return NULL;
     }
-    if (sqlpool__ask(db, "PRAGMA main.locking_mode", mode, sizeof mode) != SQLITE_OK ||
-        sqlite3_stricmp(mode, "normal") != 0) { /* its index is in private memory */
-        *why = "off: locking_mode is not NORMAL";
-        return NULL;
-    }
+    *why = "off: a first read failed";
+    if (sqlpool__ask(db, "PRAGMA main.locking_mode", mode, sizeof mode) != SQLITE_OK) return NULL;
+    *why = "off: locking_mode is not NORMAL"; /* its index is in private memory */
+    if (sqlite3_stricmp(mode, "normal") != 0) return NULL;
     *why = "off: the WAL-index cannot be mapped";
     if (file->pMethods->xShmMap(file, 0, SQLPOOL__SHM_REGION, 0, &region) != SQLITE_OK) return NULL;
     map = (const volatile uint32_t *)region;
@@ -3798,12 +3830,11 @@ static void sqlpool__reclaim_stamp(sqlpool__slot *slot) {
 
 /*  Would an open snapshot keep a long log from starting over? One that begins when all of the log
     is in the database file reads that file and not the log, and is in nobody's way; above
-    wal_budget_bytes only such a one is kept. (Words 4 and 24 of the index are mxFrame and
-    nBackfill.) */
+    wal_budget_bytes only such a one is kept. */
 static bool sqlpool__is_in_the_way(const sqlpool__slot *slot) {
-    const uint32_t frames = sqlpool__stamp_word(slot->stamp_map, 4);
+    const uint32_t frames = sqlpool__stamp_word(slot->stamp_map, SQLPOOL__STAMP_FRAMES);
     return (int64_t)frames * slot->core->page_bytes >= slot->core->config.wal_budget_bytes &&
-           sqlpool__stamp_word(slot->stamp_map, 2 * SQLPOOL__STAMP_WORDS) != frames;
+           sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL) != frames;
 }
 
 /*  An interrupt stays pending for every statement of the connection while any is open: end them. */
@@ -3830,8 +3861,12 @@ static void sqlpool__unpin(sqlpool__slot *slot) {
     (void)sqlite3_reset(commit);
     if (SQLPOOL__LIKELY(rc == SQLITE_DONE)) return;
     sqlpool__stop_statements(slot);
-    if (sqlite3_step(commit) != SQLITE_DONE) slot->is_bad = true;
+    rc = sqlite3_step(commit);
     (void)sqlite3_reset(commit);
+    if (rc == SQLITE_DONE) return;
+    (void)sqlite3_step(slot->own[SQLPOOL__ROLLBACK]);
+    (void)sqlite3_reset(slot->own[SQLPOOL__ROLLBACK]);
+    if (sqlite3_get_autocommit(slot->db) == 0) slot->is_bad = true; /* and nothing runs on it */
 }
 
 /*  Opens a transaction whose snapshot is kept: the caller's statement begins it. On any doubt there
@@ -3840,12 +3875,13 @@ static SQLPOOL__NOINLINE void sqlpool__pin(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
     sqlite3_stmt *begin = slot->own[SQLPOOL__BEGIN];
     int rc;
+    slot->backfill = sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL);
     if (!sqlpool__stamp_read(slot->stamp_map, &slot->stamp)) return;
     rc = sqlite3_step(begin);
     (void)sqlite3_reset(begin);
     if (rc != SQLITE_DONE) return;
     slot->is_pinned = true;
-    SQLPOOL__STORE_RELAXED(&slot->has_snapshot, 1u);
+    (void)SQLPOOL__EXCHANGE(&slot->has_snapshot, 1u); /* upkeep sees it, or is kicked below */
     if (sqlpool__time_add(sqlpool__now(core), core->config.snapshot_idle_ms * SQLPOOL__NS_PER_MS) <
         SQLPOOL__LOAD_ORDERED(&core->upkeep_wake_ns)) {
         sqlpool__kick_upkeep(core); /* it will end the snapshot */
@@ -3889,6 +3925,8 @@ static void sqlpool__unpin_parked(sqlpool__slot *slot) {
 static void sqlpool__refresh(sqlpool__slot *slot) {
     if (SQLPOOL__LIKELY(slot->is_pinned)) {
         if (SQLPOOL__LIKELY(sqlpool__stamp_is(slot->stamp_map, &slot->stamp) &&
+                            sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL) ==
+                                slot->backfill &&
                             SQLPOOL__LOAD_RELAXED(&slot->core->is_stamp_bad) == 0)) {
             SQLPOOL__TALLY(slot, snapshot_hits);
             if (slot->pin_credit < SQLPOOL__PIN_CREDIT) slot->pin_credit++;
@@ -4896,6 +4934,7 @@ static void sqlpool__give_back(sqlpool__slot *slot, sqlpool__lane *lane) {
     sqlpool__fence_interrupts(slot);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->interrupted) == number)) {
         sqlpool__unpin(slot); /* the next lease begins with nothing of a cancelled one */
+        if (slot->is_bad) sqlpool__close_connection(slot);
     }
     if (SQLPOOL__UNLIKELY(slot->db == NULL)) {
         sqlpool__return_slow(slot, lane, SQLPOOL__EMPTY);
@@ -5477,7 +5516,8 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
     }
     sqlpool__go_inside(core);
     rc = sqlpool__take_or_wait(core, request, out, error);
-    if (rc != SQLPOOL_OK || *out == NULL) (void)sqlpool__finish(core, error); /* of a job done too */
+    if (rc != SQLPOOL_OK || *out == NULL) /* a job that another did may have failed */
+        (void)sqlpool__finish(core, error);
     sqlpool__go_outside(core);
     return rc;
 }
@@ -6161,6 +6201,14 @@ static void sqlpool__disarm(sqlpool__slot *slot) {
     sqlpool__fence_interrupts(slot);
 }
 
+/*  A transaction that could not be ended: what runs in it would see an old image. */
+static bool sqlpool__is_stuck(sqlpool__slot *slot, sqlpool_error *error) {
+    if (slot->depth > 0 || slot->is_raw || sqlite3_get_autocommit(slot->db) != 0) return false;
+    (void)SQLPOOL__FAIL(error, SQLITE_ABORT,
+                        "a transaction could not be rolled back: release the lease");
+    return true;
+}
+
 /*  May a statement run on this lease now? Sets its deadline. */
 static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
@@ -6170,11 +6218,7 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
     slot->has_commit_begun = false;
     slot->refusal = NULL;
     if (SQLPOOL__UNLIKELY(slot->is_committed) && slot->depth == 0) sqlpool__after_commit(slot);
-    if (SQLPOOL__UNLIKELY(slot->is_bad) && slot->depth == 0 &&
-        sqlite3_get_autocommit(slot->db) == 0) {
-        return SQLPOOL__FAIL(error, SQLITE_ABORT,
-                             "a transaction could not be rolled back: release the lease");
-    }
+    if (SQLPOOL__UNLIKELY(slot->is_bad) && sqlpool__is_stuck(slot, error)) return error->result;
     if (SQLPOOL__UNLIKELY((SQLPOOL__LOAD_RELAXED(&core->gate) & SQLPOOL__GATE_MOVED) != 0) &&
         SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE) {
         return sqlpool__refuse_moved(core, error); /* nothing more goes into the old file */
@@ -6371,7 +6415,9 @@ static int sqlpool__level_rollback(sqlpool__slot *slot, sqlpool_error *error) {
 /*  A read transaction that has its snapshot from the first moment. */
 static int sqlpool__scope_begin(sqlpool__slot *slot, int max_age_ms, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
+    sqlpool__link *link;
     sqlite3_stmt *at = NULL;
+    bool is_busy = false;
     int64_t now;
     int rc;
     if (SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_READ)
@@ -6384,8 +6430,11 @@ static int sqlpool__scope_begin(sqlpool__slot *slot, int max_age_ms, sqlpool_err
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "a %s is open on this lease, which is one image already",
                              slot->is_scope ? "snapshot scope" : "transaction");
-    while ((at = sqlite3_next_stmt(slot->db, at)) != NULL) {
-        if (!sqlite3_stmt_busy(at)) continue;
+    for (link = slot->in_use.next; link != &slot->in_use && !is_busy; link = link->next)
+        is_busy = sqlite3_stmt_busy(sqlpool__stmt_of_link(link)->handle) != 0;
+    while (slot->is_raw && !is_busy && (at = sqlite3_next_stmt(slot->db, at)) != NULL)
+        is_busy = sqlite3_stmt_busy(at) != 0;
+    if (is_busy) {
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                              "a cursor or statement is open on this lease, and the scope would see "
                              "its older image: close it first");
@@ -6951,8 +7000,13 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
     int rc = sqlpool__statement_begin(slot, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     SQLPOOL__TALLY(slot, statements);
-    if (slot->may_pin && slot->depth == 0 && sqlpool__list_is_empty(&slot->in_use))
+    if (slot->may_pin && slot->depth == 0 && sqlpool__list_is_empty(&slot->in_use)) {
         sqlpool__refresh(slot);
+        if (SQLPOOL__UNLIKELY(slot->is_bad && sqlpool__is_stuck(slot, error))) {
+            sqlpool__disarm(slot);
+            return error->result;
+        }
+    }
     rc = sqlpool__stmt_get(slot, work->sql, &stmt, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
         sqlpool__disarm(slot);
@@ -7420,6 +7474,8 @@ static SQLPOOL__NOINLINE bool sqlpool__rows_stop(sqlpool_rows *rows, sqlpool__sl
         sqlpool__error_clear(&slot->cursor_error);
         rows->result = sqlpool__statement_failed(slot, rc, stmt->sql, &slot->cursor_error);
         slot->cursor_failed = stmt;
+        if (slot->in_use.next == &stmt->link && slot->in_use.prev == &stmt->link)
+            sqlpool__unpin(slot); /* it may stay unclosed for long */
     }
     return false;
 }
@@ -7459,8 +7515,7 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
     slot->busy_deadline_ns = 0;
     if (SQLPOOL__UNLIKELY(rows->deadline_ns != SQLPOOL__LOAD_RELAXED(&slot->deadline_ns)))
         sqlpool__arm(slot, rows->deadline_ns);
-    rc =
-        sqlite3_step(stmt->handle); /* a cancellation interrupts it, or the progress handler does */
+    rc = sqlite3_step(stmt->handle); /* an interrupt stays pending while it is on a row */
     return SQLPOOL__LIKELY(rc == SQLITE_ROW) ? true : sqlpool__rows_stop(rows, slot, stmt, rc);
 }
 
@@ -7881,11 +7936,12 @@ static int64_t sqlpool__report_scopes(sqlpool__core *core, int64_t now) {
             next = sqlpool__earlier(next, report);
             continue;
         }
-        if (!SQLPOOL__CAS(&slot->scope_report_ns, &report, SQLPOOL__NEVER)) continue;
         sqlpool__lock(core);
         sqlpool__observe_locked(core, now);
         sqlpool__holder_locked(slot, now, &holder);
         sqlpool__unlock(core);
+        if (!SQLPOOL__CAS(&slot->scope_report_ns, &report, SQLPOOL__NEVER))
+            continue; /* it has ended: that may have been another one's name */
         sqlpool__text_holder(&text, &holder);
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SNAPSHOT_OLD,
                           "older than its max_age_ms, and pins the log: %s", line);
@@ -7945,7 +8001,7 @@ static int64_t sqlpool__end_idle_snapshots(sqlpool__core *core, int64_t now) {
         sqlpool__slot *slot = &core->slots[i];
         uint64_t use;
         bool is_old;
-        if (SQLPOOL__LOAD_RELAXED(&slot->has_snapshot) == 0) continue;
+        if (SQLPOOL__LOAD_ORDERED(&slot->has_snapshot) == 0) continue;
         use = SQLPOOL__LOAD_ORDERED(&slot->word) + /* a held lease keeps its word */
               SQLPOOL__LOAD_RELAXED(&slot->counters[SQLPOOL__COUNT_statements]);
         sqlpool__lock(core);
@@ -8486,6 +8542,10 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(thread_id_fn)
 #define SQLPOOL__THREAD_MEMBERS(X) X(thread_create_fn) X(thread_join_fn)
 
+/*------------------------------------------------------------------------------
+ * >>[I26.2] checking and resolving                                     (private)
+ *----------------------------------------------------------------------------*/
+
 static void sqlpool__check_table(sqlpool__text *text, const char *name, int count, int set,
                                  const char *missing) {
     bool is_needed = false;
@@ -8720,7 +8780,7 @@ SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I26.2] building and taking apart                                  (private)
+ * >>[I26.3] building and taking apart                                  (private)
  *----------------------------------------------------------------------------*/
 
 /*  The free handle that was closed longest ago, so that a stale one says CLOSED for long. */
@@ -8926,7 +8986,7 @@ static int sqlpool__open_slot(sqlpool__core *core, uint32_t index, sqlpool_error
 }
 
 /*------------------------------------------------------------------------------
- * >>[I26.3] opening                                                  (private)
+ * >>[I26.4] opening                                                  (private)
  *----------------------------------------------------------------------------*/
 
 /*  What the settings leave of snapshots; what the file does is found later. */
@@ -9051,7 +9111,7 @@ static int sqlpool__open_all(sqlpool__core *core, sqlpool_error *error) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I26.4] open                                                     (private)
+ * >>[I26.5] open                                                     (private)
  *----------------------------------------------------------------------------*/
 
 /*  What can be said before anything is built. */
@@ -9163,7 +9223,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
 }
 
 /*------------------------------------------------------------------------------
- * >>[I26.5] control                                                     (public)
+ * >>[I26.6] control                                                     (public)
  *----------------------------------------------------------------------------*/
 
 /*  Sets a bit of the gate and waits for every lease. On failure the bit is cleared again unless it
@@ -9440,7 +9500,7 @@ SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I26.6] close                                                    (public)
+ * >>[I26.7] close                                                    (public)
  *----------------------------------------------------------------------------*/
 
 /*  The upkeep thread is told and joined; a program's tick is waited for. */

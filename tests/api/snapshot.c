@@ -916,6 +916,53 @@ TEST(an_idle_lease_pins_nothing) {
 }
 
 /*  The last close writes the log back and removes it, whatever readers had open. */
+/*  The same by another connection, which nobody holds readers back for: its checkpoint moves all frames,
+    and readers that never pause must then leave the log. */
+TEST(a_foreign_truncate_beside_a_thread_that_reads) {
+    sqlpool_config config = config_of(1);
+    pair p;
+    polling poll;
+    pthread_t thread;
+    int i;
+    config.snapshot_idle_ms = LONG_IDLE_MS;
+    CHECK(open_pair(&p, "foreign.db", &config));
+    memset(&poll, 0, sizeof poll);
+    poll.pool = p.pool;
+    CHECK(start_thread(&thread, poll_main, &poll));
+    for (i = 1; i <= 10; i++) {
+        int rc;
+        const int64_t before = hits(p.pool);
+        commit(p.other, i);
+        while (hits(p.pool) < before + 10) sleep_ms(1); /* it reads, and has a snapshot of this commit */
+        (void)sqlite3_busy_timeout(p.other, 5000);
+        rc = sqlite3_wal_checkpoint_v2(p.other, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        CHECK_INT(rc, SQLITE_OK);
+    }
+    __atomic_store_n(&poll.stop, 1, __ATOMIC_RELEASE);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_INT(poll.errors, 0);
+    close_pair(&p);
+}
+
+/*  A cursor that failed and is not closed yet runs nothing any more: it pins nothing either. */
+TEST(a_failed_cursor_pins_nothing) {
+    const sqlpool_config config = one_reader();
+    pair p;
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    CHECK(open_pair(&p, "failed.db", &config));
+    CHECK(raw_exec(p.other, "INSERT INTO t VALUES(-9223372036854775807 - 1)"));
+    CHECK_OK(sqlpool_conn_acquire(p.pool, SQLPOOL_READ, &conn, &err), &err);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT abs(v) FROM t ORDER BY rowid", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK(!sqlpool_rows_next(&rows)); /* integer overflow */
+    commit(p.other, 5);
+    CHECK_INT(truncate_log(p.other), SQLITE_OK);
+    CHECK_INT(sqlpool_rows_close(&rows, &err), SQLITE_ERROR);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    close_pair(&p);
+}
+
 TEST(close_leaves_no_log) {
     sqlpool_config config = config_of(4);
     sqlpool_conn conns[4];
@@ -1096,6 +1143,8 @@ int main(void) {
     RUN(truncate_beside_a_thread_that_reads);
     RUN(checkpoints_beside_a_lease_that_reads);
     RUN(an_idle_lease_pins_nothing);
+    RUN(a_foreign_truncate_beside_a_thread_that_reads);
+    RUN(a_failed_cursor_pins_nothing);
     RUN(close_leaves_no_log);
     RUN(switched_off);
     RUN(default_is_on);
