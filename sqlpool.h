@@ -174,12 +174,14 @@
       back, checkpoint, vacuum and are killed, and its control without the comparison finds them at
       once.
       A snapshot that waits unused ends after snapshot_idle_ms, also on a lease that is held, and
-      before a checkpoint, pause or exclusive section; another process that wants all readers out
-      (TRUNCATE, RESTART, VACUUM) waits no longer than that. None is kept with attached databases,
-      without the upkeep thread, for statements that the caller steps, or when commits come so fast
-      that it does not pay. SQLPOOL_OFF switches it off. snapshot_state of sqlpool_config_resolved()
-      says whether it is on and why not, as the log hook does at open (SQLPOOL_LOG_STAMP);
-      snapshot_hits and snapshot_misses count.
+      before a checkpoint, pause or exclusive section; another process that wants readers out of the
+      log (TRUNCATE, RESTART) waits about that long. One that asks within microseconds of a commit,
+      while a thread here reads without a pause, can wait in vain for a lock that SQLite passes on
+      from snapshot to snapshot, and gets SQLITE_BUSY; its next try succeeds. None is kept with
+      attached databases, without the upkeep thread, for statements that the caller steps, or when
+      commits come so fast that it does not pay. SQLPOOL_OFF switches it off. snapshot_state of
+      sqlpool_config_resolved() says whether it is on and why not, as the log hook does at open
+      (SQLPOOL_LOG_STAMP); snapshot_hits and snapshot_misses count.
       The same header answers sqlpool_changed(): has anyone committed since I last looked?
 
         | static int refresh(sqlpool *pool, sqlpool_stamp *seen, int64_t *total) {
@@ -2612,10 +2614,11 @@ enum {
 
 /*  A copy of the log's index header: it changes with every commit of every process. */
 #define SQLPOOL__STAMP_WORDS 12
-#define SQLPOOL__STAMP_UNUSED 1  /* a word that is 0 */
-#define SQLPOOL__STAMP_COUNTER 2 /* the word that counts commits: iChange */
-#define SQLPOOL__STAMP_FRAMES 4  /* mxFrame: frames in the log */
-#define SQLPOOL__BACKFILL 24     /* behind both copies, nBackfill: frames in the database file */
+#define SQLPOOL__STAMP_UNUSED 1   /* a word that is 0 */
+#define SQLPOOL__STAMP_COUNTER 2  /* the word that counts commits: iChange */
+#define SQLPOOL__STAMP_FRAMES 4   /* mxFrame: frames in the log */
+#define SQLPOOL__BACKFILL 24      /* behind both copies, nBackfill: frames in the database file */
+#define SQLPOOL__RENEW UINT32_MAX /* as slot->backfill: begin anew with the next statement */
 typedef struct sqlpool__stamp {
     uint32_t words[SQLPOOL__STAMP_WORDS];
 } sqlpool__stamp;
@@ -2648,6 +2651,9 @@ static sqlpool__stmt *sqlpool__stmt_of_link(sqlpool__link *link) {
     return (sqlpool__stmt *)(void *)link; /* link is the first member */
 }
 
+/*  slot->has_snapshot: whether upkeep has met the snapshot before. */
+enum { SQLPOOL__SNAPSHOT_FRESH = 1, SQLPOOL__SNAPSHOT_SEEN = 2 };
+
 /*  slot->parked: a lease that is held while nothing of it runs. Upkeep may end its snapshot. */
 enum { SQLPOOL__NOT_PARKED = 0, SQLPOOL__PARKED = 1, SQLPOOL__UNPINNING = 2 };
 
@@ -2669,7 +2675,7 @@ typedef struct sqlpool__memo {
 typedef struct sqlpool__slot {
     /* shared: atomic */
     uint64_t word;           /* lease number << 2 | state */
-    uint32_t has_snapshot;   /* an open snapshot waits for reuse */
+    uint32_t has_snapshot;   /* an open snapshot waits for reuse: SQLPOOL__SNAPSHOT_..., or 0 */
     uint32_t parked;         /* SQLPOOL__PARKED: the holder is not inside a call */
     int64_t scope_since_ns;  /* begin of its snapshot scope; SQLPOOL__NEVER: it has none */
     int64_t scope_report_ns; /* when upkeep reports that scope; SQLPOOL__NEVER: not, or done */
@@ -2737,15 +2743,15 @@ typedef struct sqlpool__slot {
     sqlpool_chain base_chain; /* as the connect hook left them */
     const volatile uint32_t *stamp_map; /* the log's index in shared memory; NULL: not to be had */
     sqlpool__stamp stamp;               /* as it was before the snapshot began */
-    uint32_t backfill;                  /* the log's frames in the database file, then */
-    bool may_pin;                       /* this connection may keep a snapshot */
-    bool is_pinned;                     /* a BEGIN of ours is open: its snapshot is to be reused */
-    bool is_scope;                      /* depth 1 is a snapshot scope */
-    int64_t scope_end_ns;               /* no statement of the scope begins later */
-    uint32_t counter_before;            /* of commits, in the stamp, as COMMIT began */
-    bool has_counter;                   /* it was taken: VACUUM calls no commit hook */
-    int pin_credit;                     /* above 0: keeping snapshots pays */
-    int pin_rest;                       /* statements until it is tried again */
+    uint32_t backfill;       /* atomic; the log's frames in the database file then, or RENEW */
+    bool may_pin;            /* this connection may keep a snapshot */
+    bool is_pinned;          /* a BEGIN of ours is open: its snapshot is to be reused */
+    bool is_scope;           /* depth 1 is a snapshot scope */
+    int64_t scope_end_ns;    /* no statement of the scope begins later */
+    uint32_t counter_before; /* of commits, in the stamp, as COMMIT began */
+    bool has_counter;        /* it was taken: VACUUM calls no commit hook */
+    int pin_credit;          /* above 0: keeping snapshots pays */
+    int pin_rest;            /* statements until it is tried again */
     sqlite3_stmt *own[SQLPOOL__OWN_STATEMENTS];
 
     /* lease holder only: statements (I12) */
@@ -3732,7 +3738,8 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
         over: above wal_budget_bytes only a snapshot that needs nothing of the log is kept. And a
         snapshot that was begun before a checkpoint moved frames (nBackfill) is begun anew after it:
         when all of them are moved, the new one reads the database file alone and lets a TRUNCATE or
-        RESTART of another process through.
+        RESTART of another process through. SQLite may use the log all the same, if the checkpoint
+        is just ending; so upkeep has every snapshot begun anew once in snapshot_idle_ms.
 
     Tried and dropped: a stepped statement (PRAGMA schema_version, not reset) instead of the BEGIN.
     It keeps the snapshot as well, but every other statement then ends in autocommit, which costs
@@ -3875,13 +3882,15 @@ static SQLPOOL__NOINLINE void sqlpool__pin(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
     sqlite3_stmt *begin = slot->own[SQLPOOL__BEGIN];
     int rc;
-    slot->backfill = sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL);
+    SQLPOOL__STORE_RELAXED(&slot->backfill,
+                           sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL));
     if (!sqlpool__stamp_read(slot->stamp_map, &slot->stamp)) return;
     rc = sqlite3_step(begin);
     (void)sqlite3_reset(begin);
     if (rc != SQLITE_DONE) return;
     slot->is_pinned = true;
-    (void)SQLPOOL__EXCHANGE(&slot->has_snapshot, 1u); /* upkeep sees it, or is kicked below */
+    (void)SQLPOOL__EXCHANGE(&slot->has_snapshot, (uint32_t)SQLPOOL__SNAPSHOT_FRESH);
+    /* upkeep sees it, or is kicked now */
     if (sqlpool__time_add(sqlpool__now(core), core->config.snapshot_idle_ms * SQLPOOL__NS_PER_MS) <
         SQLPOOL__LOAD_ORDERED(&core->upkeep_wake_ns)) {
         sqlpool__kick_upkeep(core); /* it will end the snapshot */
@@ -3925,19 +3934,23 @@ static void sqlpool__unpin_parked(sqlpool__slot *slot) {
 static void sqlpool__refresh(sqlpool__slot *slot) {
     if (SQLPOOL__LIKELY(slot->is_pinned)) {
         if (SQLPOOL__LIKELY(sqlpool__stamp_is(slot->stamp_map, &slot->stamp) &&
-                            sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL) ==
-                                slot->backfill &&
                             SQLPOOL__LOAD_RELAXED(&slot->core->is_stamp_bad) == 0)) {
-            SQLPOOL__TALLY(slot, snapshot_hits);
-            if (slot->pin_credit < SQLPOOL__PIN_CREDIT) slot->pin_credit++;
-            return;
+            if (SQLPOOL__LIKELY(sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL) ==
+                                SQLPOOL__LOAD_RELAXED(&slot->backfill))) {
+                SQLPOOL__TALLY(slot, snapshot_hits);
+                if (slot->pin_credit < SQLPOOL__PIN_CREDIT) slot->pin_credit++;
+                return;
+            }
+            sqlpool__unpin(slot); /* newest, but it may be in the way of a checkpoint */
+        } else {
+            SQLPOOL__TALLY(slot, snapshot_misses);
+            sqlpool__unpin(slot);
+            slot->pin_credit -= 2;
+            if (slot->pin_credit <= 0) slot->pin_rest = SQLPOOL__PIN_REST;
         }
-        SQLPOOL__TALLY(slot, snapshot_misses);
-        sqlpool__unpin(slot);
-        slot->pin_credit -= 2;
-        if (slot->pin_credit <= 0) slot->pin_rest = SQLPOOL__PIN_REST;
     }
-    if (slot->is_raw || SQLPOOL__LOAD_RELAXED(&slot->core->is_stamp_bad) != 0) return;
+    if (slot->is_raw || slot->is_bad || SQLPOOL__LOAD_RELAXED(&slot->core->is_stamp_bad) != 0)
+        return;
     if (slot->pin_rest > 0) {
         if (--slot->pin_rest == 0) slot->pin_credit = 2; /* one more chance */
         return;
@@ -6203,7 +6216,8 @@ static void sqlpool__disarm(sqlpool__slot *slot) {
 
 /*  A transaction that could not be ended: what runs in it would see an old image. */
 static bool sqlpool__is_stuck(sqlpool__slot *slot, sqlpool_error *error) {
-    if (slot->depth > 0 || slot->is_raw || sqlite3_get_autocommit(slot->db) != 0) return false;
+    if (slot->depth > 0 || slot->is_raw || slot->is_pinned || sqlite3_get_autocommit(slot->db) != 0)
+        return false;
     (void)SQLPOOL__FAIL(error, SQLITE_ABORT,
                         "a transaction could not be rolled back: release the lease");
     return true;
@@ -7999,6 +8013,7 @@ static int64_t sqlpool__end_idle_snapshots(sqlpool__core *core, int64_t now) {
     if (!core->is_wal || idle < 0) return next;
     for (i = 0; i + 1 < core->slot_count; i++) {
         sqlpool__slot *slot = &core->slots[i];
+        uint32_t fresh = SQLPOOL__SNAPSHOT_FRESH;
         uint64_t use;
         bool is_old;
         if (SQLPOOL__LOAD_ORDERED(&slot->has_snapshot) == 0) continue;
@@ -8011,7 +8026,10 @@ static int64_t sqlpool__end_idle_snapshots(sqlpool__core *core, int64_t now) {
         }
         is_old = now - slot->seen_use_ns >= idle;
         sqlpool__unlock(core);
-        if (!is_old || !sqlpool__retire(slot)) next = sqlpool__time_add(now, idle);
+        if (is_old && sqlpool__retire(slot)) continue;
+        if (!SQLPOOL__CAS(&slot->has_snapshot, &fresh, (uint32_t)SQLPOOL__SNAPSHOT_SEEN))
+            SQLPOOL__STORE_RELAXED(&slot->backfill, SQLPOOL__RENEW);
+        next = sqlpool__time_add(now, idle);
     }
     return next;
 }

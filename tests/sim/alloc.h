@@ -44,6 +44,7 @@ typedef struct sim_alloc_state {
     uint64_t requests; /* drawn so far, both doors */
     uint64_t fail_at;  /* this request fails; 0: none */
     int fail_from_on;  /* and all later ones as well */
+    uint64_t fail_more; /* or so many after it */
     uint64_t failed;   /* requests that were refused */
     int64_t live_blocks[SIM_DOOR_COUNT];
     int64_t live_bytes[SIM_DOOR_COUNT];
@@ -74,7 +75,7 @@ static inline int sim_alloc_draw(uint64_t *number) {
     const uint64_t fail_at = __atomic_load_n(&sim_alloc.fail_at, __ATOMIC_RELAXED);
     *number = __atomic_add_fetch(&sim_alloc.requests, 1, __ATOMIC_RELAXED);
     if (fail_at == 0 || *number < fail_at) return 0;
-    if (*number > fail_at && !sim_alloc.fail_from_on) return 0;
+    if (*number > fail_at + sim_alloc.fail_more && !sim_alloc.fail_from_on) return 0;
     __atomic_fetch_add(&sim_alloc.failed, 1, __ATOMIC_RELAXED);
     if (sim_alloc.failed == 1 && getenv("SIM_ALLOC_TRAP") != NULL) __builtin_trap();
     return 1;
@@ -267,7 +268,13 @@ static inline void sim_alloc_fail(uint64_t n, int from_on) {
     __atomic_store_n(&sim_alloc.requests, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&sim_alloc.failed, 0, __ATOMIC_RELAXED);
     sim_alloc.fail_from_on = from_on;
+    sim_alloc.fail_more = 0;
     __atomic_store_n(&sim_alloc.fail_at, n, __ATOMIC_RELAXED);
+}
+/*  Requests n to n + count - 1 fail. */
+static inline void sim_alloc_fail_some(uint64_t n, uint64_t count) {
+    sim_alloc_fail(n, 0);
+    sim_alloc.fail_more = count - 1;
 }
 /*  No request fails any more; the numbering goes on. */
 static inline void sim_alloc_heal(void) {
