@@ -2938,6 +2938,13 @@ static inline uint64_t sqlpool__thread_id(sqlpool__core *core) {
     return core->config.locks.thread_id_fn(core->config.locks.user);
 }
 
+/*  Does this thread hold the slot's lease? With the library's own thread numbers one comparison. */
+static inline bool sqlpool__is_mine(const sqlpool__slot *slot) {
+    const uint64_t owner = SQLPOOL__LOAD_RELAXED(&slot->owner);
+    return SQLPOOL__LIKELY(owner == (uint64_t)(uintptr_t)&sqlpool__hint) ||
+           owner == sqlpool__thread_id(slot->core);
+}
+
 static void sqlpool__kick_upkeep(sqlpool__core *core) {
     sqlpool__lock(core);
     core->is_upkeep_kicked = true;
@@ -6112,8 +6119,7 @@ static int sqlpool__enter_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
     const int rc = sqlpool__find_lease(conn, &found, error);
     *slot = NULL;
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
-    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&found->owner) !=
-                          sqlpool__thread_id(found->core))) {
+    if (SQLPOOL__UNLIKELY(!sqlpool__is_mine(found))) {
         (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                             "the lease belongs to another thread: after an ordered hand-over "
                             "call sqlpool_conn_adopt()");
@@ -7478,8 +7484,9 @@ static void sqlpool__rows_end(sqlpool_rows *rows, sqlpool__slot *slot, sqlpool__
 }
 
 /*  There is no further row. */
-static SQLPOOL__NOINLINE bool sqlpool__rows_stop(sqlpool_rows *rows, sqlpool__slot *slot,
-                                                 sqlpool__stmt *stmt, int rc) {
+static SQLPOOL__NOINLINE bool sqlpool__rows_stop(sqlpool_rows *rows, int rc) {
+    sqlpool__slot *slot = (sqlpool__slot *)rows->slot;
+    sqlpool__stmt *stmt = (sqlpool__stmt *)rows->statement;
     rows->flags &= ~(uint32_t)SQLPOOL__ROWS_ON_ROW;
     if (rc == SQLITE_DONE) {
         sqlpool__rows_end(rows, slot, stmt);
@@ -7515,8 +7522,7 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
         return (rows->flags & SQLPOOL__ROWS_BUFFERED) != 0 && sqlpool__rows_next_buffered(rows);
     }
     stmt = sqlpool__rows_stmt(rows, &slot);
-    if (SQLPOOL__UNLIKELY(stmt == NULL ||
-                          SQLPOOL__LOAD_RELAXED(&slot->owner) != sqlpool__thread_id(slot->core))) {
+    if (SQLPOOL__UNLIKELY(stmt == NULL || !sqlpool__is_mine(slot))) {
         if (sqlpool__is_forked()) return false; /* close says so */
         rows->result = SQLPOOL_MISUSE;          /* its lease ended, or another thread calls */
         if (stmt == NULL) rows->flags = 0;
@@ -7526,11 +7532,10 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
         rows->flags = (rows->flags & ~(uint32_t)SQLPOOL__ROWS_PENDING) | SQLPOOL__ROWS_ON_ROW;
         return true;
     }
-    slot->busy_deadline_ns = 0;
     if (SQLPOOL__UNLIKELY(rows->deadline_ns != SQLPOOL__LOAD_RELAXED(&slot->deadline_ns)))
         sqlpool__arm(slot, rows->deadline_ns);
     rc = sqlite3_step(stmt->handle); /* an interrupt stays pending while it is on a row */
-    return SQLPOOL__LIKELY(rc == SQLITE_ROW) ? true : sqlpool__rows_stop(rows, slot, stmt, rc);
+    return SQLPOOL__LIKELY(rc == SQLITE_ROW) ? true : sqlpool__rows_stop(rows, rc);
 }
 
 SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
@@ -7566,7 +7571,7 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
                                  "an interrupt of the lease ended it");
         }
         core = slot->core;
-        if (SQLPOOL__LOAD_RELAXED(&slot->owner) != sqlpool__thread_id(core)) {
+        if (!sqlpool__is_mine(slot)) {
             (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "the cursor belongs to another thread");
             return sqlpool__finish(core, error);
         }
@@ -7588,8 +7593,9 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
     return rows->result;
 }
 
-static inline bool sqlpool__rows_has(const sqlpool_rows *rows, int column) {
-    return rows != NULL && (rows->flags & SQLPOOL__ROWS_ON_ROW) != 0 &&
+static inline bool sqlpool__rows_has(const sqlpool_rows *rows, int column, unsigned kind) {
+    return rows != NULL &&
+           (rows->flags & (kind | SQLPOOL__ROWS_ON_ROW)) == (kind | SQLPOOL__ROWS_ON_ROW) &&
            (unsigned)column < (unsigned)rows->column_count;
 }
 
@@ -7597,7 +7603,7 @@ static inline bool sqlpool__rows_has(const sqlpool_rows *rows, int column) {
 static inline sqlite3_stmt *sqlpool__rows_live(const sqlpool_rows *rows, int column) {
     sqlpool__slot *slot = NULL;
     const sqlpool__stmt *stmt;
-    if (!sqlpool__rows_has(rows, column) || (rows->flags & SQLPOOL__ROWS_LIVE) == 0) return NULL;
+    if (!sqlpool__rows_has(rows, column, SQLPOOL__ROWS_LIVE)) return NULL;
     stmt = sqlpool__rows_stmt(rows, &slot);
     return stmt != NULL ? stmt->handle : NULL;
 }
@@ -7605,8 +7611,7 @@ static inline sqlite3_stmt *sqlpool__rows_live(const sqlpool_rows *rows, int col
 /*  The value of a buffered cursor; NULL: none, or the cursor is live. */
 static sqlite3_value *sqlpool__rows_cell(const sqlpool_rows *rows, int column) {
     const sqlpool__buffer *buffer;
-    if (!sqlpool__rows_has(rows, column) || (rows->flags & SQLPOOL__ROWS_BUFFERED) == 0)
-        return NULL;
+    if (!sqlpool__rows_has(rows, column, SQLPOOL__ROWS_BUFFERED)) return NULL;
     buffer = (const sqlpool__buffer *)rows->buffer;
     return buffer->cells[(size_t)rows->position * (size_t)buffer->column_count + (size_t)column];
 }
