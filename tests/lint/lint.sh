@@ -147,11 +147,11 @@ done
 verdict 'every sqlpool name in README and comments exists' "$bad"
 
 fresh
-grep -o '^[a-z][a-z-]*:' Makefile | tr -d : | sort -u >"$out/targets"
+grep -o '^[a-z][a-z0-9-]*:' Makefile | tr -d : | sort -u >"$out/targets"
 for doc in $docs; do
     # In quotes of code, or on lines that are code: "make x", "make A=b x y"
     { grep -o '`[^`]*`' "$doc"; grep -E '^ *[$] |^ *\|? *make |&& *make ' "$doc"; awk '/^```/ { on = !on } on' "$doc"; } |
-        grep -o '\(^\|[^a-z-]\)make\( -[a-z0-9]*\| [A-Z_]*=[^ `]*\)* [a-z][a-z-]*' | sed 's/.* //' | sort -u |
+        grep -o '\(^\|[^a-z-]\)make\( -[a-z0-9]*\| [A-Z_]*=[^ `]*\)* [a-z][a-z0-9-]*' | sed 's/.* //' | sort -u |
         while read -r target; do
             case $doc/$target in # apt-get install make libsqlite3-dev
             */lib*) continue ;;
