@@ -197,7 +197,8 @@ TEST(eviction_by_count) {
     sqlpool__stmt_put(h.slot, get(&h, sql[3]));
     CHECK_INT(h.slot->cached_count, 3);
     CHECK_INT(evictions(&h), 1);
-    CHECK(h.slot->memo[sqlpool__memo_index(sql[1])].stmt == NULL); /* its memo went with it */
+    stmt = h.slot->memo[sqlpool__memo_index(sql[1])].stmt; /* another text may have the same place */
+    CHECK(stmt == NULL || strcmp(stmt->sql, sql[1]) != 0); /* its memo went with it */
     CHECK(cache_is_sane(h.slot));
     CHECK_INT(misses(&h), 4);
     sqlpool__stmt_put(h.slot, get(&h, sql[0]));
