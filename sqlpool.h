@@ -3267,6 +3267,8 @@ static int sqlpool__translate(sqlpool__slot *slot, int code) {
     if (primary == SQLITE_INTERRUPT && SQLPOOL__LOAD_RELAXED(&slot->expired) == slot->number) {
         return SQLPOOL_TIMEOUT;
     }
+    if (primary == SQLITE_INTERRUPT && SQLPOOL__LOAD_RELAXED(&slot->interrupted) == slot->number)
+        return SQLPOOL_CANCELLED; /* by a token that its owner has zeroed meanwhile */
     return code;
 }
 
