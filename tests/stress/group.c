@@ -52,6 +52,8 @@ static void expect(const writer *x, const char *what, int rc, int primary, int o
     if ((rc > 0 ? rc & 0xff : rc) != primary || x->error.outcome != outcome)
         test_fail(__FILE__, __LINE__, "%s gave %s, outcome %d: %s", what, sqlpool_result_name(rc),
                   x->error.outcome, x->error.message);
+    if (rc == SQLPOOL_OK && x->error.message[0] != '\0') /* of an earlier try */
+        test_fail(__FILE__, __LINE__, "%s succeeded and says: %s", what, x->error.message);
 }
 
 static void poison(writer *x, const char *sql, int primary) {
