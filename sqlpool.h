@@ -4696,6 +4696,10 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
     Whoever leaves the queue wakes the next head if there may be something for it, so one signal is
     never lost, and one release wakes one caller.
 
+    A caller that waits with a *job* (a write of one statement) may find it done instead of getting
+    the slot: who has the writer takes such callers out of the queue and runs their jobs with its
+    own (I20.3). Once taken a caller sleeps until that has ended, whatever his deadline says.
+
     Under GATE_SHARED (no WAL) readers share the database and the writer has it alone, as SQLite's
     own locks would have it, but as a queue: whoever came earlier and has waited for barge_us goes
     first.
