@@ -830,7 +830,7 @@ static void fail_the_sync(const char *path, int count) {
     sim_vfs_heal();
     CHECK_INT((int64_t)sim_vfs.faults, 1);
     for (i = 0; i < count; i++) {
-        PART(check_caller(i, SQLITE_IOERR, SQLPOOL_OUTCOME_UNKNOWN));
+        PART(check_caller(i, SQLITE_IOERR_FSYNC, SQLPOOL_OUTCOME_UNKNOWN));
         CHECK_INT(callers[i].error.sqlite_code, SQLITE_IOERR_FSYNC);
     }
     CHECK_INT(stats_of(pool).replayed, 0);
@@ -864,7 +864,7 @@ static void fail_a_write(const char *path, int code) {
     for (i = 0; i < 8; i++) {
         if (i != 4) PART(check_ok(i));
     }
-    PART(check_caller(4, code == SQLITE_FULL ? SQLITE_FULL : SQLITE_IOERR, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    PART(check_caller(4, code == SQLITE_FULL ? SQLITE_FULL : SQLITE_IOERR_WRITE, SQLPOOL_OUTCOME_NOT_COMMITTED));
     CHECK_INT(ask(pool, "SELECT n FROM c"), 7);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
     CHECK(stats_of(pool).replayed > 0);
@@ -894,7 +894,7 @@ TEST(outcomes_of_a_transaction) {
     CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     rc = 0;
     fail_disk(SIM_VFS_SYNC, 0, 1);
-    CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, insert_one, &rc, &err), SQLITE_IOERR, &err);
+    CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, insert_one, &rc, &err), SQLITE_IOERR_FSYNC, &err);
     sim_vfs_heal();
     CHECK_INT(err.outcome, SQLPOOL_OUTCOME_UNKNOWN);
     CHECK(ask(pool, "SELECT count(*) FROM t") <= 2);
