@@ -17,8 +17,8 @@ enum { MOST = 16 };
 #define TABLE "CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
 #define INSERT "INSERT INTO t(v) VALUES(?)"
 #define ENDLESS_INSERT \
-    "INSERT INTO t(v) SELECT max(i) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) " \
-    "SELECT i FROM n)"
+    "INSERT INTO t(v) SELECT max(i) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL " \
+    "SELECT i + 1 FROM n) SELECT i FROM n)"
 
 /*---- callers, and the place where they stop ----*/
 
@@ -147,7 +147,8 @@ static bool queue_caller(sqlpool *pool, int at, int waiting) {
     int i;
     callers[at].pool = pool;
     if (!start_thread(&callers[at].thread, run_caller, &callers[at])) return false;
-    for (i = 0; i < 20000 && stats_of(pool).waiting_write != waiting && !is_back(&callers[at]); i++) sleep_ms(1);
+    for (i = 0; i < 20000 && stats_of(pool).waiting_write != waiting && !is_back(&callers[at]); i++)
+        sleep_ms(1);
     return stats_of(pool).waiting_write == waiting;
 }
 static void join(int count) {
@@ -163,7 +164,8 @@ static bool gather(sqlpool *pool, int count, sqlpool_conn *writer) {
     }
     for (i = 0; i < count; i++) {
         if (!queue_caller(pool, i, i + 1)) {
-            test_fail(__FILE__, __LINE__, "caller %d does not wait: %d %s", i, callers[i].rc, callers[i].error.message);
+            test_fail(__FILE__, __LINE__, "caller %d does not wait: %d %s", i, callers[i].rc,
+                      callers[i].error.message);
             return false;
         }
     }
@@ -183,7 +185,8 @@ static void check_caller(int at, int rc, int outcome) {
     caller *c = &callers[at];
     if (!api_agrees(__FILE__, __LINE__, c->sql, c->rc, rc, sqlpool_result_name(rc), &c->error)) return;
     if (c->error.outcome != outcome)
-        test_fail(__FILE__, __LINE__, "caller %d: %s: outcome %d, expected %d", at, c->sql, c->error.outcome, outcome);
+        test_fail(__FILE__, __LINE__, "caller %d: %s: outcome %d, expected %d", at, c->sql, c->error.outcome,
+                  outcome);
 }
 static void check_ok(int at) {
     check_caller(at, SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED);
@@ -357,11 +360,11 @@ typedef struct poison {
     int leaves; /* rows of u that stay all the same */
     bool ends;  /* the transaction of the group */
 } poison;
-#define POISON_TABLES                                                                                         \
-    COUNTER "CREATE TABLE u(k UNIQUE NOT NULL CHECK(k <> 'bad')); INSERT INTO u VALUES('dup');"               \
-            "CREATE TABLE r(v); CREATE TRIGGER r_in BEFORE INSERT ON r BEGIN SELECT CASE NEW.v "              \
-            "WHEN 1 THEN RAISE(ROLLBACK, 'r') WHEN 2 THEN RAISE(ABORT, 'a') ELSE RAISE(FAIL, 'f') END; END;"  \
-            "CREATE TABLE parent(id INTEGER PRIMARY KEY); CREATE TABLE child(p REFERENCES parent "            \
+#define POISON_TABLES \
+    COUNTER "CREATE TABLE u(k UNIQUE NOT NULL CHECK(k <> 'bad')); INSERT INTO u VALUES('dup');" \
+            "CREATE TABLE r(v); CREATE TRIGGER r_in BEFORE INSERT ON r BEGIN SELECT CASE NEW.v " \
+            "WHEN 1 THEN RAISE(ROLLBACK, 'r') WHEN 2 THEN RAISE(ABORT, 'a') ELSE RAISE(FAIL, 'f') END; END;" \
+            "CREATE TABLE parent(id INTEGER PRIMARY KEY); CREATE TABLE child(p REFERENCES parent " \
             "DEFERRABLE INITIALLY DEFERRED, k UNIQUE);"
 static const poison poisons[] = {
     {"INSERT INTO u VALUES('dup')", 0, 0, false},
@@ -462,7 +465,8 @@ TEST(returning_is_run_again_from_nothing) {
     config.allocator = sim_allocator();
     pool = open_pool("again.db", &config, TABLE POISON_TABLES);
     CHECK(pool != NULL);
-    for (i = 0; i < 8; i++) with_int(&callers[i], "INSERT INTO t(v) VALUES(?1) RETURNING v", i)->is_query = true;
+    for (i = 0; i < 8; i++)
+        with_int(&callers[i], "INSERT INTO t(v) VALUES(?1) RETURNING v", i)->is_query = true;
     (void)with_sql(&callers[7], "INSERT OR ROLLBACK INTO u VALUES('dup')");
     (void)with_int(&callers[6], "UPDATE OR IGNORE u SET k = 'dup' WHERE ?1 < 0", 1);
     CHECK(run_callers(pool, 8));
@@ -534,8 +538,8 @@ static void cancel_an_endless(const char *path, int place) {
     int i;
     CHECK(pool != NULL);
     for (i = 0; i < 6; i++) (void)with_token(with_sql(&callers[i], ONE_MORE));
-    callers[place].sql = "INSERT INTO t(v) SELECT max(hold(i)) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
-                         "SELECT i + 1 FROM n) SELECT i FROM n)";
+    callers[place].sql = "INSERT INTO t(v) SELECT max(hold(i)) FROM (WITH RECURSIVE n(i) AS "
+                         "(SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n)";
     arm(&hold_state);
     CHECK(gather(pool, 6, &writer));
     CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
@@ -755,7 +759,8 @@ static bool gate_closes_on_a_leader(sqlpool *pool, closing *c, pthread_t *thread
     if (!gather(pool, 4, &writer) || sqlpool_conn_release(&writer) != SQLPOOL_OK ||
         !await_holder(&hold_state) || !start_thread(thread, pause_or_close, c))
         return false;
-    while (sqlpool_exec_with(pool, &no_wait, NULL, "SELECT 1", SQLPOOL_NO_ARGS, NULL) == SQLPOOL_OK) sleep_ms(1);
+    while (sqlpool_exec_with(pool, &no_wait, NULL, "SELECT 1", SQLPOOL_NO_ARGS, NULL) == SQLPOOL_OK)
+        sleep_ms(1);
     return true;
 }
 TEST(what_is_paused_waits_for_resume) {
@@ -864,7 +869,8 @@ static void fail_a_write(const char *path, int code) {
     for (i = 0; i < 8; i++) {
         if (i != 4) PART(check_ok(i));
     }
-    PART(check_caller(4, code == SQLITE_FULL ? SQLITE_FULL : SQLITE_IOERR_WRITE, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    PART(check_caller(4, code == SQLITE_FULL ? SQLITE_FULL : SQLITE_IOERR_WRITE,
+                      SQLPOOL_OUTCOME_NOT_COMMITTED));
     CHECK_INT(ask(pool, "SELECT n FROM c"), 7);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
     CHECK(stats_of(pool).replayed > 0);
@@ -976,7 +982,8 @@ TEST(memory_that_fails_in_a_group) {
             const bool is_ok = callers[i].rc == SQLPOOL_OK;
             if (!is_ok && !is_nomem(callers[i].rc)) check_ok(i);
             CHECK(is_ok || is_nomem(callers[i].rc));
-            CHECK_INT(callers[i].error.outcome, is_ok ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+            CHECK_INT(callers[i].error.outcome,
+                      is_ok ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
             (void)snprintf(check, sizeof check, "SELECT count(*) FROM t WHERE v = %d", n * 10 + i);
             CHECK_INT(ask(pool, check), is_ok);
             failures += !is_ok;
