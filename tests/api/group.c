@@ -433,7 +433,7 @@ TEST(one_that_fails_takes_no_neighbour_with_it) {
         pool = open_pool(path, &config, POISON_TABLES);
         CHECK(pool != NULL);
         if (sqlite3_libversion_number() >= 3037000)
-            CHECK_OK(sqlpool_exec(pool, "CREATE TABLE strict(v INTEGER) STRICT", SQLPOOL_NO_ARGS, &err), &err);
+            CHECK_OK(sqlpool_script(pool, "CREATE TABLE strict(v INTEGER) STRICT", -1, &err), &err);
         poison_a_group(pool, &poisons[i]);
         if (test_failed_now) printf("# with %s\n", poisons[i].sql);
         close_pool(pool);
@@ -453,6 +453,27 @@ TEST(what_or_fail_left_is_no_fault_of_a_neighbour) {
     CHECK_INT(callers[1].error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_INT(ask(pool, "SELECT n FROM c"), 1);
     CHECK_INT(ask(pool, "SELECT count(*) FROM child"), 1);
+    close_pool(pool);
+}
+
+/*  What OR FAIL leaves in autocommit it leaves too when a later one ends the group. */
+TEST(what_or_fail_left_stays_when_the_group_ends) {
+    static const char *const ends[] = {"INSERT OR ROLLBACK INTO u VALUES('dup')",
+                                       "INSERT INTO child VALUES(7, NULL)"};
+    sqlpool_config config = patient();
+    sqlpool *pool = open_pool("stays.db", &config, POISON_TABLES);
+    int k;
+    CHECK(pool != NULL);
+    for (k = 0; k < LENGTH(ends); k++) {
+        (void)with_sql(&callers[0], ONE_MORE);
+        (void)with_sql(&callers[1], "INSERT OR FAIL INTO u VALUES(hex(randomblob(16))), ('dup')");
+        (void)with_sql(&callers[2], ends[k]);
+        CHECK(run_callers(pool, 3));
+        PART(check_ok(0));
+        CHECK_INT(callers[1].rc, SQLITE_CONSTRAINT_UNIQUE);
+        CHECK_INT(ask(pool, "SELECT n FROM c"), k + 1);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM u"), 1 + (k + 1));
+    }
     close_pool(pool);
 }
 
@@ -708,7 +729,7 @@ static void bounded(const char *path, sqlpool_config config, int *groups, int *g
     int i;
     CHECK(pool != NULL);
     for (i = 0; i < MOST; i++) {
-        with_int(&callers[i], INSERT, 0)->args[0] = sqlpool_value_text("some forty bytes of text, a little more");
+        with_int(&callers[i], INSERT, 0)->args[0] = sqlpool_value_text("some thirty bytes of plain text");
     }
     CHECK(run_callers(pool, MOST));
     check_all_ok(MOST);
@@ -1010,6 +1031,7 @@ int main(void) {
     RUN(two_pools_on_one_file);
     RUN(one_that_fails_takes_no_neighbour_with_it);
     RUN(what_or_fail_left_is_no_fault_of_a_neighbour);
+    RUN(what_or_fail_left_stays_when_the_group_ends);
     RUN(returning_is_run_again_from_nothing);
     RUN(a_second_run_has_a_result_of_its_own);
     RUN(a_queued_write_that_gives_up_is_never_run);
