@@ -213,7 +213,8 @@
       it carries. So whoever gets the writer for a write of one statement also runs those that wait
       for it, up to group_count, in the same transaction. Nobody hears of success before that has
       committed; each has its own result; a write that meets nobody is run as it always was. There
-      is no thread for it and no delay: a group is what waits anyway.
+      is no thread for it and no delay: a group is what waits anyway. Once it is in a group a write
+      is waited out, whatever its deadline says: its arguments are on its caller's stack.
       One write does not fail its neighbours. A statement that fails is undone alone. One that ends
       the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk, an interrupt by its own
       deadline or token), and a COMMIT that refuses (a deferred foreign key), make the others run
@@ -221,8 +222,8 @@
       on the thread of another caller, and twice for one write.
       error.outcome says what became of a write. SQLPOOL_OUTCOME_UNKNOWN is a disk that failed after
       COMMIT had begun: the write is in the log or not, who opens the file next finds out, and the
-      library never repeats it. Writes that begin with other words than INSERT, REPLACE, UPDATE,
-      DELETE or WITH, leases, transactions and scripts have their transaction for themselves.
+      library never repeats it. Writes that begin with other words than INSERT, REPLACE, UPDATE or
+      DELETE, leases, transactions and scripts have their transaction for themselves.
 
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
@@ -426,7 +427,7 @@ typedef enum sqlpool_code {
 typedef enum sqlpool_outcome {
     SQLPOOL_OUTCOME_NONE = 0,          /* nothing was written, or only read */
     SQLPOOL_OUTCOME_COMMITTED = 1,     /* COMMIT returned: as durable as synchronous makes it */
-    SQLPOOL_OUTCOME_NOT_COMMITTED = 2, /* nothing of it is in the database */
+    SQLPOOL_OUTCOME_NOT_COMMITTED = 2, /* nothing of it is there, but what OR FAIL keeps */
     SQLPOOL_OUTCOME_UNKNOWN = 3        /* the disk failed in COMMIT: look at what is there */
 } sqlpool_outcome;
 
@@ -834,7 +835,7 @@ typedef struct sqlpool_holder {
     X(commits, "write transactions committed")                                  \
     X(groups, "of these, with writes of several callers")                       \
     X(grouped, "writes in them")                                                \
-    X(replayed, "writes run again because another one ended their group")       \
+    X(replayed, "writes run alone because another one ended their group")       \
     X(cancellations, "calls cancelled")                                         \
     X(expirations, "statements stopped by their deadline")                      \
     X(unclean, "leases that came back with work open")                          \
@@ -2478,12 +2479,16 @@ static bool sqlpool__pragma_writes(const char *at, const char *end) {
 /*  SELECT, VALUES, INSERT, ... behind a WITH clause: the first verb outside parentheses. */
 static bool sqlpool__with_writes(const char *at, const char *end) {
     int depth = 0;
+    bool is_behind =
+        false; /* a ): only there the statement proper begins; REPLACE is also a name */
     for (;;) {
         const sqlpool__token token = sqlpool__next_token(&at, end);
+        const bool may_begin = is_behind;
         if (token.bytes == 0) return false;
+        is_behind = *token.text == ')';
         if (*token.text == '(') depth++;
         if (*token.text == ')') depth--;
-        if (depth != 0) continue;
+        if (depth != 0 || !may_begin) continue;
         if (sqlpool__token_is(&token, "SELECT") || sqlpool__token_is(&token, "VALUES"))
             return false;
         if (sqlpool__token_is(&token, "INSERT") || sqlpool__token_is(&token, "REPLACE") ||
@@ -2791,7 +2796,8 @@ typedef struct sqlpool__job {
     sqlpool_error *error;
     struct sqlpool__waiter *waiter; /* who sleeps; NULL: the leader's own */
     int64_t bytes;                  /* of its arguments */
-    bool has_run;                   /* it is in the open group */
+    bool is_inside;                 /* the open group holds what it did */
+    bool has_failed;                /* and yet it failed: what OR FAIL leaves */
     bool is_final;                  /* its error says what became of it */
 } sqlpool__job;
 
@@ -7098,8 +7104,8 @@ static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__
         again;
       - after a COMMIT that failed on the disk it is not known what is in the log: nobody is run
         again, and everybody hears that (SQLPOOL_OUTCOME_UNKNOWN).
-    Only INSERT, REPLACE, UPDATE, DELETE and WITH are grouped: the others may refuse to run inside a
-    transaction, or change what the neighbours meet. */
+    Only INSERT, REPLACE, UPDATE and DELETE are grouped: the others may refuse to run inside a
+    transaction, change what the neighbours meet, or turn out to read (WITH). */
 
 #define SQLPOOL__GROUP_MOST 256 /* jobs in a group: their list is on the leader's stack */
 
@@ -7111,8 +7117,7 @@ static bool sqlpool__can_group(sqlpool__core *core, const char *sql) {
         return false;
     token = sqlpool__first_token(&at, sql + strlen(sql));
     return sqlpool__token_is(&token, "INSERT") || sqlpool__token_is(&token, "UPDATE") ||
-           sqlpool__token_is(&token, "DELETE") || sqlpool__token_is(&token, "REPLACE") ||
-           sqlpool__token_is(&token, "WITH");
+           sqlpool__token_is(&token, "DELETE") || sqlpool__token_is(&token, "REPLACE");
 }
 
 static sqlpool__job sqlpool__job_of(const sqlpool__request *request, sqlpool__work *work,
@@ -7213,13 +7218,21 @@ static bool sqlpool__fill_group(sqlpool__slot *slot, sqlpool__job **jobs, int *c
     for (;;) {
         for (; at < *count; at++) {
             sqlpool__job *job = jobs[at];
+            const int before = sqlite3_total_changes(slot->db);
             int rc;
             sqlpool__serve(slot, job->request);
             rc = sqlpool__run_once(slot, job->work, job->error);
+            SQLPOOL_ASSERT(job->work->rows == NULL ||
+                           (job->work->rows->flags & SQLPOOL__ROWS_LIVE) == 0);
             sqlpool__serve_no_more(slot, job->request);
-            job->has_run = rc == SQLPOOL_OK;
-            if (!job->has_run) sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
-            if (sqlite3_get_autocommit(slot->db) != 0) return false;
+            job->has_failed = rc != SQLPOOL_OK;
+            job->is_inside = !job->has_failed || sqlite3_total_changes(slot->db) != before;
+            if (sqlite3_get_autocommit(slot->db) != 0) {
+                if (job->has_failed) sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
+                return false;
+            }
+            if (job->has_failed && !job->is_inside)
+                sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
         }
         if (sqlpool__now(core) < until) *count = sqlpool__take_jobs(core, jobs, *count, &bytes);
         if (at == *count) return true;
@@ -7229,28 +7242,28 @@ static bool sqlpool__fill_group(sqlpool__slot *slot, sqlpool__job **jobs, int *c
 /*  Commits what has run. What is left without an answer then is to be run alone. */
 static void sqlpool__commit_group(sqlpool__slot *slot, sqlpool__job **jobs, int count) {
     sqlpool_error error;
-    int i, ran = 0;
-    bool is_gone;
-    for (i = 0; i < count; i++) ran += jobs[i]->has_run ? 1 : 0;
+    int i, grouped = 0;
     sqlpool__error_clear(&error);
-    if (sqlpool__level_commit(slot, &error) != SQLPOOL_OK) { /* OR FAIL may have left a part */
-        is_gone = sqlite3_get_autocommit(slot->db) != 0;
+    if (sqlpool__level_commit(slot, &error) != SQLPOOL_OK) {
+        const bool is_refused = sqlite3_get_autocommit(slot->db) == 0;
         sqlpool__note_outcome(slot, &error);
         sqlpool__abandon_transaction(slot);
-        if (!is_gone && ran > 1) return;
+        if (is_refused) return;
     }
     for (i = 0; i < count; i++) {
-        if (!jobs[i]->has_run) continue;
-        if (error.result == SQLPOOL_OK) {
-            sqlpool__finish_job(jobs[i], SQLPOOL_OUTCOME_COMMITTED);
-        } else {
+        if (!jobs[i]->is_inside) continue;
+        if (error.result != SQLPOOL_OK) {
             *jobs[i]->error = error;
             jobs[i]->is_final = true;
+            continue;
         }
+        sqlpool__finish_job(jobs[i], jobs[i]->has_failed ? SQLPOOL_OUTCOME_NOT_COMMITTED
+                                                         : SQLPOOL_OUTCOME_COMMITTED);
+        grouped++;
     }
-    if (error.result != SQLPOOL_OK || ran < 2) return;
+    if (grouped < 2) return;
     SQLPOOL__TALLY(slot, groups);
-    for (i = 0; i < ran; i++) SQLPOOL__TALLY(slot, grouped);
+    while (grouped-- > 0) SQLPOOL__TALLY(slot, grouped);
 }
 
 /*  The sleepers wake: from here on their jobs, and what those point to, are gone. */
@@ -7294,11 +7307,10 @@ static void sqlpool__lead(sqlpool__slot *slot, sqlpool__job *own) {
 }
 
 /*  A statement on the pool: route, acquire, run, give back unless a cursor keeps the lease. */
-static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, sqlpool__work *work,
-                                sqlpool_error *error) {
+static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, sqlpool__job *job,
+                                sqlpool__work *work, sqlpool_error *error) {
     sqlpool_conn home;
     sqlpool__slot *slot;
-    sqlpool__job job;
     int rc;
     request->mode = sqlpool__begins_with_select(work->sql)
                         ? SQLPOOL_READ
@@ -7306,8 +7318,8 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
     for (;;) {
         const bool is_write = request->mode == SQLPOOL_WRITE;
         if (is_write && sqlpool__can_group(core, work->sql)) {
-            job = sqlpool__job_of(request, work, error);
-            request->job = &job;
+            *job = sqlpool__job_of(request, work, error);
+            request->job = job;
             memset(&home, 0, sizeof home);
             home.pool = core->handle;
             home.pool_serial = core->serial;
@@ -7362,6 +7374,7 @@ static int sqlpool__one_call(const char *file, int line, sqlpool *pool, const sq
                              sqlpool__work *work, sqlpool_error *error) {
     sqlpool__core *core;
     sqlpool__request request;
+    sqlpool__job job;
     int rc;
     if (work->result != NULL) memset(work->result, 0, sizeof *work->result);
     rc = sqlpool__enter(pool, &core, error);
@@ -7372,7 +7385,7 @@ static int sqlpool__one_call(const char *file, int line, sqlpool *pool, const sq
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
         (void)sqlpool__finish(core, error);
     } else {
-        (void)sqlpool__run_on_pool(core, &request, work, error);
+        (void)sqlpool__run_on_pool(core, &request, &job, work, error);
     }
     if (work->rows != NULL) work->rows->result = error->result;
     return error->result;
