@@ -5380,8 +5380,10 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
         if (*out != NULL) break;
         rc = sqlpool__must_leave_locked(core, waiter, request, now, deadline, error);
         if (is_unsettled &&
-            (rc == SQLPOOL_WOULD_BLOCK || rc == SQLPOOL_DEADLOCK || rc == SQLPOOL_MISUSE))
+            (rc == SQLPOOL_WOULD_BLOCK || rc == SQLPOOL_DEADLOCK || rc == SQLPOOL_MISUSE)) {
             rc = SQLPOOL_OK;
+            sqlpool__error_clear(error);
+        }
         if (rc != SQLPOOL_OK) break;
         if (core->config.pass_open_error && core->open_error != 0 && now < core->open_retry_ns &&
             can_grow_later) {
@@ -6507,12 +6509,15 @@ static int sqlpool__scope_end(sqlpool__slot *slot, sqlpool_error *error) {
                : SQLPOOL_OK;
 }
 
-/*  What became of a write that is over. Where the disk fails after COMMIT has begun, the log may
-    hold it all the same: whoever opens the file next finds it or does not. */
+/*  What became of a write that is over. Where disk or memory fail after COMMIT has begun, the log
+    may hold it all the same: whoever opens the file next finds it or does not. */
 static void sqlpool__note_outcome(sqlpool__slot *slot, sqlpool_error *error) {
+    const int code = sqlpool__primary(error->sqlite_code);
     if (SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_WRITE) return;
     error->outcome = error->result == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED
-                     : slot->has_commit_begun && sqlpool__is_connection_bad(error->sqlite_code)
+                     : slot->has_commit_begun && (sqlpool__is_connection_bad(error->sqlite_code) ||
+                                                  code == SQLITE_NOMEM || code == SQLITE_FULL ||
+                                                  error->sqlite_code == SQLITE_IOERR_NOMEM)
                          ? SQLPOOL_OUTCOME_UNKNOWN
                          : SQLPOOL_OUTCOME_NOT_COMMITTED;
 }
@@ -7096,8 +7101,8 @@ static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__
     group: it never works for others longer than that.
 
     Nobody hears of success before COMMIT has returned. One write must not fail its neighbours:
-      - a statement that fails alone is undone by SQLite and the group goes on (no savepoint
-      needed);
+      - a statement that fails is undone by SQLite and the group goes on (no savepoint needed); if
+        it may have failed for what a neighbour did, that holds once the neighbour is committed;
       - one that ends the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk, no memory,
         an interrupt) takes the others' work with it: they are run again, each by itself;
       - so are all when COMMIT refuses, as for a deferred foreign key: only the culprit is refused
@@ -7149,7 +7154,8 @@ static int sqlpool__take_jobs(sqlpool__core *core, sqlpool__job **jobs, int coun
         sqlpool__waiter *waiter = (sqlpool__waiter *)(void *)link;
         next = link->next;
         if ((SQLPOOL__LOAD(&core->gate) & (uint32_t)SQLPOOL__GATE_BLOCKING) != 0) break;
-        if (waiter->job == NULL ||
+        if (waiter->job == NULL || /* or one that would not wait for a whole group */
+            waiter->job->request->call->timeout_ms == SQLPOOL_NO_WAIT ||
             (waiter->token != NULL && SQLPOOL__LOAD_RELAXED(&waiter->token->fired) != 0))
             continue;
         sqlpool__dequeue_locked(core, waiter);
@@ -7168,6 +7174,8 @@ static void sqlpool__serve(sqlpool__slot *slot, const sqlpool__request *request)
     SQLPOOL__STORE_RELAXED(&slot->line, (uint32_t)request->line);
     SQLPOOL__STORE_RELAXED(&slot->tag, request->call->tag);
     SQLPOOL__STORE(&slot->token, request->call->token);
+    SQLPOOL__STORE_RELAXED(&slot->interrupted, UINT64_MAX); /* of whom it served before */
+    SQLPOOL__STORE_RELAXED(&slot->expired, UINT64_MAX);
     slot->lease_deadline_ns = SQLPOOL__NEVER;
     slot->waited_us = 0;
     sqlpool__bound_lease(slot, request);
@@ -7186,6 +7194,20 @@ static void sqlpool__finish_job(sqlpool__job *job, int outcome) {
     job->error->outcome = outcome;
 }
 
+/*  May it have failed for what a neighbour did, which is not committed yet? Then it counts only
+    once that is. */
+static bool sqlpool__depends_on_data(int rc) {
+    switch (sqlpool__primary(rc)) {
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_ERROR: /* of an SQL function */
+    case SQLPOOL_TOO_BIG:
+        return true;
+    default:
+        return sqlpool__again_for(rc) != SQLPOOL__AGAIN_NEVER;
+    }
+}
+
 /*  By itself, in a transaction of its own, as if it had never been in a group. */
 static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job) {
     sqlpool__core *core = slot->core;
@@ -7197,6 +7219,13 @@ static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job) {
     if (work->result != NULL) memset(work->result, 0, sizeof *work->result);
     sqlpool__error_clear(job->error);
     slot->has_commit_begun = false;
+    if (slot->db != NULL && slot->is_bad &&
+        SQLPOOL__LOAD_RELAXED(&slot->epoch) == SQLPOOL__LOAD(&core->epoch) &&
+        sqlpool__note_if_moved(slot)) { /* opened anew it would be another file */
+        (void)sqlpool__refuse_moved(core, job->error);
+        sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        return;
+    }
     if (slot->db != NULL && sqlpool__is_worn(slot)) sqlpool__close_connection(slot);
     if (slot->db != NULL || sqlpool__open_connection(slot, job->error) == SQLPOOL_OK) {
         sqlpool__serve(slot, job->request);
@@ -7227,12 +7256,10 @@ static bool sqlpool__fill_group(sqlpool__slot *slot, sqlpool__job **jobs, int *c
             sqlpool__serve_no_more(slot, job->request);
             job->has_failed = rc != SQLPOOL_OK;
             job->is_inside = !job->has_failed || sqlite3_total_changes(slot->db) != before;
-            if (sqlite3_get_autocommit(slot->db) != 0) {
-                if (job->has_failed) sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
-                return false;
-            }
-            if (job->has_failed && !job->is_inside)
+            if (job->has_failed && (at == 0 || !sqlpool__depends_on_data(rc)) &&
+                (!job->is_inside || sqlite3_get_autocommit(slot->db) != 0))
                 sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
+            if (sqlite3_get_autocommit(slot->db) != 0) return false;
         }
         if (sqlpool__now(core) < until) *count = sqlpool__take_jobs(core, jobs, *count, &bytes);
         if (at == *count) return true;
@@ -7244,22 +7271,26 @@ static void sqlpool__commit_group(sqlpool__slot *slot, sqlpool__job **jobs, int 
     sqlpool_error error;
     int i, grouped = 0;
     sqlpool__error_clear(&error);
+    slot->lock_timeout_ms = 0; /* COMMIT's waiting is nobody's own */
     if (sqlpool__level_commit(slot, &error) != SQLPOOL_OK) {
         const bool is_refused = sqlite3_get_autocommit(slot->db) == 0;
         sqlpool__note_outcome(slot, &error);
         sqlpool__abandon_transaction(slot);
-        if (is_refused) return;
+        if (is_refused && error.result != SQLPOOL_TIMEOUT) return;
     }
     for (i = 0; i < count; i++) {
-        if (!jobs[i]->is_inside) continue;
-        if (error.result != SQLPOOL_OK) {
-            *jobs[i]->error = error;
-            jobs[i]->is_final = true;
-            continue;
+        sqlpool__job *job = jobs[i];
+        if (job->is_final) continue;
+        if (error.result != SQLPOOL_OK && job->is_inside) {
+            *job->error = error;
+            job->is_final = true;
+        } else if (!job->has_failed) {
+            job->error->result = SQLPOOL_OK;
+            sqlpool__finish_job(job, SQLPOOL_OUTCOME_COMMITTED);
+            grouped++;
+        } else if (sqlpool__again_for(job->error->result) == SQLPOOL__AGAIN_NEVER) {
+            sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
         }
-        sqlpool__finish_job(jobs[i], jobs[i]->has_failed ? SQLPOOL_OUTCOME_NOT_COMMITTED
-                                                         : SQLPOOL_OUTCOME_COMMITTED);
-        grouped++;
     }
     if (grouped < 2) return;
     SQLPOOL__TALLY(slot, groups);
@@ -7306,7 +7337,11 @@ static void sqlpool__lead(sqlpool__slot *slot, sqlpool__job *own) {
     sqlpool__serve(slot, own->request);
 }
 
-/*  A statement on the pool: route, acquire, run, give back unless a cursor keeps the lease. */
+/*------------------------------------------------------------------------------
+ * >>[I20.4] a statement on the pool                                    (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Route, acquire, run, give back unless a cursor keeps the lease. */
 static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, sqlpool__job *job,
                                 sqlpool__work *work, sqlpool_error *error) {
     sqlpool_conn home;
@@ -7362,7 +7397,7 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.4] public calls: exec, query, one value                        (public)
+ * >>[I20.5] public calls: exec, query, one value                        (public)
  *----------------------------------------------------------------------------*/
 
 static void sqlpool__rows_clear(sqlpool_rows *rows) {
@@ -7469,7 +7504,7 @@ SQLPOOL_API int sqlpool_conn_query(sqlpool_conn *conn, sqlpool_rows *rows, const
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.5] rows                                                        (public)
+ * >>[I20.6] rows                                                        (public)
  *----------------------------------------------------------------------------*/
 
 /*  The statement of a cursor with ROWS_LIVE if pool, lease and statement are still what they were,
@@ -7716,7 +7751,7 @@ SQLPOOL_API const char *sqlpool_rows_name(sqlpool_rows *rows, int column) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.6] one value                                                   (public)
+ * >>[I20.7] one value                                                   (public)
  *----------------------------------------------------------------------------*/
 
 /*  Query and stand on the first row; NOT_FOUND when there is none. The caller closes. */
@@ -7806,7 +7841,7 @@ SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool,
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.7] scripts                                                     (public)
+ * >>[I20.8] scripts                                                     (public)
  *----------------------------------------------------------------------------*/
 
 /*  Runs the statements one after the other; the offset of an error counts from the script's start.

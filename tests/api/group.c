@@ -477,6 +477,30 @@ TEST(what_or_fail_left_stays_when_the_group_ends) {
     close_pool(pool);
 }
 
+/*  A row that is refused at COMMIT was never there: who failed because of it has not failed. */
+TEST(nobody_fails_for_a_row_that_is_not_committed) {
+    static const char *const second[] = {"INSERT INTO k VALUES(1, NULL)",
+                                         "INSERT OR ROLLBACK INTO k VALUES(1, NULL)"};
+    sqlpool_config config = patient();
+    sqlpool *pool = open_pool("dirty.db", &config, POISON_TABLES
+                              "CREATE TABLE k(a UNIQUE, r REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);");
+    int n;
+    CHECK(pool != NULL);
+    for (n = 0; n < LENGTH(second); n++) {
+        (void)with_sql(&callers[0], ONE_MORE);
+        (void)with_sql(&callers[1], "INSERT INTO k VALUES(1, 999)"); /* no such parent */
+        (void)with_sql(&callers[2], second[n]);
+        CHECK(run_callers(pool, 3));
+        PART(check_ok(0));
+        CHECK_INT(callers[1].rc, SQLITE_CONSTRAINT_FOREIGNKEY);
+        PART(check_ok(2));
+        CHECK_INT(ask(pool, "SELECT count(*) FROM k WHERE r IS NULL"), 1);
+        CHECK_INT(ask(pool, "SELECT n FROM c"), n + 1);
+        CHECK_OK(sqlpool_exec(pool, "DELETE FROM k", SQLPOOL_NO_ARGS, &err), &err);
+    }
+    close_pool(pool);
+}
+
 /*  Rows that a first run buffered are given back before the second. */
 TEST(returning_is_run_again_from_nothing) {
     sqlpool_config config = patient();
@@ -500,7 +524,7 @@ TEST(returning_is_run_again_from_nothing) {
     }
     check_ok(6);
     CHECK_INT(callers[6].result.changes, 0);
-    CHECK_INT(stats_of(pool).replayed, 7);
+    CHECK_INT(stats_of(pool).replayed, 8);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 6);
     close_pool(pool);
     if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
@@ -1032,6 +1056,7 @@ int main(void) {
     RUN(one_that_fails_takes_no_neighbour_with_it);
     RUN(what_or_fail_left_is_no_fault_of_a_neighbour);
     RUN(what_or_fail_left_stays_when_the_group_ends);
+    RUN(nobody_fails_for_a_row_that_is_not_committed);
     RUN(returning_is_run_again_from_nothing);
     RUN(a_second_run_has_a_result_of_its_own);
     RUN(a_queued_write_that_gives_up_is_never_run);

@@ -103,6 +103,16 @@ static void plain(writer *x, int64_t i) {
     x->increments++;
 }
 
+/*  Who does not want to wait is told at once that he would, or his write is there. */
+static void impatient(writer *x, int64_t i) {
+    const sqlpool_call call = {.timeout_ms = SQLPOOL_NO_WAIT};
+    const int rc = sqlpool_exec_with(x->w->pool, &call, NULL, "INSERT INTO log(t, i) VALUES(?, ?)",
+                                     SQLPOOL_ARGS(x->me, i), &x->error);
+    expect(x, "NO_WAIT", rc, rc == SQLPOOL_OK ? SQLPOOL_OK : SQLPOOL_WOULD_BLOCK,
+           rc == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+    x->rows += rc == SQLPOOL_OK ? 1 : 0;
+}
+
 static void *writer_main(void *argument) {
     writer *x = (writer *)argument;
     int64_t i;
@@ -116,6 +126,9 @@ static void *writer_main(void *argument) {
         case 5: endless(x); break;
         case 6:
         case 7: returning(x, i); break;
+        case 8:
+        case 9:
+        case 10: impatient(x, i); break;
         default: plain(x, i); break;
         }
     }
