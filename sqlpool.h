@@ -62,10 +62,11 @@
       [D7] one call
       [D8] leases
       [D9] transactions
-      [D10] control
-      [D11] looking in
-      [D12] building arguments in C
-      [D13] C++
+      [D10] writes that are submitted
+      [D11] control
+      [D12] looking in
+      [D13] building arguments in C
+      [D14] C++
       [I01] PRELUDE
       [I02] PLATFORM
       [I03] CHECKS
@@ -83,6 +84,7 @@
       [I16] CHECKPOINT
       [I17] LEASE AND TRANSACTION
       [I20] QUERY
+      [I21] SUBMIT
       [I24] UPKEEP
       [I25] REPORT
       [I26] LIFECYCLE
@@ -415,7 +417,8 @@ struct sqlite3_stmt;
     X(UNCLEAN, -17, "the connection came back with work open; the pool cleaned it up")            \
     X(ROLLED_BACK, -18, "SQLite ended the transaction after an earlier error")                    \
     X(UNSUPPORTED, -19, "this build, SQLite version or database cannot do that")                  \
-    X(TOO_BIG, -20, "the result does not fit its bound; the message says which")
+    X(TOO_BIG, -20, "the result does not fit its bound; the message says which")                  \
+    X(TOO_LATE, -21, "it has begun or is done already; wait for its result")
 
 #define SQLPOOL__RESULT_ENUM(name, value, text) SQLPOOL_##name = value,
 typedef enum sqlpool_code {
@@ -688,6 +691,8 @@ typedef struct sqlpool_config {
     int group_count;         /* most of them in one transaction [64], .. 256; OFF: each its own */
     int group_us;            /* none is added after so many microseconds [2000] */
     int64_t group_bytes;     /* nor above so many bytes of arguments [1 MiB] */
+    int submit_count;        /* submitted writes that wait, run, or have a ticket out [1024] */
+    int64_t submit_bytes;    /* their text and arguments [8 MiB] */
 
     /* statements */
     int statement_cache_count;      /* per connection [100], 1 .. 100000 */
@@ -759,7 +764,35 @@ typedef struct sqlpool_call {
 typedef struct sqlpool_result {
     int64_t changes;        /* rows inserted, updated or deleted by the statement */
     int64_t last_insert_id; /* rowid of the last row this call inserted, else 0 */
+    uint64_t sequence;      /* for sqlpool_sync(): covers its commit; 0 inside a transaction */
 } sqlpool_result;
+
+/*  A write that was submitted. In the caller's memory; the members are private; a copy is as good
+    as the original. It is used up by the call that gives its result. */
+typedef struct sqlpool_ticket {
+    struct sqlpool *pool;
+    uint32_t pool_serial;
+    uint32_t entry;
+    uint64_t number; /* in the order of submission; 0: no ticket */
+} sqlpool_ticket;
+
+/*  Called once for a submitted write when its fate is known, on the thread that ran it: the pool's
+    own for submissions, one in sqlpool_tick(), _ticket_wait(), _flush() or _close(), or the one
+    that cancels. It may use the pool, and submit; it may not wait for a ticket or close the pool.
+    Others wait until it has returned. */
+typedef void (*sqlpool_done_fn)(void *user, const sqlpool_result *result,
+                                const sqlpool_error *error);
+
+/*  Options of a submission. All zero is the default. */
+typedef struct sqlpool_submission {
+    int wait_ms;     /* for room in a full queue [acquire_timeout_ms]; SQLPOOL_NO_WAIT */
+    int timeout_ms;  /* from now until it has run; a COMMIT is waited out [none] */
+    int attempts;    /* tries in all [retry_attempts] */
+    bool relaxed;    /* done when committed, before it is on the disk: see sqlpool_sync() */
+    const char *tag; /* who asks, for reports; kept by pointer: a string literal */
+    sqlpool_done_fn done_fn;
+    void *user; /* of done_fn */
+} sqlpool_submission;
 
 /*  A cursor over rows, in the caller's memory; the members are private; not to be copied. Zeroed by
     the query call also when it fails, so that sqlpool_rows_close() is always allowed. */
@@ -836,6 +869,8 @@ typedef struct sqlpool_holder {
     X(groups, "of these, with writes of several callers")                       \
     X(grouped, "writes in them")                                                \
     X(replayed, "writes run alone because another one ended their group")       \
+    X(submitted, "writes submitted")                                            \
+    X(submit_refusals, "submissions that found the queue full")                 \
     X(cancellations, "calls cancelled")                                         \
     X(expirations, "statements stopped by their deadline")                      \
     X(unclean, "leases that came back with work open")                          \
@@ -852,6 +887,7 @@ typedef struct sqlpool_stats {
     int idle;                /* connections open and free */
     int waiting_read;        /* callers waiting for a reader */
     int waiting_write;       /* callers waiting for the writer */
+    int submitted_now;       /* submitted writes that wait for their turn */
     int utilisation_percent; /* used of max; above 100 with the reserve */
     int64_t wal_frames;      /* frames in the log after this pool's last commit */
     int64_t wal_bytes;       /* the same in bytes */
@@ -924,11 +960,14 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
                                 const char *path, const sqlpool_config *config,
                                 sqlpool_error *error);
 
-/*  sqlpool_close - refuse new work, wait for leases, checkpoint, close, free.
+/*  sqlpool_close - refuse new work, wait for leases, run what is submitted, checkpoint, close,
+    free.
     From the first moment every other call on the pool returns SQLPOOL_CLOSED and waiters wake with
-    it. When leases are still out after close_timeout_ms the pool stays closed to new work, the
-    error names the holders, and sqlpool_close() may be called again once they are back.
-    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when this thread holds a lease
+    it; who waits for a ticket still gets its result, results that nobody fetched are gone. When
+    leases are still out after close_timeout_ms the pool stays closed to new work, the error names
+    the holders, and sqlpool_close() may be called again once they are back.
+    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders, or submitted writes that are left;
+             SQLPOOL_MISUSE when this thread holds a lease
              or from a hook; SQLPOOL_CLOSED when it is closed already; SQLPOOL_FORKED
     Owner    after SQLPOOL_OK the memory is gone; later calls with the handle return SQLPOOL_CLOSED
              until a later sqlpool_open() uses the handle again, which takes those closed longest
@@ -1276,8 +1315,124 @@ SQLPOOL_API int sqlpool_conn_begin(sqlpool_conn *conn, sqlpool_error *error);
 SQLPOOL_API int sqlpool_conn_commit(sqlpool_conn *conn, sqlpool_error *error);
 SQLPOOL_API int sqlpool_conn_rollback(sqlpool_conn *conn, sqlpool_error *error);
 
+/*  sqlpool_write - run fn in a transaction that other writes may share:
+    sqlpool_write(pool, fn, user, error).
+    As sqlpool_transaction() with SQLPOOL_WRITE; but under contention fn runs in a savepoint of a
+    group (GROUP COMMIT in the manual), on the thread that leads it, with that thread's lease, and
+    once more, alone, if the group has to be given up. It sees what earlier writes of the group did.
+    fn       [in]       uses `conn` only, and not after it returned: no release, no
+                        sqlpool_conn_db(), _chain(), _adopt(), _cancel(), and no _commit() or
+                        _rollback() but of levels it began; statements it leaves open are reset and
+                        reported (SQLPOOL_LOG_UNCLEAN)
+    error    [out,opt]  outcome says whether what fn did is in the database
+    Returns  what fn returned; otherwise as sqlpool_transaction()
+    Threads  any; SQLPOOL_MISUSE on a thread that holds the writer; fn may run on another thread of
+             the program while this one waits
+    Cost     alone that of sqlpool_transaction(); in a group a savepoint, and a share of the commit
+    See      sqlpool_exec for one statement, sqlpool_submit_write  */
+#define sqlpool_write(pool, ...) \
+    sqlpool_write_at(__FILE__, __LINE__, (pool), NULL, __VA_ARGS__)
+/*  sqlpool_write_with - the same with options: (pool, call, fn, user, error). */
+#define sqlpool_write_with(pool, ...) sqlpool_write_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+SQLPOOL_API int sqlpool_write_at(const char *file, int line, sqlpool *pool,
+                                 const sqlpool_call *call, sqlpool_transaction_fn fn, void *user,
+                                 sqlpool_error *error);
+
 /*------------------------------------------------------------------------------
- * >>[D10] control                                                      (public)
+ * >>[D10] writes that are submitted                                    (public)
+ *----------------------------------------------------------------------------*/
+
+/*  sqlpool_submit - hand in a write and go on: sqlpool_submit(pool, ticket, sql, args, count,
+    error).
+    It is copied into the pool's queue and run in a group with what else is there, by a thread of
+    the pool's that begins with the first submission; without the upkeep thread by sqlpool_tick(),
+    _ticket_wait(), _flush() and _close(). Submissions of a thread are committed in their order;
+    between them and its other writes there is none (sqlpool_flush() makes one).
+    ticket   [out,opt]  for its result, which takes a place of submit_count until it is fetched by
+                        sqlpool_ticket_wait() or _poll(), or given up by sqlpool_ticket_drop(). NULL
+                        when nobody asks
+    sql, args, count    as for sqlpool_exec(); all copied; rows it returns are thrown away
+    error    [out,opt]  why it was not accepted; what becomes of it is told by the ticket
+    Returns  SQLPOOL_OK: it will be done or tried, exactly once is reported; SQLPOOL_WOULD_BLOCK or
+             SQLPOOL_TIMEOUT when the queue is full; SQLPOOL_TOO_BIG; SQLPOOL_CLOSED; any error
+    Threads  any; in done_fn, or with the writer's lease in hand, it never waits for room
+    Cost     a copy under the lock, and a wake-up when the pool's thread sleeps; some 500 bytes for
+             each of submit_count, once
+    See      sqlpool_submit_with, sqlpool_sync  */
+#define sqlpool_submit(pool, ...) \
+    sqlpool_submit_at(__FILE__, __LINE__, (pool), NULL, __VA_ARGS__)
+/*  sqlpool_submit_with - the same with options:
+    sqlpool_submit_with(pool, submission, ticket, sql, args, count, error)
+    submission [in,opt] waits, deadline, relaxed durability, done_fn */
+#define sqlpool_submit_with(pool, ...) sqlpool_submit_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+SQLPOOL_API int sqlpool_submit_at(const char *file, int line, sqlpool *pool,
+                                  const sqlpool_submission *submission, sqlpool_ticket *ticket,
+                                  const char *sql, const sqlpool_value *args, int count,
+                                  sqlpool_error *error);
+
+/*  sqlpool_submit_write - hand in a function, as sqlpool_write() would run it:
+    sqlpool_submit_write(pool, submission, ticket, fn, user, error).
+    user     [in]       must live until the write is done
+    Returns  as sqlpool_submit()
+    Threads  any; fn runs on the thread that done_fn would run on  */
+#define sqlpool_submit_write(pool, ...) \
+    sqlpool_submit_write_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+SQLPOOL_API int sqlpool_submit_write_at(const char *file, int line, sqlpool *pool,
+                                        const sqlpool_submission *submission,
+                                        sqlpool_ticket *ticket, sqlpool_transaction_fn fn,
+                                        void *user, sqlpool_error *error);
+
+/*  sqlpool_ticket_wait - wait for what became of a submitted write.
+    timeout_ms [in]     0: acquire_timeout_ms; SQLPOOL_FOREVER; SQLPOOL_NO_WAIT
+    result   [out,opt]  as of sqlpool_exec_with()
+    error    [out,opt]  detail; outcome is never SQLPOOL_OUTCOME_NONE once it is done
+    Returns  what sqlpool_exec() would have; SQLPOOL_WOULD_BLOCK: not done yet, ask again;
+             SQLPOOL_MISUSE for what is no ticket any more, while another thread waits for it, in
+             done_fn, or with the writer's lease in hand; SQLPOOL_CLOSED; SQLPOOL_FORKED
+    Owner    the ticket is used up unless the result was SQLPOOL_WOULD_BLOCK
+    Threads  any, one at a time for a ticket  */
+SQLPOOL_API int sqlpool_ticket_wait(sqlpool_ticket *ticket, int timeout_ms, sqlpool_result *result,
+                                    sqlpool_error *error);
+/*  sqlpool_ticket_poll - the same without waiting; runs nothing. */
+SQLPOOL_API int sqlpool_ticket_poll(sqlpool_ticket *ticket, sqlpool_result *result,
+                                    sqlpool_error *error);
+
+/*  sqlpool_ticket_cancel - take a submitted write back before it begins.
+    Returns  SQLPOOL_OK: it never ran and never will, the ticket is used up, done_fn and a thread
+             that waits hear SQLPOOL_CANCELLED; SQLPOOL_TOO_LATE: it has begun or is done, the
+             ticket is as before; SQLPOOL_MISUSE; SQLPOOL_CLOSED; SQLPOOL_FORKED
+    Threads  any  */
+SQLPOOL_API int sqlpool_ticket_cancel(sqlpool_ticket *ticket);
+
+/*  sqlpool_ticket_drop - give up a ticket; the write goes on.
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE; SQLPOOL_CLOSED; SQLPOOL_FORKED
+    Threads  any  */
+SQLPOOL_API int sqlpool_ticket_drop(sqlpool_ticket *ticket);
+
+/*  sqlpool_flush - wait until everything submitted before is done.
+    timeout_ms [in]     0: acquire_timeout_ms; SQLPOOL_FOREVER
+    Returns  SQLPOOL_OK: done, well or not (tickets and done_fn tell); SQLPOOL_TIMEOUT;
+             SQLPOOL_MISUSE in done_fn, or with the writer's lease in hand; SQLPOOL_CLOSED;
+             SQLPOOL_FORKED
+    Threads  any  */
+SQLPOOL_API int sqlpool_flush(sqlpool *pool, int timeout_ms, sqlpool_error *error);
+
+/*  sqlpool_sync - wait until commits are on the disk, as if synchronous had been FULL.
+    For SQLPOOL_SYNCHRONOUS_NORMAL, where a commit waits in the operating system's cache for the
+    next checkpoint, and for relaxed submissions. Needs no turn of the writer; commits go on.
+    sequence [in]       of a sqlpool_result: that commit and all before it; 0: all so far
+    timeout_ms [in]     0: acquire_timeout_ms; bounds the wait for a checkpoint, not the sync itself
+    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT; SQLPOOL_UNSUPPORTED without a log (journal set otherwise,
+             or ":memory:"), where commits are as durable as synchronous makes them; SQLITE_IOERR...
+             when the disk refused: then it is not known what of the log it holds
+    Threads  any
+    Cost     one fsync of the log; none when a later commit or sync has done it already
+    SQLite   sqlite.org/pragma.html#pragma_synchronous  */
+SQLPOOL_API int sqlpool_sync(sqlpool *pool, uint64_t sequence, int timeout_ms,
+                             sqlpool_error *error);
+
+/*------------------------------------------------------------------------------
+ * >>[D11] control                                                      (public)
  *----------------------------------------------------------------------------*/
 
 /*  sqlpool_cancel - fire a token: every call that names it returns SQLPOOL_CANCELLED.
@@ -1327,7 +1482,7 @@ SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
                                    sqlpool_checkpoint_result *result, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
- * >>[D11] looking in                                                   (public)
+ * >>[D12] looking in                                                   (public)
  *----------------------------------------------------------------------------*/
 
 /*  sqlpool_get_stats - counters and gauges. Counters of running threads may be a moment old.
@@ -1372,7 +1527,7 @@ SQLPOOL_API const char *sqlpool_result_name(int result);
 SQLPOOL_API const char *sqlpool_result_text(int result);
 
 /*------------------------------------------------------------------------------
- * >>[D12] building arguments in C                                      (public)
+ * >>[D13] building arguments in C                                      (public)
  *----------------------------------------------------------------------------*/
 
 static SQLPOOL__UNUSED sqlpool_value sqlpool_value_null(const void *ignored) {
@@ -1502,7 +1657,7 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
 #endif
 
 /*------------------------------------------------------------------------------
- * >>[D13] C++: arguments and owners                                    (public)
+ * >>[D14] C++: arguments and owners                                    (public)
  *----------------------------------------------------------------------------*/
 #if defined(__cplusplus) && !defined(SQLPOOL_NO_CPP)
 
@@ -2698,6 +2853,8 @@ typedef struct sqlpool__slot {
     const char *sql;    /* text of a sqlpool__stmt of this slot; freed under the pool's lock */
     uint64_t frames_at; /* core->frames_total when the lease began */
     uint32_t line;
+    uint32_t floor;                       /* levels that end with a function of sqlpool_write(), not
+                                             by its hand; 0: the lease is its caller's own */
     uint32_t mode;                        /* sqlpool_mode of the lease */
     uint32_t is_open;                     /* has a connection */
     uint32_t epoch;                       /* core->epoch when it was opened */
@@ -2736,6 +2893,7 @@ typedef struct sqlpool__slot {
     bool is_bad;                /* close it at release */
     bool is_changed;            /* the raw handle changed it: close it at release */
     bool is_raw;                /* the raw handle is out */
+    bool is_relaxed;            /* its COMMITs do not sync now */
     bool saw_rowid;           /* the authorizer saw last_insert_rowid() in what is being prepared */
     bool is_own_text;         /* SQL of ours is being prepared through the cache */
     bool is_committed;        /* a write transaction ended well since this was cleared */
@@ -2788,17 +2946,26 @@ typedef struct sqlpool__lane {
     (SQLPOOL_PRIORITY_CRITICAL + 1) /* a reader that holds a reader, where
                                                                     readers and writer exclude */
 
-/*  A write that waits for the writer, and may be run by whoever has it (I20.3). Everything it
-    points to is its caller's, who sleeps until it is done. */
+/*  A write that waits for the writer, and may be run by whoever has it (I20.4): a statement, or a
+    function. Everything it points to is its caller's, who sleeps until it is done, or of the entry
+    of the submit queue that it is in (I21). */
 typedef struct sqlpool__job {
     const struct sqlpool__request *request;
-    struct sqlpool__work *work;
-    sqlpool_error *error;
-    struct sqlpool__waiter *waiter; /* who sleeps; NULL: the leader's own */
+    struct sqlpool__work *work; /* the statement; NULL: fn */
+    sqlpool_transaction_fn fn;
+    void *user;
+    sqlpool_error *error;           /* NULL: submitted, and has not failed (or without memory) */
+    struct sqlpool__waiter *waiter; /* who sleeps; NULL: the leader's own, or submitted */
     int64_t bytes;                  /* of its arguments */
-    bool is_inside;                 /* the open group holds what it did */
-    bool has_failed;                /* and yet it failed: what OR FAIL leaves */
-    bool is_final;                  /* its error says what became of it */
+    int attempt;                    /* how often fn has run */
+    int result;
+    int outcome;       /* sqlpool_outcome, once it is final */
+    uint64_t sequence; /* of its commit */
+    bool is_submitted;
+    bool has_run;    /* in the open group */
+    bool is_inside;  /* the open group holds what it did */
+    bool has_failed; /* and yet it failed: what OR FAIL leaves */
+    bool is_final;   /* result and outcome say what became of it */
 } sqlpool__job;
 
 /*  A caller that waits; lives on its stack, linked while it holds the lock or sleeps. */
@@ -2868,6 +3035,8 @@ typedef struct sqlpool__core {
     uint32_t stamp_lent;                /* how often one was lent */
     uint32_t stamp_slot;                /* whose mapping it is: closing that slot waits for them */
     uint32_t scopes;                    /* snapshot scopes that are open */
+    uint64_t durable;                   /* commits up to this one are on the disk */
+    int64_t done_since_ns;              /* since when a done_fn runs; 0: none does */
     uint64_t counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
 
     /* shared, read by everyone in the slow path only */
@@ -2882,6 +3051,24 @@ typedef struct sqlpool__core {
     int64_t next_pin_log_ns; /* no pin report before this */
     int pinned_in_row;       /* checkpoints that did not finish, since the last that did */
     uint64_t arrivals;
+    struct sqlpool__entry *entries;   /* the submit queue (I20.3), from the first submission on */
+    sqlpool__link entries_free;       /* those of them */
+    sqlpool__link entries_queued;     /* in their order */
+    int entries_used;                 /* not free */
+    int entries_queued_count;         /* and not begun */
+    int entries_timed;                /* and with a deadline */
+    int64_t entries_bytes;            /* of their text and arguments */
+    uint64_t submit_number;           /* of the last submission */
+    uint64_t running_number;          /* the first of the group that runs; 0: none does */
+    uint64_t drainer;                 /* thread that runs it; 0: nobody */
+    sqlpool_condition work_condition; /* for the submit thread */
+    sqlpool_condition room_condition; /* for who waits for room, a flush, or to drain */
+    int room_sleepers;                /* on that */
+    bool is_submit_idle;              /* the thread sleeps on work_condition */
+    bool is_submit_stopping;
+    bool has_submit_thread;
+    bool is_submit_starting; /* someone makes entries and thread */
+    void *submit_thread;
     int draining;   /* sleepers on drain_condition */
     int holds_read; /* leases under the shared gate */
     int holds_write;
@@ -2898,6 +3085,7 @@ typedef struct sqlpool__core {
 
     /* upkeep only (one thread at a time, see ticking) */
     int64_t next_reap_ns, next_health_ns;
+    int64_t done_reported_ns;  /* done_since_ns of the report */
     uint32_t next_health_slot; /* in turn */
     uint64_t last_activity;    /* sum of lease numbers at the last pass */
 } sqlpool__core;
@@ -4620,17 +4808,30 @@ static void sqlpool__set_chain(sqlpool__slot *slot, const sqlpool_chain *chain) 
                               slot);
 }
 
-/*  Makes the connection fit for the next lease; true when there was something to clean up. */
-static SQLPOOL__NOINLINE bool sqlpool__clean_slow(sqlpool__slot *slot) {
-    sqlpool__core *core = slot->core;
-    char found[600];
-    sqlpool__text text = sqlpool__text_into(found, sizeof found);
+/*  Statements that were handed out come back, those that are not finished by name. */
+static void sqlpool__put_statements(sqlpool__slot *slot, sqlpool__text *text) {
     while (!sqlpool__list_is_empty(&slot->in_use)) {
         sqlpool__stmt *stmt = sqlpool__stmt_of_link(slot->in_use.next);
         if (sqlite3_stmt_busy(stmt->handle))
-            sqlpool__text_add(&text, "a statement was not finished: %.150s; ", stmt->sql);
+            sqlpool__text_add(text, "a statement was not finished: %.150s; ", stmt->sql);
         sqlpool__stmt_put(slot, stmt);
     }
+}
+
+static void sqlpool__report_unclean(sqlpool__slot *slot, const char *found) {
+    char site[200];
+    sqlpool__text where = sqlpool__text_into(site, sizeof site);
+    sqlpool__text_site(&where, slot);
+    SQLPOOL__TALLY(slot, unclean);
+    sqlpool__log_line(slot->core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_UNCLEAN, "%slease%s", found,
+                      site);
+}
+
+/*  Makes the connection fit for the next lease; true when there was something to clean up. */
+static SQLPOOL__NOINLINE bool sqlpool__clean_slow(sqlpool__slot *slot) {
+    char found[600];
+    sqlpool__text text = sqlpool__text_into(found, sizeof found);
+    sqlpool__put_statements(slot, &text);
     if (slot->depth > 0 || (!slot->is_pinned && sqlite3_get_autocommit(slot->db) == 0)) {
         sqlpool__text_add(&text, slot->is_scope ? "a snapshot scope was open and is ended; "
                                                 : "a transaction was open and is rolled back; ");
@@ -4642,14 +4843,7 @@ static SQLPOOL__NOINLINE bool sqlpool__clean_slow(sqlpool__slot *slot) {
     }
     if (slot->is_raw) sqlpool__clean_raw(slot, &text);
     if (text.length == 0) return false;
-    {
-        char site[200];
-        sqlpool__text where = sqlpool__text_into(site, sizeof site);
-        sqlpool__text_site(&where, slot);
-        SQLPOOL__TALLY(slot, unclean);
-        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_UNCLEAN, "%slease%s", found,
-                          site);
-    }
+    sqlpool__report_unclean(slot, found);
     return true;
 }
 
@@ -4704,7 +4898,7 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
 
     A caller that waits with a *job* (a write of one statement) may find it done instead of getting
     the slot: who has the writer takes such callers out of the queue and runs their jobs with its
-    own (I20.3). Once taken a caller sleeps until that has ended, whatever his deadline says.
+    own (I20.4). Once taken a caller sleeps until that has ended, whatever his deadline says.
 
     Under GATE_SHARED (no WAL) readers share the database and the writer has it alone, as SQLite's
     own locks would have it, but as a queue: whoever came earlier and has waited for barge_us goes
@@ -4890,6 +5084,7 @@ static void sqlpool__wake_all_locked(sqlpool__core *core) {
         }
     }
     if (core->draining > 0) sqlpool__signal(core, &core->drain_condition);
+    if (core->room_sleepers > 0) sqlpool__signal(core, &core->room_condition);
 }
 
 static void sqlpool__dequeue_locked(sqlpool__core *core, sqlpool__waiter *waiter) {
@@ -5666,6 +5861,11 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     SQLPOOL__TALLY(slot, commits);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 1)) sqlpool__distrust(core);
     commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
+    if (core->is_wal && !slot->is_relaxed &&
+        slot->role == SQLPOOL__ROLE_WRITER && /* several writers count in another order */
+        (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
+         core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA))
+        SQLPOOL__STORE(&core->durable, commits);
     if (SQLPOOL__LOAD_ORDERED(&core->busy_sleepers) != 0) {
         sqlpool__lock(core);
         sqlpool__signal(core, &core->commit_condition);
@@ -5925,6 +6125,10 @@ static int sqlpool__truncate_held(sqlpool__core *core, sqlpool_checkpoint_result
     return error->result;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I16.2] checkpoints and syncs as a whole                           (private)
+ *----------------------------------------------------------------------------*/
+
 /*  In the general topology several writers' leases exist: one checkpoint at a time all the same. */
 static bool sqlpool__checkpoint_enter(sqlpool__core *core, int64_t deadline_ns) {
     uint32_t none = 0;
@@ -5944,6 +6148,32 @@ static void sqlpool__sync_log(sqlpool__core *core) {
     if (db == NULL || core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF) return;
     if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK) return;
     if (log != NULL && log->pMethods != NULL) (void)log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+}
+
+/*  Brings every commit so far to the disk. What a checkpoint has moved out of the log it has synced
+    itself, unless synchronous is OFF. */
+static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpool_error *error) {
+    static const int files[] = {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER};
+    const int count = core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ? 2 : 1;
+    uint64_t commits;
+    int i, rc;
+    if (!sqlpool__checkpoint_enter(core, deadline_ns))
+        return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "a checkpoint is running");
+    commits = SQLPOOL__LOAD_ORDERED(&core->commits);
+    rc = sqlpool__checkpointer_ready(core, error);
+    for (i = 0; i < count && rc == SQLPOOL_OK; i++) {
+        sqlite3_file *file = NULL;
+        rc = sqlite3_file_control(core->checkpointer->db, "main", files[i], &file);
+        if (rc == SQLITE_OK && file != NULL && file->pMethods != NULL)
+            rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+        if (rc != SQLITE_OK)
+            (void)SQLPOOL__FAIL(error, rc, "the disk refused to sync (%s)",
+                                sqlpool_result_name(rc));
+    }
+    if (rc == SQLPOOL_OK && commits > SQLPOOL__LOAD(&core->durable))
+        SQLPOOL__STORE(&core->durable, commits);
+    SQLPOOL__STORE(&core->checkpointing, 0u);
+    return error->result;
 }
 
 /*  Takes the writer's turn and checkpoints. */
@@ -6142,6 +6372,19 @@ static int sqlpool__enter_lease(const sqlpool_conn *conn, sqlpool__slot **slot,
     sqlpool__unpark(found);
     *slot = found;
     return SQLPOOL_OK;
+}
+
+/*  The same for calls that a function of sqlpool_write() must not make: the lease is the group's.
+    */
+static int sqlpool__enter_own(const sqlpool_conn *conn, sqlpool__slot **slot, const char *call,
+                              sqlpool_error *error) {
+    const int rc = sqlpool__enter_lease(conn, slot, error);
+    if (SQLPOOL__LIKELY(rc != SQLPOOL_OK || SQLPOOL__LOAD_RELAXED(&(*slot)->floor) == 0)) return rc;
+    (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                        "%s() in a function of sqlpool_write(), which shares its connection and "
+                        "transaction with other writes: use sqlpool_transaction()",
+                        call);
+    return sqlpool__finish((*slot)->core, error);
 }
 
 /*  The same for all calls but those that may go on with the snapshot. */
@@ -6522,16 +6765,17 @@ static void sqlpool__note_outcome(sqlpool__slot *slot, sqlpool_error *error) {
                          : SQLPOOL_OUTCOME_NOT_COMMITTED;
 }
 
-/*  Runs fn in one level and again while SQLite wants the whole transaction restarted. */
-static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call,
+/*  Runs fn in one level and again while SQLite wants the whole transaction restarted; the first
+    time as try number `attempt`. */
+static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call, int attempt,
                              sqlpool_transaction_fn fn, void *user, sqlpool_error *error) {
     const int outer = slot->depth;
     const uint64_t number = slot->number;
     sqlpool_conn conn = sqlpool__conn_of(slot);
     sqlpool_error ignored;
     bool has_ended = false; /* fn itself committed or rolled back: what it did may stand */
-    int attempt, rc;
-    for (attempt = 1;; attempt++) {
+    int rc;
+    for (;; attempt++) {
         rc = sqlpool__level_begin(slot, error);
         if (rc == SQLPOOL_OK) {
             rc = fn(&conn, user, attempt);
@@ -6612,7 +6856,8 @@ SQLPOOL_API int sqlpool_conn_release(sqlpool_conn *conn) {
     sqlpool_error local;
     sqlpool__slot *slot;
     sqlpool__error_clear(&local);
-    if (SQLPOOL__UNLIKELY(sqlpool__enter_lease(conn, &slot, &local) != SQLPOOL_OK))
+    if (SQLPOOL__UNLIKELY(sqlpool__enter_own(conn, &slot, "sqlpool_conn_release", &local) !=
+                          SQLPOOL_OK))
         return local.result;
     if (slot->core->config.events.release_fn != NULL) {
         slot->core->config.events.release_fn(slot->core->config.events.user, conn);
@@ -6626,6 +6871,8 @@ SQLPOOL_API int sqlpool_conn_adopt(sqlpool_conn *conn) {
     sqlpool__slot *slot;
     sqlpool__error_clear(&local);
     if (sqlpool__find_lease(conn, &slot, &local) != SQLPOOL_OK) return local.result;
+    if (SQLPOOL__LOAD_RELAXED(&slot->floor) != 0)
+        return sqlpool__enter_own(conn, &slot, "sqlpool_conn_adopt", &local);
     SQLPOOL__STORE_RELAXED(&slot->owner, sqlpool__thread_id(slot->core));
     return SQLPOOL_OK;
 }
@@ -6637,6 +6884,12 @@ SQLPOOL_API int sqlpool_conn_cancel(sqlpool_conn conn) {
     sqlpool__error_clear(&local);
     if (sqlpool__find_lease(&conn, &slot, &local) != SQLPOOL_OK) return local.result;
     core = slot->core;
+    if (SQLPOOL__LOAD_RELAXED(&slot->floor) != 0) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE,
+                            "the lease serves a group of writes: cancel the one that is meant by "
+                            "the token of its sqlpool_call");
+        return sqlpool__finish(core, &local);
+    }
     sqlpool__go_inside(core);
     sqlpool__lock(core);
     SQLPOOL__STORE(&slot->cancelled, conn.lease); /* a number: it means nothing to the next lease */
@@ -6713,7 +6966,8 @@ SQLPOOL_API sqlite3 *sqlpool_conn_db(sqlpool_conn *conn) {
     sqlpool_error local;
     sqlpool__slot *slot;
     sqlpool__error_clear(&local);
-    if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return NULL;
+    if (sqlpool__enter_own(conn, &slot, "sqlpool_conn_db", &local) != SQLPOOL_OK) return NULL;
+    sqlpool__unpin(slot);
     slot->is_raw = true;
     slot->check = SQLPOOL__CHECK_NOTE;
     sqlpool__reclaim_stamp(slot); /* PRAGMA journal_mode would take the mapping away */
@@ -6725,7 +6979,9 @@ SQLPOOL_API int sqlpool_conn_chain(sqlpool_conn *conn, const sqlpool_chain *chai
     sqlpool_chain none;
     sqlpool__slot *slot;
     sqlpool__error_clear(&local);
-    if (sqlpool__enter_conn(conn, &slot, &local) != SQLPOOL_OK) return local.result;
+    if (sqlpool__enter_own(conn, &slot, "sqlpool_conn_chain", &local) != SQLPOOL_OK)
+        return local.result;
+    sqlpool__unpin(slot);
     memset(&none, 0, sizeof none);
     sqlpool__set_chain(slot, chain != NULL ? chain : &none);
     slot->has_lease_chain = true;
@@ -6740,7 +6996,14 @@ static int sqlpool__level_call(sqlpool_conn *conn, sqlpool_error *error,
     error = sqlpool__error_or(error, &local);
     rc = sqlpool__enter_conn(conn, &slot, error);
     if (rc != SQLPOOL_OK) return rc;
-    (void)work(slot, error);
+    if (work != sqlpool__level_begin && SQLPOOL__LOAD_RELAXED(&slot->floor) != 0 &&
+        (uint32_t)slot->depth <= SQLPOOL__LOAD_RELAXED(&slot->floor)) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            "this level is sqlpool_write()'s own: return 0 to commit it, anything "
+                            "else to roll it back");
+    } else {
+        (void)work(slot, error);
+    }
     return sqlpool__finish(slot->core, error);
 }
 
@@ -6779,7 +7042,7 @@ SQLPOOL_API int sqlpool_conn_transaction(sqlpool_conn *conn, sqlpool_transaction
     if (fn == NULL) {
         (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
     } else {
-        (void)sqlpool__transact(slot, &sqlpool__default_call, fn, user, error);
+        (void)sqlpool__transact(slot, &sqlpool__default_call, 1, fn, user, error);
     }
     return sqlpool__finish(slot->core, error);
 }
@@ -6805,7 +7068,7 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
     sqlpool__bound_lease(slot, &request);
     slot->is_lent = true;
     held = sqlpool__word(slot->number, SQLPOOL__LEASED);
-    rc = sqlpool__transact(slot, request.call, fn, user, error);
+    rc = sqlpool__transact(slot, request.call, 1, fn, user, error);
     if (SQLPOOL__LOAD_ORDERED(&slot->word) != held) return rc; /* fn released it */
     (void)sqlpool__finish(core, error);
     (void)sqlpool__lease_end(slot);
@@ -7092,7 +7355,123 @@ static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.3] writes that share a commit                                 (private)
+ * >>[I20.3] the submit queue                                           (private)
+ *------------------------------------------------------------------------------
+    Entries in an array that the first submission makes: a ticket is an index and a number, so that
+    a stale one is known. From submission to completion an entry belongs to the queue, then to the
+    group that runs it; what it points to is inside it, or one block. */
+
+#define SQLPOOL__ENTRY_ROOM 256 /* bytes of text and arguments inside an entry: a row of a log */
+
+typedef enum sqlpool__entry_state {
+    SQLPOOL__ENTRY_FREE = 0,
+    SQLPOOL__ENTRY_QUEUED,
+    SQLPOOL__ENTRY_RUNNING,
+    SQLPOOL__ENTRY_DONE /* until its result is fetched */
+} sqlpool__entry_state;
+
+typedef struct sqlpool__entry {
+    sqlpool__link link; /* in core->entries_queued or entries_free */
+    /* under the pool's lock */
+    sqlpool__entry_state state;
+    bool has_ticket;            /* somebody may ask for the result */
+    uint64_t number;            /* of the submission; 0: free */
+    sqlpool_condition *sleeper; /* of the thread that waits for it, on that one's stack */
+    /* fixed from submission to completion */
+    bool is_relaxed;
+    bool can_group;
+    sqlpool_done_fn done_fn;
+    void *done_user;
+    void *block; /* for what the room does not hold; or NULL */
+    size_t block_bytes;
+    sqlpool_call call;
+    sqlpool__request request;
+    sqlpool__work work;
+    /* of the group that runs it, then fixed until it is fetched */
+    sqlpool__job job;
+    sqlpool_result result;
+    union {
+        sqlpool_value align;
+        char bytes[SQLPOOL__ENTRY_ROOM];
+    } room;
+} sqlpool__entry;
+
+static sqlpool__entry *sqlpool__entry_of_link(sqlpool__link *link) {
+    return (sqlpool__entry *)(void *)link; /* link is the first member */
+}
+
+static sqlpool__entry *sqlpool__entry_of_job(sqlpool__job *job) {
+    return (sqlpool__entry *)(void *)((char *)job - offsetof(sqlpool__entry, job));
+}
+
+static sqlpool__entry *sqlpool__first_entry_locked(sqlpool__core *core) {
+    return sqlpool__list_is_empty(&core->entries_queued)
+               ? NULL
+               : sqlpool__entry_of_link(core->entries_queued.next);
+}
+
+static void sqlpool__unqueue_entry_locked(sqlpool__core *core, sqlpool__entry *entry) {
+    SQLPOOL_ASSERT(entry->state == SQLPOOL__ENTRY_QUEUED);
+    sqlpool__list_remove(&entry->link);
+    core->entries_queued_count--;
+    if (entry->request.deadline_ns != 0) core->entries_timed--;
+}
+
+static void sqlpool__begin_entry_locked(sqlpool__core *core, sqlpool__entry *entry) {
+    sqlpool__unqueue_entry_locked(core, entry);
+    entry->state = SQLPOOL__ENTRY_RUNNING;
+    if (core->running_number == 0) core->running_number = entry->number;
+}
+
+/*  Everything before this number is done. */
+static uint64_t sqlpool__oldest_entry_locked(sqlpool__core *core) {
+    const sqlpool__entry *first = sqlpool__first_entry_locked(core);
+    if (core->running_number != 0) return core->running_number;
+    return first != NULL ? first->number : core->submit_number + 1;
+}
+
+/*  What an entry holds besides itself; it is not in the queue any more. */
+static void sqlpool__empty_entry(sqlpool__core *core, sqlpool__entry *entry) {
+    sqlpool__free(&core->memory, entry->job.error, sizeof *entry->job.error);
+    sqlpool__free(&core->memory, entry->block, entry->block_bytes);
+    entry->job.error = NULL;
+    entry->block = NULL;
+}
+
+static void sqlpool__free_entry_locked(sqlpool__core *core, sqlpool__entry *entry) {
+    SQLPOOL_ASSERT(entry->block == NULL && entry->job.error == NULL && entry->sleeper == NULL);
+    core->entries_used--;
+    core->entries_bytes -= entry->job.bytes;
+    entry->state = SQLPOOL__ENTRY_FREE;
+    entry->number = 0;
+    sqlpool__list_insert_before(&core->entries_free, &entry->link);
+    if (core->room_sleepers > 0) sqlpool__signal(core, &core->room_condition);
+}
+
+static void sqlpool__free_entry(sqlpool__core *core, sqlpool__entry *entry) {
+    sqlpool__empty_entry(core, entry);
+    sqlpool__lock(core);
+    sqlpool__free_entry_locked(core, entry);
+    sqlpool__unlock(core);
+}
+
+/*  The error of an entry that is done. */
+static void sqlpool__entry_error(const sqlpool__entry *entry, sqlpool_error *error) {
+    const sqlpool__job *job = &entry->job;
+    sqlpool__error_clear(error);
+    if (job->error != NULL) {
+        *error = *job->error;
+    } else if (job->result == SQLPOOL_CANCELLED) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_CANCELLED, "cancelled before it began");
+    } else if (job->result != SQLPOOL_OK) {
+        (void)SQLPOOL__FAIL(error, job->result, "%s (%s); there was no memory for the detail",
+                            sqlpool_result_text(job->result), sqlpool_result_name(job->result));
+    }
+    error->outcome = job->outcome;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I20.4] writes that share a commit                                 (private)
  *------------------------------------------------------------------------------
     A commit costs an fsync, or at least the file locks, however little it carries. So whoever gets
     the writer for a write of one statement runs, in one transaction with its own, those that wait
@@ -7109,47 +7488,78 @@ static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__
         again;
       - after a COMMIT that failed on the disk it is not known what is in the log: nobody is run
         again, and everybody hears that (SQLPOOL_OUTCOME_UNKNOWN).
-    Only INSERT, REPLACE, UPDATE and DELETE are grouped: the others may refuse to run inside a
-    transaction, change what the neighbours meet, or turn out to read (WITH). */
+    Of statements only INSERT, REPLACE, UPDATE and DELETE are grouped: the others may refuse to run
+    inside a transaction, change what the neighbours meet, or turn out to read (WITH). A function
+    of sqlpool_write(), which runs several, has a savepoint, so that it too is undone alone. Writes
+    of the submit queue (I21) come in here as well: only into a group that its drain leads. */
 
 #define SQLPOOL__GROUP_MOST 256 /* jobs in a group: their list is on the leader's stack */
 
-static bool sqlpool__can_group(sqlpool__core *core, const char *sql) {
+/*  Jobs of one transaction, in their order. */
+typedef struct sqlpool__group {
+    sqlpool__job *jobs[SQLPOOL__GROUP_MOST];
+    int count;
+    int submitted_step; /* how many the submit queue gives at a time; 0: none */
+    bool is_relaxed;    /* COMMIT does not sync: only for those who agreed to that */
+    bool is_single;     /* its only job has to run by itself */
+    bool is_full;       /* no more are taken */
+    int64_t bytes;
+    int64_t until_ns;      /* none is added later */
+    sqlpool_error scratch; /* of submitted jobs while they run */
+} sqlpool__group;
+
+static void sqlpool__group_init(sqlpool__group *group, int submitted_step, int64_t until_ns) {
+    group->count = 0;
+    group->submitted_step = submitted_step;
+    group->is_relaxed = group->is_single = group->is_full = false;
+    group->bytes = 0;
+    group->until_ns = until_ns;
+}
+
+static bool sqlpool__can_share(const sqlpool__core *core) {
+    return core->config.group_count > 1 &&
+           core->lane_of[SQLPOOL_READ] != core->lane_of[SQLPOOL_WRITE];
+}
+
+static bool sqlpool__can_group(const sqlpool__core *core, const char *sql, size_t bytes) {
     const char *at = sql;
     sqlpool__token token;
-    if (core->config.group_count <= 1 ||
-        sqlpool__lane_of(core, SQLPOOL_READ) == sqlpool__lane_of(core, SQLPOOL_WRITE))
-        return false;
-    token = sqlpool__first_token(&at, sql + strlen(sql));
+    if (!sqlpool__can_share(core)) return false;
+    token = sqlpool__first_token(&at, sql + bytes);
     return sqlpool__token_is(&token, "INSERT") || sqlpool__token_is(&token, "UPDATE") ||
            sqlpool__token_is(&token, "DELETE") || sqlpool__token_is(&token, "REPLACE");
 }
 
-static sqlpool__job sqlpool__job_of(const sqlpool__request *request, sqlpool__work *work,
-                                    sqlpool_error *error) {
-    sqlpool__job job;
+static int64_t sqlpool__args_bytes(const sqlpool_value *args, int count) {
+    int64_t bytes = 0;
     int i;
+    for (i = 0; args != NULL && i < count; i++) {
+        if (args[i].type == SQLPOOL_TYPE_TEXT || args[i].type == SQLPOOL_TYPE_BLOB)
+            bytes += (int64_t)args[i].size;
+    }
+    return bytes;
+}
+
+static sqlpool__job sqlpool__job_of(const sqlpool__request *request, sqlpool__work *work,
+                                    sqlpool_transaction_fn fn, void *user, sqlpool_error *error) {
+    sqlpool__job job;
     memset(&job, 0, sizeof job);
     job.request = request;
     job.work = work;
+    job.fn = fn;
+    job.user = user;
     job.error = error;
     job.bytes = (int64_t)sizeof job;
-    for (i = 0; work->args != NULL && i < work->count; i++) {
-        if (work->args[i].type == SQLPOOL_TYPE_TEXT || work->args[i].type == SQLPOOL_TYPE_BLOB)
-            job.bytes += (int64_t)work->args[i].size;
-    }
+    if (work != NULL) job.bytes += sqlpool__args_bytes(work->args, work->count);
     return job;
 }
 
-/*  Takes writes that wait out of the queue, in their order; the new number of jobs. What is paused
-    or closed stays where it is. */
-static int sqlpool__take_jobs(sqlpool__core *core, sqlpool__job **jobs, int count, int64_t *bytes) {
+/*  Takes writes of waiting threads out of the writer's queue. What is paused or closed stays where
+    it is. */
+static void sqlpool__take_waiting_locked(sqlpool__core *core, sqlpool__group *group) {
     sqlpool__lane *lane = sqlpool__lane_of(core, SQLPOOL_WRITE);
     sqlpool__link *link, *next;
-    if (SQLPOOL__LOAD_ORDERED(&lane->waiting) == 0) return count;
-    sqlpool__lock(core);
-    for (link = lane->queue.next; link != &lane->queue && count < core->config.group_count &&
-                                  *bytes < core->config.group_bytes;
+    for (link = lane->queue.next; link != &lane->queue && group->count < core->config.group_count;
          link = next) {
         sqlpool__waiter *waiter = (sqlpool__waiter *)(void *)link;
         next = link->next;
@@ -7158,14 +7568,45 @@ static int sqlpool__take_jobs(sqlpool__core *core, sqlpool__job **jobs, int coun
             waiter->job->request->call->timeout_ms == SQLPOOL_NO_WAIT ||
             (waiter->token != NULL && SQLPOOL__LOAD_RELAXED(&waiter->token->fired) != 0))
             continue;
+        if (group->bytes + waiter->job->bytes > core->config.group_bytes) break;
         sqlpool__dequeue_locked(core, waiter);
         waiter->is_taken = true;
         waiter->job->waiter = waiter;
-        *bytes += waiter->job->bytes;
-        jobs[count++] = waiter->job;
+        group->bytes += waiter->job->bytes;
+        group->jobs[group->count++] = waiter->job;
     }
+}
+
+/*  Takes the next writes of the submit queue. */
+static void sqlpool__take_submitted_locked(sqlpool__core *core, sqlpool__group *group) {
+    int step = group->submitted_step;
+    for (; step > 0 && group->count < core->config.group_count; step--) {
+        sqlpool__entry *entry = sqlpool__first_entry_locked(core);
+        if (entry == NULL) return;
+        if (group->count == 0) {
+            group->is_relaxed = entry->is_relaxed;
+            group->is_single = !entry->can_group;
+        } else if ((group->is_relaxed && !entry->is_relaxed) || !entry->can_group ||
+                   group->bytes + entry->job.bytes > core->config.group_bytes) {
+            group->is_full = true; /* the order is kept: nobody passes it */
+            return;
+        }
+        sqlpool__begin_entry_locked(core, entry);
+        group->bytes += entry->job.bytes;
+        group->jobs[group->count++] = &entry->job;
+        if (group->is_single) return;
+    }
+}
+
+/*  Adds what has come since. */
+static void sqlpool__take_jobs(sqlpool__core *core, sqlpool__group *group) {
+    const bool has_waiting =
+        SQLPOOL__LOAD_ORDERED(&sqlpool__lane_of(core, SQLPOOL_WRITE)->waiting) != 0;
+    if (group->is_full || group->is_single || (!has_waiting && group->submitted_step == 0)) return;
+    sqlpool__lock(core);
+    if (has_waiting && !group->is_relaxed) sqlpool__take_waiting_locked(core, group);
+    if (group->submitted_step > 0) sqlpool__take_submitted_locked(core, group);
     sqlpool__unlock(core);
-    return count;
 }
 
 /*  The lease now works for this caller: reports, deadline and cancellation are his. */
@@ -7189,85 +7630,152 @@ static void sqlpool__serve_no_more(sqlpool__slot *slot, const sqlpool__request *
     sqlpool__unlock(slot->core);
 }
 
-static void sqlpool__finish_job(sqlpool__job *job, int outcome) {
+static void sqlpool__finish_job(sqlpool__core *core, sqlpool__job *job, int outcome) {
     job->is_final = true;
-    job->error->outcome = outcome;
+    job->outcome = outcome;
+    if (job->error != NULL) job->error->outcome = outcome;
+    if (outcome != SQLPOOL_OUTCOME_COMMITTED) return;
+    job->sequence = SQLPOOL__LOAD(&core->commits);
+    if (job->work != NULL && job->work->result != NULL) job->work->result->sequence = job->sequence;
+}
+
+/*  The error of a job; a submitted one keeps a copy of its own when it has failed. */
+static void sqlpool__set_job_error(sqlpool__core *core, sqlpool__job *job,
+                                   const sqlpool_error *error) {
+    job->result = error->result;
+    if (job->error == error) return;
+    if (job->error == NULL && error->result != SQLPOOL_OK)
+        job->error = (sqlpool_error *)sqlpool__alloc(&core->memory, sizeof *error);
+    if (job->error != NULL) *job->error = *error;
+}
+
+/*  The function of the job, and what it left open. */
+static int sqlpool__write_body(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__job *job = (sqlpool__job *)user;
+    sqlpool__core *core = SQLPOOL__LOAD(&conn->pool->core);
+    sqlpool__slot *slot = &core->slots[conn->slot];
+    char found[600];
+    sqlpool__text text = sqlpool__text_into(found, sizeof found);
+    int rc;
+    job->attempt = attempt;
+    rc = job->fn(conn, job->user, attempt);
+    sqlpool__put_statements(slot, &text);
+    if (text.length > 0) sqlpool__report_unclean(slot, found);
+    return rc;
+}
+
+/*  Runs the job, in the group or with a transaction of its own. */
+static int sqlpool__try_job(sqlpool__slot *slot, sqlpool__job *job, sqlpool_error *error) {
+    const sqlpool_call *call = job->request->call;
+    const uint32_t floor = SQLPOOL__LOAD_RELAXED(&slot->floor);
+    int rc;
+    if (job->work != NULL)
+        return slot->depth > 0 ? sqlpool__run_once(slot, job->work, error)
+                               : sqlpool__run(slot, call, job->work, error);
+    SQLPOOL__STORE_RELAXED(&slot->floor, (uint32_t)slot->depth + 1);
+    rc = sqlpool__transact(slot, call, job->attempt + 1, sqlpool__write_body, job, error);
+    SQLPOOL__STORE_RELAXED(&slot->floor, floor);
+    return rc;
 }
 
 /*  May it have failed for what a neighbour did, which is not committed yet? Then it counts only
     once that is. */
-static bool sqlpool__depends_on_data(int rc) {
-    switch (sqlpool__primary(rc)) {
+static bool sqlpool__depends_on_data(const sqlpool__job *job) {
+    if (job->fn != NULL) return true; /* its own reasons may be among them */
+    switch (sqlpool__primary(job->result)) {
     case SQLITE_CONSTRAINT:
     case SQLITE_MISMATCH:
     case SQLITE_ERROR: /* of an SQL function */
     case SQLPOOL_TOO_BIG:
         return true;
     default:
-        return sqlpool__again_for(rc) != SQLPOOL__AGAIN_NEVER;
+        return sqlpool__again_for(job->result) != SQLPOOL__AGAIN_NEVER;
     }
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I20.5] running a group                                            (private)
+ *----------------------------------------------------------------------------*/
+
 /*  By itself, in a transaction of its own, as if it had never been in a group. */
-static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job) {
+static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job, sqlpool_error *scratch) {
     sqlpool__core *core = slot->core;
     sqlpool__work *work = job->work;
-    if (work->rows != NULL) {
+    sqlpool_error *error = job->error != NULL ? job->error : scratch;
+    if (work != NULL && work->rows != NULL) {
         sqlpool__buffer_free(core, (sqlpool__buffer *)work->rows->buffer);
         memset(work->rows, 0, sizeof *work->rows);
     }
-    if (work->result != NULL) memset(work->result, 0, sizeof *work->result);
-    sqlpool__error_clear(job->error);
+    if (work != NULL && work->result != NULL) memset(work->result, 0, sizeof *work->result);
+    sqlpool__error_clear(error);
     slot->has_commit_begun = false;
     if (slot->db != NULL && slot->is_bad &&
         SQLPOOL__LOAD_RELAXED(&slot->epoch) == SQLPOOL__LOAD(&core->epoch) &&
         sqlpool__note_if_moved(slot)) { /* opened anew it would be another file */
-        (void)sqlpool__refuse_moved(core, job->error);
-        sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        (void)sqlpool__refuse_moved(core, error);
+        sqlpool__set_job_error(core, job, error);
+        sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
         return;
     }
     if (slot->db != NULL && sqlpool__is_worn(slot)) sqlpool__close_connection(slot);
-    if (slot->db != NULL || sqlpool__open_connection(slot, job->error) == SQLPOOL_OK) {
+    SQLPOOL__STORE_RELAXED(&slot->floor, 0u); /* events.connect_fn has the connection for itself */
+    if (slot->db != NULL || sqlpool__open_connection(slot, error) == SQLPOOL_OK) {
+        SQLPOOL__STORE_RELAXED(&slot->floor, 1u);
         sqlpool__serve(slot, job->request);
-        (void)sqlpool__run(slot, job->request->call, work, job->error);
+        (void)sqlpool__try_job(slot, job, error);
         sqlpool__serve_no_more(slot, job->request);
     }
-    sqlpool__note_outcome(slot, job->error);
-    job->is_final = true;
+    sqlpool__note_outcome(slot, error);
+    sqlpool__set_job_error(core, job, error);
+    sqlpool__finish_job(core, job, error->outcome);
+}
+
+/*  Runs one job of the open group. */
+static void sqlpool__run_in_group(sqlpool__slot *slot, sqlpool__job *job, bool is_first,
+                                  sqlpool_error *scratch) {
+    sqlpool_error *error = job->error != NULL ? job->error : scratch;
+    const int before = sqlite3_total_changes(slot->db);
+    bool may_have_changed;
+    int rc;
+    if (error == scratch) sqlpool__error_clear(scratch);
+    sqlpool__serve(slot, job->request);
+    rc = sqlpool__try_job(slot, job, error);
+    SQLPOOL_ASSERT(job->work == NULL || job->work->rows == NULL ||
+                   (job->work->rows->flags & SQLPOOL__ROWS_LIVE) == 0);
+    sqlpool__serve_no_more(slot, job->request);
+    may_have_changed = job->fn == NULL && sqlite3_total_changes(slot->db) != before;
+    sqlpool__set_job_error(slot->core, job, error);
+    job->has_run = true;
+    job->has_failed = rc != SQLPOOL_OK;
+    job->is_inside = !job->has_failed || may_have_changed;
+    if (job->has_failed && (is_first || !sqlpool__depends_on_data(job)) &&
+        (!job->is_inside || sqlite3_get_autocommit(slot->db) != 0))
+        sqlpool__finish_job(slot->core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
 }
 
 /*  The transaction is open: runs the jobs, those that come meanwhile too; false when one of them
-    has ended the transaction. */
-static bool sqlpool__fill_group(sqlpool__slot *slot, sqlpool__job **jobs, int *count) {
+    has ended the transaction. A submitted one that is to be tried again ends the group, so that
+    those behind it do not pass it. */
+static bool sqlpool__fill_group(sqlpool__slot *slot, sqlpool__group *group) {
     sqlpool__core *core = slot->core;
-    const int64_t until =
-        sqlpool__time_add(sqlpool__now(core), core->config.group_us * SQLPOOL__NS_PER_US);
-    int64_t bytes = jobs[0]->bytes;
     int at = 0;
     for (;;) {
-        for (; at < *count; at++) {
-            sqlpool__job *job = jobs[at];
-            const int before = sqlite3_total_changes(slot->db);
-            int rc;
-            sqlpool__serve(slot, job->request);
-            rc = sqlpool__run_once(slot, job->work, job->error);
-            SQLPOOL_ASSERT(job->work->rows == NULL ||
-                           (job->work->rows->flags & SQLPOOL__ROWS_LIVE) == 0);
-            sqlpool__serve_no_more(slot, job->request);
-            job->has_failed = rc != SQLPOOL_OK;
-            job->is_inside = !job->has_failed || sqlite3_total_changes(slot->db) != before;
-            if (job->has_failed && (at == 0 || !sqlpool__depends_on_data(rc)) &&
-                (!job->is_inside || sqlite3_get_autocommit(slot->db) != 0))
-                sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        for (; at < group->count; at++) {
+            sqlpool__job *job = group->jobs[at];
+            sqlpool__run_in_group(slot, job, at == 0, &group->scratch);
             if (sqlite3_get_autocommit(slot->db) != 0) return false;
+            if (job->has_failed && job->is_submitted &&
+                sqlpool__again_for(job->result) != SQLPOOL__AGAIN_NEVER)
+                return true;
         }
-        if (sqlpool__now(core) < until) *count = sqlpool__take_jobs(core, jobs, *count, &bytes);
-        if (at == *count) return true;
+        if (sqlpool__now(core) < group->until_ns) sqlpool__take_jobs(core, group);
+        if (at == group->count) return true;
     }
 }
 
 /*  Commits what has run. What is left without an answer then is to be run alone. */
-static void sqlpool__commit_group(sqlpool__slot *slot, sqlpool__job **jobs, int count) {
+static void sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group) {
+    sqlpool__core *core = slot->core;
     sqlpool_error error;
     int i, grouped = 0;
     sqlpool__error_clear(&error);
@@ -7278,18 +7786,17 @@ static void sqlpool__commit_group(sqlpool__slot *slot, sqlpool__job **jobs, int 
         sqlpool__abandon_transaction(slot);
         if (is_refused && error.result != SQLPOOL_TIMEOUT) return;
     }
-    for (i = 0; i < count; i++) {
-        sqlpool__job *job = jobs[i];
-        if (job->is_final) continue;
+    for (i = 0; i < group->count; i++) {
+        sqlpool__job *job = group->jobs[i];
+        if (job->is_final || !job->has_run) continue;
         if (error.result != SQLPOOL_OK && job->is_inside) {
-            *job->error = error;
-            job->is_final = true;
+            sqlpool__set_job_error(core, job, &error);
+            sqlpool__finish_job(core, job, error.outcome);
         } else if (!job->has_failed) {
-            job->error->result = SQLPOOL_OK;
-            sqlpool__finish_job(job, SQLPOOL_OUTCOME_COMMITTED);
+            sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_COMMITTED);
             grouped++;
-        } else if (sqlpool__again_for(job->error->result) == SQLPOOL__AGAIN_NEVER) {
-            sqlpool__finish_job(job, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        } else if (sqlpool__again_for(job->result) == SQLPOOL__AGAIN_NEVER) {
+            sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
         }
     }
     if (grouped < 2) return;
@@ -7298,47 +7805,77 @@ static void sqlpool__commit_group(sqlpool__slot *slot, sqlpool__job **jobs, int 
 }
 
 /*  The sleepers wake: from here on their jobs, and what those point to, are gone. */
-static void sqlpool__wake_group(sqlpool__core *core, sqlpool__job **jobs, int count) {
-    int i;
-    if (count < 2) return;
+static void sqlpool__wake_group(sqlpool__core *core, sqlpool__group *group) {
+    int i, kept = 0;
     sqlpool__lock(core);
-    for (i = 1; i < count; i++) {
-        sqlpool__waiter *waiter = jobs[i]->waiter;
+    for (i = 0; i < group->count; i++) {
+        sqlpool__waiter *waiter = group->jobs[i]->waiter;
+        if (waiter == NULL) {
+            group->jobs[kept++] = group->jobs[i];
+            continue;
+        }
         waiter->is_done = true;
         sqlpool__signal(core, &waiter->condition);
     }
     sqlpool__unlock(core);
+    group->count = kept;
 }
 
-/*  With the writer in hand and others waiting. The result is in the job's error. */
-static void sqlpool__lead(sqlpool__slot *slot, sqlpool__job *own) {
-    sqlpool__job *jobs[SQLPOOL__GROUP_MOST];
-    int count = 1, i;
-    jobs[0] = own;
-    if (sqlpool__level_begin(slot, own->error) != SQLPOOL_OK) { /* nobody was taken yet */
-        if (sqlpool__again_for(own->error->result) == SQLPOOL__AGAIN_NEVER) {
-            sqlpool__finish_job(own, SQLPOOL_OUTCOME_NOT_COMMITTED);
-        } else {
-            sqlpool__run_alone(slot, own);
+/*  Runs a group, with the writer in hand; jobs[0] is there. Afterwards the group holds those of
+    its jobs that nobody slept for, with their results. */
+static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
+    sqlpool__core *core = slot->core;
+    sqlpool__job *own = group->jobs[0];
+    sqlpool_error *error = own->error != NULL ? own->error : &group->scratch;
+    int i;
+    SQLPOOL__STORE_RELAXED(&slot->floor, 1u);
+    sqlpool__error_clear(error);
+    if (group->is_single) {
+        sqlpool__run_alone(slot, own, &group->scratch);
+    } else if (sqlpool__level_begin(slot, error) != SQLPOOL_OK) {
+        for (i = 0; i < group->count; i++) {
+            if (sqlpool__again_for(error->result) != SQLPOOL__AGAIN_NEVER) break;
+            sqlpool__set_job_error(core, group->jobs[i], error);
+            sqlpool__finish_job(core, group->jobs[i], SQLPOOL_OUTCOME_NOT_COMMITTED);
         }
-        return;
-    }
-    if (sqlpool__fill_group(slot, jobs, &count)) {
-        sqlpool__commit_group(slot, jobs, count);
+    } else if (sqlpool__fill_group(slot, group)) {
+        sqlpool__commit_group(slot, group);
     } else {
         sqlpool__abandon_transaction(slot);
     }
-    for (i = 0; i < count; i++) {
-        if (jobs[i]->is_final) continue;
-        SQLPOOL__TALLY(slot, replayed);
-        sqlpool__run_alone(slot, jobs[i]);
+    for (i = 0; i < group->count; i++) {
+        if (group->jobs[i]->is_final) continue;
+        if (group->jobs[i]->has_run) SQLPOOL__TALLY(slot, replayed);
+        sqlpool__run_alone(slot, group->jobs[i], &group->scratch);
     }
-    sqlpool__wake_group(slot->core, jobs, count);
-    sqlpool__serve(slot, own->request);
+    sqlpool__wake_group(core, group);
+    SQLPOOL__STORE_RELAXED(&slot->floor, 0u);
+}
+
+/*  A write with the writer in hand: those that wait for it are led, or it runs plainly alone. The
+    result is in the job's error. */
+static void sqlpool__run_job(sqlpool__slot *slot, sqlpool__job *job) {
+    sqlpool__core *core = slot->core;
+    if (job->request->job != NULL &&
+        SQLPOOL__LOAD_ORDERED(&sqlpool__lane_of(core, SQLPOOL_WRITE)->waiting) != 0) {
+        sqlpool__group group;
+        sqlpool__group_init(
+            &group, 0,
+            sqlpool__time_add(sqlpool__now(core), core->config.group_us * SQLPOOL__NS_PER_US));
+        group.jobs[group.count++] = job;
+        group.bytes = job->bytes;
+        sqlpool__lead(slot, &group);
+        sqlpool__serve(slot, job->request);
+        return;
+    }
+    (void)sqlpool__try_job(slot, job, job->error);
+    sqlpool__note_outcome(slot, job->error);
+    if (job->work != NULL && job->work->result != NULL && job->error->result == SQLPOOL_OK)
+        job->work->result->sequence = SQLPOOL__LOAD(&core->commits);
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.4] a statement on the pool                                    (private)
+ * >>[I20.6] a statement on the pool                                    (private)
  *----------------------------------------------------------------------------*/
 
 /*  Route, acquire, run, give back unless a cursor keeps the lease. */
@@ -7352,8 +7889,8 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
                         : sqlpool__route(work->sql, strlen(work->sql));
     for (;;) {
         const bool is_write = request->mode == SQLPOOL_WRITE;
-        if (is_write && sqlpool__can_group(core, work->sql)) {
-            *job = sqlpool__job_of(request, work, error);
+        if (is_write && sqlpool__can_group(core, work->sql, strlen(work->sql))) {
+            *job = sqlpool__job_of(request, work, NULL, NULL, error);
             request->job = job;
             memset(&home, 0, sizeof home);
             home.pool = core->handle;
@@ -7371,13 +7908,12 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
         }
         sqlpool__bound_lease(slot, request);
         work->wants_writer = false;
-        if (request->job != NULL &&
-            SQLPOOL__LOAD_ORDERED(&sqlpool__lane_of(core, SQLPOOL_WRITE)->waiting) != 0) {
-            sqlpool__lead(slot, request->job);
+        if (is_write) {
+            if (request->job == NULL) *job = sqlpool__job_of(request, work, NULL, NULL, error);
+            sqlpool__run_job(slot, job);
             rc = error->result;
         } else {
             rc = sqlpool__run(slot, request->call, work, error);
-            if (is_write) sqlpool__note_outcome(slot, error);
         }
         if (SQLPOOL__LIKELY(!work->wants_writer) || core->config.read_only) break;
         (void)sqlpool__lease_end(slot);
@@ -7396,8 +7932,31 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
     return rc;
 }
 
+/*  A function on the pool, in a group if it may share one. */
+static int sqlpool__write_on_pool(sqlpool__core *core, sqlpool__request *request, bool can_share,
+                                  int64_t bytes, sqlpool_transaction_fn fn, void *user,
+                                  sqlpool_error *error) {
+    sqlpool__job job = sqlpool__job_of(request, NULL, fn, user, error);
+    sqlpool__slot *slot;
+    int rc;
+    job.bytes += bytes;
+    if (can_share) request->job = &job;
+    rc = sqlpool__acquire(core, request, &slot, error);
+    if (rc != SQLPOOL_OK) {
+        error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
+        return rc;
+    }
+    if (slot == NULL) return error->result; /* a leader has run it; the pool may be gone by now */
+    sqlpool__bound_lease(slot, request);
+    sqlpool__run_job(slot, &job);
+    rc = error->result;
+    (void)sqlpool__finish(core, error);
+    (void)sqlpool__lease_end(slot);
+    return rc;
+}
+
 /*------------------------------------------------------------------------------
- * >>[I20.5] public calls: exec, query, one value                        (public)
+ * >>[I20.7] public calls: exec, query, one value                        (public)
  *----------------------------------------------------------------------------*/
 
 static void sqlpool__rows_clear(sqlpool_rows *rows) {
@@ -7445,6 +8004,22 @@ SQLPOOL_API int sqlpool_exec_at(const char *file, int line, sqlpool *pool, const
     sqlpool__work work = sqlpool__work_of(sql, args, count, result, NULL);
     error = sqlpool__error_or(error, &local);
     return sqlpool__one_call(file, line, pool, call, &work, error);
+}
+
+SQLPOOL_API int sqlpool_write_at(const char *file, int line, sqlpool *pool,
+                                 const sqlpool_call *call, sqlpool_transaction_fn fn, void *user,
+                                 sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__request request;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__make_request(core, file, line, SQLPOOL_WRITE, call, &request, error);
+    if (rc == SQLPOOL_OK && fn == NULL) rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
+    if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    return sqlpool__write_on_pool(core, &request, sqlpool__can_share(core), 0, fn, user, error);
 }
 
 SQLPOOL_API int sqlpool_query_at(const char *file, int line, sqlpool *pool,
@@ -7504,7 +8079,7 @@ SQLPOOL_API int sqlpool_conn_query(sqlpool_conn *conn, sqlpool_rows *rows, const
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.6] rows                                                        (public)
+ * >>[I20.8] rows                                                        (public)
  *----------------------------------------------------------------------------*/
 
 /*  The statement of a cursor with ROWS_LIVE if pool, lease and statement are still what they were,
@@ -7751,7 +8326,7 @@ SQLPOOL_API const char *sqlpool_rows_name(sqlpool_rows *rows, int column) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.7] one value                                                   (public)
+ * >>[I20.9] one value                                                   (public)
  *----------------------------------------------------------------------------*/
 
 /*  Query and stand on the first row; NOT_FOUND when there is none. The caller closes. */
@@ -7841,7 +8416,7 @@ SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool,
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.8] scripts                                                     (public)
+ * >>[I20.10] scripts                                                     (public)
  *----------------------------------------------------------------------------*/
 
 /*  Runs the statements one after the other; the offset of an error counts from the script's start.
@@ -7923,6 +8498,7 @@ SQLPOOL_API int sqlpool_script_at(const char *file, int line, sqlpool *pool, con
                                   int64_t bytes, sqlpool_error *error) {
     sqlpool_error local;
     sqlpool__core *core;
+    sqlpool__request request;
     sqlpool__script script;
     const bool is_terminated = bytes == -1;
     int rc;
@@ -7935,8 +8511,10 @@ SQLPOOL_API int sqlpool_script_at(const char *file, int line, sqlpool *pool, con
     script.is_terminated = is_terminated;
     script.bytes = (size_t)bytes;
     script.error = error;
-    return sqlpool_transaction_at(file, line, pool, NULL, SQLPOOL_WRITE, sqlpool__script_body,
-                                  &script, error);
+    rc = sqlpool__make_request(core, file, line, SQLPOOL_WRITE, NULL, &request, error);
+    if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    return sqlpool__write_on_pool(core, &request, sqlpool__can_group(core, sql, script.bytes),
+                                  bytes, sqlpool__script_body, &script, error);
 }
 
 SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t bytes,
@@ -7956,6 +8534,746 @@ SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t
     script.bytes = (size_t)bytes;
     script.error = error;
     return sqlpool_conn_transaction(conn, sqlpool__script_body, &script, error);
+}
+
+/*==============================================================================
+ * >>[I21] SUBMIT: writes that nobody waits for                         (private)
+ *==============================================================================
+    A submitted write is copied into the queue (I20.3). One thread at a time, the *drainer*, takes
+    the writer, leads a group (I20.4) with the head of the queue, gives the writer back, and only
+    then tells: done_fn, tickets, room. It is a thread of the pool's own, begun by the first
+    submission, or without threads whoever is in sqlpool_tick(), _ticket_wait(), _flush(), _close()
+    or waits for room. Between two groups the writer's queue has its turn, so that submissions do
+    not hold up those who wait; and those who wait are in the drainer's groups as well.
+
+    The order of the queue is the order of commits: a group takes from its head only, what ends a
+    group early or has to be repeated is repeated before anything behind it, and what cannot be
+    grouped is a group of one.
+
+    A *relaxed* group, all of whose members agreed, commits with synchronous NORMAL where the pool
+    has FULL. The PRAGMA cannot be changed in a transaction, so it is set and restored around the
+    group; a connection that does not take it back is closed. */
+
+static const sqlpool_call sqlpool__no_wait_call = {SQLPOOL_NO_WAIT, 0, 0, NULL, NULL};
+
+static bool sqlpool__can_relax(const sqlpool__core *core) {
+    return core->is_wal && (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
+                            core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA);
+}
+
+/*  Commits without a sync from here on, or with it again. */
+static void sqlpool__relax(sqlpool__slot *slot, bool is_relaxed) {
+    const int level = is_relaxed                                                    ? 1
+                      : slot->core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA ? 3
+                                                                                    : 2;
+    int64_t granted = -1;
+    if (slot->db == NULL || slot->is_relaxed == is_relaxed) return; /* opened anew meanwhile */
+    if (sqlpool__set_pragma(slot, "synchronous", level, &granted) == SQLITE_OK &&
+        granted == level) {
+        slot->is_relaxed = is_relaxed;
+    } else if (!is_relaxed) {
+        slot->is_bad = true;
+    }
+}
+
+/*  Everybody who asks hears of these entries, and those that nobody asks for are free again. */
+static void sqlpool__tell_done(sqlpool__core *core, sqlpool__job **jobs, int count) {
+    sqlpool__link unasked;
+    int i;
+    for (i = 0; i < count; i++) {
+        sqlpool__entry *entry = sqlpool__entry_of_job(jobs[i]);
+        sqlpool_error error;
+        entry->result.sequence = entry->job.sequence;
+        if (entry->done_fn == NULL) continue;
+        sqlpool__entry_error(entry, &error);
+        SQLPOOL__STORE(&core->done_since_ns, sqlpool__now(core));
+        entry->done_fn(entry->done_user, &entry->result, &error);
+    }
+    SQLPOOL__STORE(&core->done_since_ns, (int64_t)0);
+    sqlpool__list_init(&unasked);
+    sqlpool__lock(core);
+    for (i = 0; i < count; i++) {
+        sqlpool__entry *entry = sqlpool__entry_of_job(jobs[i]);
+        entry->state = SQLPOOL__ENTRY_DONE;
+        if (entry->sleeper != NULL) sqlpool__signal(core, entry->sleeper);
+        if (!entry->has_ticket) sqlpool__list_insert_before(&unasked, &entry->link);
+    }
+    core->running_number = 0;
+    if (core->room_sleepers > 0) sqlpool__signal(core, &core->room_condition); /* flushes */
+    sqlpool__unlock(core);
+    if (sqlpool__list_is_empty(&unasked)) return;
+    {
+        sqlpool__link *link;
+        for (link = unasked.next; link != &unasked; link = link->next)
+            sqlpool__empty_entry(core, sqlpool__entry_of_link(link));
+    }
+    sqlpool__lock(core);
+    while (!sqlpool__list_is_empty(&unasked)) {
+        sqlpool__entry *entry = sqlpool__entry_of_link(unasked.next);
+        sqlpool__list_remove(&entry->link);
+        sqlpool__free_entry_locked(core, entry);
+    }
+    sqlpool__unlock(core);
+}
+
+/*  The writer is not to be had, and will not be: all that wait fail with that; or those that are
+    too late. */
+static void sqlpool__fail_submitted(sqlpool__core *core, const sqlpool_error *error,
+                                    bool only_late) {
+    for (;;) {
+        sqlpool__job *jobs[SQLPOOL__GROUP_MOST];
+        sqlpool__link *link, *next;
+        const int64_t now = sqlpool__now(core);
+        int count = 0, i;
+        sqlpool__lock(core);
+        for (link = core->entries_queued.next;
+             link != &core->entries_queued && count < SQLPOOL__GROUP_MOST; link = next) {
+            sqlpool__entry *entry = sqlpool__entry_of_link(link);
+            next = link->next;
+            if (only_late && (entry->request.deadline_ns == 0 || entry->request.deadline_ns > now))
+                continue;
+            sqlpool__begin_entry_locked(core, entry);
+            jobs[count++] = &entry->job;
+        }
+        sqlpool__unlock(core);
+        if (count == 0) return;
+        for (i = 0; i < count; i++) {
+            sqlpool__set_job_error(core, jobs[i], error);
+            sqlpool__finish_job(core, jobs[i], SQLPOOL_OUTCOME_NOT_COMMITTED);
+        }
+        sqlpool__tell_done(core, jobs, count);
+    }
+}
+
+/*  One group with the writer in hand, which goes back. */
+static void sqlpool__drain_held(sqlpool__core *core, sqlpool__slot *slot, int step,
+                                int64_t stop_ns) {
+    const int64_t until_ns =
+        sqlpool__time_add(sqlpool__now(core), core->config.group_us * SQLPOOL__NS_PER_US);
+    sqlpool__group group;
+    sqlpool__group_init(&group, step, sqlpool__earlier(until_ns, stop_ns));
+    sqlpool__lock(core);
+    sqlpool__take_submitted_locked(core, &group);
+    sqlpool__unlock(core);
+    if (group.count > 0) {
+        if (group.is_relaxed) sqlpool__relax(slot, true);
+        sqlpool__lead(slot, &group);
+        sqlpool__relax(slot, false);
+    }
+    (void)sqlpool__lease_end(slot);
+    if (group.count > 0) sqlpool__tell_done(core, group.jobs, group.count);
+}
+
+#define SQLPOOL__LATE_NS \
+    (50 * SQLPOOL__NS_PER_MS) /* how often deadlines in the queue are looked at */
+
+/*  Takes the writer and runs one group. OK also when the writer is not free, or what waits has
+    failed; the result is for who drains on its own account. */
+static int sqlpool__drain_once(sqlpool__core *core, bool can_wait, int step, int64_t stop_ns,
+                               sqlpool_error *error) {
+    const int64_t now = sqlpool__now(core);
+    sqlpool__request request = sqlpool__internal_request(
+        SQLPOOL_WRITE, can_wait ? &sqlpool__default_call : &sqlpool__no_wait_call,
+        can_wait ? stop_ns : 0);
+    sqlpool__slot *slot;
+    int rc;
+    sqlpool__lock(core);
+    if (can_wait && core->entries_timed > 0)
+        request.deadline_ns = sqlpool__earlier(stop_ns, sqlpool__time_add(now, SQLPOOL__LATE_NS));
+    sqlpool__unlock(core);
+    rc = sqlpool__take_or_wait(core, &request, &slot, error);
+    switch (rc) {
+    case SQLPOOL_OK:
+        sqlpool__drain_held(core, slot, step, stop_ns);
+        return SQLPOOL_OK;
+    case SQLPOOL_TIMEOUT:
+    case SQLPOOL_WOULD_BLOCK:
+        sqlpool__error_clear(error);
+        (void)SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "the deadline passed before it could begin");
+        sqlpool__fail_submitted(core, error, true);
+        sqlpool__error_clear(error);
+        return SQLPOOL_OK;
+    case SQLPOOL_CLOSED:   /* sqlpool_close() does the rest */
+    case SQLPOOL_MISUSE:   /* the mistake of this thread, which holds the writer */
+    case SQLPOOL_DEADLOCK: /* the same */
+        return rc;
+    default:
+        sqlpool__fail_submitted(core, error, false);
+        sqlpool__error_clear(error);
+        return SQLPOOL_OK;
+    }
+}
+
+/*  May this thread drain now? Until sqlpool__end_drain() nobody else does. */
+static bool sqlpool__begin_drain_locked(sqlpool__core *core) {
+    if (core->drainer != 0 || core->has_submit_thread || core->entries == NULL) return false;
+    core->drainer = sqlpool__thread_id(core);
+    return true;
+}
+static void sqlpool__end_drain(sqlpool__core *core) {
+    sqlpool__lock(core);
+    core->drainer = 0;
+    if (core->room_sleepers > 0) sqlpool__signal(core, &core->room_condition);
+    sqlpool__unlock(core);
+}
+
+#ifndef SQLPOOL_NO_THREADS
+static void sqlpool__submit_main(void *argument) {
+    sqlpool__core *core = (sqlpool__core *)argument;
+    sqlpool_error error;
+    sqlpool__hint.inside++; /* done_fn cannot close the pool that joins it */
+    sqlpool__lock(core);
+    core->drainer = sqlpool__thread_id(core);
+    while (!core->is_submit_stopping) {
+        if (sqlpool__first_entry_locked(core) == NULL ||
+            (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) {
+            core->is_submit_idle = true;
+            sqlpool__wait_locked(core, &core->work_condition, 0, SQLPOOL__NEVER);
+            core->is_submit_idle = false;
+            continue;
+        }
+        sqlpool__unlock(core);
+        sqlpool__error_clear(&error);
+        (void)sqlpool__drain_once(core, true, 16, SQLPOOL__NEVER, &error);
+        sqlpool__lock(core);
+    }
+    core->drainer = 0;
+    sqlpool__unlock(core);
+}
+#endif
+
+/*  Drains on this thread for a caller that waits for something, while `is_wanted` says so; with the
+    lock, which is given up meanwhile. True when it did something or slept: look again. */
+static int sqlpool__help_or_sleep_locked(sqlpool__core *core, sqlpool_condition *condition,
+                                         int64_t deadline_ns, sqlpool_error *error) {
+    int rc = SQLPOOL_OK;
+    if (!sqlpool__list_is_empty(&core->entries_queued) && sqlpool__begin_drain_locked(core)) {
+        sqlpool__unlock(core);
+        rc = sqlpool__drain_once(core, true, 16, deadline_ns, error);
+        sqlpool__end_drain(core);
+        sqlpool__lock(core);
+        return rc;
+    }
+    core->room_sleepers++;
+    sqlpool__wait_locked(core, condition, sqlpool__now(core), deadline_ns);
+    core->room_sleepers--;
+    return rc;
+}
+
+/*  Would this thread wait for itself? It runs what is submitted, or holds what that needs. */
+static int sqlpool__check_wait_locked(sqlpool__core *core, sqlpool_error *error) {
+    const uint64_t me = sqlpool__thread_id(core);
+    const sqlpool__lane *lane = sqlpool__lane_of(core, SQLPOOL_WRITE);
+    uint32_t i;
+    if (core->drainer == me)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "this thread runs the submitted writes, and would wait for itself: do "
+                             "not wait in done_fn");
+    for (i = lane->first; i < lane->end && lane->end - lane->first == 1; i++) {
+        const sqlpool__slot *slot = &core->slots[i];
+        if (!sqlpool__is_leased(slot) || SQLPOOL__LOAD_RELAXED(&slot->owner) != me) continue;
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "this thread holds the writer, acquired at %s:%u, and would wait for "
+                             "itself: release it first",
+                             SQLPOOL__LOAD_RELAXED(&slot->file),
+                             SQLPOOL__LOAD_RELAXED(&slot->line));
+    }
+    return SQLPOOL_OK;
+}
+
+static int64_t sqlpool__timeout_deadline(sqlpool__core *core, int timeout_ms) {
+    const int64_t now = sqlpool__now(core);
+    if (timeout_ms == 0) timeout_ms = core->config.acquire_timeout_ms;
+    if (timeout_ms == SQLPOOL_NO_WAIT) return now;
+    return timeout_ms < 0 ? SQLPOOL__NEVER
+                          : sqlpool__time_add(now, timeout_ms * SQLPOOL__NS_PER_MS);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I21.2] submitting                                                 (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Entries and the thread, made by the first submission; others wait for it. */
+static int sqlpool__start_submit(sqlpool__core *core, sqlpool_error *error) {
+    const size_t bytes = (size_t)core->config.submit_count * sizeof(sqlpool__entry);
+    sqlpool__entry *entries;
+    bool is_started = true;
+    int i;
+    sqlpool__lock(core);
+    while (core->is_submit_starting) {
+        core->room_sleepers++;
+        sqlpool__wait_locked(core, &core->room_condition, 0, SQLPOOL__NEVER);
+        core->room_sleepers--;
+    }
+    if (core->entries != NULL) {
+        sqlpool__unlock(core);
+        return SQLPOOL_OK;
+    }
+    core->is_submit_starting = true;
+    sqlpool__unlock(core);
+    entries = (sqlpool__entry *)sqlpool__alloc(&core->memory, bytes);
+    if (entries != NULL) memset(entries, 0, bytes);
+#ifndef SQLPOOL_NO_THREADS
+    if (entries != NULL && core->has_thread) {
+        const sqlpool_locks *locks = &core->config.locks;
+        is_started = locks->thread_create_fn(locks->user, &core->submit_thread,
+                                             sqlpool__submit_main, core) == 0;
+    }
+#endif
+    sqlpool__lock(core);
+    if (entries != NULL && is_started) {
+        core->has_submit_thread = core->has_thread;
+        core->entries = entries;
+        for (i = 0; i < core->config.submit_count; i++)
+            sqlpool__list_insert_before(&core->entries_free, &entries[i].link);
+    }
+    core->is_submit_starting = false;
+    if (core->room_sleepers > 0) sqlpool__signal(core, &core->room_condition);
+    sqlpool__unlock(core);
+    if (entries != NULL && is_started) return SQLPOOL_OK;
+    sqlpool__free(&core->memory, entries, bytes);
+    return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no %s for the submit queue",
+                         is_started ? "memory" : "thread");
+}
+
+/*  Waits for room for one more entry of so many bytes; with the lock. */
+static int sqlpool__wait_for_room_locked(sqlpool__core *core, int wait_ms, int64_t bytes,
+                                         sqlpool_error *error) {
+    const int64_t deadline = sqlpool__timeout_deadline(core, wait_ms);
+    const sqlpool_config *config = &core->config;
+    for (;;) {
+        if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
+            return sqlpool__refuse_closed(core, error);
+        if (!sqlpool__list_is_empty(&core->entries_free) &&
+            (core->entries_bytes + bytes <= config->submit_bytes || core->entries_used == 0))
+            return SQLPOOL_OK;
+        if (wait_ms == SQLPOOL_NO_WAIT || sqlpool__now(core) >= deadline ||
+            sqlpool__check_wait_locked(core, error) != SQLPOOL_OK) {
+            const int done = core->entries_used - core->entries_queued_count;
+            const bool is_late = wait_ms != SQLPOOL_NO_WAIT && sqlpool__now(core) >= deadline;
+            sqlpool__error_clear(error);
+            SQLPOOL__TALLY_POOL(core, submit_refusals);
+            return SQLPOOL__FAIL(
+                error, is_late ? SQLPOOL_TIMEOUT : SQLPOOL_WOULD_BLOCK,
+                "the submit queue is full: %d writes wait, %d run or are done and not fetched "
+                "(sqlpool_ticket_wait(), _poll() or _drop() do that), %lld bytes; submit_count is "
+                "%d, submit_bytes %lld",
+                core->entries_queued_count, done, (long long)core->entries_bytes,
+                config->submit_count, (long long)config->submit_bytes);
+        }
+        if (sqlpool__help_or_sleep_locked(core, &core->room_condition, deadline, error) !=
+            SQLPOOL_OK)
+            return error->result;
+    }
+}
+
+/*  Copies what the write needs to `place`, which has room for it. */
+static void sqlpool__copy_work(sqlpool__entry *entry, char *place, const char *sql,
+                               size_t sql_bytes, const sqlpool_value *args, int count) {
+    sqlpool_value *values = (sqlpool_value *)(void *)place;
+    char *at = place + (size_t)count * sizeof *values;
+    int i;
+    for (i = 0; i < count; i++) {
+        values[i] = args[i];
+        if ((args[i].type != SQLPOOL_TYPE_TEXT && args[i].type != SQLPOOL_TYPE_BLOB) ||
+            args[i].size == 0)
+            continue;
+        memcpy(at, args[i].as.blob, args[i].size);
+        values[i].as.blob = at;
+        at += args[i].size;
+    }
+    memcpy(at, sql, sql_bytes);
+    entry->work = sqlpool__work_of(at, values, count, &entry->result, NULL);
+    entry->job.work = &entry->work;
+}
+
+/*  What a submission asks for, before it has an entry. */
+typedef struct sqlpool__submission {
+    const char *file;
+    int line;
+    sqlpool_submission options;
+    sqlpool_ticket *ticket;
+    const char *sql; /* or NULL: fn */
+    const sqlpool_value *args;
+    int count;
+    sqlpool_transaction_fn fn;
+    void *user;
+    size_t sql_bytes, bytes; /* of all that is copied */
+} sqlpool__submission;
+
+static int sqlpool__check_submission(const sqlpool__core *core, sqlpool__submission *what,
+                                     sqlpool_error *error) {
+    const sqlpool_submission *options = &what->options;
+    const size_t most = (size_t)sqlpool__earlier(core->config.submit_bytes, INT32_MAX);
+    int i;
+    if (what->sql == NULL && what->fn == NULL)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sql or fn is NULL");
+    if (options->wait_ms < SQLPOOL_NO_WAIT || options->timeout_ms < 0 || options->attempts < 0)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "sqlpool_submission: wait_ms %d (-2 or more), timeout_ms %d (0 or "
+                             "more), attempts %d (0 or more)",
+                             options->wait_ms, options->timeout_ms, options->attempts);
+    if (core->config.read_only)
+        return SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
+    if (what->count < 0 || (what->count > 0 && what->args == NULL))
+        return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS, "args is NULL or count %d is negative",
+                             what->count);
+    if (what->sql != NULL) what->sql_bytes = strlen(what->sql) + 1;
+    what->bytes = what->sql_bytes + (size_t)what->count * sizeof *what->args;
+    for (i = 0; i < what->count && what->bytes <= most; i++) {
+        const sqlpool_value *value = &what->args[i];
+        if (value->type != SQLPOOL_TYPE_TEXT && value->type != SQLPOOL_TYPE_BLOB) continue;
+        if (value->size > 0 && value->as.blob == NULL)
+            return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS,
+                                 "argument %d is a NULL pointer with a size", i + 1);
+        what->bytes = value->size > most ? most + 1 : what->bytes + value->size;
+    }
+    if (what->bytes > most)
+        return SQLPOOL__FAIL(error, SQLPOOL_TOO_BIG,
+                             "the statement and its arguments pass submit_bytes (%lld)",
+                             (long long)core->config.submit_bytes);
+    return SQLPOOL_OK;
+}
+
+/*  Into the queue; with the lock, and room. */
+static void sqlpool__queue_entry_locked(sqlpool__core *core, const sqlpool__submission *what,
+                                        void *block) {
+    sqlpool__entry *entry = sqlpool__entry_of_link(core->entries_free.next);
+    sqlpool__list_remove(&entry->link);
+    memset(&entry->result, 0, sizeof entry->result);
+    entry->request = sqlpool__internal_request(SQLPOOL_WRITE, &entry->call, 0);
+    entry->request.file = what->file;
+    entry->request.line = what->line;
+    memset(&entry->call, 0, sizeof entry->call);
+    entry->call.attempts = what->options.attempts;
+    entry->call.tag = what->options.tag;
+    entry->job = sqlpool__job_of(&entry->request, NULL, what->fn, what->user, NULL);
+    entry->job.bytes += (int64_t)what->bytes;
+    entry->job.is_submitted = true;
+    entry->block = block;
+    entry->block_bytes = what->bytes;
+    if (what->sql != NULL)
+        sqlpool__copy_work(entry, block != NULL ? (char *)block : entry->room.bytes, what->sql,
+                           what->sql_bytes, what->args, what->count);
+    entry->can_group = what->sql != NULL
+                           ? sqlpool__can_group(core, entry->work.sql, what->sql_bytes - 1)
+                           : sqlpool__can_share(core);
+    entry->is_relaxed = what->options.relaxed && sqlpool__can_relax(core);
+    entry->done_fn = what->options.done_fn;
+    entry->done_user = what->options.user;
+    entry->has_ticket = what->ticket != NULL;
+    entry->sleeper = NULL;
+    entry->state = SQLPOOL__ENTRY_QUEUED;
+    entry->number = ++core->submit_number;
+    core->entries_used++;
+    core->entries_queued_count++;
+    core->entries_bytes += entry->job.bytes;
+    if (what->options.timeout_ms > 0) {
+        entry->request.deadline_ns = sqlpool__timeout_deadline(core, what->options.timeout_ms);
+        core->entries_timed++;
+    }
+    sqlpool__list_insert_before(&core->entries_queued, &entry->link);
+    if (core->is_submit_idle) sqlpool__signal(core, &core->work_condition);
+    if (what->ticket == NULL) return;
+    what->ticket->pool = core->handle;
+    what->ticket->pool_serial = core->serial;
+    what->ticket->entry = (uint32_t)(entry - core->entries);
+    what->ticket->number = entry->number;
+}
+
+static int sqlpool__submit(sqlpool *pool, const sqlpool_submission *options,
+                           sqlpool__submission *what, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    void *block = NULL;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (options != NULL) what->options = *options;
+    if (what->ticket != NULL) memset(what->ticket, 0, sizeof *what->ticket);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__check_submission(core, what, error);
+    if (rc == SQLPOOL_OK && (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
+        rc = sqlpool__refuse_closed(core, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__start_submit(core, error);
+    if (rc == SQLPOOL_OK && what->bytes > SQLPOOL__ENTRY_ROOM) {
+        block = sqlpool__alloc(&core->memory, what->bytes);
+        if (block == NULL)
+            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to copy %llu bytes",
+                               (unsigned long long)what->bytes);
+    }
+    if (rc == SQLPOOL_OK) {
+        sqlpool__lock(core);
+        rc =
+            sqlpool__wait_for_room_locked(core, what->options.wait_ms, (int64_t)what->bytes, error);
+        if (rc == SQLPOOL_OK) {
+            sqlpool__queue_entry_locked(core, what, block);
+            SQLPOOL__TALLY_POOL(core, submitted);
+        }
+        sqlpool__unlock(core);
+        if (rc != SQLPOOL_OK) sqlpool__free(&core->memory, block, what->bytes);
+    }
+    if (rc != SQLPOOL_OK) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_submit_at(const char *file, int line, sqlpool *pool,
+                                  const sqlpool_submission *submission, sqlpool_ticket *ticket,
+                                  const char *sql, const sqlpool_value *args, int count,
+                                  sqlpool_error *error) {
+    sqlpool__submission what;
+    memset(&what, 0, sizeof what);
+    what.file = file;
+    what.line = line;
+    what.ticket = ticket;
+    what.sql = sql;
+    what.args = args;
+    what.count = count;
+    return sqlpool__submit(pool, submission, &what, error);
+}
+
+SQLPOOL_API int sqlpool_submit_write_at(const char *file, int line, sqlpool *pool,
+                                        const sqlpool_submission *submission,
+                                        sqlpool_ticket *ticket, sqlpool_transaction_fn fn,
+                                        void *user, sqlpool_error *error) {
+    sqlpool__submission what;
+    memset(&what, 0, sizeof what);
+    what.file = file;
+    what.line = line;
+    what.ticket = ticket;
+    what.fn = fn;
+    what.user = user;
+    return sqlpool__submit(pool, submission, &what, error);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I21.3] tickets, flush, sync                                       (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The pool of a ticket, inside; each caller leaves again. */
+static int sqlpool__enter_ticket(const sqlpool_ticket *ticket, sqlpool__core **core,
+                                 sqlpool_error *error) {
+    int rc;
+    if (ticket == NULL || ticket->number == 0)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "this is no ticket, or its result was fetched already");
+    rc = sqlpool__enter_inside(ticket->pool, core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if ((*core)->serial == ticket->pool_serial) return SQLPOOL_OK;
+    (void)SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "the pool of this ticket is closed");
+    return sqlpool__leave(*core, sqlpool__finish(*core, error));
+}
+
+/*  The entry of a ticket that is still good, or NULL; with the lock. */
+static sqlpool__entry *sqlpool__find_entry_locked(sqlpool__core *core, const sqlpool_ticket *ticket,
+                                                  sqlpool_error *error) {
+    sqlpool__entry *entry = NULL;
+    if (core->entries != NULL && ticket->entry < (uint32_t)core->config.submit_count)
+        entry = &core->entries[ticket->entry];
+    if (entry != NULL && entry->number == ticket->number && entry->has_ticket) return entry;
+    (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                        "the result of this ticket was fetched already, or given up");
+    return NULL;
+}
+
+/*  Waits with the lock until the entry is done; OK also when it is not. */
+static int sqlpool__wait_for_entry_locked(sqlpool__core *core, sqlpool__entry *entry,
+                                          sqlpool_condition *condition, int64_t deadline_ns,
+                                          sqlpool_error *error) {
+    int rc = SQLPOOL_OK;
+    entry->sleeper = condition;
+    while (rc == SQLPOOL_OK && entry->state != SQLPOOL__ENTRY_DONE &&
+           sqlpool__now(core) < deadline_ns) {
+        if (core->drainer != 0 && !core->has_submit_thread) /* then one of us may be the next */
+            rc = sqlpool__help_or_sleep_locked(core, &core->room_condition, deadline_ns, error);
+        else
+            rc = sqlpool__help_or_sleep_locked(core, condition, deadline_ns, error);
+        if (rc == SQLPOOL_CLOSED && entry->state != SQLPOOL__ENTRY_DONE) { /* close drains it */
+            sqlpool__error_clear(error);
+            rc = SQLPOOL_OK;
+            sqlpool__wait_locked(core, condition, sqlpool__now(core), deadline_ns);
+        }
+    }
+    entry->sleeper = NULL;
+    return rc;
+}
+
+SQLPOOL_API int sqlpool_ticket_wait(sqlpool_ticket *ticket, int timeout_ms, sqlpool_result *result,
+                                    sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_condition condition;
+    const sqlpool_locks *locks;
+    sqlpool__core *core;
+    sqlpool__entry *entry;
+    const bool is_poll = timeout_ms == SQLPOOL_NO_WAIT;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (result != NULL) memset(result, 0, sizeof *result);
+    rc = sqlpool__enter_ticket(ticket, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    locks = &core->config.locks;
+    if (timeout_ms < SQLPOOL_NO_WAIT) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "timeout_ms is %d: use -2 or more", timeout_ms);
+        return sqlpool__leave(core, sqlpool__finish(core, error));
+    }
+    if (!is_poll && locks->condition_init_fn(locks->user, &condition) != 0) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM,
+                            "the lock hook could not make a condition to wait on");
+        return sqlpool__leave(core, sqlpool__finish(core, error));
+    }
+    sqlpool__lock(core);
+    entry = sqlpool__find_entry_locked(core, ticket, error);
+    if (entry != NULL && entry->sleeper != NULL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "another thread waits for this ticket");
+    } else if (entry != NULL && entry->state != SQLPOOL__ENTRY_DONE) {
+        if (!is_poll && sqlpool__check_wait_locked(core, error) == SQLPOOL_OK) {
+            (void)sqlpool__wait_for_entry_locked(
+                core, entry, &condition, sqlpool__timeout_deadline(core, timeout_ms), error);
+        }
+        if (error->result == SQLPOOL_OK && entry->state != SQLPOOL__ENTRY_DONE)
+            (void)SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "the write is not done yet");
+    }
+    if (error->result == SQLPOOL_OK) entry->has_ticket = false; /* from here on it is ours */
+    sqlpool__unlock(core);
+    if (!is_poll) locks->condition_destroy_fn(locks->user, &condition);
+    if (error->result == SQLPOOL_OK) {
+        ticket->number = 0;
+        if (result != NULL) *result = entry->result;
+        sqlpool__entry_error(entry, error);
+        sqlpool__free_entry(core, entry);
+    }
+    if (error->result == SQLPOOL_WOULD_BLOCK) return sqlpool__leave(core, SQLPOOL_WOULD_BLOCK);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_ticket_poll(sqlpool_ticket *ticket, sqlpool_result *result,
+                                    sqlpool_error *error) {
+    return sqlpool_ticket_wait(ticket, SQLPOOL_NO_WAIT, result, error);
+}
+
+SQLPOOL_API int sqlpool_ticket_cancel(sqlpool_ticket *ticket) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__entry *entry;
+    bool is_mine = false;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_ticket(ticket, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__lock(core);
+    entry = sqlpool__find_entry_locked(core, ticket, &local);
+    if (entry != NULL && entry->state == SQLPOOL__ENTRY_QUEUED) {
+        sqlpool__unqueue_entry_locked(core, entry);
+        entry->state = SQLPOOL__ENTRY_RUNNING; /* nobody else looks at it until it is told */
+        entry->job.result = SQLPOOL_CANCELLED;
+        entry->job.outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
+        is_mine = true;
+    } else if (entry != NULL) {
+        local.result = SQLPOOL_TOO_LATE;
+    }
+    sqlpool__unlock(core);
+    if (!is_mine) {
+        if (local.result == SQLPOOL_TOO_LATE) return sqlpool__leave(core, SQLPOOL_TOO_LATE);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+    SQLPOOL__TALLY_POOL(core, cancellations);
+    if (entry->done_fn != NULL) {
+        sqlpool__entry_error(entry, &local);
+        entry->done_fn(entry->done_user, &entry->result, &local);
+    }
+    ticket->number = 0;
+    sqlpool__lock(core);
+    entry->state = SQLPOOL__ENTRY_DONE;
+    if (entry->sleeper != NULL) { /* who sleeps fetches it */
+        sqlpool__signal(core, entry->sleeper);
+        is_mine = false;
+    }
+    entry->has_ticket = entry->has_ticket && !is_mine;
+    sqlpool__unlock(core);
+    if (is_mine) sqlpool__free_entry(core, entry);
+    return sqlpool__leave(core, SQLPOOL_OK);
+}
+
+SQLPOOL_API int sqlpool_ticket_drop(sqlpool_ticket *ticket) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__entry *entry;
+    bool is_done = false;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_ticket(ticket, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__lock(core);
+    entry = sqlpool__find_entry_locked(core, ticket, &local);
+    if (entry != NULL && entry->sleeper != NULL) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "another thread waits for this ticket");
+    } else if (entry != NULL) {
+        entry->has_ticket = false; /* who is done with it frees it */
+        is_done = entry->state == SQLPOOL__ENTRY_DONE;
+        ticket->number = 0;
+    }
+    sqlpool__unlock(core);
+    if (is_done) sqlpool__free_entry(core, entry);
+    return sqlpool__leave(core, sqlpool__finish(core, &local));
+}
+
+SQLPOOL_API int sqlpool_flush(sqlpool *pool, int timeout_ms, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    uint64_t last;
+    int64_t deadline;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (timeout_ms < SQLPOOL_FOREVER) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "timeout_ms is %d: use -1 or more", timeout_ms);
+        return sqlpool__leave(core, sqlpool__finish(core, error));
+    }
+    deadline = sqlpool__timeout_deadline(core, timeout_ms);
+    sqlpool__lock(core);
+    last = core->submit_number;
+    while (error->result == SQLPOOL_OK && sqlpool__oldest_entry_locked(core) <= last) {
+        if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) {
+            (void)sqlpool__refuse_closed(core, error);
+        } else if (sqlpool__check_wait_locked(core, error) != SQLPOOL_OK) {
+            break;
+        } else if (sqlpool__now(core) >= deadline) {
+            (void)SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "%d submitted writes are not done",
+                                core->entries_queued_count);
+        } else {
+            (void)sqlpool__help_or_sleep_locked(core, &core->room_condition, deadline, error);
+        }
+    }
+    sqlpool__unlock(core);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_sync(sqlpool *pool, uint64_t sequence, int timeout_ms,
+                             sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    uint64_t commits;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    commits = SQLPOOL__LOAD_ORDERED(&core->commits);
+    if (timeout_ms < SQLPOOL_FOREVER || sequence > commits) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            "timeout_ms is %d (-1 or more), sequence %llu (this pool has counted "
+                            "%llu commits)",
+                            timeout_ms, (unsigned long long)sequence, (unsigned long long)commits);
+    } else if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) {
+        (void)sqlpool__refuse_closed(core, error);
+    } else if (!core->is_wal) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED,
+                            "there is no write-ahead log to sync: without one commits are as "
+                            "durable as synchronous makes them");
+    } else if (SQLPOOL__LOAD(&core->durable) < (sequence != 0 ? sequence : commits)) {
+        (void)sqlpool__sync_commits(core, sqlpool__timeout_deadline(core, timeout_ms), error);
+    }
+    return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
 /*==============================================================================
@@ -8030,9 +9348,11 @@ static int sqlpool__open_count(const sqlpool__core *core) {
     return count;
 }
 
-/*  A lease that is out for long is reported once, and once more when it is back. */
+/*  A lease that is out for long is reported once, and once more when it is back; a completion
+    callback that does not return too. */
 static void sqlpool__report_leaks(sqlpool__core *core, int64_t now) {
     const int64_t limit = core->config.leak_report_ms * SQLPOOL__NS_PER_MS;
+    int64_t done_since;
     uint32_t i;
     for (i = 0; i + 1 < core->slot_count; i++) {
         sqlpool__slot *slot = &core->slots[i];
@@ -8061,6 +9381,15 @@ static void sqlpool__report_leaks(sqlpool__core *core, int64_t now) {
         sqlpool__text_holder(&text, &holder);
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_LEAK,
                           "not given back for long: %s", line);
+    }
+    done_since = SQLPOOL__LOAD(&core->done_since_ns);
+    if (limit > 0 && done_since != 0 && done_since != core->done_reported_ns &&
+        now - done_since >= limit) {
+        core->done_reported_ns = done_since;
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_LEAK,
+                          "the done_fn of a submitted write has not returned for %lld ms; the "
+                          "others wait for it",
+                          (long long)((now - done_since) / SQLPOOL__NS_PER_MS));
     }
 }
 
@@ -8261,9 +9590,30 @@ static void sqlpool__upkeep_main(void *argument) {
 }
 #endif
 
+/*  Runs submitted writes until then, without waiting for the writer; at least one. */
+static void sqlpool__tick_submitted(sqlpool__core *core, int64_t stop_ns) {
+    bool is_drainer, is_left = true;
+    sqlpool_error error;
+    sqlpool__lock(core);
+    is_drainer =
+        !sqlpool__list_is_empty(&core->entries_queued) && sqlpool__begin_drain_locked(core);
+    sqlpool__unlock(core);
+    if (!is_drainer) return;
+    do {
+        const int before = core->entries_queued_count;
+        sqlpool__error_clear(&error);
+        if (sqlpool__drain_once(core, false, 1, stop_ns, &error) != SQLPOOL_OK) break;
+        sqlpool__lock(core);
+        is_left = core->entries_queued_count > 0 && core->entries_queued_count != before;
+        sqlpool__unlock(core);
+    } while (is_left && sqlpool__now(core) < stop_ns);
+    sqlpool__end_drain(core);
+}
+
 SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us) {
     sqlpool_error local;
     sqlpool__core *core;
+    int64_t now;
     uint32_t none = 0;
     int rc;
     sqlpool__error_clear(&local);
@@ -8276,7 +9626,9 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us) {
     if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
         return sqlpool__leave(core, SQLPOOL_CLOSED);
     if (!SQLPOOL__CAS(&core->ticking, &none, 1u)) return sqlpool__leave(core, SQLPOOL_OK);
+    now = sqlpool__now(core);
     (void)sqlpool__upkeep_pass(core, budget_us * SQLPOOL__NS_PER_US);
+    sqlpool__tick_submitted(core, sqlpool__time_add(now, budget_us * SQLPOOL__NS_PER_US));
     SQLPOOL__STORE(&core->ticking, 0u);
     return sqlpool__leave(core, SQLPOOL_OK);
 }
@@ -8308,6 +9660,9 @@ static void sqlpool__collect(sqlpool__core *core, sqlpool_stats *stats) {
     }
     stats->waiting_read = (int)SQLPOOL__LOAD(&core->lanes[0].waiting);
     stats->waiting_write = (int)SQLPOOL__LOAD(&core->lanes[1].waiting);
+    sqlpool__lock(core);
+    stats->submitted_now = core->entries_queued_count;
+    sqlpool__unlock(core);
     stats->utilisation_percent = stats->used * 100 / stats->max;
     stats->wal_frames = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames);
     stats->wal_bytes = stats->wal_frames * core->page_bytes;
@@ -8443,8 +9798,9 @@ static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *st
     sqlpool__text_add(text, "connections  %d open of %d..%d, %d used (%d %%), %d idle\n",
                       stats->open, stats->min, stats->max, stats->used, stats->utilisation_percent,
                       stats->idle);
-    sqlpool__text_add(text, "waiting      %d for a reader, %d for the writer\n",
-                      stats->waiting_read, stats->waiting_write);
+    sqlpool__text_add(text,
+                      "waiting      %d for a reader, %d for the writer, %d submitted writes\n",
+                      stats->waiting_read, stats->waiting_write, stats->submitted_now);
     sqlpool__text_add(text, "log          %lld frames, %lld bytes\n", (long long)stats->wal_frames,
                       (long long)stats->wal_bytes);
     sqlpool__text_add(text, "snapshots    %s\n", SQLPOOL__LOAD(&core->snapshot_state));
@@ -8476,13 +9832,14 @@ static void sqlpool__status_as_json(sqlpool__core *core, const sqlpool_stats *st
     sqlpool__text_json(text, SQLPOOL__LOAD(&core->snapshot_state));
     sqlpool__text_add(text,
                       ",\"min\":%d,\"max\":%d,\"open\":%d,\"used\":%d,\"idle\":%d,\"waiting_read\":"
-                      "%d,\"waiting_write\":%d,"
+                      "%d,\"waiting_write\":%d,\"submitted_now\":%d,"
                       "\"utilisation_percent\":%d,\"wal_frames\":%lld,\"wal_bytes\":%lld,\"memory_"
                       "bytes\":%lld,\"allocations\":%lld",
                       stats->min, stats->max, stats->open, stats->used, stats->idle,
-                      stats->waiting_read, stats->waiting_write, stats->utilisation_percent,
-                      (long long)stats->wal_frames, (long long)stats->wal_bytes,
-                      (long long)stats->memory_bytes, (long long)stats->allocations);
+                      stats->waiting_read, stats->waiting_write, stats->submitted_now,
+                      stats->utilisation_percent, (long long)stats->wal_frames,
+                      (long long)stats->wal_bytes, (long long)stats->memory_bytes,
+                      (long long)stats->allocations);
 #define SQLPOOL__COUNTER_JSON(name, meaning) \
     sqlpool__text_add(text, ",\"" #name "\":%llu", (unsigned long long)stats->name);
     SQLPOOL_COUNTERS(SQLPOOL__COUNTER_JSON)
@@ -8580,6 +9937,7 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(snapshot_idle_ms, 1, 60000, 50, true) \
     X(group_count, 1, 256, 64, true) \
     X(group_us, 1, 1000000, 2000, false) \
+    X(submit_count, 1, 1000000, 1024, false) \
     X(busy_poll_min_us, 1, 1000000, 100, false) \
     X(busy_poll_max_us, 1, 1000000, 1000, false) \
     X(retry_attempts, 1, 100, 5, false) \
@@ -8598,6 +9956,7 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(statement_cache_bytes, 1, INT64_C(1) << 40, INT64_C(4) << 20) \
     X(returning_bytes, 1, INT64_C(1) << 30, INT64_C(1) << 20) \
     X(group_bytes, 1, INT64_C(1) << 30, INT64_C(1) << 20) \
+    X(submit_bytes, 1024, INT64_C(1) << 40, INT64_C(8) << 20) \
     X(mmap_bytes, 0, INT64_C(1) << 40, 0) \
     X(journal_size_limit_bytes, 1, INT64_C(1) << 40, INT64_C(64) << 20) \
     X(wal_budget_bytes, 4096, INT64_C(1) << 40, INT64_C(4) << 20) \
@@ -8915,6 +10274,15 @@ static void sqlpool__destroy(sqlpool__core *core) {
     if (core->vfs_name != NULL) sqlpool__free(memory, core->vfs_name, strlen(core->vfs_name) + 1);
     if (core->name != NULL) sqlpool__free(memory, core->name, strlen(core->name) + 1);
     sqlpool__free(memory, core->slot_block, core->slot_block_bytes);
+    if (core->entries != NULL) {
+        int n; /* done, and never fetched */
+        for (n = 0; n < core->config.submit_count; n++)
+            sqlpool__empty_entry(core, &core->entries[n]);
+        sqlpool__free(memory, core->entries,
+                      (size_t)core->config.submit_count * sizeof *core->entries);
+    }
+    locks.condition_destroy_fn(locks.user, &core->room_condition);
+    locks.condition_destroy_fn(locks.user, &core->work_condition);
     locks.condition_destroy_fn(locks.user, &core->upkeep_condition);
     locks.condition_destroy_fn(locks.user, &core->drain_condition);
     locks.condition_destroy_fn(locks.user, &core->commit_condition);
@@ -8945,11 +10313,16 @@ static sqlpool__core *sqlpool__new_core(const sqlpool_config *config) {
     }
     sqlpool__list_init(&core->lanes[0].queue);
     sqlpool__list_init(&core->lanes[1].queue);
+    sqlpool__list_init(&core->entries_free);
+    sqlpool__list_init(&core->entries_queued);
     if (locks->mutex_init_fn(locks->user, &core->lock) == 0) made = 1;
     if (made == 1 && locks->condition_init_fn(locks->user, &core->commit_condition) == 0) made = 2;
     if (made == 2 && locks->condition_init_fn(locks->user, &core->drain_condition) == 0) made = 3;
-    if (made == 3 && locks->condition_init_fn(locks->user, &core->upkeep_condition) == 0)
-        return core;
+    if (made == 3 && locks->condition_init_fn(locks->user, &core->upkeep_condition) == 0) made = 4;
+    if (made == 4 && locks->condition_init_fn(locks->user, &core->work_condition) == 0) made = 5;
+    if (made == 5 && locks->condition_init_fn(locks->user, &core->room_condition) == 0) return core;
+    if (made > 4) locks->condition_destroy_fn(locks->user, &core->work_condition);
+    if (made > 3) locks->condition_destroy_fn(locks->user, &core->upkeep_condition);
     if (made > 2) locks->condition_destroy_fn(locks->user, &core->drain_condition);
     if (made > 1) locks->condition_destroy_fn(locks->user, &core->commit_condition);
     if (made > 0) locks->mutex_destroy_fn(locks->user, &core->lock);
@@ -9595,9 +10968,72 @@ static void sqlpool__stop_upkeep(sqlpool__core *core) {
     while (SQLPOOL__LOAD(&core->ticking) != 0) sqlpool__sleep(core, SQLPOOL__NS_PER_MS);
 }
 
+/*  The submit thread is told and joined. */
+static void sqlpool__stop_submit(sqlpool__core *core) {
+    sqlpool__lock(core);
+#ifndef SQLPOOL_NO_THREADS
+    if (core->has_submit_thread) {
+        core->is_submit_stopping = true;
+        sqlpool__signal(core, &core->work_condition);
+        sqlpool__unlock(core);
+        core->config.locks.thread_join_fn(core->config.locks.user, core->submit_thread);
+        sqlpool__lock(core);
+        core->has_submit_thread = false;
+    }
+#endif
+    while (core->drainer != 0) { /* who drains on his own account hears of the end */
+        core->room_sleepers++;
+        sqlpool__wait_locked(core, &core->room_condition, 0, SQLPOOL__NEVER);
+        core->room_sleepers--;
+    }
+    core->drainer = sqlpool__thread_id(core);
+    sqlpool__unlock(core);
+}
+
+/*  A connection that writes, of a pool that is closed to everybody else; NULL: not now, or the
+    error says why never. */
+static sqlpool__slot *sqlpool__claim_writer(sqlpool__core *core, sqlpool_error *error) {
+    const sqlpool__lane *lane = sqlpool__lane_of(core, SQLPOOL_WRITE);
+    const sqlpool__request request =
+        sqlpool__internal_request(SQLPOOL_WRITE, &sqlpool__default_call, SQLPOOL__NEVER);
+    sqlpool__slot *slot = &core->slots[lane->first];
+    if (!sqlpool__take(slot, SQLPOOL__IDLE) && !sqlpool__take(slot, SQLPOOL__EMPTY)) return NULL;
+    sqlpool__lease_begin(slot, &request, sqlpool__thread_id(core));
+    if (slot->db != NULL || sqlpool__open_connection(slot, error) == SQLPOOL_OK) return slot;
+    sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+    return NULL;
+}
+
+/*  What was submitted is done before the pool goes. */
+static int sqlpool__drain_closing(sqlpool__core *core, int64_t deadline_ns, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__stop_submit(core);
+    sqlpool__hint.inside++; /* done_fn cannot close */
+    while (!sqlpool__list_is_empty(&core->entries_queued) && error->result == SQLPOOL_OK) {
+        sqlpool__slot *slot;
+        sqlpool__error_clear(&local);
+        slot = sqlpool__claim_writer(core, &local);
+        if (slot != NULL) {
+            sqlpool__drain_held(core, slot, 16, deadline_ns);
+        } else if (local.result != SQLPOOL_OK) {
+            sqlpool__fail_submitted(core, &local, false);
+        } else {
+            sqlpool__sleep(core, SQLPOOL__NS_PER_MS); /* upkeep has it */
+        }
+        if (sqlpool__now(core) >= deadline_ns && core->entries_queued_count > 0)
+            (void)SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT,
+                                "%d submitted writes are not done: close again to go on",
+                                core->entries_queued_count);
+    }
+    sqlpool__hint.inside--;
+    sqlpool__end_drain(core);
+    return error->result;
+}
+
 SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     sqlpool_error local;
     sqlpool__core *core;
+    int64_t deadline;
     int rc;
     error = sqlpool__error_or(error, &local);
     rc = sqlpool__enter(pool, &core, error);
@@ -9614,7 +11050,9 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     }
     core->is_closing = true;
     sqlpool__unlock(core);
+    deadline = sqlpool__timeout_deadline(core, core->config.close_timeout_ms);
     rc = sqlpool__stop(core, SQLPOOL__GATE_CLOSED, core->config.close_timeout_ms, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__drain_closing(core, deadline, error);
     if (rc == SQLPOOL_OK && SQLPOOL__LOAD(&core->buffers_out) != 0) {
         rc = SQLPOOL__FAIL(
             error, SQLPOOL_TIMEOUT,

@@ -659,7 +659,7 @@ TEST(result_of_a_write) {
     sqlpool *pool = open_pool("result.db", NULL, NULL);
     CHECK(pool != NULL);
     for (i = 0; i < LENGTH(steps); i++) {
-        sqlpool_result result = {-7, -7};
+        sqlpool_result result = {-7, -7, 7};
         CHECK_OK(sqlpool_exec_with(pool, NULL, &result, steps[i].sql, SQLPOOL_NO_ARGS, &err), &err);
         if (result.changes != steps[i].changes || result.last_insert_id != steps[i].last_insert_id)
             test_fail(__FILE__, __LINE__, "%s: changes %d id %d, expected %d and %d", steps[i].sql,

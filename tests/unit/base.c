@@ -410,6 +410,7 @@ TEST(every_result_has_name_and_text) {
                {-17, "SQLPOOL_UNCLEAN"},
                {-18, "SQLPOOL_ROLLED_BACK"},
                {-19, "SQLPOOL_UNSUPPORTED"},
+              {-21, "SQLPOOL_TOO_LATE"},
                {-20, "SQLPOOL_TOO_BIG"}};
     static const struct {
         int value;
@@ -440,8 +441,8 @@ TEST(every_result_has_name_and_text) {
         CHECK_STR(sqlpool_result_name(theirs[i].value), theirs[i].name);
         CHECK_HAS(sqlpool_result_text(theirs[i].value), "sqlite.org/rescode.html");
     }
-    CHECK_STR(sqlpool_result_name(-21), "unknown result");
-    CHECK_STR(sqlpool_result_text(-21), "unknown result");
+    CHECK_STR(sqlpool_result_name(-99), "unknown result");
+    CHECK_STR(sqlpool_result_text(-99), "unknown result");
     CHECK_STR(sqlpool_result_name(INT32_MIN), "unknown result");
     CHECK_STR(sqlpool_result_name(29), "unknown result");
     CHECK_STR(sqlpool_result_name(SQLITE_ROW), "unknown result");
