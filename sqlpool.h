@@ -63,10 +63,11 @@
       [D8] leases
       [D9] transactions
       [D10] writes that are submitted
-      [D11] control
-      [D12] looking in
-      [D13] building arguments in C
-      [D14] C++
+      [D11] many rows
+      [D12] control
+      [D13] looking in
+      [D14] building arguments in C
+      [D15] C++
       [I01] PRELUDE
       [I02] PLATFORM
       [I03] CHECKS
@@ -85,6 +86,7 @@
       [I17] LEASE AND TRANSACTION
       [I20] QUERY
       [I21] SUBMIT
+      [I22] BULK
       [I24] UPKEEP
       [I25] REPORT
       [I26] LIFECYCLE
@@ -794,6 +796,62 @@ typedef struct sqlpool_submission {
     void *user; /* of done_fn */
 } sqlpool_submission;
 
+/*  A bulk load that is open: sqlpool_bulk_begin(). */
+typedef struct sqlpool_bulk sqlpool_bulk;
+
+typedef enum sqlpool_bulk_action {
+    SQLPOOL_BULK_INSERT = 0,
+    SQLPOOL_BULK_UPDATE = 1, /* of the row with the key */
+    SQLPOOL_BULK_DELETE = 2  /* the row with the key; all columns are the key */
+} sqlpool_bulk_action;
+
+/*  What an insert does about a row that a UNIQUE or PRIMARY KEY constraint knows already. */
+typedef enum sqlpool_conflict {
+    SQLPOOL_CONFLICT_REFUSE = 0,  /* as the schema says: normally the row is refused */
+    SQLPOOL_CONFLICT_IGNORE = 1,  /* the old row stays, without a word */
+    SQLPOOL_CONFLICT_REPLACE = 2, /* the old row goes, with what hangs on it */
+    SQLPOOL_CONFLICT_UPDATE = 3   /* the old row with the same key gets the new values */
+} sqlpool_conflict;
+
+typedef struct sqlpool_bulk_progress {
+    int64_t rows;       /* taken by sqlpool_bulk_row() since the begin */
+    int64_t next_row;   /* all before it are dealt with for good: where to go on after a failure */
+    int64_t refused;    /* of these */
+    int64_t changes;    /* rows inserted, updated or deleted */
+    int64_t elapsed_ms; /* since the begin */
+    int64_t rows_per_s; /* dealt with */
+    int64_t left_ms;    /* until expected_rows, at this rate; -1: not known */
+} sqlpool_bulk_progress;
+
+/*  What sqlpool_bulk_begin() is to do. Names are plain ones, not quoted; all is copied but user. */
+typedef struct sqlpool_bulk_config {
+    const char *table;
+    const char *const *columns; /* in the order of the values of a row */
+    int column_count;
+    int key_count;          /* so many of the last columns are the key: for BULK_UPDATE and
+                               CONFLICT_UPDATE */
+    int action;             /* sqlpool_bulk_action [INSERT] */
+    int conflict;           /* sqlpool_conflict [REFUSE]; INSERT only */
+    int64_t batch_bytes;    /* rows are kept until they fill this, then written [1 MiB] */
+    int batch_ms;           /* a batch that takes longer is committed in parts [50] */
+    bool relaxed;           /* batches are committed without a sync, sqlpool_bulk_end() syncs: for
+                               synchronous FULL and EXTRA with a log */
+    const char *name;       /* keeps next_row in the table sqlpool_bulk, in the transaction of each
+                               batch: a load of that name goes on there [none] */
+    int64_t expected_rows;  /* for left_ms, counted from row 0 [unknown] */
+    int timeout_ms;         /* each batch waits so long for the writer [acquire_timeout_ms] */
+    sqlpool_token *token;   /* cancels the load when fired; must outlive it */
+    const char *tag;        /* who loads, for reports; kept by pointer: a string literal */
+    void *user;             /* of the two */
+    /* A row that cannot be written, after the others of its batch were committed. 0 goes on,
+       anything else ends the load with that. NULL: the first refused row ends it, those before it
+       are committed. */
+    int (*refused_fn)(void *user, int64_t row, const sqlpool_value *values,
+                      const sqlpool_error *error);
+    /* After each batch. 0 goes on, anything else ends the load with that. */
+    int (*progress_fn)(void *user, const sqlpool_bulk_progress *progress);
+} sqlpool_bulk_config;
+
 /*  A cursor over rows, in the caller's memory; the members are private; not to be copied. Zeroed by
     the query call also when it fails, so that sqlpool_rows_close() is always allowed. */
 typedef struct sqlpool_rows {
@@ -1432,7 +1490,57 @@ SQLPOOL_API int sqlpool_sync(sqlpool *pool, uint64_t sequence, int timeout_ms,
                              sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
- * >>[D11] control                                                      (public)
+ * >>[D11] many rows                                                    (public)
+ *----------------------------------------------------------------------------*/
+
+/*  sqlpool_bulk_begin - begin to insert, update or delete many rows of one table:
+    sqlpool_bulk_begin(pool, config, bulk, error).
+    Rows are copied into a batch; when that is full the writer is taken, the batch written with
+    statements of up to 64 rows and committed, and the writer given back: other writes have their
+    turn between batches, and a slow source of rows blocks nobody.
+    config   [in]       table and columns; copied
+    bulk     [out]      the load; NULL on any error
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE for a bad config; SQLITE_ERROR for a table or column that is
+             not there; SQLITE_READONLY; any error
+    Owner    the caller; sqlpool_bulk_end() or _abandon() frees it, and sqlpool_close() waits for
+             that
+    Threads  any, one at a time, also different ones; it holds no lease between calls
+    Cost     batch_bytes of memory
+    See      bench W7 for what it gains over one statement a row  */
+#define sqlpool_bulk_begin(pool, config, bulk, error) \
+    sqlpool_bulk_begin_at(__FILE__, __LINE__, (pool), (config), (bulk), (error))
+SQLPOOL_API int sqlpool_bulk_begin_at(const char *file, int line, sqlpool *pool,
+                                      const sqlpool_bulk_config *config, sqlpool_bulk **bulk,
+                                      sqlpool_error *error);
+
+/*  sqlpool_bulk_row - add a row: sqlpool_bulk_row(bulk, SQLPOOL_ARGS(...), error).
+    args, count [in]    a value for each column; copied
+    Returns  SQLPOOL_OK; SQLPOOL_ARGUMENTS: this row was not taken, the load goes on; anything else
+             ended the load: every later call says the same, and sqlpool_bulk_end() frees it
+    Threads  one at a time; SQLPOOL_MISUSE on a thread that holds the writer
+    Cost     a copy; a batch is written when it is full  */
+SQLPOOL_API int sqlpool_bulk_row(sqlpool_bulk *bulk, const sqlpool_value *args, int count,
+                                 sqlpool_error *error);
+
+/*  sqlpool_bulk_next_row - the number of the row that the load wants next, from 0.
+    Above 0 right after the begin of a load with a name that was not ended: the rows before it are
+    in the database, give it those from there on.
+    Returns  the number; a negative result for what is no load  */
+SQLPOOL_API int64_t sqlpool_bulk_next_row(const sqlpool_bulk *bulk);
+
+/*  sqlpool_bulk_end - write what is left, sync if it is relaxed, and free the load.
+    progress [out,opt]  next_row says what is in the database, also when it failed
+    Returns  SQLPOOL_OK; what ended the load
+    Owner    `bulk` is gone, whatever this returns but SQLPOOL_MISUSE for what is no load  */
+SQLPOOL_API int sqlpool_bulk_end(sqlpool_bulk *bulk, sqlpool_bulk_progress *progress,
+                                 sqlpool_error *error);
+
+/*  sqlpool_bulk_abandon - free the load without writing the rows of its last batch.
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE  */
+SQLPOOL_API int sqlpool_bulk_abandon(sqlpool_bulk *bulk, sqlpool_bulk_progress *progress);
+
+/*------------------------------------------------------------------------------
+ * >>[D12] control                                                      (public)
  *----------------------------------------------------------------------------*/
 
 /*  sqlpool_cancel - fire a token: every call that names it returns SQLPOOL_CANCELLED.
@@ -1482,7 +1590,7 @@ SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
                                    sqlpool_checkpoint_result *result, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
- * >>[D12] looking in                                                   (public)
+ * >>[D13] looking in                                                   (public)
  *----------------------------------------------------------------------------*/
 
 /*  sqlpool_get_stats - counters and gauges. Counters of running threads may be a moment old.
@@ -1527,7 +1635,7 @@ SQLPOOL_API const char *sqlpool_result_name(int result);
 SQLPOOL_API const char *sqlpool_result_text(int result);
 
 /*------------------------------------------------------------------------------
- * >>[D13] building arguments in C                                      (public)
+ * >>[D14] building arguments in C                                      (public)
  *----------------------------------------------------------------------------*/
 
 static SQLPOOL__UNUSED sqlpool_value sqlpool_value_null(const void *ignored) {
@@ -1657,7 +1765,7 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
 #endif
 
 /*------------------------------------------------------------------------------
- * >>[D14] C++: arguments and owners                                    (public)
+ * >>[D15] C++: arguments and owners                                    (public)
  *----------------------------------------------------------------------------*/
 #if defined(__cplusplus) && !defined(SQLPOOL_NO_CPP)
 
@@ -3021,7 +3129,7 @@ typedef struct sqlpool__core {
     uint32_t checkpointing;       /* someone takes care of the log */
     uint64_t frames_checkpointed; /* frames_total at the last checkpoint */
     uint32_t busy_sleepers;       /* busy handlers that sleep until a commit */
-    uint32_t buffers_out;         /* buffered results not closed yet */
+    uint32_t buffers_out;         /* buffered results and bulk loads not closed yet */
     uint32_t ticking;             /* someone is inside upkeep */
     int64_t next_wal_hold_ns;     /* no holding of readers before this */
     uint32_t is_awake;            /* upkeep's next pass is at most upkeep_interval_ms away */
@@ -4503,7 +4611,31 @@ static int sqlpool__bind_one(sqlpool__slot *slot, sqlite3_stmt *handle, int inde
     }
 }
 
-/*  Every value is checked: SQLite would bind a missing argument or a NaN as NULL without a word. */
+/*  SQLite would bind a NaN as NULL without a word. */
+static inline int sqlpool__check_value(const sqlpool_value *value, int index,
+                                       sqlpool_error *error) {
+    if (value->type == SQLPOOL_TYPE_DOUBLE && value->as.real != value->as.real) {
+        return SQLPOOL__FAIL(
+            error, SQLPOOL_ARGUMENTS,
+            "argument %d is not a number (NaN), which SQLite would store as NULL: pass "
+            "SQLPOOL_NULL if that is meant",
+            index + 1);
+    }
+    if (value->type < SQLPOOL_TYPE_NULL || value->type > SQLPOOL_TYPE_BLOB) {
+        return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS,
+                             "argument %d is not a value of SQL (an unsigned integer above "
+                             "INT64_MAX, a pointer that is not text, or a sqlpool_value that was "
+                             "not initialised)",
+                             index + 1);
+    }
+    if (value->size > 0 && value->type >= SQLPOOL_TYPE_TEXT && value->as.blob == NULL) {
+        return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS, "argument %d is a NULL pointer with a size",
+                             index + 1);
+    }
+    return SQLPOOL_OK;
+}
+
+/*  Every value is checked, and that none is missing: SQLite would take NULL for it. */
 static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool_value *args,
                          int count, bool copy, sqlpool_error *error) {
     int i;
@@ -4516,26 +4648,8 @@ static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool
     for (i = 0; i < count; i++) {
         const sqlpool_value *value = &args[i];
         int rc;
-        if (value->type == SQLPOOL_TYPE_DOUBLE && value->as.real != value->as.real) {
-            return SQLPOOL__FAIL(
-                error, SQLPOOL_ARGUMENTS,
-                "argument %d is not a number (NaN), which SQLite would store as NULL: pass "
-                "SQLPOOL_NULL if that is meant",
-                i + 1);
-        }
-        if (value->type < SQLPOOL_TYPE_NULL || value->type > SQLPOOL_TYPE_BLOB) {
-            return SQLPOOL__FAIL(
-                error, SQLPOOL_ARGUMENTS,
-                "argument %d is not a value of SQL (an unsigned integer above INT64_MAX, a "
-                "pointer that is not text, or a sqlpool_value that was not initialised)",
-                i + 1);
-        }
-        if (value->size > 0 &&
-            (value->type == SQLPOOL_TYPE_TEXT || value->type == SQLPOOL_TYPE_BLOB) &&
-            value->as.blob == NULL) {
-            return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS,
-                                 "argument %d is a NULL pointer with a size", i + 1);
-        }
+        if (SQLPOOL__UNLIKELY(sqlpool__check_value(value, i, error) != SQLPOOL_OK))
+            return error->result;
         stmt->is_bound = true;
         if (value->type >= SQLPOOL_TYPE_TEXT) stmt->has_pointers = true;
         rc = sqlpool__bind_one(slot, stmt->handle, i + 1, value, copy);
@@ -8922,10 +9036,8 @@ static int sqlpool__check_submission(const sqlpool__core *core, sqlpool__submiss
     what->bytes = what->sql_bytes + (size_t)what->count * sizeof *what->args;
     for (i = 0; i < what->count && what->bytes <= most; i++) {
         const sqlpool_value *value = &what->args[i];
-        if (value->type != SQLPOOL_TYPE_TEXT && value->type != SQLPOOL_TYPE_BLOB) continue;
-        if (value->size > 0 && value->as.blob == NULL)
-            return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS,
-                                 "argument %d is a NULL pointer with a size", i + 1);
+        if (sqlpool__check_value(value, i, error) != SQLPOOL_OK) return error->result;
+        if (value->type < SQLPOOL_TYPE_TEXT) continue;
         what->bytes = value->size > most ? most + 1 : what->bytes + value->size;
     }
     if (what->bytes > most)
@@ -9274,6 +9386,731 @@ SQLPOOL_API int sqlpool_sync(sqlpool *pool, uint64_t sequence, int timeout_ms,
         (void)sqlpool__sync_commits(core, sqlpool__timeout_deadline(core, timeout_ms), error);
     }
     return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+/*==============================================================================
+ * >>[I22] BULK: many rows of one table                                 (private)
+ *==============================================================================
+    Rows are copied into an arena, their values from the front, text and blobs from the back, so
+    that the values of any run of rows are an array that can be bound at once. A full arena is
+    written in one transaction with statements of 64, 8 and 1 rows: SQLite's work for a statement is
+    then shared by its rows, which is what makes it faster than one prepared statement a row
+    (bench W7), copying included.
+
+    A statement that fails is undone by SQLite; its rows are run one by one, to find those that are
+    refused. A transaction that ends early (OR ROLLBACK, RAISE(ROLLBACK)), or whose COMMIT refuses
+    (a deferred foreign key), is run again in halves, down to the row that does it. What the disk or
+    the memory refuse is no row's fault: it ends the load at the last commit. */
+
+#define SQLPOOL__BULK_MAGIC 0x6b6c7562u
+#define SQLPOOL__BULK_SIZES 3
+#define SQLPOOL__BULK_PARAMETERS 999 /* of a statement: what every SQLite takes */
+
+/*  Why a row was refused, until its batch is committed. */
+typedef struct sqlpool__refused_row {
+    int row; /* of the arena */
+    int result, sqlite_code;
+    char message[240];
+} sqlpool__refused_row;
+
+struct sqlpool_bulk {
+    uint32_t magic;
+    uint32_t serial;
+    sqlpool *pool;
+    sqlpool__core *core;
+    sqlpool_bulk_config config; /* without the names: they are in the statements */
+    sqlpool_call call;
+    const char *file;
+    int line;
+    char *name; /* or NULL */
+    char *sql[SQLPOOL__BULK_SIZES];
+    int per[SQLPOOL__BULK_SIZES]; /* rows of each, most first; 0: not used */
+    char *arena;
+    size_t arena_bytes, payload; /* payload: where the lowest text or blob begins */
+    int row_count;               /* in the arena */
+    int single_rows;             /* run one by one before the next try with more */
+    int single_step;             /* how many when a statement of several failed last */
+    int64_t first_row;           /* number of the first row in the arena */
+    int64_t start_row, began_ns;
+    int64_t refused, changes;
+    int64_t batch_changes; /* not committed yet */
+    sqlpool__refused_row *refusals;
+    int refusal_count, refusal_room;
+    bool is_stopped;     /* by a refused row: those before it are to be committed */
+    sqlpool_error error; /* what ended the load */
+};
+
+static void sqlpool__text_identifier(sqlpool__text *text, const char *name) {
+    sqlpool__text_byte(text, '"');
+    for (; *name != '\0'; name++) {
+        if (*name == '"') sqlpool__text_byte(text, '"');
+        sqlpool__text_byte(text, *name);
+    }
+    sqlpool__text_byte(text, '"');
+}
+
+/*  `first` .. `last` - 1 of the columns, each as a name and `after`. */
+static void sqlpool__text_columns(sqlpool__text *text, const sqlpool_bulk_config *config, int first,
+                                  int last, const char *between, const char *after,
+                                  bool is_excluded) {
+    int i;
+    for (i = first; i < last; i++) {
+        if (i > first) sqlpool__text_string(text, between);
+        sqlpool__text_identifier(text, config->columns[i]);
+        sqlpool__text_string(text, after);
+        if (is_excluded) sqlpool__text_identifier(text, config->columns[i]);
+    }
+}
+
+/*  The statement for so many rows. */
+static void sqlpool__text_bulk(sqlpool__text *text, const sqlpool_bulk_config *config, int rows) {
+    static const char *const insert[] = {"INSERT INTO ", "INSERT OR IGNORE INTO ",
+                                         "INSERT OR REPLACE INTO ", "INSERT INTO "};
+    const int columns = config->column_count, set = columns - config->key_count;
+    int i, k;
+    if (config->action == SQLPOOL_BULK_UPDATE) {
+        sqlpool__text_add(text, "UPDATE ");
+        sqlpool__text_identifier(text, config->table);
+        sqlpool__text_add(text, " SET ");
+        sqlpool__text_columns(text, config, 0, set, ",", "=?", false);
+        sqlpool__text_add(text, " WHERE ");
+        sqlpool__text_columns(text, config, set, columns, " AND ", "=?", false);
+        return;
+    }
+    if (config->action == SQLPOOL_BULK_DELETE) {
+        sqlpool__text_add(text, "DELETE FROM ");
+        sqlpool__text_identifier(text, config->table);
+        sqlpool__text_add(text, " WHERE ");
+        sqlpool__text_columns(text, config, 0, columns, " AND ", rows == 1 ? "=?" : " IN(?", false);
+        for (i = 1; i < rows; i++) sqlpool__text_add(text, i + 1 < rows ? ",?" : ",?)");
+        return;
+    }
+    sqlpool__text_string(text, insert[config->conflict]);
+    sqlpool__text_identifier(text, config->table);
+    sqlpool__text_add(text, "(");
+    sqlpool__text_columns(text, config, 0, columns, ",", "", false);
+    sqlpool__text_add(text, ")VALUES");
+    for (i = 0; i < rows; i++) {
+        for (k = 0; k < columns; k++) sqlpool__text_add(text, k > 0 ? ",?" : i > 0 ? ",(?" : "(?");
+        sqlpool__text_add(text, ")");
+    }
+    if (config->conflict != SQLPOOL_CONFLICT_UPDATE) return;
+    sqlpool__text_add(text, "ON CONFLICT(");
+    sqlpool__text_columns(text, config, set, columns, ",", "", false);
+    sqlpool__text_add(text, set > 0 ? ")DO UPDATE SET " : ")DO NOTHING");
+    sqlpool__text_columns(text, config, 0, set, ",", "=excluded.", true);
+}
+
+static int sqlpool__check_bulk(const sqlpool_bulk_config *config, sqlpool_error *error) {
+    const char *wrong = NULL;
+    int i;
+    if (config == NULL || config->table == NULL || config->columns == NULL) {
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s is NULL",
+                             config == NULL          ? "config"
+                             : config->table == NULL ? "table"
+                                                     : "columns");
+    }
+    for (i = 0; i < config->column_count && wrong == NULL; i++)
+        if (config->columns[i] == NULL) wrong = "a column is NULL";
+    if (config->column_count < 1 || config->column_count > SQLPOOL__BULK_PARAMETERS)
+        wrong = "column_count is not in 1 .. 999";
+    else if (config->key_count < 0 || config->key_count > config->column_count)
+        wrong = "key_count is not in 0 .. column_count";
+    else if (config->action < SQLPOOL_BULK_INSERT || config->action > SQLPOOL_BULK_DELETE)
+        wrong = "action is none of sqlpool_bulk_action";
+    else if (config->conflict < SQLPOOL_CONFLICT_REFUSE ||
+             config->conflict > SQLPOOL_CONFLICT_UPDATE)
+        wrong = "conflict is none of sqlpool_conflict";
+    else if (config->conflict != SQLPOOL_CONFLICT_REFUSE && config->action != SQLPOOL_BULK_INSERT)
+        wrong = "conflict is for SQLPOOL_BULK_INSERT only";
+    else if (config->action == SQLPOOL_BULK_UPDATE &&
+             (config->key_count < 1 || config->key_count == config->column_count))
+        wrong = "SQLPOOL_BULK_UPDATE wants key_count in 1 .. column_count - 1";
+    else if (config->conflict == SQLPOOL_CONFLICT_UPDATE && config->key_count < 1)
+        wrong = "SQLPOOL_CONFLICT_UPDATE wants a key_count";
+    else if (config->batch_bytes < 0 || config->batch_bytes > INT32_MAX)
+        wrong = "batch_bytes is not in 0 .. 2147483647";
+    else if (config->batch_ms < 0 || config->timeout_ms < SQLPOOL_FOREVER ||
+             config->expected_rows < 0)
+        wrong = "batch_ms or expected_rows is negative, or timeout_ms below -1";
+    return wrong != NULL ? SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_bulk_config: %s", wrong)
+                         : SQLPOOL_OK;
+}
+
+static void sqlpool__bulk_free(sqlpool_bulk *bulk) {
+    sqlpool__core *core = bulk->core;
+    int i;
+    for (i = 0; i < SQLPOOL__BULK_SIZES; i++) {
+        if (bulk->sql[i] != NULL)
+            sqlpool__free(&core->memory, bulk->sql[i], strlen(bulk->sql[i]) + 1);
+    }
+    if (bulk->name != NULL) sqlpool__free(&core->memory, bulk->name, strlen(bulk->name) + 1);
+    sqlpool__free(&core->memory, bulk->refusals,
+                  (size_t)bulk->refusal_room * sizeof *bulk->refusals);
+    sqlpool__free(&core->memory, bulk->arena, bulk->arena_bytes);
+    bulk->magic = 0;
+    sqlpool__free(&core->memory, bulk, sizeof *bulk);
+    (void)SQLPOOL__ADD(&core->buffers_out, (uint32_t)-1);
+}
+
+/*  Statements for 64, 8 and 1 rows, as far as they make sense and fit SQLite's limit. */
+static bool sqlpool__bulk_prepare(sqlpool_bulk *bulk, const sqlpool_bulk_config *config) {
+    static const int wanted[SQLPOOL__BULK_SIZES] = {64, 8, 1};
+    sqlpool__core *core = bulk->core;
+    const int most =
+        (core->config.untrusted ? 10 : SQLPOOL__BULK_PARAMETERS) / config->column_count;
+    const bool is_single = config->action == SQLPOOL_BULK_UPDATE ||
+                           (config->action == SQLPOOL_BULK_DELETE && config->column_count > 1);
+    int i;
+    for (i = 0; i < SQLPOOL__BULK_SIZES; i++) {
+        sqlpool__text text = sqlpool__text_into(NULL, 0);
+        size_t bytes;
+        int rows = wanted[i];
+        if (rows > 1 && (is_single || most < 2)) continue;
+        if (rows > most && rows > 1) {
+            if (i + 1 < SQLPOOL__BULK_SIZES && most <= wanted[i + 1]) continue;
+            rows = most;
+        }
+        sqlpool__text_bulk(&text, config, rows);
+        bytes = text.length + 1;
+        bulk->sql[i] = (char *)sqlpool__alloc(&core->memory, bytes);
+        if (bulk->sql[i] == NULL) return false;
+        text = sqlpool__text_into(bulk->sql[i], bytes);
+        sqlpool__text_bulk(&text, config, rows);
+        bulk->per[i] = rows;
+    }
+    return true;
+}
+
+static sqlpool_bulk *sqlpool__bulk_new(sqlpool__core *core, const sqlpool_bulk_config *config) {
+    sqlpool_bulk *bulk = (sqlpool_bulk *)sqlpool__alloc(&core->memory, sizeof *bulk);
+    bool is_made;
+    if (bulk == NULL) return NULL;
+    (void)SQLPOOL__ADD(&core->buffers_out, 1u);
+    memset(bulk, 0, sizeof *bulk);
+    bulk->magic = SQLPOOL__BULK_MAGIC;
+    bulk->core = core;
+    bulk->pool = core->handle;
+    bulk->serial = core->serial;
+    bulk->config = *config;
+    bulk->config.table = NULL;
+    bulk->config.columns = NULL;
+    bulk->config.name = NULL;
+    if (bulk->config.batch_bytes == 0) bulk->config.batch_bytes = INT64_C(1) << 20;
+    if (bulk->config.batch_ms == 0) bulk->config.batch_ms = 50;
+    bulk->arena_bytes = (size_t)bulk->config.batch_bytes & ~(size_t)(sizeof(sqlpool_value) - 1);
+    bulk->payload = bulk->arena_bytes;
+    bulk->single_step = 64;
+    bulk->call.timeout_ms = config->timeout_ms;
+    bulk->call.tag = config->tag;
+    bulk->call.token = config->token;
+    is_made = sqlpool__bulk_prepare(bulk, config);
+    if (is_made) bulk->arena = (char *)sqlpool__alloc(&core->memory, bulk->arena_bytes);
+    if (is_made && config->name != NULL)
+        bulk->name = sqlpool__copy_text(&core->memory, config->name);
+    if (is_made && bulk->arena != NULL && (config->name == NULL || bulk->name != NULL)) return bulk;
+    if (bulk->arena == NULL) bulk->arena_bytes = 0;
+    sqlpool__bulk_free(bulk);
+    return NULL;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I22.2] writing a batch                                            (private)
+ *----------------------------------------------------------------------------*/
+
+static const sqlpool_value *sqlpool__bulk_values(const sqlpool_bulk *bulk, int row) {
+    return (const sqlpool_value *)(const void *)bulk->arena +
+           (size_t)row * (size_t)bulk->config.column_count;
+}
+
+/*  One statement for rows [row, row + bulk->per[size]). */
+static int sqlpool__bulk_run(sqlpool_bulk *bulk, sqlpool__slot *slot, int size, int row,
+                             sqlpool_error *error) {
+    sqlpool_result result;
+    sqlpool__work work =
+        sqlpool__work_of(bulk->sql[size], sqlpool__bulk_values(bulk, row),
+                         bulk->per[size] * bulk->config.column_count, &result, NULL);
+    const int rc = sqlpool__run_once(slot, &work, error);
+    if (rc == SQLPOOL_OK) bulk->batch_changes += result.changes;
+    return rc;
+}
+
+/*  Is it the row's fault, so that others may go well? */
+static bool sqlpool__is_row_fault(sqlpool_bulk *bulk, sqlpool__slot *slot, int rc) {
+    sqlpool_error ignored;
+    sqlpool__stmt *stmt;
+    switch (sqlpool__primary(rc)) {
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+        return true;
+    case SQLITE_ERROR: /* of a function or trigger, unless the statement itself is wrong now */
+        sqlpool__error_clear(&ignored);
+        if (sqlpool__stmt_get(slot, bulk->sql[SQLPOOL__BULK_SIZES - 1], &stmt, &ignored) !=
+            SQLPOOL_OK)
+            return false;
+        sqlpool__stmt_put(slot, stmt);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/*  Notes why a row is refused; the load fails with it when nobody wants to hear of such rows. */
+static int sqlpool__bulk_refuse(sqlpool_bulk *bulk, int row, sqlpool_error *error) {
+    sqlpool__refused_row *refusal;
+    sqlpool__text text;
+    if (bulk->config.refused_fn == NULL) {
+        char said[700];
+        text = sqlpool__text_into(said, sizeof said);
+        sqlpool__text_string(&text, error->message);
+        text = sqlpool__text_into(error->message, sizeof error->message);
+        sqlpool__text_add(&text, "row %lld: %s", (long long)(bulk->first_row + row), said);
+        bulk->is_stopped = true;
+        return error->result;
+    }
+    if (bulk->refusal_count == bulk->refusal_room) {
+        const int room = bulk->refusal_room == 0 ? 16 : bulk->refusal_room * 2;
+        void *list = sqlpool__resize(&bulk->core->memory, bulk->refusals,
+                                     (size_t)bulk->refusal_room * sizeof *bulk->refusals,
+                                     (size_t)room * sizeof *bulk->refusals);
+        if (list == NULL)
+            return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to report refused rows");
+        bulk->refusals = (sqlpool__refused_row *)list;
+        bulk->refusal_room = room;
+    }
+    refusal = &bulk->refusals[bulk->refusal_count++];
+    refusal->row = row;
+    refusal->result = error->result;
+    refusal->sqlite_code = error->sqlite_code;
+    text = sqlpool__text_into(refusal->message, sizeof refusal->message);
+    sqlpool__text_string(&text, error->message);
+    sqlpool__error_clear(error);
+    return SQLPOOL_OK;
+}
+
+/*  The place to go on after a failure, in the batch's own transaction. */
+static int sqlpool__bulk_note(sqlpool_bulk *bulk, sqlpool__slot *slot, int64_t next_row,
+                              sqlpool_error *error) {
+    static const char *const sql =
+        "INSERT INTO sqlpool_bulk(name,row)VALUES(?,?)ON CONFLICT(name)DO UPDATE SET "
+        "row=excluded.row";
+    sqlpool_value args[2];
+    sqlpool__work work;
+    if (bulk->name == NULL) return SQLPOOL_OK;
+    args[0] = sqlpool_value_text(bulk->name);
+    args[1] = sqlpool_value_int64(next_row);
+    work = sqlpool__work_of(sql, args, 2, NULL, NULL);
+    return sqlpool__run_once(slot, &work, error);
+}
+
+/*  Rows [from, to) in the open transaction, until `until_ns`; *at says how far it came. A failure
+    of one statement leaves the transaction open, unless SQLite ended it. */
+static int sqlpool__bulk_fill(sqlpool_bulk *bulk, sqlpool__slot *slot, int *at, int to,
+                              int64_t until_ns, sqlpool_error *error) {
+    const int last = SQLPOOL__BULK_SIZES - 1;
+    while (*at < to) {
+        int size = bulk->single_rows > 0 ? last : 0, rc;
+        while (size < last && (bulk->per[size] == 0 || bulk->per[size] > to - *at)) size++;
+        rc = sqlpool__bulk_run(bulk, slot, size, *at, error);
+        if (rc == SQLPOOL_OK) {
+            *at += bulk->per[size];
+            if (bulk->single_rows > 0) bulk->single_rows--;
+            if (size == 0) bulk->single_step = 64;
+            if (sqlpool__now(bulk->core) >= until_ns) return SQLPOOL_OK;
+            continue;
+        }
+        if (sqlite3_get_autocommit(slot->db) != 0 || !sqlpool__is_row_fault(bulk, slot, rc))
+            return rc;
+        if (size < last) { /* which one? longer if that happens again and again */
+            bulk->single_rows = bulk->single_step;
+            if (bulk->single_step < 4096) bulk->single_step *= 2;
+            sqlpool__error_clear(error);
+            continue;
+        }
+        rc = sqlpool__bulk_refuse(bulk, *at, error);
+        if (rc != SQLPOOL_OK) return rc;
+        ++*at;
+    }
+    return SQLPOOL_OK;
+}
+
+/*  What the open transaction holds, up to row `at`, is committed with the place to go on. */
+static int sqlpool__bulk_commit(sqlpool_bulk *bulk, sqlpool__slot *slot, int at, int *reached,
+                                sqlpool_error *error) {
+    int rc = sqlpool__bulk_note(bulk, slot, bulk->first_row + at, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_commit(slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    bulk->changes += bulk->batch_changes;
+    *reached = at;
+    return SQLPOOL_OK;
+}
+
+/*  Rows from `from` on, to *end at most, in a transaction of their own. True: nothing of them is
+    in, and which row below the new *end is to blame is not known. */
+static bool sqlpool__bulk_try(sqlpool_bulk *bulk, sqlpool__slot *slot, int from, int *end,
+                              int64_t until_ns, int *reached, sqlpool_error *error) {
+    const int refusals = bulk->refusal_count;
+    int at = from, rc;
+    bool is_to_split;
+    bulk->batch_changes = 0;
+    bulk->is_stopped = false;
+    if (sqlpool__level_begin(slot, error) != SQLPOOL_OK) return false;
+    rc = sqlpool__bulk_fill(bulk, slot, &at, *end, until_ns, error);
+    if (rc == SQLPOOL_OK) {
+        rc = sqlpool__bulk_commit(bulk, slot, at, reached, error);
+        if (rc == SQLPOOL_OK) return false;
+        *end = at;
+        is_to_split = sqlpool__primary(rc) == SQLITE_CONSTRAINT;
+    } else if (bulk->is_stopped) {
+        sqlpool_error other;
+        sqlpool__error_clear(&other);
+        if (sqlpool__bulk_commit(bulk, slot, at, reached, &other) == SQLPOOL_OK) return false;
+        *end = at;
+        is_to_split = at > from && sqlpool__primary(other.result) == SQLITE_CONSTRAINT;
+        *error = other;
+    } else {
+        is_to_split =
+            sqlite3_get_autocommit(slot->db) != 0 && sqlpool__primary(rc) == SQLITE_CONSTRAINT;
+    }
+    sqlpool__note_outcome(slot, error);
+    sqlpool__abandon_transaction(slot);
+    bulk->refusal_count = refusals; /* they are found again */
+    return is_to_split;
+}
+
+/*  The same, in halves where rows do not go in together: a few calls deep, as the logarithm of
+    their number. */
+static int sqlpool__bulk_range(sqlpool_bulk *bulk, sqlpool__slot *slot, int from, int to,
+                               int64_t until_ns, int *reached, sqlpool_error *error) {
+    int end = to, middle, rc;
+    if (!sqlpool__bulk_try(bulk, slot, from, &end, until_ns, reached, error)) return error->result;
+    if (end - from == 1) {
+        rc = sqlpool__bulk_refuse(bulk, from, error);
+        if (rc == SQLPOOL_OK) *reached = end;
+        return rc;
+    }
+    sqlpool__error_clear(error);
+    middle = from + (end - from) / 2;
+    rc = sqlpool__bulk_range(bulk, slot, from, middle, SQLPOOL__NEVER, reached, error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__bulk_range(bulk, slot, middle, end, SQLPOOL__NEVER, reached, error);
+    return rc;
+}
+
+static void sqlpool__bulk_report(const sqlpool_bulk *bulk, sqlpool_bulk_progress *progress) {
+    const int64_t now = sqlpool__now(bulk->core);
+    const int64_t dealt = bulk->first_row - bulk->start_row;
+    memset(progress, 0, sizeof *progress);
+    progress->rows = dealt + bulk->row_count;
+    progress->next_row = bulk->first_row;
+    progress->refused = bulk->refused;
+    progress->changes = bulk->changes;
+    progress->elapsed_ms = (now - bulk->began_ns) / SQLPOOL__NS_PER_MS;
+    progress->left_ms = -1;
+    if (now > bulk->began_ns) {
+        const double rate = (double)dealt * 1e9 / (double)(now - bulk->began_ns);
+        const double left = (double)bulk->config.expected_rows - (double)bulk->first_row;
+        progress->rows_per_s = (int64_t)rate;
+        if (bulk->config.expected_rows > 0 && rate > 0)
+            progress->left_ms = left > 0 ? (int64_t)(left * 1000 / rate) : 0;
+    }
+}
+
+/*  Refused rows by number and reason; the rows are still in the arena. */
+static int sqlpool__bulk_tell_refused(sqlpool_bulk *bulk, sqlpool_error *error) {
+    int i, rc = SQLPOOL_OK;
+    for (i = 0; i < bulk->refusal_count && rc == SQLPOOL_OK; i++) {
+        const sqlpool__refused_row *refusal = &bulk->refusals[i];
+        sqlpool_error said;
+        sqlpool__error_clear(&said);
+        (void)SQLPOOL__FAIL(&said, refusal->result, "%s", refusal->message);
+        said.sqlite_code = refusal->sqlite_code;
+        said.outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
+        rc = bulk->config.refused_fn(bulk->config.user, bulk->first_row + refusal->row,
+                                     sqlpool__bulk_values(bulk, refusal->row), &said);
+        if (rc != SQLPOOL_OK)
+            (void)SQLPOOL__FAIL(error, rc, "refused_fn returned %d for row %lld: %s", rc,
+                                (long long)(bulk->first_row + refusal->row), refusal->message);
+    }
+    bulk->refused += bulk->refusal_count;
+    bulk->refusal_count = 0;
+    return rc;
+}
+
+/*  The first `count` rows are dealt with: the others move up. */
+static void sqlpool__bulk_forget_rows(sqlpool_bulk *bulk, int count) {
+    const size_t row_bytes = (size_t)bulk->config.column_count * sizeof(sqlpool_value);
+    bulk->first_row += count;
+    bulk->row_count -= count;
+    if (bulk->row_count == 0) {
+        bulk->payload = bulk->arena_bytes;
+    } else {
+        memmove(bulk->arena, bulk->arena + (size_t)count * row_bytes,
+                (size_t)bulk->row_count * row_bytes);
+    }
+}
+
+/*  The writer's turn for one transaction, or as many as the rows need. */
+static int sqlpool__bulk_write(sqlpool_bulk *bulk, int *reached, sqlpool_error *error) {
+    sqlpool__core *core = bulk->core;
+    sqlpool__request request;
+    sqlpool__slot *slot;
+    int rc = sqlpool__make_request(core, bulk->file, bulk->line, SQLPOOL_WRITE, &bulk->call,
+                                   &request, error);
+    if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    rc = sqlpool__acquire(core, &request, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    slot->lock_timeout_ms = bulk->call.timeout_ms; /* of the wait for the lock, not of the run */
+    if (bulk->config.relaxed && sqlpool__can_relax(core)) sqlpool__relax(slot, true);
+    rc = sqlpool__bulk_range(
+        bulk, slot, 0, bulk->row_count,
+        sqlpool__time_add(sqlpool__now(core), bulk->config.batch_ms * SQLPOOL__NS_PER_MS), reached,
+        error);
+    sqlpool__relax(slot, false);
+    if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
+    (void)sqlpool__lease_end(slot);
+    return rc;
+}
+
+/*  Writes the arena. */
+static int sqlpool__bulk_flush(sqlpool_bulk *bulk, sqlpool_error *error) {
+    while (bulk->row_count > 0) {
+        sqlpool_bulk_progress progress;
+        sqlpool_error refused;
+        int reached = 0, rc = sqlpool__bulk_write(bulk, &reached, error);
+        sqlpool__error_clear(&refused);
+        if (sqlpool__bulk_tell_refused(bulk, &refused) != SQLPOOL_OK && rc == SQLPOOL_OK) {
+            *error = refused;
+            rc = refused.result;
+        }
+        sqlpool__bulk_forget_rows(bulk, reached);
+        if (rc == SQLPOOL_OK && bulk->config.progress_fn != NULL) {
+            sqlpool__bulk_report(bulk, &progress);
+            rc = bulk->config.progress_fn(bulk->config.user, &progress);
+            if (rc != SQLPOOL_OK)
+                (void)SQLPOOL__FAIL(error, rc, "progress_fn returned %d at row %lld", rc,
+                                    (long long)bulk->first_row);
+        }
+        if (rc != SQLPOOL_OK) return rc;
+    }
+    return SQLPOOL_OK;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I22.3] public calls: bulk                                          (public)
+ *----------------------------------------------------------------------------*/
+
+/*  Is the statement right? And where does a load of that name go on? */
+static int sqlpool__bulk_start(sqlpool_bulk *bulk, sqlpool_error *error) {
+    sqlpool__core *core = bulk->core;
+    sqlpool__request request;
+    sqlpool__slot *slot;
+    sqlpool__stmt *stmt;
+    int rc = sqlpool__make_request(core, bulk->file, bulk->line, SQLPOOL_WRITE, &bulk->call,
+                                   &request, error);
+    if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    rc = sqlpool__acquire(core, &request, &slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__statement_begin(slot, error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__stmt_get(slot, bulk->sql[SQLPOOL__BULK_SIZES - 1], &stmt, error);
+    if (rc == SQLPOOL_OK) sqlpool__stmt_put(slot, stmt);
+    sqlpool__disarm(slot);
+    if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
+    (void)sqlpool__lease_end(slot);
+    if (rc != SQLPOOL_OK || bulk->name == NULL) return rc;
+    rc = sqlpool_exec_at(bulk->file, bulk->line, bulk->pool, &bulk->call, NULL,
+                         "CREATE TABLE IF NOT EXISTS sqlpool_bulk(name TEXT PRIMARY KEY, row "
+                         "INTEGER NOT NULL) WITHOUT ROWID",
+                         NULL, 0, error);
+    if (rc == SQLPOOL_OK) {
+        const sqlpool_value name = sqlpool_value_text(bulk->name);
+        sqlpool_rows rows;
+        (void)sqlpool_query_at(bulk->file, bulk->line, bulk->pool, &bulk->call, &rows,
+                               "SELECT row FROM sqlpool_bulk WHERE name=?", &name, 1, error);
+        if (sqlpool_rows_next(&rows)) bulk->first_row = sqlpool_rows_int64(&rows, 0);
+        rc = sqlpool_rows_close(&rows, error);
+    }
+    bulk->start_row = bulk->first_row;
+    return rc;
+}
+
+SQLPOOL_API int sqlpool_bulk_begin_at(const char *file, int line, sqlpool *pool,
+                                      const sqlpool_bulk_config *config, sqlpool_bulk **bulk,
+                                      sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool_bulk *made;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (bulk != NULL) *bulk = NULL;
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = bulk == NULL ? SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                                      "bulk is NULL: pass the address of a sqlpool_bulk*")
+                      : sqlpool__check_bulk(config, error);
+    if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
+    made = sqlpool__bulk_new(core, config);
+    if (made == NULL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a batch of rows");
+        return sqlpool__leave(core, sqlpool__finish(core, error));
+    }
+    made->file = file;
+    made->line = line;
+    made->began_ns = sqlpool__now(core);
+    rc = sqlpool__bulk_start(made, error);
+    if (rc != SQLPOOL_OK) {
+        sqlpool__bulk_free(made);
+    } else {
+        *bulk = made;
+    }
+    return sqlpool__leave(core, rc);
+}
+
+static int sqlpool__enter_bulk(const sqlpool_bulk *bulk, sqlpool_error *error) {
+    sqlpool__core *core;
+    if (bulk == NULL || bulk->magic != SQLPOOL__BULK_MAGIC)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "this is no load of sqlpool_bulk_begin(), or it was ended");
+    if (sqlpool__enter(bulk->pool, &core, error) != SQLPOOL_OK) return error->result;
+    return SQLPOOL_OK;
+}
+
+/*  What is wrong with a row before it is taken. */
+static int sqlpool__check_row(const sqlpool_bulk *bulk, const sqlpool_value *args, int count,
+                              size_t *payload, sqlpool_error *error) {
+    int i;
+    *payload = 0;
+    if (args == NULL || count != bulk->config.column_count)
+        return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS, "the load has %d columns, %d values given",
+                             bulk->config.column_count, args == NULL ? 0 : count);
+    for (i = 0; i < count; i++) {
+        const sqlpool_value *value = &args[i];
+        const bool has_bytes = value->type == SQLPOOL_TYPE_TEXT || value->type == SQLPOOL_TYPE_BLOB;
+        if (SQLPOOL__UNLIKELY(sqlpool__check_value(value, i, error) != SQLPOOL_OK))
+            return error->result;
+        if (!has_bytes) continue;
+        if (SQLPOOL__UNLIKELY(value->size > INT32_MAX))
+            return SQLPOOL__FAIL(error, SQLPOOL_ARGUMENTS, "argument %d has more than 2 GiB",
+                                 i + 1);
+        *payload += value->size;
+    }
+    return SQLPOOL_OK;
+}
+
+/*  Copies a row that fits. */
+static void sqlpool__bulk_copy(sqlpool_bulk *bulk, const sqlpool_value *args) {
+    sqlpool_value *row = (sqlpool_value *)(void *)bulk->arena +
+                         (size_t)bulk->row_count * (size_t)bulk->config.column_count;
+    int i;
+    memcpy(row, args, (size_t)bulk->config.column_count * sizeof *row);
+    for (i = 0; i < bulk->config.column_count; i++) {
+        if ((row[i].type != SQLPOOL_TYPE_TEXT && row[i].type != SQLPOOL_TYPE_BLOB) ||
+            row[i].size == 0)
+            continue;
+        bulk->payload -= row[i].size;
+        memcpy(bulk->arena + bulk->payload, row[i].as.blob, row[i].size);
+        row[i].as.blob = bulk->arena + bulk->payload;
+    }
+    bulk->row_count++;
+}
+
+/*  A row that is bigger than the arena gets one for itself. */
+static int sqlpool__bulk_big_row(sqlpool_bulk *bulk, const sqlpool_value *args, size_t row_bytes,
+                                 size_t payload, sqlpool_error *error) {
+    sqlpool__core *core = bulk->core;
+    char *const arena = bulk->arena;
+    const size_t arena_bytes = bulk->arena_bytes, big = row_bytes + payload;
+    int rc;
+    bulk->arena = (char *)sqlpool__alloc(&core->memory, big);
+    if (bulk->arena == NULL) {
+        bulk->arena = arena;
+        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a row of %llu bytes",
+                             (unsigned long long)big);
+    }
+    bulk->arena_bytes = bulk->payload = big;
+    sqlpool__bulk_copy(bulk, args);
+    rc = sqlpool__bulk_flush(bulk, error);
+    sqlpool__free(&core->memory, bulk->arena, big);
+    bulk->arena = arena;
+    bulk->arena_bytes = bulk->payload = arena_bytes;
+    bulk->row_count = 0;
+    return rc;
+}
+
+SQLPOOL_API int sqlpool_bulk_row(sqlpool_bulk *bulk, const sqlpool_value *args, int count,
+                                 sqlpool_error *error) {
+    sqlpool_error local;
+    size_t row_bytes, used, payload;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_bulk(bulk, error);
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    if (SQLPOOL__UNLIKELY(bulk->error.result != SQLPOOL_OK)) {
+        *error = bulk->error;
+        return error->result;
+    }
+    if (SQLPOOL__UNLIKELY(sqlpool__check_row(bulk, args, count, &payload, error) != SQLPOOL_OK))
+        return sqlpool__finish(bulk->core, error);
+    row_bytes = (size_t)count * sizeof *args;
+    used = (size_t)bulk->row_count * row_bytes;
+    if (SQLPOOL__LIKELY(used + row_bytes + payload <= bulk->payload)) {
+        sqlpool__bulk_copy(bulk, args);
+        return SQLPOOL_OK;
+    }
+    rc = sqlpool__bulk_flush(bulk, error);
+    if (rc == SQLPOOL_OK && row_bytes + payload > bulk->arena_bytes) {
+        rc = sqlpool__bulk_big_row(bulk, args, row_bytes, payload, error);
+    } else if (rc == SQLPOOL_OK) {
+        sqlpool__bulk_copy(bulk, args);
+    }
+    if (rc != SQLPOOL_OK) bulk->error = *error;
+    return rc;
+}
+
+SQLPOOL_API int64_t sqlpool_bulk_next_row(const sqlpool_bulk *bulk) {
+    sqlpool_error local;
+    sqlpool__error_clear(&local);
+    if (sqlpool__enter_bulk(bulk, &local) != SQLPOOL_OK) return local.result;
+    return bulk->first_row + (bulk->error.result == SQLPOOL_OK ? bulk->row_count : 0);
+}
+
+SQLPOOL_API int sqlpool_bulk_end(sqlpool_bulk *bulk, sqlpool_bulk_progress *progress,
+                                 sqlpool_error *error) {
+    sqlpool_error local;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (progress != NULL) memset(progress, 0, sizeof *progress);
+    rc = sqlpool__enter_bulk(bulk, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (bulk->error.result != SQLPOOL_OK) {
+        *error = bulk->error;
+        rc = error->result;
+    } else {
+        rc = sqlpool__bulk_flush(bulk, error);
+    }
+    if (rc == SQLPOOL_OK && bulk->config.relaxed && sqlpool__can_relax(bulk->core)) {
+        rc = sqlpool_sync(bulk->pool, 0, bulk->call.timeout_ms, error);
+    }
+    if (rc == SQLPOOL_OK && bulk->name != NULL) {
+        const sqlpool_value name = sqlpool_value_text(bulk->name);
+        rc = sqlpool_exec_at(bulk->file, bulk->line, bulk->pool, &bulk->call, NULL,
+                             "DELETE FROM sqlpool_bulk WHERE name=?", &name, 1, error);
+    }
+    if (progress != NULL) sqlpool__bulk_report(bulk, progress);
+    sqlpool__bulk_free(bulk);
+    return rc;
+}
+
+SQLPOOL_API int sqlpool_bulk_abandon(sqlpool_bulk *bulk, sqlpool_bulk_progress *progress) {
+    sqlpool_error local;
+    sqlpool__error_clear(&local);
+    if (progress != NULL) memset(progress, 0, sizeof *progress);
+    if (sqlpool__enter_bulk(bulk, &local) != SQLPOOL_OK) return local.result;
+    if (progress != NULL) sqlpool__bulk_report(bulk, progress);
+    sqlpool__bulk_free(bulk);
+    return SQLPOOL_OK;
 }
 
 /*==============================================================================
@@ -11056,7 +11893,8 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     if (rc == SQLPOOL_OK && SQLPOOL__LOAD(&core->buffers_out) != 0) {
         rc = SQLPOOL__FAIL(
             error, SQLPOOL_TIMEOUT,
-            "%u buffered results are not closed: call sqlpool_rows_close(), then close again",
+            "%u buffered results or bulk loads are open: call sqlpool_rows_close() or "
+            "sqlpool_bulk_end(), then close again",
             SQLPOOL__LOAD(&core->buffers_out));
     }
     if (rc != SQLPOOL_OK) {
