@@ -44,9 +44,9 @@
 #include "test.h"
 
 enum { THREADS = 8 };
-enum { IN_FLIGHT = 1 };      /* writes of one thread without an answer, at most */
-enum { NUMBERS = 1 << 16 };  /* writes of one thread in one round, at most: it rests then */
-enum { BODY_BYTES = 60000 }; /* of one row, at most: a commit of many pages is more easily hit */
+enum { IN_FLIGHT = 1 };        /* writes of one thread without an answer, at most */
+enum { NUMBERS = 1 << 16 };    /* writes of one thread in one round, at most: it rests then */
+enum { BODY_BYTES = 60000 };   /* of one row, at most: a commit of many pages is more easily hit */
 enum { FILE_BYTES = 6 << 20 }; /* a file this large, with its log, is replaced by a new one */
 enum { FULL_CHECK_EVERY = 50, OPENING_EVERY = 4, CLOSING_EVERY = 5 };
 enum { OWN_RESULT = 70000 }; /* of a transaction's function that wants it undone */
@@ -163,9 +163,11 @@ static void wrong(const char *what, int rc, const sqlpool_error *error) {
     tell(TOLD_WRONG, 0, 0, 0, rc);
 }
 
+static const char insert_ledger[] = "INSERT INTO ledger(key, kind, body) VALUES(?, ?, ?)";
+static const char insert_mirror[] = "INSERT INTO mirror(key, kind, body) VALUES(?, ?, ?)";
+
 static int write_ledger(writer *x) {
-    return sqlpool_exec(x->pool, "INSERT INTO ledger(key, kind, body) VALUES(?, ?, ?)",
-                        SQLPOOL_ARGS(x->key, x->kind, x->body), &x->error);
+    return sqlpool_exec(x->pool, insert_ledger, SQLPOOL_ARGS(x->key, x->kind, x->body), &x->error);
 }
 static int write_returning(writer *x) {
     sqlpool_rows rows;
@@ -184,12 +186,10 @@ static int write_counter(writer *x) {
                         SQLPOOL_ARGS(control == CONTROL_TWICE ? 2 : 1, x->me), &x->error);
 }
 
-static const char insert_ledger[] = "INSERT INTO ledger(key, kind, body) VALUES(?, ?, ?)";
-static const char insert_mirror[] = "INSERT INTO mirror(key, kind, body) VALUES(?, ?, ?)";
 static int both_rows(sqlpool_conn *conn, void *user, int attempt) {
     const writer *x = (const writer *)user;
-    int rc = sqlpool_conn_exec(conn, insert_ledger, SQLPOOL_ARGS(x->key, x->kind, x->body), NULL,
-                               NULL);
+    int rc =
+        sqlpool_conn_exec(conn, insert_ledger, SQLPOOL_ARGS(x->key, x->kind, x->body), NULL, NULL);
     (void)attempt;
     if (rc == SQLPOOL_OK)
         rc = sqlpool_conn_exec(conn, insert_mirror, SQLPOOL_ARGS(x->key, x->kind, x->body), NULL,
@@ -220,7 +220,8 @@ static int poison_statement(writer *x) {
         x->error.outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
         return SQLITE_CONSTRAINT;
     }
-    return sqlpool_exec(x->pool, "INSERT INTO ledger(key, kind, body) VALUES(?, ?, ?), (0, 0, NULL)",
+    return sqlpool_exec(x->pool,
+                        "INSERT INTO ledger(key, kind, body) VALUES(?, ?, ?), (0, 0, NULL)",
                         SQLPOOL_ARGS(x->key, x->kind, x->body), &x->error);
 }
 static int poison_transaction(writer *x) {
@@ -264,11 +265,13 @@ static int draw_kind(uint64_t *dice) {
 }
 
 /*  A write has its answer: the parent hears of it before anything else happens. */
-static void answered(const writer *x, int kind, uint32_t number, int rc, const sqlpool_error *error) {
-    const int outcome =
-        kinds[kind].earned == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED;
+static void answered(const writer *x, int kind, uint32_t number, int rc,
+                     const sqlpool_error *error) {
+    const int outcome = kinds[kind].earned == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED
+                                                         : SQLPOOL_OUTCOME_NOT_COMMITTED;
     tell(rc == SQLPOOL_OK ? TOLD_COMMITTED : TOLD_REFUSED, x->me, kind, number, 0);
-    if ((rc > 0 && rc != OWN_RESULT ? rc & 0xff : rc) != kinds[kind].earned || error->outcome != outcome)
+    if ((rc > 0 && rc != OWN_RESULT ? rc & 0xff : rc) != kinds[kind].earned ||
+        error->outcome != outcome)
         wrong(kinds[kind].name, rc, error);
 }
 
@@ -390,12 +393,14 @@ typedef struct run {
     int printed;
 
     /* what was done */
-    int64_t kills, opening_kills, inside_opening, inside_closing, committed, refused, unanswered, torn;
+    int64_t kills, opening_kills, inside_opening, inside_closing, committed, refused, unanswered,
+        torn;
     int64_t files, full_checks, totals[COUNTERS];
 } run;
 
 /*  Something is not as it must be. Controls are quiet: they are there to have this. */
-static void bad(run *r, int64_t *which, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void bad(run *r, int64_t *which, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static void bad(run *r, int64_t *which, const char *format, ...) {
     char text[600];
     va_list list;
@@ -433,9 +438,10 @@ static bool spawn(run *r, const char *role, int64_t write_us) {
     if (r->child == 0) {
         const char *emulator = getenv("TEST_EMULATOR"); /* programs of another processor */
         if (emulator != NULL)
-            (void)execlp(emulator, emulator, self, role, fd_text, control_text, r->path, seed, round,
-                         us, (char *)NULL);
-        (void)execl(self, "kill", role, fd_text, control_text, r->path, seed, round, us, (char *)NULL);
+            (void)execlp(emulator, emulator, self, role, fd_text, control_text, r->path, seed,
+                         round, us, (char *)NULL);
+        (void)execl(self, "kill", role, fd_text, control_text, r->path, seed, round, us,
+                    (char *)NULL);
         _exit(99);
     }
     (void)close(ends[1]);
@@ -455,7 +461,8 @@ static void hear(run *r, const record *t) {
         return;
     }
     f = &r->fates[t->thread][t->number];
-    if (f->told != TOLD_NOTHING) bad(r, &r->broken, "write %d.%u has two answers", t->thread, t->number);
+    if (f->told != TOLD_NOTHING)
+        bad(r, &r->broken, "write %d.%u has two answers", t->thread, t->number);
     f->told = t->what;
     f->kind = t->kind;
     if (t->number >= r->used[t->thread]) r->used[t->thread] = t->number + 1;
@@ -467,10 +474,12 @@ static bool listen_until(run *r, int64_t until_ns) {
     record records[256];
     struct pollfd p;
     ssize_t got, i;
-    const int64_t left_ms = (until_ns - now_ns()) / 1000000;
+    int64_t left_ms = (until_ns - now_ns()) / 1000000;
+    if (left_ms < 0) left_ms = 0;
+    if (left_ms > PATIENCE_MS) left_ms = PATIENCE_MS;
     p.fd = r->fd;
     p.events = POLLIN;
-    if (poll(&p, 1, left_ms <= 0 ? 0 : left_ms > PATIENCE_MS ? PATIENCE_MS : (int)left_ms) <= 0) return true;
+    if (poll(&p, 1, (int)left_ms) <= 0) return true;
     got = read(r->fd, records, sizeof records);
     if (got < 0) return errno == EINTR;
     if (got % (ssize_t)sizeof records[0] != 0) bad(r, &r->broken, "half a record");
@@ -566,7 +575,8 @@ static void new_file(run *r) {
         "  INSERT INTO counter SELECT x, 0 FROM c;"
         "COMMIT",
         (int)KIND_TRIGGERED, (int)THREADS);
-    if (sqlite3_open(r->path, &db) != SQLITE_OK || sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+    if (sqlite3_open(r->path, &db) != SQLITE_OK ||
+        sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
         bad(r, &r->broken, "no new file: %s", sqlite3_errmsg(db));
     (void)sqlite3_close(db);
     memset(r->settled, 0, sizeof r->settled);
@@ -591,7 +601,8 @@ static void check_structure(run *r, sqlite3 *db, const char *sql) {
 static void note_row(run *r, int table, int64_t key, int kind) {
     const int64_t thread = key >> 24 & 0xff, number = key & 0xffffff;
     fate *f;
-    if (key >> 32 > r->round || thread >= THREADS || number >= NUMBERS || kind < 0 || kind >= KINDS) {
+    if (key >> 32 > r->round || thread >= THREADS || number >= NUMBERS || kind < 0 ||
+        kind >= KINDS) {
         bad(r, &r->stray, "%s has a row %lld of kind %d", table_names[table], (long long)key, kind);
         return;
     }
@@ -612,7 +623,8 @@ static void read_table(run *r, sqlite3 *db, int table, sums *all) {
     sums older = {0, 0, 0}, newer = {0, 0, 0};
     char sql[100];
     int rc;
-    (void)snprintf(sql, sizeof sql, "SELECT key, kind, body FROM %s WHERE key <> 0", table_names[table]);
+    (void)snprintf(sql, sizeof sql, "SELECT key, kind, body FROM %s WHERE key <> 0",
+                   table_names[table]);
     rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
     while (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
         const int64_t key = sqlite3_column_int64(statement, 0);
@@ -623,7 +635,8 @@ static void read_table(run *r, sqlite3 *db, int table, sums *all) {
         to->keys += key;
         to->bytes += bytes;
         if (body_of(key, body) != bytes || (bytes > 0 && memcmp(body, have, (size_t)bytes) != 0))
-            bad(r, &r->altered, "%s has another body in row %lld", table_names[table], (long long)key);
+            bad(r, &r->altered, "%s has another body in row %lld", table_names[table],
+                (long long)key);
         if (to == &newer) note_row(r, table, key, sqlite3_column_int(statement, 1));
         rc = SQLITE_OK;
     }
@@ -641,7 +654,9 @@ static void read_table(run *r, sqlite3 *db, int table, sums *all) {
     answer. */
 static void read_counters(run *r, sqlite3 *db, int64_t ahead[THREADS]) {
     sqlite3_stmt *statement = NULL;
-    int thread, rc = sqlite3_prepare_v2(db, "SELECT n FROM counter ORDER BY thread", -1, &statement, NULL);
+    const char *sql = "SELECT n FROM counter ORDER BY thread";
+    const int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+    int thread;
     for (thread = 0; thread < THREADS; thread++) {
         int64_t n, told;
         ahead[thread] = 0;
@@ -658,8 +673,8 @@ static void read_counters(run *r, sqlite3 *db, int64_t ahead[THREADS]) {
             bad(r, &r->forgotten, "counter %d went from %lld to %lld", thread, (long long)told,
                 (long long)n);
         } else if (n > told + IN_FLIGHT) {
-            bad(r, &r->miscounted, "counter %d is %lld, acknowledged were %lld", thread, (long long)n,
-                (long long)told);
+            bad(r, &r->miscounted, "counter %d is %lld, acknowledged were %lld", thread,
+                (long long)n, (long long)told);
         } else {
             ahead[thread] = n - told;
         }
@@ -687,8 +702,8 @@ static void compare(run *r, int thread, int64_t ahead) {
         } else if (f->told == TOLD_REFUSED) {
             r->refused++;
             if (f->rows != 0)
-                bad(r, &r->kept, "write %d.%u (%s) was refused and has %s", thread, number,
-                    k->name, where);
+                bad(r, &r->kept, "write %d.%u (%s) was refused and has %s", thread, number, k->name,
+                    where);
         } else {
             unanswered += number < told ? 1 : 0;
             there += f->rows != 0 ? 1 : 0;
@@ -698,13 +713,14 @@ static void compare(run *r, int thread, int64_t ahead) {
                 bad(r, &r->halved, "write %d.%u (%s) without an answer has %s", thread, number,
                     k->name, where);
             if (f->rows != 0 && number >= told + IN_FLIGHT)
-                bad(r, &r->stray, "write %d.%u is there, before its turn: the first %u have answers",
-                    thread, number, told);
+                bad(r, &r->stray,
+                    "write %d.%u is there, before its turn: the first %u have answers", thread,
+                    number, told);
         }
     }
     if (unanswered > IN_FLIGHT - 1)
-        bad(r, &r->broken, "thread %d has %lld writes without an answer before its last answer", thread,
-            (long long)unanswered);
+        bad(r, &r->broken, "thread %d has %lld writes without an answer before its last answer",
+            thread, (long long)unanswered);
     if (there > IN_FLIGHT)
         bad(r, &r->miscounted, "thread %d has %lld writes that nobody was told of", thread,
             (long long)there);
@@ -719,7 +735,8 @@ static void check(run *r, bool is_full) {
     memset(all, 0, sizeof all);
     rc = sqlite3_open_v2(r->path, &db, SQLITE_OPEN_READWRITE, NULL);
     /* The log stays, for the next child to recover; and as it is, when something is wrong. */
-    if (rc == SQLITE_OK) rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     if (rc != SQLITE_OK) bad(r, &r->altered, "cannot open: %s", sqlite3_errmsg(db));
     check_structure(r, db, is_full ? "PRAGMA integrity_check" : "PRAGMA quick_check");
     r->full_checks += is_full ? 1 : 0;
@@ -778,19 +795,19 @@ static void one_round(run *r) {
 }
 
 static void print(const run *r, int64_t began_ns) {
-    printf("# kill: %lld rounds in %.1f s: %lld kills, %lld of them inside a close, %lld of %lld inside"
-           " an opening; %lld logs torn; %lld files\n",
+    printf("# kill: %lld rounds in %.1f s: %lld kills, %lld of them inside a close, "
+           "%lld of %lld inside an opening; %lld logs torn; %lld files\n",
            (long long)r->round, (double)(now_ns() - began_ns) / 1e9, (long long)r->kills,
            (long long)r->inside_closing, (long long)r->inside_opening, (long long)r->opening_kills,
            (long long)r->torn, (long long)r->files);
-    printf("# kill: %lld writes acknowledged, %lld refused, %lld there without an answer; at least %lld"
-           " commits, %lld groups of %lld writes, %lld run again, %lld checkpoints\n",
+    printf("# kill: %lld writes acknowledged, %lld refused, %lld there without an answer; "
+           "at least %lld commits, %lld groups of %lld writes, %lld run again, %lld checkpoints\n",
            (long long)r->committed, (long long)r->refused, (long long)r->unanswered,
            (long long)r->totals[COUNT_COMMITS], (long long)r->totals[COUNT_GROUPS],
            (long long)r->totals[COUNT_GROUPED], (long long)r->totals[COUNT_REPLAYED],
            (long long)r->totals[COUNT_CHECKPOINTS]);
-    printf("# kill: %lld lost, %lld halved, %lld kept, %lld stray, %lld altered, %lld miscounted, %lld"
-           " of earlier rounds gone, %lld broken\n",
+    printf("# kill: %lld lost, %lld halved, %lld kept, %lld stray, %lld altered, %lld miscounted, "
+           "%lld of earlier rounds gone, %lld broken\n",
            (long long)r->lost, (long long)r->halved, (long long)r->kept, (long long)r->stray,
            (long long)r->altered, (long long)r->miscounted, (long long)r->forgotten,
            (long long)r->broken);
@@ -858,7 +875,8 @@ TEST(control_forgotten_rows_are_seen) {
 int main(int argc, char **argv) {
     const char *given = getenv("SIM_SEED"), *rounds = getenv("STRESS_KILLS");
     if (argc >= 8) child_main(argv);
-    seed = given != NULL && given[0] != '\0' ? strtoull(given, NULL, 0) : (uint64_t)now_ns() & 0xffffffffu;
+    seed = given != NULL && given[0] != '\0' ? strtoull(given, NULL, 0)
+                                             : (uint64_t)now_ns() & 0xffffffffu;
     if (rounds != NULL && atoi(rounds) > 0) rounds_wanted = atoi(rounds);
     if (argc > 1) seconds_wanted = atof(argv[1]);
     printf("# kill: SIM_SEED=%" PRIu64 "\n", seed);
