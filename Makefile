@@ -8,6 +8,7 @@
 #   ONLY            test programs to run, as api/name or unit/% (all)
 #   TEST_TIMEOUT    seconds a test program may run (180)
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
+#   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
 #   BENCH_FLAGS     passed to bench/run.sh (none; --json)
 #   PREFIX, DESTDIR for install (/usr/local)
 
@@ -22,6 +23,7 @@ CXXFLAGS ?= $(CFLAGS)
 PREFIX ?= /usr/local
 TEST_TIMEOUT ?= 180
 STRESS_SECONDS ?= 60
+STRESS_KILLS ?= 1000
 ONLY ?=
 SYSTEM := $(shell uname -s)
 
@@ -172,7 +174,8 @@ bench-plot: $(BENCH_PROGRAMS) ## measure, and draw bench.svg below $(BUILD)/benc
 	awk -f bench/plot.awk $(BUILD)/bench/bench.json > $(BUILD)/bench/bench.svg
 
 stress: $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS)) ## stress programs for STRESS_SECONDS each
-	@$(TEST_ENV) STRESS_SECONDS='$(STRESS_SECONDS)' sh tests/run.sh $(BUILD) \
+	@$(TEST_ENV) STRESS_SECONDS='$(STRESS_SECONDS)' STRESS_KILLS='$(STRESS_KILLS)' \
+	    sh tests/run.sh $(BUILD) \
 	    $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS))
 
 lint: $(SQLITE_OBJECT) ## rules of the text: map, layout, names, snippets, strict flags
