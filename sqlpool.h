@@ -476,6 +476,7 @@ typedef enum sqlpool_level {
     X(FOREIGN_KEYS, "the schema has a foreign key that cannot be enforced")                       \
     X(RETRY, "a statement or transaction is tried again")                                         \
     X(CHECKPOINT, "a checkpoint ran")                                                             \
+    X(BREAKER, "the circuit breaker of reads or writes opened or closed")                         \
     X(STAMP, "whether commits are seen in shared memory, and why not")                            \
     X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")
 
@@ -595,6 +596,11 @@ typedef struct sqlpool_events {
     void (*destroy_fn)(void *user, struct sqlite3 *db);       /* just before sqlite3_close() */
     void (*error_fn)(void *user, const sqlpool_error *error); /* before a call fails */
     void (*retry_fn)(void *user, int attempt, int code, int64_t delay_us);
+    /* Shall a call that failed with this SQLite code be tried again? is_retryable is the library's
+       own opinion; what the function returns counts, 0 or 1. */
+    int (*retryable_fn)(void *user, int code, int is_retryable);
+    /* The breaker of a sqlpool_mode opened (state 1) for that code, or closed (state 0). */
+    void (*breaker_fn)(void *user, int mode, int state, int code);
     void (*commit_fn)(void *user, uint64_t commits);          /* after a write of this pool */
 } sqlpool_events;
 
@@ -629,8 +635,17 @@ typedef enum sqlpool_synchronous {
 typedef enum sqlpool_jitter {
     SQLPOOL_JITTER_FULL = 0, /* uniform in 0 .. delay */
     SQLPOOL_JITTER_EQUAL = 1, /* delay/2 plus uniform in 0 .. delay/2 */
-    SQLPOOL_JITTER_NONE = 2
+    SQLPOOL_JITTER_NONE = 2,
+    SQLPOOL_JITTER_DECORRELATED = 3 /* uniform in base .. 3 times the delay before */
 } sqlpool_jitter;
+
+/*  What the zeros of the retry settings stand for. */
+typedef enum sqlpool_retry {
+    SQLPOOL_RETRY_LOCAL = 0,       /* 5 tries, 1 ms to 100 ms: a file that other processes use */
+    SQLPOOL_RETRY_DATABASE = 1,    /* 3 tries, 500 ms to 5 s: a call that may wait */
+    SQLPOOL_RETRY_TRANSACTION = 2, /* 5 tries, 100 ms to 2 s */
+    SQLPOOL_RETRY_FAILOVER = 3     /* after 100, 500 and 2000 ms, within 5 s: a file that moves */
+} sqlpool_retry;
 
 typedef enum sqlpool_priority {
     SQLPOOL_PRIORITY_NORMAL = 0,
@@ -683,11 +698,24 @@ typedef struct sqlpool_config {
     int busy_poll_max_us;        /* and [1000] */
 
     /* retry of statements and transactions that SQLite asks to be tried again */
+    int retry_preset;             /* sqlpool_retry: the defaults of the next ones [LOCAL] */
     int retry_attempts;           /* tries in all [5], 1 .. 100 */
     int retry_base_us;            /* first delay [1000] */
     int retry_cap_us;             /* longest delay [100000] */
     int retry_multiplier_percent; /* growth per try [200], 100 .. 1000 */
     int retry_jitter;             /* sqlpool_jitter [FULL] */
+    const int *retry_schedule_us; /* these delays instead, as they are; tries: one more [none] */
+    int retry_schedule_count;     /* .. 99 */
+    int retry_total_ms;           /* of all delays of a call together [OFF] */
+    int retry_budget_percent;     /* of all calls, so many may be repetitions [20], .. 1000, */
+    int retry_budget_per_s;       /* and so many a second [10]; OFF: none but the percentage.
+                                     retry_budget_percent OFF: no budget */
+
+    /* circuit breaker, one for reads and one for writes: see WHEN THE DISK FAILS in the manual */
+    int breaker_open_ms;          /* calls fail at once for so long, then one tries [1000]; OFF */
+    int breaker_failures;         /* opens at so many failures [20] */
+    int breaker_percent;          /* and such a share of calls [50], .. 100 */
+    int breaker_window_ms;        /* within this time [10000] */
 
     /* writes of several threads that share a commit; see GROUP COMMIT in the manual */
     int group_count;         /* most of them in one transaction [64], .. 256; OFF: each its own */
@@ -920,6 +948,9 @@ typedef struct sqlpool_holder {
     X(cache_misses, "statements prepared")                                      \
     X(cache_evictions, "statements dropped from a full cache")                  \
     X(retries, "statements and transactions tried again")                       \
+    X(retry_refusals, "not tried again for want of retry budget")               \
+    X(breaker_opens, "times that a circuit breaker opened")                     \
+    X(breaker_refusals, "calls that it refused")                                \
     X(busy_waits, "sleeps for a lock of another connection or process")         \
     X(snapshot_hits, "reads that reused an open snapshot")                      \
     X(snapshot_misses, "open snapshots found out of date")                      \
@@ -946,6 +977,8 @@ typedef struct sqlpool_stats {
     int waiting_read;        /* callers waiting for a reader */
     int waiting_write;       /* callers waiting for the writer */
     int submitted_now;       /* submitted writes that wait for their turn */
+    int breaker_read;        /* 0: closed; 1: calls fail at once; 2: one call tries */
+    int breaker_write;
     int utilisation_percent; /* used of max; above 100 with the reserve */
     int64_t wal_frames;      /* frames in the log after this pool's last commit */
     int64_t wal_bytes;       /* the same in bytes */
@@ -2997,11 +3030,15 @@ typedef struct sqlpool__slot {
     sqlpool_error cursor_error; /* of the cursor that failed last, until it is closed */
     const void *cursor_failed;  /* its statement */
     sqlpool_error last_error;   /* of the last statement of this lease that failed */
-    int ended_by;               /* code of the error after which SQLite ended our transaction */
-    bool is_bad;                /* close it at release */
-    bool is_changed;            /* the raw handle changed it: close it at release */
-    bool is_raw;                /* the raw handle is out */
-    bool is_relaxed;            /* its COMMITs do not sync now */
+    int trouble;                /* code of a failure that is the disk's or the file's; 0: none */
+    char trouble_message[200];
+    int64_t retry_delay_us;   /* the last one, and */
+    int64_t retry_total_us;   /* all of this call */
+    int ended_by;             /* code of the error after which SQLite ended our transaction */
+    bool is_bad;              /* close it at release */
+    bool is_changed;          /* the raw handle changed it: close it at release */
+    bool is_raw;              /* the raw handle is out */
+    bool is_relaxed;          /* its COMMITs do not sync now */
     bool saw_rowid;           /* the authorizer saw last_insert_rowid() in what is being prepared */
     bool is_own_text;         /* SQL of ours is being prepared through the cache */
     bool is_committed;        /* a write transaction ended well since this was cleared */
@@ -3095,6 +3132,20 @@ typedef struct sqlpool__waiter {
     bool is_queued;
 } sqlpool__waiter;
 
+/*  The circuit breaker of a mode. */
+enum { SQLPOOL__BREAKER_CLOSED = 0, SQLPOOL__BREAKER_OPEN = 1, SQLPOOL__BREAKER_TRYING = 2 };
+typedef struct sqlpool__breaker {
+    uint32_t state; /* atomic */
+    /* under the pool's lock */
+    int code;              /* why it opened */
+    char message[200];     /* the same in words */
+    int64_t opened_ns;     /* since when it has not been closed */
+    int64_t try_ns;        /* when the next call may try */
+    int64_t window_ns;     /* since when failures are counted */
+    int failures;          /* since then */
+    uint64_t window_calls; /* sum of the calls then */
+} sqlpool__breaker;
+
 typedef struct sqlpool__core {
     /* fixed after open */
     sqlpool *handle;
@@ -3108,6 +3159,7 @@ typedef struct sqlpool__core {
     char *vfs_name;
     char *name;
     char **warmup;
+    int *schedule; /* copy of retry_schedule_us */
     bool is_memory;
     bool is_wal;
     bool is_shared_gate; /* readers and writer exclude each other */
@@ -3149,13 +3201,17 @@ typedef struct sqlpool__core {
 
     /* shared, read by everyone in the slow path only */
     sqlpool__lane lanes[2];
-    sqlpool__lane *lane_of[2]; /* by sqlpool_mode; the same one in the general topology; fixed */
+    sqlpool__lane *lane_of[2];    /* by sqlpool_mode; the same one in the general topology; fixed */
+    sqlpool__breaker breakers[2]; /* by sqlpool_mode */
 
     sqlpool_mutex lock;
     /* under lock */
     sqlpool_condition commit_condition; /* a commit, for busy handlers */
     sqlpool_condition drain_condition;  /* a lease came back, for drains */
     sqlpool_condition upkeep_condition;
+    double retry_tokens;     /* repetitions that the budget allows now */
+    int64_t retry_ns;        /* as of then, */
+    uint64_t retry_calls;    /* and so many calls */
     int64_t next_pin_log_ns; /* no pin report before this */
     int pinned_in_row;       /* checkpoints that did not finish, since the last that did */
     uint64_t arrivals;
@@ -3311,6 +3367,14 @@ static int sqlpool__finish(sqlpool__core *core, const sqlpool_error *error) {
 
 static bool sqlpool__is_memory_path(const char *path) {
     return strcmp(path, ":memory:") == 0;
+}
+
+static uint64_t sqlpool__counter(const sqlpool__core *core, int which) {
+    uint64_t sum = SQLPOOL__LOAD_RELAXED(&core->counters[which]);
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++)
+        sum += SQLPOOL__LOAD_RELAXED(&core->slots[i].counters[which]);
+    return sum;
 }
 
 /*------------------------------------------------------------------------------
@@ -3582,6 +3646,23 @@ static void sqlpool__text_site(sqlpool__text *text, const sqlpool__slot *slot) {
         sqlpool__text_add(text, " at %s:%u", file, SQLPOOL__LOAD_RELAXED(&slot->line));
 }
 
+/*  A failure that the breaker counts: not the statement's, but the disk's, the file's, or of locks
+    that nobody gave back in time. */
+static void sqlpool__note_trouble(sqlpool__slot *slot, int code, int result, const char *message) {
+    const int primary = sqlpool__primary(code);
+    sqlpool__text text;
+    if (slot->core->config.breaker_open_ms <= 0 || slot->role == SQLPOOL__ROLE_CHECKPOINTER) return;
+    if (!(sqlpool__is_connection_bad(code) || primary == SQLITE_FULL ||
+          primary == SQLITE_PROTOCOL || (primary == SQLITE_BUSY && result == SQLPOOL_TIMEOUT) ||
+          (primary == SQLITE_READONLY && result != SQLPOOL_MOVED && !slot->core->config.read_only &&
+           SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE)))
+        return;
+    if (slot->trouble != 0 || code == SQLITE_CORRUPT_VTAB) return; /* the first cause; an index */
+    slot->trouble = code;
+    text = sqlpool__text_into(slot->trouble_message, sizeof slot->trouble_message);
+    sqlpool__text_excerpt(&text, message, sizeof slot->trouble_message - 4);
+}
+
 /*  Fills the error from the connection, before anything else touches it. `sql` may be NULL. */
 static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql,
                                   sqlpool_error *error) {
@@ -3632,6 +3713,7 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
                                          : "; a reader cannot write: acquire with SQLPOOL_WRITE");
         }
     }
+    sqlpool__note_trouble(slot, code, result, error->message);
     if (sql != NULL) {
         sqlpool__text_add(&text, "; in: ");
         sqlpool__text_excerpt(&text, sql, 200);
@@ -5051,6 +5133,7 @@ typedef struct sqlpool__request {
     const sqlpool_call *call; /* never NULL */
     int64_t deadline_ns;      /* end of the wait; 0: not computed yet */
     bool is_internal;         /* upkeep or a drained section: not counted */
+    bool is_trial;            /* the open breaker lets this one through */
     sqlpool__job *job;        /* what another holder of the writer may run instead; or NULL */
 } sqlpool__request;
 
@@ -5288,7 +5371,134 @@ static void sqlpool__give_back(sqlpool__slot *slot, sqlpool__lane *lane) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I14.4] taking                                                     (private)
+ * >>[I14.4] circuit breaker                                            (private)
+ *------------------------------------------------------------------------------
+    A disk that is full or fails makes every write wait for it to fail again. So the first such
+    failure of a write, or many of reads, opens the breaker of that mode: calls fail at once with
+    its cause. After breaker_open_ms one call a period is let through, as a trial: when it goes well
+    the breaker closes. What a lease met (slot->trouble) counts when it ends, and not at all if it
+    committed something after that. Calls that the pool makes for itself pass always. */
+
+static const char *sqlpool__mode_noun(int mode) {
+    return mode == SQLPOOL_WRITE ? "writes" : "reads";
+}
+
+static int sqlpool__breaker_refuse_locked(sqlpool__core *core, sqlpool_mode mode, int64_t now,
+                                          sqlpool_error *error) {
+    const sqlpool__breaker *breaker = &core->breakers[mode];
+    const int64_t left = breaker->try_ns - now;
+    SQLPOOL__TALLY_POOL(core, breaker_refusals);
+    error->sqlite_code = breaker->code;
+    return SQLPOOL__FAIL(error, breaker->code,
+                         "not tried: %s of %s fail at once for %lld ms now, since: %s; the next "
+                         "try is in %lld ms",
+                         sqlpool__mode_noun((int)mode), core->config.name,
+                         (long long)((now - breaker->opened_ns) / SQLPOOL__NS_PER_MS),
+                         breaker->message, (long long)(left > 0 ? left / SQLPOOL__NS_PER_MS : 0));
+}
+
+/*  The breaker is not closed: OK makes this call the trial. */
+static SQLPOOL__NOINLINE int sqlpool__breaker_admit(sqlpool__core *core, sqlpool_mode mode,
+                                                    sqlpool_error *error) {
+    sqlpool__breaker *breaker = &core->breakers[mode];
+    const int64_t now = sqlpool__now(core);
+    int rc = SQLPOOL_OK;
+    sqlpool__lock(core);
+    if (breaker->state == SQLPOOL__BREAKER_CLOSED) {
+        /* meanwhile */
+    } else if (now < breaker->try_ns) {
+        rc = sqlpool__breaker_refuse_locked(core, mode, now, error);
+    } else {
+        breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
+        SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_TRYING);
+    }
+    sqlpool__unlock(core);
+    return rc;
+}
+
+static void sqlpool__breaker_tell(sqlpool__core *core, int mode, int state, int code,
+                                  const char *message) {
+    const sqlpool_events *events = &core->config.events;
+    if (state != 0) {
+        SQLPOOL__TALLY_POOL(core, breaker_opens);
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_BREAKER,
+                          "%s fail at once, one every %d ms tries: %s", sqlpool__mode_noun(mode),
+                          core->config.breaker_open_ms, message);
+    } else {
+        sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_BREAKER, "%s go well again",
+                          sqlpool__mode_noun(mode));
+    }
+    if (events->breaker_fn != NULL) events->breaker_fn(events->user, mode, state, code);
+}
+
+static void sqlpool__breaker_open(sqlpool__core *core, int mode, int code, const char *message) {
+    sqlpool__breaker *breaker = &core->breakers[mode];
+    const int64_t now = sqlpool__now(core);
+    bool was_closed;
+    sqlpool__lock(core);
+    was_closed = breaker->state == SQLPOOL__BREAKER_CLOSED;
+    if (was_closed) breaker->opened_ns = now;
+    breaker->code = code;
+    breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
+    memcpy(breaker->message, message, strlen(message) + 1);
+    SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_OPEN);
+    sqlpool__wake_all_locked(core); /* who waits for a connection is refused too */
+    sqlpool__unlock(core);
+    if (was_closed) sqlpool__breaker_tell(core, mode, 1, code, message);
+}
+
+/*  Something went well. */
+static SQLPOOL__NOINLINE void sqlpool__breaker_close(sqlpool__core *core, int mode) {
+    sqlpool__breaker *breaker = &core->breakers[mode];
+    bool was_open;
+    sqlpool__lock(core);
+    was_open = breaker->state != SQLPOOL__BREAKER_CLOSED;
+    breaker->failures = 0;
+    SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_CLOSED);
+    sqlpool__unlock(core);
+    if (was_open) sqlpool__breaker_tell(core, mode, 0, SQLITE_OK, "");
+}
+
+/*  Counts a failure; are there too many? */
+static bool sqlpool__breaker_count(sqlpool__core *core, int mode) {
+    const sqlpool_config *config = &core->config;
+    sqlpool__breaker *breaker = &core->breakers[mode];
+    const int64_t now = sqlpool__now(core);
+    const uint64_t calls = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    bool is_over;
+    sqlpool__lock(core);
+    if (breaker->failures == 0 ||
+        now - breaker->window_ns > config->breaker_window_ms * SQLPOOL__NS_PER_MS) {
+        breaker->window_ns = now;
+        breaker->window_calls = calls - 1; /* this one */
+        breaker->failures = 0;
+    }
+    breaker->failures++;
+    is_over = breaker->failures >= config->breaker_failures &&
+              (uint64_t)breaker->failures * 100 >=
+                  (calls - breaker->window_calls) * (uint64_t)config->breaker_percent;
+    sqlpool__unlock(core);
+    return is_over;
+}
+
+/*  The lease that ends met trouble. */
+static SQLPOOL__NOINLINE void sqlpool__breaker_failed(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    const int code = slot->trouble, primary = sqlpool__primary(code);
+    const int mode = (int)SQLPOOL__LOAD_RELAXED(&slot->mode);
+    const bool is_corrupt = primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
+    const bool is_plain = is_corrupt || primary == SQLITE_FULL || primary == SQLITE_READONLY ||
+                          primary == SQLITE_IOERR;
+    slot->trouble = 0;
+    if ((mode == SQLPOOL_WRITE && is_plain) || sqlpool__breaker_count(core, mode) ||
+        SQLPOOL__LOAD(&core->breakers[mode].state) != SQLPOOL__BREAKER_CLOSED)
+        sqlpool__breaker_open(core, mode, code, slot->trouble_message);
+    if (mode == SQLPOOL_READ && is_corrupt) /* nothing more goes into a broken file */
+        sqlpool__breaker_open(core, SQLPOOL_WRITE, code, slot->trouble_message);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I14.5] taking                                                     (private)
  *----------------------------------------------------------------------------*/
 
 static sqlpool__slot *sqlpool__take_fast(sqlpool__core *core, const sqlpool__lane *lane) {
@@ -5489,7 +5699,7 @@ static int64_t sqlpool__acquire_deadline(sqlpool__core *core, const sqlpool__req
 }
 
 /*------------------------------------------------------------------------------
- * >>[I14.5] waiting                                                  (private)
+ * >>[I14.6] waiting                                                  (private)
  *----------------------------------------------------------------------------*/
 
 /*  Why the waiter must leave the queue without a slot; OK: it may sleep on. */
@@ -5506,6 +5716,9 @@ static int sqlpool__must_leave_locked(sqlpool__core *core, sqlpool__waiter *wait
         SQLPOOL__TALLY_POOL(core, cancellations);
         return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED, "cancelled while waiting for a connection");
     }
+    if (SQLPOOL__LOAD(&core->breakers[waiter->mode].state) != SQLPOOL__BREAKER_CLOSED &&
+        !request->is_trial && !request->is_internal)
+        return sqlpool__breaker_refuse_locked(core, waiter->mode, now, error);
     if (request->call->timeout_ms == SQLPOOL_NO_WAIT) {
         return SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "no connection is idle");
     }
@@ -5558,6 +5771,7 @@ static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpo
     request.call = call;
     request.deadline_ns = deadline_ns;
     request.is_internal = true;
+    request.is_trial = false;
     request.job = NULL;
     return request;
 }
@@ -5773,7 +5987,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
 }
 
 /*------------------------------------------------------------------------------
- * >>[I14.6] validation, and acquire as a whole                       (private)
+ * >>[I14.7] validation, and acquire as a whole                       (private)
  *----------------------------------------------------------------------------*/
 
 /*  The connection of a slot just taken was idle for long, is too old, or belongs to an older epoch.
@@ -5832,7 +6046,20 @@ static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *re
 static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request,
                             sqlpool__slot **out, sqlpool_error *error) {
     const sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
+    sqlpool__request trial;
     int rc;
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->breakers[request->mode].state) !=
+                          SQLPOOL__BREAKER_CLOSED) &&
+        !request->is_internal) {
+        sqlpool__go_inside(core);
+        rc = sqlpool__breaker_admit(core, request->mode, error);
+        if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
+        sqlpool__go_outside(core);
+        if (rc != SQLPOOL_OK) return rc;
+        trial = *request;
+        trial.is_trial = true;
+        request = &trial;
+    }
     if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&core->gate) == 0 &&
                         (request->mode == SQLPOOL_READ || !core->config.read_only))) {
         sqlpool__slot *slot = sqlpool__take_fast(core, lane);
@@ -5866,7 +6093,7 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
 }
 
 /*------------------------------------------------------------------------------
- * >>[I14.7] drain, cancel                                              (private)
+ * >>[I14.8] drain, cancel                                              (private)
  *----------------------------------------------------------------------------*/
 
 /*  Is any lease out in slots [first, end)? RETURNING counts as out and unsettled. */
@@ -5972,6 +6199,10 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     const sqlpool_events *events = &core->config.events;
     uint64_t commits;
     slot->is_committed = false;
+    slot->trouble = 0;
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->breakers[SQLPOOL_WRITE].state) !=
+                          SQLPOOL__BREAKER_CLOSED))
+        sqlpool__breaker_close(core, SQLPOOL_WRITE);
     SQLPOOL__TALLY(slot, commits);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 1)) sqlpool__distrust(core);
     commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
@@ -6026,23 +6257,101 @@ static sqlpool__again sqlpool__again_for(int code) {
     return SQLPOOL__AGAIN_NEVER;
 }
 
+/*  What is tried again for this code, if it is the whole answer: the table, or the program. */
+static bool sqlpool__is_retryable(const sqlpool__core *core, int code) {
+    const sqlpool_events *events = &core->config.events;
+    const bool is_retryable = sqlpool__again_for(code) != SQLPOOL__AGAIN_NEVER;
+    if (SQLPOOL__LIKELY(events->retryable_fn == NULL) || code <= 0) return is_retryable;
+    return events->retryable_fn(events->user, code, is_retryable ? 1 : 0) != 0;
+}
+
+/*  Where disk or memory fail after COMMIT has begun, the log may hold it all the same: whoever
+    opens the file next finds it or does not. */
+static bool sqlpool__is_unknown(const sqlpool__slot *slot, const sqlpool_error *error) {
+    const int code = sqlpool__primary(error->sqlite_code);
+    return error->result != SQLPOOL_OK && slot->has_commit_begun &&
+           (sqlpool__is_connection_bad(error->sqlite_code) || code == SQLITE_NOMEM ||
+            code == SQLITE_FULL || error->sqlite_code == SQLITE_IOERR_NOMEM);
+}
+
+/*  A token for one repetition: so many a second, and so many per call, for ten seconds' worth. */
+static bool sqlpool__take_retry_token(sqlpool__core *core) {
+    const sqlpool_config *config = &core->config;
+    const int64_t now = sqlpool__now(core);
+    const uint64_t calls = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    const double per_s = config->retry_budget_per_s > 0 ? config->retry_budget_per_s : 0;
+    const double most = per_s * 10 + 10;
+    bool is_granted;
+    if (config->retry_budget_percent <= 0) return true;
+    sqlpool__lock(core);
+    if (core->retry_ns == 0) {
+        core->retry_tokens = most;
+    } else {
+        core->retry_tokens +=
+            per_s * (double)(now - core->retry_ns) / 1e9 +
+            (double)(calls - core->retry_calls) * (double)config->retry_budget_percent / 100;
+    }
+    core->retry_ns = now;
+    core->retry_calls = calls;
+    if (core->retry_tokens > most) core->retry_tokens = most;
+    is_granted = core->retry_tokens >= 1;
+    if (is_granted) core->retry_tokens -= 1;
+    sqlpool__unlock(core);
+    return is_granted;
+}
+
+/*  How long to wait before try number `attempt` + 1; negative: there is none. */
+static int64_t sqlpool__retry_delay(sqlpool__slot *slot, const sqlpool_call *call, int attempt) {
+    sqlpool__core *core = slot->core;
+    const sqlpool_config *config = &core->config;
+    const int most = call->attempts > 0 ? call->attempts : config->retry_attempts;
+    int64_t delay_us;
+    if (attempt == 1) slot->retry_total_us = slot->retry_delay_us = 0;
+    if (attempt >= most) return -1;
+    if (config->retry_schedule_count > 0) {
+        delay_us = config->retry_schedule_us[attempt <= config->retry_schedule_count
+                                                 ? attempt - 1
+                                                 : config->retry_schedule_count - 1];
+    } else if (config->retry_jitter == SQLPOOL_JITTER_DECORRELATED) {
+        const int64_t base = config->retry_base_us;
+        const int64_t last = slot->retry_delay_us > base ? slot->retry_delay_us : base;
+        delay_us = base + sqlpool__random_up_to(sqlpool__random(core), 3 * last - base);
+        delay_us = sqlpool__earlier(delay_us, config->retry_cap_us);
+    } else {
+        delay_us = sqlpool__backoff_us(attempt + 1, config->retry_base_us, config->retry_cap_us,
+                                       config->retry_multiplier_percent, config->retry_jitter,
+                                       sqlpool__random(core));
+    }
+    if (config->retry_total_ms > 0 &&
+        slot->retry_total_us + delay_us > config->retry_total_ms * INT64_C(1000))
+        return -1;
+    slot->retry_delay_us = delay_us;
+    slot->retry_total_us += delay_us;
+    return delay_us;
+}
+
 /*  After try number `attempt` failed: waits and says true when there is to be another one. The
     error keeps what happened if there is none. */
 static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, int attempt,
                                 sqlpool_error *error) {
     sqlpool__core *core = slot->core;
     const sqlpool_config *config = &core->config;
-    const int most = call->attempts > 0 ? call->attempts : config->retry_attempts;
     const int code = error->result;
     int64_t delay_us;
     error->attempts = attempt;
-    if (attempt >= most || sqlpool__is_cancelled(slot)) return false;
-    delay_us = sqlpool__backoff_us(attempt + 1, config->retry_base_us, config->retry_cap_us,
-                                   config->retry_multiplier_percent, config->retry_jitter,
-                                   sqlpool__random(core));
+    if (sqlpool__is_cancelled(slot)) return false;
+    delay_us = sqlpool__retry_delay(slot, call, attempt);
+    if (delay_us < 0) return false;
     if (slot->lease_deadline_ns != SQLPOOL__NEVER &&
         sqlpool__time_add(sqlpool__now(core), delay_us * SQLPOOL__NS_PER_US) >=
             slot->lease_deadline_ns) {
+        return false;
+    }
+    if (!sqlpool__take_retry_token(core)) {
+        sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+        SQLPOOL__TALLY(slot, retry_refusals);
+        text.length = strlen(error->message);
+        sqlpool__text_add(&text, "; not tried again: the retry budget is used up");
         return false;
     }
     SQLPOOL__TALLY(slot, retries);
@@ -6372,6 +6681,14 @@ static bool sqlpool__lease_end(sqlpool__slot *slot) {
     sqlpool__unpark(slot);
     was_unclean = slot->db != NULL && sqlpool__clean(slot);
     if (SQLPOOL__UNLIKELY(slot->is_committed)) sqlpool__after_commit(slot);
+    if (SQLPOOL__UNLIKELY(slot->trouble != 0)) {
+        sqlpool__breaker_failed(slot);
+    } else if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->breakers[SQLPOOL_READ].state) !=
+                                 SQLPOOL__BREAKER_CLOSED) &&
+               SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_READ &&
+               SQLPOOL__LOAD_RELAXED(&slot->sql) != NULL) {
+        sqlpool__breaker_close(core, SQLPOOL_READ);
+    }
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) && slot->db != NULL &&
         SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE && !slot->is_bad) {
         sqlpool__care_for_log(slot);
@@ -6548,6 +6865,7 @@ static inline int sqlpool__make_request(sqlpool__core *core, const char *file, i
     request->call = call != NULL ? call : &sqlpool__default_call;
     request->deadline_ns = 0;
     request->is_internal = false;
+    request->is_trial = false;
     request->job = NULL;
     if (SQLPOOL__LIKELY(call == NULL && (mode == SQLPOOL_READ || mode == SQLPOOL_WRITE)))
         return SQLPOOL_OK;
@@ -6866,17 +7184,12 @@ static int sqlpool__scope_end(sqlpool__slot *slot, sqlpool_error *error) {
                : SQLPOOL_OK;
 }
 
-/*  What became of a write that is over. Where disk or memory fail after COMMIT has begun, the log
-    may hold it all the same: whoever opens the file next finds it or does not. */
+/*  What became of a write that is over. */
 static void sqlpool__note_outcome(sqlpool__slot *slot, sqlpool_error *error) {
-    const int code = sqlpool__primary(error->sqlite_code);
     if (SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_WRITE) return;
-    error->outcome = error->result == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED
-                     : slot->has_commit_begun && (sqlpool__is_connection_bad(error->sqlite_code) ||
-                                                  code == SQLITE_NOMEM || code == SQLITE_FULL ||
-                                                  error->sqlite_code == SQLITE_IOERR_NOMEM)
-                         ? SQLPOOL_OUTCOME_UNKNOWN
-                         : SQLPOOL_OUTCOME_NOT_COMMITTED;
+    error->outcome = error->result == SQLPOOL_OK        ? SQLPOOL_OUTCOME_COMMITTED
+                     : sqlpool__is_unknown(slot, error) ? SQLPOOL_OUTCOME_UNKNOWN
+                                                        : SQLPOOL_OUTCOME_NOT_COMMITTED;
 }
 
 /*  Runs fn in one level and again while SQLite wants the whole transaction restarted; the first
@@ -6921,10 +7234,9 @@ static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call, int 
                 }
             }
         }
-        if (rc == SQLPOOL_OK || outer > 0 || has_ended ||
-            sqlpool__again_for(rc) == SQLPOOL__AGAIN_NEVER)
-            break;
+        if (rc == SQLPOOL_OK || outer > 0 || has_ended) break;
         error->result = rc;
+        if (sqlpool__is_unknown(slot, error) || !sqlpool__is_retryable(slot->core, rc)) break;
         if (!sqlpool__retry_wait(slot, call, attempt, error)) break;
     }
     if (rc == SQLPOOL_OK) error->result = SQLPOOL_OK;
@@ -7463,7 +7775,9 @@ static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__
             error->result = SQLPOOL_OK;
             return SQLPOOL_OK;
         }
-        if (slot->depth > 0 || sqlpool__again_for(rc) == SQLPOOL__AGAIN_NEVER) return rc;
+        if (slot->depth > 0 || sqlpool__is_unknown(slot, error) ||
+            !sqlpool__is_retryable(slot->core, rc))
+            return rc;
         if (!sqlpool__retry_wait(slot, call, attempt, error)) return rc;
     }
 }
@@ -7794,7 +8108,7 @@ static int sqlpool__try_job(sqlpool__slot *slot, sqlpool__job *job, sqlpool_erro
 
 /*  May it have failed for what a neighbour did, which is not committed yet? Then it counts only
     once that is. */
-static bool sqlpool__depends_on_data(const sqlpool__job *job) {
+static bool sqlpool__depends_on_data(const sqlpool__core *core, const sqlpool__job *job) {
     if (job->fn != NULL) return true; /* its own reasons may be among them */
     switch (sqlpool__primary(job->result)) {
     case SQLITE_CONSTRAINT:
@@ -7803,7 +8117,7 @@ static bool sqlpool__depends_on_data(const sqlpool__job *job) {
     case SQLPOOL_TOO_BIG:
         return true;
     default:
-        return sqlpool__again_for(job->result) != SQLPOOL__AGAIN_NEVER;
+        return sqlpool__is_retryable(core, job->result);
     }
 }
 
@@ -7862,7 +8176,7 @@ static void sqlpool__run_in_group(sqlpool__slot *slot, sqlpool__job *job, bool i
     job->has_run = true;
     job->has_failed = rc != SQLPOOL_OK;
     job->is_inside = !job->has_failed || may_have_changed;
-    if (job->has_failed && (is_first || !sqlpool__depends_on_data(job)) &&
+    if (job->has_failed && (is_first || !sqlpool__depends_on_data(slot->core, job)) &&
         (!job->is_inside || sqlite3_get_autocommit(slot->db) != 0))
         sqlpool__finish_job(slot->core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
 }
@@ -7878,8 +8192,7 @@ static bool sqlpool__fill_group(sqlpool__slot *slot, sqlpool__group *group) {
             sqlpool__job *job = group->jobs[at];
             sqlpool__run_in_group(slot, job, at == 0, &group->scratch);
             if (sqlite3_get_autocommit(slot->db) != 0) return false;
-            if (job->has_failed && job->is_submitted &&
-                sqlpool__again_for(job->result) != SQLPOOL__AGAIN_NEVER)
+            if (job->has_failed && job->is_submitted && sqlpool__is_retryable(core, job->result))
                 return true;
         }
         if (sqlpool__now(core) < group->until_ns) sqlpool__take_jobs(core, group);
@@ -7909,7 +8222,7 @@ static void sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group) {
         } else if (!job->has_failed) {
             sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_COMMITTED);
             grouped++;
-        } else if (sqlpool__again_for(job->result) == SQLPOOL__AGAIN_NEVER) {
+        } else if (!sqlpool__is_retryable(core, job->result)) {
             sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
         }
     }
@@ -7948,7 +8261,7 @@ static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
         sqlpool__run_alone(slot, own, &group->scratch);
     } else if (sqlpool__level_begin(slot, error) != SQLPOOL_OK) {
         for (i = 0; i < group->count; i++) {
-            if (sqlpool__again_for(error->result) != SQLPOOL__AGAIN_NEVER) break;
+            if (sqlpool__is_retryable(core, error->result)) break;
             sqlpool__set_job_error(core, group->jobs[i], error);
             sqlpool__finish_job(core, group->jobs[i], SQLPOOL_OUTCOME_NOT_COMMITTED);
         }
@@ -8795,7 +9108,10 @@ static int sqlpool__drain_once(sqlpool__core *core, bool can_wait, int step, int
     if (can_wait && core->entries_timed > 0)
         request.deadline_ns = sqlpool__earlier(stop_ns, sqlpool__time_add(now, SQLPOOL__LATE_NS));
     sqlpool__unlock(core);
-    rc = sqlpool__take_or_wait(core, &request, &slot, error);
+    rc = SQLPOOL__LOAD(&core->breakers[SQLPOOL_WRITE].state) == SQLPOOL__BREAKER_CLOSED
+             ? SQLPOOL_OK
+             : sqlpool__breaker_admit(core, SQLPOOL_WRITE, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__take_or_wait(core, &request, &slot, error);
     switch (rc) {
     case SQLPOOL_OK:
         sqlpool__drain_held(core, slot, step, stop_ns);
@@ -10476,14 +10792,6 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us) {
     Everything here reads atomics, and the lock only for the list of holders; no report waits for a
     connection or makes anyone wait. */
 
-static uint64_t sqlpool__counter(const sqlpool__core *core, int which) {
-    uint64_t sum = SQLPOOL__LOAD_RELAXED(&core->counters[which]);
-    uint32_t i;
-    for (i = 0; i < core->slot_count; i++)
-        sum += SQLPOOL__LOAD_RELAXED(&core->slots[i].counters[which]);
-    return sum;
-}
-
 static void sqlpool__collect(sqlpool__core *core, sqlpool_stats *stats) {
     uint32_t i;
     memset(stats, 0, sizeof *stats);
@@ -10499,6 +10807,8 @@ static void sqlpool__collect(sqlpool__core *core, sqlpool_stats *stats) {
     stats->waiting_write = (int)SQLPOOL__LOAD(&core->lanes[1].waiting);
     sqlpool__lock(core);
     stats->submitted_now = core->entries_queued_count;
+    stats->breaker_read = (int)core->breakers[SQLPOOL_READ].state;
+    stats->breaker_write = (int)core->breakers[SQLPOOL_WRITE].state;
     sqlpool__unlock(core);
     stats->utilisation_percent = stats->used * 100 / stats->max;
     stats->wal_frames = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames);
@@ -10622,6 +10932,23 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
     return sqlpool__leave(core, count);
 }
 
+/*  A breaker that is not closed, with its cause. */
+static void sqlpool__status_breaker(sqlpool__core *core, int mode, sqlpool__text *text) {
+    sqlpool__breaker breaker;
+    int64_t now;
+    if (SQLPOOL__LOAD(&core->breakers[mode].state) == SQLPOOL__BREAKER_CLOSED) return;
+    now = sqlpool__now(core);
+    sqlpool__lock(core);
+    breaker = core->breakers[mode];
+    sqlpool__unlock(core);
+    sqlpool__text_add(text,
+                      "breaker      %s fail at once for %lld ms, %s: ", sqlpool__mode_noun(mode),
+                      (long long)((now - breaker.opened_ns) / SQLPOOL__NS_PER_MS),
+                      breaker.state == SQLPOOL__BREAKER_TRYING ? "one tries" : "none tries");
+    sqlpool__text_string(text, breaker.message);
+    sqlpool__text_add(text, "\n");
+}
+
 static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *stats,
                                     const sqlpool_holder *holders, int count, int known,
                                     sqlpool__text *text) {
@@ -10638,6 +10965,8 @@ static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *st
     sqlpool__text_add(text,
                       "waiting      %d for a reader, %d for the writer, %d submitted writes\n",
                       stats->waiting_read, stats->waiting_write, stats->submitted_now);
+    sqlpool__status_breaker(core, SQLPOOL_READ, text);
+    sqlpool__status_breaker(core, SQLPOOL_WRITE, text);
     sqlpool__text_add(text, "log          %lld frames, %lld bytes\n", (long long)stats->wal_frames,
                       (long long)stats->wal_bytes);
     sqlpool__text_add(text, "snapshots    %s\n", SQLPOOL__LOAD(&core->snapshot_state));
@@ -10667,16 +10996,16 @@ static void sqlpool__status_as_json(sqlpool__core *core, const sqlpool_stats *st
                       sqlpool__journal_names[core->config.journal],
                       core->config.read_only ? "true" : "false");
     sqlpool__text_json(text, SQLPOOL__LOAD(&core->snapshot_state));
-    sqlpool__text_add(text,
-                      ",\"min\":%d,\"max\":%d,\"open\":%d,\"used\":%d,\"idle\":%d,\"waiting_read\":"
-                      "%d,\"waiting_write\":%d,\"submitted_now\":%d,"
-                      "\"utilisation_percent\":%d,\"wal_frames\":%lld,\"wal_bytes\":%lld,\"memory_"
-                      "bytes\":%lld,\"allocations\":%lld",
-                      stats->min, stats->max, stats->open, stats->used, stats->idle,
-                      stats->waiting_read, stats->waiting_write, stats->submitted_now,
-                      stats->utilisation_percent, (long long)stats->wal_frames,
-                      (long long)stats->wal_bytes, (long long)stats->memory_bytes,
-                      (long long)stats->allocations);
+    sqlpool__text_add(
+        text,
+        ",\"min\":%d,\"max\":%d,\"open\":%d,\"used\":%d,\"idle\":%d,\"waiting_read\":"
+        "%d,\"waiting_write\":%d,\"submitted_now\":%d,\"breaker_read\":%d,\"breaker_write\":%d,"
+        "\"utilisation_percent\":%d,\"wal_frames\":%lld,\"wal_bytes\":%lld,\"memory_"
+        "bytes\":%lld,\"allocations\":%lld",
+        stats->min, stats->max, stats->open, stats->used, stats->idle, stats->waiting_read,
+        stats->waiting_write, stats->submitted_now, stats->breaker_read, stats->breaker_write,
+        stats->utilisation_percent, (long long)stats->wal_frames, (long long)stats->wal_bytes,
+        (long long)stats->memory_bytes, (long long)stats->allocations);
 #define SQLPOOL__COUNTER_JSON(name, meaning) \
     sqlpool__text_add(text, ",\"" #name "\":%llu", (unsigned long long)stats->name);
     SQLPOOL_COUNTERS(SQLPOOL__COUNTER_JSON)
@@ -10777,11 +11106,20 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(submit_count, 1, 1000000, 1024, false) \
     X(busy_poll_min_us, 1, 1000000, 100, false) \
     X(busy_poll_max_us, 1, 1000000, 1000, false) \
+    X(retry_preset, 0, 3, 0, false) \
     X(retry_attempts, 1, 100, 5, false) \
     X(retry_base_us, 1, 60000000, 1000, false) \
     X(retry_cap_us, 1, 60000000, 100000, false) \
     X(retry_multiplier_percent, 100, 1000, 200, false) \
-    X(retry_jitter, 0, 2, 0, false) \
+    X(retry_jitter, 0, 3, 0, false) \
+    X(retry_schedule_count, 0, 99, 0, false) \
+    X(retry_total_ms, 1, INT32_MAX, -1, true) \
+    X(retry_budget_percent, 1, 1000, 20, true) \
+    X(retry_budget_per_s, 1, 1000000, 10, true) \
+    X(breaker_open_ms, 1, INT32_MAX, 1000, true) \
+    X(breaker_failures, 1, 1000000, 20, false) \
+    X(breaker_percent, 1, 100, 50, false) \
+    X(breaker_window_ms, 1, INT32_MAX, 10000, false) \
     X(statement_cache_count, 1, 100000, 100, false) \
     X(warmup_count, 0, 100000, 0, false) \
     X(journal, 0, 4, 0, false) \
@@ -10850,6 +11188,7 @@ static void sqlpool__check_table(sqlpool__text *text, const char *name, int coun
 static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *error) {
     sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
     size_t start;
+    int i;
     sqlpool__text_add(&text, "bad configuration: ");
     start = text.length;
     if (config->canary_start != 0 || config->canary_end != 0) {
@@ -10889,6 +11228,16 @@ static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *er
         if (config->warmup_count > 0 && config->warmup_sql == NULL) {
             sqlpool__text_add(&text, "warmup_sql is NULL but warmup_count is %d; ",
                               config->warmup_count);
+        }
+        if (config->retry_schedule_count > 0 && config->retry_schedule_us == NULL) {
+            sqlpool__text_add(&text, "retry_schedule_us is NULL but retry_schedule_count is %d; ",
+                              config->retry_schedule_count);
+        }
+        for (i = 0; i < config->retry_schedule_count && config->retry_schedule_us != NULL; i++) {
+            if (config->retry_schedule_us[i] >= 0) continue;
+            sqlpool__text_add(&text, "retry_schedule_us[%d] is %d, below 0; ", i,
+                              config->retry_schedule_us[i]);
+            break;
         }
         if (config->max_connections > 0 && config->min_connections > config->max_connections) {
             sqlpool__text_add(&text, "min_connections is %d, above max_connections %d; ",
@@ -10977,9 +11326,32 @@ static sqlpool_locks sqlpool__default_locks(void) {
     return locks;
 }
 
+/*  What a preset puts in the place of zeros. */
+static void sqlpool__resolve_retry(sqlpool_config *config) {
+    static const int failover[] = {100000, 500000, 2000000};
+    static const struct {
+        int attempts, base_us, cap_us, total_ms;
+    } presets[] = {{5, 1000, 100000, 0},
+                   {3, 500000, 5000000, 0},
+                   {5, 100000, 2000000, 0},
+                   {4, 100000, 2000000, 5000}};
+    const int preset = config->retry_preset;
+    if (preset == SQLPOOL_RETRY_FAILOVER && config->retry_schedule_count == 0) {
+        config->retry_schedule_us = failover;
+        config->retry_schedule_count = 3;
+    }
+    if (config->retry_attempts == 0 && config->retry_schedule_count > 0)
+        config->retry_attempts = config->retry_schedule_count + 1;
+    if (config->retry_attempts == 0) config->retry_attempts = presets[preset].attempts;
+    if (config->retry_base_us == 0) config->retry_base_us = presets[preset].base_us;
+    if (config->retry_cap_us == 0) config->retry_cap_us = presets[preset].cap_us;
+    if (config->retry_total_ms == 0) config->retry_total_ms = presets[preset].total_ms;
+}
+
 /*  Zeros become defaults. `config` was checked. */
 static void sqlpool__resolve_config(sqlpool_config *config) {
     const bool has_max = config->max_connections != 0;
+    sqlpool__resolve_retry(config);
 #define SQLPOOL__RESOLVE(name, least, most, fallback, may_be_off) \
     if (config->name == 0) config->name = (fallback);
     SQLPOOL__INT_FIELDS(SQLPOOL__RESOLVE)
@@ -11107,6 +11479,10 @@ static void sqlpool__destroy(sqlpool__core *core) {
         sqlpool__free(memory, core->warmup,
                       (size_t)core->config.warmup_count * sizeof *core->warmup);
     }
+    if (core->schedule != NULL) {
+        sqlpool__free(memory, core->schedule,
+                      (size_t)core->config.retry_schedule_count * sizeof *core->schedule);
+    }
     if (core->path != NULL) sqlpool__free(memory, core->path, strlen(core->path) + 1);
     if (core->vfs_name != NULL) sqlpool__free(memory, core->vfs_name, strlen(core->vfs_name) + 1);
     if (core->name != NULL) sqlpool__free(memory, core->name, strlen(core->name) + 1);
@@ -11222,6 +11598,13 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
     config->name = core->name;
     config->vfs_name = core->vfs_name;
     config->warmup_sql = (const char *const *)core->warmup;
+    if (is_ok && config->retry_schedule_count > 0) {
+        const size_t bytes = (size_t)config->retry_schedule_count * sizeof *core->schedule;
+        core->schedule = (int *)sqlpool__alloc(memory, bytes);
+        is_ok = core->schedule != NULL;
+        if (is_ok) memcpy(core->schedule, config->retry_schedule_us, bytes);
+    }
+    config->retry_schedule_us = core->schedule;
     memset(core->slot_block, 0, core->slot_block_bytes);
     core->slots = (sqlpool__slot *)(((uintptr_t)core->slot_block + line - 1) / line * line);
     for (i = 0; i < core->slot_count; i++) {

@@ -38,7 +38,19 @@ static const struct {
     INT(retry_base_us, 1000, 0, 0),
     INT(retry_cap_us, 100000, 0, 0),
     INT(retry_multiplier_percent, 200, 100, 1000),
-    INT(retry_jitter, 0, 0, 2),
+    INT(retry_preset, 0, 0, 3),
+    INT(retry_jitter, 0, 0, 3),
+    INT(retry_schedule_count, 0, 0, 0),
+    INT(retry_total_ms, -1, 0, 0),
+    INT(retry_budget_percent, 20, 0, 1000),
+    INT(retry_budget_per_s, 10, 0, 1000000),
+    INT(breaker_open_ms, 1000, 0, 0),
+    INT(breaker_failures, 20, 0, 1000000),
+    INT(breaker_percent, 50, 0, 100),
+    INT(breaker_window_ms, 10000, 0, 0),
+    INT(group_count, 64, 0, 256),
+    INT(group_us, 2000, 0, 1000000),
+    INT(submit_count, 1024, 0, 1000000),
     INT(statement_cache_count, 100, 1, 100000),
     INT(warmup_count, 0, 0, 0),
     INT(journal, 0, 0, 4),
@@ -56,6 +68,7 @@ static const struct {
     LONG(statement_cache_bytes, 4 << 20),     LONG(returning_bytes, 1 << 20),
     LONG(mmap_bytes, 0),                      LONG(journal_size_limit_bytes, 64 << 20),
     LONG(wal_budget_bytes, 4 << 20),          LONG(wal_limit_bytes, 64 << 20),
+    LONG(group_bytes, 1 << 20),               LONG(submit_bytes, 8 << 20),
 #undef LONG
 };
 

@@ -263,6 +263,7 @@ static int open_pool(run *r, sqlpool_error *e) {
     config.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
     config.journal = r->is_wal ? SQLPOOL_JOURNAL_WAL : SQLPOOL_JOURNAL_DELETE;
     config.acquire_timeout_ms = 500;
+    config.breaker_open_ms = SQLPOOL_OFF; /* every call is to meet the disk */
     config.open_timeout_ms = 50;
     config.open_retry_ms = 20;
     config.disable_upkeep_thread = true;

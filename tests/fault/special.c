@@ -39,6 +39,7 @@ static rig *rig_new(void) {
     g->config.min_connections = 2;
     g->config.max_connections = 3;
     g->config.disable_upkeep_thread = true;
+    g->config.breaker_open_ms = SQLPOOL_OFF; /* the next write is tried */
     g->config.allocator = sim_allocator();
     g->config.clock = sim_clock_hooks(&g->clock);
     g->config.random = sim_random_hooks(&g->random);

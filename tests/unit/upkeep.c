@@ -668,7 +668,8 @@ TEST(every_range_of_the_configuration) {
     }
 #define INT_RANGE(field, least, most, fallback, may_be_off)                              \
     PROBE(field, 0, true)                                                                \
-    if (strcmp(#field, "warmup_count") != 0 && strcmp(#field, "min_connections") != 0) { \
+    if (strcmp(#field, "warmup_count") != 0 && strcmp(#field, "min_connections") != 0 && \
+        strcmp(#field, "retry_schedule_count") != 0) {                                  \
         PROBE(field, (least), true)                                                      \
         PROBE(field, (most), true)                                                       \
     }                                                                                    \
@@ -738,11 +739,20 @@ TEST(ranges_are_those_of_the_manual) {
                                    {"submit_count", 1, 1000000, 1024, false},
                                    {"busy_poll_min_us", 1, 1000000, 100, false},
                                    {"busy_poll_max_us", 1, 1000000, 1000, false},
+                                   {"retry_preset", 0, 3, 0, false},
                                    {"retry_attempts", 1, 100, 5, false},
                                    {"retry_base_us", 1, 60000000, 1000, false},
                                    {"retry_cap_us", 1, 60000000, 100000, false},
                                    {"retry_multiplier_percent", 100, 1000, 200, false},
-                                   {"retry_jitter", 0, 2, 0, false},
+                                   {"retry_jitter", 0, 3, 0, false},
+                                   {"retry_schedule_count", 0, 99, 0, false},
+                                   {"retry_total_ms", 1, INT32_MAX, -1, true},
+                                   {"retry_budget_percent", 1, 1000, 20, true},
+                                   {"retry_budget_per_s", 1, 1000000, 10, true},
+                                   {"breaker_open_ms", 1, INT32_MAX, 1000, true},
+                                   {"breaker_failures", 1, 1000000, 20, false},
+                                   {"breaker_percent", 1, 100, 50, false},
+                                   {"breaker_window_ms", 1, INT32_MAX, 10000, false},
                                    {"statement_cache_count", 1, 100000, 100, false},
                                    {"warmup_count", 0, 100000, 0, false},
                                    {"journal", 0, 4, 0, false},
