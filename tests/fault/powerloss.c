@@ -559,19 +559,26 @@ static void index_marks(trace *t) {
     }
 }
 
-static trace *record_trace(int synchronous, int page_bytes, bool has_faults) {
+static trace *new_trace(int synchronous, int page_bytes, bool has_faults) {
     trace *t = (trace *)calloc(1, sizeof *t);
-    int i;
     if (t == NULL) out_of_memory();
     t->synchronous = synchronous;
     t->page_bytes = page_bytes;
     t->has_faults = has_faults;
+    return t;
+}
+static void start_recording(trace *t) {
     next_id = 0;
     sim_remove_database(path);
     (void)pthread_mutex_lock(&sim_vfs.lock);
     sim_vfs.record_user = t;
     sim_vfs.record_fn = record;
     (void)pthread_mutex_unlock(&sim_vfs.lock);
+}
+static trace *record_trace(int synchronous, int page_bytes, bool has_faults) {
+    trace *t = new_trace(synchronous, page_bytes, has_faults);
+    int i;
+    start_recording(t);
     for (i = 0; i < SESSIONS && !test_failed_now; i++) session(t, i == 0);
     sim_vfs.record_fn = NULL; /* no thread and no connection is left */
     index_marks(t);
@@ -1508,6 +1515,60 @@ TEST(normal_with_failing_syncs) {
     CHECK(s.failed_syncs > 0);
 }
 
+/*  With NORMAL the log is first synced by a checkpoint. When that fails the checkpoint must not go on:
+    a second sync of the same handle succeeds, and the log need not be on the disk all the same. What
+    is copied to the file then is torn by a power loss, with nothing to mend it. */
+static int checkpoint_with_failing_sync(trace *t) {
+    static writer w;
+    sqlpool_error error;
+    int i, rc;
+    if (open_pool(t, &w.pool, &error) != SQLPOOL_OK ||
+        sqlpool_checkpoint(w.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error) != SQLPOOL_OK) {
+        test_fail(__FILE__, __LINE__, "open: %s", error.message);
+        return SQLPOOL_OK;
+    }
+    mark(t, BEGUN, 0);
+    (void)sqlpool_script(w.pool, schema, -1, &error);
+    w.t = t;
+    for (i = 0; i < 6; i++) write_alone(&w);
+    arm_sync(1);
+    rc = sqlpool_checkpoint(w.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error);
+    arm_sync(0);
+    sim_vfs.record_fn = NULL; /* the power goes at the latest now */
+    (void)sqlpool_close(w.pool, NULL);
+    return rc;
+}
+TEST(checkpoint_stops_at_a_failing_sync) {
+    trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
+    totals sum;
+    int rc, i;
+    memset(&sum, 0, sizeof sum);
+    sum.name = "a checkpoint's sync fails";
+    sum.replay_ns = -sim_real_ns();
+    start_recording(t);
+    rc = checkpoint_with_failing_sync(t);
+    index_marks(t);
+    for (i = 0; i < 20; i++) { /* what the log forgets is drawn anew each time */
+        disk *d = new_disk(t, 0);
+        bool has_failed = false;
+        size_t at;
+        d->log_forgets = true;
+        for (at = 0; at <= t->count; at++) {
+            if (has_failed) one_image(&sum, d, WRITES_OR_NOT, at, 0, consistent);
+            if (at == t->count) break;
+            disk_step(d, at);
+            has_failed = has_failed || t->events[at].kind == SYNC_FAILED;
+        }
+        free_disk(d);
+    }
+    sum.replay_ns += sim_real_ns();
+    print_totals(&sum);
+    CHECK_INT(t->failed_syncs, 1);
+    free_trace(t);
+    CHECK_INT(sum.corrupt + sum.torn + sum.strange, 0);
+    CHECK_INT(rc & 0xff, SQLITE_IOERR);
+}
+
 /*---- controls: what must be seen ----*/
 
 TEST(control_off_is_seen) {
@@ -1637,5 +1698,6 @@ int main(int argc, char **argv) {
     RUN(normal_loses_the_last_only);
     RUN(full_with_failing_syncs);
     RUN(normal_with_failing_syncs);
+    RUN(checkpoint_stops_at_a_failing_sync);
     return test_end();
 }
