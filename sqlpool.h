@@ -3196,6 +3196,7 @@ typedef struct sqlpool__core {
     uint32_t stamp_slot;                /* whose mapping it is: closing that slot waits for them */
     uint32_t scopes;                    /* snapshot scopes that are open */
     uint64_t durable;                   /* commits up to this one are on the disk */
+    uint32_t is_log_doubtful;           /* a sync of it failed, and it was not emptied since */
     int64_t done_since_ns;              /* since when a done_fn runs; 0: none does */
     uint64_t counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
 
@@ -6481,8 +6482,12 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
     }
     rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
                                    &result->log_frames, &result->checkpointed_frames);
-    if (rc != SQLITE_OK)
+    if (rc != SQLITE_OK) {
         (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint", error);
+        if (rc == SQLITE_IOERR_FSYNC) SQLPOOL__STORE(&core->is_log_doubtful, 1u);
+    } else if (result->log_frames == result->checkpointed_frames) {
+        SQLPOOL__STORE(&core->is_log_doubtful, 0u);
+    }
     sqlpool__abandon_transaction(writer);
     SQLPOOL__TALLY_POOL(core, checkpoints);
     SQLPOOL__STORE_RELAXED(&core->frames_checkpointed, SQLPOOL__LOAD_RELAXED(&core->frames_total));
@@ -6563,38 +6568,56 @@ static bool sqlpool__checkpoint_enter(sqlpool__core *core, int64_t deadline_ns) 
     return true;
 }
 
+/*  Syncs one of the checkpointer's files. */
+static int sqlpool__sync_file(sqlpool__core *core, int which) {
+    sqlite3_file *file = NULL;
+    int rc = sqlite3_file_control(core->checkpointer->db, "main", which, &file);
+    if (rc == SQLITE_OK && file != NULL && file->pMethods != NULL)
+        rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    return rc;
+}
+
+/*  A sync that failed is not made good by one that succeeds: the system may have dropped what it
+    could not write, and says so once. Until all of the log was copied into the database file and
+    that was synced, nothing may be said of the commits so far. */
+static int sqlpool__sync_failed(sqlpool__core *core, int code, sqlpool_error *error) {
+    SQLPOOL__STORE(&core->is_log_doubtful, 1u);
+    return SQLPOOL__FAIL(error, code, "the disk refused to sync (%s)", sqlpool_result_name(code));
+}
+
 /*  Brings the log to the disk before the writer's turn is taken, so that the checkpoint's own sync
-    of it, under the write lock, finds little to do. Reads no page and moves nothing. */
-static void sqlpool__sync_log(sqlpool__core *core) {
-    sqlite3 *db = core->checkpointer->db;
-    sqlite3_file *log = NULL;
-    if (db == NULL || core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF) return;
-    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK) return;
-    if (log != NULL && log->pMethods != NULL) (void)log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+    of it, under the write lock, finds little to do. Reads no page and moves nothing. A failure ends
+    the checkpoint: SQLite's sync would succeed after it, and pages of the database be overwritten
+    by frames that a power loss takes away. */
+static int sqlpool__sync_log(sqlpool__core *core, sqlpool_error *error) {
+    int rc = SQLITE_OK;
+    if (core->checkpointer->db != NULL && core->config.synchronous != SQLPOOL_SYNCHRONOUS_OFF)
+        rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
+    return rc == SQLITE_OK ? SQLPOOL_OK : sqlpool__sync_failed(core, rc, error);
 }
 
 /*  Brings every commit so far to the disk. What a checkpoint has moved out of the log it has synced
     itself, unless synchronous is OFF. */
 static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpool_error *error) {
-    static const int files[] = {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER};
-    const int count = core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ? 2 : 1;
     uint64_t commits;
-    int i, rc;
+    int rc;
     if (!sqlpool__checkpoint_enter(core, deadline_ns))
         return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "a checkpoint is running");
     commits = SQLPOOL__LOAD_ORDERED(&core->commits);
-    rc = sqlpool__checkpointer_ready(core, error);
-    for (i = 0; i < count && rc == SQLPOOL_OK; i++) {
-        sqlite3_file *file = NULL;
-        rc = sqlite3_file_control(core->checkpointer->db, "main", files[i], &file);
-        if (rc == SQLITE_OK && file != NULL && file->pMethods != NULL)
-            rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-        if (rc != SQLITE_OK)
-            (void)SQLPOOL__FAIL(error, rc, "the disk refused to sync (%s)",
-                                sqlpool_result_name(rc));
+    if (SQLPOOL__LOAD(&core->is_log_doubtful) != 0) {
+        (void)SQLPOOL__FAIL(error, SQLITE_IOERR_FSYNC,
+                            "an earlier sync of the log failed: sqlpool_checkpoint() all of it "
+                            "first");
+    } else if (sqlpool__checkpointer_ready(core, error) == SQLPOOL_OK) {
+        rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
+        if (rc == SQLITE_OK && core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF)
+            rc = sqlpool__sync_file(core, SQLITE_FCNTL_FILE_POINTER);
+        if (rc != SQLITE_OK) {
+            (void)sqlpool__sync_failed(core, rc, error);
+        } else if (commits > SQLPOOL__LOAD(&core->durable)) {
+            SQLPOOL__STORE(&core->durable, commits);
+        }
     }
-    if (rc == SQLPOOL_OK && commits > SQLPOOL__LOAD(&core->durable))
-        SQLPOOL__STORE(&core->durable, commits);
     SQLPOOL__STORE(&core->checkpointing, 0u);
     return error->result;
 }
@@ -6610,8 +6633,8 @@ static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode
     if (!sqlpool__checkpoint_enter(core, deadline_ns)) {
         return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "another checkpoint is running");
     }
-    sqlpool__sync_log(core);
-    rc = sqlpool__acquire(core, &request, &writer, error);
+    rc = sqlpool__sync_log(core, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__acquire(core, &request, &writer, error);
     if (rc == SQLPOOL_OK) {
         writer->lease_deadline_ns = deadline_ns;
         SQLPOOL__STORE_RELAXED(&writer->deadline_ns, deadline_ns); /* the busy handler ends there */
