@@ -558,7 +558,7 @@ typedef struct sqlpool_locks {
 typedef struct sqlpool_clock {
     void *user;
     int64_t (*now_ns_fn)(void *user); /* monotonic nanoseconds from any origin */
-    void (*sleep_ns_fn)(void *user, int64_t duration_ns);
+    void (*sleep_ns_fn)(void *user, int64_t duration_ns); /* 0: let other threads run */
 } sqlpool_clock;
 
 typedef struct sqlpool_random {
@@ -2036,6 +2036,7 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 
 #ifndef SQLPOOL_NO_DEFAULT_HOOKS
 #include <stdlib.h>
+#include <sched.h>
 #include <time.h>
 #if defined(__unix__) || defined(__APPLE__)
 #include <unistd.h>
@@ -2192,6 +2193,10 @@ static int64_t sqlpool__default_now(void *user) {
 static void sqlpool__default_sleep(void *user, int64_t duration_ns) {
     struct timespec duration;
     (void)user;
+    if (duration_ns == 0) {
+        (void)sched_yield();
+        return;
+    }
     duration.tv_sec = (time_t)(duration_ns / 1000000000);
     duration.tv_nsec = (long)(duration_ns % 1000000000);
     (void)nanosleep(&duration, NULL);
@@ -8302,9 +8307,9 @@ static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
     SQLPOOL__STORE_RELAXED(&slot->floor, 0u);
 }
 
-/*  A write with the writer in hand: those that wait for it are led, or it runs plainly alone. The
-    result is in the job's error. */
-static void sqlpool__run_job(sqlpool__slot *slot, sqlpool__job *job) {
+/*  A write with the writer in hand: those that wait for it are led (true), or it runs plainly
+    alone. The result is in the job's error. */
+static bool sqlpool__run_job(sqlpool__slot *slot, sqlpool__job *job) {
     sqlpool__core *core = slot->core;
     if (job->request->job != NULL &&
         SQLPOOL__LOAD_ORDERED(&sqlpool__lane_of(core, SQLPOOL_WRITE)->waiting) != 0) {
@@ -8316,12 +8321,27 @@ static void sqlpool__run_job(sqlpool__slot *slot, sqlpool__job *job) {
         group.bytes = job->bytes;
         sqlpool__lead(slot, &group);
         sqlpool__serve(slot, job->request);
-        return;
+        return true;
     }
     (void)sqlpool__try_job(slot, job, job->error);
     sqlpool__note_outcome(slot, job->error);
     if (job->work != NULL && job->work->result != NULL && job->error->result == SQLPOOL_OK)
         job->work->result->sequence = SQLPOOL__LOAD(&core->commits);
+    return false;
+}
+
+/*  The end of a one-call lease. Who has led lets those run that it woke: it would take the writer
+    again before them, and their answers wait for a time slice of the scheduler (bench W6). */
+static void sqlpool__end_call(sqlpool__slot *slot, bool has_led) {
+    sqlpool__core *core = slot->core;
+    if (SQLPOOL__LIKELY(!has_led)) {
+        (void)sqlpool__lease_end(slot);
+        return;
+    }
+    sqlpool__go_inside(core);
+    (void)sqlpool__lease_end(slot);
+    sqlpool__sleep(core, 0);
+    sqlpool__go_outside(core);
 }
 
 /*------------------------------------------------------------------------------
@@ -8333,6 +8353,7 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
                                 sqlpool__work *work, sqlpool_error *error) {
     sqlpool_conn home;
     sqlpool__slot *slot;
+    bool has_led = false;
     int rc;
     request->mode = sqlpool__begins_with_select(work->sql)
                         ? SQLPOOL_READ
@@ -8360,7 +8381,7 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
         work->wants_writer = false;
         if (is_write) {
             if (request->job == NULL) *job = sqlpool__job_of(request, work, NULL, NULL, error);
-            sqlpool__run_job(slot, job);
+            has_led = sqlpool__run_job(slot, job);
             rc = error->result;
         } else {
             rc = sqlpool__run(slot, request->call, work, error);
@@ -8378,7 +8399,7 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
         }
     }
     (void)sqlpool__finish(core, error);
-    (void)sqlpool__lease_end(slot);
+    sqlpool__end_call(slot, has_led);
     return rc;
 }
 
@@ -8388,6 +8409,7 @@ static int sqlpool__write_on_pool(sqlpool__core *core, sqlpool__request *request
                                   sqlpool_error *error) {
     sqlpool__job job = sqlpool__job_of(request, NULL, fn, user, error);
     sqlpool__slot *slot;
+    bool has_led;
     int rc;
     job.bytes += bytes;
     if (can_share) request->job = &job;
@@ -8398,10 +8420,10 @@ static int sqlpool__write_on_pool(sqlpool__core *core, sqlpool__request *request
     }
     if (slot == NULL) return error->result; /* a leader has run it; the pool may be gone by now */
     sqlpool__bound_lease(slot, request);
-    sqlpool__run_job(slot, &job);
+    has_led = sqlpool__run_job(slot, &job);
     rc = error->result;
     (void)sqlpool__finish(core, error);
-    (void)sqlpool__lease_end(slot);
+    sqlpool__end_call(slot, has_led);
     return rc;
 }
 

@@ -1,9 +1,9 @@
-/*  fairness.c - how long the unlucky ones wait: readers in a queue, writers in a queue, and whether
-    any caller of the pool is told SQLITE_BUSY by its own process.
+/*  fairness.c - how long the unlucky ones wait in a queue, and whether any caller of the pool is told
+    SQLITE_BUSY by its own process. Writers in a queue are in writes.c.
     SPDX-License-Identifier: MIT OR Unlicense
 
-    fairness [--dir DIR] [--rounds N] [--seconds S] [--writer-ms MS] [--busy-ms MS] [--seed N]
-             [--parts readers,writers,busy] [--json]
+    fairness [--dir DIR] [--rounds N] [--seconds S] [--busy-ms MS] [--seed N]
+             [--parts readers,busy] [--json]
 
     readers  W9 of bench.c: 64 threads borrow one of 4 connections, run one query of 100 rows and
              give it back, in a closed loop, S seconds per system and round: half of them with
@@ -11,10 +11,6 @@
              sleep ("hold"), as a program does that works on its rows. The reserve is off. Beside it
              the textbook pool, whose condition variable is all the order it has; both keep the
              statement prepared.
-    writers  8 threads, and 32 with synchronous FULL, insert one row per call in a closed loop: the
-             pool against as many hand-written connections with sqlite3_busy_timeout(30 s), each
-             with a prepared statement. Log limits are equal: SQLite's own checkpoint starts at
-             1,000 pages of 4 KiB, the pool's at 4 MiB.
     busy     4 readers and 4 writers through the pool, mixed calls, in WAL, in rollback journal and
              in memory; every result is counted. What is written is checked at the end.
 
@@ -28,14 +24,12 @@
 enum {
     READ_THREADS = 64,
     READ_CONNECTIONS = 4,
-    WRITE_THREADS = 8,
-    WRITE_THREADS_MAX = 32,
     ACCOUNTS = 64
 };
 
 typedef struct run_options {
     bench_options common;
-    long seconds, writer_ms, busy_ms;
+    long seconds, busy_ms;
     const char *parts;
 } run_options;
 
@@ -43,7 +37,6 @@ typedef struct run_options {
 typedef struct worker {
     _Alignas(BENCH_LINE) uint64_t random;
     uint64_t count;
-    int64_t n; /* rows this thread has inserted in the whole run */
     sqlpool_error error;
     /* the busy part */
     uint64_t reads, writes, busy, timeouts;
@@ -55,8 +48,6 @@ typedef struct job {
     int64_t duration_ns;
     sqlpool *pool;
     bench_textbook *textbook;
-    sqlite3 **db;             /* hand-written writers, by thread */
-    sqlite3_stmt **statement; /* theirs */
     bool is_hold;
     bool has_begin; /* the busy part may use explicit transactions */
 } job;
@@ -245,156 +236,11 @@ static void part_readers(const run_options *o, bench_team *team, worker *workers
 }
 
 /*------------------------------------------------------------------------------
- * Writers
+ * SQLITE_BUSY
  *----------------------------------------------------------------------------*/
 
 static const char insert_sql[] =
     "INSERT INTO log(thread, n, note) VALUES (?1, ?2, 'a row of the log')";
-
-static void pool_writer(void *context, int thread, bench_team *team) {
-    const job *j = context;
-    worker *w = &j->workers[thread];
-    const int64_t opened = bench_gate(team);
-    int64_t now = bench_now_ns();
-    while (now - opened < j->duration_ns) {
-        const int64_t start = now;
-        bench_pool(sqlpool_exec(j->pool, insert_sql, SQLPOOL_ARGS(thread, w->n), &w->error),
-                   &w->error, "sqlpool_exec");
-        now = bench_now_ns();
-        bench_histogram_add(&w->latency, now - start);
-        w->count++;
-        w->n++;
-    }
-}
-
-static void hand_writer(void *context, int thread, bench_team *team) {
-    const job *j = context;
-    worker *w = &j->workers[thread];
-    sqlite3_stmt *statement = j->statement[thread];
-    const int64_t opened = bench_gate(team);
-    int64_t now = bench_now_ns();
-    while (now - opened < j->duration_ns) {
-        const int64_t start = now;
-        bench_sqlite(NULL, sqlite3_bind_int(statement, 1, thread), SQLITE_OK, "sqlite3_bind_int");
-        bench_sqlite(NULL, sqlite3_bind_int64(statement, 2, w->n), SQLITE_OK, "sqlite3_bind_int64");
-        bench_sqlite(j->db[thread], sqlite3_step(statement), SQLITE_DONE, "sqlite3_step");
-        bench_sqlite(j->db[thread], sqlite3_reset(statement), SQLITE_OK, "sqlite3_reset");
-        now = bench_now_ns();
-        bench_histogram_add(&w->latency, now - start);
-        w->count++;
-        w->n++;
-    }
-}
-
-static int64_t log_rows(sqlite3 *db) {
-    return bench_pragma(db, "SELECT count(*) FROM log", NULL, 0);
-}
-
-/*  `threads` writers; with FULL every commit waits for the disk, and sharing it is what counts. */
-static void part_writers(const run_options *o, bench_team *team, worker *workers, int threads,
-                         int synchronous) {
-    enum { POOL, HAND, SYSTEMS };
-    static const char *const names[SYSTEMS] = {"sqlpool_exec", "N x busy_timeout"};
-    static figures f[SYSTEMS][BENCH_ROUNDS_MAX];
-    double max[SYSTEMS][BENCH_ROUNDS_MAX], p999[SYSTEMS][BENCH_ROUNDS_MAX],
-        rate[SYSTEMS][BENCH_ROUNDS_MAX];
-    sqlite3 *db[WRITE_THREADS_MAX];
-    sqlite3_stmt *statement[WRITE_THREADS_MAX];
-    sqlpool_config config = bench_pool_config(READ_CONNECTIONS);
-    bench_settings settings;
-    sqlpool_stats before, after;
-    uint64_t random = o->common.seed;
-    const int n = o->common.rounds;
-    const bool is_full = synchronous == SQLPOOL_SYNCHRONOUS_FULL;
-    const char *name = is_full ? "full.db" : "writers.db";
-    const char *hand_name = is_full ? "full2.db" : "writers2.db";
-    char head[120];
-    job j;
-    config.acquire_timeout_ms = 60000;
-    config.synchronous = synchronous;
-    bench_database_make(name, 1000, false);
-    bench_database_copy(name, hand_name);
-    memset(&j, 0, sizeof j);
-    j.workers = workers;
-    j.duration_ns = (int64_t)o->writer_ms * 1000000;
-    j.db = db;
-    j.statement = statement;
-    j.pool = bench_pool_open(name, &config);
-    settings = bench_pool_warm(j.pool, READ_CONNECTIONS);
-    for (int i = 0; i < threads; i++) {
-        db[i] = bench_hand_open(hand_name, &settings);
-        bench_sqlite(db[i], sqlite3_busy_timeout(db[i], 30000), SQLITE_OK, "sqlite3_busy_timeout");
-        statement[i] = bench_hand_prepare(db[i], insert_sql);
-    }
-    before = stats_of(j.pool);
-    for (int round = 0; round < n; round++) {
-        int order[SYSTEMS] = {0, 1};
-        bench_shuffle(&random, order, SYSTEMS);
-        for (int k = 0; k < SYSTEMS; k++) {
-            const int s = order[k];
-            uint64_t rows = 0;
-            int64_t start, stored = -1;
-            clear(workers, threads);
-            start = bench_now_ns();
-            bench_team_run(team, threads, s == POOL ? pool_writer : hand_writer, &j);
-            f[s][round] = collect(workers, WRITE_THREADS, bench_now_ns() - start);
-            for (int i = 0; i < threads; i++) rows += workers[i].count;
-            /* Nothing was lost; and the next round starts on an empty log. */
-            if (s == POOL) {
-                sqlpool_error error;
-                bench_pool(sqlpool_query_int64(j.pool, &stored, "SELECT count(*) FROM log",
-                                               SQLPOOL_NO_ARGS, &error),
-                           &error, "count of log");
-                bench_pool(sqlpool_exec(j.pool, "DELETE FROM log", SQLPOOL_NO_ARGS, &error), &error,
-                           "DELETE FROM log");
-                bench_pool(sqlpool_checkpoint(j.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error),
-                           &error, "sqlpool_checkpoint");
-            } else {
-                stored = log_rows(db[0]);
-                bench_exec(db[0], "DELETE FROM log");
-                bench_exec(db[0], "PRAGMA wal_checkpoint(PASSIVE)");
-            }
-            if (stored < 0 || (uint64_t)stored != rows) {
-                bench_die("%s: %" PRIu64 " rows were inserted, %" PRId64 " are there", names[s],
-                          rows, stored);
-            }
-            max[s][round] = f[s][round].wait.max_us;
-            p999[s][round] = f[s][round].wait.p999_us;
-            rate[s][round] = f[s][round].per_second;
-        }
-    }
-    after = stats_of(j.pool);
-    (void)snprintf(
-        head, sizeof head,
-        "writers: %d threads, synchronous %s, one INSERT a call, latency of the whole call",
-        threads, is_full ? "FULL" : "NORMAL");
-    print_head(head);
-    for (int s = 0; s < SYSTEMS; s++) print_figures(o, head, names[s], f[s]);
-    (void)printf("   sqlpool to hand-written, median of the rounds' ratios: throughput %.3f, p99.9 "
-                 "%.3f, maximum %.4f\n",
-                 bench_median_ratio(rate[POOL], rate[HAND], n),
-                 bench_median_ratio(p999[POOL], p999[HAND], n),
-                 bench_median_ratio(max[POOL], max[HAND], n));
-    (void)printf("   the pool in these rounds: %" PRIu64 " commits (%" PRIu64
-                 " groups with %" PRIu64 " writes), %" PRIu64 " checkpoints, %" PRIu64
-                 " waits, %" PRIu64 " busy_waits, %" PRIu64 " retries, %" PRIu64 " wal_waits\n",
-                 after.commits - before.commits, after.groups - before.groups,
-                 after.grouped - before.grouped, after.checkpoints - before.checkpoints,
-                 after.waits - before.waits, after.busy_waits - before.busy_waits,
-                 after.retries - before.retries, after.wal_waits - before.wal_waits);
-    if (!is_full)
-        bench_goal("writers: median maximum, sqlpool to hand-written",
-                   bench_median(max[POOL], n) / bench_median(max[HAND], n), "<=", 0.1);
-    for (int i = 0; i < threads; i++) {
-        bench_sqlite(db[i], sqlite3_finalize(statement[i]), SQLITE_OK, "sqlite3_finalize");
-        bench_sqlite(NULL, sqlite3_close(db[i]), SQLITE_OK, "sqlite3_close");
-    }
-    bench_pool_close(j.pool);
-}
-
-/*------------------------------------------------------------------------------
- * SQLITE_BUSY
- *----------------------------------------------------------------------------*/
 
 /*  Counts success, SQLITE_BUSY, SQLITE_LOCKED and a passed deadline; all else ends the run. */
 static bool tally(worker *w, int rc, const char *what) {
@@ -436,7 +282,7 @@ static void mixed_writer(const job *j, worker *w, int thread) {
     const uint32_t kind = bench_random_below(&w->random, 3);
     int rc;
     if (kind == 0) {
-        rc = sqlpool_exec(j->pool, insert_sql, SQLPOOL_ARGS(thread, w->n), &w->error);
+        rc = sqlpool_exec(j->pool, insert_sql, SQLPOOL_ARGS(thread, (int64_t)w->writes), &w->error);
         if (tally(w, rc, "sqlpool_exec")) {
             w->writes++;
             w->n++;
@@ -452,7 +298,8 @@ static void mixed_writer(const job *j, worker *w, int thread) {
         sqlpool_conn conn;
         rc = sqlpool_conn_acquire(j->pool, SQLPOOL_WRITE, &conn, &w->error);
         if (!tally(w, rc, "sqlpool_conn_acquire")) return;
-        rc = sqlpool_conn_exec(&conn, insert_sql, SQLPOOL_ARGS(thread, w->n), NULL, &w->error);
+        rc = sqlpool_conn_exec(&conn, insert_sql, SQLPOOL_ARGS(thread, (int64_t)w->writes), NULL,
+                               &w->error);
         if (tally(w, rc, "sqlpool_conn_exec")) {
             w->writes++;
             w->n++;
@@ -589,20 +436,17 @@ int main(int argc, char **argv) {
     bench_team *team;
     o.common = bench_options_default(5);
     o.seconds = 5;
-    o.writer_ms = 3000;
     o.busy_ms = 2000;
     o.parts = NULL;
     for (int i = 1; i < argc; i++) {
         if (bench_option_common(argc, argv, &i, &o.common) ||
             bench_option_number(argc, argv, &i, "--seconds", 1, 3600, &o.seconds) ||
-            bench_option_number(argc, argv, &i, "--writer-ms", 10, 3600000, &o.writer_ms) ||
             bench_option_number(argc, argv, &i, "--busy-ms", 10, 3600000, &o.busy_ms) ||
             bench_option_text(argc, argv, &i, "--parts", &o.parts)) {
             continue;
         }
-        (void)printf("fairness [--dir DIR] [--rounds N] [--seconds S] [--writer-ms MS] [--busy-ms "
-                     "MS] [--seed N]\n"
-                     "         [--parts readers,writers,busy] [--json]\n");
+        (void)printf("fairness [--dir DIR] [--rounds N] [--seconds S] [--busy-ms MS] [--seed N]\n"
+                     "         [--parts readers,busy] [--json]\n");
         return strcmp(argv[i], "--help") == 0 ? 0 : 2;
     }
     for (int i = 0; i < READ_THREADS; i++) workers[i].random = o.common.seed * 1000 + (uint64_t)i;
@@ -613,11 +457,6 @@ int main(int argc, char **argv) {
                  "all rounds\n");
     (void)fflush(stdout);
     if (bench_listed(o.parts, "readers")) part_readers(&o, team, workers);
-    (void)fflush(stdout);
-    if (bench_listed(o.parts, "writers")) {
-        part_writers(&o, team, workers, WRITE_THREADS, SQLPOOL_SYNCHRONOUS_NORMAL);
-        part_writers(&o, team, workers, WRITE_THREADS_MAX, SQLPOOL_SYNCHRONOUS_FULL);
-    }
     (void)fflush(stdout);
     if (bench_listed(o.parts, "busy")) part_busy(&o, team, workers);
     bench_team_end(team);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh FOLDER [--json] - run the benches that `make bench` has built in FOLDER, in about four
+# run.sh FOLDER [--json] - run the benches that `make bench` has built in FOLDER, in about six
 # minutes.
 # BENCH_QUICK=1: in about 30 seconds, for a first look; its figures are rough.
 # Database files live in a fresh folder under FOLDER and are removed at the end.
@@ -33,7 +33,8 @@ if [ "${BENCH_QUICK:-0}" = 1 ]; then
     run opening --rounds 31 "$@"
     run process --rounds 3 --slice-ms 10 "$@"
     run allocations --ops 1000 "$@"
-    run fairness --rounds 1 --seconds 1 --writer-ms 1000 --busy-ms 300 "$@"
+    run fairness --rounds 1 --seconds 1 --busy-ms 300 "$@"
+    run writes --rounds 1 --slice-ms 200 --rows 200000 "$@"
 else
     run bench "$@"
     run bench --defaults "$@"
@@ -42,6 +43,7 @@ else
     run opening "$@"
     run process "$@"
     run allocations "$@"
-    run fairness --seconds 2 --writer-ms 2000 "$@"
+    run fairness --seconds 2 "$@"
+    run writes "$@"
 fi
 exit $status
