@@ -6573,13 +6573,13 @@ static bool sqlpool__checkpoint_enter(sqlpool__core *core, int64_t deadline_ns) 
     return true;
 }
 
-/*  Syncs one of the checkpointer's files. */
+/*  Syncs one of the checkpointer's files; SQLITE_NOTFOUND where the VFS does not hand it out. */
 static int sqlpool__sync_file(sqlpool__core *core, int which) {
     sqlite3_file *file = NULL;
-    int rc = sqlite3_file_control(core->checkpointer->db, "main", which, &file);
-    if (rc == SQLITE_OK && file != NULL && file->pMethods != NULL)
-        rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-    return rc;
+    if (sqlite3_file_control(core->checkpointer->db, "main", which, &file) != SQLITE_OK ||
+        file == NULL || file->pMethods == NULL)
+        return SQLITE_NOTFOUND;
+    return file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
 }
 
 /*  A sync that failed is not made good by one that succeeds: the system may have dropped what it
@@ -6598,7 +6598,8 @@ static int sqlpool__sync_log(sqlpool__core *core, sqlpool_error *error) {
     int rc = SQLITE_OK;
     if (core->checkpointer->db != NULL && core->config.synchronous != SQLPOOL_SYNCHRONOUS_OFF)
         rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
-    return rc == SQLITE_OK ? SQLPOOL_OK : sqlpool__sync_failed(core, rc, error);
+    if (rc == SQLITE_OK || rc == SQLITE_NOTFOUND) return SQLPOOL_OK;
+    return sqlpool__sync_failed(core, rc, error);
 }
 
 /*  Brings every commit so far to the disk. What a checkpoint has moved out of the log it has synced
@@ -6617,7 +6618,10 @@ static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpo
         rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
         if (rc == SQLITE_OK && core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF)
             rc = sqlpool__sync_file(core, SQLITE_FCNTL_FILE_POINTER);
-        if (rc != SQLITE_OK) {
+        if (rc == SQLITE_NOTFOUND) {
+            (void)SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED,
+                                "the VFS does not give the files of the database out");
+        } else if (rc != SQLITE_OK) {
             (void)sqlpool__sync_failed(core, rc, error);
         } else if (commits > SQLPOOL__LOAD(&core->durable)) {
             SQLPOOL__STORE(&core->durable, commits);

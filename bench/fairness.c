@@ -24,6 +24,7 @@
 enum {
     READ_THREADS = 64,
     READ_CONNECTIONS = 4,
+    BUSY_THREADS = 8,
     ACCOUNTS = 64
 };
 
@@ -39,6 +40,7 @@ typedef struct worker {
     uint64_t count;
     sqlpool_error error;
     /* the busy part */
+    int64_t n; /* rows this thread has inserted */
     uint64_t reads, writes, busy, timeouts;
     bench_histogram latency;
 } worker;
@@ -282,7 +284,7 @@ static void mixed_writer(const job *j, worker *w, int thread) {
     const uint32_t kind = bench_random_below(&w->random, 3);
     int rc;
     if (kind == 0) {
-        rc = sqlpool_exec(j->pool, insert_sql, SQLPOOL_ARGS(thread, (int64_t)w->writes), &w->error);
+        rc = sqlpool_exec(j->pool, insert_sql, SQLPOOL_ARGS(thread, w->n), &w->error);
         if (tally(w, rc, "sqlpool_exec")) {
             w->writes++;
             w->n++;
@@ -298,8 +300,7 @@ static void mixed_writer(const job *j, worker *w, int thread) {
         sqlpool_conn conn;
         rc = sqlpool_conn_acquire(j->pool, SQLPOOL_WRITE, &conn, &w->error);
         if (!tally(w, rc, "sqlpool_conn_acquire")) return;
-        rc = sqlpool_conn_exec(&conn, insert_sql, SQLPOOL_ARGS(thread, (int64_t)w->writes), NULL,
-                               &w->error);
+        rc = sqlpool_conn_exec(&conn, insert_sql, SQLPOOL_ARGS(thread, w->n), NULL, &w->error);
         if (tally(w, rc, "sqlpool_conn_exec")) {
             w->writes++;
             w->n++;
@@ -381,13 +382,13 @@ static void busy_one(const run_options *o, bench_team *team, worker *workers, co
         j.pool = bench_pool_open(name, &config);
     }
     for (int i = 0; i < 2; i++) latency[i] = bench_alloc(sizeof *latency[i]);
-    clear(workers, WRITE_THREADS);
-    for (int i = 0; i < WRITE_THREADS; i++) {
+    clear(workers, BUSY_THREADS);
+    for (int i = 0; i < BUSY_THREADS; i++) {
         workers[i].n = 0;
         workers[i].reads = workers[i].writes = workers[i].busy = workers[i].timeouts = 0;
     }
-    bench_team_run(team, WRITE_THREADS, mixed, &j);
-    for (int i = 0; i < WRITE_THREADS; i++) {
+    bench_team_run(team, BUSY_THREADS, mixed, &j);
+    for (int i = 0; i < BUSY_THREADS; i++) {
         reads += workers[i].reads;
         writes += workers[i].writes;
         busy += workers[i].busy;
