@@ -109,7 +109,9 @@
 
     CHOOSING A CALL
       one statement                    sqlpool_exec(), sqlpool_query(), sqlpool_query_int64(), ...
-      several that belong together     sqlpool_transaction()
+      several that belong together     sqlpool_write(), sqlpool_transaction()
+      a write that nobody waits for    sqlpool_submit()
+      many rows of one table           sqlpool_bulk_begin()
       a schema                         sqlpool_script()
       many reads of one image          sqlpool_snapshot_begin() on a lease
       SQLite's own interface           sqlpool_conn_acquire() and sqlpool_conn_stmt() or _db()
@@ -214,20 +216,98 @@
 
     GROUP COMMIT
       A commit costs an fsync with SQLPOOL_SYNCHRONOUS_FULL, and file locks always, however little
-      it carries. So whoever gets the writer for a write of one statement also runs those that wait
-      for it, up to group_count, in the same transaction. Nobody hears of success before that has
+      it carries. So whoever gets the writer for a write also runs those that wait for it, up to
+      group_count, in the same transaction: statements as they are, functions of sqlpool_write() and
+      scripts in a savepoint each. Nobody hears of success before that has
       committed; each has its own result; a write that meets nobody is run as it always was. There
       is no thread for it and no delay: a group is what waits anyway. Once it is in a group a write
       is waited out, whatever its deadline says: its arguments are on its caller's stack.
       One write does not fail its neighbours. A statement that fails is undone alone. One that ends
       the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk, an interrupt by its own
       deadline or token), and a COMMIT that refuses (a deferred foreign key), make the others run
-      again, each by itself; the counter `replayed` tells. So an SQL function of the program may run
-      on the thread of another caller, and twice for one write.
+      again, each by itself; the counter `replayed` tells. So a function of sqlpool_write(), or an
+      SQL function of the program, may run on the thread of another caller, and twice for one write.
       error.outcome says what became of a write. SQLPOOL_OUTCOME_UNKNOWN is a disk that failed after
       COMMIT had begun: the write is in the log or not, who opens the file next finds out, and the
-      library never repeats it. Writes that begin with other words than INSERT, REPLACE, UPDATE or
-      DELETE, leases, transactions and scripts have their transaction for themselves.
+      library never repeats it. Statements and scripts that begin with other words than INSERT,
+      REPLACE, UPDATE or DELETE, leases, and sqlpool_transaction() have their transaction for
+      themselves.
+
+        | static int pay(sqlpool_conn *conn, void *user, int attempt) {
+        |     const int64_t *payment = (const int64_t *)user; // from, to, sum
+        |     int rc = sqlpool_conn_exec(conn, "UPDATE account SET sum = sum - ? WHERE id = ?",
+        |                                SQLPOOL_ARGS(payment[2], payment[0]), NULL, NULL);
+        |     if (rc == SQLPOOL_OK) {
+        |         rc = sqlpool_conn_exec(conn, "UPDATE account SET sum = sum + ? WHERE id = ?",
+        |                                SQLPOOL_ARGS(payment[2], payment[1]), NULL, NULL);
+        |     }
+        |     (void)attempt;
+        |     return rc; // anything but 0 undoes both
+        | }
+        | static int pay_one(sqlpool *pool, int64_t payment[3], sqlpool_error *error) {
+        |     return sqlpool_write(pool, pay, payment, error);
+        | }
+
+    SUBMITTED WRITES
+      sqlpool_submit() copies a write into a queue and returns; a thread of the pool's (without the
+      upkeep thread: sqlpool_tick() and whoever waits) runs the queue in groups. Submissions of a
+      thread are committed in their order. What became of one is told once: by its ticket, or to
+      done_fn, or by both. The queue is bounded in entries and bytes (submit_count, submit_bytes):
+      when it is full the call waits, or says SQLPOOL_WOULD_BLOCK. A ticket whose result nobody
+      fetched keeps its place. sqlpool_close() runs what is left.
+      `relaxed`, where synchronous is FULL, is done when it is committed but before it is on the
+      disk: readers see it, a power loss may take it and all relaxed ones after it.
+      sqlpool_sync() waits for the disk, up to the sequence of a sqlpool_result or for everything;
+      it serves the default, SQLPOOL_SYNCHRONOUS_NORMAL, as well.
+
+        | static int save(sqlpool *pool, const char *name, int64_t level, sqlpool_error *error) {
+        |     sqlpool_ticket ticket;
+        |     sqlpool_result result;
+        |     int rc = sqlpool_submit(pool, &ticket, "UPDATE player SET level = ? WHERE name = ?",
+        |                             SQLPOOL_ARGS(level, name), error);
+        |     if (rc != SQLPOOL_OK) return rc; // the queue is full, say
+        |     // ... frames are drawn ...
+        |     rc = sqlpool_ticket_wait(&ticket, 0, &result, error);
+        |     if (rc == SQLPOOL_OK) rc = sqlpool_sync(pool, result.sequence, 0, error);
+        |     return rc;
+        | }
+
+    MANY ROWS
+      sqlpool_bulk_begin() writes rows of one table in batches: each batch is one transaction, with
+      statements of up to 64 rows, and between batches other writers have their turn. A row that a
+      constraint refuses is reported with its number and reason, and the others go on. With a name
+      the place to go on after a crash is kept in the table sqlpool_bulk, in the same transactions.
+
+        | static int load(sqlpool *pool, const char *const *words, int n, sqlpool_error *error) {
+        |     static const char *const columns[] = {"word", "length"};
+        |     sqlpool_bulk_config config = {0};
+        |     sqlpool_bulk *bulk;
+        |     int rc;
+        |     config.table = "words";
+        |     config.columns = columns;
+        |     config.column_count = 2;
+        |     config.name = "words of the book";
+        |     rc = sqlpool_bulk_begin(pool, &config, &bulk, error);
+        |     if (rc != SQLPOOL_OK) return rc;
+        |     while (rc == SQLPOOL_OK && sqlpool_bulk_next_row(bulk) < n) {
+        |         const char *word = words[sqlpool_bulk_next_row(bulk)];
+        |         rc = sqlpool_bulk_row(bulk, SQLPOOL_ARGS(word, strlen(word)), error);
+        |     }
+        |     return sqlpool_bulk_end(bulk, NULL, error);
+        | }
+
+    TRYING AGAIN, AND WHEN THE DISK FAILS
+      Threads of one pool never make each other BUSY. What SQLite asks to be tried again because of
+      other processes is: statements, and whole transactions, retry_attempts times with growing
+      random delays, within the call's deadline and the retry budget. retry_preset chooses other
+      delays, retry_schedule_us gives them one by one, events.retryable_fn decides about other
+      codes. What is not known to have failed (SQLPOOL_OUTCOME_UNKNOWN) is never tried again.
+      A full disk or one that fails would make each write wait for its failure. So a write that ends
+      with FULL, READONLY, IOERR, CORRUPT or NOTADB, or a breaker_percent of breaker_failures calls
+      that end with those, CANTOPEN, PROTOCOL or a lock that another process keeps, opens the
+      circuit breaker of writes or of reads: calls fail at once with the first cause. Every
+      breaker_open_ms one call is let through, and closes it when it goes well. Reads go on while
+      writes fail. sqlpool_status_text() shows it, events.breaker_fn hears of it.
 
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
@@ -1984,16 +2064,93 @@ inline int exec(sqlpool *pool, sqlpool_error *error, const char *sql, const A &.
                            static_cast<int>(sizeof...(A)), error);
 }
 
-/*  A lambda (sqlpool_conn *, int attempt) -> int as a transaction; it must not throw. */
+/*  A submitted write; given up by its destructor unless it was fetched. */
+class ticket {
+public:
+    template <class... A>
+    ticket(sqlpool *pool, sqlpool_error *error, const char *sql, const A &...a) : ticket_() {
+        const pack<sizeof...(A) + 1> p = {{value(a)..., SQLPOOL_NULL}};
+        result_ = sqlpool_submit_at("C++", 0, pool, nullptr, &ticket_, sql, p.data(),
+                                    static_cast<int>(sizeof...(A)), error);
+    }
+    ticket(ticket &&other) : ticket_(other.ticket_), result_(other.result_) {
+        other.ticket_ = sqlpool_ticket();
+    }
+    ticket(const ticket &) = delete;
+    ticket &operator=(const ticket &) = delete;
+    ~ticket() {
+        if (ticket_.number != 0) (void)sqlpool_ticket_drop(&ticket_);
+    }
+    explicit operator bool() const { return ticket_.number != 0; }
+    int result() const { return result_; }
+    int wait(int timeout_ms = 0, sqlpool_result *result = nullptr, sqlpool_error *error = nullptr) {
+        return sqlpool_ticket_wait(&ticket_, timeout_ms, result, error);
+    }
+    int cancel() { return sqlpool_ticket_cancel(&ticket_); }
+    sqlpool_ticket *get() { return &ticket_; }
+
+private:
+    sqlpool_ticket ticket_;
+    int result_;
+};
+
+/*  Many rows; what is not ended is abandoned by the destructor. */
+class bulk {
+public:
+    bulk(sqlpool *pool, const sqlpool_bulk_config &config, sqlpool_error *error = nullptr)
+        : bulk_(nullptr),
+          result_(sqlpool_bulk_begin_at("C++", 0, pool, &config, &bulk_, error)) {}
+    bulk(const bulk &) = delete;
+    bulk &operator=(const bulk &) = delete;
+    ~bulk() {
+        if (bulk_ != nullptr) (void)sqlpool_bulk_abandon(bulk_, nullptr);
+    }
+    explicit operator bool() const { return bulk_ != nullptr; }
+    int result() const { return result_; }
+    template <class... A>
+    int row(sqlpool_error *error, const A &...a) {
+        const pack<sizeof...(A) + 1> p = {{value(a)..., SQLPOOL_NULL}};
+        return sqlpool_bulk_row(bulk_, p.data(), static_cast<int>(sizeof...(A)), error);
+    }
+    int64_t next_row() const { return sqlpool_bulk_next_row(bulk_); }
+    int end(sqlpool_bulk_progress *progress = nullptr, sqlpool_error *error = nullptr) {
+        const int rc = sqlpool_bulk_end(bulk_, progress, error);
+        bulk_ = nullptr;
+        return rc;
+    }
+    sqlpool_bulk *get() { return bulk_; }
+
+private:
+    sqlpool_bulk *bulk_;
+    int result_;
+};
+
+/*  submit(db, &error, "INSERT INTO t VALUES(?)", 1): nobody asks what became of it. */
+template <class... A>
+inline int submit(sqlpool *pool, sqlpool_error *error, const char *sql, const A &...a) {
+    const pack<sizeof...(A) + 1> p = {{value(a)..., SQLPOOL_NULL}};
+    return sqlpool_submit_at("C++", 0, pool, nullptr, nullptr, sql, p.data(),
+                             static_cast<int>(sizeof...(A)), error);
+}
+
+template <class F>
+struct trampoline {
+    static int run(sqlpool_conn *conn, void *user, int attempt) {
+        return (*static_cast<F *>(user))(conn, attempt);
+    }
+};
+
+/*  A lambda (sqlpool_conn *, int attempt) -> int as a write that may share its commit, and run on
+    another thread; it must not throw. */
+template <class F>
+inline int write(sqlpool *pool, F work, sqlpool_error *error = nullptr) {
+    return sqlpool_write_at("C++", 0, pool, nullptr, &trampoline<F>::run, &work, error);
+}
+
+/*  The same as a transaction of its own. */
 template <class F>
 inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *error = nullptr) {
-    typedef decltype(&work) pointer;
-    struct trampoline {
-        static int run(sqlpool_conn *conn, void *user, int attempt) {
-            return (*static_cast<pointer>(user))(conn, attempt);
-        }
-    };
-    return sqlpool_transaction_at("C++", 0, pool, nullptr, mode, &trampoline::run, &work, error);
+    return sqlpool_transaction_at("C++", 0, pool, nullptr, mode, &trampoline<F>::run, &work, error);
 }
 
 } // namespace sqlpoolpp
@@ -3189,6 +3346,7 @@ typedef struct sqlpool__core {
     uint32_t buffers_out;         /* buffered results and bulk loads not closed yet */
     uint32_t ticking;             /* someone is inside upkeep */
     int64_t next_wal_hold_ns;     /* no holding of readers before this */
+    int64_t next_yield_ns;        /* leaders do not yield before this */
     uint32_t is_awake;            /* upkeep's next pass is at most upkeep_interval_ms away */
     uint32_t inside;              /* calls that use the core without a lease */
     int64_t upkeep_wake_ns;       /* when the upkeep thread wakes by itself */
@@ -8334,17 +8492,29 @@ static bool sqlpool__run_job(sqlpool__slot *slot, sqlpool__job *job) {
     return false;
 }
 
+#define SQLPOOL__YIELD_NS (200 * SQLPOOL__NS_PER_US) /* longer than that others have run */
+
 /*  The end of a one-call lease. Who has led lets those run that it woke: it would take the writer
-    again before them, and their answers wait for a time slice of the scheduler (bench W6). */
+    again before them, and their answers wait for a time slice of the scheduler (bench W6). Where
+    the processor goes to others instead (readers, other programs), and comes back only after a
+    slice, that is not done again for 16 times as long. */
 static void sqlpool__end_call(sqlpool__slot *slot, bool has_led) {
     sqlpool__core *core = slot->core;
+    int64_t start, end;
     if (SQLPOOL__LIKELY(!has_led)) {
         (void)sqlpool__lease_end(slot);
         return;
     }
     sqlpool__go_inside(core);
     (void)sqlpool__lease_end(slot);
-    sqlpool__sleep(core, 0);
+    start = sqlpool__now(core);
+    if (start >= SQLPOOL__LOAD_RELAXED(&core->next_yield_ns)) {
+        sqlpool__sleep(core, 0);
+        end = sqlpool__now(core);
+        if (end - start > SQLPOOL__YIELD_NS)
+            SQLPOOL__STORE_RELAXED(&core->next_yield_ns,
+                                   sqlpool__time_add(end, 16 * (end - start)));
+    }
     sqlpool__go_outside(core);
 }
 
