@@ -285,6 +285,79 @@ TEST(lambdas) {
     CHECK_OK(sqlpoolpp::transact(db, SQLPOOL_READ, [](sqlpool_conn *, int) { return 0; }, &err), &err);
 }
 
+TEST(writes_of_a_lambda) {
+    database db("write.db");
+    int64_t sum = 0;
+    int runs = 0;
+    CHECK_OK(sqlpoolpp::exec(db, &err, "CREATE TABLE t(a)"), &err);
+    CHECK_OK(sqlpoolpp::write(db, [&runs](sqlpool_conn *conn, int attempt) {
+                 int rc = sqlpool_conn_exec(conn, "INSERT INTO t VALUES(?)", SQLPOOL_ARGS(attempt), nullptr, nullptr);
+                 runs++;
+                 if (rc == SQLPOOL_OK)
+                     rc = sqlpool_conn_exec(conn, "INSERT INTO t VALUES(20)", SQLPOOL_NO_ARGS, nullptr, nullptr);
+                 return rc;
+             }, &err), &err);
+    CHECK_INT(runs, 1);
+    CHECK_RC(sqlpoolpp::write(db, [](sqlpool_conn *conn, int) {
+                 (void)sqlpool_conn_exec(conn, "INSERT INTO t VALUES(400)", SQLPOOL_NO_ARGS, nullptr, nullptr);
+                 return 70000;
+             }, &err), 70000, &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_OK(sqlpool_query_int64(db, &sum, "SELECT sum(a) FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_INT(sum, 21);
+}
+
+TEST(tickets_and_bulk) {
+    static const char *const columns[] = {"a", "b"};
+    database db("ticket.db");
+    sqlpool_result result;
+    sqlpool_bulk_config config = sqlpool_bulk_config();
+    sqlpool_bulk_progress progress;
+    int64_t count = 0;
+    CHECK_OK(sqlpoolpp::exec(db, &err, "CREATE TABLE t(a, b)"), &err);
+    {
+        std::string text("copied");
+        sqlpoolpp::ticket first(db, &err, "INSERT INTO t VALUES(?, ?)", 1, text);
+        sqlpoolpp::ticket moved(std::move(first));
+        sqlpoolpp::ticket dropped(db, &err, "INSERT INTO t VALUES(2, 'dropped')");
+        text = "changed";
+        CHECK(static_cast<bool>(moved));
+        CHECK(!static_cast<bool>(first));
+        CHECK_OK(moved.wait(0, &result, &err), &err);
+        CHECK_INT(result.changes, 1);
+        CHECK(!static_cast<bool>(moved));
+        CHECK_INT(moved.wait(), SQLPOOL_MISUSE);
+    }
+    CHECK_OK(sqlpoolpp::submit(db, &err, "INSERT INTO t VALUES(3, ?)", std::string("gone")), &err);
+    CHECK_OK(sqlpool_flush(db, 0, &err), &err);
+    CHECK_OK(sqlpool_query_int64(db, &count, "SELECT count(*) FROM t WHERE b IN ('copied', 'dropped', 'gone')",
+                                 SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_INT(count, 3);
+    config.table = "t";
+    config.columns = columns;
+    config.column_count = 2;
+    {
+        sqlpoolpp::bulk load(db, config, &err);
+        CHECK(static_cast<bool>(load));
+        for (int i = 0; i < 1000; i++) CHECK_OK(load.row(&err, i, std::string("row")), &err);
+        CHECK_RC(load.row(&err, 1), SQLPOOL_ARGUMENTS, &err);
+        CHECK_INT(load.next_row(), 1000);
+        CHECK_OK(load.end(&progress, &err), &err);
+        CHECK_INT(progress.changes, 1000);
+        CHECK(!static_cast<bool>(load));
+    }
+    {
+        sqlpoolpp::bulk abandoned(db, config, &err);
+        CHECK_OK(abandoned.row(&err, 1, "never"), &err);
+    }
+    CHECK_OK(sqlpool_query_int64(db, &count, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_INT(count, 1003);
+    config.table = "nosuch";
+    sqlpoolpp::bulk bad(db, config, &err);
+    CHECK(!static_cast<bool>(bad));
+    CHECK_INT(bad.result(), SQLITE_ERROR);
+}
+
 int main() {
     RUN(values);
     RUN(macros_work_in_cpp);
@@ -294,5 +367,7 @@ int main() {
     RUN(transactions);
     RUN(snapshots);
     RUN(lambdas);
+    RUN(writes_of_a_lambda);
+    RUN(tickets_and_bulk);
     return test_end();
 }
