@@ -2245,18 +2245,27 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
     price of a page, a mapping and names that strict C modes hide. Without threads there is no
     atfork and each call asks getpid(). */
 
+/*  tests/sim lets another thread run before any atomic access. */
+#ifdef SQLPOOL_TESTING
+extern void sqlpool_testing_point(void);
+#define SQLPOOL__POINT sqlpool_testing_point(),
+#else
+#define SQLPOOL__POINT
+#endif
+
 #ifndef SQLPOOL_NO_THREADS
-#define SQLPOOL__LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define SQLPOOL__LOAD_RELAXED(p) __atomic_load_n((p), __ATOMIC_RELAXED)
-#define SQLPOOL__LOAD_ORDERED(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
-#define SQLPOOL__STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define SQLPOOL__STORE_RELAXED(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
-#define SQLPOOL__EXCHANGE(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
-#define SQLPOOL__ADD(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
-#define SQLPOOL__AND(p, v) __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
-#define SQLPOOL__OR(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+#define SQLPOOL__LOAD(p) (SQLPOOL__POINT __atomic_load_n((p), __ATOMIC_ACQUIRE))
+#define SQLPOOL__LOAD_RELAXED(p) (SQLPOOL__POINT __atomic_load_n((p), __ATOMIC_RELAXED))
+#define SQLPOOL__LOAD_ORDERED(p) (SQLPOOL__POINT __atomic_load_n((p), __ATOMIC_SEQ_CST))
+#define SQLPOOL__STORE(p, v) (SQLPOOL__POINT __atomic_store_n((p), (v), __ATOMIC_RELEASE))
+#define SQLPOOL__STORE_RELAXED(p, v) (SQLPOOL__POINT __atomic_store_n((p), (v), __ATOMIC_RELAXED))
+#define SQLPOOL__EXCHANGE(p, v) (SQLPOOL__POINT __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST))
+#define SQLPOOL__ADD(p, v) (SQLPOOL__POINT __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST))
+#define SQLPOOL__AND(p, v) (SQLPOOL__POINT __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST))
+#define SQLPOOL__OR(p, v) (SQLPOOL__POINT __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
 #define SQLPOOL__CAS(p, expected, v) \
-    __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
+    (SQLPOOL__POINT __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, \
+                                                __ATOMIC_RELAXED))
 #define SQLPOOL__THREAD_LOCAL __thread
 #else
 #define SQLPOOL__LOAD(p) (*(p))
