@@ -6937,8 +6937,12 @@ static SQLPOOL__NOINLINE int sqlpool__enter_failed(const sqlpool *pool, sqlpool_
 }
 
 static inline int sqlpool__enter(sqlpool *pool, sqlpool__core **core, sqlpool_error *error) {
+    int rc;
     *core = sqlpool__core_of(pool);
-    return SQLPOOL__LIKELY(*core != NULL) ? SQLPOOL_OK : sqlpool__enter_failed(pool, error);
+    if (SQLPOOL__LIKELY(*core != NULL)) return SQLPOOL_OK;
+    rc = sqlpool__enter_failed(pool, error);
+    SQLPOOL__ASSUME(rc != SQLPOOL_OK);
+    return rc;
 }
 
 static bool sqlpool__is_serial_open(uint32_t serial) {
