@@ -144,8 +144,9 @@ help: ## this list
 	@echo 'make TARGET [VARIABLE=value ...]     (variables: see the top of the Makefile)'; echo
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' Makefile
 
-demo: $(BUILD)/examples/codeindex ## index and search /usr/include from many threads; checks itself
+demo: $(BUILD)/examples/codeindex $(BUILD)/examples/ingest ## index and search /usr/include from many threads, write logs; checks itself
 	sh examples/demo.sh $(BUILD)
+	sh examples/ingest.sh $(BUILD)
 
 test: $(TEST_PROGRAMS) $(SQLITE_OBJECT) ## build and run all test programs; ends with "N passed, N failed"
 	@$(if $(HAVE_CXX),,$(if $(CXX_TESTS),echo 'skipped: $(CXX_TESTS): $(NO_CXX)';)) \
@@ -153,13 +154,15 @@ test: $(TEST_PROGRAMS) $(SQLITE_OBJECT) ## build and run all test programs; ends
 
 programs: $(TEST_PROGRAMS) $(EXAMPLES) $(BENCH_PROGRAMS) ## build every program and run none
 
-examples: $(EXAMPLES) ## build every example and run the quick starts
+examples: $(EXAMPLES) ## build every example, run the quick starts and a short ingest
 	@$(if $(HAVE_CXX),,$(if $(CXX_EXAMPLES),echo 'skipped: $(CXX_EXAMPLES): $(NO_CXX)';)) \
 	for program in $(filter $(BUILD)/examples/quickstart%,$(EXAMPLES)); do \
 	    rm -rf $$program.dir && mkdir -p $$program.dir && path=$$(cd $(BUILD) && pwd) && \
 	    echo "running $$program" && \
 	    (cd $$program.dir && "$$path/examples/$${program##*/}") || exit 1; \
 	done
+	@rm -rf $(BUILD)/examples/ingest.dir && mkdir -p $(BUILD)/examples/ingest.dir
+	$(BUILD)/examples/ingest $(BUILD)/examples/ingest.dir/log.db --events 2000 --seed 1
 
 bench: $(BENCH_PROGRAMS) ## measure: the numbers of the README
 	sh bench/run.sh $(BUILD)/bench $(BENCH_FLAGS)
