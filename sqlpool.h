@@ -220,8 +220,9 @@
       group_count, in the same transaction: statements as they are, functions of sqlpool_write() and
       scripts in a savepoint each. Nobody hears of success before that has
       committed; each has its own result; a write that meets nobody is run as it always was. There
-      is no thread for it and no delay: a group is what waits anyway. Once it is in a group a write
-      is waited out, whatever its deadline says: its arguments are on its caller's stack.
+      is no thread for it and no delay: a group is what waits anyway. Threads that write need no
+      connection each: 32 of them and two readers do with max_connections 3. Once it is in a group a
+      write is waited out, whatever its deadline says: its arguments are on its caller's stack.
       One write does not fail its neighbours. A statement that fails is undone alone. One that ends
       the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk, an interrupt by its own
       deadline or token), and a COMMIT that refuses (a deferred foreign key), make the others run
@@ -874,7 +875,8 @@ typedef struct sqlpool_call {
 typedef struct sqlpool_result {
     int64_t changes;        /* rows inserted, updated or deleted by the statement */
     int64_t last_insert_id; /* rowid of the last row this call inserted, else 0 */
-    uint64_t sequence;      /* for sqlpool_sync(): covers its commit; 0 inside a transaction */
+    uint64_t sequence;      /* counts commits since open, for sqlpool_sync(): writes that shared a
+                               commit have the same; 0 inside a transaction */
 } sqlpool_result;
 
 /*  A write that was submitted. In the caller's memory; the members are private; a copy is as good
@@ -895,7 +897,8 @@ typedef void (*sqlpool_done_fn)(void *user, const sqlpool_result *result,
 
 /*  Options of a submission. All zero is the default. */
 typedef struct sqlpool_submission {
-    int wait_ms;     /* for room in a full queue [acquire_timeout_ms]; SQLPOOL_NO_WAIT */
+    int wait_ms;     /* for room in a full queue [acquire_timeout_ms]; SQLPOOL_FOREVER,
+                        SQLPOOL_NO_WAIT */
     int timeout_ms;  /* from now until it has run; a COMMIT is waited out [none] */
     int attempts;    /* tries in all [retry_attempts] */
     bool relaxed;    /* done when committed, before it is on the disk: see sqlpool_sync() */
@@ -1039,7 +1042,8 @@ typedef struct sqlpool_holder {
     X(grouped, "writes in them")                                                \
     X(replayed, "writes run alone because another one ended their group")       \
     X(submitted, "writes submitted")                                            \
-    X(submit_refusals, "submissions that found the queue full")                 \
+    X(submit_waits, "submissions that had to wait for room")                    \
+    X(submit_refusals, "submissions that found none")                           \
     X(cancellations, "calls cancelled")                                         \
     X(expirations, "statements stopped by their deadline")                      \
     X(unclean, "leases that came back with work open")                          \
@@ -1217,7 +1221,7 @@ SQLPOOL_API int64_t sqlpool_global_memory(void);
 /*  sqlpool_exec_with - the same with options and the result of the write.
     sqlpool_exec_with(pool, call, result, sql, args, count, error)
     call     [in,opt]   timeout, attempts, priority, tag, token
-    result   [out,opt]  rows changed and last rowid
+    result   [out,opt]  rows changed, last rowid, sequence of the commit
     See      sqlpool_exec  */
 #define sqlpool_exec_with(pool, ...) sqlpool_exec_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
 SQLPOOL_API int sqlpool_exec_at(const char *file, int line, sqlpool *pool, const sqlpool_call *call,
@@ -1495,19 +1499,21 @@ SQLPOOL_API int sqlpool_conn_rollback(sqlpool_conn *conn, sqlpool_error *error);
                         sqlpool_conn_db(), _chain(), _adopt(), _cancel(), and no _commit() or
                         _rollback() but of levels it began; statements it leaves open are reset and
                         reported (SQLPOOL_LOG_UNCLEAN)
-    error    [out,opt]  outcome says whether what fn did is in the database
+    error    [out,opt]  outcome says whether what fn did is in the database; the detail of a lease
+                        call whose result fn returned
     Returns  what fn returned; otherwise as sqlpool_transaction()
     Threads  any; SQLPOOL_MISUSE on a thread that holds the writer; fn may run on another thread of
              the program while this one waits
     Cost     alone that of sqlpool_transaction(); in a group a savepoint, and a share of the commit
     See      sqlpool_exec for one statement, sqlpool_submit_write  */
 #define sqlpool_write(pool, ...) \
-    sqlpool_write_at(__FILE__, __LINE__, (pool), NULL, __VA_ARGS__)
-/*  sqlpool_write_with - the same with options: (pool, call, fn, user, error). */
+    sqlpool_write_at(__FILE__, __LINE__, (pool), NULL, NULL, __VA_ARGS__)
+/*  sqlpool_write_with - the same with options and a result: (pool, call, result, fn, user, error).
+    result   [out,opt]  changes of all that fn did, and sequence; last_insert_id is 0  */
 #define sqlpool_write_with(pool, ...) sqlpool_write_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
 SQLPOOL_API int sqlpool_write_at(const char *file, int line, sqlpool *pool,
-                                 const sqlpool_call *call, sqlpool_transaction_fn fn, void *user,
-                                 sqlpool_error *error);
+                                 const sqlpool_call *call, sqlpool_result *result,
+                                 sqlpool_transaction_fn fn, void *user, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
  * >>[D10] writes that are submitted                                    (public)
@@ -2144,7 +2150,7 @@ struct trampoline {
     another thread; it must not throw. */
 template <class F>
 inline int write(sqlpool *pool, F work, sqlpool_error *error = nullptr) {
-    return sqlpool_write_at("C++", 0, pool, nullptr, &trampoline<F>::run, &work, error);
+    return sqlpool_write_at("C++", 0, pool, nullptr, nullptr, &trampoline<F>::run, &work, error);
 }
 
 /*  The same as a transaction of its own. */
@@ -2585,11 +2591,11 @@ static size_t sqlpool__size_sum(size_t a, size_t b) {
 }
 
 static char *sqlpool__copy_prefixed(sqlpool__memory *memory, const char *prefix, const char *text) {
-    const size_t head = strlen(prefix), bytes = sqlpool__size_sum(head, strlen(text) + 1);
-    char *copy = (char *)sqlpool__alloc(memory, bytes);
+    const size_t head = strlen(prefix), tail = strlen(text) + 1;
+    char *copy = (char *)sqlpool__alloc(memory, sqlpool__size_sum(head, tail)), *at = copy;
     if (copy == NULL) return NULL;
-    memcpy(copy, prefix, head);
-    memcpy(copy + head, text, bytes - head);
+    while (*prefix != '\0') *at++ = *prefix++;
+    memcpy(at, text, tail);
     return copy;
 }
 
@@ -3270,13 +3276,13 @@ typedef struct sqlpool__job {
     struct sqlpool__work *work; /* the statement; NULL: fn */
     sqlpool_transaction_fn fn;
     void *user;
+    sqlpool_result *result_out;     /* what it did; or NULL */
     sqlpool_error *error;           /* NULL: submitted, and has not failed (or without memory) */
     struct sqlpool__waiter *waiter; /* who sleeps; NULL: the leader's own, or submitted */
     int64_t bytes;                  /* of its arguments */
     int attempt;                    /* how often fn has run */
     int result;
-    int outcome;       /* sqlpool_outcome, once it is final */
-    uint64_t sequence; /* of its commit */
+    int outcome; /* sqlpool_outcome, once it is final */
     bool is_submitted;
     bool has_run;    /* in the open group */
     bool is_inside;  /* the open group holds what it did */
@@ -3361,6 +3367,7 @@ typedef struct sqlpool__core {
     int64_t upkeep_wake_ns;       /* when the upkeep thread wakes by itself */
     uint64_t commits;
     uint32_t is_counter_checked;        /* a commit of ours moved the stamp's counter */
+    uint32_t is_log_doubtful;           /* a sync of it failed, and it was not emptied since */
     const char *snapshot_state;         /* static text, for sqlpool_config_resolved() */
     const volatile uint32_t *stamp_map; /* for sqlpool_changed(); NULL: nobody lends one now */
     uint32_t stamp_users;               /* calls that read through it */
@@ -3368,7 +3375,6 @@ typedef struct sqlpool__core {
     uint32_t stamp_slot;                /* whose mapping it is: closing that slot waits for them */
     uint32_t scopes;                    /* snapshot scopes that are open */
     uint64_t durable;                   /* commits up to this one are on the disk */
-    uint32_t is_log_doubtful;           /* a sync of it failed, and it was not emptied since */
     int64_t done_since_ns;              /* since when a done_fn runs; 0: none does */
     uint64_t counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
 
@@ -3386,7 +3392,6 @@ typedef struct sqlpool__core {
     int64_t retry_ns;        /* as of then, */
     uint64_t retry_calls;    /* and so many calls */
     int64_t next_pin_log_ns; /* no pin report before this */
-    int pinned_in_row;       /* checkpoints that did not finish, since the last that did */
     uint64_t arrivals;
     struct sqlpool__entry *entries;   /* the submit queue (I20.3), from the first submission on */
     sqlpool__link entries_free;       /* those of them */
@@ -3394,25 +3399,26 @@ typedef struct sqlpool__core {
     int entries_used;                 /* not free */
     int entries_queued_count;         /* and not begun */
     int entries_timed;                /* and with a deadline */
+    int room_sleepers;                /* on that */
     int64_t entries_bytes;            /* of their text and arguments */
     uint64_t submit_number;           /* of the last submission */
     uint64_t running_number;          /* the first of the group that runs; 0: none does */
     uint64_t drainer;                 /* thread that runs it; 0: nobody */
     sqlpool_condition work_condition; /* for the submit thread */
     sqlpool_condition room_condition; /* for who waits for room, a flush, or to drain */
-    int room_sleepers;                /* on that */
-    bool is_submit_idle;              /* the thread sleeps on work_condition */
-    bool is_submit_stopping;
-    bool has_submit_thread;
-    bool is_submit_starting; /* someone makes entries and thread */
     void *submit_thread;
-    int draining;   /* sleepers on drain_condition */
-    int holds_read; /* leases under the shared gate */
+    int pinned_in_row; /* checkpoints that did not finish, since the last that did */
+    int draining;      /* sleepers on drain_condition */
+    int holds_read;    /* leases under the shared gate */
     int holds_write;
     bool is_upkeep_kicked;
     bool is_upkeep_stopping;
-    bool is_closing;  /* a sqlpool_close() is inside */
-    bool is_bypassed; /* a drained section hands leases to its own thread only */
+    bool is_submit_idle; /* the thread sleeps on work_condition */
+    bool is_submit_stopping;
+    bool has_submit_thread;
+    bool is_submit_starting; /* someone makes entries and thread */
+    bool is_closing;         /* a sqlpool_close() is inside */
+    bool is_bypassed;        /* a drained section hands leases to its own thread only */
     uint64_t bypass_thread;
     uint64_t pause_thread; /* for messages */
     int64_t open_retry_ns; /* no opening before this */
@@ -8181,7 +8187,10 @@ static sqlpool__job sqlpool__job_of(const sqlpool__request *request, sqlpool__wo
     job.user = user;
     job.error = error;
     job.bytes = (int64_t)sizeof job;
-    if (work != NULL) job.bytes += sqlpool__args_bytes(work->args, work->count);
+    if (work != NULL) {
+        job.bytes += sqlpool__args_bytes(work->args, work->count);
+        job.result_out = work->result;
+    }
     return job;
 }
 
@@ -8265,9 +8274,8 @@ static void sqlpool__finish_job(sqlpool__core *core, sqlpool__job *job, int outc
     job->is_final = true;
     job->outcome = outcome;
     if (job->error != NULL) job->error->outcome = outcome;
-    if (outcome != SQLPOOL_OUTCOME_COMMITTED) return;
-    job->sequence = SQLPOOL__LOAD(&core->commits);
-    if (job->work != NULL && job->work->result != NULL) job->work->result->sequence = job->sequence;
+    if (outcome == SQLPOOL_OUTCOME_COMMITTED && job->result_out != NULL)
+        job->result_out->sequence = SQLPOOL__LOAD(&core->commits);
 }
 
 /*  The error of a job; a submitted one keeps a copy of its own when it has failed. */
@@ -8287,11 +8295,14 @@ static int sqlpool__write_body(sqlpool_conn *conn, void *user, int attempt) {
     sqlpool__slot *slot = &core->slots[conn->slot];
     char found[600];
     sqlpool__text text = sqlpool__text_into(found, sizeof found);
-    int rc;
+    int before, rc;
     job->attempt = attempt;
+    before = sqlite3_total_changes(slot->db);
     rc = job->fn(conn, job->user, attempt);
     sqlpool__put_statements(slot, &text);
     if (text.length > 0) sqlpool__report_unclean(slot, found);
+    if (job->result_out != NULL)
+        job->result_out->changes = rc == SQLPOOL_OK ? sqlite3_total_changes(slot->db) - before : 0;
     return rc;
 }
 
@@ -8337,7 +8348,7 @@ static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job, sqlpool_e
         sqlpool__buffer_free(core, (sqlpool__buffer *)work->rows->buffer);
         memset(work->rows, 0, sizeof *work->rows);
     }
-    if (work != NULL && work->result != NULL) memset(work->result, 0, sizeof *work->result);
+    if (job->result_out != NULL) memset(job->result_out, 0, sizeof *job->result_out);
     sqlpool__error_clear(error);
     slot->has_commit_begun = false;
     if (slot->db != NULL && slot->is_bad &&
@@ -8484,9 +8495,10 @@ static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
 
 /*  A write with the writer in hand: those that wait for it are led (true), or it runs plainly
     alone. The result is in the job's error. */
-static bool sqlpool__run_job(sqlpool__slot *slot, sqlpool__job *job) {
+static bool sqlpool__run_job(sqlpool__slot *slot, const sqlpool__request *request,
+                             sqlpool__job *job) {
     sqlpool__core *core = slot->core;
-    if (job->request->job != NULL &&
+    if (request->job != NULL &&
         SQLPOOL__LOAD_ORDERED(&sqlpool__lane_of(core, SQLPOOL_WRITE)->waiting) != 0) {
         sqlpool__group group;
         sqlpool__group_init(
@@ -8495,13 +8507,13 @@ static bool sqlpool__run_job(sqlpool__slot *slot, sqlpool__job *job) {
         group.jobs[group.count++] = job;
         group.bytes = job->bytes;
         sqlpool__lead(slot, &group);
-        sqlpool__serve(slot, job->request);
+        sqlpool__serve(slot, request);
         return true;
     }
     (void)sqlpool__try_job(slot, job, job->error);
     sqlpool__note_outcome(slot, job->error);
-    if (job->work != NULL && job->work->result != NULL && job->error->result == SQLPOOL_OK)
-        job->work->result->sequence = SQLPOOL__LOAD(&core->commits);
+    if (job->result_out != NULL && job->error->result == SQLPOOL_OK)
+        job->result_out->sequence = SQLPOOL__LOAD(&core->commits);
     return false;
 }
 
@@ -8547,9 +8559,9 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
                         : sqlpool__route(work->sql, strlen(work->sql));
     for (;;) {
         const bool is_write = request->mode == SQLPOOL_WRITE;
-        if (is_write && sqlpool__can_group(core, work->sql, strlen(work->sql))) {
+        if (is_write) {
             *job = sqlpool__job_of(request, work, NULL, NULL, error);
-            request->job = job;
+            if (sqlpool__can_group(core, work->sql, strlen(work->sql))) request->job = job;
             memset(&home, 0, sizeof home);
             home.pool = core->handle;
             home.pool_serial = core->serial;
@@ -8567,8 +8579,7 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
         sqlpool__bound_lease(slot, request);
         work->wants_writer = false;
         if (is_write) {
-            if (request->job == NULL) *job = sqlpool__job_of(request, work, NULL, NULL, error);
-            has_led = sqlpool__run_job(slot, job);
+            has_led = sqlpool__run_job(slot, request, job);
             rc = error->result;
         } else {
             rc = sqlpool__run(slot, request->call, work, error);
@@ -8592,22 +8603,24 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
 
 /*  A function on the pool, in a group if it may share one. */
 static int sqlpool__write_on_pool(sqlpool__core *core, sqlpool__request *request, bool can_share,
-                                  int64_t bytes, sqlpool_transaction_fn fn, void *user,
-                                  sqlpool_error *error) {
+                                  int64_t bytes, sqlpool_result *result, sqlpool_transaction_fn fn,
+                                  void *user, sqlpool_error *error) {
     sqlpool__job job = sqlpool__job_of(request, NULL, fn, user, error);
     sqlpool__slot *slot;
     bool has_led;
     int rc;
     job.bytes += bytes;
+    job.result_out = result;
     if (can_share) request->job = &job;
     rc = sqlpool__acquire(core, request, &slot, error);
-    if (rc != SQLPOOL_OK) {
-        error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
-        return rc;
+    if (rc != SQLPOOL_OK || slot == NULL) {
+        request->job = NULL;
+        if (rc != SQLPOOL_OK) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
+        return error->result; /* a leader may have run it; the pool may be gone by now */
     }
-    if (slot == NULL) return error->result; /* a leader has run it; the pool may be gone by now */
     sqlpool__bound_lease(slot, request);
-    has_led = sqlpool__run_job(slot, &job);
+    has_led = sqlpool__run_job(slot, request, &job);
+    request->job = NULL;
     rc = error->result;
     (void)sqlpool__finish(core, error);
     sqlpool__end_call(slot, has_led);
@@ -8666,19 +8679,21 @@ SQLPOOL_API int sqlpool_exec_at(const char *file, int line, sqlpool *pool, const
 }
 
 SQLPOOL_API int sqlpool_write_at(const char *file, int line, sqlpool *pool,
-                                 const sqlpool_call *call, sqlpool_transaction_fn fn, void *user,
-                                 sqlpool_error *error) {
+                                 const sqlpool_call *call, sqlpool_result *result,
+                                 sqlpool_transaction_fn fn, void *user, sqlpool_error *error) {
     sqlpool_error local;
     sqlpool__core *core;
     sqlpool__request request;
     int rc;
     error = sqlpool__error_or(error, &local);
+    if (result != NULL) memset(result, 0, sizeof *result);
     rc = sqlpool__enter(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     rc = sqlpool__make_request(core, file, line, SQLPOOL_WRITE, call, &request, error);
     if (rc == SQLPOOL_OK && fn == NULL) rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
-    return sqlpool__write_on_pool(core, &request, sqlpool__can_share(core), 0, fn, user, error);
+    return sqlpool__write_on_pool(core, &request, sqlpool__can_share(core), 0, result, fn, user,
+                                  error);
 }
 
 SQLPOOL_API int sqlpool_query_at(const char *file, int line, sqlpool *pool,
@@ -9173,7 +9188,7 @@ SQLPOOL_API int sqlpool_script_at(const char *file, int line, sqlpool *pool, con
     rc = sqlpool__make_request(core, file, line, SQLPOOL_WRITE, NULL, &request, error);
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
     return sqlpool__write_on_pool(core, &request, sqlpool__can_group(core, sql, script.bytes),
-                                  bytes, sqlpool__script_body, &script, error);
+                                  bytes, NULL, sqlpool__script_body, &script, error);
 }
 
 SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t bytes,
@@ -9242,7 +9257,6 @@ static void sqlpool__tell_done(sqlpool__core *core, sqlpool__job **jobs, int cou
     for (i = 0; i < count; i++) {
         sqlpool__entry *entry = sqlpool__entry_of_job(jobs[i]);
         sqlpool_error error;
-        entry->result.sequence = entry->job.sequence;
         if (entry->done_fn == NULL) continue;
         sqlpool__entry_error(entry, &error);
         SQLPOOL__STORE(&core->done_since_ns, sqlpool__now(core));
@@ -9503,6 +9517,7 @@ static int sqlpool__wait_for_room_locked(sqlpool__core *core, int wait_ms, int64
                                          sqlpool_error *error) {
     const int64_t deadline = sqlpool__timeout_deadline(core, wait_ms);
     const sqlpool_config *config = &core->config;
+    bool has_waited = false;
     for (;;) {
         if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0)
             return sqlpool__refuse_closed(core, error);
@@ -9523,6 +9538,8 @@ static int sqlpool__wait_for_room_locked(sqlpool__core *core, int wait_ms, int64
                 core->entries_queued_count, done, (long long)core->entries_bytes,
                 config->submit_count, (long long)config->submit_bytes);
         }
+        if (!has_waited) SQLPOOL__TALLY_POOL(core, submit_waits);
+        has_waited = true;
         if (sqlpool__help_or_sleep_locked(core, &core->room_condition, deadline, error) !=
             SQLPOOL_OK)
             return error->result;
@@ -9610,6 +9627,7 @@ static void sqlpool__queue_entry_locked(sqlpool__core *core, const sqlpool__subm
     entry->job = sqlpool__job_of(&entry->request, NULL, what->fn, what->user, NULL);
     entry->job.bytes += (int64_t)what->bytes;
     entry->job.is_submitted = true;
+    entry->job.result_out = &entry->result;
     entry->block = block;
     entry->block_bytes = what->bytes;
     if (what->sql != NULL)
