@@ -13,7 +13,6 @@
     io at N KIND CODE MODE JOURNAL CUT   one run: MODE is once or on, JOURNAL is wal or delete,
                                          CUT is cut or whole; SIM_TRACE=1 prints every call */
 #define _GNU_SOURCE
-#define SQLPOOL_TESTING
 #define SQLPOOL_IMPLEMENTATION
 #include "sqlpool.h"
 

@@ -11,7 +11,6 @@
     oom full [JOURNAL]   every n
     oom at N MODE JOURNAL   one run: MODE is once or on, JOURNAL is wal, delete or memory */
 #define _GNU_SOURCE
-#define SQLPOOL_TESTING
 #define SQLPOOL_IMPLEMENTATION
 #include "sqlpool.h"
 

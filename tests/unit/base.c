@@ -1,7 +1,6 @@
 /*  base.c - white box: platform, memory, diagnostics, numbers, containers (I02, I04 to I07).
     SPDX-License-Identifier: MIT OR Unlicense */
 #define _GNU_SOURCE
-#define SQLPOOL_TESTING
 #define SQLPOOL_IMPLEMENTATION
 
 /*  What the default hooks ask of libc can be made to fail here. */

@@ -4,7 +4,6 @@
     Some of SQLite's functions are replaced by ones that can be told to answer otherwise: other
     versions, builds without threads, calls that fail where SQLite's own do not in a test. */
 #define _GNU_SOURCE
-#define SQLPOOL_TESTING
 #define SQLPOOL_IMPLEMENTATION
 
 #include <sqlite3.h>

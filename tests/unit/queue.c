@@ -3,7 +3,6 @@
 
     Waiters are made by hand, leases by writing words: every rule is asked for one case at a time. */
 #define _GNU_SOURCE
-#define SQLPOOL_TESTING
 #define SQLPOOL_IMPLEMENTATION
 #include "unit.h"
 

@@ -3,7 +3,6 @@
 
     The pools here have no upkeep thread; snapshots are switched on by hand and ended by hand. */
 #define _GNU_SOURCE
-#define SQLPOOL_TESTING
 #define SQLPOOL_IMPLEMENTATION
 #include "unit.h"
 

@@ -1,7 +1,6 @@
 /*  sql.c - white box: tokens, routing, and what may not be prepared (I08, I10).
     SPDX-License-Identifier: MIT OR Unlicense */
 #define _GNU_SOURCE
-#define SQLPOOL_TESTING
 #define SQLPOOL_IMPLEMENTATION
 #include "unit.h"
 

@@ -1,7 +1,6 @@
 /*  statements.c - white box: the cache of statements, binding, clean return (I12, I13).
     SPDX-License-Identifier: MIT OR Unlicense */
 #define _GNU_SOURCE
-#define SQLPOOL_TESTING
 #define SQLPOOL_IMPLEMENTATION
 #include "unit.h"
 

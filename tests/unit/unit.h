@@ -1,6 +1,6 @@
 /*  unit.h - what the white-box programs share. SPDX-License-Identifier: MIT OR Unlicense
 
-    A program defines SQLPOOL_TESTING and SQLPOOL_IMPLEMENTATION, includes this file, and so has the
+    A program defines SQLPOOL_IMPLEMENTATION, includes this file, and so has the
     rooms of the header in its own translation unit. Pools here run without upkeep thread, on virtual
     time and checked locks: nothing happens but what the test does. */
 #ifndef UNIT_H

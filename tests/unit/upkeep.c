@@ -1,7 +1,6 @@
 /*  upkeep.c - white box: periodic work, reports, configuration, life cycle (I24 to I26).
     SPDX-License-Identifier: MIT OR Unlicense */
 #define _GNU_SOURCE
-#define SQLPOOL_TESTING
 #define SQLPOOL_IMPLEMENTATION
 #include "unit.h"
 
