@@ -6579,7 +6579,7 @@ static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_fr
     sqlpool_holder worst, holder;
     char line[512];
     sqlpool__text text = sqlpool__text_into(line, sizeof line);
-    bool has_holder = false;
+    bool has_holder = false, is_short;
     uint32_t i;
     SQLPOOL__TALLY_POOL(core, checkpoints_pinned);
     sqlpool__lock(core);
@@ -6608,7 +6608,10 @@ static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_fr
     } else {
         sqlpool__text_add(&text, "a reader of another process or pool, or one that has just ended");
     }
-    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_PINNED, "%s", line);
+    is_short = has_holder && worst.held_ms < 1000 &&
+               log_frames * core->page_bytes < core->config.wal_limit_bytes;
+    sqlpool__log_line(core, is_short ? SQLPOOL_LEVEL_INFO : SQLPOOL_LEVEL_WARNING,
+                      SQLPOOL_LOG_WAL_PINNED, "%s", line);
 }
 
 static void sqlpool__checkpoint_report(sqlpool__core *core,
