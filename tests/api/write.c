@@ -891,20 +891,22 @@ TEST(a_function_that_never_began) {
 
 static void in_this_pool(const char *path, sqlpool_config config, bool has_groups) {
     sqlpool *pool = open_pool(path, &config, TABLE POISON_TABLES);
-    int i, at_home = 0;
+    const int writers = config.topology == SQLPOOL_TOPOLOGY_GENERAL ? config.max_connections : 1;
+    sqlpool_conn all[4];
+    int i, at_home = 0, held = 0;
     CHECK(pool != NULL);
     deeds_only(8);
     deeds[2].sql = "INSERT OR ROLLBACK INTO u VALUES('dup')";
     deeds[5].returns = 70000;
-    if (config.topology == SQLPOOL_TOPOLOGY_GENERAL || config.max_connections == 1) {
-        for (i = 0; i < 8; i++) {
-            callers[i].pool = pool;
-            CHECK(start_thread(&callers[i].thread, run_caller, &callers[i]));
-        }
-        join(8);
-    } else {
-        CHECK(run_callers(pool, 8));
+    for (; held < writers; held++)
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &all[held], &err), &err);
+    for (i = 0; i < 8; i++) {
+        callers[i].pool = pool;
+        CHECK(start_thread(&callers[i].thread, run_caller, &callers[i]));
+        while (stats_of(pool).waiting_write + stats_of(pool).waiting_read <= i) (void)usleep(100);
     }
+    while (held-- > 0) CHECK_INT(sqlpool_conn_release(&all[held]), SQLPOOL_OK);
+    join(8);
     for (i = 0; i < 8; i++) {
         if (i != 2 && i != 5) PART(check_ok(i));
         at_home += pthread_equal(deeds[i].on, callers[i].thread) != 0;
