@@ -228,7 +228,7 @@ TEST(everything_is_copied) {
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("copied.db", &config, "CREATE TABLE c(i INTEGER PRIMARY KEY, a, b, n, r, z)");
     sqlpool_ticket tickets[LENGTH(sizes)];
-    holder h;
+    static holder h; /* static: it outlives a test that fails */
     int i;
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
@@ -351,7 +351,7 @@ TEST(kinds_keep_their_order) {
     static deed deeds[COUNT];
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("kinds.db", &config, TABLE POISON_TABLES);
-    holder h;
+    static holder h;
     int i;
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
@@ -470,7 +470,7 @@ static void use_pool_in_done(const char *path, sqlpool_config config) {
     tolds[0].pool = pool;
     tolds[0].then = use_pool;
     { /* the ticket is there before done_fn is called */
-        holder h;
+        static holder h;
         CHECK(take_writer(&h, pool));
         CHECK_OK(sqlpool_submit_with(pool, &submission, &tolds[0].ticket, INSERT, SQLPOOL_ARGS(0), &err), &err);
         give_writer(&h);
@@ -499,7 +499,7 @@ TEST(done_of_a_cancelled_one_does_not_wait_for_itself) {
     sqlpool *pool = open_pool("own.db", &config, TABLE);
     sqlpool_submission submission = tell(&tolds[0]);
     sqlpool_ticket copy;
-    holder h;
+    static holder h;
     CHECK(pool != NULL);
     no_tolds(1);
     tolds[0].pool = pool;
@@ -602,7 +602,7 @@ TEST(a_full_queue) {
     sqlpool_config config = patient();
     waiting late = {.submission = {.wait_ms = 150}}, patiently = {.submission = {.wait_ms = SQLPOOL_FOREVER}};
     sqlpool *pool;
-    holder h;
+    static holder h;
     int i;
     config.submit_count = 4;
     pool = open_pool("full.db", &config, TABLE);
@@ -675,7 +675,7 @@ TEST(a_queue_full_of_bytes) {
     const sqlpool_submission no_wait = {.wait_ms = SQLPOOL_NO_WAIT};
     sqlpool_config config = patient();
     sqlpool *pool;
-    holder h;
+    static holder h;
     int i, taken = 0;
     memset(text, 'a', sizeof text);
     config.submit_bytes = 8192;
@@ -694,10 +694,26 @@ TEST(a_queue_full_of_bytes) {
     CHECK_INT(taken, 4);
     CHECK_HAS(err.message, "submit_bytes 8192");
     give_writer(&h);
-    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
-    CHECK_OK(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_TEXT(text, 8100)), &err), &err); /* alone it may */
+    CHECK_OK(sqlpool_submit(pool, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_TEXT(text, 8100)), &err), &err); /* alone it may */
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     close_and_count(pool, "bytes.db", 5);
+}
+
+/*  What a flush has waited for has no place any more. */
+TEST(there_is_room_after_a_flush) {
+    const sqlpool_submission no_wait = {.wait_ms = SQLPOOL_NO_WAIT};
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    int i;
+    config.submit_count = 8;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    pool = open_pool("room.db", &config, TABLE);
+    CHECK(pool != NULL);
+    for (i = 0; i < 8 * 300; i++) {
+        CHECK_OK(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(i), &err), &err);
+        if (i % 8 == 7) CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    }
+    close_pool(pool);
 }
 
 /*  Results that nobody fetches have their places, and the message says so. */
@@ -792,7 +808,7 @@ TEST(one_thread_at_a_time_waits_for_a_ticket) {
     sqlpool *pool = open_pool("two.db", &config, TABLE);
     waiting first = {.timeout_ms = 60000};
     sqlpool_ticket ticket, copy;
-    holder h;
+    static holder h;
     int rc;
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
@@ -818,7 +834,7 @@ TEST(a_wait_that_is_too_short_can_be_repeated) {
     sqlpool *pool = open_pool("short.db", &config, TABLE);
     sqlpool_ticket ticket;
     int64_t start;
-    holder h;
+    static holder h;
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
     CHECK_INT(submit_value(pool, &ticket, 1), SQLPOOL_OK);
@@ -843,7 +859,7 @@ TEST(cancelled_in_the_queue) {
     sqlpool_submission submissions[4];
     static deed never;
     sqlpool_ticket waited, stale;
-    holder h;
+    static holder h;
     int i;
     CHECK(pool != NULL);
     no_tolds(4);
@@ -909,7 +925,7 @@ static void be_late(const char *path, bool first, bool has_thread) {
     static deed never;
     sqlpool_ticket late, function, untimed;
     int64_t start, end;
-    holder h;
+    static holder h;
     int rc;
     CHECK(pool != NULL);
     no_tolds(1);
@@ -929,6 +945,7 @@ static void be_late(const char *path, bool first, bool has_thread) {
         if (!has_thread) CHECK_INT(sqlpool_tick(pool, 0), SQLPOOL_OK);
         sleep_ms(2);
     }
+    if (rc != SQLPOOL_TIMEOUT) give_writer(&h);
     CHECK_INT(rc, SQLPOOL_TIMEOUT);
     CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK(now_ms() - start >= 75);
@@ -989,7 +1006,7 @@ TEST(late_while_it_runs) {
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("late_run.db", &config, TABLE);
     sqlpool_ticket before, ticket, behind;
-    holder h;
+    static holder h;
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
     CHECK_INT(submit_value(pool, &before, 1), SQLPOOL_OK);
@@ -1011,7 +1028,7 @@ TEST(a_flush_waits_for_what_was_before) {
     sqlpool *pool = open_pool("flush.db", &config, TABLE);
     waiting flush = {.timeout_ms = 60000};
     sqlpool_submission submission = tell(&tolds[0]);
-    holder h;
+    static holder h;
     CHECK(pool != NULL);
     no_tolds(1);
     CHECK_OK(sqlpool_flush(pool, 0, &err), &err); /* nothing was ever submitted */
@@ -1064,7 +1081,7 @@ TEST(a_flush_is_not_ended_by_late_ones) {
     sqlpool_submission submission = tell(&tolds[0]);
     sqlpool_ticket ticket;
     bool was_back;
-    holder h;
+    static holder h;
     CHECK(pool != NULL);
     no_tolds(1);
     tolds[0].then = stand_here;
@@ -1188,7 +1205,7 @@ TEST(relaxed_and_others_together) {
     sqlpool_config config = on_sim_disk();
     sqlpool *pool = open_pool("mixed.db", &config, TABLE);
     uint64_t commits;
-    holder h;
+    static holder h;
     int i;
     CHECK(pool != NULL);
     (void)write_one(pool, false);
@@ -1262,7 +1279,7 @@ TEST(after_a_relaxed_group_that_failed) {
     sqlpool_config config = on_sim_disk();
     sqlpool *pool = open_pool("failed.db", &config, TABLE POISON_TABLES);
     sqlpool_ticket tickets[2];
-    holder h;
+    static holder h;
     int i, rc;
     CHECK(pool != NULL);
     sim_vfs.record_fn = count_syncs;
@@ -1467,7 +1484,7 @@ TEST(a_function_that_is_submitted) {
     deed good = {.value = 1}, bad = {.value = 2, .returns = 70000}, again = {.value = 3};
     sqlpool_ticket ticket, other, last;
     sqlpool_result result;
-    holder h;
+    static holder h;
     CHECK(pool != NULL);
     no_tolds(1);
     CHECK_OK(sqlpool_submit_write(pool, &submission, &ticket, act, &good, &err), &err);
@@ -1859,7 +1876,7 @@ TEST(close_while_the_writer_is_out) {
     sqlpool *pool;
     sqlpool_ticket late;
     const sqlpool_submission limit = {.timeout_ms = 100};
-    holder h;
+    static holder h;
     config.submit_count = 4;
     config.close_timeout_ms = 60;
     pool = open_pool("out.db", &config, TABLE);
@@ -1938,6 +1955,55 @@ TEST(done_while_the_pool_closes) {
     close_and_count(pool, "done_closing.db", 3);
     check_told_once(3);
 }
+/*  From the first done_fn to the last another thread takes writes back. */
+static int cancelled; /* by it */
+static void *cancel_odd(void *argument) {
+    int i;
+    (void)argument;
+    for (i = MANY - 3; i > 0; i -= 2) { /* they meet */
+        const int rc = sqlpool_ticket_cancel(&tolds[i].ticket);
+        cancelled += rc == SQLPOOL_OK;
+        EXPECT_INT(rc == SQLPOOL_OK || rc == SQLPOOL_TOO_LATE, 1);
+        if (i % 8 == 1) (void)usleep(100);
+    }
+    return NULL;
+}
+static pthread_t canceller;
+static void begin_cancelling(told *t) {
+    (void)t;
+    EXPECT_INT(start_thread(&canceller, cancel_odd, NULL), true);
+}
+static void end_cancelling(told *t) {
+    (void)t;
+    (void)pthread_join(canceller, NULL);
+}
+TEST(cancel_beside_close) {
+    sqlpool_config config = without_thread();
+    sqlpool *pool;
+    int i, here = 0;
+    config.group_count = 1;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    pool = open_pool("cancel_close.db", &config, TABLE);
+    CHECK(pool != NULL);
+    no_tolds(MANY);
+    cancelled = 0;
+    tolds[0].then = begin_cancelling;
+    tolds[MANY - 1].then = end_cancelling;
+    for (i = 0; i < MANY; i++) {
+        const sqlpool_submission submission = tell(&tolds[i]);
+        CHECK_OK(sqlpool_submit_with(pool, &submission, &tolds[i].ticket, INSERT, SQLPOOL_ARGS(i), &err), &err);
+    }
+    close_pool(pool);
+    for (i = 0; i < MANY; i++) {
+        const bool is_here = tolds[i].result == SQLPOOL_OK;
+        CHECK(was_told(&tolds[i], is_here ? SQLPOOL_OK : SQLPOOL_CANCELLED,
+                       is_here ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED));
+        here += is_here;
+    }
+    CHECK(cancelled > 0);
+    CHECK_INT(here, MANY - cancelled);
+    CHECK_INT(ask_file("cancel_close.db", COUNT_T), here);
+}
 /*  A writer that cannot be had any more: nothing is lost without a word. */
 TEST(close_without_a_writer) {
     sqlpool_config config = without_thread();
@@ -1961,7 +2027,7 @@ TEST(statistics_and_status) {
     static char text[16384];
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("status.db", &config, TABLE);
-    holder h;
+    static holder h;
     int i;
     CHECK(pool != NULL);
     CHECK_INT(stats_of(pool).submitted, 0);
@@ -2216,6 +2282,7 @@ int main(void) {
     RUN(a_full_queue);
     RUN(who_must_not_wait_for_room);
     RUN(a_queue_full_of_bytes);
+    RUN(there_is_room_after_a_flush);
     RUN(tickets_that_nobody_fetches_fill_the_queue);
     RUN(tickets_that_are_none);
     RUN(one_thread_at_a_time_waits_for_a_ticket);
@@ -2256,6 +2323,7 @@ int main(void) {
     RUN(close_while_the_writer_is_out);
     RUN(close_that_takes_several_times);
     RUN(done_while_the_pool_closes);
+    RUN(cancel_beside_close);
     RUN(close_without_a_writer);
     RUN(statistics_and_status);
     RUN(each_fate_is_told_once);

@@ -858,7 +858,7 @@ TEST(a_function_that_never_began) {
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("never.db", &config, TABLE);
     sqlpool_conn writer;
-    holder h;
+    static holder h;
     int i;
     CHECK(pool != NULL);
     deeds_only(4);
