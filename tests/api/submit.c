@@ -51,6 +51,7 @@ static int stands;
 typedef struct deed {
     int64_t value;
     int returns;
+    int busy; /* so many times it says SQLITE_BUSY */
     bool stands;
     int runs, attempt; /* atomic */
     pthread_t on;
@@ -62,6 +63,7 @@ static int act(sqlpool_conn *conn, void *user, int attempt) {
     mark(&d->attempt, attempt);
     d->on = pthread_self();
     if (d->stands) wait_at(&stands);
+    if (d->busy-- > 0) return SQLITE_BUSY;
     return d->returns != 0 ? d->returns : rc;
 }
 
@@ -359,6 +361,7 @@ TEST(kinds_keep_their_order) {
         const sqlpool_submission relaxed = {.relaxed = true};
         memset(&deeds[i], 0, sizeof deeds[i]);
         deeds[i].value = i;
+        deeds[i].busy = i % 4 == 1 ? 2 : 0; /* is tried again before anything behind it */
         if (i % 10 == 7) CHECK_OK(sqlpool_submit(pool, NULL, strange(i / 10), SQLPOOL_NO_ARGS, &err), &err);
         if (i % 3 == 0) {
             CHECK_OK(sqlpool_submit_write(pool, NULL, NULL, act, &deeds[i], &err), &err);
@@ -370,6 +373,7 @@ TEST(kinds_keep_their_order) {
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK_INT(ask(pool, COUNT_T), COUNT);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t WHERE v <> id - 1"), 0);
+    CHECK(stats_of(pool).retries > 0);
     close_pool(pool);
 }
 
@@ -549,6 +553,33 @@ TEST(a_done_that_does_not_return_is_reported) {
     close_pool(pool);
 }
 
+TEST(a_function_that_hangs_is_reported_with_its_submission) {
+    static lines log;
+    const sqlpool_submission submission = {.tag = "hanging"};
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    deed d = {.value = 1, .stands = true};
+    int64_t end;
+    bool was_said;
+    memset(&log, 0, sizeof log);
+    config.leak_report_ms = 50;
+    config.upkeep_interval_ms = 10;
+    config.log.user = &log;
+    config.log.write_fn = write_line;
+    pool = open_pool("hanging.db", &config, TABLE);
+    CHECK(pool != NULL);
+    CHECK_INT(submit_value(pool, NULL, 0), SQLPOOL_OK);
+    arm(&stands);
+    CHECK_OK(sqlpool_submit_write(pool, &submission, NULL, act, &d, &err), &err);
+    CHECK(await_holder(&stands));
+    end = now_ms() + 60000;
+    while (!has_line(&log, SQLPOOL_LOG_LEAK, "[hanging]") && now_ms() < end) sleep_ms(5);
+    was_said = has_line(&log, SQLPOOL_LOG_LEAK, "submit.c");
+    let_go(&stands);
+    CHECK(was_said);
+    close_and_count(pool, "hanging.db", 2);
+}
+
 /*---- a full queue ----*/
 
 typedef struct waiting {
@@ -694,9 +725,13 @@ TEST(a_queue_full_of_bytes) {
     CHECK_INT(taken, 4);
     CHECK_HAS(err.message, "submit_bytes 8192");
     give_writer(&h);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    CHECK(take_writer(&h, pool)); /* they are not counted any more */
+    for (i = 0; i < 2; i++) CHECK_OK(sqlpool_submit(pool, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_BLOB(text, 3000)), &err), &err);
+    give_writer(&h);
     CHECK_OK(sqlpool_submit(pool, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_TEXT(text, 8100)), &err), &err); /* alone it may */
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
-    close_and_count(pool, "bytes.db", 5);
+    close_and_count(pool, "bytes.db", 7);
 }
 
 /*  What a flush has waited for has no place any more. */
@@ -897,6 +932,28 @@ TEST(cancelled_in_the_queue) {
     CHECK_INT(ask(pool, "SELECT group_concat(v) = '0,3' FROM t"), 1);
     close_pool(pool);
 }
+/*  Whoever gave a ticket up has none. */
+TEST(dropped_in_the_queue) {
+    sqlpool_config config = patient();
+    sqlpool *pool = open_pool("dropped.db", &config, TABLE);
+    sqlpool_submission submission = tell(&tolds[0]);
+    sqlpool_ticket ticket, copy;
+    static holder h;
+    CHECK(pool != NULL);
+    no_tolds(1);
+    CHECK(take_writer(&h, pool));
+    CHECK_OK(sqlpool_submit_with(pool, &submission, &ticket, INSERT, SQLPOOL_ARGS(1), &err), &err);
+    copy = ticket;
+    CHECK_INT(sqlpool_ticket_drop(&ticket), SQLPOOL_OK);
+    CHECK_INT((int64_t)ticket.number, 0);
+    CHECK_RC(sqlpool_ticket_poll(&copy, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_INT(sqlpool_ticket_cancel(&copy), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_ticket_drop(&copy), SQLPOOL_MISUSE);
+    give_writer(&h);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    CHECK(was_told(&tolds[0], SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED));
+    close_and_count(pool, "dropped.db", 1);
+}
 TEST(too_late_to_cancel) {
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("too_late.db", &config, TABLE);
@@ -1021,6 +1078,43 @@ TEST(late_while_it_runs) {
     close_pool(pool);
 }
 
+/*  The deadline passes inside of a statement that ends well: SQLite asks once more at its end, every
+    thousand instructions. What is said then must be what is in the file. */
+static void nap_function(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    sleep_ms(3);
+    sqlite3_result_value(context, values[0]);
+}
+static int with_nap(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn own = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&own), "nap", 1, SQLITE_UTF8, NULL, nap_function, NULL, NULL);
+}
+TEST(late_at_the_very_end) {
+    const sqlpool_submission limit = {.timeout_ms = 2};
+    sqlpool_config config = without_thread();
+    sqlpool *pool;
+    char sql[2000] = "INSERT INTO t(v) VALUES(nap(?1)"; /* many instructions and no jump */
+    size_t used = strlen(sql);
+    int i, committed = 0;
+    while (used < 1500) used += (size_t)snprintf(sql + used, sizeof sql - used, " + ?1");
+    (void)snprintf(sql + used, sizeof sql - used, ")");
+    config.events.connect_fn = with_nap;
+    pool = open_pool("very_end.db", &config, TABLE);
+    CHECK(pool != NULL);
+    for (i = 0; i < 40; i++) {
+        sqlpool_ticket ticket;
+        int rc;
+        CHECK_OK(sqlpool_submit_with(pool, &limit, &ticket, sql, SQLPOOL_ARGS(1), &err), &err);
+        rc = result_of(&ticket, &err);
+        CHECK(rc == SQLPOOL_OK || rc == SQLPOOL_TIMEOUT);
+        CHECK_INT(err.outcome, rc == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+        committed += rc == SQLPOOL_OK;
+        CHECK_INT(ask(pool, COUNT_T), committed);
+    }
+    close_pool(pool);
+}
+
 /*---- flush ----*/
 
 TEST(a_flush_waits_for_what_was_before) {
@@ -1043,8 +1137,8 @@ TEST(a_flush_waits_for_what_was_before) {
     arm(&stands);
     give_writer(&h);
     CHECK(await_holder(&stands));
+    CHECK_RC(sqlpool_flush(pool, 30, &err), SQLPOOL_TIMEOUT, &err);
     CHECK_INT(submit_value(pool, NULL, 2), SQLPOOL_OK);
-    sleep_ms(30);
     CHECK(!look(&flush.is_back));
     let_go(&stands);
     end_of(&flush);
@@ -1619,6 +1713,57 @@ TEST(without_a_thread_one_runs_for_the_others) {
     }
     close_and_count(pool, "others.db", 2);
 }
+/*  A tick that has used up its budget leaves the rest to those that wait. */
+static int lingers; /* atomic */
+static pthread_t lingerer;
+static int64_t lingering_now(void *user) {
+    (void)user;
+    if (look(&lingers) && pthread_equal(lingerer, pthread_self())) sleep_ms(60);
+    return sim_real_ns();
+}
+static void real_sleep(void *user, int64_t duration_ns) {
+    (void)user;
+    sim_real_sleep_ns(duration_ns);
+}
+static void linger(told *t) {
+    (void)t;
+    mark(&lingers, 1); /* between this and the end of the tick the others wake */
+}
+static void *tick_once(void *argument) {
+    waiting *w = (waiting *)argument;
+    lingerer = pthread_self();
+    w->rc = sqlpool_tick(w->pool, 0);
+    mark(&lingers, 0);
+    return NULL;
+}
+TEST(a_tick_leaves_the_rest_to_others) {
+    sqlpool_config config = without_thread();
+    sqlpool_submission submission = tell(&tolds[0]);
+    waiting ticking = {.rc = -1}, waiter = {.timeout_ms = 5000};
+    deed first = {.value = 1, .stands = true};
+    sqlpool_ticket ticket;
+    sqlpool *pool;
+    config.clock.now_ns_fn = lingering_now;
+    config.clock.sleep_ns_fn = real_sleep;
+    pool = open_pool("leaves.db", &config, TABLE);
+    CHECK(pool != NULL);
+    no_tolds(1);
+    tolds[0].then = linger;
+    arm(&stands);
+    CHECK_OK(sqlpool_submit_write(pool, &submission, NULL, act, &first, &err), &err);
+    CHECK_INT(submit_value(pool, &ticket, 2), SQLPOOL_OK);
+    CHECK(begin(&ticking, pool, tick_once));
+    CHECK(await_holder(&stands));
+    waiter.ticket = &ticket;
+    CHECK(begin(&waiter, pool, wait_ticket));
+    sleep_ms(30); /* it sleeps: somebody else runs what is there */
+    let_go(&stands);
+    end_of(&ticking);
+    end_of(&waiter);
+    CHECK_INT(ticking.rc, SQLPOOL_OK);
+    CHECK_INT(waiter.rc, SQLPOOL_OK);
+    close_and_count(pool, "leaves.db", 2);
+}
 /*  With the writer in hand a tick neither waits nor loses anything. */
 TEST(a_tick_beside_the_own_lease) {
     sqlpool_config config = without_thread();
@@ -1669,6 +1814,155 @@ TEST(ticks_beside_submitters) {
                         "WHERE i <> before + 1"),
               0);
     close_pool(pool);
+}
+
+/*---- beside others ----*/
+
+static void *flood(void *argument) {
+    sqlpool *pool = (sqlpool *)argument;
+    while (look(&leasing)) (void)sqlpool_submit(pool, NULL, "INSERT INTO o VALUES(1)", SQLPOOL_NO_ARGS, NULL);
+    return NULL;
+}
+static int insert_one(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user;
+    (void)attempt;
+    return sqlpool_conn_exec(conn, INSERT, SQLPOOL_ARGS(1), NULL, NULL);
+}
+/*  A queue that never runs dry does not shut out those that wait for the writer. */
+TEST(a_flood_lets_others_through) {
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    pthread_t threads[2];
+    int64_t start, longest = 0;
+    int i;
+    config.group_us = 0;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    pool = open_pool("flood.db", &config, TABLE "CREATE TABLE o(v)");
+    CHECK(pool != NULL);
+    mark(&leasing, 1);
+    for (i = 0; i < 2; i++) CHECK(start_thread(&threads[i], flood, pool));
+    while (stats_of(pool).submitted_now < 100) sleep_ms(1);
+    for (i = 0; i < 20; i++) {
+        start = now_ms();
+        if (i % 2 == 0)
+            CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, insert_one, NULL, &err), &err);
+        else
+            CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err), &err);
+        if (now_ms() - start > longest) longest = now_ms() - start;
+    }
+    mark(&leasing, 0);
+    for (i = 0; i < 2; i++) (void)pthread_join(threads[i], NULL);
+    CHECK(longest < 3000);
+    CHECK_INT(ask(pool, COUNT_T), 20);
+    close_and_count(pool, "flood.db", 20);
+}
+
+/*  Another process keeps the file's lock: one waits for it as any write does. */
+TEST(a_lock_of_another_process) {
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    sqlpool_ticket tickets[4];
+    deed d = {.value = 3};
+    sqlite3 *other;
+    int i;
+    config.acquire_timeout_ms = 150;
+    pool = open_pool("locked.db", &config, TABLE);
+    other = raw_open("locked.db");
+    CHECK(pool != NULL && other != NULL);
+    CHECK(raw_exec(other, "BEGIN IMMEDIATE"));
+    for (i = 0; i < 2; i++) CHECK_INT(submit_value(pool, &tickets[i], i), SQLPOOL_OK);
+    CHECK_OK(sqlpool_submit(pool, &tickets[2], "PRAGMA user_version = 4", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_submit_write(pool, NULL, &tickets[3], act, &d, &err), &err);
+    for (i = 0; i < 4; i++) {
+        CHECK_RC(result_of(&tickets[i], &err), SQLPOOL_TIMEOUT, &err);
+        CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        CHECK_INT(err.sqlite_code & 0xff, SQLITE_BUSY);
+    }
+    CHECK_INT(look(&d.runs), 0);
+    CHECK_INT(submit_value(pool, &tickets[0], 5), SQLPOOL_OK);
+    sleep_ms(30);
+    CHECK(raw_exec(other, "COMMIT"));
+    CHECK_OK(result_of(&tickets[0], &err), &err);
+    (void)sqlite3_close(other);
+    close_and_count(pool, "locked.db", 1);
+}
+
+static void in_child(sqlpool *pool, sqlpool_ticket *ticket, int *wrong) {
+    deed d = {.value = 1};
+    *wrong += sqlpool_submit(pool, NULL, INSERT, SQLPOOL_ARGS(1), &err) != SQLPOOL_FORKED;
+    *wrong += sqlpool_submit_write(pool, NULL, NULL, act, &d, &err) != SQLPOOL_FORKED;
+    *wrong += sqlpool_write(pool, act, &d, &err) != SQLPOOL_FORKED;
+    *wrong += sqlpool_flush(pool, 0, &err) != SQLPOOL_FORKED;
+    *wrong += sqlpool_sync(pool, 0, 0, &err) != SQLPOOL_FORKED;
+    *wrong += sqlpool_ticket_poll(ticket, NULL, &err) != SQLPOOL_FORKED;
+    *wrong += sqlpool_ticket_wait(ticket, 0, NULL, &err) != SQLPOOL_FORKED;
+    *wrong += sqlpool_ticket_cancel(ticket) != SQLPOOL_FORKED;
+    *wrong += sqlpool_ticket_drop(ticket) != SQLPOOL_FORKED;
+}
+TEST(in_a_forked_child) {
+    sqlpool_config config = without_thread();
+    sqlpool *pool = open_pool("forked.db", &config, TABLE);
+    sqlpool_ticket ticket;
+    int status = 0;
+    pid_t child;
+    CHECK(pool != NULL);
+    CHECK_INT(submit_value(pool, &ticket, 1), SQLPOOL_OK);
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        int wrong = 0;
+        in_child(pool, &ticket, &wrong);
+        _exit(wrong);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK_INT(WEXITSTATUS(status), 0);
+    CHECK_OK(result_of(&ticket, &err), &err);
+    close_and_count(pool, "forked.db", 1);
+}
+
+/*  A condition or a thread that cannot be made: refused, or told; and the next one works. */
+static void without_a_condition(sim_locks *locks) {
+    sqlpool_config config = without_thread();
+    sqlpool_ticket ticket;
+    sqlpool *pool;
+    int i;
+    config.locks = sim_locks_hooks(locks);
+    pool = open_pool("locks.db", &config, NULL);
+    CHECK(pool != NULL);
+    for (i = 0; i < 4; i++) {
+        CHECK_OK(sqlpool_submit(pool, &ticket, INSERT, SQLPOOL_ARGS(10 + i), &err), &err);
+        locks->fail_init_at = locks->inits + 1 + (uint64_t)(i % 2);
+        CHECK_RC(sqlpool_ticket_wait(&ticket, 60000, NULL, &err), SQLPOOL_NOMEM, &err);
+        locks->fail_init_at = 0;
+        CHECK_INT(err.outcome, i % 2 == 0 ? SQLPOOL_OUTCOME_NONE : SQLPOOL_OUTCOME_NOT_COMMITTED);
+        CHECK_INT(ticket.number != 0, i % 2 == 0); /* it was the wait that failed, or the write */
+        if (i % 2 == 0) CHECK_OK(result_of(&ticket, &err), &err);
+    }
+    CHECK_INT(ask(pool, COUNT_T), 3);
+    close_pool(pool);
+}
+TEST(locks_that_cannot_be_made) {
+    static sim_locks locks;
+    sqlpool_config config = patient();
+    sqlpool_ticket ticket;
+    sqlpool *pool;
+    char why[400];
+    memset(&locks, 0, sizeof locks);
+    config.locks = sim_locks_hooks(&locks);
+    pool = open_pool("locks.db", &config, TABLE);
+    CHECK(pool != NULL);
+    locks.fail_init_at = locks.inits + 1; /* the thread */
+    CHECK_RC(sqlpool_submit(pool, &ticket, INSERT, SQLPOOL_ARGS(1), &err), SQLPOOL_NOMEM, &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_HAS(err.message, "thread");
+    CHECK_INT((int64_t)ticket.number, 0);
+    locks.fail_init_at = 0;
+    CHECK_OK(sqlpool_submit(pool, &ticket, INSERT, SQLPOOL_ARGS(1), &err), &err);
+    CHECK_OK(result_of(&ticket, &err), &err);
+    close_pool(pool);
+    PART(without_a_condition(&locks));
+    if (sim_locks_check(&locks, why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
 }
 
 /*---- other pools ----*/
@@ -1956,13 +2250,13 @@ TEST(done_while_the_pool_closes) {
     check_told_once(3);
 }
 /*  From the first done_fn to the last another thread takes writes back. */
-static int cancelled; /* by it */
+static int cancelled; /* by it; atomic */
 static void *cancel_odd(void *argument) {
     int i;
     (void)argument;
     for (i = MANY - 3; i > 0; i -= 2) { /* they meet */
         const int rc = sqlpool_ticket_cancel(&tolds[i].ticket);
-        cancelled += rc == SQLPOOL_OK;
+        if (rc == SQLPOOL_OK) (void)count_up(&cancelled);
         EXPECT_INT(rc == SQLPOOL_OK || rc == SQLPOOL_TOO_LATE, 1);
         if (i % 8 == 1) (void)usleep(100);
     }
@@ -1972,6 +2266,7 @@ static pthread_t canceller;
 static void begin_cancelling(told *t) {
     (void)t;
     EXPECT_INT(start_thread(&canceller, cancel_odd, NULL), true);
+    while (look(&cancelled) == 0) (void)usleep(100);
 }
 static void end_cancelling(told *t) {
     (void)t;
@@ -2225,12 +2520,17 @@ static void check_fates(const char *path, int count) {
             others++;
     }
     printf("# %d committed, %d not\n", committed, others);
-    CHECK(committed > 50 && others > 5);
+    CHECK(committed > 10 && others > 0);
 }
 static void stress(const char *path, sqlpool_config config, int duration_ms) {
+    static sim_locks locks;
     sqlpool *pool;
     pthread_t threads[SUBMITTERS + 3];
+    char why[400];
     int i;
+    memset(&locks, 0, sizeof locks);
+    config.locks = sim_locks_hooks(&locks);
+    config.allocator = sim_allocator();
     memset(fates, 0, sizeof fates);
     memset(shown.tickets, 0, sizeof shown.tickets);
     mark(&next_write, 0);
@@ -2250,6 +2550,8 @@ static void stress(const char *path, sqlpool_config config, int duration_ms) {
     mark(&over, 1);
     for (i = 0; i < SUBMITTERS + 3; i++) (void)pthread_join(threads[i], NULL);
     close_pool(pool); /* with what is still in the queue */
+    if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
+    if (sim_locks_check(&locks, why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
     check_fates(path, look(&next_write) < WRITES ? look(&next_write) + 1 : WRITES);
 }
 TEST(each_fate_is_told_once) {
@@ -2279,6 +2581,7 @@ int main(void) {
     RUN(done_may_use_the_pool_but_not_wait);
     RUN(done_of_a_cancelled_one_does_not_wait_for_itself);
     RUN(a_done_that_does_not_return_is_reported);
+    RUN(a_function_that_hangs_is_reported_with_its_submission);
     RUN(a_full_queue);
     RUN(who_must_not_wait_for_room);
     RUN(a_queue_full_of_bytes);
@@ -2288,11 +2591,13 @@ int main(void) {
     RUN(one_thread_at_a_time_waits_for_a_ticket);
     RUN(a_wait_that_is_too_short_can_be_repeated);
     RUN(cancelled_in_the_queue);
+    RUN(dropped_in_the_queue);
     RUN(too_late_to_cancel);
     RUN(late_in_the_queue);
     RUN(late_behind_one_without_a_limit);
     RUN(a_limit_does_not_cost_the_place);
     RUN(late_while_it_runs);
+    RUN(late_at_the_very_end);
     RUN(a_flush_waits_for_what_was_before);
     RUN(a_flush_does_not_wait_for_what_comes_later);
     RUN(a_flush_is_not_ended_by_late_ones);
@@ -2312,8 +2617,13 @@ int main(void) {
     RUN(a_tick_keeps_its_budget);
     RUN(without_a_thread_whoever_waits_runs_it);
     RUN(without_a_thread_one_runs_for_the_others);
+    RUN(a_tick_leaves_the_rest_to_others);
     RUN(a_tick_beside_the_own_lease);
     RUN(ticks_beside_submitters);
+    RUN(a_flood_lets_others_through);
+    RUN(a_lock_of_another_process);
+    RUN(in_a_forked_child);
+    RUN(locks_that_cannot_be_made);
     RUN(in_other_pools);
     RUN(without_groups);
     RUN(a_pause_holds_the_queue);

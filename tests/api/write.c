@@ -835,6 +835,43 @@ TEST(a_token_stops_one_function) {
     }
     close_pool(pool);
 }
+/*  A token that fires inside of a statement which ends well: SQLite asks once more at its end, every
+    thousand instructions. What is said then must be what is in the file. */
+static void fire_function(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    __atomic_store_n(&callers[sqlite3_value_int(values[0])].token.fired, 1, __ATOMIC_SEQ_CST);
+    sqlite3_result_value(context, values[0]);
+}
+static int with_fire(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn own = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&own), "fire", 1, SQLITE_UTF8, NULL, fire_function, NULL, NULL);
+}
+TEST(a_token_that_fires_at_the_very_end) {
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    char sql[2000] = "INSERT INTO t(v) VALUES(fire(?1)"; /* many instructions and no jump */
+    size_t used = strlen(sql);
+    int i, committed = 0;
+    while (used < 1500) used += (size_t)snprintf(sql + used, sizeof sql - used, " + ?1");
+    (void)snprintf(sql + used, sizeof sql - used, ")");
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    config.events.connect_fn = with_fire;
+    pool = open_pool("very_end.db", &config, TABLE);
+    CHECK(pool != NULL);
+    for (i = 0; i < 40; i++) {
+        (void)deed_of(0, i);
+        (void)with_int(&callers[1], sql, 1);
+        callers[1].call.token = &callers[1].token;
+        CHECK(run_callers(pool, 2));
+        check_ok(0);
+        PART(check_caller(1, callers[1].rc == SQLPOOL_OK ? SQLPOOL_OK : SQLPOOL_CANCELLED,
+                          callers[1].rc == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED));
+        committed += 1 + (callers[1].rc == SQLPOOL_OK);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), committed);
+    }
+    close_pool(pool);
+}
 /*  A timeout that a function sets on its lease ends with it. */
 static int set_timeout(sqlpool_conn *conn, deed *d) {
     EXPECT_INT(sqlpool_conn_set_timeout(conn, 0), SQLPOOL_OK);
@@ -1053,6 +1090,7 @@ int main(void) {
     RUN(a_long_function_is_reported_with_its_caller);
     RUN(a_deadline_stops_one_function);
     RUN(a_token_stops_one_function);
+    RUN(a_token_that_fires_at_the_very_end);
     RUN(a_timeout_it_sets_is_its_own);
     RUN(a_function_that_never_began);
     RUN(in_other_pools);
