@@ -707,9 +707,11 @@ TEST(a_queue_full_of_bytes) {
     sqlpool_config config = patient();
     sqlpool *pool;
     static holder h;
+    char why[400];
     int i, taken = 0;
     memset(text, 'a', sizeof text);
     config.submit_bytes = 8192;
+    config.allocator = sim_allocator(); /* copies of what was refused are given back */
     pool = open_pool("bytes.db", &config, TABLE);
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
@@ -732,6 +734,7 @@ TEST(a_queue_full_of_bytes) {
     CHECK_OK(sqlpool_submit(pool, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_TEXT(text, 8100)), &err), &err); /* alone it may */
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     close_and_count(pool, "bytes.db", 7);
+    if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
 }
 
 /*  What a flush has waited for has no place any more. */
@@ -1803,13 +1806,13 @@ TEST(ticks_beside_submitters) {
         memset(&producers[i], 0, sizeof producers[i]);
         producers[i].pool = pool;
         producers[i].me = i;
-        producers[i].count = 300;
+        producers[i].count = 1500;
         CHECK(start_thread(&producers[i].thread, produce, &producers[i]));
     }
-    while (stats_of(pool).submitted < 900 && now_ms() < end) CHECK_INT(sqlpool_tick(pool, 500), SQLPOOL_OK);
+    while (stats_of(pool).submitted < 4500 && now_ms() < end) CHECK_INT(sqlpool_tick(pool, 500), SQLPOOL_OK);
     for (i = 0; i < 3; i++) (void)pthread_join(producers[i].thread, NULL);
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM o"), 900);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM o"), 4500);
     CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT i, lag(i, 1, -1) OVER (PARTITION BY p ORDER BY id) AS before FROM o) "
                         "WHERE i <> before + 1"),
               0);
