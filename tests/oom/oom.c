@@ -28,7 +28,7 @@ typedef struct run {
     uint64_t n;
     int from_on;
     int64_t next_id;
-    signed char acked[MAX_IDS]; /* 1 acknowledged, 0 refused: by id */
+    signed char acked[MAX_IDS]; /* 1 acknowledged, 0 refused, -1 nobody knows: by id */
     sim_clock clock;
     sim_random random;
     sim_locks locks;
@@ -107,7 +107,7 @@ static int step_exec(run *r, sqlpool_error *e) {
 static int step_exec_with(run *r, sqlpool_error *e) {
     const int64_t id = new_id(r);
     sqlpool_call call = {.timeout_ms = 1000, .tag = "oom"};
-    sqlpool_result result = {0, 0};
+    sqlpool_result result = {0, 0, 0};
     const int rc =
         said(r, id,
              sqlpool_exec_with(r->pool, &call, &result, "INSERT INTO log VALUES(?, ?, NULL)",
@@ -511,6 +511,154 @@ static int step_snapshot(run *r, sqlpool_error *e) {
     return rc;
 }
 
+/*---- writes that may share a commit, and those that are handed in ----*/
+
+typedef struct handed {
+    run *r;
+    int64_t id;
+    int rc, outcome; /* as the ticket says */
+    int calls, told_rc, told_outcome; /* of done_fn */
+    sqlpool_ticket ticket;
+} handed;
+
+static int handed_fn(sqlpool_conn *conn, void *user, int attempt) {
+    const handed *h = (const handed *)user;
+    return sqlpool_conn_exec(conn, "INSERT INTO log VALUES(?, 'function', ?)",
+                             SQLPOOL_ARGS(h->id, attempt), NULL, NULL);
+}
+static void handed_done(void *user, const sqlpool_result *result, const sqlpool_error *error) {
+    handed *h = (handed *)user;
+    if ((result->changes != 0) != (error->result == SQLPOOL_OK) && result->changes > 1)
+        (void)fail(h->r, "done_fn: %lld changes with result %d", (long long)result->changes, error->result);
+    h->calls++;
+    h->told_rc = error->result;
+    h->told_outcome = error->outcome;
+}
+/*  Who was not told that it is committed must not find it, unless nobody knows. */
+static void note_outcome(run *r, int64_t id, int rc, int outcome) {
+    if (rc == SQLPOOL_OK ? outcome != SQLPOOL_OUTCOME_COMMITTED
+                         : outcome != SQLPOOL_OUTCOME_NOT_COMMITTED && outcome != SQLPOOL_OUTCOME_UNKNOWN)
+        (void)fail(r, "result %d with outcome %d", rc, outcome);
+    r->acked[id] = outcome == SQLPOOL_OUTCOME_UNKNOWN ? -1 : rc == SQLPOOL_OK;
+}
+static int step_write(run *r, sqlpool_error *e) {
+    handed h = {.r = r, .id = new_id(r)};
+    const int rc = sqlpool_write(r->pool, handed_fn, &h, e);
+    note_outcome(r, h.id, rc, e->outcome);
+    return rc;
+}
+static int hand_in(run *r, handed *h, int kind, sqlpool_error *e) {
+    static const char long_text[] = /* does not fit into an entry */
+        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
+        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
+        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890";
+    sqlpool_submission submission = {.wait_ms = SQLPOOL_NO_WAIT, .done_fn = handed_done};
+    submission.user = h;
+    submission.relaxed = kind == 1;
+    h->r = r;
+    h->id = new_id(r);
+    switch (kind) {
+    case 0:
+    case 1:
+        return sqlpool_submit_with(r->pool, &submission, &h->ticket, "INSERT INTO log VALUES(?, 'handed', NULL)",
+                                   SQLPOOL_ARGS(h->id), e);
+    case 2:
+        return sqlpool_submit_with(r->pool, &submission, &h->ticket, "INSERT INTO log VALUES(?, ?, NULL) RETURNING a",
+                                   SQLPOOL_ARGS(h->id, long_text), e);
+    case 3:
+        return sqlpool_submit_write(r->pool, &submission, &h->ticket, handed_fn, h, e);
+    case 4: /* ends the group: the others are run again */
+        return sqlpool_submit_with(r->pool, &submission, &h->ticket,
+                                   "INSERT OR ROLLBACK INTO log SELECT ?1, 'poison', NULL UNION ALL SELECT ?1, 'poison', NULL",
+                                   SQLPOOL_ARGS(h->id), e);
+    default: /* by itself */
+        return sqlpool_submit_with(r->pool, &submission, &h->ticket, "WITH x(i) AS (VALUES(?)) INSERT INTO log SELECT i, 'x', NULL FROM x",
+                                   SQLPOOL_ARGS(h->id), e);
+    }
+}
+/*  Each that was accepted is told once by done_fn and once by its ticket, both the same. */
+static int fetch(run *r, handed *h, int kind, sqlpool_error *e) {
+    const int rc = sqlpool_ticket_wait(&h->ticket, SQLPOOL_FOREVER, NULL, e);
+    if (h->calls != 1 || h->told_rc != rc || h->told_outcome != e->outcome)
+        return fail(r, "kind %d: done_fn was called %d times with %d, outcome %d; the ticket says %d, outcome %d: %s", kind,
+                    h->calls, h->told_rc, h->told_outcome, rc, e->outcome, e->message);
+    if (h->ticket.number != 0) return fail(r, "kind %d: the ticket is not used up", kind);
+    note_outcome(r, h->id, rc, e->outcome);
+    if (kind != 4) return rc;
+    if (rc == SQLPOOL_OK) return fail(r, "the poison was committed");
+    return (rc & 0xff) == SQLITE_CONSTRAINT && rc > 0 ? SQLPOOL_OK : rc;
+}
+static int step_submit(run *r, sqlpool_error *e) {
+    static const int kinds[] = {3, 0, 1, 2, 4, 0, 5, 2, 1};
+    enum { COUNT = sizeof kinds / sizeof kinds[0] };
+    handed all[COUNT];
+    sqlpool_error error;
+    int i, worst = SQLPOOL_OK;
+    memset(all, 0, sizeof all);
+    for (i = 0; i < COUNT; i++) {
+        all[i].rc = hand_in(r, &all[i], kinds[i], &error);
+        if (all[i].rc == SQLPOOL_OK) continue;
+        if (all[i].ticket.number != 0) return fail(r, "refused, and a ticket was given");
+        r->acked[all[i].id] = 0;
+        if (error.outcome != SQLPOOL_OUTCOME_NOT_COMMITTED) return fail(r, "refused with outcome %d", error.outcome);
+        worst = all[i].rc;
+        *e = error;
+    }
+    if (all[COUNT - 1].rc == SQLPOOL_OK) { /* one is taken back */
+        const int rc = sqlpool_ticket_cancel(&all[COUNT - 1].ticket);
+        if (rc != SQLPOOL_OK || all[COUNT - 1].calls != 1 || all[COUNT - 1].told_rc != SQLPOOL_CANCELLED)
+            return fail(r, "cancel gave %d, done_fn was called %d times", rc, all[COUNT - 1].calls);
+    }
+    for (i = 0; i < COUNT - 1; i++) {
+        int rc;
+        if (all[i].rc != SQLPOOL_OK) continue;
+        rc = fetch(r, &all[i], kinds[i], &error);
+        if (r->why[0] != '\0') return 1;
+        if (rc == SQLPOOL_OK) continue;
+        worst = rc;
+        *e = error;
+    }
+    return worst;
+}
+/*  Nobody asks for these, but one: a tick runs the first, a flush waits for the others. */
+static int step_submit_and_go(run *r, sqlpool_error *e) {
+    handed all[3];
+    sqlpool_error error;
+    int i, rc, worst = SQLPOOL_OK;
+    memset(all, 0, sizeof all);
+    memset(e, 0, sizeof *e);
+    for (i = 0; i < 3; i++) {
+        all[i].rc = hand_in(r, &all[i], 2 + (i == 1), &error);
+        r->acked[all[i].id] = 0;
+        if (all[i].rc != SQLPOOL_OK) {
+            worst = all[i].rc;
+            *e = error;
+            continue;
+        }
+        if (i < 2 && sqlpool_ticket_drop(&all[i].ticket) != SQLPOOL_OK) return fail(r, "a ticket cannot be dropped");
+        if (i == 0 && sqlpool_tick(r->pool, 0) != SQLPOOL_OK) return fail(r, "tick failed");
+    }
+    rc = sqlpool_flush(r->pool, SQLPOOL_FOREVER, &error);
+    if (rc != SQLPOOL_OK) return fail(r, "flush returned %d: %s", rc, error.message); /* it allocates nothing */
+    for (i = 0; i < 3; i++) {
+        if (all[i].calls != (all[i].rc == SQLPOOL_OK)) return fail(r, "after a flush done_fn was called %d times", all[i].calls);
+        if (all[i].rc != SQLPOOL_OK) continue;
+        note_outcome(r, all[i].id, all[i].told_rc, all[i].told_outcome);
+        if (i == 2 && sqlpool_ticket_poll(&all[2].ticket, NULL, &error) != all[2].told_rc)
+            return fail(r, "the ticket says %d, done_fn was told %d", error.result, all[2].told_rc);
+        if (all[i].told_rc == SQLPOOL_OK) continue;
+        worst = e->result = all[i].told_rc;
+        (void)snprintf(e->message, sizeof e->message, "told by done_fn");
+    }
+    if (worst != SQLPOOL_OK) return worst;
+    rc = sqlpool_sync(r->pool, 0, 0, e);
+    if (rc == SQLPOOL_UNSUPPORTED && r->journal != JOURNAL_WAL) {
+        memset(e, 0, sizeof *e);
+        return SQLPOOL_OK;
+    }
+    return rc;
+}
+
 static const step steps[] = {
     {"schema", step_schema},
     {"look", step_look},
@@ -531,12 +679,16 @@ static const step steps[] = {
     {"raw", step_raw},
     {"cancel", step_cancel},
     {"many_statements", step_many_statements},
+    {"write", step_write},
+    {"submit", step_submit},
+    {"submit_and_go", step_submit_and_go},
     {"checkpoint", step_checkpoint},
     {"exclusive", step_exclusive},
     {"pause", step_pause},
     {"tick", step_tick},
     {"recycle", step_recycle},
     {"look", step_look},
+    {"submit", step_submit},
     {"exec", step_exec},
     {"query", step_query},
 };
@@ -572,6 +724,7 @@ static int open_pool(run *r, sqlpool_error *e) {
     config.reserve_connections = 1;
     config.statement_cache_count = 5;
     config.page_cache_kib = 256;
+    config.submit_count = 16;
     config.warmup_sql = warmup;
     config.warmup_count = 1;
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
@@ -634,7 +787,7 @@ static int check_rows(run *r) {
     if (rc != SQLITE_OK) (void)fail(r, "reopening: %s", sqlite3_errmsg(db));
     (void)sqlite3_close(db);
     for (i = 0; i < r->next_id && rc == SQLITE_OK; i++) {
-        if (r->acked[i] && !there[i])
+        if (r->acked[i] > 0 && !there[i])
             return fail(r, "row %lld was acknowledged and is not there", (long long)i);
         if (!r->acked[i] && there[i])
             return fail(r, "row %lld was refused and is there", (long long)i);
@@ -658,6 +811,7 @@ static int one_run(run *r, uint64_t n, int from_on, int journal) {
     sqlpool_error error;
     char why[400];
     uint64_t requests = 0; /* up to when memory came back */
+    handed left[3];        /* for sqlpool_close() */
     size_t i;
     int rc, retry_open = 0;
     if (journal == JOURNAL_MEMORY) settle_memdb();
@@ -712,9 +866,19 @@ static int one_run(run *r, uint64_t n, int from_on, int journal) {
                            error.message);
             }
         }
+        memset(left, 0, sizeof left);
+        for (i = 0; i < 3; i++) {
+            left[i].rc = hand_in(r, &left[i], 2 + (int)i, &error);
+            r->acked[left[i].id] = 0;
+        }
         rc = sqlpool_close(r->pool, &error);
         if (rc != SQLPOOL_OK)
             (void)fail(r, "close returned %s: %s", sqlpool_result_name(rc), error.message);
+        for (i = 0; i < 3; i++) {
+            if (left[i].calls != (left[i].rc == SQLPOOL_OK))
+                (void)fail(r, "close: done_fn was called %d times", left[i].calls);
+            if (left[i].calls > 0) note_outcome(r, left[i].id, left[i].told_rc, left[i].told_outcome);
+        }
     }
     if (requests == 0) requests = sim_alloc.requests;
     sim_alloc_heal();

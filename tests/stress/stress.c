@@ -309,7 +309,7 @@ static const char long_sql[] =
 
 static void op_increment(worker *me) {
     sqlpool_call call;
-    sqlpool_result result = {0, 0};
+    sqlpool_result result = {0, 0, 0};
     sqlpool_error e;
     const int may = op_begin(me, &call);
     int rc;
