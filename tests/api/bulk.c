@@ -1439,6 +1439,19 @@ TEST(progress_in_numbers) {
     check_memory();
 }
 
+TEST(more_rows_are_expected_than_will_ever_come) {
+    const sqlpool_config config = plain_config();
+    trial t = abc_trial("progress", ABC);
+    sqlpool *pool = open_pool(next_file(), &config, ABC);
+    sqlpool_bulk_progress progress;
+    CHECK(pool != NULL);
+    t.load.expected_rows = INT64_MAX;
+    CHECK_OK(run_load(pool, &t.load, &t.source, &progress, &err), &err);
+    CHECK(progress.left_ms > 0);
+    close_pool(pool);
+    check_memory();
+}
+
 int main(int argc, char **argv) {
     if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
         printf("# the simulator cannot be installed\n");
@@ -1474,5 +1487,6 @@ int main(int argc, char **argv) {
     RUN_CLEAN(a_listener_may_end_the_load);
     RUN_CLEAN(a_report_may_end_the_load);
     RUN_CLEAN(progress_in_numbers);
+    RUN_CLEAN(more_rows_are_expected_than_will_ever_come);
     return test_end();
 }

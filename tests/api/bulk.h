@@ -96,6 +96,7 @@ static inline int feed(sqlpool_bulk *bulk, const source *s, int64_t from, int64_
     room *r = new_room();
     int64_t row;
     int rc = SQLPOOL_OK;
+    memset(error, 0, sizeof *error);
     for (row = from; row < to && rc == SQLPOOL_OK; row++) {
         make_row(s, row, r);
         rc = sqlpool_bulk_row(bulk, r->values, s->columns, error);
