@@ -161,10 +161,10 @@ TEST(a_name_remembers_refused_rows) {
 
 static int report_fd = 1;
 static int on_kill_progress(void *user, const sqlpool_bulk_progress *progress) {
-    const char told = 'p';
+    const char byte = 'p';
     (void)user;
     (void)progress;
-    return write(report_fd, &told, 1) == 1 ? 0 : 1;
+    return write(report_fd, &byte, 1) == 1 ? 0 : 1;
 }
 /*  The child. Every report is a byte in the pipe. */
 static int be_killed(const char *path, bool is_relaxed) {
@@ -184,7 +184,7 @@ static int be_killed(const char *path, bool is_relaxed) {
 }
 static bool kill_one(const char *path, bool is_relaxed, int64_t after_us) {
     int ends[2], status = 0;
-    char told;
+    char byte;
     pid_t child;
     bool was_loading;
     if (pipe(ends) != 0) return false;
@@ -199,7 +199,7 @@ static bool kill_one(const char *path, bool is_relaxed, int64_t after_us) {
         _exit(99);
     }
     (void)close(ends[1]);
-    was_loading = child > 0 && read(ends[0], &told, 1) == 1;
+    was_loading = child > 0 && read(ends[0], &byte, 1) == 1;
     sim_real_sleep_ns(after_us * 1000);
     if (child > 0) (void)kill(child, SIGKILL);
     (void)close(ends[0]);
@@ -218,7 +218,7 @@ TEST(a_killed_load_goes_on) {
     int i;
     CHECK(pool != NULL);
     close_pool(pool);
-    for (i = 0; i < 10; i++) {
+    for (i = 0; i < 16; i++) {
         sqlite3 *db;
         CHECK(kill_one(path, i % 3 == 0, (int64_t)roll(&dice, 15000)));
         db = raw_open(path);

@@ -19,6 +19,7 @@
 #include "test.h"
 
 enum { MAX_IDS = 400 };
+enum { LOAD_ROWS = 30, LOAD_REFUSED = 17 };
 enum { JOURNAL_WAL, JOURNAL_DELETE, JOURNAL_MEMORY, JOURNALS };
 static const char *const journal_names[] = {"wal", "delete", "memory"};
 
@@ -30,6 +31,7 @@ typedef struct run {
     int from_on;
     int64_t next_id;
     signed char acked[MAX_IDS]; /* 1 acknowledged, 0 refused: by id */
+    int64_t loads, loaded;      /* loads that are done, and next_row of the present one */
     sim_clock clock;
     sim_random random;
     sim_locks locks;
@@ -76,6 +78,7 @@ static int step_schema(run *r, sqlpool_error *e) {
         "CREATE TABLE IF NOT EXISTS log(id INTEGER PRIMARY KEY, a TEXT, b BLOB);\n"
         "CREATE TABLE IF NOT EXISTS kv(k TEXT PRIMARY KEY, v REAL) WITHOUT ROWID;\n"
         "CREATE INDEX IF NOT EXISTS log_a ON log(a);\n"
+        "CREATE TABLE IF NOT EXISTS loaded(load, n CHECK(n <> 17), data);\n"
         "INSERT OR REPLACE INTO kv VALUES('one', 1.5), ('two', 2.5), ('three', 3.5);",
         -1, e);
 }
@@ -108,7 +111,7 @@ static int step_exec(run *r, sqlpool_error *e) {
 static int step_exec_with(run *r, sqlpool_error *e) {
     const int64_t id = new_id(r);
     sqlpool_call call = {.timeout_ms = 1000, .tag = "oom"};
-    sqlpool_result result = {0, 0};
+    sqlpool_result result = {0, 0, 0};
     const int rc =
         said(r, id,
              sqlpool_exec_with(r->pool, &call, &result, "INSERT INTO log VALUES(?, ?, NULL)",
@@ -512,6 +515,57 @@ static int step_snapshot(run *r, sqlpool_error *e) {
     return rc;
 }
 
+/*  A load by name. Where it failed it goes on in the second try, which knows where that is. */
+static int refused_fn(void *user, int64_t row, const sqlpool_value *values,
+                      const sqlpool_error *error) {
+    run *r = (run *)user;
+    if (row != LOAD_REFUSED || values[1].as.integer != row ||
+        (error->result & 0xff) != SQLITE_CONSTRAINT)
+        (void)fail(r, "row %lld is refused: %s", (long long)row, error->message);
+    return 0;
+}
+static int step_bulk(run *r, sqlpool_error *e) {
+    static const char *const columns[] = {"load", "n", "data"};
+    static const char data[200] = "loaded";
+    sqlpool_bulk_config config = {0};
+    sqlpool_bulk_progress progress;
+    sqlpool_bulk *bulk;
+    int64_t row;
+    int rc, end;
+    config.table = "loaded";
+    config.columns = columns;
+    config.column_count = 3;
+    config.batch_bytes = 1000;
+    config.relaxed = true;
+    config.name = "oom";
+    config.user = r;
+    config.refused_fn = refused_fn;
+    rc = sqlpool_bulk_begin(r->pool, &config, &bulk, e);
+    if (rc != SQLPOOL_OK) return bulk == NULL ? rc : fail(r, "bulk_begin failed and gave a load");
+    row = sqlpool_bulk_next_row(bulk);
+    if (row != r->loaded)
+        (void)fail(r, "a load goes on at row %lld, not %lld", (long long)row, (long long)r->loaded);
+    for (; row < LOAD_ROWS && rc == SQLPOOL_OK; row++) {
+        const size_t bytes = row % 10 == 5 ? 2000 : (size_t)row; /* some are bigger than a batch */
+        static char big[2000];
+        rc = sqlpool_bulk_row(
+            bulk,
+            SQLPOOL_ARGS(r->loads, row, SQLPOOL_BLOB(bytes > sizeof data ? big : data, bytes)), e);
+    }
+    end = sqlpool_bulk_end(bulk, &progress, rc == SQLPOOL_OK ? e : NULL);
+    if (rc != SQLPOOL_OK && end != rc)
+        return fail(r, "bulk_end returned %s after %s", sqlpool_result_name(end),
+                    sqlpool_result_name(rc));
+    r->loaded = progress.next_row;
+    if (end == SQLPOOL_OK && r->loaded != LOAD_ROWS)
+        return fail(r, "a load ended at row %lld", (long long)r->loaded);
+    if (end == SQLPOOL_OK) {
+        r->loads++;
+        r->loaded = 0;
+    }
+    return end;
+}
+
 static const step steps[] = {
     {"schema", step_schema},
     {"look", step_look},
@@ -529,6 +583,7 @@ static const step steps[] = {
     {"transaction_read", step_transaction_read},
     {"leases_read", step_leases_read},
     {"snapshot", step_snapshot},
+    {"bulk", step_bulk},
     {"raw", step_raw},
     {"cancel", step_cancel},
     {"many_statements", step_many_statements},
@@ -631,6 +686,16 @@ static int check_rows(run *r) {
             if (id >= 0 && id < MAX_IDS) there[id] = 1;
         }
         (void)sqlite3_finalize(statement);
+    }
+    if (rc == SQLITE_OK) {
+        const int64_t rows = sim_plain_int64(db, "SELECT count(*) FROM loaded", 0);
+        const int64_t expected =
+            r->loads * (LOAD_ROWS - 1) + r->loaded - (r->loaded > LOAD_REFUSED);
+        if (rows != expected ||
+            sim_plain_int64(db, "SELECT count(*) FROM (SELECT DISTINCT load, n FROM loaded)", 0) !=
+                expected)
+            (void)fail(r, "%lld loads and %lld rows were told, %lld rows are there",
+                       (long long)r->loads, (long long)r->loaded, (long long)rows);
     }
     if (rc != SQLITE_OK) (void)fail(r, "reopening: %s", sqlite3_errmsg(db));
     (void)sqlite3_close(db);
