@@ -324,33 +324,36 @@ TEST(untrusted_has_few_parameters) {
     check_memory();
 }
 
-/*  It is about few statements: 64 rows each, then 8, then 1. */
-TEST(rows_share_statements) {
-    static const struct {
-        int columns;
-        int64_t rows, statements;
-    } cases[] = {
-        {1, 1000, 15 + 5}, {15, 137, 2 + 1 + 1}, {100, 20, 2 + 2}, {400, 5, 2 + 1}, {999, 3, 3}};
+/*  It is about few statements: 64 rows each, then 8, then 1; as many as SQLite's limit allows. */
+static void count_statements(bool untrusted, int columns, int64_t rows, int64_t statements) {
     sqlpool_config config = plain_config();
-    sqlpool *pool = open_pool(next_file(), &config, NULL);
-    int i;
+    wide *w = new_wide(columns);
+    trial t = wide_trial(w, columns, rows, "shared");
+    sqlpool_bulk_progress progress;
+    sqlpool_stats before;
+    sqlpool *pool;
+    config.untrusted = untrusted;
+    pool = open_pool(next_file(), &config, w->schema);
     CHECK(pool != NULL);
-    for (i = 0; i < LENGTH(cases); i++) {
-        wide *w = new_wide(cases[i].columns);
-        trial t = wide_trial(w, cases[i].columns, cases[i].rows, "shared");
-        sqlpool_bulk_progress progress;
-        sqlpool_stats before;
-        CHECK_OK(sqlpool_script(pool, w->schema, -1, &err), &err);
-        t.load.batch_ms = 100000;
-        t.load.batch_bytes = 10 << 20;
-        before = stats_of(pool);
-        CHECK_OK(run_load(pool, &t.load, &t.source, &progress, &err), &err);
-        CHECK_INT(stats_of(pool).statements - before.statements, cases[i].statements);
-        CHECK_INT(stats_of(pool).commits - before.commits, 1);
-        free(w);
-    }
+    t.load.batch_ms = 100000;
+    t.load.batch_bytes = 10 << 20;
+    before = stats_of(pool);
+    CHECK_OK(run_load(pool, &t.load, &t.source, &progress, &err), &err);
+    CHECK_INT(stats_of(pool).statements - before.statements, statements);
+    CHECK_INT(stats_of(pool).commits - before.commits, 1);
+    free(w);
     close_pool(pool);
     check_memory();
+}
+TEST(rows_share_statements) {
+    PART(count_statements(false, 1, 1000, 15 + 5));
+    PART(count_statements(false, 15, 137, 2 + 1 + 1));
+    PART(count_statements(false, 100, 20, 2 + 2));
+    PART(count_statements(false, 400, 5, 2 + 1));
+    PART(count_statements(false, 999, 3, 3));
+    PART(count_statements(true, 1, 1000, 100));
+    PART(count_statements(true, 3, 10, 3 + 1));
+    PART(count_statements(true, 6, 10, 10));
 }
 
 static trial abc_trial(const char *what, const char *schema) {
@@ -510,7 +513,8 @@ static void key_row(const source *s, int64_t row, room *r) {
     "DROP TABLE IF EXISTS t; CREATE TABLE t(a, b, c, UNIQUE(" keys "));" \
     "INSERT INTO t(a, b, c) WITH RECURSIVE n(i) AS (VALUES(0) UNION ALL SELECT i + 1 FROM n " \
     "WHERE i < 29) SELECT 'old', CASE i % 8 % 2 WHEN 0 THEN i % 8 ELSE 'key ' || (i % 8) END, " \
-    "CASE i % 2 WHEN 0 THEN i ELSE 'key ' || i END FROM n WHERE true ON CONFLICT DO NOTHING"
+    "CASE i % 2 WHEN 0 THEN i ELSE 'key ' || i END FROM n WHERE true ON CONFLICT DO NOTHING;" \
+    "INSERT INTO t(a, b, c) VALUES('none', NULL, NULL), ('none', 2, NULL)"
 /*  `names` are the columns of the load, the last `keys` of them the key. */
 static void compare_keyed(const char *schema, const char *sql, const char *const *names,
                           int columns, int keys, int action, int conflict) {
@@ -612,6 +616,8 @@ TEST(keys_compare_as_their_column_says) {
         t.source.pattern = 1;
         t.source.seed = 17;
         t.source.count = 100;
+        PART(compare(&t, &config));
+        t.load.batch_bytes = 100; /* a key by itself now and then */
         PART(compare(&t, &config));
     }
 }
