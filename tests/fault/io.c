@@ -239,6 +239,8 @@ static int step_bulk(run *r, sqlpool_error *e) {
     rc = sqlpool_bulk_begin(r->pool, &config, &bulk, e);
     if (rc != SQLPOOL_OK) return rc;
     row = sqlpool_bulk_next_row(bulk);
+    if (row == 0 && r->load_next == LOAD_TXNS * PARTS)
+        r->load_next = 0; /* only its name was left */
     if (row == 0 && r->load_next == 0) {
         r->load_txn = new_txn(r);
         for (i = 1; i < LOAD_TXNS; i++) (void)new_txn(r);
