@@ -28,6 +28,7 @@ typedef struct run {
     sim_vfs_fault fault;
     int64_t next_txn;
     signed char acked[MAX_TXNS];
+    int64_t load_txn, load_next; /* first transaction of the present load; its next row */
     sim_clock clock;
     sim_random random;
     sim_locks locks;
@@ -216,6 +217,55 @@ static int step_snapshot(run *r, sqlpool_error *e) {
     return rc;
 }
 
+/*  A load by name, whose batches are transactions of PARTS rows. Where it failed, the second try goes
+    on, perhaps behind what that said, if nobody knows what became of a COMMIT. */
+static int step_bulk(run *r, sqlpool_error *e) {
+    enum { LOAD_TXNS = 4 };
+    static const char *const columns[] = {"txn", "n", "data"};
+    static const char data[900] = "loaded";
+    sqlpool_bulk_config config = {0};
+    sqlpool_bulk_progress progress;
+    sqlpool_bulk *bulk;
+    int64_t row, i;
+    int rc, end;
+    config.table = "part";
+    config.columns = columns;
+    config.column_count = 3;
+    config.batch_bytes = 3000; /* three rows, not four */
+    config.batch_ms = 1000000;
+    config.relaxed = true;
+    config.name = "io";
+    rc = sqlpool_bulk_begin(r->pool, &config, &bulk, e);
+    if (rc != SQLPOOL_OK) return rc;
+    row = sqlpool_bulk_next_row(bulk);
+    if (row == 0 && r->load_next == LOAD_TXNS * PARTS)
+        r->load_next = 0; /* only its name was left */
+    if (row == 0 && r->load_next == 0) {
+        r->load_txn = new_txn(r);
+        for (i = 1; i < LOAD_TXNS; i++) (void)new_txn(r);
+    }
+    if (row < r->load_next || row % PARTS != 0)
+        (void)fail(r, "a load goes on at row %lld, not %lld", (long long)row,
+                   (long long)r->load_next);
+    for (i = 0; i < row / PARTS; i++) r->acked[r->load_txn + i] = 1;
+    for (; row < LOAD_TXNS * PARTS && rc == SQLPOOL_OK; row++) {
+        rc = sqlpool_bulk_row(bulk,
+                              SQLPOOL_ARGS(r->load_txn + row / PARTS, row % PARTS + 1,
+                                           SQLPOOL_BLOB(data, sizeof data)),
+                              e);
+    }
+    end = sqlpool_bulk_end(bulk, &progress, rc == SQLPOOL_OK ? e : NULL);
+    if (rc != SQLPOOL_OK && end != rc)
+        return fail(r, "bulk_end returned %s after %s", sqlpool_result_name(end),
+                    sqlpool_result_name(rc));
+    r->load_next = progress.next_row;
+    for (i = 0; i < progress.next_row / PARTS; i++) r->acked[r->load_txn + i] = 1;
+    if (end == SQLPOOL_OK && progress.next_row != LOAD_TXNS * PARTS)
+        return fail(r, "a load ended at row %lld", (long long)progress.next_row);
+    if (end == SQLPOOL_OK) r->load_next = 0;
+    return end;
+}
+
 static const step steps[] = {
     {"schema", step_schema},
     {"exec", step_exec},
@@ -225,6 +275,7 @@ static const step steps[] = {
     {"returning", step_returning},
     {"by_hand", step_by_hand},
     {"snapshot", step_snapshot},
+    {"bulk", step_bulk},
     {"checkpoint", step_checkpoint},
     {"exec", step_exec},
     {"read", step_read},

@@ -18,6 +18,7 @@
 #include "test.h"
 
 enum { MAX_IDS = 400 };
+enum { LOAD_ROWS = 30, LOAD_REFUSED = 17 };
 enum { JOURNAL_WAL, JOURNAL_DELETE, JOURNAL_MEMORY, JOURNALS };
 static const char *const journal_names[] = {"wal", "delete", "memory"};
 
@@ -29,6 +30,7 @@ typedef struct run {
     int from_on;
     int64_t next_id;
     signed char acked[MAX_IDS]; /* 1 acknowledged, 0 refused, -1 nobody knows: by id */
+    int64_t loads, loaded;      /* loads that are done, and next_row of the present one */
     sim_clock clock;
     sim_random random;
     sim_locks locks;
@@ -75,6 +77,7 @@ static int step_schema(run *r, sqlpool_error *e) {
         "CREATE TABLE IF NOT EXISTS log(id INTEGER PRIMARY KEY, a TEXT, b BLOB);\n"
         "CREATE TABLE IF NOT EXISTS kv(k TEXT PRIMARY KEY, v REAL) WITHOUT ROWID;\n"
         "CREATE INDEX IF NOT EXISTS log_a ON log(a);\n"
+        "CREATE TABLE IF NOT EXISTS loaded(load, n CHECK(n <> 17), data);\n"
         "INSERT OR REPLACE INTO kv VALUES('one', 1.5), ('two', 2.5), ('three', 3.5);",
         -1, e);
 }
@@ -516,7 +519,7 @@ static int step_snapshot(run *r, sqlpool_error *e) {
 typedef struct handed {
     run *r;
     int64_t id;
-    int rc, outcome; /* as the ticket says */
+    int rc, outcome;                  /* as the ticket says */
     int calls, told_rc, told_outcome; /* of done_fn */
     sqlpool_ticket ticket;
 } handed;
@@ -529,15 +532,17 @@ static int handed_fn(sqlpool_conn *conn, void *user, int attempt) {
 static void handed_done(void *user, const sqlpool_result *result, const sqlpool_error *error) {
     handed *h = (handed *)user;
     if ((result->changes != 0) != (error->result == SQLPOOL_OK) && result->changes > 1)
-        (void)fail(h->r, "done_fn: %lld changes with result %d", (long long)result->changes, error->result);
+        (void)fail(h->r, "done_fn: %lld changes with result %d", (long long)result->changes,
+                   error->result);
     h->calls++;
     h->told_rc = error->result;
     h->told_outcome = error->outcome;
 }
 /*  Who was not told that it is committed must not find it, unless nobody knows. */
 static void note_outcome(run *r, int64_t id, int rc, int outcome) {
-    if (rc == SQLPOOL_OK ? outcome != SQLPOOL_OUTCOME_COMMITTED
-                         : outcome != SQLPOOL_OUTCOME_NOT_COMMITTED && outcome != SQLPOOL_OUTCOME_UNKNOWN)
+    if (rc == SQLPOOL_OK
+            ? outcome != SQLPOOL_OUTCOME_COMMITTED
+            : outcome != SQLPOOL_OUTCOME_NOT_COMMITTED && outcome != SQLPOOL_OUTCOME_UNKNOWN)
         (void)fail(r, "result %d with outcome %d", rc, outcome);
     r->acked[id] = outcome == SQLPOOL_OUTCOME_UNKNOWN ? -1 : rc == SQLPOOL_OK;
 }
@@ -549,9 +554,12 @@ static int step_write(run *r, sqlpool_error *e) {
 }
 static int hand_in(run *r, handed *h, int kind, sqlpool_error *e) {
     static const char long_text[] = /* does not fit into an entry */
-        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
-        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
-        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890";
+        "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+        "0"
+        "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+        "0"
+        "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+        "0";
     sqlpool_submission submission = {.wait_ms = SQLPOOL_NO_WAIT, .done_fn = handed_done};
     submission.user = h;
     submission.relaxed = kind == 1;
@@ -560,28 +568,35 @@ static int hand_in(run *r, handed *h, int kind, sqlpool_error *e) {
     switch (kind) {
     case 0:
     case 1:
-        return sqlpool_submit_with(r->pool, &submission, &h->ticket, "INSERT INTO log VALUES(?, 'handed', NULL)",
-                                   SQLPOOL_ARGS(h->id), e);
+        return sqlpool_submit_with(r->pool, &submission, &h->ticket,
+                                   "INSERT INTO log VALUES(?, 'handed', NULL)", SQLPOOL_ARGS(h->id),
+                                   e);
     case 2:
-        return sqlpool_submit_with(r->pool, &submission, &h->ticket, "INSERT INTO log VALUES(?, ?, NULL) RETURNING a",
+        return sqlpool_submit_with(r->pool, &submission, &h->ticket,
+                                   "INSERT INTO log VALUES(?, ?, NULL) RETURNING a",
                                    SQLPOOL_ARGS(h->id, long_text), e);
     case 3:
         return sqlpool_submit_write(r->pool, &submission, &h->ticket, handed_fn, h, e);
     case 4: /* ends the group: the others are run again */
         return sqlpool_submit_with(r->pool, &submission, &h->ticket,
-                                   "INSERT OR ROLLBACK INTO log SELECT ?1, 'poison', NULL UNION ALL SELECT ?1, 'poison', NULL",
+                                   "INSERT OR ROLLBACK INTO log SELECT ?1, 'poison', NULL UNION "
+                                   "ALL SELECT ?1, 'poison', NULL",
                                    SQLPOOL_ARGS(h->id), e);
     default: /* by itself */
-        return sqlpool_submit_with(r->pool, &submission, &h->ticket, "WITH x(i) AS (VALUES(?)) INSERT INTO log SELECT i, 'x', NULL FROM x",
-                                   SQLPOOL_ARGS(h->id), e);
+        return sqlpool_submit_with(
+            r->pool, &submission, &h->ticket,
+            "WITH x(i) AS (VALUES(?)) INSERT INTO log SELECT i, 'x', NULL FROM x",
+            SQLPOOL_ARGS(h->id), e);
     }
 }
 /*  Each that was accepted is told once by done_fn and once by its ticket, both the same. */
 static int fetch(run *r, handed *h, int kind, sqlpool_error *e) {
     const int rc = sqlpool_ticket_wait(&h->ticket, SQLPOOL_FOREVER, NULL, e);
     if (h->calls != 1 || h->told_rc != rc || h->told_outcome != e->outcome)
-        return fail(r, "kind %d: done_fn was called %d times with %d, outcome %d; the ticket says %d, outcome %d: %s", kind,
-                    h->calls, h->told_rc, h->told_outcome, rc, e->outcome, e->message);
+        return fail(r,
+                    "kind %d: done_fn was called %d times with %d, outcome %d; the ticket says %d, "
+                    "outcome %d: %s",
+                    kind, h->calls, h->told_rc, h->told_outcome, rc, e->outcome, e->message);
     if (h->ticket.number != 0) return fail(r, "kind %d: the ticket is not used up", kind);
     note_outcome(r, h->id, rc, e->outcome);
     if (kind != 4) return rc;
@@ -600,13 +615,15 @@ static int step_submit(run *r, sqlpool_error *e) {
         if (all[i].rc == SQLPOOL_OK) continue;
         if (all[i].ticket.number != 0) return fail(r, "refused, and a ticket was given");
         r->acked[all[i].id] = 0;
-        if (error.outcome != SQLPOOL_OUTCOME_NOT_COMMITTED) return fail(r, "refused with outcome %d", error.outcome);
+        if (error.outcome != SQLPOOL_OUTCOME_NOT_COMMITTED)
+            return fail(r, "refused with outcome %d", error.outcome);
         worst = all[i].rc;
         *e = error;
     }
     if (all[COUNT - 1].rc == SQLPOOL_OK) { /* one is taken back */
         const int rc = sqlpool_ticket_cancel(&all[COUNT - 1].ticket);
-        if (rc != SQLPOOL_OK || all[COUNT - 1].calls != 1 || all[COUNT - 1].told_rc != SQLPOOL_CANCELLED)
+        if (rc != SQLPOOL_OK || all[COUNT - 1].calls != 1 ||
+            all[COUNT - 1].told_rc != SQLPOOL_CANCELLED)
             return fail(r, "cancel gave %d, done_fn was called %d times", rc, all[COUNT - 1].calls);
     }
     for (i = 0; i < COUNT - 1; i++) {
@@ -635,13 +652,16 @@ static int step_submit_and_go(run *r, sqlpool_error *e) {
             *e = error;
             continue;
         }
-        if (i < 2 && sqlpool_ticket_drop(&all[i].ticket) != SQLPOOL_OK) return fail(r, "a ticket cannot be dropped");
+        if (i < 2 && sqlpool_ticket_drop(&all[i].ticket) != SQLPOOL_OK)
+            return fail(r, "a ticket cannot be dropped");
         if (i == 0 && sqlpool_tick(r->pool, 0) != SQLPOOL_OK) return fail(r, "tick failed");
     }
     rc = sqlpool_flush(r->pool, SQLPOOL_FOREVER, &error);
-    if (rc != SQLPOOL_OK) return fail(r, "flush returned %d: %s", rc, error.message); /* it allocates nothing */
+    if (rc != SQLPOOL_OK)
+        return fail(r, "flush returned %d: %s", rc, error.message); /* it allocates nothing */
     for (i = 0; i < 3; i++) {
-        if (all[i].calls != (all[i].rc == SQLPOOL_OK)) return fail(r, "after a flush done_fn was called %d times", all[i].calls);
+        if (all[i].calls != (all[i].rc == SQLPOOL_OK))
+            return fail(r, "after a flush done_fn was called %d times", all[i].calls);
         if (all[i].rc != SQLPOOL_OK) continue;
         note_outcome(r, all[i].id, all[i].told_rc, all[i].told_outcome);
         if (i == 2 && sqlpool_ticket_poll(&all[2].ticket, NULL, &error) != all[2].told_rc)
@@ -657,6 +677,59 @@ static int step_submit_and_go(run *r, sqlpool_error *e) {
         return SQLPOOL_OK;
     }
     return rc;
+}
+
+/*---- many rows ----*/
+
+/*  A load by name. Where it failed it goes on in the second try, which knows where that is. */
+static int refused_fn(void *user, int64_t row, const sqlpool_value *values,
+                      const sqlpool_error *error) {
+    run *r = (run *)user;
+    if (row != LOAD_REFUSED || values[1].as.integer != row ||
+        (error->result & 0xff) != SQLITE_CONSTRAINT)
+        (void)fail(r, "row %lld is refused: %s", (long long)row, error->message);
+    return 0;
+}
+static int step_bulk(run *r, sqlpool_error *e) {
+    static const char *const columns[] = {"load", "n", "data"};
+    static const char data[200] = "loaded";
+    sqlpool_bulk_config config = {0};
+    sqlpool_bulk_progress progress;
+    sqlpool_bulk *bulk;
+    int64_t row;
+    int rc, end;
+    config.table = "loaded";
+    config.columns = columns;
+    config.column_count = 3;
+    config.batch_bytes = 1000;
+    config.relaxed = true;
+    config.name = "oom";
+    config.user = r;
+    config.refused_fn = refused_fn;
+    rc = sqlpool_bulk_begin(r->pool, &config, &bulk, e);
+    if (rc != SQLPOOL_OK) return bulk == NULL ? rc : fail(r, "bulk_begin failed and gave a load");
+    row = sqlpool_bulk_next_row(bulk);
+    if (row != r->loaded)
+        (void)fail(r, "a load goes on at row %lld, not %lld", (long long)row, (long long)r->loaded);
+    for (; row < LOAD_ROWS && rc == SQLPOOL_OK; row++) {
+        const size_t bytes = row % 10 == 5 ? 2000 : (size_t)row; /* some are bigger than a batch */
+        static char big[2000];
+        rc = sqlpool_bulk_row(
+            bulk,
+            SQLPOOL_ARGS(r->loads, row, SQLPOOL_BLOB(bytes > sizeof data ? big : data, bytes)), e);
+    }
+    end = sqlpool_bulk_end(bulk, &progress, rc == SQLPOOL_OK ? e : NULL);
+    if (rc != SQLPOOL_OK && end != rc)
+        return fail(r, "bulk_end returned %s after %s", sqlpool_result_name(end),
+                    sqlpool_result_name(rc));
+    r->loaded = progress.next_row;
+    if (end == SQLPOOL_OK && r->loaded != LOAD_ROWS)
+        return fail(r, "a load ended at row %lld", (long long)r->loaded);
+    if (end == SQLPOOL_OK) {
+        r->loads++;
+        r->loaded = 0;
+    }
+    return end;
 }
 
 static const step steps[] = {
@@ -676,6 +749,7 @@ static const step steps[] = {
     {"transaction_read", step_transaction_read},
     {"leases_read", step_leases_read},
     {"snapshot", step_snapshot},
+    {"bulk", step_bulk},
     {"raw", step_raw},
     {"cancel", step_cancel},
     {"many_statements", step_many_statements},
@@ -784,6 +858,16 @@ static int check_rows(run *r) {
         }
         (void)sqlite3_finalize(statement);
     }
+    if (rc == SQLITE_OK) {
+        const int64_t rows = sim_plain_int64(db, "SELECT count(*) FROM loaded", 0);
+        const int64_t expected =
+            r->loads * (LOAD_ROWS - 1) + r->loaded - (r->loaded > LOAD_REFUSED);
+        if (rows != expected ||
+            sim_plain_int64(db, "SELECT count(*) FROM (SELECT DISTINCT load, n FROM loaded)", 0) !=
+                expected)
+            (void)fail(r, "%lld loads and %lld rows were told, %lld rows are there",
+                       (long long)r->loads, (long long)r->loaded, (long long)rows);
+    }
     if (rc != SQLITE_OK) (void)fail(r, "reopening: %s", sqlite3_errmsg(db));
     (void)sqlite3_close(db);
     for (i = 0; i < r->next_id && rc == SQLITE_OK; i++) {
@@ -877,7 +961,8 @@ static int one_run(run *r, uint64_t n, int from_on, int journal) {
         for (i = 0; i < 3; i++) {
             if (left[i].calls != (left[i].rc == SQLPOOL_OK))
                 (void)fail(r, "close: done_fn was called %d times", left[i].calls);
-            if (left[i].calls > 0) note_outcome(r, left[i].id, left[i].told_rc, left[i].told_outcome);
+            if (left[i].calls > 0)
+                note_outcome(r, left[i].id, left[i].told_rc, left[i].told_outcome);
         }
     }
     if (requests == 0) requests = sim_alloc.requests;
