@@ -667,7 +667,7 @@ static int use_the_pool(sqlpool_conn *conn, deed *d) {
     (void)conn;
     EXPECT_INT(sqlpool_exec(d->pool, INSERT, SQLPOOL_ARGS(700), &e), SQLPOOL_MISUSE);
     EXPECT_INT(sqlpool_write(d->pool, nothing, &called, &e), SQLPOOL_MISUSE);
-    EXPECT_INT(sqlpool_write_with(d->pool, &no_wait, nothing, &called, &e) != SQLPOOL_OK, 1);
+    EXPECT_INT(sqlpool_write_with(d->pool, &no_wait, NULL, nothing, &called, &e) != SQLPOOL_OK, 1);
     EXPECT_INT(sqlpool_transaction(d->pool, SQLPOOL_WRITE, nothing, &called, &e), SQLPOOL_MISUSE);
     EXPECT_INT(sqlpool_script(d->pool, "DELETE FROM t", -1, &e), SQLPOOL_MISUSE);
     EXPECT_INT(sqlpool_conn_acquire(d->pool, SQLPOOL_WRITE, &other, &e), SQLPOOL_MISUSE);
@@ -917,7 +917,7 @@ TEST(a_function_that_never_began) {
     CHECK_INT(deeds[2].runs, 0);
     CHECK_INT(ask(pool, "SELECT group_concat(v) = '0,3' FROM t"), 1);
     CHECK(take_writer(&h, pool));
-    CHECK_RC(sqlpool_write_with(pool, &no_wait, act, &deeds[1], &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_RC(sqlpool_write_with(pool, &no_wait, NULL, act, &deeds[1], &err), SQLPOOL_WOULD_BLOCK, &err);
     CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_INT(deeds[1].runs, 0);
     give_writer(&h);
