@@ -3212,6 +3212,7 @@ typedef struct sqlpool__slot {
     int64_t retry_delay_us;   /* the last one, and */
     int64_t retry_total_us;   /* all of this call */
     int ended_by;             /* code of the error after which SQLite ended our transaction */
+    int careful_groups;       /* so many groups to come give each statement a savepoint */
     bool is_bad;              /* close it at release */
     bool is_changed;          /* the raw handle changed it: close it at release */
     bool is_raw;              /* the raw handle is out */
@@ -3284,10 +3285,10 @@ typedef struct sqlpool__job {
     int result;
     int outcome; /* sqlpool_outcome, once it is final */
     bool is_submitted;
-    bool has_run;    /* in the open group */
-    bool is_inside;  /* the open group holds what it did */
-    bool has_failed; /* and yet it failed: what OR FAIL leaves */
-    bool is_final;   /* result and outcome say what became of it */
+    bool has_run; /* in the open transaction of its group; it failed, or that holds what it did */
+    bool has_failed;
+    bool is_alone; /* its group goes on without it */
+    bool is_final; /* result and outcome say what became of it */
 } sqlpool__job;
 
 /*  A caller that waits; lives on its stack, linked while it holds the lock or sleeps. */
@@ -3631,6 +3632,9 @@ static bool sqlpool__is_counter_due(const sqlpool__slot *slot) {
 
 static int sqlpool__on_commit(void *argument) {
     sqlpool__slot *slot = (sqlpool__slot *)argument;
+    /* SQLite has ended the transaction, and a function that missed it steps on: each statement
+       would commit by itself what was to be all or nothing */
+    if (slot->depth > 0 && !slot->is_ending && !slot->is_raw) return 1;
     if (slot->chain.commit_fn != NULL && slot->chain.commit_fn(slot->chain.user) != 0) return 1;
     slot->is_committed = slot->has_commit_begun = true;
     if (sqlpool__is_counter_due(slot)) { /* nobody else commits: the write lock is ours */
@@ -7819,6 +7823,7 @@ typedef struct sqlpool__work {
     sqlpool_result *result; /* or NULL */
     sqlpool_rows *rows;     /* or NULL: rows are thrown away */
     bool wants_writer;      /* out: it writes and this connection cannot */
+    bool has_begun;         /* out: it was stepped, and is not undone by a level of its own */
 } sqlpool__work;
 
 /*  What a write is to be compared with when it has ended. */
@@ -7850,7 +7855,8 @@ static void sqlpool__after_write(sqlpool__slot *slot, const sqlpool__stmt *stmt,
     }
 }
 
-/*  Steps to the end. */
+/*  Steps to the end. SQLite asks the progress handler once more after the last instruction, and
+    reports an interrupt for a statement that it has committed: that one has succeeded. */
 static int sqlpool__run_to_end(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool_result *result,
                                sqlpool_error *error) {
     const sqlpool__before before = sqlpool__before_write(slot, stmt, result);
@@ -7858,6 +7864,8 @@ static int sqlpool__run_to_end(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool
     do {
         rc = sqlite3_step(stmt->handle);
     } while (rc == SQLITE_ROW);
+    if (SQLPOOL__UNLIKELY(rc == SQLITE_INTERRUPT && slot->is_committed && slot->depth == 0))
+        rc = SQLITE_DONE;
     if (rc != SQLITE_DONE) rc = sqlpool__statement_failed(slot, rc, stmt->sql, error);
     sqlpool__after_write(slot, stmt, &before, result);
     return rc == SQLITE_DONE ? SQLPOOL_OK : rc;
@@ -7967,6 +7975,7 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
         } else if (work->rows != NULL && stmt->column_count > 0) {
             rc = sqlpool__run_buffered(slot, stmt, work, error);
         } else {
+            work->has_begun = true;
             rc = sqlpool__run_to_end(slot, stmt, work->result, error);
         }
     }
@@ -8120,14 +8129,20 @@ static void sqlpool__entry_error(const sqlpool__entry *entry, sqlpool_error *err
     group: it never works for others longer than that.
 
     Nobody hears of success before COMMIT has returned. One write must not fail its neighbours:
-      - a statement that fails is undone by SQLite and the group goes on (no savepoint needed); if
-        it may have failed for what a neighbour did, that holds once the neighbour is committed;
+      - a statement that fails on its way may leave a part of what it did: SQLite undoes it by
+        itself only where it foresaw that (not for a type of STRICT, a text too long, OR FAIL). So
+        the transaction is rolled back and run again *carefully*, with a savepoint for each
+        statement; those of the next groups have them from the start. The one that failed is run
+        by itself once the others are committed, and so has exactly the effect it has alone;
       - one that ends the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk, no memory,
-        an interrupt) takes the others' work with it: they are run again, each by itself;
-      - so are all when COMMIT refuses, as for a deferred foreign key: only the culprit is refused
-        again;
+        an interrupt) takes the others' work with it: they are run again without it;
+      - when COMMIT refuses, as for a deferred foreign key, so are the two halves, and their halves,
+        until the culprit is by itself;
+      - what failed before it did anything, or was undone whole, counts as failed once those are
+        committed whose work it may have failed for;
       - after a COMMIT that failed on the disk it is not known what is in the log: nobody is run
         again, and everybody hears that (SQLPOOL_OUTCOME_UNKNOWN).
+    Submitted writes keep their order: what has to be run by itself is, before those behind it.
     Of statements only INSERT, REPLACE, UPDATE and DELETE are grouped: the others may refuse to run
     inside a transaction, change what the neighbours meet, or turn out to read (WITH). A function
     of sqlpool_write(), which runs several, has a savepoint, so that it too is undone alone. Writes
@@ -8143,15 +8158,18 @@ typedef struct sqlpool__group {
     bool is_relaxed;    /* COMMIT does not sync: only for those who agreed to that */
     bool is_single;     /* its only job has to run by itself */
     bool is_full;       /* no more are taken */
+    bool is_careful;    /* each statement has a savepoint */
+    int undone;         /* transactions whose work was lost to one job */
+    int refused_end;    /* COMMIT refused for one of those before this one */
     int64_t bytes;
     int64_t until_ns;      /* none is added later */
     sqlpool_error scratch; /* of submitted jobs while they run */
 } sqlpool__group;
 
 static void sqlpool__group_init(sqlpool__group *group, int submitted_step, int64_t until_ns) {
-    group->count = 0;
+    group->count = group->undone = group->refused_end = 0;
     group->submitted_step = submitted_step;
-    group->is_relaxed = group->is_single = group->is_full = false;
+    group->is_relaxed = group->is_single = group->is_full = group->is_careful = false;
     group->bytes = 0;
     group->until_ns = until_ns;
 }
@@ -8223,10 +8241,10 @@ static void sqlpool__take_waiting_locked(sqlpool__core *core, sqlpool__group *gr
 /*  Takes the next writes of the submit queue. */
 static void sqlpool__take_submitted_locked(sqlpool__core *core, sqlpool__group *group) {
     int step = group->submitted_step;
-    for (; step > 0 && group->count < core->config.group_count; step--) {
+    for (; step > 0 && (group->count == 0 || group->count < core->config.group_count); step--) {
         sqlpool__entry *entry = sqlpool__first_entry_locked(core);
         if (entry == NULL) return;
-        if (group->count == 0) {
+        if (group->count == 0) { /* the first also where nothing is grouped */
             group->is_relaxed = entry->is_relaxed;
             group->is_single = !entry->can_group;
         } else if ((group->is_relaxed && !entry->is_relaxed) || !entry->can_group ||
@@ -8265,12 +8283,18 @@ static void sqlpool__serve(sqlpool__slot *slot, const sqlpool__request *request)
     sqlpool__bound_lease(slot, request);
 }
 
-/*  No longer: a cancellation that has seen his token must not meet the next one's statement. */
-static void sqlpool__serve_no_more(sqlpool__slot *slot, const sqlpool__request *request) {
-    if (request->call->token == NULL) return;
-    (void)SQLPOOL__EXCHANGE(&slot->token, (sqlpool_token *)NULL);
-    sqlpool__lock(slot->core); /* cancellers hold it from the look to the interrupt */
-    sqlpool__unlock(slot->core);
+/*  It works for nobody in particular: BEGIN and COMMIT of a group are not his who was served last.
+    A cancellation that has seen his token must not meet the next one's statement. */
+static void sqlpool__serve_nobody(sqlpool__slot *slot) {
+    if (SQLPOOL__LOAD_RELAXED(&slot->token) != NULL) {
+        (void)SQLPOOL__EXCHANGE(&slot->token, (sqlpool_token *)NULL);
+        sqlpool__lock(slot->core); /* cancellers hold it from the look to the interrupt */
+        sqlpool__unlock(slot->core);
+    }
+    SQLPOOL__STORE_RELAXED(&slot->interrupted, UINT64_MAX);
+    SQLPOOL__STORE_RELAXED(&slot->expired, UINT64_MAX);
+    slot->lease_deadline_ns = SQLPOOL__NEVER;
+    slot->lock_timeout_ms = 0;
 }
 
 static void sqlpool__finish_job(sqlpool__core *core, sqlpool__job *job, int outcome) {
@@ -8342,16 +8366,25 @@ static bool sqlpool__depends_on_data(const sqlpool__core *core, const sqlpool__j
  * >>[I20.5] running a group                                            (private)
  *----------------------------------------------------------------------------*/
 
-/*  By itself, in a transaction of its own, as if it had never been in a group. */
-static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job, sqlpool_error *scratch) {
-    sqlpool__core *core = slot->core;
+/*  As if it had not run yet. */
+static void sqlpool__reset_job(sqlpool__slot *slot, sqlpool__job *job) {
     sqlpool__work *work = job->work;
-    sqlpool_error *error = job->error != NULL ? job->error : scratch;
     if (work != NULL && work->rows != NULL) {
-        sqlpool__buffer_free(core, (sqlpool__buffer *)work->rows->buffer);
+        sqlpool__buffer_free(slot->core, (sqlpool__buffer *)work->rows->buffer);
         memset(work->rows, 0, sizeof *work->rows);
     }
     if (job->result_out != NULL) memset(job->result_out, 0, sizeof *job->result_out);
+    if (job->error != NULL) sqlpool__error_clear(job->error);
+    if (job->has_run) SQLPOOL__TALLY(slot, replayed);
+    job->result = SQLPOOL_OK;
+    job->has_run = job->has_failed = false;
+}
+
+/*  By itself, in a transaction of its own, as if it had never been in a group. */
+static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job, sqlpool_error *scratch) {
+    sqlpool__core *core = slot->core;
+    sqlpool_error *error = job->error != NULL ? job->error : scratch;
+    sqlpool__reset_job(slot, job);
     sqlpool__error_clear(error);
     slot->has_commit_begun = false;
     if (slot->db != NULL && slot->is_bad &&
@@ -8368,84 +8401,159 @@ static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job, sqlpool_e
         SQLPOOL__STORE_RELAXED(&slot->floor, 1u);
         sqlpool__serve(slot, job->request);
         (void)sqlpool__try_job(slot, job, error);
-        sqlpool__serve_no_more(slot, job->request);
+        sqlpool__serve_nobody(slot);
     }
     sqlpool__note_outcome(slot, error);
     sqlpool__set_job_error(core, job, error);
     sqlpool__finish_job(core, job, error->outcome);
 }
 
-/*  Runs one job of the open group. */
-static void sqlpool__run_in_group(sqlpool__slot *slot, sqlpool__job *job, bool is_first,
-                                  sqlpool_error *scratch) {
-    sqlpool_error *error = job->error != NULL ? job->error : scratch;
-    const int before = sqlite3_total_changes(slot->db);
-    bool may_have_changed;
+/*  Runs one job of the open transaction. */
+static void sqlpool__run_in_group(sqlpool__slot *slot, sqlpool__group *group, sqlpool__job *job,
+                                  bool is_first) {
+    sqlpool_error *error = job->error != NULL ? job->error : &group->scratch;
+    const bool has_level = group->is_careful && job->work != NULL;
+    sqlpool_error ignored;
     int rc;
-    if (error == scratch) sqlpool__error_clear(scratch);
+    sqlpool__error_clear(error);
     sqlpool__serve(slot, job->request);
-    rc = sqlpool__try_job(slot, job, error);
-    SQLPOOL_ASSERT(job->work == NULL || job->work->rows == NULL ||
-                   (job->work->rows->flags & SQLPOOL__ROWS_LIVE) == 0);
-    sqlpool__serve_no_more(slot, job->request);
-    may_have_changed = job->fn == NULL && sqlite3_total_changes(slot->db) != before;
+    if (job->work != NULL) job->work->has_begun = false;
+    rc = has_level ? sqlpool__level_begin(slot, error) : SQLPOOL_OK;
+    if (rc == SQLPOOL_OK) {
+        rc = sqlpool__try_job(slot, job, error);
+        SQLPOOL_ASSERT(job->work == NULL || job->work->rows == NULL ||
+                       (job->work->rows->flags & SQLPOOL__ROWS_LIVE) == 0);
+        if (has_level && rc == SQLPOOL_OK) rc = sqlpool__level_commit(slot, error);
+        if (has_level && rc != SQLPOOL_OK) (void)sqlpool__level_rollback(slot, &ignored);
+    }
+    sqlpool__serve_nobody(slot);
     sqlpool__set_job_error(slot->core, job, error);
     job->has_run = true;
     job->has_failed = rc != SQLPOOL_OK;
-    job->is_inside = !job->has_failed || may_have_changed;
-    if (job->has_failed && (is_first || !sqlpool__depends_on_data(slot->core, job)) &&
-        (!job->is_inside || sqlite3_get_autocommit(slot->db) != 0))
+    if (!job->has_failed) return;
+    job->is_alone = job->work != NULL && job->work->has_begun;
+    if ((is_first && !job->is_alone) || !sqlpool__depends_on_data(slot->core, job))
         sqlpool__finish_job(slot->core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
 }
 
-/*  The transaction is open: runs the jobs, those that come meanwhile too; false when one of them
-    has ended the transaction. A submitted one that is to be tried again ends the group, so that
-    those behind it do not pass it. */
-static bool sqlpool__fill_group(sqlpool__slot *slot, sqlpool__group *group) {
+/*  Why no more jobs of a transaction are run. */
+typedef enum sqlpool__fill_end {
+    SQLPOOL__ALL_HAVE_RUN,
+    SQLPOOL__ONE_STOPS,    /* jobs[at] is run by itself, and before those behind it */
+    SQLPOOL__ONE_SPOILS,   /* jobs[at] may have left a part of what it did */
+    SQLPOOL__ONE_HAS_ENDED /* jobs[at] has ended the transaction */
+} sqlpool__fill_end;
+
+/*  The transaction is open: runs jobs[from] to jobs[to - 1], of those that come meanwhile too; *at
+    is the first that is not dealt with. */
+static sqlpool__fill_end sqlpool__fill_group(sqlpool__slot *slot, sqlpool__group *group, int from,
+                                             int to, int *at) {
     sqlpool__core *core = slot->core;
-    int at = 0;
-    for (;;) {
-        for (; at < group->count; at++) {
-            sqlpool__job *job = group->jobs[at];
-            sqlpool__run_in_group(slot, job, at == 0, &group->scratch);
-            if (sqlite3_get_autocommit(slot->db) != 0) return false;
-            if (job->has_failed && job->is_submitted && sqlpool__is_retryable(core, job->result))
-                return true;
+    bool is_first = true;
+    for (*at = from;;) {
+        for (; *at < group->count && *at < to; (*at)++) {
+            sqlpool__job *job = group->jobs[*at];
+            if (!job->is_final && !job->is_alone) {
+                sqlpool__run_in_group(slot, group, job, is_first);
+                if (sqlite3_get_autocommit(slot->db) != 0) return SQLPOOL__ONE_HAS_ENDED;
+                if (job->is_alone && !group->is_careful) return SQLPOOL__ONE_SPOILS;
+                if (!job->has_failed) is_first = false;
+                if (job->has_failed && !job->is_final && sqlpool__is_retryable(core, job->result))
+                    job->is_alone = true;
+            }
+            if (job->is_alone && !job->is_final && job->is_submitted) return SQLPOOL__ONE_STOPS;
         }
+        if (*at == to) return SQLPOOL__ALL_HAVE_RUN;
         if (sqlpool__now(core) < group->until_ns) sqlpool__take_jobs(core, group);
-        if (at == group->count) return true;
+        if (*at == group->count) return SQLPOOL__ALL_HAVE_RUN;
     }
 }
 
-/*  Commits what has run. What is left without an answer then is to be run alone. */
-static void sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group) {
+/*  Commits what has run. False: COMMIT refuses it for something that one of them did. */
+static bool sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group, int from, int to) {
     sqlpool__core *core = slot->core;
     sqlpool_error error;
     int i, grouped = 0;
     sqlpool__error_clear(&error);
-    slot->lock_timeout_ms = 0; /* COMMIT's waiting is nobody's own */
     if (sqlpool__level_commit(slot, &error) != SQLPOOL_OK) {
         const bool is_refused = sqlite3_get_autocommit(slot->db) == 0;
         sqlpool__note_outcome(slot, &error);
         sqlpool__abandon_transaction(slot);
-        if (is_refused && error.result != SQLPOOL_TIMEOUT) return;
+        if (is_refused && error.result != SQLPOOL_TIMEOUT) return false;
     }
-    for (i = 0; i < group->count; i++) {
+    for (i = from; i < to; i++) {
         sqlpool__job *job = group->jobs[i];
         if (job->is_final || !job->has_run) continue;
-        if (error.result != SQLPOOL_OK && job->is_inside) {
+        if (job->has_failed) {
+            if (!job->is_alone) sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        } else if (error.result != SQLPOOL_OK) {
             sqlpool__set_job_error(core, job, &error);
             sqlpool__finish_job(core, job, error.outcome);
-        } else if (!job->has_failed) {
+        } else {
             sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_COMMITTED);
             grouped++;
-        } else if (!sqlpool__is_retryable(core, job->result)) {
-            sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
         }
     }
-    if (grouped < 2) return;
+    if (grouped < 2) return true;
     SQLPOOL__TALLY(slot, groups);
     while (grouped-- > 0) SQLPOOL__TALLY(slot, grouped);
+    return true;
+}
+
+#define SQLPOOL__UNDONE_MOST 3     /* then the rest is run one by one */
+#define SQLPOOL__CAREFUL_GROUPS 16 /* after a statement that may have left a part */
+
+/*  Where a transaction that begins with jobs[from] ends at the latest: halves of what was refused.
+    */
+static int sqlpool__part_end(const sqlpool__group *group, int from) {
+    if (group->undone >= SQLPOOL__UNDONE_MOST) return from + 1;
+    if (group->refused_end <= from) return SQLPOOL__GROUP_MOST;
+    return from + (group->refused_end - from + 1) / 2;
+}
+
+/*  One transaction with jobs[from] and those behind it; what comes next. */
+static int sqlpool__run_part(sqlpool__slot *slot, sqlpool__group *group, int from) {
+    sqlpool__core *core = slot->core;
+    sqlpool__fill_end end;
+    int at, i, rc;
+    sqlpool__error_clear(&group->scratch);
+    sqlpool__serve(slot, group->jobs[from]->request); /* who waits for the file's lock */
+    rc = sqlpool__level_begin(slot, &group->scratch);
+    sqlpool__serve_nobody(slot);
+    if (rc != SQLPOOL_OK) {
+        const sqlpool_error error = group->scratch;
+        group->undone = SQLPOOL__UNDONE_MOST;
+        if (rc == SQLPOOL_CANCELLED || rc == SQLPOOL_TIMEOUT || sqlpool__is_retryable(core, rc))
+            return from; /* each by itself, until its own deadline */
+        for (i = from; i < group->count; i++) {
+            if (group->jobs[i]->is_final) continue;
+            sqlpool__set_job_error(core, group->jobs[i], &error);
+            sqlpool__finish_job(core, group->jobs[i], SQLPOOL_OUTCOME_NOT_COMMITTED);
+        }
+        return group->count;
+    }
+    if (slot->careful_groups > 0) group->is_careful = true;
+    end = sqlpool__fill_group(slot, group, from, sqlpool__part_end(group, from), &at);
+    if (end == SQLPOOL__ALL_HAVE_RUN || end == SQLPOOL__ONE_STOPS) {
+        if (slot->careful_groups > 0) slot->careful_groups--;
+        if (sqlpool__commit_group(slot, group, from, at)) return at;
+        group->refused_end = at;
+    } else {
+        sqlpool__abandon_transaction(slot);
+        if (end == SQLPOOL__ONE_SPOILS) {
+            group->is_careful = true;
+            slot->careful_groups = SQLPOOL__CAREFUL_GROUPS;
+            group->jobs[at]->is_alone = at == from; /* or it is run once more, with a savepoint */
+        } else {
+            group->jobs[at]->is_alone = true;
+            if (at > from) group->undone++;
+        }
+        at++;
+    }
+    for (i = from; i < at; i++) { /* is run again */
+        if (!group->jobs[i]->is_final) sqlpool__reset_job(slot, group->jobs[i]);
+    }
+    return from;
 }
 
 /*  The sleepers wake: from here on their jobs, and what those point to, are gone. */
@@ -8469,28 +8577,23 @@ static void sqlpool__wake_group(sqlpool__core *core, sqlpool__group *group) {
     its jobs that nobody slept for, with their results. */
 static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
     sqlpool__core *core = slot->core;
-    sqlpool__job *own = group->jobs[0];
-    sqlpool_error *error = own->error != NULL ? own->error : &group->scratch;
-    int i;
+    int at = 0;
     SQLPOOL__STORE_RELAXED(&slot->floor, 1u);
-    sqlpool__error_clear(error);
-    if (group->is_single) {
-        sqlpool__run_alone(slot, own, &group->scratch);
-    } else if (sqlpool__level_begin(slot, error) != SQLPOOL_OK) {
-        for (i = 0; i < group->count; i++) {
-            if (sqlpool__is_retryable(core, error->result)) break;
-            sqlpool__set_job_error(core, group->jobs[i], error);
-            sqlpool__finish_job(core, group->jobs[i], SQLPOOL_OUTCOME_NOT_COMMITTED);
+    sqlpool__serve_nobody(slot);
+    while (at < group->count) {
+        sqlpool__job *job = group->jobs[at];
+        if (job->is_final || (job->is_alone && !job->is_submitted)) {
+            at++;
+        } else if (job->is_alone || group->is_single || slot->db == NULL || slot->is_bad ||
+                   sqlpool__part_end(group, at) == at + 1) {
+            sqlpool__run_alone(slot, job, &group->scratch);
+            at++;
+        } else {
+            at = sqlpool__run_part(slot, group, at);
         }
-    } else if (sqlpool__fill_group(slot, group)) {
-        sqlpool__commit_group(slot, group);
-    } else {
-        sqlpool__abandon_transaction(slot);
     }
-    for (i = 0; i < group->count; i++) {
-        if (group->jobs[i]->is_final) continue;
-        if (group->jobs[i]->has_run) SQLPOOL__TALLY(slot, replayed);
-        sqlpool__run_alone(slot, group->jobs[i], &group->scratch);
+    for (at = 0; at < group->count; at++) {
+        if (!group->jobs[at]->is_final) sqlpool__run_alone(slot, group->jobs[at], &group->scratch);
     }
     sqlpool__wake_group(core, group);
     SQLPOOL__STORE_RELAXED(&slot->floor, 0u);

@@ -347,6 +347,7 @@ static sqlpool_config on_sim_disk(void) {
     sqlpool_config config = plain_config();
     config.vfs_name = "sim";
     config.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
+    config.breaker_open_ms = SQLPOOL_OFF; /* the next write is tried */
     config.wal_budget_bytes = 1 << 30; /* no checkpoint on the way */
     config.min_connections = 2;
     return config;

@@ -104,6 +104,7 @@ static inline sqlpool_config on_sim_disk(void) {
     sqlpool_config config = patient();
     config.vfs_name = "sim";
     config.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
+    config.breaker_open_ms = SQLPOOL_OFF; /* the next write is tried */
     config.wal_budget_bytes = 1 << 30; /* no checkpoint draws a number */
     return config;
 }

@@ -419,7 +419,7 @@ static void poison_a_group(sqlpool *pool, const poison *p) {
         CHECK_INT(ask(pool, "SELECT n FROM c"), sum);
         CHECK_INT(ask(pool, "SELECT count(*) FROM u"), rows);
         CHECK_INT(ask(pool, "SELECT count(*) FROM child"), 0);
-        if (places[k] > 0) CHECK_INT(stats_of(pool).replayed > before.replayed, p->ends);
+        if (places[k] > 0 && p->ends) CHECK(stats_of(pool).replayed > before.replayed);
         if (!p->ends) CHECK_INT(stats_of(pool).groups - before.groups, 1);
     }
 }
@@ -987,9 +987,9 @@ TEST(events_of_a_group) {
     CHECK_INT(errors_told, 1);
     CHECK_INT(last_error_told, SQLITE_CONSTRAINT_UNIQUE);
     for (i = 0; i < 8; i++) (void)with_sql(&callers[i], ONE_MORE);
-    callers[7].sql = "INSERT INTO child VALUES(7, NULL)"; /* refused at COMMIT: all run alone */
+    callers[7].sql = "INSERT INTO child VALUES(7, NULL)"; /* refused at COMMIT: 4 of 8, 2, 1 commit */
     CHECK(run_callers(pool, 8));
-    CHECK_INT(commits_told, 9);
+    CHECK_INT(commits_told, 5);
     CHECK_INT(errors_told, 2);
     CHECK_INT(last_error_told, SQLITE_CONSTRAINT_FOREIGNKEY);
     CHECK_INT(ask(pool, "SELECT n FROM c"), 8 + 7 + 7);

@@ -189,8 +189,7 @@ TEST(values_that_are_none) {
     sqlpool_ticket ticket;
     int i;
     CHECK(pool != NULL);
-    CHECK_OK(sqlpool_submit(pool, &ticket, INSERT, SQLPOOL_ARGS((double)NAN), &err), &err);
-    CHECK_RC(result_of(&ticket, &err), SQLPOOL_ARGUMENTS, &err);
+    CHECK_RC(sqlpool_submit(pool, &ticket, INSERT, SQLPOOL_ARGS((double)NAN), &err), SQLPOOL_ARGUMENTS, &err);
     CHECK_HAS(err.message, "NaN");
     CHECK_OK(sqlpool_submit(pool, &ticket, INSERT, &value, 1, &err), &err);
     CHECK_RC(result_of(&ticket, &err), SQLPOOL_ARGUMENTS, &err);

@@ -334,8 +334,8 @@ TEST(a_commit_that_refuses) {
         PART(check_caller(places[k], SQLITE_CONSTRAINT_FOREIGNKEY, SQLPOOL_OUTCOME_NOT_COMMITTED));
         PART(check_rows(pool, 8, places[k]));
         for (i = 0; i < 8; i++) {
-            CHECK_INT(deeds[i].runs, 2);
-            CHECK_INT(deeds[i].attempt, 2);
+            CHECK(deeds[i].runs >= 2 && deeds[i].runs <= 4); /* with all 8, and with 4, 2, 1 of them */
+            CHECK_INT(deeds[i].attempt, deeds[i].runs);
         }
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
     }
@@ -359,7 +359,7 @@ TEST(no_is_meant_for_what_is_committed) {
     check_caller(1, SQLITE_CONSTRAINT_FOREIGNKEY, SQLPOOL_OUTCOME_NOT_COMMITTED);
     check_others(4, 1);
     PART(check_rows(pool, 4, 1));
-    CHECK_INT(deeds[2].runs, 2);
+    CHECK(deeds[2].runs >= 2 && deeds[2].runs <= 3);
     deeds_only(4);
     (void)with_sql(&callers[1], "INSERT INTO child VALUES(1, NULL)"); /* it is committed: no stays no */
     deeds[2].more = no_neighbour;
@@ -406,8 +406,9 @@ static void poison_sixty_four(sqlpool *pool, const poison *p, int place, bool is
     CHECK_INT(bad->rc > 0 ? bad->rc & 0xff : bad->rc, p->primary);
     CHECK(bad->error.sqlite_code != 0);
     PART(check_rows(pool, 64, place));
-    CHECK_INT(stats_of(pool).groups - before.groups, !p->ends);
-    CHECK_INT(stats_of(pool).replayed - before.replayed > 0, p->ends);
+    CHECK(stats_of(pool).groups > before.groups);
+    CHECK(stats_of(pool).grouped - before.grouped >= 60); /* not each by itself */
+    if (p->ends) CHECK(stats_of(pool).replayed > before.replayed);
     CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
 }
 TEST(one_of_sixty_four_fails_alone) {
