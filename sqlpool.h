@@ -3310,6 +3310,12 @@ typedef struct sqlpool__waiter {
     bool is_queued;
 } sqlpool__waiter;
 
+/*  Where a caller stands that leaves the queue only for a moment. */
+typedef struct sqlpool__place {
+    uint64_t arrival; /* 0: not in the queue yet */
+    int64_t since_ns;
+} sqlpool__place;
+
 /*  The circuit breaker of a mode. */
 enum { SQLPOOL__BREAKER_CLOSED = 0, SQLPOOL__BREAKER_OPEN = 1, SQLPOOL__BREAKER_TRYING = 2 };
 typedef struct sqlpool__breaker {
@@ -3403,6 +3409,7 @@ typedef struct sqlpool__core {
     int room_sleepers;                /* on that */
     int64_t entries_bytes;            /* of their text and arguments */
     uint64_t submit_number;           /* of the last submission */
+    sqlpool__place drain_place;       /* of the drainer in the writer's queue */
     uint64_t running_number;          /* the first of the group that runs; 0: none does */
     uint64_t drainer;                 /* thread that runs it; 0: nobody */
     sqlpool_condition work_condition; /* for the submit thread */
@@ -5318,6 +5325,7 @@ typedef struct sqlpool__request {
     bool is_internal;         /* upkeep or a drained section: not counted */
     bool is_trial;            /* the open breaker lets this one through */
     sqlpool__job *job;        /* what another holder of the writer may run instead; or NULL */
+    sqlpool__place *place;    /* of a caller that comes back to the queue; or NULL */
 } sqlpool__request;
 
 static const sqlpool_call sqlpool__default_call = {0, 0, 0, NULL, NULL};
@@ -5956,6 +5964,7 @@ static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpo
     request.is_internal = true;
     request.is_trial = false;
     request.job = NULL;
+    request.place = NULL;
     return request;
 }
 
@@ -6148,6 +6157,10 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
                              "the lock hook could not make a condition to wait on");
     }
     waiter.since_ns = sqlpool__now(core);
+    if (request->place != NULL && request->place->arrival != 0) {
+        waiter.arrival = request->place->arrival;
+        waiter.since_ns = request->place->since_ns;
+    }
     if (request->call->timeout_ms != SQLPOOL_NO_WAIT) { /* one deadline over several openings */
         again.deadline_ns = sqlpool__acquire_deadline(core, request, waiter.since_ns);
     }
@@ -6164,6 +6177,10 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
         sqlpool__error_clear(error);
     }
     core->config.locks.condition_destroy_fn(core->config.locks.user, &waiter.condition);
+    if (request->place != NULL) {
+        request->place->arrival = rc == SQLPOOL_TIMEOUT ? waiter.arrival : 0;
+        request->place->since_ns = waiter.since_ns;
+    }
     if (rc == SQLPOOL_TIMEOUT && !request->is_internal)
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SATURATED, "%s", error->message);
     return rc;
@@ -7083,6 +7100,7 @@ static inline int sqlpool__make_request(sqlpool__core *core, const char *file, i
     request->is_internal = false;
     request->is_trial = false;
     request->job = NULL;
+    request->place = NULL;
     if (SQLPOOL__LIKELY(call == NULL && (mode == SQLPOOL_READ || mode == SQLPOOL_WRITE)))
         return SQLPOOL_OK;
     return sqlpool__check_request(core, mode, call, request, error);
@@ -8075,8 +8093,9 @@ static void sqlpool__begin_entry_locked(sqlpool__core *core, sqlpool__entry *ent
 /*  Everything before this number is done. */
 static uint64_t sqlpool__oldest_entry_locked(sqlpool__core *core) {
     const sqlpool__entry *first = sqlpool__first_entry_locked(core);
-    if (core->running_number != 0) return core->running_number;
-    return first != NULL ? first->number : core->submit_number + 1;
+    const uint64_t queued = first != NULL ? first->number : core->submit_number + 1;
+    return core->running_number != 0 && core->running_number < queued ? core->running_number
+                                                                      : queued;
 }
 
 /*  What an entry holds besides itself; it is not in the queue any more. */
@@ -9377,21 +9396,20 @@ static void sqlpool__tell_done(sqlpool__core *core, sqlpool__job **jobs, int cou
         if (entry->sleeper != NULL) sqlpool__signal(core, entry->sleeper);
         if (!entry->has_ticket) sqlpool__list_insert_before(&unasked, &entry->link);
     }
-    core->running_number = 0;
-    if (core->room_sleepers > 0) sqlpool__signal(core, &core->room_condition); /* flushes */
-    sqlpool__unlock(core);
-    if (sqlpool__list_is_empty(&unasked)) return;
-    {
+    if (!sqlpool__list_is_empty(&unasked)) {
         sqlpool__link *link;
+        sqlpool__unlock(core);
         for (link = unasked.next; link != &unasked; link = link->next)
             sqlpool__empty_entry(core, sqlpool__entry_of_link(link));
+        sqlpool__lock(core);
     }
-    sqlpool__lock(core);
     while (!sqlpool__list_is_empty(&unasked)) {
         sqlpool__entry *entry = sqlpool__entry_of_link(unasked.next);
         sqlpool__list_remove(&entry->link);
         sqlpool__free_entry_locked(core, entry);
     }
+    core->running_number = 0; /* a flush finds room as well */
+    if (core->room_sleepers > 0) sqlpool__signal(core, &core->room_condition);
     sqlpool__unlock(core);
 }
 
@@ -9405,7 +9423,8 @@ static void sqlpool__fail_submitted(sqlpool__core *core, const sqlpool_error *er
         const int64_t now = sqlpool__now(core);
         int count = 0, i;
         sqlpool__lock(core);
-        for (link = core->entries_queued.next;
+        for (link = only_late && core->entries_timed == 0 ? &core->entries_queued
+                                                          : core->entries_queued.next;
              link != &core->entries_queued && count < SQLPOOL__GROUP_MOST; link = next) {
             sqlpool__entry *entry = sqlpool__entry_of_link(link);
             next = link->next;
@@ -9450,16 +9469,13 @@ static void sqlpool__drain_held(sqlpool__core *core, sqlpool__slot *slot, int st
     failed; the result is for who drains on its own account. */
 static int sqlpool__drain_once(sqlpool__core *core, bool can_wait, int step, int64_t stop_ns,
                                sqlpool_error *error) {
-    const int64_t now = sqlpool__now(core);
+    const int64_t look_ns = sqlpool__time_add(sqlpool__now(core), SQLPOOL__LATE_NS);
     sqlpool__request request = sqlpool__internal_request(
         SQLPOOL_WRITE, can_wait ? &sqlpool__default_call : &sqlpool__no_wait_call,
-        can_wait ? stop_ns : 0);
+        can_wait ? sqlpool__earlier(stop_ns, look_ns) : 0);
     sqlpool__slot *slot;
     int rc;
-    sqlpool__lock(core);
-    if (can_wait && core->entries_timed > 0)
-        request.deadline_ns = sqlpool__earlier(stop_ns, sqlpool__time_add(now, SQLPOOL__LATE_NS));
-    sqlpool__unlock(core);
+    request.place = &core->drain_place;
     rc = SQLPOOL__LOAD(&core->breakers[SQLPOOL_WRITE].state) == SQLPOOL__BREAKER_CLOSED
              ? SQLPOOL_OK
              : sqlpool__breaker_admit(core, SQLPOOL_WRITE, error);
@@ -9495,6 +9511,7 @@ static bool sqlpool__begin_drain_locked(sqlpool__core *core) {
 static void sqlpool__end_drain(sqlpool__core *core) {
     sqlpool__lock(core);
     core->drainer = 0;
+    core->drain_place.arrival = 0;
     if (core->room_sleepers > 0) sqlpool__signal(core, &core->room_condition);
     sqlpool__unlock(core);
 }
@@ -9952,6 +9969,7 @@ SQLPOOL_API int sqlpool_ticket_cancel(sqlpool_ticket *ticket) {
         entry->job.result = SQLPOOL_CANCELLED;
         entry->job.outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
         is_mine = true;
+        entry->has_ticket = entry->sleeper != NULL; /* done_fn cannot wait for it */
     } else if (entry != NULL) {
         local.result = SQLPOOL_TOO_LATE;
     }
@@ -9968,11 +9986,8 @@ SQLPOOL_API int sqlpool_ticket_cancel(sqlpool_ticket *ticket) {
     ticket->number = 0;
     sqlpool__lock(core);
     entry->state = SQLPOOL__ENTRY_DONE;
-    if (entry->sleeper != NULL) { /* who sleeps fetches it */
-        sqlpool__signal(core, entry->sleeper);
-        is_mine = false;
-    }
-    entry->has_ticket = entry->has_ticket && !is_mine;
+    if (entry->sleeper != NULL) sqlpool__signal(core, entry->sleeper);
+    is_mine = !entry->has_ticket; /* or who slept fetches it */
     sqlpool__unlock(core);
     if (is_mine) sqlpool__free_entry(core, entry);
     return sqlpool__leave(core, SQLPOOL_OK);
