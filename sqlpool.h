@@ -9370,7 +9370,9 @@ static void sqlpool__relax(sqlpool__slot *slot, bool is_relaxed) {
     if (sqlpool__set_pragma(slot, "synchronous", level, &granted) == SQLITE_OK &&
         granted == level) {
         slot->is_relaxed = is_relaxed;
-    } else if (!is_relaxed) {
+    } else if (is_relaxed) {
+        slot->is_relaxed = true; /* it may be: set back all the same */
+    } else {
         slot->is_bad = true;
     }
 }
@@ -10084,10 +10086,12 @@ SQLPOOL_API int sqlpool_sync(sqlpool *pool, uint64_t sequence, int timeout_ms,
     then shared by its rows, which is what makes it faster than one prepared statement a row
     (bench W7), copying included.
 
-    A statement that fails is undone by SQLite; its rows are run one by one, to find those that are
-    refused. A transaction that ends early (OR ROLLBACK, RAISE(ROLLBACK)), or whose COMMIT refuses
-    (a deferred foreign key), is run again in halves, down to the row that does it. What the disk or
-    the memory refuse is no row's fault: it ends the load at the last commit. */
+    A statement that fails on its way may leave a part of what it did, as in a group (I20.4): then
+    the transaction is run again with a savepoint for each statement, as all that follow. The rows
+    of one that fails are run one by one, to find those that are refused. A transaction that ends
+    early (OR ROLLBACK, RAISE(ROLLBACK)), or whose COMMIT refuses (a deferred foreign key), is run
+    again in halves, down to the row that does it. What the disk or the memory refuse is no row's
+    fault: it ends the load at the last commit. */
 
 #define SQLPOOL__BULK_MAGIC 0x6b6c7562u
 #define SQLPOOL__BULK_SIZES 3
@@ -10123,17 +10127,20 @@ struct sqlpool_bulk {
     int64_t batch_changes; /* not committed yet */
     sqlpool__refused_row *refusals;
     int refusal_count, refusal_room;
+    bool is_careful;     /* each statement has a savepoint */
+    bool is_spoilt;      /* the transaction may hold a part of what a statement did */
     bool is_stopped;     /* by a refused row: those before it are to be committed */
     sqlpool_error error; /* what ended the load */
 };
 
+/*  Not in double quotes: a name that is missing would be taken for a text in those. */
 static void sqlpool__text_identifier(sqlpool__text *text, const char *name) {
-    sqlpool__text_byte(text, '"');
+    sqlpool__text_byte(text, '`');
     for (; *name != '\0'; name++) {
-        if (*name == '"') sqlpool__text_byte(text, '"');
+        if (*name == '`') sqlpool__text_byte(text, '`');
         sqlpool__text_byte(text, *name);
     }
-    sqlpool__text_byte(text, '"');
+    sqlpool__text_byte(text, '`');
 }
 
 /*  `first` .. `last` - 1 of the columns, each as a name and `after`. */
@@ -10271,6 +10278,7 @@ static bool sqlpool__bulk_prepare(sqlpool_bulk *bulk, const sqlpool_bulk_config 
 
 static sqlpool_bulk *sqlpool__bulk_new(sqlpool__core *core, const sqlpool_bulk_config *config) {
     sqlpool_bulk *bulk = (sqlpool_bulk *)sqlpool__alloc(&core->memory, sizeof *bulk);
+    const size_t row_bytes = (size_t)config->column_count * sizeof(sqlpool_value);
     bool is_made;
     if (bulk == NULL) return NULL;
     (void)SQLPOOL__ADD(&core->buffers_out, 1u);
@@ -10286,6 +10294,7 @@ static sqlpool_bulk *sqlpool__bulk_new(sqlpool__core *core, const sqlpool_bulk_c
     if (bulk->config.batch_bytes == 0) bulk->config.batch_bytes = INT64_C(1) << 20;
     if (bulk->config.batch_ms == 0) bulk->config.batch_ms = 50;
     bulk->arena_bytes = (size_t)bulk->config.batch_bytes & ~(size_t)(sizeof(sqlpool_value) - 1);
+    if (bulk->arena_bytes < row_bytes) bulk->arena_bytes = row_bytes;
     bulk->payload = bulk->arena_bytes;
     bulk->single_step = 64;
     bulk->call.timeout_ms = config->timeout_ms;
@@ -10317,27 +10326,28 @@ static int sqlpool__bulk_run(sqlpool_bulk *bulk, sqlpool__slot *slot, int size, 
     sqlpool__work work =
         sqlpool__work_of(bulk->sql[size], sqlpool__bulk_values(bulk, row),
                          bulk->per[size] * bulk->config.column_count, &result, NULL);
-    const int rc = sqlpool__run_once(slot, &work, error);
+    sqlpool_error ignored;
+    int rc = bulk->is_careful ? sqlpool__level_begin(slot, error) : SQLPOOL_OK;
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__run_once(slot, &work, error);
+    if (bulk->is_careful && rc == SQLPOOL_OK) rc = sqlpool__level_commit(slot, error);
+    if (bulk->is_careful && rc != SQLPOOL_OK) (void)sqlpool__level_rollback(slot, &ignored);
     if (rc == SQLPOOL_OK) bulk->batch_changes += result.changes;
     return rc;
 }
 
 /*  Is it the row's fault, so that others may go well? */
 static bool sqlpool__is_row_fault(sqlpool_bulk *bulk, sqlpool__slot *slot, int rc) {
-    sqlpool_error ignored;
-    sqlpool__stmt *stmt;
+    sqlite3_stmt *probe = NULL;
     switch (sqlpool__primary(rc)) {
     case SQLITE_CONSTRAINT:
     case SQLITE_MISMATCH:
     case SQLITE_TOOBIG:
         return true;
     case SQLITE_ERROR: /* of a function or trigger, unless the statement itself is wrong now */
-        sqlpool__error_clear(&ignored);
-        if (sqlpool__stmt_get(slot, bulk->sql[SQLPOOL__BULK_SIZES - 1], &stmt, &ignored) !=
-            SQLPOOL_OK)
-            return false;
-        sqlpool__stmt_put(slot, stmt);
-        return true;
+        rc = sqlite3_prepare_v2(slot->db, bulk->sql[SQLPOOL__BULK_SIZES - 1], -1, &probe, NULL);
+        (void)sqlite3_finalize(probe);
+        return rc == SQLITE_OK;
     default:
         return false;
     }
@@ -10409,6 +10419,10 @@ static int sqlpool__bulk_fill(sqlpool_bulk *bulk, sqlpool__slot *slot, int *at, 
         }
         if (sqlite3_get_autocommit(slot->db) != 0 || !sqlpool__is_row_fault(bulk, slot, rc))
             return rc;
+        if (!bulk->is_careful) {
+            bulk->is_careful = bulk->is_spoilt = true;
+            return rc;
+        }
         if (size < last) { /* which one? longer if that happens again and again */
             bulk->single_rows = bulk->single_step;
             if (bulk->single_step < 4096) bulk->single_step *= 2;
@@ -10438,12 +10452,18 @@ static int sqlpool__bulk_commit(sqlpool_bulk *bulk, sqlpool__slot *slot, int at,
 static bool sqlpool__bulk_try(sqlpool_bulk *bulk, sqlpool__slot *slot, int from, int *end,
                               int64_t until_ns, int *reached, sqlpool_error *error) {
     const int refusals = bulk->refusal_count;
-    int at = from, rc;
+    int at, rc;
     bool is_to_split;
-    bulk->batch_changes = 0;
-    bulk->is_stopped = false;
-    if (sqlpool__level_begin(slot, error) != SQLPOOL_OK) return false;
-    rc = sqlpool__bulk_fill(bulk, slot, &at, *end, until_ns, error);
+    for (;;) {
+        at = from;
+        bulk->batch_changes = 0;
+        bulk->is_stopped = bulk->is_spoilt = false;
+        if (sqlpool__level_begin(slot, error) != SQLPOOL_OK) return false;
+        rc = sqlpool__bulk_fill(bulk, slot, &at, *end, until_ns, error);
+        if (!bulk->is_spoilt) break;
+        sqlpool__abandon_transaction(slot);
+        sqlpool__error_clear(error);
+    }
     if (rc == SQLPOOL_OK) {
         rc = sqlpool__bulk_commit(bulk, slot, at, reached, error);
         if (rc == SQLPOOL_OK) return false;
@@ -10474,7 +10494,12 @@ static int sqlpool__bulk_range(sqlpool_bulk *bulk, sqlpool__slot *slot, int from
     if (!sqlpool__bulk_try(bulk, slot, from, &end, until_ns, reached, error)) return error->result;
     if (end - from == 1) {
         rc = sqlpool__bulk_refuse(bulk, from, error);
-        if (rc == SQLPOOL_OK) *reached = end;
+        if (rc != SQLPOOL_OK) return rc;
+        rc = sqlpool__bulk_note(bulk, slot, bulk->first_row + end, error);
+        if (rc == SQLPOOL_OK)
+            *reached = end;
+        else
+            bulk->refusal_count--; /* it is met again */
         return rc;
     }
     sqlpool__error_clear(error);
@@ -10499,8 +10524,10 @@ static void sqlpool__bulk_report(const sqlpool_bulk *bulk, sqlpool_bulk_progress
         const double rate = (double)dealt * 1e9 / (double)(now - bulk->began_ns);
         const double left = (double)bulk->config.expected_rows - (double)bulk->first_row;
         progress->rows_per_s = (int64_t)rate;
-        if (bulk->config.expected_rows > 0 && rate > 0)
-            progress->left_ms = left > 0 ? (int64_t)(left * 1000 / rate) : 0;
+        if (bulk->config.expected_rows > 0 && rate > 0) {
+            const double left_ms = left > 0 ? left * 1000 / rate : 0;
+            progress->left_ms = left_ms < 9e18 ? (int64_t)left_ms : INT64_MAX;
+        }
     }
 }
 
@@ -10569,7 +10596,7 @@ static int sqlpool__bulk_flush(sqlpool_bulk *bulk, sqlpool_error *error) {
         sqlpool__error_clear(&refused);
         if (sqlpool__bulk_tell_refused(bulk, &refused) != SQLPOOL_OK && rc == SQLPOOL_OK) {
             *error = refused;
-            rc = refused.result;
+            rc = sqlpool__finish(bulk->core, error);
         }
         sqlpool__bulk_forget_rows(bulk, reached);
         if (rc == SQLPOOL_OK && bulk->config.progress_fn != NULL) {
@@ -10578,6 +10605,7 @@ static int sqlpool__bulk_flush(sqlpool_bulk *bulk, sqlpool_error *error) {
             if (rc != SQLPOOL_OK)
                 (void)SQLPOOL__FAIL(error, rc, "progress_fn returned %d at row %lld", rc,
                                     (long long)bulk->first_row);
+            if (rc != SQLPOOL_OK) (void)sqlpool__finish(bulk->core, error);
         }
         if (rc != SQLPOOL_OK) return rc;
     }
