@@ -17,19 +17,20 @@
 #define POISON_TABLES \
     "CREATE TABLE u(k UNIQUE NOT NULL CHECK(k <> 'bad')); INSERT INTO u VALUES('dup');" \
     "CREATE TABLE r(v); CREATE TRIGGER r_in BEFORE INSERT ON r BEGIN SELECT CASE NEW.v " \
-    "WHEN 1 THEN RAISE(ROLLBACK, 'r') WHEN 2 THEN RAISE(ABORT, 'a') ELSE RAISE(FAIL, 'f') END; END;" \
+    "WHEN 1 THEN RAISE(ROLLBACK, 'r') WHEN 2 THEN RAISE(ABORT, 'a') ELSE RAISE(FAIL, 'f') END; " \
+    "END;" \
     "CREATE TABLE parent(id INTEGER PRIMARY KEY); CREATE TABLE child(p REFERENCES parent " \
     "DEFERRABLE INITIALLY DEFERRED, k UNIQUE);"
 
 static sqlpool_error err;
 
 /*  Inside a function or a thread: marks the test failed and goes on. */
-#define EXPECT_INT(actual, expected)                                                                \
-    do {                                                                                            \
-        const int64_t test_a = (int64_t)(actual), test_e = (int64_t)(expected);                     \
-        if (test_a != test_e)                                                                       \
-            test_fail(__FILE__, __LINE__, "%s is %" PRId64 ", expected %s = %" PRId64, #actual, test_a, \
-                      #expected, test_e);                                                           \
+#define EXPECT_INT(actual, expected) \
+    do { \
+        const int64_t test_a = (int64_t)(actual), test_e = (int64_t)(expected); \
+        if (test_a != test_e) \
+            test_fail(__FILE__, __LINE__, "%s is %" PRId64 ", expected %s = %" PRId64, #actual, \
+                      test_a, #expected, test_e); \
     } while (0)
 
 static inline void mark(int *flag, int value) {
@@ -52,7 +53,9 @@ static inline bool await(const int *flag, int value) {
 
 static inline void wait_at(int *state) {
     int expected = 1;
-    if (!__atomic_compare_exchange_n(state, &expected, 2, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
+    if (!__atomic_compare_exchange_n(state, &expected, 2, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST))
+        return;
     while (look(state) == 2) sleep_ms(1);
 }
 static inline void arm(int *state) {
@@ -69,11 +72,12 @@ static inline void let_go(int *state) {
 
 enum { LOG_KEPT = 8 };
 typedef struct lines {
-    int counts[SQLPOOL_LOG_ITEM_COUNT]; /* atomic */
+    int counts[SQLPOOL_LOG_ITEM_COUNT];               /* atomic */
     char text[SQLPOOL_LOG_ITEM_COUNT][LOG_KEPT][400]; /* read when the count has been seen */
 } lines;
 
-static inline void write_line(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+static inline void write_line(void *user, sqlpool_level level, sqlpool_log_item item,
+                              const char *message) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     lines *l = (lines *)user;
     (void)level;
@@ -105,7 +109,7 @@ static inline sqlpool_config on_sim_disk(void) {
     config.vfs_name = "sim";
     config.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
     config.breaker_open_ms = SQLPOOL_OFF; /* the next write is tried */
-    config.wal_budget_bytes = 1 << 30; /* no checkpoint draws a number */
+    config.wal_budget_bytes = 1 << 30;    /* no checkpoint draws a number */
     return config;
 }
 static inline void fail_disk(int kind, int code, uint64_t at) {
@@ -198,7 +202,8 @@ static inline bool queue_soon(sqlpool *pool, int at) {
     const int64_t end = now_ms() + 100;
     callers[at].pool = pool;
     if (!start_thread(&callers[at].thread, run_caller, &callers[at])) return false;
-    while (stats_of(pool).waiting_write <= before && !look(&callers[at].is_back) && now_ms() < end) (void)usleep(100);
+    while (stats_of(pool).waiting_write <= before && !look(&callers[at].is_back) && now_ms() < end)
+        (void)usleep(100);
     return true;
 }
 static inline void join(int count) {
@@ -234,9 +239,11 @@ static inline bool run_callers(sqlpool *pool, int count) {
 static inline void check_caller(int at, int rc, int outcome) {
     caller *c = &callers[at];
     const char *what = c->sql != NULL ? c->sql : "sqlpool_write()";
-    if (!api_agrees(__FILE__, __LINE__, what, c->rc, rc, sqlpool_result_name(rc), &c->error)) return;
+    if (!api_agrees(__FILE__, __LINE__, what, c->rc, rc, sqlpool_result_name(rc), &c->error))
+        return;
     if (c->error.outcome != outcome && !c->is_script)
-        test_fail(__FILE__, __LINE__, "caller %d: %s: outcome %d, expected %d", at, what, c->error.outcome, outcome);
+        test_fail(__FILE__, __LINE__, "caller %d: %s: outcome %d, expected %d", at, what,
+                  c->error.outcome, outcome);
 }
 static inline void check_ok(int at) {
     check_caller(at, SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED);

@@ -14,7 +14,7 @@ typedef struct told {
     int calls; /* atomic; the rest is read when it has been seen */
     int result, outcome, turn;
     sqlpool_result what;
-    char message[sizeof ((sqlpool_error *)NULL)->message];
+    char message[sizeof((sqlpool_error *)NULL)->message];
     pthread_t on;
     void (*then)(struct told *t);
     sqlpool *pool;
@@ -106,7 +106,9 @@ TEST(a_ticket_gives_the_result) {
     CHECK_INT((int64_t)ticket.number, 0);
     CHECK_RC(sqlpool_ticket_wait(&ticket, 0, &result, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(result.changes, 0);
-    CHECK_OK(sqlpool_submit(pool, &ticket, "INSERT INTO t(v) VALUES(2), (3) RETURNING v", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_submit(pool, &ticket, "INSERT INTO t(v) VALUES(2), (3) RETURNING v",
+                            SQLPOOL_NO_ARGS, &err),
+             &err);
     while ((rc = sqlpool_ticket_poll(&ticket, &result, &err)) == SQLPOOL_WOULD_BLOCK) {
         CHECK_INT(err.result, SQLPOOL_WOULD_BLOCK);
         CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NONE);
@@ -137,13 +139,22 @@ TEST(a_ticket_gives_the_error) {
     static const struct {
         const char *sql;
         int rc;
-    } bad[] = {{"INSERT INTO u VALUES('dup')", SQLITE_CONSTRAINT_UNIQUE}, {"INSERT INTO missing VALUES(1)", SQLITE_ERROR},
-               {"INSERT INTO u VALUES(", SQLITE_ERROR}, {"INSERT INTO u VALUES(?)", SQLPOOL_ARGUMENTS},
-               {"INSERT INTO r VALUES(1)", SQLITE_CONSTRAINT_TRIGGER}, {"INSERT OR ROLLBACK INTO u VALUES('dup')", SQLITE_CONSTRAINT_UNIQUE},
-               {"INSERT INTO child VALUES(7, NULL)", SQLITE_CONSTRAINT_FOREIGNKEY}, {"", SQLPOOL_EMPTY}, {"-- nothing", SQLPOOL_EMPTY},
-               {"DELETE FROM u; DELETE FROM r", SQLPOOL_TRAILING}, {"BEGIN", SQLPOOL_REFUSED}, {"COMMIT", SQLPOOL_REFUSED},
-               {"PRAGMA synchronous = 0", SQLPOOL_REFUSED}, {"ATTACH 'x' AS x", SQLPOOL_REFUSED},
-               {"INSERT INTO parent VALUES('text')", SQLITE_MISMATCH}, {"INSERT INTO u VALUES(zeroblob(2000000000))", SQLITE_TOOBIG}};
+    } bad[] = {{"INSERT INTO u VALUES('dup')", SQLITE_CONSTRAINT_UNIQUE},
+               {"INSERT INTO missing VALUES(1)", SQLITE_ERROR},
+               {"INSERT INTO u VALUES(", SQLITE_ERROR},
+               {"INSERT INTO u VALUES(?)", SQLPOOL_ARGUMENTS},
+               {"INSERT INTO r VALUES(1)", SQLITE_CONSTRAINT_TRIGGER},
+               {"INSERT OR ROLLBACK INTO u VALUES('dup')", SQLITE_CONSTRAINT_UNIQUE},
+               {"INSERT INTO child VALUES(7, NULL)", SQLITE_CONSTRAINT_FOREIGNKEY},
+               {"", SQLPOOL_EMPTY},
+               {"-- nothing", SQLPOOL_EMPTY},
+               {"DELETE FROM u; DELETE FROM r", SQLPOOL_TRAILING},
+               {"BEGIN", SQLPOOL_REFUSED},
+               {"COMMIT", SQLPOOL_REFUSED},
+               {"PRAGMA synchronous = 0", SQLPOOL_REFUSED},
+               {"ATTACH 'x' AS x", SQLPOOL_REFUSED},
+               {"INSERT INTO parent VALUES('text')", SQLITE_MISMATCH},
+               {"INSERT INTO u VALUES(zeroblob(2000000000))", SQLITE_TOOBIG}};
     const sqlpool_submission tagged = {.tag = "the tag"};
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("error.db", &config, TABLE POISON_TABLES);
@@ -156,7 +167,8 @@ TEST(a_ticket_gives_the_error) {
     for (i = 0; i < LENGTH(bad); i++) {
         (void)sqlpool_exec(pool, bad[i].sql, SQLPOOL_NO_ARGS, &alone);
         line = __LINE__ + 1;
-        CHECK_OK(sqlpool_submit_with(pool, &tagged, &ticket, bad[i].sql, SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_submit_with(pool, &tagged, &ticket, bad[i].sql, SQLPOOL_NO_ARGS, &err),
+                 &err);
         CHECK_RC(sqlpool_ticket_wait(&ticket, 60000, &result, &err), bad[i].rc, &err);
         CHECK_INT(alone.result, bad[i].rc);
         CHECK_INT(err.sqlite_code, alone.sqlite_code);
@@ -168,7 +180,8 @@ TEST(a_ticket_gives_the_error) {
         CHECK_HAS(err.message, "[the tag]");
         CHECK_HAS(err.message, bad[i].sql);
     }
-    CHECK_OK(sqlpool_submit(pool, &ticket, "SELECT k FROM u", SQLPOOL_NO_ARGS, &err), &err); /* reads: a waste, no error */
+    CHECK_OK(sqlpool_submit(pool, &ticket, "SELECT k FROM u", SQLPOOL_NO_ARGS, &err),
+             &err); /* reads: a waste, no error */
     CHECK_OK(sqlpool_ticket_wait(&ticket, 60000, &result, &err), &err);
     CHECK_INT(result.changes, 0);
     close_pool(pool);
@@ -180,22 +193,22 @@ static sqlpool_value any_value(int type) {
     value.type = type;
     return value;
 }
-/*  What cannot be copied is refused at once; what SQLite would store as something else, when it runs. */
+/*  What cannot be copied, or SQLite would store as something else, is refused at once. */
 TEST(values_that_are_none) {
-    static const sqlpool_submission options[] = {{.wait_ms = -3}, {.timeout_ms = -1}, {.attempts = -1}};
+    static const sqlpool_submission options[] = {
+        {.wait_ms = -3}, {.timeout_ms = -1}, {.attempts = -1}};
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("values.db", &config, TABLE);
     sqlpool_value value = any_value(SQLPOOL_TYPE_INVALID);
     sqlpool_ticket ticket;
     int i;
     CHECK(pool != NULL);
-    CHECK_RC(sqlpool_submit(pool, &ticket, INSERT, SQLPOOL_ARGS((double)NAN), &err), SQLPOOL_ARGUMENTS, &err);
+    CHECK_RC(sqlpool_submit(pool, &ticket, INSERT, SQLPOOL_ARGS((double)NAN), &err),
+             SQLPOOL_ARGUMENTS, &err);
     CHECK_HAS(err.message, "NaN");
-    CHECK_OK(sqlpool_submit(pool, &ticket, INSERT, &value, 1, &err), &err);
-    CHECK_RC(result_of(&ticket, &err), SQLPOOL_ARGUMENTS, &err);
+    CHECK_RC(sqlpool_submit(pool, &ticket, INSERT, &value, 1, &err), SQLPOOL_ARGUMENTS, &err);
     value.type = 77;
-    CHECK_OK(sqlpool_submit(pool, &ticket, INSERT, &value, 1, &err), &err);
-    CHECK_RC(result_of(&ticket, &err), SQLPOOL_ARGUMENTS, &err);
+    CHECK_RC(sqlpool_submit(pool, &ticket, INSERT, &value, 1, &err), SQLPOOL_ARGUMENTS, &err);
     CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     value.type = SQLPOOL_TYPE_TEXT;
     value.size = 5; /* at NULL */
@@ -209,7 +222,8 @@ TEST(values_that_are_none) {
     CHECK_RC(sqlpool_submit(pool, &ticket, NULL, SQLPOOL_NO_ARGS, &err), SQLPOOL_MISUSE, &err);
     CHECK_RC(sqlpool_submit_write(pool, NULL, &ticket, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     for (i = 0; i < LENGTH(options); i++)
-        CHECK_RC(sqlpool_submit_with(pool, &options[i], &ticket, INSERT, SQLPOOL_ARGS(1), &err), SQLPOOL_MISUSE, &err);
+        CHECK_RC(sqlpool_submit_with(pool, &options[i], &ticket, INSERT, SQLPOOL_ARGS(1), &err),
+                 SQLPOOL_MISUSE, &err);
     CHECK_RC(sqlpool_submit(NULL, &ticket, INSERT, SQLPOOL_ARGS(1), &err), SQLPOOL_MISUSE, &err);
     CHECK_INT((int64_t)ticket.number, 0);
     close_and_count(pool, "values.db", 0);
@@ -227,7 +241,8 @@ TEST(everything_is_copied) {
     static const size_t sizes[] = {0, 1, 100, 255, 256, 257, 4000, BLOB};
     static char expected[BLOB];
     sqlpool_config config = patient();
-    sqlpool *pool = open_pool("copied.db", &config, "CREATE TABLE c(i INTEGER PRIMARY KEY, a, b, n, r, z)");
+    sqlpool *pool =
+        open_pool("copied.db", &config, "CREATE TABLE c(i INTEGER PRIMARY KEY, a, b, n, r, z)");
     sqlpool_ticket tickets[LENGTH(sizes)];
     static holder h; /* static: it outlives a test that fails */
     int i;
@@ -235,10 +250,12 @@ TEST(everything_is_copied) {
     CHECK(take_writer(&h, pool));
     for (i = 0; i < LENGTH(sizes); i++) {
         const size_t bytes = sizes[i];
-        char *sql = (char *)malloc(800), *text = (char *)malloc(bytes + 1), *blob = (char *)malloc(bytes + 1);
+        char *sql = (char *)malloc(800), *text = (char *)malloc(bytes + 1),
+             *blob = (char *)malloc(bytes + 1);
         sqlpool_value *args = (sqlpool_value *)calloc(6, sizeof *args);
         CHECK(sql != NULL && text != NULL && blob != NULL && args != NULL);
-        (void)snprintf(sql, 800, "INSERT INTO c VALUES(?, ?, ?, ?, ?, ?) /*%*s*/", i * 100, ""); /* 40 to 740 bytes */
+        (void)snprintf(sql, 800, "INSERT INTO c VALUES(?, ?, ?, ?, ?, ?) /*%*s*/", i * 100,
+                       ""); /* 40 to 740 bytes */
         fill(text, bytes, i);
         fill(blob, bytes, i + 1);
         args[0] = sqlpool_value_int64(i);
@@ -262,15 +279,17 @@ TEST(everything_is_copied) {
         int64_t value = 0;
         CHECK_OK(result_of(&tickets[i], &err), &err);
         fill(expected, sizes[i], i);
-        CHECK_OK(sqlpool_query_int64(pool, &value, "SELECT a = ?2 AND typeof(a) = 'text' FROM c WHERE i = ?1",
+        CHECK_OK(sqlpool_query_int64(pool, &value,
+                                     "SELECT a = ?2 AND typeof(a) = 'text' FROM c WHERE i = ?1",
                                      SQLPOOL_ARGS(i, SQLPOOL_TEXT(expected, sizes[i])), &err),
                  &err);
         CHECK_INT(value, 1);
         fill(expected, sizes[i], i + 1);
-        CHECK_OK(sqlpool_query_int64(pool, &value,
-                                     "SELECT b = ?2 AND typeof(b) = 'blob' AND n IS NULL AND r = 0.5 + ?1 AND "
-                                     "length(CAST(z AS BLOB)) = 3 FROM c WHERE i = ?1",
-                                     SQLPOOL_ARGS(i, SQLPOOL_BLOB(expected, sizes[i])), &err),
+        CHECK_OK(sqlpool_query_int64(
+                     pool, &value,
+                     "SELECT b = ?2 AND typeof(b) = 'blob' AND n IS NULL AND r = 0.5 + ?1 AND "
+                     "length(CAST(z AS BLOB)) = 3 FROM c WHERE i = ?1",
+                     SQLPOOL_ARGS(i, SQLPOOL_BLOB(expected, sizes[i])), &err),
                  &err);
         CHECK_INT(value, 1);
     }
@@ -287,11 +306,17 @@ typedef struct producer {
 } producer;
 
 static const char *strange(int n) {
-    static const char *const those[] = {"INSERT INTO u VALUES('dup')", "INSERT OR ROLLBACK INTO u VALUES('dup')",
-                                        "CREATE TABLE IF NOT EXISTS made(v)", "INSERT INTO r VALUES(1)",
-                                        "PRAGMA user_version = 7", "INSERT INTO child VALUES(7, NULL)",
-                                        "WITH one(v) AS (VALUES(1)) INSERT INTO r SELECT v FROM one WHERE v > 1", "INSERT INTO missing VALUES(1)",
-                                        "VACUUM", "INSERT INTO u VALUES("};
+    static const char *const those[] = {
+        "INSERT INTO u VALUES('dup')",
+        "INSERT OR ROLLBACK INTO u VALUES('dup')",
+        "CREATE TABLE IF NOT EXISTS made(v)",
+        "INSERT INTO r VALUES(1)",
+        "PRAGMA user_version = 7",
+        "INSERT INTO child VALUES(7, NULL)",
+        "WITH one(v) AS (VALUES(1)) INSERT INTO r SELECT v FROM one WHERE v > 1",
+        "INSERT INTO missing VALUES(1)",
+        "VACUUM",
+        "INSERT INTO u VALUES("};
     return those[n % LENGTH(those)];
 }
 static void *produce(void *argument) {
@@ -299,9 +324,12 @@ static void *produce(void *argument) {
     int i;
     for (i = 0; i < p->count; i++) {
         sqlpool_error error;
-        if (p->every > 0 && i % p->every == 0 && sqlpool_submit(p->pool, NULL, strange(i / p->every + p->me), SQLPOOL_NO_ARGS, &error) != SQLPOOL_OK)
+        if (p->every > 0 && i % p->every == 0 &&
+            sqlpool_submit(p->pool, NULL, strange(i / p->every + p->me), SQLPOOL_NO_ARGS, &error) !=
+                SQLPOOL_OK)
             p->refused++;
-        if (sqlpool_submit(p->pool, NULL, "INSERT INTO o(p, i) VALUES(?, ?)", SQLPOOL_ARGS(p->me, i), &error) != SQLPOOL_OK)
+        if (sqlpool_submit(p->pool, NULL, "INSERT INTO o(p, i) VALUES(?, ?)",
+                           SQLPOOL_ARGS(p->me, i), &error) != SQLPOOL_OK)
             p->refused++;
     }
     return NULL;
@@ -328,7 +356,8 @@ static void keep_order(const char *path, int count, int every, int submit_count)
     for (i = 0; i < 4; i++) CHECK_INT(producers[i].refused, 0);
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM o"), 4 * count);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT i, lag(i, 1, -1) OVER (PARTITION BY p ORDER BY id) AS before FROM o) "
+    CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT i, lag(i, 1, -1) OVER (PARTITION BY p ORDER "
+                        "BY id) AS before FROM o) "
                         "WHERE i <> before + 1"),
               0);
     CHECK_INT(ask(pool, "SELECT count(*) FROM u"), 1);
@@ -361,11 +390,14 @@ TEST(kinds_keep_their_order) {
         memset(&deeds[i], 0, sizeof deeds[i]);
         deeds[i].value = i;
         deeds[i].busy = i % 4 == 1 ? 2 : 0; /* is tried again before anything behind it */
-        if (i % 10 == 7) CHECK_OK(sqlpool_submit(pool, NULL, strange(i / 10), SQLPOOL_NO_ARGS, &err), &err);
+        if (i % 10 == 7)
+            CHECK_OK(sqlpool_submit(pool, NULL, strange(i / 10), SQLPOOL_NO_ARGS, &err), &err);
         if (i % 3 == 0) {
             CHECK_OK(sqlpool_submit_write(pool, NULL, NULL, act, &deeds[i], &err), &err);
         } else {
-            CHECK_OK(sqlpool_submit_with(pool, i % 4 == 0 ? &relaxed : NULL, NULL, INSERT, SQLPOOL_ARGS(i), &err), &err);
+            CHECK_OK(sqlpool_submit_with(pool, i % 4 == 0 ? &relaxed : NULL, NULL, INSERT,
+                                         SQLPOOL_ARGS(i), &err),
+                     &err);
         }
     }
     give_writer(&h);
@@ -394,9 +426,13 @@ TEST(done_is_called_once_each) {
     for (i = 0; i < MANY; i++) {
         const sqlpool_submission submission = tell(&tolds[i]);
         if (i % 10 == 3)
-            CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, "INSERT INTO u VALUES('dup')", SQLPOOL_NO_ARGS, &err), &err);
+            CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, "INSERT INTO u VALUES('dup')",
+                                         SQLPOOL_NO_ARGS, &err),
+                     &err);
         else
-            CHECK_OK(sqlpool_submit_with(pool, &submission, &tolds[i].ticket, INSERT, SQLPOOL_ARGS(i), &err), &err);
+            CHECK_OK(sqlpool_submit_with(pool, &submission, &tolds[i].ticket, INSERT,
+                                         SQLPOOL_ARGS(i), &err),
+                     &err);
     }
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK_INT(look(&turns), MANY); /* a flush waits for them too */
@@ -410,7 +446,8 @@ TEST(done_is_called_once_each) {
         CHECK(!pthread_equal(tolds[i].on, pthread_self()));
         CHECK(pthread_equal(tolds[i].on, tolds[0].on));
         if (is_bad) continue;
-        CHECK_OK(sqlpool_ticket_poll(&tolds[i].ticket, NULL, &err), &err); /* and the ticket says the same */
+        CHECK_OK(sqlpool_ticket_poll(&tolds[i].ticket, NULL, &err),
+                 &err); /* and the ticket says the same */
     }
     close_pool(pool);
 }
@@ -426,7 +463,8 @@ static void chain_on(told *t) {
     t[1].pool = t->pool;
     t[1].left = t->left - 1;
     t[1].then = chain_on;
-    EXPECT_INT(sqlpool_submit_with(t->pool, &submission, NULL, INSERT, SQLPOOL_ARGS(t->left), &e), SQLPOOL_OK);
+    EXPECT_INT(sqlpool_submit_with(t->pool, &submission, NULL, INSERT, SQLPOOL_ARGS(t->left), &e),
+               SQLPOOL_OK);
 }
 TEST(done_may_submit_the_next) {
     sqlpool_config config = patient();
@@ -450,10 +488,12 @@ static void use_pool(told *t) {
     sqlpool_conn conn;
     EXPECT_INT(sqlpool_exec(t->pool, "INSERT INTO d VALUES(1)", SQLPOOL_NO_ARGS, &e), SQLPOOL_OK);
     EXPECT_INT(e.outcome, SQLPOOL_OUTCOME_COMMITTED);
-    EXPECT_INT(sqlpool_script(t->pool, "INSERT INTO d VALUES(2); INSERT INTO d VALUES(3)", -1, &e), SQLPOOL_OK);
+    EXPECT_INT(sqlpool_script(t->pool, "INSERT INTO d VALUES(2); INSERT INTO d VALUES(3)", -1, &e),
+               SQLPOOL_OK);
     EXPECT_INT(sqlpool_conn_acquire(t->pool, SQLPOOL_WRITE, &conn, &e), SQLPOOL_OK);
     EXPECT_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
-    EXPECT_INT(sqlpool_submit(t->pool, &other, "INSERT INTO d VALUES(4)", SQLPOOL_NO_ARGS, &e), SQLPOOL_OK);
+    EXPECT_INT(sqlpool_submit(t->pool, &other, "INSERT INTO d VALUES(4)", SQLPOOL_NO_ARGS, &e),
+               SQLPOOL_OK);
     EXPECT_INT(sqlpool_ticket_wait(&other, 100, NULL, &e), SQLPOOL_MISUSE);
     EXPECT_INT(sqlpool_ticket_poll(&other, NULL, &e), SQLPOOL_WOULD_BLOCK);
     EXPECT_INT(sqlpool_ticket_wait(&t->ticket, 100, NULL, &e), SQLPOOL_MISUSE); /* its own */
@@ -475,7 +515,9 @@ static void use_pool_in_done(const char *path, sqlpool_config config) {
     { /* the ticket is there before done_fn is called */
         static holder h;
         CHECK(take_writer(&h, pool));
-        CHECK_OK(sqlpool_submit_with(pool, &submission, &tolds[0].ticket, INSERT, SQLPOOL_ARGS(0), &err), &err);
+        CHECK_OK(
+            sqlpool_submit_with(pool, &submission, &tolds[0].ticket, INSERT, SQLPOOL_ARGS(0), &err),
+            &err);
         give_writer(&h);
     }
     if (config.disable_upkeep_thread) CHECK_INT(sqlpool_tick(pool, 0), SQLPOOL_OK);
@@ -508,7 +550,9 @@ TEST(done_of_a_cancelled_one_does_not_wait_for_itself) {
     tolds[0].pool = pool;
     tolds[0].then = wait_for_own;
     CHECK(take_writer(&h, pool));
-    CHECK_OK(sqlpool_submit_with(pool, &submission, &tolds[0].ticket, INSERT, SQLPOOL_ARGS(0), &err), &err);
+    CHECK_OK(
+        sqlpool_submit_with(pool, &submission, &tolds[0].ticket, INSERT, SQLPOOL_ARGS(0), &err),
+        &err);
     copy = tolds[0].ticket;
     CHECK_INT(sqlpool_ticket_cancel(&copy), SQLPOOL_OK);
     CHECK_INT(look(&tolds[0].calls), 1);
@@ -541,7 +585,8 @@ TEST(a_done_that_does_not_return_is_reported) {
     CHECK(await_holder(&stands));
     end = now_ms() + 60000;
     while (!has_line(&log, SQLPOOL_LOG_LEAK, "done_fn") && now_ms() < end) {
-        CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err), &err); /* the writer is free meanwhile */
+        CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err),
+                 &err); /* the writer is free meanwhile */
         sleep_ms(5);
     }
     was_said = has_line(&log, SQLPOOL_LOG_LEAK, "done_fn");
@@ -630,7 +675,8 @@ static void end_of(waiting *w) {
 TEST(a_full_queue) {
     const sqlpool_submission no_wait = {.wait_ms = SQLPOOL_NO_WAIT};
     sqlpool_config config = patient();
-    waiting late = {.submission = {.wait_ms = 150}}, patiently = {.submission = {.wait_ms = SQLPOOL_FOREVER}};
+    waiting late = {.submission = {.wait_ms = 150}},
+            patiently = {.submission = {.wait_ms = SQLPOOL_FOREVER}};
     sqlpool *pool;
     static holder h;
     int i;
@@ -640,7 +686,8 @@ TEST(a_full_queue) {
     CHECK(take_writer(&h, pool));
     for (i = 0; i < 4; i++) CHECK_INT(submit_value(pool, NULL, i), SQLPOOL_OK);
     CHECK_INT(stats_of(pool).submitted_now, 4);
-    CHECK_RC(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(98), &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_RC(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(98), &err),
+             SQLPOOL_WOULD_BLOCK, &err);
     CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_HAS(err.message, "4 writes wait");
     CHECK_HAS(err.message, "submit_count is 4");
@@ -669,7 +716,8 @@ TEST(a_full_queue) {
 static void submit_to_full(told *t) {
     sqlpool_error e;
     int i, rc = SQLPOOL_OK;
-    for (i = 0; i < 4 && rc == SQLPOOL_OK; i++) rc = sqlpool_submit(t->pool, NULL, INSERT, SQLPOOL_ARGS(i), &e);
+    for (i = 0; i < 4 && rc == SQLPOOL_OK; i++)
+        rc = sqlpool_submit(t->pool, NULL, INSERT, SQLPOOL_ARGS(i), &e);
     EXPECT_INT(rc, SQLPOOL_WOULD_BLOCK);
     t->left = i;
 }
@@ -714,12 +762,15 @@ TEST(a_queue_full_of_bytes) {
     pool = open_pool("bytes.db", &config, TABLE);
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
-    CHECK_RC(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_TEXT(text, 8192)), &err), SQLPOOL_TOO_BIG, &err);
+    CHECK_RC(sqlpool_submit_with(pool, &no_wait, NULL, INSERT,
+                                 SQLPOOL_ARGS(SQLPOOL_TEXT(text, 8192)), &err),
+             SQLPOOL_TOO_BIG, &err);
     CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_HAS(err.message, "8192");
     CHECK_INT(stats_of(pool).submitted, 0);
     for (i = 0; i < 20; i++) {
-        const int rc = sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_BLOB(text, 1700)), &err);
+        const int rc = sqlpool_submit_with(pool, &no_wait, NULL, INSERT,
+                                           SQLPOOL_ARGS(SQLPOOL_BLOB(text, 1700)), &err);
         taken += rc == SQLPOOL_OK;
         if (rc != SQLPOOL_OK) CHECK_INT(rc, SQLPOOL_WOULD_BLOCK);
     }
@@ -728,9 +779,12 @@ TEST(a_queue_full_of_bytes) {
     give_writer(&h);
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK(take_writer(&h, pool)); /* they are not counted any more */
-    for (i = 0; i < 2; i++) CHECK_OK(sqlpool_submit(pool, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_BLOB(text, 3000)), &err), &err);
+    for (i = 0; i < 2; i++)
+        CHECK_OK(sqlpool_submit(pool, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_BLOB(text, 3000)), &err),
+                 &err);
     give_writer(&h);
-    CHECK_OK(sqlpool_submit(pool, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_TEXT(text, 8100)), &err), &err); /* alone it may */
+    CHECK_OK(sqlpool_submit(pool, NULL, INSERT, SQLPOOL_ARGS(SQLPOOL_TEXT(text, 8100)), &err),
+             &err); /* alone it may */
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     close_and_count(pool, "bytes.db", 7);
     if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
@@ -766,7 +820,8 @@ TEST(tickets_that_nobody_fetches_fill_the_queue) {
     for (i = 0; i < 4; i++) CHECK_INT(submit_value(pool, &tickets[i], i), SQLPOOL_OK);
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK_INT(stats_of(pool).submitted_now, 0);
-    CHECK_RC(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(98), &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_RC(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(98), &err),
+             SQLPOOL_WOULD_BLOCK, &err);
     CHECK_HAS(err.message, "0 writes wait");
     CHECK_HAS(err.message, "4 run or are done and not fetched");
     CHECK_HAS(err.message, "sqlpool_ticket_wait");
@@ -774,7 +829,8 @@ TEST(tickets_that_nobody_fetches_fill_the_queue) {
     CHECK_INT(sqlpool_ticket_drop(&tickets[2]), SQLPOOL_OK);
     CHECK_INT(sqlpool_ticket_drop(&copy), SQLPOOL_MISUSE);
     CHECK_INT(submit_value(pool, &copy, 4), SQLPOOL_OK); /* in the place of the dropped one */
-    CHECK_RC(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(98), &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_RC(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(98), &err),
+             SQLPOOL_WOULD_BLOCK, &err);
     CHECK_INT(result_of(&tickets[0], NULL), SQLPOOL_OK);
     CHECK_OK(sqlpool_submit_with(pool, &no_wait, NULL, INSERT, SQLPOOL_ARGS(5), &err), &err);
     CHECK_INT(result_of(&copy, NULL), SQLPOOL_OK);
@@ -853,7 +909,8 @@ TEST(one_thread_at_a_time_waits_for_a_ticket) {
     copy = ticket;
     first.ticket = &ticket;
     CHECK(begin(&first, pool, wait_ticket));
-    while ((rc = sqlpool_ticket_poll(&copy, NULL, &err)) == SQLPOOL_WOULD_BLOCK) sleep_ms(1); /* until it waits */
+    while ((rc = sqlpool_ticket_poll(&copy, NULL, &err)) == SQLPOOL_WOULD_BLOCK)
+        sleep_ms(1); /* until it waits */
     CHECK_INT(rc, SQLPOOL_MISUSE);
     CHECK_HAS(err.message, "another thread");
     CHECK_RC(sqlpool_ticket_wait(&copy, 1000, NULL, &err), SQLPOOL_MISUSE, &err);
@@ -903,12 +960,18 @@ TEST(cancelled_in_the_queue) {
     CHECK(take_writer(&h, pool));
     for (i = 0; i < 4; i++) submissions[i] = tell(&tolds[i]);
     CHECK_OK(sqlpool_submit_with(pool, &submissions[0], NULL, INSERT, SQLPOOL_ARGS(0), &err), &err);
-    CHECK_OK(sqlpool_submit_with(pool, &submissions[1], &tolds[1].ticket, INSERT, SQLPOOL_ARGS(1), &err), &err);
-    CHECK_OK(sqlpool_submit_write(pool, &submissions[2], &tolds[2].ticket, act, &never, &err), &err);
-    CHECK_OK(sqlpool_submit_with(pool, &submissions[3], &tolds[3].ticket, INSERT, SQLPOOL_ARGS(3), &err), &err);
+    CHECK_OK(
+        sqlpool_submit_with(pool, &submissions[1], &tolds[1].ticket, INSERT, SQLPOOL_ARGS(1), &err),
+        &err);
+    CHECK_OK(sqlpool_submit_write(pool, &submissions[2], &tolds[2].ticket, act, &never, &err),
+             &err);
+    CHECK_OK(
+        sqlpool_submit_with(pool, &submissions[3], &tolds[3].ticket, INSERT, SQLPOOL_ARGS(3), &err),
+        &err);
     stale = tolds[1].ticket;
     CHECK_INT(sqlpool_ticket_cancel(&tolds[1].ticket), SQLPOOL_OK);
-    CHECK(was_told(&tolds[1], SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED)); /* on this thread, before the call returned */
+    CHECK(was_told(&tolds[1], SQLPOOL_CANCELLED,
+                   SQLPOOL_OUTCOME_NOT_COMMITTED)); /* on this thread, before the call returned */
     CHECK(pthread_equal(tolds[1].on, pthread_self()));
     CHECK_INT((int64_t)tolds[1].ticket.number, 0);
     CHECK_INT(sqlpool_ticket_cancel(&stale), SQLPOOL_MISUSE);
@@ -1053,7 +1116,8 @@ static void among_leases(const char *path, int timeout_ms) {
     if (rc == SQLPOOL_OK) rc = sqlpool_ticket_wait(&ticket, 3000, NULL, &err);
     mark(&leasing, 0);
     for (i = 0; i < 8; i++) (void)pthread_join(threads[i], NULL);
-    if (rc != SQLPOOL_OK) test_fail(__FILE__, __LINE__, "with timeout_ms %d: %d: %s", timeout_ms, rc, err.message);
+    if (rc != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "with timeout_ms %d: %d: %s", timeout_ms, rc, err.message);
     close_pool(pool);
 }
 TEST(a_limit_does_not_cost_the_place) {
@@ -1069,7 +1133,8 @@ TEST(late_while_it_runs) {
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
     CHECK_INT(submit_value(pool, &before, 1), SQLPOOL_OK);
-    CHECK_OK(sqlpool_submit_with(pool, &limit, &ticket, ENDLESS_INSERT, SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_submit_with(pool, &limit, &ticket, ENDLESS_INSERT, SQLPOOL_NO_ARGS, &err),
+             &err);
     CHECK_INT(submit_value(pool, &behind, 2), SQLPOOL_OK);
     give_writer(&h);
     CHECK_OK(result_of(&before, &err), &err);
@@ -1090,7 +1155,8 @@ static void nap_function(sqlite3_context *context, int count, sqlite3_value **va
 static int with_nap(void *user, const sqlpool_conn *conn) {
     sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "nap", 1, SQLITE_UTF8, NULL, nap_function, NULL, NULL);
+    return sqlite3_create_function(sqlpool_conn_db(&own), "nap", 1, SQLITE_UTF8, NULL, nap_function,
+                                   NULL, NULL);
 }
 TEST(late_at_the_very_end) {
     const sqlpool_submission limit = {.timeout_ms = 2};
@@ -1110,7 +1176,8 @@ TEST(late_at_the_very_end) {
         CHECK_OK(sqlpool_submit_with(pool, &limit, &ticket, sql, SQLPOOL_ARGS(1), &err), &err);
         rc = result_of(&ticket, &err);
         CHECK(rc == SQLPOOL_OK || rc == SQLPOOL_TIMEOUT);
-        CHECK_INT(err.outcome, rc == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+        CHECK_INT(err.outcome,
+                  rc == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
         committed += rc == SQLPOOL_OK;
         CHECK_INT(ask(pool, COUNT_T), committed);
     }
@@ -1160,7 +1227,8 @@ TEST(a_flush_does_not_wait_for_what_comes_later) {
     CHECK(await_holder(&stands));
     CHECK(begin(&flush, pool, wait_flush));
     sleep_ms(100);
-    CHECK_OK(sqlpool_submit(pool, NULL, "PRAGMA user_version = 1", SQLPOOL_NO_ARGS, &err), &err); /* ends the group */
+    CHECK_OK(sqlpool_submit(pool, NULL, "PRAGMA user_version = 1", SQLPOOL_NO_ARGS, &err),
+             &err); /* ends the group */
     CHECK_OK(sqlpool_submit_write(pool, NULL, NULL, act, &second, &err), &err);
     arm(&stands); /* lets the first go and stops the second */
     end_of(&flush);
@@ -1170,7 +1238,8 @@ TEST(a_flush_does_not_wait_for_what_comes_later) {
 }
 /*  Late ones that are told while earlier ones wait do not end it. */
 TEST(a_flush_is_not_ended_by_late_ones) {
-    const sqlpool_submission in_time = {.timeout_ms = 600000}; /* somebody has to look at the clock */
+    const sqlpool_submission in_time = {.timeout_ms =
+                                            600000}; /* somebody has to look at the clock */
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("not_ended.db", &config, TABLE);
     waiting flush = {.timeout_ms = 60000};
@@ -1189,7 +1258,7 @@ TEST(a_flush_is_not_ended_by_late_ones) {
     sleep_ms(50);
     arm(&stands);
     CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, INSERT, SQLPOOL_ARGS(3), &err), &err);
-    CHECK(await_holder(&stands)); /* it is late, and its done_fn stands */
+    CHECK(await_holder(&stands));                          /* it is late, and its done_fn stands */
     CHECK_INT(sqlpool_ticket_cancel(&ticket), SQLPOOL_OK); /* makes the flush look again */
     sleep_ms(50);
     was_back = look(&flush.is_back) != 0;
@@ -1206,7 +1275,8 @@ TEST(a_flush_is_not_ended_by_late_ones) {
 static int wal_syncs; /* atomic */
 static void count_syncs(void *user, const sim_vfs_event *event) {
     (void)user;
-    if (event->kind == SIM_VFS_SYNC && (event->open_flags & SQLITE_OPEN_WAL) != 0) (void)count_up(&wal_syncs);
+    if (event->kind == SIM_VFS_SYNC && (event->open_flags & SQLITE_OPEN_WAL) != 0)
+        (void)count_up(&wal_syncs);
 }
 static int syncs_since(void) {
     return __atomic_exchange_n(&wal_syncs, 0, __ATOMIC_SEQ_CST);
@@ -1224,7 +1294,8 @@ static uint64_t write_one(sqlpool *pool, bool relaxed) {
     const sqlpool_submission submission = {.relaxed = relaxed};
     sqlpool_ticket ticket;
     sqlpool_result result = {0, 0, 0};
-    if (sqlpool_submit_with(pool, &submission, &ticket, INSERT, SQLPOOL_ARGS(1), &err) != SQLPOOL_OK ||
+    if (sqlpool_submit_with(pool, &submission, &ticket, INSERT, SQLPOOL_ARGS(1), &err) !=
+            SQLPOOL_OK ||
         sqlpool_ticket_wait(&ticket, 60000, &result, &err) != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "submitted: %s", err.message);
     return result.sequence;
@@ -1309,7 +1380,8 @@ TEST(relaxed_and_others_together) {
     CHECK(take_writer(&h, pool));
     for (i = 0; i < LENGTH(relaxed); i++) {
         const sqlpool_submission submission = {.relaxed = relaxed[i]};
-        CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, INSERT, SQLPOOL_ARGS(i + 2), &err), &err);
+        CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, INSERT, SQLPOOL_ARGS(i + 2), &err),
+                 &err);
     }
     sim_vfs.record_fn = count_syncs;
     (void)syncs_since();
@@ -1369,8 +1441,9 @@ TEST(a_caller_joins_a_submitted_group) {
 
 /*  A relaxed group that fails leaves a writer that syncs. */
 TEST(after_a_relaxed_group_that_failed) {
-    static const char *const poison[] = {"INSERT OR ROLLBACK INTO u VALUES('dup')", "INSERT INTO child VALUES(7, NULL)",
-                                         "INSERT INTO u VALUES('dup')", "VACUUM", "INSERT INTO u VALUES("};
+    static const char *const poison[] = {
+        "INSERT OR ROLLBACK INTO u VALUES('dup')", "INSERT INTO child VALUES(7, NULL)",
+        "INSERT INTO u VALUES('dup')", "VACUUM", "INSERT INTO u VALUES("};
     const sqlpool_submission relaxed = {.relaxed = true};
     sqlpool_config config = on_sim_disk();
     sqlpool *pool = open_pool("failed.db", &config, TABLE POISON_TABLES);
@@ -1381,8 +1454,10 @@ TEST(after_a_relaxed_group_that_failed) {
     sim_vfs.record_fn = count_syncs;
     for (i = 0; i < LENGTH(poison); i++) {
         CHECK(take_writer(&h, pool));
-        CHECK_OK(sqlpool_submit_with(pool, &relaxed, &tickets[0], INSERT, SQLPOOL_ARGS(i), &err), &err);
-        CHECK_OK(sqlpool_submit_with(pool, &relaxed, &tickets[1], poison[i], SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_submit_with(pool, &relaxed, &tickets[0], INSERT, SQLPOOL_ARGS(i), &err),
+                 &err);
+        CHECK_OK(sqlpool_submit_with(pool, &relaxed, &tickets[1], poison[i], SQLPOOL_NO_ARGS, &err),
+                 &err);
         give_writer(&h);
         CHECK_OK(result_of(&tickets[0], &err), &err);
         (void)result_of(&tickets[1], &err);
@@ -1393,7 +1468,9 @@ TEST(after_a_relaxed_group_that_failed) {
     }
     for (i = 0; i < 2; i++) { /* a disk that fails in a statement, or in COMMIT */
         fail_disk(SIM_VFS_WRITE, i == 0 ? 0 : SQLITE_FULL, 1);
-        CHECK_OK(sqlpool_submit_with(pool, &relaxed, &tickets[0], INSERT, SQLPOOL_ARGS(100 + i), &err), &err);
+        CHECK_OK(
+            sqlpool_submit_with(pool, &relaxed, &tickets[0], INSERT, SQLPOOL_ARGS(100 + i), &err),
+            &err);
         rc = result_of(&tickets[0], &err);
         sim_vfs_heal();
         CHECK_INT(rc, i == 0 ? SQLITE_IOERR_WRITE : SQLITE_FULL);
@@ -1427,8 +1504,12 @@ TEST(sync_that_cannot) {
     CHECK_HAS(err.message, "sync");
     sim_vfs.record_fn = count_syncs;
     (void)syncs_since();
-    CHECK_OK(sqlpool_sync(pool, sequence, 0, &err), &err); /* it was not done: it is tried again */
-    CHECK_INT(syncs_since(), 1);
+    CHECK_RC(sqlpool_sync(pool, sequence, 0, &err), SQLITE_IOERR_FSYNC,
+             &err); /* the log is in doubt */
+    CHECK_HAS(err.message, "sqlpool_checkpoint()");
+    CHECK_INT(syncs_since(), 0);
+    CHECK_OK(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &err), &err);
+    CHECK_OK(sqlpool_sync(pool, sequence, 0, &err), &err); /* and now in the database */
     sim_vfs.record_fn = NULL;
     close_pool(pool);
     CHECK_RC(sqlpool_sync(pool, sequence, 0, &err), SQLPOOL_CLOSED, &err);
@@ -1466,9 +1547,13 @@ TEST(a_disk_that_fails_in_commit) {
     for (i = 0; i < 8; i++) {
         submission[i] = tell(&tolds[i]);
         if (i < 3)
-            CHECK_OK(sqlpool_submit_write(pool, &submission[i], &tolds[i].ticket, act, &deeds[i], &err), &err);
+            CHECK_OK(
+                sqlpool_submit_write(pool, &submission[i], &tolds[i].ticket, act, &deeds[i], &err),
+                &err);
         else
-            CHECK_OK(sqlpool_submit_with(pool, &submission[i], &tolds[i].ticket, INSERT, SQLPOOL_ARGS(i), &err), &err);
+            CHECK_OK(sqlpool_submit_with(pool, &submission[i], &tolds[i].ticket, INSERT,
+                                         SQLPOOL_ARGS(i), &err),
+                     &err);
         deeds[i % 3].value = i % 3;
     }
     CHECK_OK(sqlpool_conn_exec(&writer, INSERT, SQLPOOL_ARGS(100), NULL, &err), &err);
@@ -1486,7 +1571,10 @@ TEST(a_disk_that_fails_in_commit) {
     for (i = 0; i < 3; i++) CHECK_INT(look(&deeds[i].runs), 1);
     CHECK_INT(stats_of(pool).replayed, 0);
     (void)write_one(pool, false);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT v FROM t WHERE v <> 1 GROUP BY v HAVING count(*) > 1)"), 0);
+    CHECK_INT(
+        ask(pool,
+            "SELECT count(*) FROM (SELECT v FROM t WHERE v <> 1 GROUP BY v HAVING count(*) > 1)"),
+        0);
     close_pool(pool);
 }
 
@@ -1596,7 +1684,9 @@ TEST(a_function_that_is_submitted) {
     CHECK_HAS(err.message, "70000");
     CHECK(take_writer(&h, pool)); /* in a group that has to be given up */
     CHECK_OK(sqlpool_submit_write(pool, NULL, &ticket, act, &again, &err), &err);
-    CHECK_OK(sqlpool_submit(pool, &other, "INSERT OR ROLLBACK INTO u VALUES('dup')", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_submit(pool, &other, "INSERT OR ROLLBACK INTO u VALUES('dup')",
+                            SQLPOOL_NO_ARGS, &err),
+             &err);
     CHECK_INT(submit_value(pool, &last, 4), SQLPOOL_OK);
     give_writer(&h);
     CHECK_OK(result_of(&ticket, &err), &err);
@@ -1622,7 +1712,8 @@ TEST(without_a_thread_nothing_runs_by_itself) {
     CHECK_OK(sqlpool_submit_with(pool, &submission, &ticket, INSERT, SQLPOOL_ARGS(5), &err), &err);
     sleep_ms(50);
     CHECK_INT(ask(pool, COUNT_T), 0);
-    CHECK_RC(sqlpool_ticket_poll(&ticket, NULL, &err), SQLPOOL_WOULD_BLOCK, &err); /* runs nothing */
+    CHECK_RC(sqlpool_ticket_poll(&ticket, NULL, &err), SQLPOOL_WOULD_BLOCK,
+             &err); /* runs nothing */
     CHECK_INT(ask(pool, COUNT_T), 0);
     for (i = 1; i <= 3; i++) {
         CHECK_INT(sqlpool_tick(pool, 0), SQLPOOL_OK); /* one is always begun, and no further */
@@ -1676,7 +1767,8 @@ TEST(without_a_thread_whoever_waits_runs_it) {
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK(pthread_equal(deeds[1].on, pthread_self()));
     CHECK_OK(sqlpool_submit_write(pool, NULL, NULL, act, &deeds[2], &err), &err);
-    for (i = 0; i < 20; i++) CHECK_INT(submit_value(pool, NULL, 10 + i), SQLPOOL_OK); /* room is made by running */
+    for (i = 0; i < 20; i++)
+        CHECK_INT(submit_value(pool, NULL, 10 + i), SQLPOOL_OK); /* room is made by running */
     CHECK_INT(look(&deeds[2].runs), 1);
     CHECK(pthread_equal(deeds[2].on, pthread_self()));
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
@@ -1697,7 +1789,8 @@ TEST(without_a_thread_one_runs_for_the_others) {
     memset(waiters, 0, sizeof waiters);
     arm(&stands);
     CHECK_OK(sqlpool_submit_write(pool, NULL, &tickets[0], act, &first, &err), &err);
-    CHECK_OK(sqlpool_submit(pool, &tickets[1], "PRAGMA user_version = 1", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_submit(pool, &tickets[1], "PRAGMA user_version = 1", SQLPOOL_NO_ARGS, &err),
+             &err);
     CHECK_INT(submit_value(pool, &tickets[2], 2), SQLPOOL_OK);
     for (i = 0; i < 3; i++) {
         waiters[i].ticket = &tickets[i];
@@ -1808,11 +1901,13 @@ TEST(ticks_beside_submitters) {
         producers[i].count = 1500;
         CHECK(start_thread(&producers[i].thread, produce, &producers[i]));
     }
-    while (stats_of(pool).submitted < 4500 && now_ms() < end) CHECK_INT(sqlpool_tick(pool, 500), SQLPOOL_OK);
+    while (stats_of(pool).submitted < 4500 && now_ms() < end)
+        CHECK_INT(sqlpool_tick(pool, 500), SQLPOOL_OK);
     for (i = 0; i < 3; i++) (void)pthread_join(producers[i].thread, NULL);
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM o"), 4500);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT i, lag(i, 1, -1) OVER (PARTITION BY p ORDER BY id) AS before FROM o) "
+    CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT i, lag(i, 1, -1) OVER (PARTITION BY p ORDER "
+                        "BY id) AS before FROM o) "
                         "WHERE i <> before + 1"),
               0);
     close_pool(pool);
@@ -1822,7 +1917,8 @@ TEST(ticks_beside_submitters) {
 
 static void *flood(void *argument) {
     sqlpool *pool = (sqlpool *)argument;
-    while (look(&leasing)) (void)sqlpool_submit(pool, NULL, "INSERT INTO o VALUES(1)", SQLPOOL_NO_ARGS, NULL);
+    while (look(&leasing))
+        (void)sqlpool_submit(pool, NULL, "INSERT INTO o VALUES(1)", SQLPOOL_NO_ARGS, NULL);
     return NULL;
 }
 static int insert_one(sqlpool_conn *conn, void *user, int attempt) {
@@ -1873,7 +1969,8 @@ TEST(a_lock_of_another_process) {
     CHECK(pool != NULL && other != NULL);
     CHECK(raw_exec(other, "BEGIN IMMEDIATE"));
     for (i = 0; i < 2; i++) CHECK_INT(submit_value(pool, &tickets[i], i), SQLPOOL_OK);
-    CHECK_OK(sqlpool_submit(pool, &tickets[2], "PRAGMA user_version = 4", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_submit(pool, &tickets[2], "PRAGMA user_version = 4", SQLPOOL_NO_ARGS, &err),
+             &err);
     CHECK_OK(sqlpool_submit_write(pool, NULL, &tickets[3], act, &d, &err), &err);
     for (i = 0; i < 4; i++) {
         CHECK_RC(result_of(&tickets[i], &err), SQLPOOL_TIMEOUT, &err);
@@ -1979,7 +2076,10 @@ static void in_this_pool(const char *path, sqlpool_config config) {
         sqlpool_submission submission = tell(&tolds[i]);
         submission.relaxed = i % 2 == 1;
         CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, INSERT, SQLPOOL_ARGS(i), &err), &err);
-        if (i == 10) CHECK_OK(sqlpool_submit(pool, &bad, "INSERT OR ROLLBACK INTO u VALUES('dup')", SQLPOOL_NO_ARGS, &err), &err);
+        if (i == 10)
+            CHECK_OK(sqlpool_submit(pool, &bad, "INSERT OR ROLLBACK INTO u VALUES('dup')",
+                                    SQLPOOL_NO_ARGS, &err),
+                     &err);
     }
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK_RC(result_of(&bad, &err), SQLITE_CONSTRAINT_UNIQUE, &err);
@@ -2082,8 +2182,8 @@ static void check_told_once(int count) {
     int i;
     for (i = 0; i < count; i++) {
         if (!was_told(&tolds[i], SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED))
-            test_fail(__FILE__, __LINE__, "%d was told %d times: %d, outcome %d %s", i, look(&tolds[i].calls), tolds[i].result,
-                      tolds[i].outcome, tolds[i].message);
+            test_fail(__FILE__, __LINE__, "%d was told %d times: %d, outcome %d %s", i,
+                      look(&tolds[i].calls), tolds[i].result, tolds[i].outcome, tolds[i].message);
     }
 }
 static bool fill_queue(sqlpool *pool, int count) {
@@ -2093,7 +2193,8 @@ static bool fill_queue(sqlpool *pool, int count) {
     for (i = 0; i < count; i++) {
         sqlpool_submission submission = tell(&tolds[i]);
         submission.relaxed = i % 5 == 1;
-        if (sqlpool_submit_with(pool, &submission, i % 2 == 0 ? &tolds[i].ticket : NULL, INSERT, SQLPOOL_ARGS(i), &err) != SQLPOOL_OK) {
+        if (sqlpool_submit_with(pool, &submission, i % 2 == 0 ? &tolds[i].ticket : NULL, INSERT,
+                                SQLPOOL_ARGS(i), &err) != SQLPOOL_OK) {
             test_fail(__FILE__, __LINE__, "submission %d: %s", i, err.message);
             return false;
         }
@@ -2108,9 +2209,12 @@ TEST(close_runs_what_is_left) {
     pool = open_pool("left.db", &config, TABLE POISON_TABLES);
     CHECK(pool != NULL);
     CHECK(fill_queue(pool, 200));
-    CHECK_OK(sqlpool_submit(pool, NULL, "INSERT OR ROLLBACK INTO u VALUES('dup')", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_submit(pool, NULL, "INSERT OR ROLLBACK INTO u VALUES('dup')", SQLPOOL_NO_ARGS,
+                            &err),
+             &err);
     CHECK_OK(sqlpool_submit(pool, NULL, "CREATE TABLE made(v)", SQLPOOL_NO_ARGS, &err), &err);
-    CHECK_OK(sqlpool_submit(pool, &ticket, "INSERT INTO made VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_submit(pool, &ticket, "INSERT INTO made VALUES(1)", SQLPOOL_NO_ARGS, &err),
+             &err);
     CHECK_INT(ask(pool, COUNT_T), 0);
     close_pool(pool);
     PART(check_told_once(200));
@@ -2167,8 +2271,8 @@ TEST(close_beside_the_thread_and_waiters) {
     pool is closed, whoever has a ticket waits on; the next close runs everything. */
 TEST(close_while_the_writer_is_out) {
     sqlpool_config config = patient();
-    waiting room = {.submission = {.wait_ms = SQLPOOL_FOREVER}}, flush = {.timeout_ms = SQLPOOL_FOREVER},
-            waiter = {.timeout_ms = SQLPOOL_FOREVER};
+    waiting room = {.submission = {.wait_ms = SQLPOOL_FOREVER}},
+            flush = {.timeout_ms = SQLPOOL_FOREVER}, waiter = {.timeout_ms = SQLPOOL_FOREVER};
     sqlpool *pool;
     sqlpool_ticket late;
     const sqlpool_submission limit = {.timeout_ms = 100};
@@ -2288,7 +2392,9 @@ TEST(cancel_beside_close) {
     tolds[MANY - 1].then = end_cancelling;
     for (i = 0; i < MANY; i++) {
         const sqlpool_submission submission = tell(&tolds[i]);
-        CHECK_OK(sqlpool_submit_with(pool, &submission, &tolds[i].ticket, INSERT, SQLPOOL_ARGS(i), &err), &err);
+        CHECK_OK(
+            sqlpool_submit_with(pool, &submission, &tolds[i].ticket, INSERT, SQLPOOL_ARGS(i), &err),
+            &err);
     }
     close_pool(pool);
     for (i = 0; i < MANY; i++) {
@@ -2314,7 +2420,8 @@ TEST(close_without_a_writer) {
     CHECK(fill_queue(pool, 5));
     CHECK_INT(sqlpool_close(pool, &err), SQLPOOL_OK);
     mark(&refuse_writer, 0);
-    for (i = 0; i < 5; i++) CHECK(was_told(&tolds[i], SQLITE_CANTOPEN, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    for (i = 0; i < 5; i++)
+        CHECK(was_told(&tolds[i], SQLITE_CANTOPEN, SQLPOOL_OUTCOME_NOT_COMMITTED));
     CHECK_INT(ask_file("closing_blind.db", COUNT_T), 0);
 }
 
@@ -2391,18 +2498,21 @@ static uint64_t dice_next(uint64_t *dice, uint64_t bound) {
 static void fetch(fate *f, sqlpool_ticket *ticket, uint64_t *dice) {
     for (;;) {
         sqlpool_error e;
-        const int rc = dice_next(dice, 2) == 0 ? sqlpool_ticket_poll(ticket, NULL, &e)
-                                               : sqlpool_ticket_wait(ticket, 1 + (int)dice_next(dice, 3), NULL, &e);
+        const int rc = dice_next(dice, 2) == 0
+                           ? sqlpool_ticket_poll(ticket, NULL, &e)
+                           : sqlpool_ticket_wait(ticket, 1 + (int)dice_next(dice, 3), NULL, &e);
         if (rc == SQLPOOL_WOULD_BLOCK) continue;
-        if (rc == SQLPOOL_MISUSE && e.outcome == SQLPOOL_OUTCOME_NONE) return; /* cancelled: look() tells */
+        if (rc == SQLPOOL_MISUSE && e.outcome == SQLPOOL_OUTCOME_NONE)
+            return; /* cancelled: look() tells */
         fate_ticket(f, e.outcome);
         return;
     }
 }
 static void *stress_submit(void *argument) {
-    static const char *const poison[] = {"INSERT INTO f SELECT ?1 FROM u WHERE k = 'dup' UNION ALL SELECT NULL",
-                                         "INSERT OR ROLLBACK INTO f SELECT ?1 UNION ALL SELECT NULL",
-                                         "INSERT INTO child SELECT ?1 + 1000, NULL"};
+    static const char *const poison[] = {
+        "INSERT INTO f SELECT ?1 FROM u WHERE k = 'dup' UNION ALL SELECT NULL",
+        "INSERT OR ROLLBACK INTO f SELECT ?1 UNION ALL SELECT NULL",
+        "INSERT INTO child SELECT ?1 + 1000, NULL"};
     sqlpool *pool = (sqlpool *)argument;
     uint64_t dice = (uint64_t)count_up(&next_write) * 77;
     while (!look(&over)) {
@@ -2422,13 +2532,14 @@ static void *stress_submit(void *argument) {
         submission.user = f;
         if (dice_next(&dice, 20) == 0) {
             f->may_be_there = 0;
-            rc = sqlpool_submit_with(pool, &submission, f->has_ticket ? &ticket : NULL, poison[dice_next(&dice, 3)],
-                                     SQLPOOL_ARGS(id), &e);
+            rc = sqlpool_submit_with(pool, &submission, f->has_ticket ? &ticket : NULL,
+                                     poison[dice_next(&dice, 3)], SQLPOOL_ARGS(id), &e);
         } else if (dice_next(&dice, 3) == 0) {
-            rc = sqlpool_submit_write(pool, &submission, f->has_ticket ? &ticket : NULL, fate_write, f, &e);
+            rc = sqlpool_submit_write(pool, &submission, f->has_ticket ? &ticket : NULL, fate_write,
+                                      f, &e);
         } else {
-            rc = sqlpool_submit_with(pool, &submission, f->has_ticket ? &ticket : NULL, "INSERT INTO f VALUES(?)",
-                                     SQLPOOL_ARGS(id), &e);
+            rc = sqlpool_submit_with(pool, &submission, f->has_ticket ? &ticket : NULL,
+                                     "INSERT INTO f VALUES(?)", SQLPOOL_ARGS(id), &e);
         }
         if (rc != SQLPOOL_OK) {
             test_fail(__FILE__, __LINE__, "write %d: %s", id, e.message);
@@ -2478,15 +2589,23 @@ static void *stress_others(void *argument) {
         sqlpool_result result;
         int rc = SQLPOOL_OK;
         switch (dice_next(&dice, 5)) {
-        case 0: rc = sqlpool_flush(pool, 10, &e); break;
-        case 1: rc = sqlpool_sync(pool, 0, 0, &e); break;
-        case 2: rc = sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &e); break;
+        case 0:
+            rc = sqlpool_flush(pool, 10, &e);
+            break;
+        case 1:
+            rc = sqlpool_sync(pool, 0, 0, &e);
+            break;
+        case 2:
+            rc = sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &e);
+            break;
         default:
-            rc = sqlpool_exec_with(pool, NULL, &result, "INSERT INTO x VALUES(1)", SQLPOOL_NO_ARGS, &e);
+            rc = sqlpool_exec_with(pool, NULL, &result, "INSERT INTO x VALUES(1)", SQLPOOL_NO_ARGS,
+                                   &e);
             if (rc == SQLPOOL_OK) rc = sqlpool_sync(pool, result.sequence, 0, &e);
             break;
         }
-        if (rc != SQLPOOL_OK && rc != SQLPOOL_TIMEOUT) test_fail(__FILE__, __LINE__, "%d: %s", rc, e.message);
+        if (rc != SQLPOOL_OK && rc != SQLPOOL_TIMEOUT)
+            test_fail(__FILE__, __LINE__, "%d: %s", rc, e.message);
     }
     return NULL;
 }
@@ -2512,8 +2631,11 @@ static void check_fates(const char *path, int count) {
             (done > 0 && asked > 0 && look(&f->ticket_outcome) != outcome) ||
             (outcome != SQLPOOL_OUTCOME_COMMITTED && outcome != SQLPOOL_OUTCOME_NOT_COMMITTED) ||
             there[i] != (outcome == SQLPOOL_OUTCOME_COMMITTED) || (there[i] && !f->may_be_there)) {
-            test_fail(__FILE__, __LINE__, "write %d: done_fn %d of %d times, ticket %d times, outcomes %d and %d, there %d", i, done,
-                      f->has_done, asked, look(&f->done_outcome), look(&f->ticket_outcome), there[i]);
+            test_fail(
+                __FILE__, __LINE__,
+                "write %d: done_fn %d of %d times, ticket %d times, outcomes %d and %d, there %d",
+                i, done, f->has_done, asked, look(&f->done_outcome), look(&f->ticket_outcome),
+                there[i]);
             wrong++;
         }
         if (there[i])
@@ -2537,7 +2659,9 @@ static void stress(const char *path, sqlpool_config config, int duration_ms) {
     memset(shown.tickets, 0, sizeof shown.tickets);
     mark(&next_write, 0);
     mark(&over, 0);
-    pool = open_pool(path, &config, "CREATE TABLE f(id INTEGER NOT NULL UNIQUE); CREATE TABLE x(v);" POISON_TABLES);
+    pool =
+        open_pool(path, &config,
+                  "CREATE TABLE f(id INTEGER NOT NULL UNIQUE); CREATE TABLE x(v);" POISON_TABLES);
     CHECK(pool != NULL);
     for (i = 0; i < SUBMITTERS; i++) CHECK(start_thread(&threads[i], stress_submit, pool));
     CHECK(start_thread(&threads[SUBMITTERS], stress_cancel, pool));

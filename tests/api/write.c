@@ -9,12 +9,12 @@
 
 /*  What a function is to do, and what it met. Only one thread at a time is inside. */
 typedef struct deed {
-    int64_t value;    /* it inserts this first */
-    const char *sql;  /* then runs this, or NULL */
+    int64_t value;                                   /* it inserts this first */
+    const char *sql;                                 /* then runs this, or NULL */
     int (*more)(sqlpool_conn *conn, struct deed *d); /* or this */
-    int returns;      /* 0: what sql or more gave */
-    bool is_deaf;     /* 0 whatever they gave */
-    sqlpool *pool;    /* for those that try to use it */
+    int returns;                                     /* 0: what sql or more gave */
+    bool is_deaf;                                    /* 0 whatever they gave */
+    sqlpool *pool;                                   /* for those that try to use it */
     sqlpool_token *token;
     int runs, attempt, rc;
     int64_t seen; /* rows before its own */
@@ -74,9 +74,12 @@ static void check_rows(sqlpool *pool, int count, int without) {
     size_t used = 0;
     int i;
     for (i = 0; i < count; i++) {
-        if (i != without) used += (size_t)snprintf(expected + used, sizeof expected - used, "%s%d", used > 0 ? "," : "", i);
+        if (i != without)
+            used += (size_t)snprintf(expected + used, sizeof expected - used, "%s%d",
+                                     used > 0 ? "," : "", i);
     }
-    CHECK_OK(sqlpool_query_text(pool, text, sizeof text, "SELECT group_concat(v) FROM (SELECT v FROM t ORDER BY id)",
+    CHECK_OK(sqlpool_query_text(pool, text, sizeof text,
+                                "SELECT group_concat(v) FROM (SELECT v FROM t ORDER BY id)",
                                 SQLPOOL_NO_ARGS, &err),
              &err);
     CHECK_STR(text, expected);
@@ -155,7 +158,8 @@ TEST(statements_functions_and_scripts_together) {
     int i, elsewhere = 0;
     CHECK(pool != NULL);
     mixed(COUNT);
-    with_sql(&callers[5], "INSERT INTO t(v) VALUES(1000); INSERT INTO t(v) VALUES(1001)")->is_script = true;
+    with_sql(&callers[5], "INSERT INTO t(v) VALUES(1000); INSERT INTO t(v) VALUES(1001)")
+        ->is_script = true;
     with_sql(&callers[9], "CREATE TABLE x(v); INSERT INTO t(v) VALUES(1002)")->is_script = true;
     CHECK(run_callers(pool, COUNT));
     check_others(COUNT, -1);
@@ -163,7 +167,8 @@ TEST(statements_functions_and_scripts_together) {
         if (i == 5 || i == 9) continue;
         CHECK_INT(deeds[i].runs, 1);
         CHECK_INT(deeds[i].attempt, 1);
-        CHECK_INT(deeds[i].seen, i + (i > 5) - (i > 9)); /* in the order of the queue; 9 comes behind */
+        CHECK_INT(deeds[i].seen,
+                  i + (i > 5) - (i > 9)); /* in the order of the queue; 9 comes behind */
         CHECK(pthread_equal(deeds[i].on, callers[0].thread));
         elsewhere += !pthread_equal(deeds[i].on, callers[i].thread);
     }
@@ -177,13 +182,13 @@ TEST(statements_functions_and_scripts_together) {
 }
 /*  What a script did before it failed is undone, and nothing else. */
 TEST(a_script_that_fails_in_a_group) {
-    static const char *const bad[] = {"INSERT INTO t(v) VALUES(900); INSERT INTO u VALUES('dup')",
-                                      "INSERT INTO t(v) VALUES(900); INSERT OR ROLLBACK INTO u VALUES('dup')",
-                                      "INSERT INTO t(v) VALUES(900); CREATE TABLE u(v)",
-                                      "INSERT INTO t(v) VALUES(900); COMMIT",
-                                      "INSERT INTO child VALUES(7, NULL); INSERT INTO t(v) VALUES(900)"};
-    static const int results[] = {SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_UNIQUE, SQLITE_ERROR, SQLPOOL_REFUSED,
-                                  SQLITE_CONSTRAINT_FOREIGNKEY};
+    static const char *const bad[] = {
+        "INSERT INTO t(v) VALUES(900); INSERT INTO u VALUES('dup')",
+        "INSERT INTO t(v) VALUES(900); INSERT OR ROLLBACK INTO u VALUES('dup')",
+        "INSERT INTO t(v) VALUES(900); CREATE TABLE u(v)", "INSERT INTO t(v) VALUES(900); COMMIT",
+        "INSERT INTO child VALUES(7, NULL); INSERT INTO t(v) VALUES(900)"};
+    static const int results[] = {SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_UNIQUE, SQLITE_ERROR,
+                                  SQLPOOL_REFUSED, SQLITE_CONSTRAINT_FOREIGNKEY};
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("scripts.db", &config, TABLE POISON_TABLES);
     int k;
@@ -256,22 +261,27 @@ TEST(a_function_that_says_no_undoes_its_own) {
     fail_everywhere("says_no2.db", "INSERT INTO u VALUES('new')", -2000, -2000, false);
 }
 TEST(a_function_that_fails_undoes_its_own) {
-    fail_everywhere("constraint.db", "INSERT INTO u VALUES('new'), ('dup')", 0, SQLITE_CONSTRAINT_UNIQUE, false);
-    fail_everywhere("or_fail.db", "INSERT OR FAIL INTO u VALUES('new'), ('dup')", 0, SQLITE_CONSTRAINT_UNIQUE, false);
+    fail_everywhere("constraint.db", "INSERT INTO u VALUES('new'), ('dup')", 0,
+                    SQLITE_CONSTRAINT_UNIQUE, false);
+    fail_everywhere("or_fail.db", "INSERT OR FAIL INTO u VALUES('new'), ('dup')", 0,
+                    SQLITE_CONSTRAINT_UNIQUE, false);
     fail_everywhere("syntax.db", "INSERT INTO u VALUES('unfinished", 0, SQLITE_ERROR, false);
     fail_everywhere("abort.db", "INSERT INTO r VALUES(2)", 0, SQLITE_CONSTRAINT_TRIGGER, false);
 }
 TEST(a_function_that_ends_the_transaction) {
-    fail_everywhere("rollback.db", "INSERT OR ROLLBACK INTO u VALUES('dup')", 0, SQLITE_CONSTRAINT_UNIQUE, true);
+    fail_everywhere("rollback.db", "INSERT OR ROLLBACK INTO u VALUES('dup')", 0,
+                    SQLITE_CONSTRAINT_UNIQUE, true);
     fail_everywhere("raise.db", "INSERT INTO r VALUES(1)", 0, SQLITE_CONSTRAINT_TRIGGER, true);
 }
 
 /*  It does not want to know that the transaction is gone: what it does then is refused, and 0 does not
     commit it. */
 static int go_on(sqlpool_conn *conn, deed *d) {
-    EXPECT_INT(sqlpool_conn_exec(conn, "INSERT OR ROLLBACK INTO u VALUES('dup')", SQLPOOL_NO_ARGS, NULL, &d->error),
-                    SQLITE_CONSTRAINT_UNIQUE);
-    EXPECT_INT(sqlpool_conn_exec(conn, INSERT, SQLPOOL_ARGS(500), NULL, &d->error), SQLPOOL_ROLLED_BACK);
+    EXPECT_INT(sqlpool_conn_exec(conn, "INSERT OR ROLLBACK INTO u VALUES('dup')", SQLPOOL_NO_ARGS,
+                                 NULL, &d->error),
+               SQLITE_CONSTRAINT_UNIQUE);
+    EXPECT_INT(sqlpool_conn_exec(conn, INSERT, SQLPOOL_ARGS(500), NULL, &d->error),
+               SQLPOOL_ROLLED_BACK);
     EXPECT_INT(sqlpool_conn_begin(conn, &d->error), SQLPOOL_ROLLED_BACK);
     return SQLPOOL_OK;
 }
@@ -296,8 +306,10 @@ TEST(a_function_that_does_not_notice_the_end) {
 /*  The same with a statement of its own hand, which SQLite would commit by itself. */
 static int step_on(sqlpool_conn *conn, deed *d) {
     sqlite3_stmt *statement;
-    EXPECT_INT(sqlpool_conn_stmt(conn, "INSERT INTO t(v) VALUES(500)", &statement, &d->error), SQLPOOL_OK);
-    EXPECT_INT(sqlpool_conn_exec(conn, "INSERT OR ROLLBACK INTO u VALUES('dup')", SQLPOOL_NO_ARGS, NULL, &d->error),
+    EXPECT_INT(sqlpool_conn_stmt(conn, "INSERT INTO t(v) VALUES(500)", &statement, &d->error),
+               SQLPOOL_OK);
+    EXPECT_INT(sqlpool_conn_exec(conn, "INSERT OR ROLLBACK INTO u VALUES('dup')", SQLPOOL_NO_ARGS,
+                                 NULL, &d->error),
                SQLITE_CONSTRAINT_UNIQUE);
     (void)sqlite3_step(statement);
     return SQLPOOL_OK;
@@ -334,7 +346,8 @@ TEST(a_commit_that_refuses) {
         PART(check_caller(places[k], SQLITE_CONSTRAINT_FOREIGNKEY, SQLPOOL_OUTCOME_NOT_COMMITTED));
         PART(check_rows(pool, 8, places[k]));
         for (i = 0; i < 8; i++) {
-            CHECK(deeds[i].runs >= 2 && deeds[i].runs <= 4); /* with all 8, and with 4, 2, 1 of them */
+            CHECK(deeds[i].runs >= 2 &&
+                  deeds[i].runs <= 4); /* with all 8, and with 4, 2, 1 of them */
             CHECK_INT(deeds[i].attempt, deeds[i].runs);
         }
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
@@ -350,10 +363,12 @@ static int no_neighbour(sqlpool_conn *conn, deed *d) {
 }
 TEST(no_is_meant_for_what_is_committed) {
     sqlpool_config config = patient();
-    sqlpool *pool = open_pool("settled.db", &config, TABLE POISON_TABLES "INSERT INTO parent VALUES(1);");
+    sqlpool *pool =
+        open_pool("settled.db", &config, TABLE POISON_TABLES "INSERT INTO parent VALUES(1);");
     CHECK(pool != NULL);
     deeds_only(4);
-    (void)with_sql(&callers[1], "INSERT INTO child VALUES(7, NULL)"); /* no such parent: COMMIT refuses */
+    (void)with_sql(&callers[1],
+                   "INSERT INTO child VALUES(7, NULL)"); /* no such parent: COMMIT refuses */
     deeds[2].more = no_neighbour;
     CHECK(run_callers(pool, 4));
     check_caller(1, SQLITE_CONSTRAINT_FOREIGNKEY, SQLPOOL_OUTCOME_NOT_COMMITTED);
@@ -361,7 +376,8 @@ TEST(no_is_meant_for_what_is_committed) {
     PART(check_rows(pool, 4, 1));
     CHECK(deeds[2].runs >= 2 && deeds[2].runs <= 3);
     deeds_only(4);
-    (void)with_sql(&callers[1], "INSERT INTO child VALUES(1, NULL)"); /* it is committed: no stays no */
+    (void)with_sql(&callers[1],
+                   "INSERT INTO child VALUES(1, NULL)"); /* it is committed: no stays no */
     deeds[2].more = no_neighbour;
     CHECK(run_callers(pool, 4));
     check_others(4, 2);
@@ -425,7 +441,8 @@ TEST(one_of_sixty_four_fails_alone) {
         if (test_failed_now) break;
     }
     if (sqlite3_libversion_number() >= 3037000) {
-        const poison strict = {"STRICT", "INSERT INTO strict VALUES('text')", SQLITE_CONSTRAINT, false};
+        const poison strict = {"STRICT", "INSERT INTO strict VALUES('text')", SQLITE_CONSTRAINT,
+                               false};
         CHECK_OK(sqlpool_script(pool, "CREATE TABLE strict(v INTEGER) STRICT", -1, &err), &err);
         PART(poison_sixty_four(pool, &strict, 20, true));
     }
@@ -437,15 +454,18 @@ TEST(one_of_sixty_four_fails_alone) {
 static int leave_stepped(sqlpool_conn *conn, deed *d) {
     sqlite3_stmt *statement;
     (void)d;
-    EXPECT_INT(sqlpool_conn_stmt(conn, "SELECT id FROM t UNION ALL VALUES(1), (2)", &statement, NULL), SQLPOOL_OK);
+    EXPECT_INT(
+        sqlpool_conn_stmt(conn, "SELECT id FROM t UNION ALL VALUES(1), (2)", &statement, NULL),
+        SQLPOOL_OK);
     EXPECT_INT(sqlite3_step(statement), SQLITE_ROW);
     return SQLPOOL_OK;
 }
 static sqlpool_rows left_rows;
 static int leave_cursor(sqlpool_conn *conn, deed *d) {
     (void)d;
-    EXPECT_INT(sqlpool_conn_query(conn, &left_rows, "SELECT id FROM t UNION ALL VALUES(1), (2)", SQLPOOL_NO_ARGS, NULL),
-                    SQLPOOL_OK);
+    EXPECT_INT(sqlpool_conn_query(conn, &left_rows, "SELECT id FROM t UNION ALL VALUES(1), (2)",
+                                  SQLPOOL_NO_ARGS, NULL),
+               SQLPOOL_OK);
     EXPECT_INT(sqlpool_rows_next(&left_rows), true);
     return SQLPOOL_OK;
 }
@@ -453,9 +473,11 @@ static int leave_cursor(sqlpool_conn *conn, deed *d) {
 static int leave_returning(sqlpool_conn *conn, deed *d) {
     sqlite3_stmt *statement;
     (void)d;
-    EXPECT_INT(sqlpool_conn_stmt(conn, "INSERT INTO u VALUES(hex(randomblob(8))), (hex(randomblob(8))) RETURNING k",
-                                      &statement, NULL),
-                    SQLPOOL_OK);
+    EXPECT_INT(sqlpool_conn_stmt(
+                   conn,
+                   "INSERT INTO u VALUES(hex(randomblob(8))), (hex(randomblob(8))) RETURNING k",
+                   &statement, NULL),
+               SQLPOOL_OK);
     EXPECT_INT(sqlite3_step(statement), SQLITE_ROW);
     return SQLPOOL_OK;
 }
@@ -463,9 +485,11 @@ static int leave_returning(sqlpool_conn *conn, deed *d) {
 static int leave_buffered(sqlpool_conn *conn, deed *d) {
     sqlpool_rows rows;
     (void)d;
-    EXPECT_INT(sqlpool_conn_query(conn, &rows, "INSERT INTO u VALUES(hex(randomblob(8))), (hex(randomblob(8))) RETURNING k",
-                                       SQLPOOL_NO_ARGS, NULL),
-                    SQLPOOL_OK);
+    EXPECT_INT(sqlpool_conn_query(
+                   conn, &rows,
+                   "INSERT INTO u VALUES(hex(randomblob(8))), (hex(randomblob(8))) RETURNING k",
+                   SQLPOOL_NO_ARGS, NULL),
+               SQLPOOL_OK);
     EXPECT_INT(sqlpool_rows_next(&rows), true);
     return sqlpool_rows_close(&rows, NULL);
 }
@@ -475,7 +499,8 @@ static int leave_and_fail(sqlpool_conn *conn, deed *d) {
     return rc == SQLPOOL_OK ? 70002 : rc;
 }
 
-static void leave(const char *path, int (*more)(sqlpool_conn *, deed *), const char *said, int rc, int rows_of_u) {
+static void leave(const char *path, int (*more)(sqlpool_conn *, deed *), const char *said, int rc,
+                  int rows_of_u) {
     static const int places[] = {0, 2, 5};
     static lines log;
     sqlpool_config config = patient();
@@ -492,7 +517,9 @@ static void leave(const char *path, int (*more)(sqlpool_conn *, deed *), const c
         callers[places[k]].call.tag = "untidy";
         CHECK(run_callers(pool, 6));
         check_others(6, places[k]);
-        PART(check_caller(places[k], rc, rc == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED));
+        PART(check_caller(places[k], rc,
+                          rc == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED
+                                           : SQLPOOL_OUTCOME_NOT_COMMITTED));
         PART(check_rows(pool, 6, rc == SQLPOOL_OK ? -1 : places[k]));
         CHECK_INT(deeds[places[k]].runs, 1);
         CHECK_INT(ask(pool, "SELECT count(*) FROM u"), 1 + (k + 1) * rows_of_u);
@@ -560,8 +587,9 @@ static int inner_fails(sqlpool_conn *conn, void *user, int attempt) {
 }
 static int inner_works(sqlpool_conn *conn, void *user, int attempt) {
     (void)attempt;
-    EXPECT_INT(sqlpool_conn_exec(conn, "INSERT INTO u VALUES('inner' || ?)", SQLPOOL_ARGS(((deed *)user)->value), NULL, NULL),
-                    SQLPOOL_OK);
+    EXPECT_INT(sqlpool_conn_exec(conn, "INSERT INTO u VALUES('inner' || ?)",
+                                 SQLPOOL_ARGS(((deed *)user)->value), NULL, NULL),
+               SQLPOOL_OK);
     EXPECT_INT(sqlpool_conn_transaction(conn, inner_fails, user, NULL), 70003);
     return SQLPOOL_OK;
 }
@@ -577,9 +605,13 @@ static int use_levels(sqlpool_conn *conn, deed *d) {
     EXPECT_INT(sqlpool_conn_rollback(conn, &e), SQLPOOL_MISUSE);
     EXPECT_INT(sqlpool_conn_transaction(conn, inner_works, d, &e), SQLPOOL_OK);
     EXPECT_INT(sqlpool_conn_transaction(conn, inner_fails, d, &e), 70003);
-    EXPECT_INT(sqlpool_conn_script(conn, "INSERT INTO r SELECT 9 WHERE 0; UPDATE u SET k = k WHERE 0", -1, &e), SQLPOOL_OK);
+    EXPECT_INT(sqlpool_conn_script(
+                   conn, "INSERT INTO r SELECT 9 WHERE 0; UPDATE u SET k = k WHERE 0", -1, &e),
+               SQLPOOL_OK);
     EXPECT_INT(sqlpool_conn_begin(conn, &e), SQLPOOL_OK);
-    EXPECT_INT(sqlpool_conn_exec(conn, "INSERT INTO u VALUES('hand' || ?)", SQLPOOL_ARGS(d->value), NULL, &e), SQLPOOL_OK);
+    EXPECT_INT(sqlpool_conn_exec(conn, "INSERT INTO u VALUES('hand' || ?)", SQLPOOL_ARGS(d->value),
+                                 NULL, &e),
+               SQLPOOL_OK);
     EXPECT_INT(sqlpool_conn_commit(conn, &e), SQLPOOL_OK);
     return SQLPOOL_OK;
 }
@@ -597,8 +629,10 @@ TEST(levels_inside_a_function) {
     CHECK(run_callers(pool, 6));
     check_others(6, -1);
     PART(check_rows(pool, 7, -1));
-    CHECK_INT(ask(pool, "SELECT count(*) FROM u WHERE k IN ('inner0', 'inner1', 'inner3', 'inner5')"), 4);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM u WHERE k IN ('hand0', 'hand1', 'hand3', 'hand5')"), 4);
+    CHECK_INT(
+        ask(pool, "SELECT count(*) FROM u WHERE k IN ('inner0', 'inner1', 'inner3', 'inner5')"), 4);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM u WHERE k IN ('hand0', 'hand1', 'hand3', 'hand5')"),
+              4);
     CHECK_INT(ask(pool, "SELECT count(*) FROM u"), 9);
     CHECK_INT(stats_of(pool).groups, 1);
     close_pool(pool);
@@ -615,10 +649,20 @@ static void *try_elsewhere(void *argument) {
     return NULL;
 }
 static int use_the_lease(sqlpool_conn *conn, deed *d) {
-    static const char *const refused[] = {
-        "BEGIN", "BEGIN IMMEDIATE", "COMMIT", "END", "ROLLBACK", "SAVEPOINT a", "RELEASE sqlpool_1", "ROLLBACK TO sqlpool_1",
-        "ATTACH 'other.db' AS other", "DETACH main", "PRAGMA synchronous = 0", "PRAGMA journal_mode = DELETE",
-        "PRAGMA foreign_keys = 0", "CREATE TEMP TABLE x(v)"};
+    static const char *const refused[] = {"BEGIN",
+                                          "BEGIN IMMEDIATE",
+                                          "COMMIT",
+                                          "END",
+                                          "ROLLBACK",
+                                          "SAVEPOINT a",
+                                          "RELEASE sqlpool_1",
+                                          "ROLLBACK TO sqlpool_1",
+                                          "ATTACH 'other.db' AS other",
+                                          "DETACH main",
+                                          "PRAGMA synchronous = 0",
+                                          "PRAGMA journal_mode = DELETE",
+                                          "PRAGMA foreign_keys = 0",
+                                          "CREATE TEMP TABLE x(v)"};
     const sqlpool_chain chain = {0};
     sqlpool_conn copy = *conn;
     sqlpool_error e;
@@ -646,7 +690,8 @@ static int use_the_lease(sqlpool_conn *conn, deed *d) {
     }
     EXPECT_INT(start_thread(&thread, try_elsewhere, conn), true);
     (void)pthread_join(thread, NULL);
-    return sqlpool_conn_exec(conn, "INSERT INTO u VALUES('after' || ?)", SQLPOOL_ARGS(d->value), NULL, &e);
+    return sqlpool_conn_exec(conn, "INSERT INTO u VALUES('after' || ?)", SQLPOOL_ARGS(d->value),
+                             NULL, &e);
 }
 
 static int nothing(sqlpool_conn *conn, void *user, int attempt) {
@@ -677,11 +722,13 @@ static int use_the_pool(sqlpool_conn *conn, deed *d) {
     EXPECT_INT(sqlpool_pause(d->pool, 50, &e), SQLPOOL_MISUSE);
     EXPECT_INT(sqlpool_close(d->pool, &e), SQLPOOL_MISUSE);
     EXPECT_INT(called, 0);
-    EXPECT_INT(sqlpool_query_int64(d->pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &e), SQLPOOL_OK);
+    EXPECT_INT(sqlpool_query_int64(d->pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &e),
+               SQLPOOL_OK);
     EXPECT_INT(value, 1); /* what is committed: not its own row, nor its neighbours' */
     EXPECT_INT(sqlpool_transaction(d->pool, SQLPOOL_READ, nothing, &called, &e), SQLPOOL_OK);
     EXPECT_INT(called, 1);
-    EXPECT_INT(sqlpool_submit(d->pool, &ticket, INSERT, SQLPOOL_ARGS(1000 + d->value), &e), SQLPOOL_OK);
+    EXPECT_INT(sqlpool_submit(d->pool, &ticket, INSERT, SQLPOOL_ARGS(1000 + d->value), &e),
+               SQLPOOL_OK);
     EXPECT_INT(sqlpool_ticket_wait(&ticket, 50, NULL, &e), SQLPOOL_MISUSE);
     EXPECT_INT(sqlpool_ticket_poll(&ticket, NULL, &e), SQLPOOL_WOULD_BLOCK);
     EXPECT_INT(sqlpool_flush(d->pool, 50, &e), SQLPOOL_MISUSE);
@@ -846,7 +893,8 @@ static void fire_function(sqlite3_context *context, int count, sqlite3_value **v
 static int with_fire(void *user, const sqlpool_conn *conn) {
     sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "fire", 1, SQLITE_UTF8, NULL, fire_function, NULL, NULL);
+    return sqlite3_create_function(sqlpool_conn_db(&own), "fire", 1, SQLITE_UTF8, NULL,
+                                   fire_function, NULL, NULL);
 }
 TEST(a_token_that_fires_at_the_very_end) {
     sqlpool_config config = patient();
@@ -867,7 +915,8 @@ TEST(a_token_that_fires_at_the_very_end) {
         CHECK(run_callers(pool, 2));
         check_ok(0);
         PART(check_caller(1, callers[1].rc == SQLPOOL_OK ? SQLPOOL_OK : SQLPOOL_CANCELLED,
-                          callers[1].rc == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED));
+                          callers[1].rc == SQLPOOL_OK ? SQLPOOL_OUTCOME_COMMITTED
+                                                      : SQLPOOL_OUTCOME_NOT_COMMITTED));
         committed += 1 + (callers[1].rc == SQLPOOL_OK);
         CHECK_INT(ask(pool, "SELECT count(*) FROM t"), committed);
     }
@@ -918,7 +967,8 @@ TEST(a_function_that_never_began) {
     CHECK_INT(deeds[2].runs, 0);
     CHECK_INT(ask(pool, "SELECT group_concat(v) = '0,3' FROM t"), 1);
     CHECK(take_writer(&h, pool));
-    CHECK_RC(sqlpool_write_with(pool, &no_wait, NULL, act, &deeds[1], &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_RC(sqlpool_write_with(pool, &no_wait, NULL, act, &deeds[1], &err), SQLPOOL_WOULD_BLOCK,
+             &err);
     CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_INT(deeds[1].runs, 0);
     give_writer(&h);
@@ -1009,13 +1059,16 @@ TEST(a_disk_that_fails_in_commit_leaves_nobody_knowing) {
         sim_vfs_heal();
         CHECK_INT((int64_t)sim_vfs.faults, 1);
         for (i = 0; i < counts[k]; i++) {
-            if (k == 0 || i != 4) PART(check_caller(i, SQLITE_IOERR_FSYNC, SQLPOOL_OUTCOME_UNKNOWN));
+            if (k == 0 || i != 4)
+                PART(check_caller(i, SQLITE_IOERR_FSYNC, SQLPOOL_OUTCOME_UNKNOWN));
             CHECK_INT(deeds[i].runs, 1);
         }
         if (k == 1) PART(check_caller(4, 70000, SQLPOOL_OUTCOME_NOT_COMMITTED));
         CHECK_INT(stats_of(pool).replayed, 0);
         CHECK_OK(sqlpool_write(pool, act, deed_of(0, 100 + k), &err), &err);
-        CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT v FROM t WHERE v >= 0 GROUP BY v HAVING count(*) > 2)"), 0);
+        CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT v FROM t WHERE v >= 0 GROUP BY v HAVING "
+                            "count(*) > 2)"),
+                  0);
         CHECK_INT(ask(pool, "SELECT count(*) FROM t WHERE v >= 100"), k + 1);
         close_pool(pool);
     }
@@ -1046,11 +1099,12 @@ TEST(memory_that_fails_in_a_group) {
         CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
         join(6);
         sim_alloc_heal();
-            for (i = 0; i < 6; i++) {
+        for (i = 0; i < 6; i++) {
             const bool is_ok = callers[i].rc == SQLPOOL_OK;
             if (!is_ok && !is_nomem(callers[i].rc)) check_ok(i);
             CHECK(is_ok || is_nomem(callers[i].rc));
-            CHECK_INT(callers[i].error.outcome, is_ok ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+            CHECK_INT(callers[i].error.outcome,
+                      is_ok ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
             CHECK(deeds[i].runs <= 2);
             (void)snprintf(check, sizeof check, "SELECT count(*) FROM t WHERE v = %d", n * 10 + i);
             CHECK_INT(ask(pool, check), is_ok);
