@@ -10510,6 +10510,10 @@ static int sqlpool__bulk_range(sqlpool_bulk *bulk, sqlpool__slot *slot, int from
     return rc;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I22.3] the arena is written, and who hears of it                  (private)
+ *----------------------------------------------------------------------------*/
+
 static void sqlpool__bulk_report(const sqlpool_bulk *bulk, sqlpool_bulk_progress *progress) {
     const int64_t now = sqlpool__now(bulk->core);
     const int64_t dealt = bulk->first_row - bulk->start_row;
@@ -10613,7 +10617,7 @@ static int sqlpool__bulk_flush(sqlpool_bulk *bulk, sqlpool_error *error) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I22.3] public calls: bulk                                          (public)
+ * >>[I22.4] public calls: bulk                                          (public)
  *----------------------------------------------------------------------------*/
 
 /*  Is the statement right? And where does a load of that name go on? */
