@@ -335,6 +335,84 @@ static void join_callers(caller *callers, int count) {
     for (i = 0; i < count; i++) (void)pthread_join(callers[i].thread, NULL);
 }
 
+/*  The holder of the writer fails on the disk: who waits for it hears that at once, none tries. */
+static void refuse_queue(const sqlpool_config *config, int way, const char *path) {
+    enum { WAITING = 8 };
+    static caller callers[WAITING];
+    sqlpool *pool = breaker_open(path, config);
+    sqlpool_conn conn;
+    uint64_t refusals;
+    int i;
+    CHECK(pool != NULL);
+    memset(opens, 0, sizeof opens);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    CHECK(queue_callers(pool, callers, WAITING, way));
+    sleep_ms(5); /* longer than barge_us: the head is due */
+    fail_with(SQLITE_FULL);
+    CHECK_RC(sqlpool_conn_exec(&conn, INSERT, SQLPOOL_ARGS(1), NULL, &err), SQLITE_FULL, &err);
+    fail_with(SQLITE_OK);
+    __atomic_store_n(&fail_runs, 0, __ATOMIC_SEQ_CST);
+    refusals = stats_of(pool).breaker_refusals;
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    join_callers(callers, WAITING);
+    for (i = 0; i < WAITING; i++) {
+        if (callers[i].rc != SQLITE_FULL || !is_refusal(&callers[i].error) || callers[i].has_run) {
+            test_fail(__FILE__, __LINE__, "caller %d of 8 (way %d) was not refused: %d: %s", i,
+                      callers[i].way, callers[i].rc, callers[i].error.message);
+            break;
+        }
+    }
+    CHECK_INT(count_of(&fail_runs), 0);
+    CHECK_INT(stats_of(pool).breaker_refusals - refusals, WAITING);
+    CHECK_INT(stats_of(pool).breaker_write, OPEN);
+    CHECK_INT(count_of(&opens[SQLPOOL_WRITE]), 1);
+    CHECK_INT(stats_of(pool).waiting_write, 0);
+    close_pool(pool);
+}
+TEST(who_waits_is_refused_at_once) {
+    const sqlpool_config config = still_config(2);
+    PART(refuse_queue(&config, -1, "queue.db"));
+    PART(refuse_queue(&config, 0, "queue0.db"));
+    PART(refuse_queue(&config, 2, "queue2.db"));
+}
+TEST(who_waits_is_refused_with_upkeep_and_real_time) {
+    sqlpool_config config = breaker_config(2);
+    config.breaker_open_ms = 60000;
+    PART(refuse_queue(&config, -1, "real.db"));
+}
+
+/*  The same of readers. */
+TEST(who_waits_for_a_reader_is_refused_at_once) {
+    enum { WAITING = 6 };
+    static caller callers[WAITING];
+    sqlpool_config config = still_config(1);
+    sqlpool *pool;
+    sqlpool_conn conn;
+    int i;
+    config.breaker_failures = 1;
+    pool = breaker_open("reader.db", &config);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
+    CHECK(queue_callers(pool, callers, WAITING, 4));
+    sleep_ms(5);
+    fail_with(SQLITE_IOERR_READ);
+    CHECK_RC(sqlpool_conn_exec(&conn, READ, SQLPOOL_NO_ARGS, NULL, &err), SQLITE_IOERR_READ, &err);
+    fail_with(SQLITE_OK);
+    __atomic_store_n(&fail_runs, 0, __ATOMIC_SEQ_CST);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    join_callers(callers, WAITING);
+    for (i = 0; i < WAITING; i++) {
+        if (callers[i].rc != SQLITE_IOERR_READ || !is_refusal(&callers[i].error)) {
+            test_fail(__FILE__, __LINE__, "caller %d of 6 was not refused: %d: %s", i,
+                      callers[i].rc, callers[i].error.message);
+            break;
+        }
+    }
+    CHECK_INT(count_of(&fail_runs), 0);
+    CHECK_INT(stats_of(pool).breaker_read, OPEN);
+    close_pool(pool);
+}
+
 /*  Writes that open fail those that wait to write, not those that wait to read; here in one
     queue. */
 TEST(readers_wait_on_when_writes_fail) {
@@ -511,6 +589,56 @@ static void submit_jobs(sqlpool *pool, int from, int to) {
     }
 }
 
+/*  The pool's own thread runs them: those behind the first that fails are refused, each is told
+    once, and after the period they go well again. */
+TEST(submitted_writes_hear_of_it) {
+    sqlpool_config config = breaker_config(2);
+    sqlpool_ticket ticket;
+    sqlpool *pool;
+    int i;
+    config.group_count = 4;
+    config.breaker_open_ms = 60000;
+    config.clock = sim_clock_hooks(&hand);
+    pool = breaker_open("submit.db", &config);
+    CHECK(pool != NULL);
+    memset(done, 0, sizeof done);
+    PART(submit_jobs(pool, 0, 8));
+    CHECK_OK(sqlpool_flush(pool, 0, &err), &err);
+    for (i = 0; i < 8; i++) CHECK_INT(done[i].result, SQLPOOL_OK);
+    arm(SIM_VFS_WRITE, SQLITE_FULL);
+    PART(submit_jobs(pool, 8, JOBS / 2));
+    CHECK_OK(sqlpool_flush(pool, 0, &err), &err);
+    CHECK_INT(stats_of(pool).breaker_write, OPEN);
+    for (i = 8; i < JOBS / 2; i++) {
+        CHECK_INT(count_of(&done[i].count), 1);
+        CHECK_INT(done[i].result, SQLITE_FULL);
+        CHECK(done[i].outcome == SQLPOOL_OUTCOME_NOT_COMMITTED ||
+              done[i].outcome == SQLPOOL_OUTCOME_UNKNOWN);
+    }
+    CHECK_INT(done[JOBS / 2 - 1].outcome, SQLPOOL_OUTCOME_NOT_COMMITTED); /* refused */
+    {
+        const uint64_t writes = sim_vfs.kind_calls[SIM_VFS_WRITE];
+        CHECK_OK(sqlpool_submit(pool, &ticket, INSERT, SQLPOOL_ARGS(1), &err), &err);
+        CHECK_RC(sqlpool_ticket_wait(&ticket, 0, NULL, &err), SQLITE_FULL, &err);
+        CHECK(is_refusal(&err));
+        CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        CHECK_INT(sim_vfs.kind_calls[SIM_VFS_WRITE], writes);
+    }
+    sim_vfs_heal();
+    sim_clock_advance(&hand, (int64_t)60000 * 1000000);
+    PART(submit_jobs(pool, JOBS / 2, JOBS));
+    CHECK_OK(sqlpool_flush(pool, 0, &err), &err);
+    for (i = JOBS / 2; i < JOBS; i++) {
+        CHECK_INT(count_of(&done[i].count), 1);
+        if (done[i].result == SQLPOOL_OK) continue;
+        test_fail(__FILE__, __LINE__, "job %d: %d: %s", i, done[i].result, done[i].message);
+        break;
+    }
+    CHECK_INT(stats_of(pool).breaker_write, CLOSED);
+    close_pool(pool);
+    for (i = 0; i < JOBS; i++) CHECK_INT(count_of(&done[i].count), 1);
+}
+
 /*  The pool is closed while writes are queued and the breaker is open: each is told once, then it
     is over; a waiting ticket too. */
 TEST(closing_with_an_open_breaker) {
@@ -630,6 +758,71 @@ TEST(a_disk_that_comes_and_goes) {
     sim_vfs.skip_sleep = 1;
 }
 
+/*---- a delay before the next try ----*/
+
+static int fail_busily(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)user, (void)attempt;
+    return SQLITE_BUSY_SNAPSHOT;
+}
+typedef struct patient {
+    sqlpool *pool;
+    sqlpool_token token;
+    int rc;
+    int has_ended; /* atomic */
+    pthread_t thread;
+} patient;
+static void *run_patient(void *argument) {
+    patient *p = (patient *)argument;
+    sqlpool_call call;
+    memset(&call, 0, sizeof call);
+    call.token = &p->token;
+    p->rc = sqlpool_transaction_with(p->pool, &call, SQLPOOL_WRITE, fail_busily, NULL, NULL);
+    __atomic_store_n(&p->has_ended, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+static int retries_begun; /* atomic */
+static void on_retry(void *user, int attempt, int code, int64_t delay_us) {
+    (void)user, (void)attempt, (void)code, (void)delay_us;
+    __atomic_fetch_add(&retries_begun, 1, __ATOMIC_SEQ_CST);
+}
+static int is_morning; /* atomic; ends every sleep */
+static void sleep_until_morning(void *user, int64_t ns) {
+    int64_t left_ms = ns / 1000000;
+    (void)user;
+    for (; left_ms > 0 && !count_of(&is_morning); left_ms--) sleep_ms(1);
+}
+
+/*  A call that waits for its next try is a call that waits: sqlpool_cancel() ends that at once.
+    Here the delay ends when the test says so. */
+TEST(cancellation_wakes_who_waits_for_the_next_try) {
+    sqlpool_config config = breaker_config(1);
+    static patient p;
+    int i;
+    config.disable_upkeep_thread = true;
+    config.clock = sim_clock_hooks(&hand);
+    config.clock.sleep_ns_fn = sleep_until_morning;
+    config.retry_attempts = 2;
+    config.retry_base_us = config.retry_cap_us = 60000000; /* the longest */
+    config.retry_jitter = SQLPOOL_JITTER_NONE;
+    config.events.retry_fn = on_retry;
+    memset(&p, 0, sizeof p);
+    p.pool = breaker_open("patient.db", &config);
+    CHECK(p.pool != NULL);
+    __atomic_store_n(&retries_begun, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&is_morning, 0, __ATOMIC_SEQ_CST);
+    CHECK(start_thread(&p.thread, run_patient, &p));
+    for (i = 0; i < 20000 && count_of(&retries_begun) == 0; i++) sleep_ms(1);
+    sleep_ms(20);
+    CHECK_INT(sqlpool_cancel(p.pool, &p.token), SQLPOOL_OK);
+    for (i = 0; i < 5000 && !count_of(&p.has_ended); i++) sleep_ms(1);
+    if (!count_of(&p.has_ended)) test_fail(__FILE__, __LINE__, "cancelled, and it still waits");
+    __atomic_store_n(&is_morning, 1, __ATOMIC_SEQ_CST);
+    (void)pthread_join(p.thread, NULL);
+    CHECK_INT(count_of(&retries_begun), 1);
+    CHECK_INT(p.rc, SQLPOOL_CANCELLED);
+    close_pool(p.pool);
+}
+
 int main(void) {
     sim_vfs.skip_sync = sim_vfs.skip_sleep = 1;
     if (sim_vfs_install() != SQLITE_OK) return 1;
@@ -637,11 +830,16 @@ int main(void) {
     RUN(one_write_a_period_without_groups);
     RUN(one_write_a_period_in_the_general_topology);
     RUN(one_read_a_period);
+    RUN(who_waits_is_refused_at_once);
+    RUN(who_waits_is_refused_with_upkeep_and_real_time);
+    RUN(who_waits_for_a_reader_is_refused_at_once);
     RUN(readers_wait_on_when_writes_fail);
     RUN(a_try_that_waits_in_vain);
     RUN(while_one_tries);
     RUN(a_poison_write_among_threads);
+    RUN(submitted_writes_hear_of_it);
     RUN(closing_with_an_open_breaker);
     RUN(a_disk_that_comes_and_goes);
+    RUN(cancellation_wakes_who_waits_for_the_next_try);
     return test_end();
 }

@@ -497,6 +497,9 @@ TEST(every_way_to_write_with_an_io_error) {
 TEST(every_way_to_write_into_a_corrupt_file) {
     every_way_with(SQLITE_CORRUPT);
 }
+TEST(every_way_to_write_into_a_readonly_file) {
+    every_way_with(SQLITE_READONLY);
+}
 
 /*  A trial in a group that fails so does not close. */
 TEST(a_submitted_trial_that_fails) {
@@ -510,6 +513,17 @@ TEST(a_submitted_trial_that_fails) {
     fail_code = SQLITE_OK;
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN);
     CHECK_INT(told.count, 1);
+    unit_close(&u);
+}
+
+/*  outcome says what became of a transaction that was refused, as of every write. */
+TEST(outcome_of_a_refused_transaction) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    PART(breaker_open(&u, "outcome.db", &config, TABLE));
+    CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
+    CHECK_INT(sqlpool_transaction(u.pool, SQLPOOL_WRITE, insert_one, NULL, &u.error), SQLITE_FULL);
+    CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     unit_close(&u);
 }
 
@@ -965,6 +979,45 @@ TEST(a_group_that_fails) {
     unit_close(&u);
 }
 
+/*  Who submits while those that were there hear of their refusal is not refused with them: here
+    after the period has passed, so that its write is the next try. */
+static struct {
+    unit_pool *u;
+    int count, results[50];
+} again;
+static void submit_again(void *user, const sqlpool_result *result, const sqlpool_error *error) {
+    sqlpool_submission submission;
+    (void)user, (void)result;
+    again.results[again.count++] = error->result;
+    if (error->result == SQLPOOL_OK || again.count == (int)LENGTH(again.results)) return;
+    later(again.u, 500); /* the program waits, as it should */
+    memset(&submission, 0, sizeof submission);
+    submission.done_fn = submit_again;
+    if (sqlpool_submit_with(again.u->pool, &submission, NULL,
+                            "INSERT INTO t(v) VALUES(fail(random()))", SQLPOOL_NO_ARGS,
+                            NULL) != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "cannot submit again");
+}
+TEST(a_refusal_is_for_those_that_were_there) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    sqlpool_error error;
+    PART(breaker_open(&u, "there.db", &config, TABLE));
+    CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
+    memset(&again, 0, sizeof again);
+    memset(&error, 0, sizeof error);
+    error.result = SQLITE_FULL; /* as if one had failed: the first submission is made */
+    again.u = &u;
+    submit_again(NULL, NULL, &error);
+    CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
+    CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
+    CHECK_INT(again.results[1], SQLITE_FULL); /* 500 ms after it opened */
+    CHECK_INT(again.results[2], SQLPOOL_OK);  /* 1000 ms */
+    CHECK_INT(again.count, 3);
+    CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
+    unit_close(&u);
+}
+
 /*---- the rate of failures ----*/
 
 /*  So many reads fail with that code, so many go well in between; the last one fails. */
@@ -1071,6 +1124,60 @@ TEST(the_share_of_reads) {
         PART(reads_go_well(&u)); /* before the first failure: not in the window */
     CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
     CHECK_INT(told.count, 1);
+    unit_close(&u);
+}
+
+/*  The share is of calls of the same mode: many good reads do not hide that no write gets
+    through. */
+TEST(the_share_is_of_one_mode) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    int i, k;
+    PART(breaker_open(&u, "mode.db", &config, TABLE));
+    for (i = 0; i < 25; i++) {
+        const int rc = write_with(&u, SQLITE_PROTOCOL);
+        if (i < 20) CHECK_INT(rc, SQLITE_PROTOCOL);
+        for (k = 0; k < 5; k++) PART(reads_go_well(&u));
+    }
+    CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN);
+    PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_PROTOCOL));
+    unit_close(&u);
+}
+
+/*  Submitted writes that go well are calls as well. */
+TEST(the_share_of_submitted_writes) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    int i;
+    PART(breaker_open(&u, "submitted.db", &config, TABLE));
+    for (i = 0; i < 400; i++) {
+        const sqlpool_submission submission = told_to(0);
+        done[0].count = 0;
+        fail_code = i % 10 == 0 ? SQLITE_PROTOCOL : SQLITE_OK; /* a tenth of them */
+        CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, INSERT, SQLPOOL_ARGS(i), &u.error),
+                 &u.error);
+        CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
+        CHECK_INT(done[0].count, 1);
+        CHECK_INT(done[0].result, fail_code);
+    }
+    fail_code = SQLITE_OK;
+    CHECK_INT(told.count, 0);
+    unit_close(&u);
+}
+
+/*  A call whose connection has to be opened is one call. After IOERR each is. */
+TEST(a_call_is_counted_once) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    int i;
+    config.breaker_percent = 100;
+    PART(breaker_open(&u, "once.db", &config, NULL));
+    for (i = 0; i < 20; i++) {
+        CHECK_INT(told.count, 0);
+        CHECK_INT(read_with(&u, SQLITE_IOERR_READ), SQLITE_IOERR_READ);
+    }
+    PART(check_told(1, SQLPOOL_READ, 1, SQLITE_IOERR_READ)); /* all twenty of twenty */
+    CHECK_INT(stats_of(&u).acquires, 20);
     unit_close(&u);
 }
 
@@ -1291,7 +1398,110 @@ TEST(a_lock_that_keeps_readers_out) {
     unit_close(&u);
 }
 
+/*  A trial that meets the lock and does not want to wait has not gone well. */
+TEST(a_trial_that_does_not_wait_for_the_lock) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    sqlpool_call none;
+    sqlite3 *other;
+    int i;
+    memset(&none, 0, sizeof none);
+    none.timeout_ms = SQLPOOL_NO_WAIT;
+    config.journal = SQLPOOL_JOURNAL_DELETE;
+    config.acquire_timeout_ms = 20;
+    config.busy_poll_min_us = config.busy_poll_max_us = 1000;
+    config.breaker_failures = 3;
+    PART(breaker_open(&u, "nowait.db", &config, TABLE));
+    CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    other = other_open("nowait.db");
+    PART(other_run(other, "BEGIN EXCLUSIVE"));
+    for (i = 0; i < 3; i++)
+        CHECK_INT(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
+                  SQLPOOL_TIMEOUT);
+    CHECK_INT(state_of(&u, SQLPOOL_READ), OPEN);
+    later(&u, 1000);
+    CHECK_INT(
+        sqlpool_exec_with(u.pool, &none, NULL, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
+        SQLPOOL_WOULD_BLOCK);
+    CHECK(state_of(&u, SQLPOOL_READ) != CLOSED);
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
+    unit_close(&u);
+}
+
 /*---- what the pool does for itself ----*/
+
+/*  Its checkpoints are not refused, and their failures are not the callers'. */
+TEST(checkpoints_are_neither_refused_nor_counted) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    sqlpool_checkpoint_result result;
+    static const int kinds[] = {SIM_VFS_SYNC, SIM_VFS_WRITE, SIM_VFS_READ, SIM_VFS_SHM_LOCK};
+    size_t i;
+    config.vfs_name = "sim";
+    config.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
+    PART(breaker_open(&u, "checkpoint.db", &config, TABLE));
+    CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, &result, &u.error), &u.error);
+    CHECK(result.log_frames > 0 && result.checkpointed_frames == result.log_frames);
+    CHECK_OK(sqlpool_tick(u.pool, 1000000), &u.error);
+    CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN); /* and it tells nothing: no write has gone well */
+    later(&u, 1000);
+    PART(writes_go_well(&u));
+    CHECK_INT(told.count, 2);
+    for (i = 0; i < LENGTH(kinds); i++) {
+        PART(writes_go_well(&u));
+        arm(kinds[i], 0, 1);
+        (void)sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, &result, &u.error);
+        sim_vfs_heal();
+        /* the next lease of the writer ends without a commit */
+        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
+                  SQLITE_MISMATCH);
+        if (told.count != 2)
+            test_fail(__FILE__, __LINE__, "a checkpoint that failed by %s was counted",
+                      sim_vfs_kind_name(kinds[i]));
+        told.count = 2;
+        later(&u, 1000);
+        (void)sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, &result,
+                                 &u.error); /* the log is well again */
+        PART(writes_go_well(&u));
+        told.count = 2;
+    }
+    unit_close(&u);
+}
+
+/*  The checkpoint that a commit makes before it returns. */
+TEST(the_checkpoint_of_a_commit_is_not_counted) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    config.vfs_name = "sim";
+    config.wal_budget_bytes = 65536;
+    PART(breaker_open(&u, "budget.db", &config, TABLE));
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE big(v)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    u.core->checkpoint_due = 0;
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
+    {
+        sim_vfs_fault fault;
+        uint64_t locks;
+        memset(&fault, 0, sizeof fault);
+        sim_vfs_arm(fault); /* how many locks does the write itself take? */
+        PART(writes_go_well(&u));
+        locks = sim_vfs.kind_calls[SIM_VFS_SHM_LOCK];
+        fault.at = locks + 1;
+        fault.kind = SIM_VFS_SHM_LOCK;
+        fault.from_on = 1;
+        sim_vfs_arm(fault);
+        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(100000))", SQLPOOL_NO_ARGS,
+                              &u.error),
+                 &u.error);
+        sim_vfs_heal();
+        CHECK(sim_vfs.faults > 0); /* so the checkpoint failed */
+    }
+    CHECK_INT(told.count, 0);
+    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
+              SQLITE_MISMATCH);
+    CHECK_INT(told.count, 0);
+    unit_close(&u);
+}
 
 /*  Upkeep looks at idle connections also while the breakers are open, and what it finds is not a
     caller's failure. */
@@ -1358,6 +1568,99 @@ TEST(control_is_not_refused) {
 
 /*---- openings that fail ----*/
 
+/*  The call whose connection could not be opened is the one that failed, not the one after it. */
+TEST(a_failed_opening_is_not_the_next_calls) {
+    static const struct {
+        int kind, code;
+    } table[] = {{SIM_VFS_OPEN, SQLITE_CANTOPEN}, {SIM_VFS_READ, SQLITE_IOERR}};
+    size_t i;
+    for (i = 0; i < LENGTH(table); i++) {
+        unit_pool u;
+        sqlpool_config config = breaker_config(&u, 1);
+        int failures;
+        config.vfs_name = "sim";
+        PART(breaker_open(&u, "opening.db", &config, TABLE));
+        arm(table[i].kind, 0, 1);
+        CHECK_INT(read_with(&u, 0), table[i].code); /* its connection was not open yet */
+        sim_vfs_heal();
+        failures = u.core->breakers[SQLPOOL_READ].failures;
+        later(&u, 300);
+        PART(reads_go_well(&u));
+        PART(reads_go_well(&u));
+        CHECK_INT(u.core->breakers[SQLPOOL_READ].failures, failures);
+        CHECK_INT(told.count, 0);
+        unit_close(&u);
+    }
+}
+/*  The same of the writer: the next one to have it fails for a reason of its own. */
+TEST(a_failed_opening_of_the_writer_is_not_the_next_calls) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    int events;
+    config.vfs_name = "sim";
+    PART(breaker_open(&u, "writeropening.db", &config, TABLE));
+    CHECK_INT(write_with(&u, SQLITE_CANTOPEN), SQLITE_CANTOPEN); /* the connection is closed now */
+    arm(SIM_VFS_READ, 0, 1);
+    CHECK_INT(write_with(&u, 0), SQLITE_IOERR);
+    sim_vfs_heal();
+    events = told.count;
+    later(&u, 1000);
+    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
+              SQLITE_MISMATCH);
+    CHECK_INT(told.count, events);
+    unit_close(&u);
+}
+
+/*  Calls that end with CANTOPEN count, also where it was the pool's own opening. */
+TEST(openings_that_fail_count) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    int i;
+    config.vfs_name = "sim";
+    config.breaker_failures = 5;
+    PART(breaker_open(&u, "openings.db", &config, TABLE));
+    arm(SIM_VFS_OPEN, 0, 1);
+    for (i = 0; i < 5; i++) {
+        CHECK_INT(told.count, 0);
+        CHECK_INT(read_with(&u, 0), SQLITE_CANTOPEN);
+        later(&u, 300); /* open_retry_ms */
+    }
+    sim_vfs_heal();
+    PART(check_told(1, SQLPOOL_READ, 1, SQLITE_CANTOPEN));
+    later(&u, 1000);
+    PART(reads_go_well(&u));
+    PART(check_told(2, SQLPOOL_READ, 0, SQLITE_OK));
+    unit_close(&u);
+}
+/*  A write that ends with IOERR is the first of them, also where its connection had to be
+    opened. */
+TEST(an_opening_for_a_write_that_fails_opens) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    config.vfs_name = "sim";
+    PART(breaker_open(&u, "writeropens.db", &config, TABLE));
+    CHECK_INT(write_with(&u, SQLITE_CANTOPEN), SQLITE_CANTOPEN); /* the connection is closed now */
+    CHECK_INT(told.count, 0);
+    arm(SIM_VFS_READ, 0, 1);
+    CHECK_INT(write_with(&u, 0), SQLITE_IOERR);
+    sim_vfs_heal();
+    PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_IOERR));
+    unit_close(&u);
+}
+/*  The same of a submitted write, which the pool runs on its own account. */
+TEST(an_opening_for_a_submitted_write_that_fails_opens) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    config.vfs_name = "sim";
+    PART(breaker_open(&u, "submitopens.db", &config, TABLE));
+    CHECK_INT(write_with(&u, SQLITE_CANTOPEN), SQLITE_CANTOPEN); /* the connection is closed now */
+    arm(SIM_VFS_READ, 0, 1);
+    CHECK_INT(write_by(&u, W_SUBMIT), SQLITE_IOERR);
+    sim_vfs_heal();
+    PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_IOERR));
+    PART(writes_are_refused(&u, SQLITE_IOERR));
+    unit_close(&u);
+}
 /*  A read that found another connection when its own could not be opened went well. */
 TEST(an_opening_that_fails_beside_others_does_not_count) {
     unit_pool u;
@@ -1523,6 +1826,19 @@ TEST(a_clock_that_jumps_ahead) {
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL); /* one try */
     CHECK(strstr(u.error.message, "not tried") == NULL);
     PART(writes_are_refused(&u, SQLITE_FULL));
+    later(&u, 1000);
+    PART(writes_go_well(&u));
+    unit_close(&u);
+}
+
+/*  The clock of a hook should never go back; when it does, writes do not fail for as long. */
+TEST(a_clock_that_jumps_back) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    PART(breaker_open(&u, "back.db", &config, TABLE));
+    CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
+    later(&u, -(int64_t)3600 * 1000);
+    (void)write_with(&u, SQLITE_FULL); /* refused or not */
     later(&u, 1000);
     PART(writes_go_well(&u));
     unit_close(&u);
@@ -1838,6 +2154,9 @@ static void play_model(bool is_mixed, int count, const char *path) {
 TEST(model_of_both_modes) {
     play_model(true, 20000, "model.db");
 }
+TEST(model_of_the_share) {
+    play_model(false, 20000, "modelshare.db");
+}
 
 int main(void) {
     sim_vfs.skip_sync = sim_vfs.skip_sleep = 1;
@@ -1848,7 +2167,9 @@ int main(void) {
     RUN(every_way_to_write);
     RUN(every_way_to_write_with_an_io_error);
     RUN(every_way_to_write_into_a_corrupt_file);
+    RUN(every_way_to_write_into_a_readonly_file);
     RUN(a_submitted_trial_that_fails);
+    RUN(outcome_of_a_refused_transaction);
     RUN(a_load_is_refused_in_the_middle);
     RUN(failures_of_the_disk);
     RUN(a_full_file);
@@ -1863,8 +2184,12 @@ int main(void) {
     RUN(a_lease_from_before_goes_on);
     RUN(a_poison_write_in_a_group_does_not_open);
     RUN(a_group_that_fails);
+    RUN(a_refusal_is_for_those_that_were_there);
     RUN(the_rate_of_reads);
     RUN(the_share_of_reads);
+    RUN(the_share_is_of_one_mode);
+    RUN(the_share_of_submitted_writes);
+    RUN(a_call_is_counted_once);
     RUN(the_window_passes);
     RUN(the_share_of_an_earlier_window_is_gone);
     RUN(the_rate_of_writes);
@@ -1872,8 +2197,16 @@ int main(void) {
     RUN(cursors_and_leases_that_read);
     RUN(a_lock_that_is_never_given_back);
     RUN(a_lock_that_keeps_readers_out);
+    RUN(a_trial_that_does_not_wait_for_the_lock);
+    RUN(checkpoints_are_neither_refused_nor_counted);
+    RUN(the_checkpoint_of_a_commit_is_not_counted);
     RUN(upkeep_is_neither_refused_nor_counted);
     RUN(control_is_not_refused);
+    RUN(a_failed_opening_is_not_the_next_calls);
+    RUN(a_failed_opening_of_the_writer_is_not_the_next_calls);
+    RUN(openings_that_fail_count);
+    RUN(an_opening_for_a_write_that_fails_opens);
+    RUN(an_opening_for_a_submitted_write_that_fails_opens);
     RUN(an_opening_that_fails_beside_others_does_not_count);
     RUN(what_connect_fn_returns_does_not_count);
     RUN(switched_off);
@@ -1882,8 +2215,10 @@ int main(void) {
     RUN(a_database_in_memory);
     RUN(a_moved_file);
     RUN(a_clock_that_jumps_ahead);
+    RUN(a_clock_that_jumps_back);
     RUN(the_longest_period);
     RUN(closing_with_an_open_breaker);
     RUN(model_of_both_modes);
+    RUN(model_of_the_share);
     return test_end();
 }

@@ -590,6 +590,23 @@ TEST(success_after_tries) {
     unit_close(&u);
 }
 
+/*  The functions for one value are one call, and tell its tries as the others do. */
+TEST(one_value_after_tries) {
+    unit_pool u;
+    sqlpool_config config = retry_config(&u);
+    int64_t value = 0;
+    PART(retry_open(&u, "value.db", &config));
+    will_fail(3, SQLITE_BUSY);
+    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT fail(7)", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_INT(value, 7);
+    CHECK_INT(seen.count, 3);
+    CHECK_STR(u.error.message, "");
+    CHECK_INT(u.error.attempts, 4);
+    CHECK_INT(u.error.waited_us, 7000);
+    unit_close(&u);
+}
+
 /*---- the budget ----*/
 
 /*  A read that needs one more try: 1 when it got it, 0 when the budget refused. */
@@ -619,6 +636,66 @@ static int granted_of(unit_pool *u, int calls) {
     return granted;
 }
 
+TEST(budget_by_time) {
+    unit_pool u;
+    sqlpool_config config = retry_config(&u);
+    config.retry_budget_per_s = 2;
+    config.retry_budget_percent = 1; /* as good as none */
+    config.retry_base_us = 1;
+    PART(retry_open(&u, "budget.db", &config));
+    PART(CHECK_INT(granted_of(&u, 33), 30)); /* ten seconds' worth, and ten */
+    sim_clock_advance(&u.clock, 500 * MS);
+    PART(CHECK_INT(granted_of(&u, 3), 1));
+    sim_clock_advance(&u.clock, 1250 * MS);
+    PART(CHECK_INT(granted_of(&u, 4), 2)); /* and a half is kept */
+    sim_clock_advance(&u.clock, 250 * MS);
+    PART(CHECK_INT(granted_of(&u, 3), 1));
+    sim_clock_advance(&u.clock,
+                      (int64_t)1000000 * 1000 * MS); /* eleven days: no more than at first */
+    PART(CHECK_INT(granted_of(&u, 33), 30));
+    CHECK_INT(COUNTED(&u, retries), 30 + 1 + 2 + 1 + 30);
+    CHECK_INT(COUNTED(&u, retry_refusals), 3 + 2 + 2 + 2 + 3);
+    unit_close(&u);
+}
+
+/*  Half of all calls may be repetitions; ten at first. */
+TEST(budget_by_calls) {
+    unit_pool u;
+    sqlpool_config config = retry_config(&u);
+    int i;
+    config.retry_budget_per_s = SQLPOOL_OFF;
+    config.retry_budget_percent = 50;
+    PART(retry_open(&u, "calls.db", &config));
+    PART(CHECK_INT(granted_of(&u, 19), 19)); /* 10 and half of the 18 that followed the first */
+    PART(CHECK_INT(granted_of(&u, 20), 10)); /* every other one */
+    for (i = 0; i < 8; i++)
+        CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(CHECK_INT(granted_of(&u, 9), 8)); /* 4 of the 8, 4.5 of their own */
+    sim_clock_advance(&u.clock, 3600 * 1000 * MS); /* time brings none */
+    PART(CHECK_INT(granted_of(&u, 4), 2));
+    for (i = 0; i < 1000; i++)
+        CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(CHECK_INT(granted_of(&u, 19), 19)); /* never more than ten at once */
+    PART(CHECK_INT(needs_one(&u), 0));
+    unit_close(&u);
+}
+
+/*  One call spends as many as it has tries, and stops in the middle. */
+TEST(budget_that_ends_within_a_call) {
+    unit_pool u;
+    sqlpool_config config = retry_config(&u);
+    const sqlpool_call call = call_of(0, 100);
+    config.retry_budget_per_s = SQLPOOL_OFF;
+    config.retry_budget_percent = 1;
+    PART(retry_open(&u, "middle.db", &config));
+    PART(read_busily(&u, &call));
+    CHECK_INT(seen.count, 10);
+    CHECK_INT(u.error.attempts, 11);
+    CHECK_HAS(u.error.message, "; not tried again: the retry budget is used up");
+    CHECK_INT(COUNTED(&u, retry_refusals), 1);
+    unit_close(&u);
+}
+
 TEST(budget_switched_off) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
@@ -627,6 +704,44 @@ TEST(budget_switched_off) {
     PART(retry_open(&u, "off.db", &config));
     PART(CHECK_INT(granted_of(&u, 2000), 2000));
     CHECK_INT(COUNTED(&u, retry_refusals), 0);
+    unit_close(&u);
+}
+
+/*  The defaults: 110 at once, then 10 a second and a fifth of the calls. */
+TEST(budget_by_default) {
+    unit_pool u;
+    sqlpool_config config = retry_config(&u), resolved;
+    config.retry_budget_percent = 0;
+    config.retry_base_us = 1;
+    PART(retry_open(&u, "defaults.db", &config));
+    CHECK_OK(sqlpool_config_resolved(u.pool, &resolved), &u.error);
+    CHECK_INT(resolved.retry_budget_percent, 20);
+    CHECK_INT(resolved.retry_budget_per_s, 10);
+    {
+        const int granted = granted_of(&u, 200); /* 110 and a fifth of the others, less rounding */
+        CHECK(granted >= 109 + 38 && granted <= 110 + 40);
+    }
+    sim_clock_advance(&u.clock, 1000 * MS);
+    {
+        const int granted = granted_of(&u, 30);
+        CHECK(granted >= 10 + 5 && granted <= 10 + 7);
+    }
+    unit_close(&u);
+}
+
+/*  The hook's clock should not go back; if it does, the budget must not be gone for as long. */
+TEST(budget_and_a_clock_that_goes_back) {
+    unit_pool u;
+    sqlpool_config config = retry_config(&u);
+    config.retry_budget_per_s = 1;
+    config.retry_budget_percent = 1;
+    config.retry_base_us = 1;
+    PART(retry_open(&u, "back.db", &config));
+    PART(CHECK_INT(needs_one(&u), 1));
+    sim_clock_advance(&u.clock, -(int64_t)3600 * 1000 * MS);
+    (void)needs_one(&u); /* looks at the clock */
+    sim_clock_advance(&u.clock, 60 * 1000 * MS);
+    PART(CHECK_INT(needs_one(&u), 1));
     unit_close(&u);
 }
 
@@ -1133,6 +1248,31 @@ TEST(a_function_of_a_group_is_tried_again_alone) {
     unit_close(&u);
 }
 
+/*  retry_total_ms is of one call: what another call on that connection slept is not its own. */
+TEST(the_limit_of_a_member_is_its_own) {
+    unit_pool u;
+    sqlpool_config config = retry_config(&u);
+    const sqlpool_call call = call_of(0, 4);
+    sqlpool_submission submission;
+    config.retry_total_ms = 8; /* 1 + 2 + 4 */
+    PART(retry_open(&u, "own.db", &config));
+    will_fail(MOST, SQLITE_BUSY); /* the writer's connection has slept 7 ms */
+    CHECK_INT(sqlpool_exec_with(u.pool, &call, NULL, "INSERT INTO t(v) VALUES(fail(1))",
+                                SQLPOOL_NO_ARGS, &u.error),
+              SQLITE_BUSY);
+    CHECK_INT(seen.count, 3);
+    start_jobs();
+    memset(attempts_seen, 0, sizeof attempts_seen);
+    will_fail(2, BUSY_SNAPSHOT);
+    PART(submit_plain(&u, 0, PLAIN));
+    submission = told_to(1);
+    CHECK_OK(sqlpool_submit_write(u.pool, &submission, NULL, fail_as_planned, NULL, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
+    CHECK_INT(tolds[1].result, SQLPOOL_OK);
+    unit_close(&u);
+}
+
 /*  A group whose COMMIT fails on the disk: nobody is run again, everybody hears that. */
 TEST(unknown_outcomes_of_a_group_are_final) {
     unit_pool u;
@@ -1289,6 +1429,18 @@ TEST(bad_retry_settings_are_named) {
     }
 }
 
+/*  A length that cannot be is not believed: nobody knows how long the array is. */
+TEST(a_schedule_of_a_bad_length_is_not_read) {
+    static const int many[100] = {5, 6, -3};
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool_error error;
+    config.retry_schedule_us = many;
+    config.retry_schedule_count = 100;
+    CHECK_INT(sqlpool_config_check(&config, &error), SQLPOOL_CONFIG);
+    CHECK_HAS(error.message, "retry_schedule_count is 100");
+    CHECK(strstr(error.message, "retry_schedule_us[") == NULL);
+}
+
 /*  All bad ones at once. */
 TEST(several_bad_settings_are_named_together) {
     sqlpool_config config = sqlpool_config_default();
@@ -1306,6 +1458,31 @@ TEST(several_bad_settings_are_named_together) {
     CHECK_HAS(error.message, "breaker_failures is -3");
     CHECK_HAS(error.message, "breaker_window_ms is -1");
     CHECK_HAS(error.message, "breaker_open_ms is -2");
+}
+
+/*  The copy of the schedule is in the pool's memory: an allocation that fails there fails the
+    open. */
+TEST(no_memory_for_the_schedule) {
+    const int schedule[] = {1, 2, 3};
+    uint64_t n;
+    int rc = SQLPOOL_NOMEM;
+    for (n = 1; n < 200 && rc != SQLPOOL_OK; n++) {
+        unit_pool u;
+        sqlpool_config config = retry_config(&u);
+        config.retry_schedule_us = schedule;
+        config.retry_schedule_count = 3;
+        sim_alloc_fail(n, 0);
+        rc = sqlpool_open(&u.pool, ":memory:", &config, &u.error);
+        sim_alloc_heal();
+        if (rc == SQLPOOL_OK) {
+            u.core = u.pool->core;
+            CHECK(u.core->schedule != NULL);
+            PART(read_busily(&u, NULL));
+            CHECK_INT(seen.count, 3);
+            PART(unit_close(&u));
+        }
+    }
+    CHECK_INT(rc, SQLPOOL_OK);
 }
 
 int main(void) {
@@ -1327,7 +1504,13 @@ int main(void) {
     RUN(attempts_of_a_call);
     RUN(cancellation_ends_the_tries);
     RUN(success_after_tries);
+    RUN(one_value_after_tries);
+    RUN(budget_by_time);
+    RUN(budget_by_calls);
+    RUN(budget_that_ends_within_a_call);
     RUN(budget_switched_off);
+    RUN(budget_by_default);
+    RUN(budget_and_a_clock_that_goes_back);
     RUN(the_librarys_opinion);
     RUN(the_programs_opinion);
     RUN(what_the_program_is_not_asked);
@@ -1342,10 +1525,13 @@ int main(void) {
     RUN(a_lone_submission_is_tried_again);
     RUN(attempts_of_a_submission);
     RUN(a_function_of_a_group_is_tried_again_alone);
+    RUN(the_limit_of_a_member_is_its_own);
     RUN(unknown_outcomes_of_a_group_are_final);
     RUN(members_of_a_group_are_tried_again_alone);
     RUN(the_leader_of_a_group_is_tried_again);
     RUN(bad_retry_settings_are_named);
+    RUN(a_schedule_of_a_bad_length_is_not_read);
     RUN(several_bad_settings_are_named_together);
+    RUN(no_memory_for_the_schedule);
     return test_end();
 }
