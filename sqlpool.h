@@ -6548,9 +6548,10 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
         return false;
     }
     if (!sqlpool__take_retry_token(core)) {
-        sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+        const size_t length = strlen(error->message);
+        sqlpool__text text =
+            sqlpool__text_into(error->message + length, sizeof error->message - length);
         SQLPOOL__TALLY(slot, retry_refusals);
-        text.length = strlen(error->message);
         sqlpool__text_add(&text, "; not tried again: the retry budget is used up");
         return false;
     }
