@@ -11998,16 +11998,16 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
             is_ok = core->warmup[n] != NULL;
         }
     }
-    if (!is_ok) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to open the pool");
-    config->name = core->name;
-    config->vfs_name = core->vfs_name;
-    config->warmup_sql = (const char *const *)core->warmup;
     if (is_ok && config->retry_schedule_count > 0) {
         const size_t bytes = (size_t)config->retry_schedule_count * sizeof *core->schedule;
         core->schedule = (int *)sqlpool__alloc(memory, bytes);
         is_ok = core->schedule != NULL;
         if (is_ok) memcpy(core->schedule, config->retry_schedule_us, bytes);
     }
+    if (!is_ok) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to open the pool");
+    config->name = core->name;
+    config->vfs_name = core->vfs_name;
+    config->warmup_sql = (const char *const *)core->warmup;
     config->retry_schedule_us = core->schedule;
     memset(core->slot_block, 0, core->slot_block_bytes);
     core->slots = (sqlpool__slot *)(((uintptr_t)core->slot_block + line - 1) / line * line);
