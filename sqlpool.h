@@ -7437,6 +7437,7 @@ static int sqlpool__transact(sqlpool__slot *slot, const sqlpool_call *call, int 
     sqlpool_error ignored;
     bool has_ended = false; /* fn itself committed or rolled back: what it did may stand */
     int rc;
+    if (attempt > 1) slot->retry_total_us = slot->retry_delay_us = 0; /* of who was here before */
     for (;; attempt++) {
         rc = sqlpool__level_begin(slot, error);
         if (rc == SQLPOOL_OK) {
