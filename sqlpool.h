@@ -6488,7 +6488,7 @@ static bool sqlpool__take_retry_token(sqlpool__core *core) {
         core->retry_tokens = most;
     } else {
         core->retry_tokens +=
-            per_s * (double)(now - core->retry_ns) / 1e9 +
+            per_s * (double)(now > core->retry_ns ? now - core->retry_ns : 0) / 1e9 +
             (double)(calls - core->retry_calls) * (double)config->retry_budget_percent / 100;
     }
     core->retry_ns = now;
