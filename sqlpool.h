@@ -9141,6 +9141,14 @@ static int sqlpool__first_row(const char *file, int line, sqlpool *pool, sqlpool
     return SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the query gave no row: %.200s", sql);
 }
 
+/*  The end of a query that went well so far; `error` keeps its tries. */
+static int sqlpool__close_row(sqlpool_rows *rows, sqlpool_error *error) {
+    sqlpool_error ended;
+    const int rc = sqlpool_rows_close(rows, &ended);
+    if (rc != SQLPOOL_OK) *error = ended;
+    return rc;
+}
+
 SQLPOOL_API int sqlpool_query_row_at(const char *file, int line, sqlpool *pool, sqlpool_row_fn fn,
                                      void *user, const char *sql, const sqlpool_value *args,
                                      int count, sqlpool_error *error) {
@@ -9152,7 +9160,7 @@ SQLPOOL_API int sqlpool_query_row_at(const char *file, int line, sqlpool *pool, 
     rc = sqlpool__first_row(file, line, pool, &rows, sql, args, count, error);
     if (rc != SQLPOOL_OK) return rc;
     rc = fn(&rows, user);
-    if (sqlpool_rows_close(&rows, error) != SQLPOOL_OK) return error->result;
+    if (sqlpool__close_row(&rows, error) != SQLPOOL_OK) return error->result;
     if (rc != SQLPOOL_OK) {
         (void)SQLPOOL__FAIL(error, rc, "the row function returned %d (%s)", rc,
                             sqlpool_result_name(rc));
@@ -9171,7 +9179,7 @@ SQLPOOL_API int sqlpool_query_int64_at(const char *file, int line, sqlpool *pool
     if (sqlpool__first_row(file, line, pool, &rows, sql, args, count, error) != SQLPOOL_OK)
         return error->result;
     *value = sqlpool_rows_int64(&rows, 0);
-    return sqlpool_rows_close(&rows, error);
+    return sqlpool__close_row(&rows, error);
 }
 
 SQLPOOL_API int sqlpool_query_double_at(const char *file, int line, sqlpool *pool, double *value,
@@ -9185,7 +9193,7 @@ SQLPOOL_API int sqlpool_query_double_at(const char *file, int line, sqlpool *poo
     if (sqlpool__first_row(file, line, pool, &rows, sql, args, count, error) != SQLPOOL_OK)
         return error->result;
     *value = sqlpool_rows_double(&rows, 0);
-    return sqlpool_rows_close(&rows, error);
+    return sqlpool__close_row(&rows, error);
 }
 
 SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool, char *buffer,
@@ -9210,7 +9218,7 @@ SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool,
         kept--; /* not inside a character */
     if (text != NULL) memcpy(buffer, text, kept);
     buffer[kept] = '\0';
-    if (sqlpool_rows_close(&rows, error) != SQLPOOL_OK) return error->result;
+    if (sqlpool__close_row(&rows, error) != SQLPOOL_OK) return error->result;
     if (kept == bytes) return SQLPOOL_OK;
     return SQLPOOL__FAIL(error, SQLPOOL_TOO_BIG, "the text has %llu bytes, the buffer %llu",
                          (unsigned long long)bytes, (unsigned long long)buffer_bytes);
