@@ -5346,6 +5346,7 @@ static inline void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__requ
     slot->is_lent = false;
     slot->waited_us = 0;
     slot->ended_by = 0;
+    slot->trouble = 0; /* of whoever had it before, without a lease_end */
     slot->last_error.result = SQLPOOL_OK;
     SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
     if (!request->is_internal) SQLPOOL__TALLY(slot, acquires);
