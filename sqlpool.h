@@ -6145,9 +6145,10 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
                                                    sqlpool__slot **out, sqlpool_error *error) {
     sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
     sqlpool__waiter waiter;
-    sqlpool__request again = *request;
+    sqlpool__request again = *request, opening = *request;
     int rc;
     memset(&waiter, 0, sizeof waiter);
+    opening.is_internal = true; /* counted when it is open */
     waiter.thread = sqlpool__thread_id(core);
     waiter.priority = request->call->priority;
     waiter.mode = request->mode;
@@ -6168,7 +6169,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
     for (;;) {
         rc = sqlpool__wait_for_slot(core, &again, &waiter, out, error);
         if (rc != SQLPOOL_OK || *out == NULL || (*out)->db != NULL) break;
-        sqlpool__lease_begin(*out, request, waiter.thread);
+        sqlpool__lease_begin(*out, &opening, waiter.thread);
         rc = sqlpool__grow(*out, lane, error);
         if (rc == SQLPOOL_OK) break;
         if (core->config.pass_open_error || request->is_internal ||
