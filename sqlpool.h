@@ -5323,12 +5323,18 @@ typedef struct sqlpool__request {
     const sqlpool_call *call; /* never NULL */
     int64_t deadline_ns;      /* end of the wait; 0: not computed yet */
     bool is_internal;         /* upkeep or a drained section: not counted */
+    bool is_drain;            /* and it is for submitted writes: what fails is theirs */
     bool is_trial;            /* the open breaker lets this one through */
     sqlpool__job *job;        /* what another holder of the writer may run instead; or NULL */
     sqlpool__place *place;    /* of a caller that comes back to the queue; or NULL */
 } sqlpool__request;
 
 static const sqlpool_call sqlpool__default_call = {0, 0, 0, NULL, NULL};
+
+/*  Does a failure end a caller's call, or what was submitted? */
+static bool sqlpool__is_of_caller(const sqlpool__request *request) {
+    return !request->is_internal || request->is_drain;
+}
 
 /*  Now that the slot is held: who holds it, for reports and for cancellation. */
 static inline void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__request *request,
@@ -5963,7 +5969,7 @@ static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpo
     request.call = call;
     request.deadline_ns = deadline_ns;
     request.is_internal = true;
-    request.is_trial = false;
+    request.is_drain = request.is_trial = false;
     request.job = NULL;
     request.place = NULL;
     return request;
@@ -6011,8 +6017,9 @@ static bool sqlpool__have_others_moved(sqlpool__core *core) {
 }
 
 /*  Opens a connection in a slot that was EMPTY and is held by the caller. On failure the slot is
-    EMPTY again and the failure is noted. */
-static int sqlpool__grow(sqlpool__slot *slot, sqlpool__lane *lane, sqlpool_error *error) {
+    EMPTY again and the failure is noted, by the breaker too if it is the end of a call. */
+static int sqlpool__grow(sqlpool__slot *slot, sqlpool__lane *lane, bool is_end,
+                         sqlpool_error *error) {
     sqlpool__core *core = slot->core;
     sqlpool_token *token = SQLPOOL__LOAD_RELAXED(&slot->token);
     int rc;
@@ -6030,6 +6037,7 @@ static int sqlpool__grow(sqlpool__slot *slot, sqlpool__lane *lane, sqlpool_error
     sqlpool__lock(core);
     sqlpool__note_open_error_locked(core, error, sqlpool__now(core));
     sqlpool__unlock(core);
+    if (slot->trouble != 0 && is_end) sqlpool__breaker_failed(slot);
     sqlpool__give_back(slot, lane);
     return rc;
 }
@@ -6146,6 +6154,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
     sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
     sqlpool__waiter waiter;
     sqlpool__request again = *request, opening = *request;
+    bool is_last;
     int rc;
     memset(&waiter, 0, sizeof waiter);
     opening.is_internal = true; /* counted when it is open */
@@ -6170,11 +6179,10 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
         rc = sqlpool__wait_for_slot(core, &again, &waiter, out, error);
         if (rc != SQLPOOL_OK || *out == NULL || (*out)->db != NULL) break;
         sqlpool__lease_begin(*out, &opening, waiter.thread);
-        rc = sqlpool__grow(*out, lane, error);
-        if (rc == SQLPOOL_OK) break;
-        if (core->config.pass_open_error || request->is_internal ||
-            !sqlpool__lane_has_open(core, lane))
-            break;
+        is_last = core->config.pass_open_error || request->is_internal ||
+                  !sqlpool__lane_has_open(core, lane);
+        rc = sqlpool__grow(*out, lane, is_last && sqlpool__is_of_caller(request), error);
+        if (rc == SQLPOOL_OK || is_last) break;
         waiter.is_granted = false; /* others are open: wait for one of them */
         sqlpool__error_clear(error);
     }
@@ -6195,7 +6203,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
 /*  The connection of a slot just taken was idle for long, is too old, or belongs to an older epoch.
     */
 static SQLPOOL__NOINLINE int sqlpool__revalidate(sqlpool__slot *slot, sqlpool__lane *lane,
-                                                 sqlpool_error *error) {
+                                                 bool is_end, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
     const int64_t now = sqlpool__now(core);
     const bool is_recycled = SQLPOOL__LOAD_RELAXED(&slot->epoch) != SQLPOOL__LOAD(&core->epoch);
@@ -6214,7 +6222,7 @@ static SQLPOOL__NOINLINE int sqlpool__revalidate(sqlpool__slot *slot, sqlpool__l
         SQLPOOL__TALLY(slot, closed_lifetime);
     }
     sqlpool__close_connection(slot);
-    return sqlpool__grow(slot, lane, error);
+    return sqlpool__grow(slot, lane, is_end, error);
 }
 
 /*  Upkeep marks readers that were unused for validate_after_ms, so that taking one needs no clock.
@@ -6238,7 +6246,7 @@ static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *re
     if (rc != SQLPOOL_OK || *out == NULL) return rc;
     sqlpool__lease_begin(*out, request, sqlpool__thread_id(core));
     return SQLPOOL__LOAD_RELAXED(&(*out)->attention) != 0 || sqlpool__is_check_due(*out)
-               ? sqlpool__revalidate(*out, lane, error)
+               ? sqlpool__revalidate(*out, lane, sqlpool__is_of_caller(request), error)
                : SQLPOOL_OK;
 }
 
@@ -6275,7 +6283,8 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
             }
             sqlpool__go_inside(core); /* the slot holds the pool until here */
             if (SQLPOOL__LOAD_ORDERED(&core->gate) == 0) {
-                rc = sqlpool__revalidate(slot, sqlpool__lane_of(core, request->mode), error);
+                rc = sqlpool__revalidate(slot, sqlpool__lane_of(core, request->mode),
+                                         sqlpool__is_of_caller(request), error);
                 if (rc == SQLPOOL_OK) *out = slot;
             } else { /* the gate closed in between */
                 sqlpool__give_back(slot, sqlpool__lane_of(core, request->mode));
@@ -7100,7 +7109,7 @@ static inline int sqlpool__make_request(sqlpool__core *core, const char *file, i
     request->mode = mode;
     request->call = call != NULL ? call : &sqlpool__default_call;
     request->deadline_ns = 0;
-    request->is_internal = false;
+    request->is_internal = request->is_drain = false;
     request->is_trial = false;
     request->job = NULL;
     request->place = NULL;
@@ -9490,6 +9499,7 @@ static int sqlpool__drain_once(sqlpool__core *core, bool can_wait, int step, int
     sqlpool__slot *slot;
     int rc;
     request.place = &core->drain_place;
+    request.is_drain = true;
     rc = SQLPOOL__LOAD(&core->breakers[SQLPOOL_WRITE].state) == SQLPOOL__BREAKER_CLOSED
              ? SQLPOOL_OK
              : sqlpool__breaker_admit(core, SQLPOOL_WRITE, error);
@@ -11041,7 +11051,8 @@ static void sqlpool__check_health(sqlpool__core *core) {
             const int rc = sqlpool__ask(slot->db, "SELECT 1 FROM sqlite_master LIMIT 1", NULL, 0);
             if (sqlpool__is_connection_bad(rc)) slot->is_bad = true;
         }
-        if (sqlpool__revalidate(slot, lane, &error) == SQLPOOL_OK) sqlpool__give_back(slot, lane);
+        if (sqlpool__revalidate(slot, lane, false, &error) == SQLPOOL_OK)
+            sqlpool__give_back(slot, lane);
         return;
     }
 }
@@ -12504,7 +12515,7 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
             writer->role == SQLPOOL__ROLE_READER ? SQLPOOL_READ : SQLPOOL_WRITE,
             &sqlpool__default_call, SQLPOOL__NEVER);
         sqlpool__lease_begin(writer, &request, sqlpool__thread_id(core));
-        rc = sqlpool__grow(writer, sqlpool__lane_of_slot(writer), error);
+        rc = sqlpool__grow(writer, sqlpool__lane_of_slot(writer), false, error);
         if (rc == SQLPOOL_OK) sqlpool__give_back(writer, sqlpool__lane_of_slot(writer));
     }
     if (has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
