@@ -8505,9 +8505,14 @@ static sqlpool__fill_end sqlpool__fill_group(sqlpool__slot *slot, sqlpool__group
 static bool sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group, int from, int to) {
     sqlpool__core *core = slot->core;
     sqlpool_error error;
+    bool is_any_inside = false;
     int i, grouped = 0;
     sqlpool__error_clear(&error);
-    if (sqlpool__level_commit(slot, &error) != SQLPOOL_OK) {
+    for (i = from; i < to; i++)
+        is_any_inside |= group->jobs[i]->has_run && !group->jobs[i]->has_failed;
+    if (!is_any_inside) {
+        sqlpool__abandon_transaction(slot); /* a COMMIT would say that the disk is well */
+    } else if (sqlpool__level_commit(slot, &error) != SQLPOOL_OK) {
         const bool is_refused = sqlite3_get_autocommit(slot->db) == 0;
         sqlpool__note_outcome(slot, &error);
         sqlpool__abandon_transaction(slot);
