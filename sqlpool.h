@@ -5604,7 +5604,8 @@ static SQLPOOL__NOINLINE int sqlpool__breaker_admit(sqlpool__core *core, sqlpool
     sqlpool__lock(core);
     if (breaker->state == SQLPOOL__BREAKER_CLOSED) {
         /* meanwhile */
-    } else if (now < breaker->try_ns) {
+    } else if (now < breaker->try_ns &&
+               now >= breaker->try_ns - core->config.breaker_open_ms * SQLPOOL__NS_PER_MS) {
         rc = sqlpool__breaker_refuse_locked(core, mode, now, error);
     } else {
         breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
