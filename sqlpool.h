@@ -3209,6 +3209,7 @@ typedef struct sqlpool__slot {
     sqlpool_error last_error;   /* of the last statement of this lease that failed */
     int trouble;                /* code of a failure that is the disk's or the file's; 0: none */
     char trouble_message[200];
+    bool has_failed; /* something of this lease did: it proves nothing */
     int64_t retry_delay_us;   /* the last one, and */
     int64_t retry_total_us;   /* all of this call */
     int ended_by;             /* code of the error after which SQLite ended our transaction */
@@ -3863,6 +3864,7 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
     error->sqlite_code = code;
     error->os_code = slot->db != NULL ? sqlite3_system_errno(slot->db) : 0;
     error->waited_us = slot->waited_us;
+    slot->has_failed = true;
     if (result == SQLPOOL_REFUSED) {
         sqlpool__text_add(&text, "refused%s%s: %s", slot->refused_name[0] != '\0' ? " " : "",
                           slot->refused_name, slot->refusal);
@@ -5353,6 +5355,7 @@ static inline void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__requ
     slot->waited_us = 0;
     slot->ended_by = 0;
     slot->trouble = 0; /* of whoever had it before, without a lease_end */
+    slot->has_failed = false;
     slot->last_error.result = SQLPOOL_OK;
     SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
     if (!request->is_internal) SQLPOOL__TALLY(slot, acquires);
@@ -6927,7 +6930,7 @@ static bool sqlpool__lease_end(sqlpool__slot *slot) {
         sqlpool__breaker_failed(slot);
     } else if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->breakers[SQLPOOL_READ].state) !=
                                  SQLPOOL__BREAKER_CLOSED) &&
-               SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_READ &&
+               SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_READ && !slot->has_failed &&
                SQLPOOL__LOAD_RELAXED(&slot->sql) != NULL) {
         sqlpool__breaker_close(core, SQLPOOL_READ);
     }
