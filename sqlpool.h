@@ -5666,8 +5666,12 @@ static bool sqlpool__breaker_count(sqlpool__core *core, int mode) {
     const sqlpool_config *config = &core->config;
     sqlpool__breaker *breaker = &core->breakers[mode];
     const int64_t now = sqlpool__now(core);
-    const uint64_t calls = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    const sqlpool__lane *lane = sqlpool__lane_of(core, (sqlpool_mode)mode);
+    uint64_t calls = 0;
+    uint32_t i;
     bool is_over;
+    for (i = lane->first; i < lane->end; i++)
+        calls += SQLPOOL__LOAD_ORDERED(&core->slots[i].word) >> SQLPOOL__NUMBER_SHIFT;
     sqlpool__lock(core);
     if (breaker->failures == 0 ||
         now - breaker->window_ns > config->breaker_window_ms * SQLPOOL__NS_PER_MS) {
