@@ -3307,6 +3307,8 @@ typedef struct sqlpool__waiter {
     bool is_taken;     /* the job is in a group: nothing but its end wakes the waiter */
     bool is_done;      /* and that has come */
     bool is_granted;
+    bool can_be_refused; /* by the breaker */
+    bool is_refused;     /* and that has come: it is in no queue any more */
     bool is_signalled; /* woken and not yet back: no second signal */
     bool is_queued;
 } sqlpool__waiter;
@@ -5644,7 +5646,19 @@ static void sqlpool__breaker_open(sqlpool__core *core, int mode, int code, const
     breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
     memcpy(breaker->message, message, strlen(message) + 1);
     SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_OPEN);
-    sqlpool__wake_all_locked(core); /* who waits for a connection is refused too */
+    {
+        sqlpool__lane *lane = sqlpool__lane_of(core, (sqlpool_mode)mode);
+        sqlpool__link *link, *next;
+        for (link = lane->queue.next; link != &lane->queue; link = next) {
+            sqlpool__waiter *waiter = (sqlpool__waiter *)(void *)link;
+            next = link->next;
+            if ((int)waiter->mode != mode || !waiter->can_be_refused) continue;
+            sqlpool__dequeue_locked(core, waiter);
+            waiter->is_refused = true;
+            sqlpool__signal(core, &waiter->condition);
+        }
+        sqlpool__wake_locked(core);
+    }
     sqlpool__unlock(core);
     if (was_closed) sqlpool__breaker_tell(core, mode, 1, code, message);
 }
@@ -6098,6 +6112,10 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
                 sqlpool__wait_locked(core, &waiter->condition, now, SQLPOOL__NEVER);
             break;
         }
+        if (waiter->is_refused) {
+            rc = sqlpool__breaker_refuse_locked(core, waiter->mode, now, error);
+            break;
+        }
         if (waiter->is_granted) {
             sqlpool__lane *lane = sqlpool__lane_of(core, waiter->mode);
             *out = &core->slots[waiter->slot];
@@ -6171,6 +6189,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
     waiter.mode = request->mode;
     waiter.token = request->call->token;
     waiter.job = request->job;
+    waiter.can_be_refused = !request->is_internal && !request->is_trial;
     if (core->config.locks.condition_init_fn(core->config.locks.user, &waiter.condition) != 0) {
         return SQLPOOL__FAIL(error, SQLPOOL_NOMEM,
                              "the lock hook could not make a condition to wait on");
