@@ -7764,7 +7764,10 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
     if (rc == SQLPOOL_OK && fn == NULL) rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
     rc = sqlpool__acquire(core, &request, &slot, error);
-    if (rc != SQLPOOL_OK) return rc;
+    if (rc != SQLPOOL_OK) {
+        if (mode == SQLPOOL_WRITE) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
+        return rc;
+    }
     sqlpool__bound_lease(slot, &request);
     slot->is_lent = true;
     held = sqlpool__word(slot->number, SQLPOOL__LEASED);
