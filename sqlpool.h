@@ -6599,7 +6599,18 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
                       (long long)delay_us);
     if (config->events.retry_fn != NULL)
         config->events.retry_fn(config->events.user, attempt, code, delay_us);
+#ifdef SQLPOOL_NO_THREADS
     sqlpool__sleep(core, delay_us * SQLPOOL__NS_PER_US);
+#else
+    {
+        int64_t now = sqlpool__now(core);
+        const int64_t until = sqlpool__time_add(now, delay_us * SQLPOOL__NS_PER_US);
+        sqlpool__lock(core);
+        for (; now < until && !sqlpool__is_cancelled(slot); now = sqlpool__now(core))
+            sqlpool__wait_locked(core, &core->commit_condition, now, until);
+        sqlpool__unlock(core);
+    }
+#endif
     slot->waited_us += delay_us;
     sqlpool__error_clear(error);
     error->attempts = attempt + 1;
