@@ -9486,6 +9486,10 @@ static void sqlpool__tell_done(sqlpool__core *core, sqlpool__job **jobs, int cou
     too late. */
 static void sqlpool__fail_submitted(sqlpool__core *core, const sqlpool_error *error,
                                     bool only_late) {
+    uint64_t last;
+    sqlpool__lock(core);
+    last = core->submit_number; /* those that come now were not meant */
+    sqlpool__unlock(core);
     for (;;) {
         sqlpool__job *jobs[SQLPOOL__GROUP_MOST];
         sqlpool__link *link, *next;
@@ -9497,6 +9501,7 @@ static void sqlpool__fail_submitted(sqlpool__core *core, const sqlpool_error *er
              link != &core->entries_queued && count < SQLPOOL__GROUP_MOST; link = next) {
             sqlpool__entry *entry = sqlpool__entry_of_link(link);
             next = link->next;
+            if (entry->number > last) break;
             if (only_late && (entry->request.deadline_ns == 0 || entry->request.deadline_ns > now))
                 continue;
             sqlpool__begin_entry_locked(core, entry);
