@@ -11710,7 +11710,9 @@ static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *er
             sqlpool__text_add(&text, "retry_schedule_us is NULL but retry_schedule_count is %d; ",
                               config->retry_schedule_count);
         }
-        for (i = 0; i < config->retry_schedule_count && config->retry_schedule_us != NULL; i++) {
+        for (i = 0; i < config->retry_schedule_count && config->retry_schedule_us != NULL &&
+                    config->retry_schedule_count < 100; /* else nobody knows its length */
+             i++) {
             if (config->retry_schedule_us[i] >= 0) continue;
             sqlpool__text_add(&text, "retry_schedule_us[%d] is %d, below 0; ", i,
                               config->retry_schedule_us[i]);
