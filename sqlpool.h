@@ -1601,7 +1601,8 @@ SQLPOOL_API int sqlpool_flush(sqlpool *pool, int timeout_ms, sqlpool_error *erro
     timeout_ms [in]     0: acquire_timeout_ms; bounds the wait for a checkpoint, not the sync itself
     Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT; SQLPOOL_UNSUPPORTED without a log (journal set otherwise,
              or ":memory:"), where commits are as durable as synchronous makes them; SQLITE_IOERR...
-             when the disk refused: then it is not known what of the log it holds
+             when the disk refused: then it is not known what of the log it holds, and the next call
+             first copies all of it into the database, which readers may delay
     Threads  any
     Cost     one fsync of the log; none when a later commit or sync has done it already
     SQLite   sqlite.org/pragma.html#pragma_synchronous  */
@@ -3209,7 +3210,7 @@ typedef struct sqlpool__slot {
     sqlpool_error last_error;   /* of the last statement of this lease that failed */
     int trouble;                /* code of a failure that is the disk's or the file's; 0: none */
     char trouble_message[200];
-    bool has_failed; /* something of this lease did: it proves nothing */
+    bool has_failed;          /* something of this lease did: it proves nothing */
     int64_t retry_delay_us;   /* the last one, and */
     int64_t retry_total_us;   /* all of this call */
     int ended_by;             /* code of the error after which SQLite ended our transaction */
@@ -3309,7 +3310,7 @@ typedef struct sqlpool__waiter {
     bool is_granted;
     bool can_be_refused; /* by the breaker */
     bool is_refused;     /* and that has come: it is in no queue any more */
-    bool is_signalled; /* woken and not yet back: no second signal */
+    bool is_signalled;   /* woken and not yet back: no second signal */
     bool is_queued;
 } sqlpool__waiter;
 
@@ -3867,6 +3868,7 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
     error->os_code = slot->db != NULL ? sqlite3_system_errno(slot->db) : 0;
     error->waited_us = slot->waited_us;
     slot->has_failed = true;
+    if (code == SQLITE_IOERR_FSYNC) SQLPOOL__STORE(&slot->core->is_log_doubtful, 1u);
     if (result == SQLPOOL_REFUSED) {
         sqlpool__text_add(&text, "refused%s%s: %s", slot->refused_name[0] != '\0' ? " " : "",
                           slot->refused_name, slot->refusal);
@@ -5635,6 +5637,21 @@ static void sqlpool__breaker_tell(sqlpool__core *core, int mode, int state, int 
     if (events->breaker_fn != NULL) events->breaker_fn(events->user, mode, state, code);
 }
 
+/*  Who waits for a connection of this mode leaves the queue, and is refused. */
+static void sqlpool__refuse_waiters_locked(sqlpool__core *core, sqlpool_mode mode) {
+    sqlpool__lane *lane = sqlpool__lane_of(core, mode);
+    sqlpool__link *link, *next;
+    for (link = lane->queue.next; link != &lane->queue; link = next) {
+        sqlpool__waiter *waiter = (sqlpool__waiter *)(void *)link;
+        next = link->next;
+        if (waiter->mode != mode || !waiter->can_be_refused) continue;
+        sqlpool__dequeue_locked(core, waiter);
+        waiter->is_refused = true;
+        sqlpool__signal(core, &waiter->condition);
+    }
+    sqlpool__wake_locked(core);
+}
+
 static void sqlpool__breaker_open(sqlpool__core *core, int mode, int code, const char *message) {
     sqlpool__breaker *breaker = &core->breakers[mode];
     const int64_t now = sqlpool__now(core);
@@ -5646,19 +5663,7 @@ static void sqlpool__breaker_open(sqlpool__core *core, int mode, int code, const
     breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
     memcpy(breaker->message, message, strlen(message) + 1);
     SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_OPEN);
-    {
-        sqlpool__lane *lane = sqlpool__lane_of(core, (sqlpool_mode)mode);
-        sqlpool__link *link, *next;
-        for (link = lane->queue.next; link != &lane->queue; link = next) {
-            sqlpool__waiter *waiter = (sqlpool__waiter *)(void *)link;
-            next = link->next;
-            if ((int)waiter->mode != mode || !waiter->can_be_refused) continue;
-            sqlpool__dequeue_locked(core, waiter);
-            waiter->is_refused = true;
-            sqlpool__signal(core, &waiter->condition);
-        }
-        sqlpool__wake_locked(core);
-    }
+    sqlpool__refuse_waiters_locked(core, (sqlpool_mode)mode);
     sqlpool__unlock(core);
     if (was_closed) sqlpool__breaker_tell(core, mode, 1, code, message);
 }
@@ -5919,7 +5924,7 @@ static int64_t sqlpool__acquire_deadline(sqlpool__core *core, const sqlpool__req
 }
 
 /*------------------------------------------------------------------------------
- * >>[I14.6] waiting                                                  (private)
+ * >>[I14.6] deadlock, deadline, moved files                            (private)
  *----------------------------------------------------------------------------*/
 
 /*  Why the waiter must leave the queue without a slot; OK: it may sleep on. */
@@ -6037,6 +6042,10 @@ static bool sqlpool__have_others_moved(sqlpool__core *core) {
     }
     return false;
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I14.7] growing, and waiting in the queue                          (private)
+ *----------------------------------------------------------------------------*/
 
 /*  Opens a connection in a slot that was EMPTY and is held by the caller. On failure the slot is
     EMPTY again and the failure is noted, by the breaker too if it is the end of a call. */
@@ -6224,7 +6233,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
 }
 
 /*------------------------------------------------------------------------------
- * >>[I14.7] validation, and acquire as a whole                       (private)
+ * >>[I14.8] validation, and acquire as a whole                       (private)
  *----------------------------------------------------------------------------*/
 
 /*  The connection of a slot just taken was idle for long, is too old, or belongs to an older epoch.
@@ -6331,7 +6340,7 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
 }
 
 /*------------------------------------------------------------------------------
- * >>[I14.8] drain, cancel                                              (private)
+ * >>[I14.9] drain, cancel                                              (private)
  *----------------------------------------------------------------------------*/
 
 /*  Is any lease out in slots [first, end)? RETURNING counts as out and unsettled. */
@@ -6444,7 +6453,7 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     SQLPOOL__TALLY(slot, commits);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 1)) sqlpool__distrust(core);
     commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
-    if (core->is_wal && !slot->is_relaxed &&
+    if (core->is_wal && !slot->is_relaxed && SQLPOOL__LOAD(&core->is_log_doubtful) == 0 &&
         slot->role == SQLPOOL__ROLE_WRITER && /* several writers count in another order */
         (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
          core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA))
@@ -6736,7 +6745,6 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
                                    &result->log_frames, &result->checkpointed_frames);
     if (rc != SQLITE_OK) {
         (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint", error);
-        if (rc == SQLITE_IOERR_FSYNC) SQLPOOL__STORE(&core->is_log_doubtful, 1u);
     } else if (result->log_frames == result->checkpointed_frames) {
         SQLPOOL__STORE(&core->is_log_doubtful, 0u);
     }
@@ -6859,8 +6867,8 @@ static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpo
     commits = SQLPOOL__LOAD_ORDERED(&core->commits);
     if (SQLPOOL__LOAD(&core->is_log_doubtful) != 0) {
         (void)SQLPOOL__FAIL(error, SQLITE_IOERR_FSYNC,
-                            "an earlier sync of the log failed: sqlpool_checkpoint() all of it "
-                            "first");
+                            "an earlier sync of the log failed, and readers keep a checkpoint from "
+                            "copying all of it: try again when they are done");
     } else if (sqlpool__checkpointer_ready(core, error) == SQLPOOL_OK) {
         rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
         if (rc == SQLITE_OK && core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF)
@@ -10145,7 +10153,12 @@ SQLPOOL_API int sqlpool_sync(sqlpool *pool, uint64_t sequence, int timeout_ms,
                             "there is no write-ahead log to sync: without one commits are as "
                             "durable as synchronous makes them");
     } else if (SQLPOOL__LOAD(&core->durable) < (sequence != 0 ? sequence : commits)) {
-        (void)sqlpool__sync_commits(core, sqlpool__timeout_deadline(core, timeout_ms), error);
+        const int64_t deadline = sqlpool__timeout_deadline(core, timeout_ms);
+        sqlpool_checkpoint_result moved;
+        if (SQLPOOL__LOAD(&core->is_log_doubtful) == 0 ||
+            sqlpool__checkpoint(core, SQLPOOL_CHECKPOINT_PASSIVE, deadline, &moved, error) ==
+                SQLPOOL_OK)
+            (void)sqlpool__sync_commits(core, deadline, error);
     }
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
