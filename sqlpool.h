@@ -11235,20 +11235,22 @@ static void sqlpool__upkeep_main(void *argument) {
 
 /*  Runs submitted writes until then, without waiting for the writer; at least one. */
 static void sqlpool__tick_submitted(sqlpool__core *core, int64_t stop_ns) {
-    bool is_drainer, is_left = true;
+    bool is_drainer, is_left;
+    int before, queued;
     sqlpool_error error;
     sqlpool__lock(core);
-    is_drainer =
-        !sqlpool__list_is_empty(&core->entries_queued) && sqlpool__begin_drain_locked(core);
+    queued = core->entries_queued_count;
+    is_drainer = queued > 0 && sqlpool__begin_drain_locked(core);
     sqlpool__unlock(core);
     if (!is_drainer) return;
     do {
-        const int before = core->entries_queued_count;
         sqlpool__error_clear(&error);
         if (sqlpool__drain_once(core, false, 1, stop_ns, &error) != SQLPOOL_OK) break;
+        before = queued;
         sqlpool__lock(core);
-        is_left = core->entries_queued_count > 0 && core->entries_queued_count != before;
+        queued = core->entries_queued_count;
         sqlpool__unlock(core);
+        is_left = queued > 0 && queued != before;
     } while (is_left && sqlpool__now(core) < stop_ns);
     sqlpool__end_drain(core);
 }
