@@ -223,11 +223,12 @@
       is no thread for it and no delay: a group is what waits anyway. Threads that write need no
       connection each: 32 of them and two readers do with max_connections 3. Once it is in a group a
       write is waited out, whatever its deadline says: its arguments are on its caller's stack.
-      One write does not fail its neighbours. A statement that fails is undone alone. One that ends
-      the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk, an interrupt by its own
-      deadline or token), and a COMMIT that refuses (a deferred foreign key), make the others run
-      again, each by itself; the counter `replayed` tells. So a function of sqlpool_write(), or an
-      SQL function of the program, may run on the thread of another caller, and twice for one write.
+      One write does not fail its neighbours, and does what it does by itself. A statement that
+      fails on its way, one that ends the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full
+      disk, an interrupt by its own deadline or token), and a COMMIT that refuses (a deferred
+      foreign key) are set apart, and the others run again without it; the counter `replayed` tells.
+      So a function of sqlpool_write(), or an SQL function of the program, may run on the thread of
+      another caller, and more than once for one write.
       error.outcome says what became of a write. SQLPOOL_OUTCOME_UNKNOWN is a disk that failed after
       COMMIT had begun: the write is in the log or not, who opens the file next finds out, and the
       library never repeats it. Statements and scripts that begin with other words than INSERT,
@@ -276,7 +277,8 @@
     MANY ROWS
       sqlpool_bulk_begin() writes rows of one table in batches: each batch is one transaction, with
       statements of up to 64 rows, and between batches other writers have their turn. A row that a
-      constraint refuses is reported with its number and reason, and the others go on. With a name
+      constraint refuses leaves nothing behind (not even where its conflict clause says FAIL), is
+      reported with its number and reason, and the others go on. With a name
       the place to go on after a crash is kept in the table sqlpool_bulk, in the same transactions.
 
         | static int load(sqlpool *pool, const char *const *words, int n, sqlpool_error *error) {
@@ -1040,7 +1042,7 @@ typedef struct sqlpool_holder {
     X(commits, "write transactions committed")                                  \
     X(groups, "of these, with writes of several callers")                       \
     X(grouped, "writes in them")                                                \
-    X(replayed, "writes run alone because another one ended their group")       \
+    X(replayed, "writes run again because another one ended their group")       \
     X(submitted, "writes submitted")                                            \
     X(submit_waits, "submissions that had to wait for room")                    \
     X(submit_refusals, "submissions that found none")                           \
@@ -1649,7 +1651,9 @@ SQLPOOL_API int sqlpool_bulk_row(sqlpool_bulk *bulk, const sqlpool_value *args, 
 SQLPOOL_API int64_t sqlpool_bulk_next_row(const sqlpool_bulk *bulk);
 
 /*  sqlpool_bulk_end - write what is left, sync if it is relaxed, and free the load.
-    progress [out,opt]  next_row says what is in the database, also when it failed
+    progress [out,opt]  next_row says what is in the database, also when it failed; after an error
+                        whose outcome is SQLPOOL_OUTCOME_UNKNOWN the batch behind it may be too: a
+                        load with a name knows when it is begun again
     Returns  SQLPOOL_OK; what ended the load
     Owner    `bulk` is gone, whatever this returns but SQLPOOL_MISUSE for what is no load  */
 SQLPOOL_API int sqlpool_bulk_end(sqlpool_bulk *bulk, sqlpool_bulk_progress *progress,
