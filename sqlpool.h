@@ -5798,9 +5798,12 @@ static sqlpool__slot *sqlpool__take_locked(sqlpool__core *core, const sqlpool__w
     int pass;
     for (pass = 0; pass < 2; pass++) {
         for (i = pass == 0 ? lane->first : lane->normal_end; i < end; i++) {
+            unsigned state;
             if (sqlpool__take(&core->slots[i], SQLPOOL__IDLE)) return &core->slots[i];
-            if (sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word)) == SQLPOOL__RETURNING)
-                *is_unsettled = true;
+            state = sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word));
+            /* IDLE: it was RETURNING a moment ago, and who gave it back may not have seen us wait
+                */
+            if (state == SQLPOOL__RETURNING || state == SQLPOOL__IDLE) *is_unsettled = true;
         }
         for (i = pass == 0 ? lane->first : lane->normal_end; i < end; i++) {
             if (sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word)) != SQLPOOL__EMPTY)
@@ -6353,10 +6356,10 @@ static bool sqlpool__any_out(const sqlpool__core *core, uint32_t first, uint32_t
     bool any = false;
     uint32_t i;
     for (i = first; i < end; i++) {
-        if (!sqlpool__is_leased(&core->slots[i])) continue;
-        any = true;
-        if (sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word)) == SQLPOOL__RETURNING)
-            *is_unsettled = true;
+        /* one look: who has not begun to give it back finds the gate closed, and wakes us */
+        const unsigned state = sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word));
+        any |= state == SQLPOOL__LEASED || state == SQLPOOL__RETURNING;
+        *is_unsettled |= state == SQLPOOL__RETURNING;
     }
     return any;
 }
