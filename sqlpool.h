@@ -8843,7 +8843,10 @@ static int sqlpool__one_call(const char *file, int line, sqlpool *pool, const sq
     int rc;
     if (work->result != NULL) memset(work->result, 0, sizeof *work->result);
     rc = sqlpool__enter(pool, &core, error);
-    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
+        if (work->rows != NULL) work->rows->result = rc;
+        return rc;
+    }
     rc = sqlpool__make_request(core, file, line, SQLPOOL_READ, call, &request, error);
     if (SQLPOOL__UNLIKELY(rc == SQLPOOL_OK && work->sql == NULL))
         rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sql is NULL");
@@ -8859,6 +8862,7 @@ static int sqlpool__one_call(const char *file, int line, sqlpool *pool, const sq
 static sqlpool__work sqlpool__work_of(const char *sql, const sqlpool_value *args, int count,
                                       sqlpool_result *result, sqlpool_rows *rows) {
     sqlpool__work work;
+    work.has_begun = false;
     work.sql = sql;
     work.args = args;
     work.count = count;
@@ -8915,7 +8919,10 @@ static int sqlpool__lease_call(sqlpool_conn *conn, sqlpool__work *work, sqlpool_
     int rc;
     if (work->result != NULL) memset(work->result, 0, sizeof *work->result);
     rc = sqlpool__enter_lease(conn, &slot, error);
-    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
+        if (work->rows != NULL) work->rows->result = rc;
+        return rc;
+    }
     if (SQLPOOL__UNLIKELY(work->sql == NULL)) {
         (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sql is NULL");
     } else {

@@ -691,6 +691,23 @@ TEST(null_pointers) {
     close_pool(pool);
 }
 
+/*  Whoever only looks at the end of the walk hears of it too. */
+TEST(a_query_that_could_not_begin_fails_at_its_close) {
+    sqlpool *pool = open_pool("begin.db", NULL, NULL);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_RC(sqlpool_conn_query(&conn, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_MISUSE, &err);
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_close(&rows, NULL), SQLPOOL_MISUSE);
+    CHECK_OK(sqlpool_close(pool, &err), &err);
+    CHECK_RC(sqlpool_query(pool, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_CLOSED, &err);
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_close(&rows, NULL), SQLPOOL_CLOSED);
+}
+
 TEST(call_options_are_checked) {
     sqlpool_call call = {0, 0, 0, NULL, NULL};
     sqlpool *pool = open_pool("options.db", NULL, NULL);
@@ -817,6 +834,7 @@ int main(void) {
     RUN(text_is_cut_between_characters);
     RUN(result_of_a_write);
     RUN(null_pointers);
+    RUN(a_query_that_could_not_begin_fails_at_its_close);
     RUN(call_options_are_checked);
     RUN(messages_hold_no_control_bytes);
     RUN(statements_that_need_no_transaction);
