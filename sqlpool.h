@@ -901,7 +901,8 @@ typedef void (*sqlpool_done_fn)(void *user, const sqlpool_result *result,
 typedef struct sqlpool_submission {
     int wait_ms;     /* for room in a full queue [acquire_timeout_ms]; SQLPOOL_FOREVER,
                         SQLPOOL_NO_WAIT */
-    int timeout_ms;  /* from now until it has run; a COMMIT is waited out [none] */
+    int timeout_ms;  /* from now until it has run; a COMMIT is waited out [none, but no longer than
+                        acquire_timeout_ms for the lock of another process] */
     int attempts;    /* tries in all [retry_attempts] */
     bool relaxed;    /* done when committed, before it is on the disk: see sqlpool_sync() */
     const char *tag; /* who asks, for reports; kept by pointer: a string literal */
@@ -928,7 +929,8 @@ typedef enum sqlpool_conflict {
 
 typedef struct sqlpool_bulk_progress {
     int64_t rows;       /* taken by sqlpool_bulk_row() since the begin */
-    int64_t next_row;   /* all before it are dealt with for good: where to go on after a failure */
+    int64_t next_row;   /* all before it are dealt with for good (relaxed: once it is ended well, or
+                           sqlpool_sync() was called): where to go on after a failure */
     int64_t refused;    /* of these */
     int64_t changes;    /* rows inserted, updated or deleted */
     int64_t elapsed_ms; /* since the begin */
@@ -1163,7 +1165,8 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error);
 SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out);
 
 /*  sqlpool_tick - do periodic work that is due: checkpoints, idle and aged connections, checks,
-    leak reports, deadlines of running statements.
+    leak reports, deadlines of running statements, submitted writes. It does not wait for the writer
+    or for the lock of another process; a submitted statement that cannot be grouped does.
     Only needed with disable_upkeep_thread or SQLPOOL_NO_THREADS; harmless otherwise. There a commit
     that passes wal_budget_bytes checkpoints before it returns: raise the budget and call
     sqlpool_checkpoint() to choose the moment.
@@ -1894,7 +1897,7 @@ static SQLPOOL__UNUSED sqlpool_value sqlpool_value_same(sqlpool_value value) {
 #if defined(__cplusplus) && !defined(SQLPOOL_NO_CPP)
 
 /*  The C API with destructors. Nothing here throws; an exception that passes through a scope rolls
-    back and releases. None can be copied; all but transaction can be moved. */
+    back and releases. None can be copied; pool, lease, rows and ticket can be moved. */
 namespace sqlpoolpp {
 
 inline sqlpool_value value(bool v) { return sqlpool_value_int64(v ? 1 : 0); }
@@ -3226,6 +3229,7 @@ typedef struct sqlpool__slot {
     bool saw_rowid;           /* the authorizer saw last_insert_rowid() in what is being prepared */
     bool is_own_text;         /* SQL of ours is being prepared through the cache */
     bool is_committed;        /* a write transaction ended well since this was cleared */
+    bool has_frames;          /* and wrote to the log, so that FULL has synced that */
     bool has_commit_begun;    /* since this was cleared: its failure may leave it committed */
     bool is_busy_expired;     /* the busy handler gave up because of the deadline */
     bool is_shielded;         /* one of the pool's own statements runs: never stopped half-way */
@@ -3652,6 +3656,7 @@ static int sqlpool__on_commit(void *argument) {
     if (slot->depth > 0 && !slot->is_ending && !slot->is_raw) return 1;
     if (slot->chain.commit_fn != NULL && slot->chain.commit_fn(slot->chain.user) != 0) return 1;
     slot->is_committed = slot->has_commit_begun = true;
+    slot->has_frames = false; /* the wal_hook comes after this, if anything was written */
     if (sqlpool__is_counter_due(slot)) { /* nobody else commits: the write lock is ours */
         slot->counter_before = SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]);
         slot->has_counter = true;
@@ -3680,6 +3685,7 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
     sqlpool__core *core = slot->core;
     if (strcmp(database, "main") == 0 && frames >= 0) {
         const uint64_t now = (uint64_t)frames, before = SQLPOOL__LOAD_RELAXED(&core->wal_frames);
+        slot->has_frames = true;
         SQLPOOL__STORE_RELAXED(&core->wal_frames, now);
         (void)SQLPOOL__ADD(&core->frames_total, now > before ? now - before : now);
         if (sqlpool__is_counter_due(slot) && slot->has_counter) {
@@ -5710,6 +5716,20 @@ static bool sqlpool__breaker_count(sqlpool__core *core, int mode) {
     return is_over;
 }
 
+/*  SQLite says FULL too when an AUTOINCREMENT table has used its last number, and READONLY of a
+    database that is attached: no fault of the disk. */
+static bool sqlpool__is_harmless(sqlpool__slot *slot, int code) {
+    char answer[8] = "";
+    if (slot->db == NULL) return false;
+    if (code == SQLITE_READONLY)
+        return sqlite3_db_readonly(slot->db, "main") == 0 && !sqlpool__is_alone(slot);
+    return code == SQLITE_FULL &&
+           sqlpool__ask(slot->db,
+                        "SELECT 1 FROM sqlite_sequence WHERE seq=9223372036854775807 LIMIT 1",
+                        answer, sizeof answer) == SQLITE_OK &&
+           answer[0] == '1';
+}
+
 /*  The lease that ends met trouble. */
 static SQLPOOL__NOINLINE void sqlpool__breaker_failed(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
@@ -5719,6 +5739,7 @@ static SQLPOOL__NOINLINE void sqlpool__breaker_failed(sqlpool__slot *slot) {
     const bool is_plain = is_corrupt || primary == SQLITE_FULL || primary == SQLITE_READONLY ||
                           primary == SQLITE_IOERR;
     slot->trouble = 0;
+    if (sqlpool__is_harmless(slot, code)) return;
     if ((mode == SQLPOOL_WRITE && is_plain) || sqlpool__breaker_count(core, mode) ||
         SQLPOOL__LOAD(&core->breakers[mode].state) != SQLPOOL__BREAKER_CLOSED)
         sqlpool__breaker_open(core, mode, code, slot->trouble_message);
@@ -6455,12 +6476,14 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     slot->is_committed = false;
     slot->trouble = 0;
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->breakers[SQLPOOL_WRITE].state) !=
-                          SQLPOOL__BREAKER_CLOSED))
+                          SQLPOOL__BREAKER_CLOSED) &&
+        (slot->has_frames || !core->is_wal)) /* a commit of nothing proves nothing */
         sqlpool__breaker_close(core, SQLPOOL_WRITE);
     SQLPOOL__TALLY(slot, commits);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 1)) sqlpool__distrust(core);
     commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
-    if (core->is_wal && !slot->is_relaxed && SQLPOOL__LOAD(&core->is_log_doubtful) == 0 &&
+    if (core->is_wal && !slot->is_relaxed && slot->has_frames &&
+        SQLPOOL__LOAD(&core->is_log_doubtful) == 0 &&
         slot->role == SQLPOOL__ROLE_WRITER && /* several writers count in another order */
         (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
          core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA))
@@ -8116,6 +8139,7 @@ typedef struct sqlpool__entry {
     /* fixed from submission to completion */
     bool is_relaxed;
     bool can_group;
+    bool is_unasked; /* neither ticket nor done_fn: events.error_fn hears of its failure */
     sqlpool_done_fn done_fn;
     void *done_user;
     void *block; /* for what the room does not hold; or NULL */
@@ -8251,6 +8275,9 @@ typedef struct sqlpool__group {
     int refused_end;    /* COMMIT refused for one of those before this one */
     int64_t bytes;
     int64_t until_ns;      /* none is added later */
+    int64_t lock_ns;       /* so long it waits for another process's lock, */
+    bool is_hasty;         /* or not at all; */
+    bool is_put_back;      /* then those without an answer wait in the queue again */
     sqlpool_error scratch; /* of submitted jobs while they run */
 } sqlpool__group;
 
@@ -8260,6 +8287,8 @@ static void sqlpool__group_init(sqlpool__group *group, int submitted_step, int64
     group->is_relaxed = group->is_single = group->is_full = group->is_careful = false;
     group->bytes = 0;
     group->until_ns = until_ns;
+    group->lock_ns = SQLPOOL__NEVER;
+    group->is_hasty = group->is_put_back = false;
 }
 
 static bool sqlpool__can_share(const sqlpool__core *core) {
@@ -8368,6 +8397,7 @@ static void sqlpool__serve(sqlpool__slot *slot, const sqlpool__request *request)
     SQLPOOL__STORE_RELAXED(&slot->expired, UINT64_MAX);
     slot->lease_deadline_ns = SQLPOOL__NEVER;
     slot->waited_us = 0;
+    slot->last_error.result = SQLPOOL_OK; /* of whom it served before */
     sqlpool__bound_lease(slot, request);
 }
 
@@ -8454,14 +8484,18 @@ static bool sqlpool__depends_on_data(const sqlpool__core *core, const sqlpool__j
  * >>[I20.5] running a group                                            (private)
  *----------------------------------------------------------------------------*/
 
-/*  As if it had not run yet. */
-static void sqlpool__reset_job(sqlpool__slot *slot, sqlpool__job *job) {
-    sqlpool__work *work = job->work;
-    if (work != NULL && work->rows != NULL) {
-        sqlpool__buffer_free(slot->core, (sqlpool__buffer *)work->rows->buffer);
-        memset(work->rows, 0, sizeof *work->rows);
+/*  What it did in a transaction that is not there, its caller must not see. */
+static void sqlpool__forget_output(sqlpool__core *core, sqlpool__job *job) {
+    if (job->work != NULL && job->work->rows != NULL) {
+        sqlpool__buffer_free(core, (sqlpool__buffer *)job->work->rows->buffer);
+        memset(job->work->rows, 0, sizeof *job->work->rows);
     }
     if (job->result_out != NULL) memset(job->result_out, 0, sizeof *job->result_out);
+}
+
+/*  As if it had not run yet. */
+static void sqlpool__reset_job(sqlpool__slot *slot, sqlpool__job *job) {
+    sqlpool__forget_output(slot->core, job);
     if (job->error != NULL) sqlpool__error_clear(job->error);
     if (job->has_run) SQLPOOL__TALLY(slot, replayed);
     job->result = SQLPOOL_OK;
@@ -8569,7 +8603,8 @@ static bool sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group, in
     if (!is_any_inside) {
         sqlpool__abandon_transaction(slot); /* a COMMIT would say that the disk is well */
     } else if (sqlpool__level_commit(slot, &error) != SQLPOOL_OK) {
-        const bool is_refused = sqlite3_get_autocommit(slot->db) == 0;
+        const bool is_refused = sqlite3_get_autocommit(slot->db) == 0 ||
+                                sqlpool__primary(error.sqlite_code) == SQLITE_CONSTRAINT;
         sqlpool__note_outcome(slot, &error);
         sqlpool__abandon_transaction(slot);
         if (is_refused && error.result != SQLPOOL_TIMEOUT) return false;
@@ -8580,6 +8615,7 @@ static bool sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group, in
         if (job->has_failed) {
             if (!job->is_alone) sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
         } else if (error.result != SQLPOOL_OK) {
+            sqlpool__forget_output(core, job);
             sqlpool__set_job_error(core, job, &error);
             sqlpool__finish_job(core, job, error.outcome);
         } else {
@@ -8611,12 +8647,20 @@ static int sqlpool__run_part(sqlpool__slot *slot, sqlpool__group *group, int fro
     int at, i, rc;
     sqlpool__error_clear(&group->scratch);
     sqlpool__serve(slot, group->jobs[from]->request); /* who waits for the file's lock */
+    slot->lease_deadline_ns = sqlpool__earlier(slot->lease_deadline_ns, group->lock_ns);
+    if (group->is_hasty) slot->lock_timeout_ms = SQLPOOL_NO_WAIT;
     rc = sqlpool__level_begin(slot, &group->scratch);
     sqlpool__serve_nobody(slot);
+    if ((rc == SQLPOOL_TIMEOUT || rc == SQLPOOL_WOULD_BLOCK) &&
+        (group->is_hasty || group->lock_ns != SQLPOOL__NEVER)) {
+        group->is_put_back = true; /* the wait was cut short for one of them, or for who drains */
+        return group->count;
+    }
     if (rc != SQLPOOL_OK) {
         const sqlpool_error error = group->scratch;
         group->undone = SQLPOOL__UNDONE_MOST;
-        if (rc == SQLPOOL_CANCELLED || rc == SQLPOOL_TIMEOUT || sqlpool__is_retryable(core, rc))
+        if (rc == SQLPOOL_CANCELLED || sqlpool__is_retryable(core, rc) ||
+            (rc == SQLPOOL_TIMEOUT && !group->jobs[from]->is_submitted)) /* all have waited */
             return from; /* each by itself, until its own deadline */
         for (i = from; i < group->count; i++) {
             if (group->jobs[i]->is_final) continue;
@@ -8648,6 +8692,10 @@ static int sqlpool__run_part(sqlpool__slot *slot, sqlpool__group *group, int fro
     }
     return from;
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I20.6] leading a group, or none                                   (private)
+ *----------------------------------------------------------------------------*/
 
 /*  The sleepers wake: from here on their jobs, and what those point to, are gone. */
 static void sqlpool__wake_group(sqlpool__core *core, sqlpool__group *group) {
@@ -8686,7 +8734,9 @@ static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
         }
     }
     for (at = 0; at < group->count; at++) {
-        if (!group->jobs[at]->is_final) sqlpool__run_alone(slot, group->jobs[at], &group->scratch);
+        if (group->jobs[at]->is_final || (group->is_put_back && group->jobs[at]->is_submitted))
+            continue;
+        sqlpool__run_alone(slot, group->jobs[at], &group->scratch);
     }
     sqlpool__wake_group(core, group);
     SQLPOOL__STORE_RELAXED(&slot->floor, 0u);
@@ -8743,7 +8793,7 @@ static void sqlpool__end_call(sqlpool__slot *slot, bool has_led) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.6] a statement on the pool                                    (private)
+ * >>[I20.7] a statement on the pool                                    (private)
  *----------------------------------------------------------------------------*/
 
 /*  Route, acquire, run, give back unless a cursor keeps the lease. */
@@ -8827,7 +8877,7 @@ static int sqlpool__write_on_pool(sqlpool__core *core, sqlpool__request *request
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.7] public calls: exec, query, one value                        (public)
+ * >>[I20.8] public calls: exec, query, one value                        (public)
  *----------------------------------------------------------------------------*/
 
 static void sqlpool__rows_clear(sqlpool_rows *rows) {
@@ -8959,7 +9009,7 @@ SQLPOOL_API int sqlpool_conn_query(sqlpool_conn *conn, sqlpool_rows *rows, const
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.8] rows                                                        (public)
+ * >>[I20.9] rows                                                        (public)
  *----------------------------------------------------------------------------*/
 
 /*  The statement of a cursor with ROWS_LIVE if pool, lease and statement are still what they were,
@@ -9206,7 +9256,7 @@ SQLPOOL_API const char *sqlpool_rows_name(sqlpool_rows *rows, int column) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.9] one value                                                   (public)
+ * >>[I20.10] one value                                                   (public)
  *----------------------------------------------------------------------------*/
 
 /*  Query and stand on the first row; NOT_FOUND when there is none. The caller closes. */
@@ -9304,7 +9354,7 @@ SQLPOOL_API int sqlpool_query_text_at(const char *file, int line, sqlpool *pool,
 }
 
 /*------------------------------------------------------------------------------
- * >>[I20.10] scripts                                                     (public)
+ * >>[I20.11] scripts                                                     (public)
  *----------------------------------------------------------------------------*/
 
 /*  Runs the statements one after the other; the offset of an error counts from the script's start.
@@ -9473,6 +9523,10 @@ static void sqlpool__tell_done(sqlpool__core *core, sqlpool__job **jobs, int cou
     for (i = 0; i < count; i++) {
         sqlpool__entry *entry = sqlpool__entry_of_job(jobs[i]);
         sqlpool_error error;
+        if (entry->is_unasked && entry->job.result != SQLPOOL_OK) {
+            sqlpool__entry_error(entry, &error);
+            (void)sqlpool__finish(core, &error);
+        }
         if (entry->done_fn == NULL) continue;
         sqlpool__entry_error(entry, &error);
         SQLPOOL__STORE(&core->done_since_ns, sqlpool__now(core));
@@ -9539,8 +9593,31 @@ static void sqlpool__fail_submitted(sqlpool__core *core, const sqlpool_error *er
     }
 }
 
+/*  Another process keeps the lock: what has no answer yet is the head of the queue again. */
+static void sqlpool__put_back(sqlpool__core *core, sqlpool__group *group) {
+    int i, kept = 0;
+    sqlpool__lock(core);
+    for (i = group->count; i-- > 0;) {
+        sqlpool__entry *entry = sqlpool__entry_of_job(group->jobs[i]);
+        if (group->jobs[i]->is_final) continue;
+        entry->state = SQLPOOL__ENTRY_QUEUED;
+        sqlpool__list_insert_before(core->entries_queued.next, &entry->link);
+        core->entries_queued_count++;
+        if (entry->request.deadline_ns != 0) core->entries_timed++;
+        group->jobs[i] = NULL;
+    }
+    core->running_number = 0;
+    for (i = 0; i < group->count; i++) {
+        if (group->jobs[i] == NULL) continue;
+        group->jobs[kept] = group->jobs[i];
+        if (kept++ == 0) core->running_number = sqlpool__entry_of_job(group->jobs[0])->number;
+    }
+    group->count = kept;
+    sqlpool__unlock(core);
+}
+
 /*  One group with the writer in hand, which goes back. */
-static void sqlpool__drain_held(sqlpool__core *core, sqlpool__slot *slot, int step,
+static void sqlpool__drain_held(sqlpool__core *core, sqlpool__slot *slot, bool can_wait, int step,
                                 int64_t stop_ns) {
     const int64_t until_ns =
         sqlpool__time_add(sqlpool__now(core), core->config.group_us * SQLPOOL__NS_PER_US);
@@ -9549,12 +9626,27 @@ static void sqlpool__drain_held(sqlpool__core *core, sqlpool__slot *slot, int st
     sqlpool__lock(core);
     sqlpool__take_submitted_locked(core, &group);
     sqlpool__unlock(core);
+    group.is_hasty = !can_wait;
     if (group.count > 0) {
+        int i;
+        if (can_wait) group.lock_ns = stop_ns;
+        for (i = 0; i < group.count; i++) {
+            const int64_t deadline = group.jobs[i]->request->deadline_ns;
+            if (deadline != 0) group.lock_ns = sqlpool__earlier(group.lock_ns, deadline);
+        }
         if (group.is_relaxed) sqlpool__relax(slot, true);
         sqlpool__lead(slot, &group);
         sqlpool__relax(slot, false);
     }
+    if (group.is_put_back) slot->trouble = 0; /* it is tried again: no failure yet */
     (void)sqlpool__lease_end(slot);
+    if (group.is_put_back) {
+        sqlpool_error error;
+        sqlpool__put_back(core, &group);
+        sqlpool__error_clear(&error);
+        (void)SQLPOOL__FAIL(&error, SQLPOOL_TIMEOUT, "the deadline passed before it could begin");
+        sqlpool__fail_submitted(core, &error, true);
+    }
     if (group.count > 0) sqlpool__tell_done(core, group.jobs, group.count);
 }
 
@@ -9579,7 +9671,7 @@ static int sqlpool__drain_once(sqlpool__core *core, bool can_wait, int step, int
     if (rc == SQLPOOL_OK) rc = sqlpool__take_or_wait(core, &request, &slot, error);
     switch (rc) {
     case SQLPOOL_OK:
-        sqlpool__drain_held(core, slot, step, stop_ns);
+        sqlpool__drain_held(core, slot, can_wait, step, stop_ns);
         return SQLPOOL_OK;
     case SQLPOOL_TIMEOUT:
     case SQLPOOL_WOULD_BLOCK:
@@ -9598,6 +9690,10 @@ static int sqlpool__drain_once(sqlpool__core *core, bool can_wait, int step, int
         return SQLPOOL_OK;
     }
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I21.2] who drains, and who waits                                  (private)
+ *----------------------------------------------------------------------------*/
 
 /*  May this thread drain now? Until sqlpool__end_drain() nobody else does. */
 static bool sqlpool__begin_drain_locked(sqlpool__core *core) {
@@ -9644,16 +9740,31 @@ static int sqlpool__help_or_sleep_locked(sqlpool__core *core, sqlpool_condition 
                                          int64_t deadline_ns, sqlpool_error *error) {
     int rc = SQLPOOL_OK;
     if (!sqlpool__list_is_empty(&core->entries_queued) && sqlpool__begin_drain_locked(core)) {
+        const int before = core->entries_queued_count;
         sqlpool__unlock(core);
         rc = sqlpool__drain_once(core, true, 16, deadline_ns, error);
         sqlpool__end_drain(core);
         sqlpool__lock(core);
+#ifdef SQLPOOL_NO_THREADS
+        if (rc == SQLPOOL_OK && core->entries_queued_count == before)
+            rc = SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "the writer is not free");
+#else
+        (void)before;
+#endif
         return rc;
     }
+#ifdef SQLPOOL_NO_THREADS
+    (void)condition;
+    (void)deadline_ns;
+    return SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK,
+                         "without threads nobody can change that while this call waits: fetch or "
+                         "drop tickets, or resume the pool");
+#else
     core->room_sleepers++;
     sqlpool__wait_locked(core, condition, sqlpool__now(core), deadline_ns);
     core->room_sleepers--;
     return rc;
+#endif
 }
 
 /*  Would this thread wait for itself? It runs what is submitted, or holds what that needs. */
@@ -9674,6 +9785,17 @@ static int sqlpool__check_wait_locked(sqlpool__core *core, sqlpool_error *error)
                              SQLPOOL__LOAD_RELAXED(&slot->file),
                              SQLPOOL__LOAD_RELAXED(&slot->line));
     }
+    for (i = 0; i + 1 < core->slot_count && core->is_shared_gate; i++) {
+        const sqlpool__slot *slot = &core->slots[i];
+        if (!slot->is_shared_hold || !sqlpool__is_leased(slot) ||
+            SQLPOOL__LOAD_RELAXED(&slot->owner) != me)
+            continue;
+        return SQLPOOL__FAIL(
+            error, SQLPOOL_MISUSE,
+            "this thread has a cursor or a lease, acquired at %s:%u, which without "
+            "a WAL keeps the writer out, and would wait for itself: end it first",
+            SQLPOOL__LOAD_RELAXED(&slot->file), SQLPOOL__LOAD_RELAXED(&slot->line));
+    }
     return SQLPOOL_OK;
 }
 
@@ -9686,7 +9808,7 @@ static int64_t sqlpool__timeout_deadline(sqlpool__core *core, int timeout_ms) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I21.2] submitting                                                 (private)
+ * >>[I21.3] submitting                                                 (private)
  *----------------------------------------------------------------------------*/
 
 /*  Entries and the thread, made by the first submission; others wait for it. */
@@ -9701,8 +9823,9 @@ static int sqlpool__start_submit(sqlpool__core *core, sqlpool_error *error) {
         sqlpool__wait_locked(core, &core->room_condition, 0, SQLPOOL__NEVER);
         core->room_sleepers--;
     }
-    if (core->entries != NULL) {
-        sqlpool__unlock(core);
+    if (core->entries != NULL || (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) {
+        sqlpool__unlock(
+            core); /* a thread made now would outlive the pool; the wait for room says so */
         return SQLPOOL_OK;
     }
     core->is_submit_starting = true;
@@ -9860,6 +9983,7 @@ static void sqlpool__queue_entry_locked(sqlpool__core *core, const sqlpool__subm
     entry->done_fn = what->options.done_fn;
     entry->done_user = what->options.user;
     entry->has_ticket = what->ticket != NULL;
+    entry->is_unasked = what->ticket == NULL && what->options.done_fn == NULL;
     entry->sleeper = NULL;
     entry->state = SQLPOOL__ENTRY_QUEUED;
     entry->number = ++core->submit_number;
@@ -9945,7 +10069,7 @@ SQLPOOL_API int sqlpool_submit_write_at(const char *file, int line, sqlpool *poo
 }
 
 /*------------------------------------------------------------------------------
- * >>[I21.3] tickets, flush, sync                                       (private)
+ * >>[I21.4] tickets, flush, sync                                       (private)
  *----------------------------------------------------------------------------*/
 
 /*  The pool of a ticket, inside; each caller leaves again. */
@@ -10230,6 +10354,7 @@ struct sqlpool_bulk {
     bool is_careful;     /* each statement has a savepoint */
     bool is_spoilt;      /* the transaction may hold a part of what a statement did */
     bool is_stopped;     /* by a refused row: those before it are to be committed */
+    bool is_telling;     /* refused_fn or progress_fn runs */
     sqlpool_error error; /* what ended the load */
 };
 
@@ -10637,19 +10762,20 @@ static void sqlpool__bulk_report(const sqlpool_bulk *bulk, sqlpool_bulk_progress
 
 /*  Refused rows by number and reason; the rows are still in the arena. */
 static int sqlpool__bulk_tell_refused(sqlpool_bulk *bulk, sqlpool_error *error) {
-    int i, rc = SQLPOOL_OK;
-    for (i = 0; i < bulk->refusal_count && rc == SQLPOOL_OK; i++) {
+    int i, rc = SQLPOOL_OK, said_rc;
+    for (i = 0; i < bulk->refusal_count; i++) { /* all, also when one of them ends the load */
         const sqlpool__refused_row *refusal = &bulk->refusals[i];
         sqlpool_error said;
         sqlpool__error_clear(&said);
         (void)SQLPOOL__FAIL(&said, refusal->result, "%s", refusal->message);
         said.sqlite_code = refusal->sqlite_code;
         said.outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
-        rc = bulk->config.refused_fn(bulk->config.user, bulk->first_row + refusal->row,
-                                     sqlpool__bulk_values(bulk, refusal->row), &said);
-        if (rc != SQLPOOL_OK)
-            (void)SQLPOOL__FAIL(error, rc, "refused_fn returned %d for row %lld: %s", rc,
-                                (long long)(bulk->first_row + refusal->row), refusal->message);
+        said_rc = bulk->config.refused_fn(bulk->config.user, bulk->first_row + refusal->row,
+                                          sqlpool__bulk_values(bulk, refusal->row), &said);
+        if (said_rc == SQLPOOL_OK || rc != SQLPOOL_OK) continue;
+        rc = said_rc;
+        (void)SQLPOOL__FAIL(error, rc, "refused_fn returned %d for row %lld: %s", rc,
+                            (long long)(bulk->first_row + refusal->row), refusal->message);
     }
     bulk->refused += bulk->refusal_count;
     bulk->refusal_count = 0;
@@ -10698,6 +10824,7 @@ static int sqlpool__bulk_flush(sqlpool_bulk *bulk, sqlpool_error *error) {
         sqlpool_error refused;
         int reached = 0, rc = sqlpool__bulk_write(bulk, &reached, error);
         sqlpool__error_clear(&refused);
+        bulk->is_telling = true;
         if (sqlpool__bulk_tell_refused(bulk, &refused) != SQLPOOL_OK && rc == SQLPOOL_OK) {
             *error = refused;
             rc = sqlpool__finish(bulk->core, error);
@@ -10711,6 +10838,7 @@ static int sqlpool__bulk_flush(sqlpool_bulk *bulk, sqlpool_error *error) {
                                     (long long)bulk->first_row);
             if (rc != SQLPOOL_OK) (void)sqlpool__finish(bulk->core, error);
         }
+        bulk->is_telling = false;
         if (rc != SQLPOOL_OK) return rc;
     }
     return SQLPOOL_OK;
@@ -10796,6 +10924,16 @@ static int sqlpool__enter_bulk(const sqlpool_bulk *bulk, sqlpool_error *error) {
     return SQLPOOL_OK;
 }
 
+/*  The same for calls that change the load. */
+static int sqlpool__enter_bulk_free(const sqlpool_bulk *bulk, sqlpool_error *error) {
+    const int rc = sqlpool__enter_bulk(bulk, error);
+    if (rc != SQLPOOL_OK || !bulk->is_telling) return rc;
+    (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                        "refused_fn and progress_fn may not add rows to their load or end it: "
+                        "return something else than 0, or keep the row for later");
+    return sqlpool__finish(bulk->core, error);
+}
+
 /*  What is wrong with a row before it is taken. */
 static int sqlpool__check_row(const sqlpool_bulk *bulk, const sqlpool_value *args, int count,
                               size_t *payload, sqlpool_error *error) {
@@ -10864,7 +11002,7 @@ SQLPOOL_API int sqlpool_bulk_row(sqlpool_bulk *bulk, const sqlpool_value *args, 
     size_t row_bytes, used, payload;
     int rc;
     error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter_bulk(bulk, error);
+    rc = sqlpool__enter_bulk_free(bulk, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
     if (SQLPOOL__UNLIKELY(bulk->error.result != SQLPOOL_OK)) {
         *error = bulk->error;
@@ -10901,7 +11039,7 @@ SQLPOOL_API int sqlpool_bulk_end(sqlpool_bulk *bulk, sqlpool_bulk_progress *prog
     int rc;
     error = sqlpool__error_or(error, &local);
     if (progress != NULL) memset(progress, 0, sizeof *progress);
-    rc = sqlpool__enter_bulk(bulk, error);
+    rc = sqlpool__enter_bulk_free(bulk, error);
     if (rc != SQLPOOL_OK) return rc;
     if (bulk->error.result != SQLPOOL_OK) {
         *error = bulk->error;
@@ -10926,7 +11064,7 @@ SQLPOOL_API int sqlpool_bulk_abandon(sqlpool_bulk *bulk, sqlpool_bulk_progress *
     sqlpool_error local;
     sqlpool__error_clear(&local);
     if (progress != NULL) memset(progress, 0, sizeof *progress);
-    if (sqlpool__enter_bulk(bulk, &local) != SQLPOOL_OK) return local.result;
+    if (sqlpool__enter_bulk_free(bulk, &local) != SQLPOOL_OK) return local.result;
     if (progress != NULL) sqlpool__bulk_report(bulk, progress);
     sqlpool__bulk_free(bulk);
     return SQLPOOL_OK;
@@ -12699,6 +12837,11 @@ static void sqlpool__stop_upkeep(sqlpool__core *core) {
 /*  The submit thread is told and joined. */
 static void sqlpool__stop_submit(sqlpool__core *core) {
     sqlpool__lock(core);
+    while (core->is_submit_starting) { /* its thread must be known before it can be joined */
+        core->room_sleepers++;
+        sqlpool__wait_locked(core, &core->room_condition, 0, SQLPOOL__NEVER);
+        core->room_sleepers--;
+    }
 #ifndef SQLPOOL_NO_THREADS
     if (core->has_submit_thread) {
         core->is_submit_stopping = true;
@@ -12742,7 +12885,7 @@ static int sqlpool__drain_closing(sqlpool__core *core, int64_t deadline_ns, sqlp
         sqlpool__error_clear(&local);
         slot = sqlpool__claim_writer(core, &local);
         if (slot != NULL) {
-            sqlpool__drain_held(core, slot, 16, deadline_ns);
+            sqlpool__drain_held(core, slot, true, 16, deadline_ns);
         } else if (local.result != SQLPOOL_OK) {
             sqlpool__fail_submitted(core, &local, false);
         } else {

@@ -1337,7 +1337,8 @@ TEST(a_listener_may_end_the_load) {
     CHECK_RC(run_load(pool, &t.load, &t.source, &progress, &err), 4711, &err);
     CHECK_HAS(err.message, "refused_fn");
     CHECK_HAS(err.message, "row 64");
-    CHECK_INT(h->list[h->count - 1].row, 64);
+    CHECK_INT(h->list[2].row, 64);
+    CHECK_INT(h->count, progress.refused); /* all of the batch are told */
     CHECK(progress.next_row > 64 && progress.next_row < 150);
     /* what is before next_row is in, but what was refused */
     CHECK_INT(ask(pool, "SELECT count(*) FROM t WHERE a <> 'dup'"), progress.changes);
