@@ -5094,6 +5094,13 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
                                 sqlpool_result_name(rc), rc > 0 ? "; SQLite says: " : "", said);
         } else if (sqlite3_get_autocommit(slot->db) == 0) {
             rc = SQLPOOL__FAIL(error, SQLPOOL_UNCLEAN, "events.connect_fn left a transaction open");
+        } else if (core->config.untrusted) {
+            /* the schema was parsed before the program's functions were known: only those that
+               SQLite knows while it parses are kept from being called out of it */
+            rc = sqlite3_exec(slot->db,
+                              "PRAGMA writable_schema=RESET; SELECT 1 FROM sqlite_master LIMIT 1",
+                              NULL, NULL, NULL);
+            if (rc != SQLITE_OK) rc = sqlpool__sqlite_failed(slot, rc, NULL, error);
         }
         while (!sqlpool__list_is_empty(&slot->in_use)) {
             sqlpool__stmt_put(slot, sqlpool__stmt_of_link(slot->in_use.next));
@@ -8247,9 +8254,10 @@ static void sqlpool__entry_error(const sqlpool__entry *entry, sqlpool_error *err
         statement; those of the next groups have them from the start. The one that failed is run
         by itself once the others are committed, and so has exactly the effect it has alone;
       - one that ends the whole transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk, no memory,
-        an interrupt) takes the others' work with it: they are run again without it;
-      - when COMMIT refuses, as for a deferred foreign key, so are the two halves, and their halves,
-        until the culprit is by itself;
+        an interrupt) takes the others' work with it: they are run again without it. So is one that
+        leaves a deferred foreign key open, which a neighbour might mend;
+      - when COMMIT refuses, as for a commit hook, so are the two halves, and their halves, until
+        the culprit is by itself;
       - what failed before it did anything, or was undone whole, counts as failed once those are
         committed whose work it may have failed for;
       - after a COMMIT that failed on the disk it is not known what is in the log: nobody is run
@@ -8566,6 +8574,13 @@ typedef enum sqlpool__fill_end {
     SQLPOOL__ONE_HAS_ENDED /* jobs[at] has ended the transaction */
 } sqlpool__fill_end;
 
+/*  Is a foreign key left open for COMMIT to look at? A neighbour might mend it. */
+static bool sqlpool__is_deferring(sqlite3 *db) {
+    int now = 0, most = 0;
+    return sqlite3_db_status(db, SQLITE_DBSTATUS_DEFERRED_FKS, &now, &most, 0) == SQLITE_OK &&
+           now != 0;
+}
+
 /*  The transaction is open: runs jobs[from] to jobs[to - 1], of those that come meanwhile too; *at
     is the first that is not dealt with. */
 static sqlpool__fill_end sqlpool__fill_group(sqlpool__slot *slot, sqlpool__group *group, int from,
@@ -8577,7 +8592,9 @@ static sqlpool__fill_end sqlpool__fill_group(sqlpool__slot *slot, sqlpool__group
             sqlpool__job *job = group->jobs[*at];
             if (!job->is_final && !job->is_alone) {
                 sqlpool__run_in_group(slot, group, job, is_first);
-                if (sqlite3_get_autocommit(slot->db) != 0) return SQLPOOL__ONE_HAS_ENDED;
+                if (sqlite3_get_autocommit(slot->db) != 0 || slot->is_bad ||
+                    sqlpool__is_deferring(slot->db))
+                    return SQLPOOL__ONE_HAS_ENDED;
                 if (job->is_alone && !group->is_careful) return SQLPOOL__ONE_SPOILS;
                 if (!job->has_failed) is_first = false;
                 if (job->has_failed && !job->is_final && sqlpool__is_retryable(core, job->result))
