@@ -1,0 +1,6 @@
+# controls.sed - a bug of sqlpool.h for each fuzz target, below its name; `make fuzz-controls` plants
+# each in a copy of the header. SPDX-License-Identifier: MIT OR Unlicense
+
+# sql
+# The slash of "/*" may end the comment too.
+s/for (at += 2; at < end \&\& !(end - at >= 2/for (at += 1; at < end \&\& !(end - at >= 2/
