@@ -4,3 +4,7 @@
 # sql
 # The slash of "/*" may end the comment too.
 s/for (at += 2; at < end \&\& !(end - at >= 2/for (at += 1; at < end \&\& !(end - at >= 2/
+
+# names
+# A quote in a name is not doubled.
+s/if (\*name == '"') sqlpool__text_byte(text, '"');//
