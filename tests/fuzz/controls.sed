@@ -8,3 +8,7 @@ s/for (at += 2; at < end \&\& !(end - at >= 2/for (at += 1; at < end \&\& !(end 
 # names
 # A quote in a name is not doubled.
 s/if (\*name == '"') sqlpool__text_byte(text, '"');//
+
+# group
+# Who failed hears of success when the group has committed.
+s/} else if (!job->has_failed) {/} else if (job->has_run) {/

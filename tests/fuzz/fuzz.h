@@ -160,9 +160,15 @@ static inline void fuzz_print_dumps(const fuzz_dump *a, const fuzz_dump *b) {
     printf("# pool:\n%.*s\n# plain SQLite:\n%.*s\n", (int)a->bytes, a->text, (int)b->bytes,
            b->text);
 }
-/*  The pool's writing connection, while nobody uses it. */
-static inline sqlite3 *fuzz_writer(const unit_pool *u) {
-    return u->core->slots[0].db;
+/*  The same of a pool, through its writer. */
+static inline fuzz_dump fuzz_dump_of_pool(unit_pool *u) {
+    sqlpool_conn lease;
+    fuzz_dump d;
+    const int rc = sqlpool_conn_acquire(u->pool, SQLPOOL_WRITE, &lease, &u->error);
+    if (rc != SQLPOOL_OK) FUZZ_FAIL("no writer: %s", u->error.message);
+    d = fuzz_dump_of(sqlpool_conn_db(&lease));
+    FUZZ_CHECK(sqlpool_conn_release(&lease) == SQLPOOL_OK);
+    return d;
 }
 static inline sqlite3 *fuzz_plain(const char *path, const char *sql) {
     sqlite3 *db = NULL;

@@ -258,7 +258,7 @@ static void check_bulk(const names *n) {
         FUZZ_FAIL("%s: %s", create, u.error.message);
     sqlite3_free(create);
     load(&u, plain, n);
-    ours = fuzz_dump_of(fuzz_writer(&u));
+    ours = fuzz_dump_of_pool(&u);
     theirs = fuzz_dump_of(plain);
     if (!fuzz_same_dump(&ours, &theirs)) {
         fuzz_print_dumps(&ours, &theirs);
@@ -302,7 +302,7 @@ static void check_foreign_keys(const names *n) {
         FUZZ_FAIL("%d foreign keys reported, %d are wrong: %s",
                   u.log.counts[SQLPOOL_LOG_FOREIGN_KEYS], bad,
                   u.log.last[SQLPOOL_LOG_FOREIGN_KEYS]);
-    after = fuzz_dump_of(fuzz_writer(&u));
+    after = fuzz_dump_of_pool(&u);
     FUZZ_CHECK(fuzz_same_dump(&before, &after));
     free(before.text);
     free(after.text);
