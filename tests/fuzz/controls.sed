@@ -12,3 +12,7 @@ s/if (\*name == '"') sqlpool__text_byte(text, '"');//
 # group
 # Who failed hears of success when the group has committed.
 s/} else if (!job->has_failed) {/} else if (job->has_run) {/
+
+# report
+# A backslash is not escaped in JSON.
+s/if (byte == '"' || byte == '\\\\') sqlpool__text_byte/if (byte == '"') sqlpool__text_byte/
