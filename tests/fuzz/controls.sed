@@ -16,3 +16,7 @@ s/} else if (!job->has_failed) {/} else if (job->has_run) {/
 # report
 # A backslash is not escaped in JSON.
 s/if (byte == '"' || byte == '\\\\') sqlpool__text_byte/if (byte == '"') sqlpool__text_byte/
+
+# config
+# The budget of the log may be above its limit.
+s/config->wal_budget_bytes > config->wal_limit_bytes) {/config->wal_budget_bytes > config->wal_limit_bytes \&\& 0) {/
