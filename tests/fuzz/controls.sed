@@ -20,3 +20,7 @@ s/if (byte == '"' || byte == '\\\\') sqlpool__text_byte/if (byte == '"') sqlpool
 # config
 # The budget of the log may be above its limit.
 s/config->wal_budget_bytes > config->wal_limit_bytes) {/config->wal_budget_bytes > config->wal_limit_bytes \&\& 0) {/
+
+# file
+# Functions that the schema names are trusted.
+s/sqlite3_db_config(slot->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, &now)/(void)0/

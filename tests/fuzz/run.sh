@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: MIT OR Unlicense
 #
 # own: the program mutates by itself. libfuzzer: NAME.libfuzzer, which keeps its corpus in FOLDER.
-# control: NAME.control has a bug that it must find. What fails is left in FOLDER/NAME.dir.
+# control: NAME.control has a bug that it must find. What fails is left in FOLDER/failed.
 set -u
 
 folder=${1:?folder}
@@ -12,12 +12,14 @@ how=${2:?own, libfuzzer or control}
 shift 2
 seconds=${FUZZ_SECONDS:-10}
 case $folder in /*) ;; *) folder=$(pwd)/$folder ;; esac
+memory=/dev/shm # where it is there the targets run in memory: they write many small databases
+[ -d "$memory" ] && [ -w "$memory" ] || memory=$folder
 TEST_ROOT=$(pwd)
 export TEST_ROOT FUZZ_SECONDS="$seconds"
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
-passed=0 failed=0 child=
-trap '[ -z "$child" ] || kill "$child" 2>/dev/null; echo "interrupted"; exit 130' INT TERM HUP
+passed=0 failed=0 child= dir=
+trap '[ -z "$child" ] || kill "$child" 2>/dev/null; [ -z "$dir" ] || rm -rf "$dir"; exit 130' INT TERM HUP
 
 number() { # PATTERN: the last number behind it in the log
     sed -n "s/.*$1 *\([0-9][0-9]*\).*/\1/p" "$log" | tail -n 1
@@ -38,8 +40,8 @@ run() {
 }
 
 for name; do
-    dir=$folder/$name.dir log=$folder/$name.$how.log
-    rm -rf "$dir" && mkdir -p "$dir" || exit 1
+    dir=$(mktemp -d "$memory/fuzz-$name.XXXXXX") || exit 1
+    log=$folder/$name.$how.log
     begin=$(date +%s)
     (cd "$dir" && run) </dev/null >"$log" 2>&1 &
     child=$!
@@ -68,12 +70,16 @@ for name; do
     fi
     if [ "$verdict" = ok ]; then
         passed=$((passed + 1))
-        rm -rf "$dir"
     else
         failed=$((failed + 1))
         tail -n 60 "$log"
-        echo "---- $log, the input in $dir"
+        mkdir -p "$folder/failed"
+        for input in "$dir"/failed-* "$dir"/crash-* "$dir"/timeout-* "$dir"/leak-*; do
+            [ ! -f "$input" ] || { cp "$input" "$folder/failed/" && echo "---- $log, $folder/failed/${input##*/}"; }
+        done
     fi
+    rm -rf "$dir"
+    dir=
 done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
