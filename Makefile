@@ -28,7 +28,8 @@ TEST_TIMEOUT ?= 180
 STRESS_SECONDS ?= 60
 STRESS_KILLS ?= 1000
 POWERLOSS_IMAGES ?= 1000000
-FUZZ_FLAGS ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_FLAGS ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+    -fno-sanitize-recover=undefined
 ONLY ?=
 SYSTEM := $(shell uname -s)
 

@@ -3,20 +3,26 @@
     SPDX-License-Identifier: MIT OR Unlicense
 
     An input is calls of four bytes: a letter, then digits: which lease, cursor or ticket, a key, a
-    value. The letters stand at the functions below. What the model does not know is left alone: other
-    letters do nothing. At the end everything is given back and plain SQLite reads the file. */
+    value. The letters stand at the functions below. What the model does not know is left alone:
+    other letters do nothing. At the end all is given back and plain SQLite reads the file. */
 #include "fuzz/fuzz.h"
 
 /* clang-format off */
 static const char *const fuzz_words[] = {
-    "i012", "d010", "g010", "a000", "a010", "a100", "a110", "a210", "r000", "r100", "b000", "b100", "c000",
-    "c100", "x000", "w034", "w154", "f034", "o034", "q030", "q130", "s000", "s100", "e000", "e100", "u067",
-    "u168", "t000", "l000", "p000", "p100", "k000", "y000", "z000", "R000", "N000", "N000", "J000", "h000",
-    "v000", "m050", "m090", "C000", "S000", "P000", "E055", "T046", "T146", "W047", "W147", "B000", "K000", NULL};
+    "i012", "d010", "g010", "a000", "a010", "a100", "a110", "a210", "r000", "r100", "b000", "b100",
+    "c000",
+    "c100", "x000", "w034", "w154", "f034", "o034", "q030", "q130", "s000", "s100", "e000", "e100",
+    "u067",
+    "u168", "t000", "l000", "p000", "p100", "k000", "y000", "z000", "R000", "N000", "N000", "J000",
+    "h000",
+    "v000", "m050", "m090", "C000", "S000", "P000", "E055", "T046", "T146", "W047", "W147", "B000",
+    "K000", NULL};
 static const char *const fixed_seeds[] = {
     "i011i022d010g010g020", "a010w034q030r000g030", "a010b000w034b000w035x000q030c000g030r000",
-    "a000a100s000i055q050e000q050r000r100", "u067u168l000p000p100g060", "a010u067t000p000r000t000p000",
-    "i011i022R000N000i033N000N000", "a010b000f011f012c000r000", "a010b000w011o012r000", "u011k000u122z100l000",
+    "a000a100s000i055q050e000q050r000r100", "u067u168l000p000p100g060",
+    "a010u067t000p000r000t000p000",
+    "i011i022R000N000i033N000N000", "a010b000f011f012c000r000", "a010b000w011o012r000",
+    "u011k000u122z100l000",
     "T046T146W047W147E055g040g050", "a000K000q010r000g010", "B000g010g020v000g010",
     "m090g010m050a000m090r000", "a000b000q010i019q010c000q010r000", "C000i011C000C000S000h000P000",
     "a010a110a000a100a200g010r000g010r100r200", "a010b000r000g010u011y000"};

@@ -1,13 +1,13 @@
-/*  config.c - fuzz: configurations (I26.1, I26.2). What is refused, and why; that open says the same;
-    and that what is in effect is what was asked for, with the documented defaults for zeros. Options
-    of a call are looked at as well. SPDX-License-Identifier: MIT OR Unlicense
+/*  config.c - fuzz: configurations (I26.1, I26.2). What is refused, and why; that open says the
+    same; and that what is in effect is what was asked for, with the documented defaults for zeros.
+    Options of a call are looked at as well. SPDX-License-Identifier: MIT OR Unlicense
 
     An input is lines "name value" of the table below, and some that are no numbers. The table is a
     second account of the ranges and defaults: a mistake in the library's is seen by it. */
 #include "fuzz/fuzz.h"
 
 /* clang-format off */
-#define OFF true
+#define OFF true /* SQLPOOL_OFF is a value of it */
 #define ON false
 static const struct field {
     const char *name;
@@ -56,19 +56,24 @@ static const struct field {
 };
 
 static const char *const fuzz_words[] = {
-    "\n", " ", "-1", "-2", "0", "1", "2", "3", "4", "5", "100", "101", "1000", "1001", "4095", "4096", "60000",
+    "\n", " ", "-1", "-2", "0", "1", "2", "3", "4", "5", "100", "101", "1000", "1001", "4095",
+    "4096", "60000",
     "60001", "1000000", "1000001", "2147483647", "2147483648", "-2147483648", "9223372036854775807",
     "1073741824", "1099511627776", "1099511627777", "min_connections ", "max_connections ",
-    "busy_poll_min_us ", "busy_poll_max_us ", "wal_budget_bytes ", "wal_limit_bytes ", "retry_preset ",
+    "busy_poll_min_us ", "busy_poll_max_us ", "wal_budget_bytes ", "wal_limit_bytes ",
+    "retry_preset ",
     "schedule ", "warmup ", "name ", "canary ", "hooks ", "flags ", "call ", "reserve_connections ",
     "topology ", "journal ", "synchronous ", "group_count ", "retry_attempts ", "breaker_percent ",
     "SELECT 1", "snapshot_idle_ms ", "statement_cache_count ", NULL};
 static const char *const fixed_seeds[] = {
     "", "min_connections 1\nmax_connections 1", "min_connections 4\nmax_connections 3",
-    "min_connections 12", "busy_poll_min_us 5000", "busy_poll_min_us 99\nbusy_poll_max_us 50", "wal_budget_bytes 99999999999",
-    "wal_budget_bytes 8192\nwal_limit_bytes 6000", "retry_preset 3", "retry_preset 3\nschedule 5", "retry_preset 1\nretry_attempts 9",
+    "min_connections 12", "busy_poll_min_us 5000", "busy_poll_min_us 99\nbusy_poll_max_us 50",
+    "wal_budget_bytes 99999999999",
+    "wal_budget_bytes 8192\nwal_limit_bytes 6000", "retry_preset 3", "retry_preset 3\nschedule 5",
+    "retry_preset 1\nretry_attempts 9",
     "schedule 100\nschedule 0\nschedule 7", "schedule -1", "warmup SELECT 1\nwarmup SELECT FROM",
-    "canary 1", "canary 2", "hooks 1", "hooks 6", "name a\"b", "flags 255", "flags 4", "call -2 0 1",
+    "canary 1", "canary 2", "hooks 1", "hooks 6", "name a\"b", "flags 255", "flags 4",
+    "call -2 0 1",
     "call -3 101 7", "topology 1\njournal 3\nsynchronous 2", "group_count -1\nsnapshot_idle_ms -1",
     "breaker_percent 101\nretry_jitter 4\nretry_multiplier_percent 99\nreserve_connections -2"};
 /* clang-format on */

@@ -1,5 +1,5 @@
-# controls.sed - a bug of sqlpool.h for each fuzz target, below its name; `make fuzz-controls` plants
-# each in a copy of the header. SPDX-License-Identifier: MIT OR Unlicense
+# controls.sed - a bug of sqlpool.h for each fuzz target, below its name; `make fuzz-controls`
+# plants each in a copy of the header. SPDX-License-Identifier: MIT OR Unlicense
 
 # sql
 # The slash of "/*" may end the comment too.
@@ -7,11 +7,11 @@ s/for (at += 2; at < end \&\& !(end - at >= 2/for (at += 1; at < end \&\& !(end 
 
 # names
 # A quote in a name is not doubled.
-s/if (\*name == '"') sqlpool__text_byte(text, '"');//
+s/if (\*name == '`') sqlpool__text_byte(text, '`');//
 
 # group
-# Who failed hears of success when the group has committed.
-s/} else if (!job->has_failed) {/} else if (job->has_run) {/
+# A COMMIT that is refused is not run again in parts.
+s/if (is_refused \&\& error.result != SQLPOOL_TIMEOUT) return false;//
 
 # report
 # A backslash is not escaped in JSON.
@@ -19,7 +19,7 @@ s/if (byte == '"' || byte == '\\\\') sqlpool__text_byte/if (byte == '"') sqlpool
 
 # config
 # The budget of the log may be above its limit.
-s/config->wal_budget_bytes > config->wal_limit_bytes) {/config->wal_budget_bytes > config->wal_limit_bytes \&\& 0) {/
+s/config->wal_budget_bytes > config->wal_limit_bytes) {/false) {/
 
 # file
 # Functions that the schema names are trusted.

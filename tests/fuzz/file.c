@@ -1,28 +1,37 @@
-/*  file.c - fuzz: hostile database files. Opening, reading, checking, writing and closing one through
-    a pool ends with results that are named, and nothing is left; what is read of a sound
-    one is what plain SQLite reads (of others that depends on what its cache holds); `untrusted` lets
-    no function of the program run that only the schema calls.
+/*  file.c - fuzz: hostile database files. Opening, reading, checking, writing and closing one
+    through a pool ends with results that are named, and nothing is left; what is read of a sound
+    one is what plain SQLite reads (of others that depends on what its cache holds); `untrusted`
+    lets no function of the program run that only the schema calls.
     SPDX-License-Identifier: MIT OR Unlicense
 
     An input is a database image; or lines: a digit for one of the images made here, one for the
-    settings (1 untrusted, 2 read-only), then changes to it: "OFFSET HEX", with a w before it in the
-    log, "c SIZE" and "wc SIZE" to cut. */
+    settings (1 untrusted, 2 read-only), then changes to it: "OFFSET HEX", with a w before it in
+    the log, "c SIZE" and "wc SIZE" to cut. */
 #include "fuzz/fuzz.h"
 
 /* clang-format off */
 static const char *const fuzz_words[] = {
-    "\n", "00\n", "10\n", "11\n", "20\n", "22\n", "30\n", "31\n", "\n16 0200", "\n18 0101", "\n18 0202",
-    "\n28 0000ffff", "\n32 00000003", "\n44 00000009", "\n52 00000001", "\n56 00000003", "\n100 0d", "\n100 05",
-    "\n103 ffff", "\n105 0000", "\n108 00000001", "\n512 0d", "\n512 00", "\n1024 ff", "\nc 511", "\nc 1024",
-    "\nw0 377f0682", "\nw8 00000200", "\nw24 00000001", "\nw28 00000000", "\nwc 31", "\nwc 600", "ff", "7f",
+    "\n", "00\n", "10\n", "11\n", "20\n", "22\n", "30\n", "31\n", "\n16 0200", "\n18 0101",
+    "\n18 0202",
+    "\n28 0000ffff", "\n32 00000003", "\n44 00000009", "\n52 00000001", "\n56 00000003",
+    "\n100 0d", "\n100 05",
+    "\n103 ffff", "\n105 0000", "\n108 00000001", "\n512 0d", "\n512 00", "\n1024 ff", "\nc 511",
+    "\nc 1024",
+    "\nw0 377f0682", "\nw8 00000200", "\nw24 00000001", "\nw28 00000000", "\nwc 31", "\nwc 600",
+    "ff", "7f",
     "CREATE VIEW", "CREATE TABLE", "danger(", "sqlite_master", NULL};
 static const char *const fixed_seeds[] = {
-    "00\n", "01\n", "02\n", "10\n", "20\n", "21\n", "22\n", "30\n", "00\n28 00000001\nc 700", "00\n100 05",
-    "00\n105 0003\n108 00ff", "00\n20 ff", "00\n512 0d0000\n520 ffff", "20\nw24 00000001", "20\nwc 1000",
-    "20\nw40 0000", "30\n32 00000001\n36 00000009", "00\n0 00", "00\nc 0", "00\n56 00000002", "10\n60 ff"};
+    "00\n", "01\n", "02\n", "10\n", "20\n", "21\n", "22\n", "30\n", "00\n28 00000001\nc 700",
+    "00\n100 05",
+    "00\n105 0003\n108 00ff", "00\n20 ff", "00\n512 0d0000\n520 ffff", "20\nw24 00000001",
+    "20\nwc 1000",
+    "20\nw40 0000", "30\n32 00000001\n36 00000009", "00\n0 00", "00\nc 0", "00\n56 00000002",
+    "10\n60 ff"};
 static const char *const schemas[] = {
-    "CREATE TABLE a(x INTEGER PRIMARY KEY, y);CREATE INDEX ay ON a(y);CREATE TABLE b(k PRIMARY KEY, v)"
-    " WITHOUT ROWID;INSERT INTO a VALUES(1,'one'),(2,zeroblob(700)),(9,2.5);INSERT INTO b VALUES('k',1);",
+    "CREATE TABLE a(x INTEGER PRIMARY KEY, y);CREATE INDEX ay ON a(y);CREATE TABLE b(k PRIMARY "
+    "KEY, v)"
+    " WITHOUT ROWID;INSERT INTO a VALUES(1,'one'),(2,zeroblob(700)),(9,2.5);INSERT INTO b "
+    "VALUES('k',1);",
     "CREATE TABLE a(x, y CHECK(danger(1)), z DEFAULT(danger(2)), g AS (danger(x)));"
     "CREATE TABLE b(v);CREATE VIEW v AS SELECT danger(v) FROM b;INSERT INTO b VALUES(1);"
     "CREATE TRIGGER t AFTER INSERT ON b BEGIN INSERT INTO a(x) VALUES(danger(4)); END;"
@@ -145,13 +154,16 @@ static unsigned read_image(const uint8_t *data, size_t bytes, image *m) {
 
 /* clang-format off */
 static const char *const reads[] = {
-    "SELECT count(*) FROM sqlite_master", "SELECT type,name,tbl_name,rootpage,sql FROM sqlite_master",
-    "SELECT * FROM a", "SELECT x FROM a WHERE y>='o' ORDER BY y", "SELECT * FROM b", "SELECT * FROM v",
+    "SELECT count(*) FROM sqlite_master",
+    "SELECT type,name,tbl_name,rootpage,sql FROM sqlite_master",
+    "SELECT * FROM a", "SELECT x FROM a WHERE y>='o' ORDER BY y", "SELECT * FROM b",
+    "SELECT * FROM v",
     "SELECT count(*), max(rowid) FROM a", "PRAGMA table_info(a)", "PRAGMA user_version",
     "SELECT * FROM a JOIN b ON x=v"};
 static const char *const writes[] = {
     "INSERT INTO a(x,y) VALUES(77,'new')", "INSERT INTO b DEFAULT VALUES", "UPDATE a SET y=y||'+'",
-    "INSERT INTO b(v) VALUES(5)", "DELETE FROM a WHERE x=1", "CREATE TABLE made(z)", "DELETE FROM b",
+    "INSERT INTO b(v) VALUES(5)", "DELETE FROM a WHERE x=1", "CREATE TABLE made(z)",
+    "DELETE FROM b",
     "PRAGMA user_version=9", "DROP TABLE a", "INSERT INTO made VALUES(1)", "REINDEX"};
 /* clang-format on */
 

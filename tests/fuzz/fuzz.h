@@ -11,8 +11,9 @@
       - under libFuzzer (clang -fsanitize=fuzzer -DFUZZ_LIBFUZZER): as any target of its kind;
         FUZZ_WRITE_SEEDS=dir makes it write the seeds it makes itself to a folder and end;
       - alone, with any compiler: `name` runs every seed and every file of tests/corpus/name, then
-        mutates them for FUZZ_SECONDS (10) or until FUZZ_RUNS inputs, from SIM_SEED or the time. What
-        reaches new code (gcc -fsanitize-coverage=trace-pc -DFUZZ_TRACE) joins the corpus in memory.
+        mutates them for FUZZ_SECONDS (10) or until FUZZ_RUNS inputs, from SIM_SEED or the time.
+        What reaches new code (-fsanitize-coverage=trace-pc -DFUZZ_TRACE) joins the corpus in
+        memory.
         `name FILE ...` runs those files alone.
 
     An input that fails is written to ./failed-name and printed; the program then aborts.
@@ -209,7 +210,7 @@ static inline void fuzz_close(unit_pool *u) {
     if (rc != SQLPOOL_OK) FUZZ_FAIL("close gave %s: %s", sqlpool_result_name(rc), error.message);
     fuzz_check_gone(u);
 }
-/*  What every error must be, whatever was asked: terminated, of the result, without control bytes. */
+/*  What every error must be, whatever was asked: terminated, of the result, no control bytes. */
 static inline void fuzz_check_error(const sqlpool_error *error, int rc) {
     size_t i;
     const char *end = (const char *)memchr(error->message, 0, sizeof error->message);

@@ -1,5 +1,5 @@
-/*  group.c - fuzz: a list of writes through groups (I20, I21) must leave and answer what the same list
-    does one by one under SQLite's autocommit. SPDX-License-Identifier: MIT OR Unlicense
+/*  group.c - fuzz: a list of writes through groups (I20, I21) must leave and answer what the same
+    list does one by one under SQLite's autocommit. SPDX-License-Identifier: MIT OR Unlicense
 
     An input is lines. The first is digits: 0 ":memory:" or 1 a file, then the size of a group. Each
     other line is a letter and SQL; '|' separates the statements of a function:
@@ -13,14 +13,17 @@
 
 /* clang-format off */
 static const char *const fuzz_words[] = {
-    "\nsINSERT INTO a(id,v) VALUES(", "\nsINSERT OR ROLLBACK INTO a VALUES(1,1)", "\nw", "\nk", "\nn",
-    "\nx", "\ns", "\na", "\ne", "\np", "\nt", "\nc", "|", ";", "INSERT INTO a(v) VALUES(1),(2),(NULL)",
+    "\nsINSERT INTO a(id,v) VALUES(", "\nsINSERT OR ROLLBACK INTO a VALUES(1,1)", "\nw", "\nk",
+    "\nn",
+    "\nx", "\ns", "\na", "\ne", "\np", "\nt", "\nc", "|", ";",
+    "INSERT INTO a(v) VALUES(1),(2),(NULL)",
     "INSERT OR FAIL INTO a VALUES(9,1),(1,1),(8,1)", "INSERT OR IGNORE INTO a VALUES(1,1)",
     "INSERT OR REPLACE INTO a VALUES(1,1)", "UPDATE a SET v=v+1", "UPDATE OR FAIL a SET id=id+1",
     "DELETE FROM a", "DELETE FROM parent", "INSERT INTO child VALUES(77)",
     "INSERT INTO late VALUES(77)", "INSERT INTO t VALUES('abort')", "INSERT INTO t VALUES('fail')",
     "INSERT INTO t VALUES('rollback')", "INSERT INTO t VALUES('ignore')",
-    "UPDATE a SET v=fail(13)", "SELECT fail(10) FROM a", "fail(", "zeroblob(99999)", "zeroblob(100001)",
+    "UPDATE a SET v=fail(13)", "SELECT fail(10) FROM a", "fail(", "zeroblob(99999)",
+    "zeroblob(100001)",
     "CREATE TABLE z(q)", "DROP TABLE a", "CREATE INDEX i ON a(v)", "ALTER TABLE a RENAME TO r",
     "CREATE TRIGGER g AFTER INSERT ON a BEGIN UPDATE b SET n=n+1; END", " WHERE id=1", "VALUES",
     " RETURNING id", " ON CONFLICT DO UPDATE SET v=9", "NULL", "?", "1", "2", "(3,3)", ",", "id",
@@ -29,20 +32,26 @@ static const char *const fuzz_words[] = {
 
 static const char *const fixed_seeds[] = {
     "064\nsINSERT INTO a VALUES(1,1)\nsINSERT INTO a VALUES(1,2)\nsINSERT INTO a VALUES(2,2)",
-    "164\nsINSERT INTO a VALUES(1,1)\nsINSERT OR ROLLBACK INTO a VALUES(3,3),(1,1)\nsUPDATE a SET v=5",
+    "164\nsINSERT INTO a VALUES(1,1)\nsINSERT OR ROLLBACK INTO a VALUES(3,3),(1,1)\nsUPDATE a "
+    "SET v=5",
     "064\nsINSERT INTO a VALUES(4,1),(5,2),(3,3),(6,NULL)\nsINSERT INTO b VALUES(1)",
     "064\nsINSERT OR FAIL INTO a VALUES(5,1),(3,1),(6,1)\nsINSERT OR ROLLBACK INTO a VALUES(3,1)",
     "064\nwINSERT INTO a VALUES(7,7)|INSERT INTO late VALUES(99)\nsINSERT INTO b VALUES(2)",
     "064\nkINSERT INTO b VALUES(1)|INSERT OR ROLLBACK INTO a VALUES(3,1)|INSERT INTO b VALUES(2)",
-    "064\nnINSERT INTO b VALUES(1)|INSERT OR FAIL INTO a VALUES(6,1),(3,1)|INSERT INTO b VALUES(2)\nt",
+    "064\nnINSERT INTO b VALUES(1)|INSERT OR FAIL INTO a VALUES(6,1),(3,1)|INSERT INTO b "
+    "VALUES(2)\nt",
     "064\nxINSERT INTO b VALUES(1)\nsUPDATE b SET n=n+1\nc\nsINSERT INTO child VALUES(1)",
-    "064\nsINSERT INTO t VALUES('fail')\nsINSERT INTO t VALUES('rollback')\nsINSERT INTO t VALUES('ok')",
+    "064\nsINSERT INTO t VALUES('fail')\nsINSERT INTO t VALUES('rollback')\nsINSERT INTO t "
+    "VALUES('ok')",
     "062\naINSERT INTO a VALUES(?,?)\naINSERT INTO a VALUES(?,?)\nsINSERT INTO a VALUES(?,1)",
-    "063\nsINSERT INTO b VALUES(1)\nsINSERT INTO b SELECT fail(13)\nsINSERT INTO b VALUES(zeroblob(100001))",
+    "063\nsINSERT INTO b VALUES(1)\nsINSERT INTO b SELECT fail(13)\nsINSERT INTO b "
+    "VALUES(zeroblob(100001))",
     "064\nsUPDATE b SET n=fail(10)\nsINSERT INTO b VALUES(fail(7))\nwINSERT INTO b VALUES(fail(9))",
     "164\nsCREATE TABLE z(q)\nsINSERT INTO z VALUES(1)\nsDROP TABLE z\nsINSERT INTO z VALUES(2)",
-    "064\npINSERT INTO b VALUES(1);INSERT INTO a VALUES(3,3)\neDELETE FROM b RETURNING n\nsINSERT INTO",
-    "064\nsINSERT OR REPLACE INTO u VALUES(1,2)\nsINSERT INTO u VALUES(1,1) ON CONFLICT DO NOTHING"};
+    "064\npINSERT INTO b VALUES(1);INSERT INTO a VALUES(3,3)\neDELETE FROM b RETURNING "
+    "n\nsINSERT INTO",
+    "064\nsINSERT OR REPLACE INTO u VALUES(1,2)\nsINSERT INTO u VALUES(1,1) ON CONFLICT DO "
+    "NOTHING"};
 /* clang-format on */
 
 static void fuzz_seeds(void) {

@@ -1,11 +1,11 @@
-/*  names.c - fuzz: names that become SQL text or file names: the table, the columns and the name of a
-    bulk load (I22), the tables of a schema that is looked at for foreign keys (I10), and the path.
-    SPDX-License-Identifier: MIT OR Unlicense
+/*  names.c - fuzz: names that become SQL text or file names: the table, the columns and the name
+    of a bulk load (I22), the tables of a schema that is looked at for foreign keys (I10), and the
+    path. SPDX-License-Identifier: MIT OR Unlicense
 
-    An input is lines. The first has a digit each for the kind (0 bulk, 1 foreign keys, 2 path), the
-    action, the conflict, the key count, and a mask of columns that the table lacks; then the table,
-    then the columns. A tab in a name stands for a newline. The oracle quotes with %w and asks
-    sqlite3_table_column_metadata(), which needs no quotes. */
+    An input is lines. The first has a digit each for the kind (0 bulk, 1 foreign keys, 2 path),
+    the action, the conflict, the key count, and a mask of columns that the table lacks; then the
+    table, then the columns. A tab in a name stands for a newline. The oracle quotes with %w and
+    asks sqlite3_table_column_metadata(), which needs no quotes. */
 #include "fuzz/fuzz.h"
 
 /* clang-format off */
@@ -17,7 +17,8 @@ static const char *const fuzz_words[] = {
     "#", "&", "=", "-wal", "-journal", ".", "select", "\x7f", NULL};
 static const char *const fixed_seeds[] = {
     "00010\nt\nx\ny", "00110\nt\nx\ny", "00210\nt\nx\ny", "00310\nt\nx\ny", "01010\nt\nx\ny",
-    "02020\nt\nx\ny", "02010\nt\nx", "01020\nt\"u\na\"\"b\nc'd\n[e]", "00000\n\"; DROP TABLE a;--\n\"",
+    "02020\nt\nx\ny", "02010\nt\nx", "01020\nt\"u\na\"\"b\nc'd\n[e]",
+    "00000\n\"; DROP TABLE a;--\n\"",
     "00000\na\nx", "00000\nselect\nfrom\nwhere",
     "00320\ntab\tle\nco`l\n\"\"\"\n]", "00000\n\xff\xfe\n\x80", "10000\nt\"x\nc\"\n--",
     "10000\n');--\n\"'\"\n`", "2\nx.db", "2\n\"", "2\nfile:x", "2\nx y#z", "2\n\xff", "00000\n\n",

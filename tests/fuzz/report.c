@@ -1,21 +1,24 @@
-/*  report.c - fuzz: whatever is in names, tags, files, SQL and SQLite's messages, the status is valid
-    JSON that says it (I25), and texts, messages and log lines have no control bytes (I05).
+/*  report.c - fuzz: whatever is in names, tags, files, SQL and SQLite's messages, the status is
+    valid JSON that says it (I25), and texts, messages and log lines have no control bytes (I05).
     SPDX-License-Identifier: MIT OR Unlicense
 
-    An input is lines: the pool's name, a tag, a file, SQL for a reader, SQL for the writer, the text
-    that the SQL function oops() fails with. A byte 1 stands for a newline. The JSON is read by a
-    strict parser here and by SQLite's. */
+    An input is lines: the pool's name, a tag, a file, SQL for a reader, SQL for the writer, the
+    text that the SQL function oops() fails with. A byte 1 stands for a newline. The JSON is read
+    by a strict parser here and by SQLite's. */
 #include "fuzz/fuzz.h"
 
 /* clang-format off */
 static const char *const fuzz_words[] = {
-    "\n", "\"", "\\", "\\u0041", "\\\"", "\",\"x\":1", "}", "]", "{", "\x01", "\x7f", "\x1b[31m", "%s", "%n",
+    "\n", "\"", "\\", "\\u0041", "\\\"", "\",\"x\":1", "}", "]", "{", "\x01", "\x7f", "\x1b[31m",
+    "%s", "%n",
     "\xff", "\xC3\xA4", "\xED\xA0\x80", "/", "//", "</script>", "SELECT ", "SELECT 1", "'", "--",
-    "INSERT INTO t VALUES(oops())", "oops()", "SELECT * FROM none", ": ", "\t", "\r", "\b", "null", NULL};
+    "INSERT INTO t VALUES(oops())", "oops()", "SELECT * FROM none", ": ", "\t", "\r", "\b", "null",
+    NULL};
 static const char *const fixed_seeds[] = {
     "pool\ntag\nfile.c\nSELECT 1\nINSERT INTO t VALUES(1)\noops",
     "a\"b\\c\nt\"\nf\\\nSELECT '\"\\' FROM t\nINSERT INTO t VALUES(oops())\n\x1b[2J\x01line",
-    "\n\n\n\n\n", "\xC3\xA4\n\xff\n\x7f\nSELECT '\xE2\x82\xAC'\nSELECT nothing\n", "%s%n\n%d\n%\nSELECT '%s'",
+    "\n\n\n\n\n", "\xC3\xA4\n\xff\n\x7f\nSELECT '\xE2\x82\xAC'\nSELECT nothing\n",
+    "%s%n\n%d\n%\nSELECT '%s'",
     "n\x01m\nt\x01g\nf\x01l\nSELECT\x01 1,\x01 2\nINSERT INTO t VALUES(oops()) -- \x01\n\"\\\x01"};
 /* clang-format on */
 

@@ -16,10 +16,16 @@ memory=/dev/shm # where it is there the targets run in memory: they write many s
 [ -d "$memory" ] && [ -w "$memory" ] || memory=$folder
 TEST_ROOT=$(pwd)
 export TEST_ROOT FUZZ_SECONDS="$seconds"
-export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1}"
+asan=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
+export ASAN_OPTIONS="${ASAN_OPTIONS:-$asan}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
-passed=0 failed=0 child= dir=
-trap '[ -z "$child" ] || kill "$child" 2>/dev/null; [ -z "$dir" ] || rm -rf "$dir"; exit 130' INT TERM HUP
+passed=0 failed=0 child='' dir=''
+stop() {
+    [ -z "$child" ] || kill "$child" 2>/dev/null
+    [ -z "$dir" ] || rm -rf "$dir"
+    exit 130
+}
+trap stop INT TERM HUP
 
 number() { # PATTERN: the last number behind it in the log
     sed -n "s/.*$1 *\([0-9][0-9]*\).*/\1/p" "$log" | tail -n 1
@@ -52,8 +58,8 @@ for name; do
     if [ "$how" = libfuzzer ]; then
         inputs=$(number 'number_of_executed_units:') rate=$(number 'average_exec_per_sec:')
     else
-        inputs=$(sed -n 's/^ok [a-z]*: \([0-9]*\) inputs.*/\1/p; s/.*: run \([0-9]*\) of seed.*/\1/p' "$log" |
-            tail -n 1)
+        inputs=$(sed -n 's/^ok [a-z]*: \([0-9]*\) inputs.*/\1/p
+            s/.*: run \([0-9]*\) of seed.*/\1/p' "$log" | tail -n 1)
         rate=$(sed -n 's/^ok .* inputs, \([0-9]*\)\/s.*/\1/p' "$log")
     fi
     found=0
@@ -61,12 +67,13 @@ for name; do
     if [ "$how" = control ]; then
         verdict=FAIL what='the bug was not found'
         [ "$found" -eq 0 ] || verdict=ok what='the bug was found'
-        printf '%-4s %-10s %10s inputs %5d s  %s\n' "$verdict" "$name" "${inputs:-?}" "$took" "$what"
+        printf '%-4s %-10s %10s inputs %5d s  %s\n' "$verdict" "$name" "${inputs:-?}" "$took" \
+            "$what"
     else
         verdict=ok
         [ "$found" -eq 0 ] || verdict=FAIL
-        printf '%-4s %-10s %10s inputs %8s/s %5d s  %d findings\n' "$verdict" "$name" "${inputs:-?}" \
-            "${rate:-?}" "$took" "$found"
+        printf '%-4s %-10s %10s inputs %8s/s %5d s  %d findings\n' "$verdict" "$name" \
+            "${inputs:-?}" "${rate:-?}" "$took" "$found"
     fi
     if [ "$verdict" = ok ]; then
         passed=$((passed + 1))
@@ -75,7 +82,8 @@ for name; do
         tail -n 60 "$log"
         mkdir -p "$folder/failed"
         for input in "$dir"/failed-* "$dir"/crash-* "$dir"/timeout-* "$dir"/leak-*; do
-            [ ! -f "$input" ] || { cp "$input" "$folder/failed/" && echo "---- $log, $folder/failed/${input##*/}"; }
+            [ -f "$input" ] || continue
+            cp "$input" "$folder/failed/" && echo "---- $log, $folder/failed/${input##*/}"
         done
     fi
     rm -rf "$dir"

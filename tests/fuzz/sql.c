@@ -3,13 +3,14 @@
 
     The oracle is a plain connection with the same schema whose authorizer tells what a statement
     does. Two differences to SQLite are known, harmless and left out: SQLite takes a comment that is
-    only opened at the very end as a division, and a vertical tab as space only behind other space. */
+    only opened at the very end as a division, and a vertical tab as space only behind space. */
 #include "fuzz/fuzz.h"
 
 static const char *const fuzz_words[] = {
     "SELECT ", "select 1", "VALUES(1)", "INSERT INTO a(x) VALUES(1)", "REPLACE INTO a VALUES(1,2)",
     "UPDATE a SET x=1", "DELETE FROM a", "WITH c(n) AS (SELECT 1) ", "WITH RECURSIVE ",
-    "EXPLAIN ", "EXPLAIN QUERY PLAN ", "PRAGMA ", "PRAGMA main.", "user_version", "application_id=1",
+    "EXPLAIN ", "EXPLAIN QUERY PLAN ", "PRAGMA ", "PRAGMA main.", "user_version",
+    "application_id=1",
     "optimize", "incremental_vacuum(2)", "table_info(a)", "journal_mode", "BEGIN", "COMMIT",
     "SAVEPOINT s", "ATTACH 'x' AS y", "CREATE TABLE z(q)", "CREATE TEMP TABLE z(q)", "DROP TABLE a",
     "REINDEX", "ANALYZE", "VACUUM", "/*", "*/", "--", "\n", ";", "''", "\"\"", "[", "]", "`", "(",
@@ -33,7 +34,8 @@ static void fuzz_seeds(void) {
 }
 
 static const char *const schema =
-    "CREATE TABLE a(x,y);CREATE TABLE b(id INTEGER PRIMARY KEY,z);CREATE VIEW v AS SELECT x FROM a;";
+    "CREATE TABLE a(x,y);CREATE TABLE b(id INTEGER PRIMARY KEY,z);"
+    "CREATE VIEW v AS SELECT x FROM a;";
 
 /*---- the oracle ----*/
 
@@ -128,7 +130,8 @@ static void check_splitting(const char *sql, size_t bytes) {
     has = first_statement(sql, &tail, &statement);
     (void)sqlite3_finalize(statement);
     if ((found != NULL) != (has != 0))
-        FUZZ_FAIL("find_statement %s one, SQLite %d", found != NULL ? "finds" : "does not find", has);
+        FUZZ_FAIL("find_statement %s one, SQLite %d", found != NULL ? "finds" : "does not find",
+                  has);
     if (found != NULL && strstr(sql, "\xEF\xBB\xBF") == NULL) {
         /* before it there is nothing but space, whole comments and semicolons */
         const size_t before = (size_t)(found - sql);
