@@ -357,10 +357,15 @@ static inline void fuzz_seed_folder(const char *folder) {
 
 #define FUZZ_MAP_BYTES 65536
 static uint8_t fuzz_map[FUZZ_MAP_BYTES], fuzz_known[FUZZ_MAP_BYTES];
+#ifdef __clang__
+#define FUZZ_NO_COVERAGE no_sanitize("coverage")
+#else
+#define FUZZ_NO_COVERAGE no_sanitize_coverage
+#endif
 #ifdef FUZZ_TRACE
 static uintptr_t fuzz_last_place;
 void __sanitizer_cov_trace_pc(void);
-__attribute__((no_sanitize_coverage, no_sanitize("address", "undefined"))) void
+__attribute__((FUZZ_NO_COVERAGE, no_sanitize("address", "undefined"))) void
 __sanitizer_cov_trace_pc(void) {
     const uintptr_t place =
         ((uintptr_t)__builtin_return_address(0) - (uintptr_t)&__sanitizer_cov_trace_pc) *
@@ -368,7 +373,7 @@ __sanitizer_cov_trace_pc(void) {
     fuzz_map[(place ^ fuzz_last_place) >> 3 & (FUZZ_MAP_BYTES - 1)]++;
     fuzz_last_place = place >> 1;
 }
-#define FUZZ_BLIND __attribute__((no_sanitize_coverage))
+#define FUZZ_BLIND __attribute__((FUZZ_NO_COVERAGE))
 #else
 #define FUZZ_BLIND
 #endif
