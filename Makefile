@@ -10,6 +10,8 @@
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
+#   FUZZ_SECONDS    seconds each fuzz target runs under `make fuzz` (600), `make fuzz-short` (8)
+#   FUZZ            fuzz targets to run, of tests/fuzz (all)
 #   BENCH_FLAGS     passed to bench/run.sh (none; --json)
 #   PREFIX, DESTDIR for install (/usr/local)
 
@@ -26,6 +28,8 @@ TEST_TIMEOUT ?= 180
 STRESS_SECONDS ?= 60
 STRESS_KILLS ?= 1000
 POWERLOSS_IMAGES ?= 1000000
+FUZZ_FLAGS ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+    -fno-sanitize-recover=undefined
 ONLY ?=
 SYSTEM := $(shell uname -s)
 
@@ -125,7 +129,32 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/bench/sqlpool_impl.o $(SQLIT
 	@mkdir -p $(@D)
 	$(COMPILE) -std=gnu11 -O2 -DNDEBUG -o $@ $< $(call impl_for,$<,bench/) $(LINK_END)
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*/*.d $(BUILD)/examples/*.d $(BUILD)/bench/*.d)
+# Fuzz targets: with the compiler's own reports of the code that was reached, where it has them; for
+# libFuzzer; and with a bug in the header that they must find.
+FUZZ ?= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ_TRACE = $(shell echo 'int main(void) { return 0; }' | \
+    $(CC) -c -fsanitize-coverage=trace-pc -x c - -o /dev/null 2>/dev/null && \
+    echo -fsanitize-coverage=trace-pc -DFUZZ_TRACE)
+LIBFUZZER = $(shell clang -fsanitize=fuzzer,address -x c /dev/null -E -o /dev/null 2>/dev/null && \
+    echo 'int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { return p && n ? 0 : 0; }' | \
+    clang -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null && echo yes)
+FUZZ_COMPILE = $(INCLUDE) $(CPPFLAGS) $(WARNINGS) $(FUZZ_FLAGS) -std=gnu11 -MMD -MP -MF $@.d -MT $@ -o $@
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/flags $(SQLITE_OBJECT)
+	@mkdir -p $(@D)
+	$(CC) $(FUZZ_TRACE) $(FUZZ_COMPILE) $< $(LINK_END)
+
+$(BUILD)/fuzz/%.libfuzzer: tests/fuzz/%.c $(BUILD)/flags $(SQLITE_OBJECT)
+	@mkdir -p $(@D)
+	clang -fsanitize=fuzzer -DFUZZ_LIBFUZZER $(FUZZ_COMPILE) $< $(LINK_END)
+
+$(BUILD)/fuzz/%.control: tests/fuzz/%.c sqlpool.h tests/fuzz/controls.sed $(BUILD)/flags $(SQLITE_OBJECT)
+	@mkdir -p $@.h
+	@sed -n '/^# $*$$/,/^$$/p' tests/fuzz/controls.sed | sed -f - sqlpool.h > $@.h/sqlpool.h
+	@! cmp -s sqlpool.h $@.h/sqlpool.h || { echo 'controls.sed has no bug for $*'; exit 1; }
+	$(CC) $(FUZZ_TRACE) -I$@.h $(FUZZ_COMPILE) $< $(LINK_END)
+
+-include $(wildcard $(BUILD)/fuzz/*.d $(BUILD)/*.d $(BUILD)/tests/*/*.d $(BUILD)/examples/*.d $(BUILD)/bench/*.d)
 
 # --- targets -------------------------------------------------------------------------------------
 # One variant: the tests again, below $(BUILD)/name with other flags.
@@ -136,6 +165,7 @@ SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
 .PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss lint \
+    fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan aarch64 valgrind cov analyze \
     install clean programs
 FORCE:
@@ -186,6 +216,16 @@ stress: $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS)) ## stress programs fo
 powerloss: $(BUILD)/tests/fault/powerloss ## the power goes POWERLOSS_IMAGES times; some minutes
 	@$(TEST_ENV) TEST_TIMEOUT=3600 POWERLOSS_IMAGES='$(POWERLOSS_IMAGES)' sh tests/run.sh $(BUILD) $<; \
 	status=$$?; grep '^# ' $<.log; exit $$status
+
+fuzz-short: $(FUZZ:%=$(BUILD)/fuzz/%) ## random inputs against every parser and promise, about a minute
+	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),8)' sh tests/fuzz/run.sh $(BUILD)/fuzz own $(FUZZ)
+
+fuzz: $(if $(LIBFUZZER),$(FUZZ:%=$(BUILD)/fuzz/%.libfuzzer),$(FUZZ:%=$(BUILD)/fuzz/%)) ## the same for FUZZ_SECONDS each, with libFuzzer where it is
+	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),600)' sh tests/fuzz/run.sh $(BUILD)/fuzz \
+	    $(if $(LIBFUZZER),libfuzzer,own) $(FUZZ)
+
+fuzz-controls: $(FUZZ:%=$(BUILD)/fuzz/%.control) ## a bug in a copy of the header for each target, which must find it
+	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),60)' sh tests/fuzz/run.sh $(BUILD)/fuzz control $(FUZZ)
 
 lint: $(SQLITE_OBJECT) ## rules of the text: map, layout, names, snippets, strict flags
 	@$(SCRIPT_ENV) sh tests/lint/lint.sh
