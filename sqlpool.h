@@ -8561,7 +8561,8 @@ static void sqlpool__run_in_group(sqlpool__slot *slot, sqlpool__group *group, sq
     job->has_run = true;
     job->has_failed = rc != SQLPOOL_OK;
     if (!job->has_failed) return;
-    job->is_alone = job->work != NULL && job->work->has_begun;
+    job->is_alone = (job->work != NULL && job->work->has_begun) ||
+                    sqlpool__is_retryable(slot->core, job->result);
     if ((is_first && !job->is_alone) || !sqlpool__depends_on_data(slot->core, job))
         sqlpool__finish_job(slot->core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
 }
@@ -8595,10 +8596,11 @@ static sqlpool__fill_end sqlpool__fill_group(sqlpool__slot *slot, sqlpool__group
                 if (sqlite3_get_autocommit(slot->db) != 0 || slot->is_bad ||
                     sqlpool__is_deferring(slot->db))
                     return SQLPOOL__ONE_HAS_ENDED;
-                if (job->is_alone && !group->is_careful) return SQLPOOL__ONE_SPOILS;
-                if (!job->has_failed) is_first = false;
-                if (job->has_failed && !job->is_final && sqlpool__is_retryable(core, job->result))
-                    job->is_alone = true;
+                if (!job->has_failed) {
+                    is_first = false;
+                } else if (!group->is_careful && job->work != NULL && job->work->has_begun) {
+                    return SQLPOOL__ONE_SPOILS;
+                }
             }
             if (job->is_alone && !job->is_final && job->is_submitted) return SQLPOOL__ONE_STOPS;
         }

@@ -492,7 +492,8 @@ TEST(nobody_fails_for_a_row_that_is_not_committed) {
         (void)with_sql(&callers[2], second[n]);
         CHECK(run_callers(pool, 3));
         PART(check_ok(0));
-        CHECK_INT(callers[1].rc, SQLITE_CONSTRAINT_FOREIGNKEY);
+        /* for its parent, or behind the other one for that one's row */
+        CHECK_INT(callers[1].rc & 0xff, SQLITE_CONSTRAINT);
         PART(check_ok(2));
         CHECK_INT(ask(pool, "SELECT count(*) FROM k WHERE r IS NULL"), 1);
         CHECK_INT(ask(pool, "SELECT n FROM c"), n + 1);
@@ -987,9 +988,9 @@ TEST(events_of_a_group) {
     CHECK_INT(errors_told, 1);
     CHECK_INT(last_error_told, SQLITE_CONSTRAINT_UNIQUE);
     for (i = 0; i < 8; i++) (void)with_sql(&callers[i], ONE_MORE);
-    callers[7].sql = "INSERT INTO child VALUES(7, NULL)"; /* refused at COMMIT: 4 of 8, 2, 1 commit */
+    callers[7].sql = "INSERT INTO child VALUES(7, NULL)"; /* refused by itself: the others share one */
     CHECK(run_callers(pool, 8));
-    CHECK_INT(commits_told, 5);
+    CHECK_INT(commits_told, 3);
     CHECK_INT(errors_told, 2);
     CHECK_INT(last_error_told, SQLITE_CONSTRAINT_FOREIGNKEY);
     CHECK_INT(ask(pool, "SELECT n FROM c"), 8 + 7 + 7);
