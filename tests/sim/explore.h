@@ -1,0 +1,659 @@
+/*  explore.h - campaigns of the scheduler. SPDX-License-Identifier: MIT OR Unlicense
+
+    A *scenario* is a few threads that use a pool, and what must hold whoever comes first. A program
+    lists its scenarios and calls explore_main(), which runs them under the strategies of
+    sim/sched.h: without arguments a quick campaign, as a test program does; see explore_usage(). */
+#ifndef SIM_EXPLORE_H
+#define SIM_EXPLORE_H
+
+#include "sim/sched.h"
+
+#include <errno.h>
+
+typedef struct explore_scenario {
+    const char *name;
+    int variants;
+    void (*setup)(void *variant);  /* as a thread: opens what the others use */
+    void (*begin)(int variant);    /* sched_spawn() of the threads */
+    void (*finish)(void *variant); /* as a thread, when all have returned: checks, closes */
+} explore_scenario;
+
+typedef struct explore_figures {
+    uint64_t runs, steps, decisions, distinct;
+    int64_t ns;
+    int bound_done; /* dfs: all schedules with so many preemptions were run; -1: none */
+} explore_figures;
+
+static struct explore_state {
+    const explore_scenario *scenarios;
+    int scenario_count;
+    const explore_scenario *scenario;
+    int variant;
+    uint64_t seed;
+    bool doublecheck;
+    const char *folder; /* of failing schedules */
+    uint64_t *traces;   /* hashes seen, open addressing */
+    uint64_t trace_room, trace_count;
+    uint64_t decisions; /* of the last runs, on average times 16 */
+    const explore_scenario *now; /* whose world it is */
+    int now_variant;
+    sched_copy nothing, ready; /* the world before any scenario, and after this one's setup */
+    sched_plan failure;
+    int failures;
+} explore = {.seed = 1};
+
+static int64_t explore_real_ns(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/*---- distinct traces ----*/
+
+static void explore_forget_traces(void) {
+    if (explore.traces != NULL) memset(explore.traces, 0, explore.trace_room * sizeof(uint64_t));
+    explore.trace_count = 0;
+}
+static void explore_put_trace(uint64_t hash) {
+    uint64_t i;
+    if (hash == 0) hash = 1;
+    for (i = hash % explore.trace_room; explore.traces[i] != 0; i = (i + 1) % explore.trace_room) {
+        if (explore.traces[i] == hash) return;
+    }
+    explore.traces[i] = hash;
+    explore.trace_count++;
+}
+static void explore_note_trace(uint64_t hash) {
+    if (explore.trace_count * 2 >= explore.trace_room) {
+        uint64_t *old = explore.traces;
+        const uint64_t room = explore.trace_room;
+        uint64_t i;
+        explore.trace_room = room == 0 ? 1u << 14 : room * 4;
+        explore.traces = (uint64_t *)calloc((size_t)explore.trace_room, sizeof(uint64_t));
+        if (explore.traces == NULL) abort();
+        explore.trace_count = 0;
+        for (i = 0; i < room; i++) {
+            if (old[i] != 0) explore_put_trace(old[i]);
+        }
+        free(old);
+    }
+    explore_put_trace(hash);
+}
+
+/*---- one run ----*/
+
+/*  The world as it is after the scenario's setup. false: that has failed. */
+static bool explore_reset(void) {
+    const bool is_new = explore.now != explore.scenario || explore.now_variant != explore.variant;
+    if (!is_new && !sched.fresh) {
+        sched_restore(&explore.ready);
+        return true;
+    }
+    if (explore.nothing.bytes == NULL) sched_save(&explore.nothing);
+    if (!sched.fresh) sched_restore(&explore.nothing);
+    if (is_new) {
+        memset(sched.places, 0, sizeof sched.places);
+        sched.place_count = sched.conflict_count = 0;
+        explore.decisions = 16 * 200;
+        explore.now = NULL;
+    }
+    (void)sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, 1, NULL);
+    sched_alone(explore.scenario->setup, &explore.variant, "setup");
+    if (sched.has_failed) return false;
+    if (!sched.fresh) sched_save(&explore.ready);
+    explore.now = explore.scenario;
+    explore.now_variant = explore.variant;
+    return true;
+}
+
+/*  Runs the scenario once with the strategy that is set up; true: nothing was wrong. */
+static bool explore_once(uint64_t seed) {
+    sched.has_failed = false;
+    sched.why[0] = '\0';
+    if (!explore_reset()) return false;
+    sched.plan.count = 0;
+    sched.plan.variant = explore.variant;
+    sched.plan.seed = seed;
+    (void)snprintf(sched.plan.scenario, sizeof sched.plan.scenario, "%s", explore.scenario->name);
+    (void)sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, (int)(seed & 0x7fffffff) | 1, NULL);
+    world.random = sched_mix(seed);
+    sched.step = sched.asked = 0;
+    sched.jumps = sched.idle_jumps = 0;
+    sched.hash = UINT64_C(0xcbf29ce484222325);
+    sched.replay_at = sched.replay_missed = 0;
+    sched.frame_count = 0;
+    sched.is_cut = sched.did_not_repeat = false;
+    sched.last_function = NULL;
+    explore.scenario->begin(explore.variant);
+    sched.is_exploring = true;
+    sched_go();
+    sched.is_exploring = false;
+    if (!sched.has_failed) sched_alone(explore.scenario->finish, &explore.variant, "finish");
+    return !sched.has_failed;
+}
+
+static void explore_setup_random(uint64_t seed) {
+    uint64_t dice = sched_mix(seed ^ UINT64_C(0x5eed));
+    static const uint32_t chances[] = {32768, 16384, 8192, 4096, 2048, 1024, 512, 256};
+    sched.strategy = SCHED_RANDOM;
+    sched.dice = sched_roll(&dice);
+    sched.filter = (sched_roll(&dice) & 3) != 0;
+    sched.chance_switch = chances[sched_roll(&dice) & 7];
+    sched.allow_clock = (sched_roll(&dice) & 3) != 0;
+    sched.chance_clock = chances[sched_roll(&dice) & 7] / 8;
+    sched.allow_wake = (sched_roll(&dice) & 3) == 0;
+    sched.chance_wake = chances[sched_roll(&dice) & 7] / 8;
+    (void)snprintf(sched.plan.strategy, sizeof sched.plan.strategy, "random");
+}
+static void explore_setup_pct(uint64_t seed) {
+    uint64_t dice = sched_mix(seed ^ UINT64_C(0x9c7));
+    const uint64_t steps = explore.decisions / 16 + 1;
+    int i;
+    sched.strategy = SCHED_PCT;
+    sched.filter = (sched_roll(&dice) & 7) != 0;
+    sched.allow_clock = (sched_roll(&dice) & 1) != 0;
+    sched.allow_wake = false;
+    for (i = 0; i <= SCHED_TASKS; i++)
+        sched.priority[i] = (int)(1000 + sched_roll(&dice) % 1000000);
+    sched.lowest = 999;
+    sched.change_count = (int)(sched_roll(&dice) % 5); /* d - 1 */
+    for (i = 0; i < sched.change_count; i++)
+        sched.changes[i] = 1 + (uint32_t)(sched_roll(&dice) % steps);
+    sched.dice = sched_roll(&dice);
+    (void)snprintf(sched.plan.strategy, sizeof sched.plan.strategy, "pct");
+}
+
+/*---- files ----*/
+
+static void explore_write_plan(FILE *out, const sched_plan *plan, const char *why) {
+    int i;
+    fprintf(out, "# a schedule of tests/unit/schedules.c: run it with --replay FILE\n");
+    fprintf(out, "scenario %s\nvariant %d\nseed %llu\n", plan->scenario, plan->variant,
+            (unsigned long long)plan->seed);
+    for (i = 0; i < plan->count; i++) {
+        const int c = plan->moves[i].choice;
+        fprintf(out, "at %u ", plan->moves[i].step);
+        if (c == SCHED_CLOCK) {
+            fprintf(out, "clock\n");
+        } else if (c == SCHED_CLOCK_OWN) {
+            fprintf(out, "clock-own\n");
+        } else if (c >= SCHED_WAKE) {
+            fprintf(out, "wake %d\n", c - SCHED_WAKE);
+        } else {
+            fprintf(out, "run %d\n", c);
+        }
+    }
+    fprintf(out, "why %s\n", why);
+}
+static bool explore_read_plan(const char *path, sched_plan *plan) {
+    char line[1200], word[32];
+    FILE *in = fopen(path, "r");
+    if (in == NULL) return false;
+    memset(plan, 0, sizeof *plan);
+    while (fgets(line, sizeof line, in) != NULL) {
+        unsigned step;
+        unsigned long long seed;
+        int task = 0, fields;
+        if (sscanf(line, "scenario %47s", plan->scenario) == 1) continue;
+        if (sscanf(line, "variant %d", &plan->variant) == 1) continue;
+        if (sscanf(line, "seed %llu", &seed) == 1) plan->seed = seed;
+        fields = sscanf(line, "at %u %31s %d", &step, word, &task);
+        if (fields < 2 || plan->count == SCHED_MOVES) continue;
+        plan->moves[plan->count].step = step;
+        plan->moves[plan->count++].choice = strcmp(word, "clock") == 0       ? SCHED_CLOCK
+                                            : strcmp(word, "clock-own") == 0 ? SCHED_CLOCK_OWN
+                                            : strcmp(word, "wake") == 0      ? SCHED_WAKE + task
+                                                                             : task;
+    }
+    (void)fclose(in);
+    return plan->scenario[0] != '\0';
+}
+
+static bool explore_replay(const sched_plan *plan) {
+    sched.strategy = SCHED_REPLAY;
+    sched.replay = plan;
+    sched.filter = false;
+    (void)snprintf(sched.plan.strategy, sizeof sched.plan.strategy, "replay");
+    return explore_once(plan->seed);
+}
+
+/*---- a failure ----*/
+
+/*  Leaves out what is not needed: later decisions first, in halves, then one by one. */
+static void explore_shrink(sched_plan *plan) {
+    static sched_plan smaller;
+    int size, tries = 0;
+    for (size = (plan->count + 1) / 2; size > 0; size = size == 1 ? 0 : (size + 1) / 2) {
+        int from = plan->count - size;
+        for (; from > -size && tries < 3000; from -= size, tries++) {
+            const int first = from < 0 ? 0 : from, last = from + size;
+            if (last > plan->count || last <= first) continue;
+            smaller = *plan;
+            memmove(&smaller.moves[first], &smaller.moves[last],
+                    (size_t)(plan->count - last) * sizeof smaller.moves[0]);
+            smaller.count -= last - first;
+            if (!explore_replay(&smaller) && !sched.did_not_repeat) *plan = sched.plan;
+        }
+    }
+}
+
+static void explore_report(void) {
+    static sched_plan plan;
+    char path[600], why[1024], strategy[16];
+    FILE *out;
+    const uint64_t hash = sched.hash;
+    int before;
+    plan = sched.plan;
+    explore.failures++;
+    (void)snprintf(why, sizeof why, "%s", sched.why);
+    (void)snprintf(strategy, sizeof strategy, "%s", plan.strategy);
+    before = plan.count;
+    printf("# %s/%d: %s\n", plan.scenario, plan.variant, why);
+    printf("#   found by %s, seed %llu, after %u points, %d decisions, trace %016llx\n", strategy,
+           (unsigned long long)plan.seed, sched.step, before, (unsigned long long)hash);
+    fflush(stdout);
+    if (sched.fresh) { /* what the run left cannot be taken back: one failure is all there is */
+        (void)snprintf(path, sizeof path, "%s/%s-%d.schedule", explore.folder, plan.scenario,
+                       plan.variant);
+        out = fopen(path, "w");
+        if (out != NULL) explore_write_plan(out, &plan, why);
+        if (out != NULL) (void)fclose(out);
+        printf("#   schedule: %s\n0 passed, 1 failed\n", path);
+        fflush(stdout);
+        _exit(1);
+    }
+    if (explore_replay(&plan)) printf("#   it does not fail again: the run did not repeat\n");
+    explore_shrink(&plan);
+    sched.verbose = true;
+    (void)explore_replay(&plan);
+    sched.verbose = false;
+    (void)snprintf(path, sizeof path, "%s/%s-%d-%016llx.schedule", explore.folder, plan.scenario,
+                   plan.variant, (unsigned long long)(sched.hash));
+    out = fopen(path, "w");
+    if (out != NULL) {
+        explore_write_plan(out, &plan, sched.why);
+        (void)fclose(out);
+    }
+    printf("#   %d of %d decisions are needed: %s\n#   schedule: %s\n", plan.count, before, sched.why,
+           path);
+    fflush(stdout);
+    explore.failure = plan;
+}
+
+/*  A crash: the schedule is what there is to say. */
+static void explore_crashed(int number) {
+    char path[600];
+    FILE *out;
+    (void)signal(number, SIG_DFL);
+    if (sched.has_failed) _exit(3);
+    sched.has_failed = true;
+    (void)snprintf(sched.why, sizeof sched.why, "crash: signal %d at %s:%d in %s", number,
+                   sched.last_function != NULL ? sched.last_function : "-", sched.last_line,
+                   world.current < 0 ? "the explorer" : world.tasks[world.current].name);
+    (void)snprintf(path, sizeof path, "%s/%s-%d-crash.schedule", explore.folder, sched.plan.scenario,
+                   sched.plan.variant);
+    out = fopen(path, "w");
+    if (out != NULL) {
+        explore_write_plan(out, &sched.plan, sched.why);
+        (void)fclose(out);
+    }
+    printf("# %s/%d: %s\n#   found by %s, seed %llu\n#   schedule: %s\n0 passed, 1 failed\n",
+           sched.plan.scenario, sched.plan.variant, sched.why, sched.plan.strategy,
+           (unsigned long long)sched.plan.seed, path);
+    fflush(stdout);
+    _exit(3);
+}
+static void explore_catch_crashes(void) {
+#ifndef SCHED_ASAN
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT};
+    static char stack[64 * 1024];
+    stack_t alternate;
+    size_t i;
+    memset(&alternate, 0, sizeof alternate);
+    alternate.ss_sp = stack;
+    alternate.ss_size = sizeof stack;
+    (void)sigaltstack(&alternate, NULL);
+    for (i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct sigaction action;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = explore_crashed;
+        action.sa_flags = SA_ONSTACK;
+        (void)sigaction(numbers[i], &action, NULL);
+    }
+#endif
+}
+
+/*---- many runs ----*/
+
+static void explore_count(explore_figures *f) {
+    f->runs++;
+    f->steps += sched.step;
+    f->decisions += sched.asked;
+    explore.decisions += sched.asked - explore.decisions / 16;
+    explore_note_trace(sched.hash);
+}
+
+/*  Random or PCT runs; false: one of them failed. */
+static bool explore_many(sched_strategy strategy, uint64_t first_seed, uint64_t runs, int64_t end_ns,
+                         explore_figures *f) {
+    const int64_t start = explore_real_ns();
+    bool is_good = true;
+    uint64_t i;
+    for (i = 0; i < runs && is_good; i++) {
+        const uint64_t seed = first_seed + i;
+        uint64_t decisions = explore.decisions;
+        if (strategy == SCHED_RANDOM) explore_setup_random(seed);
+        if (strategy == SCHED_PCT) explore_setup_pct(seed);
+        is_good = explore_once(seed);
+        explore_count(f);
+        if (is_good && explore.doublecheck) {
+            const uint64_t hash = sched.hash;
+            const uint32_t step = sched.step;
+            explore.decisions = decisions;
+            if (strategy == SCHED_RANDOM) explore_setup_random(seed);
+            if (strategy == SCHED_PCT) explore_setup_pct(seed);
+            is_good = explore_once(seed);
+            if (is_good && (hash != sched.hash || step != sched.step) && !sched.has_grown) {
+                sched.has_failed = true;
+                is_good = false;
+                (void)snprintf(sched.why, sizeof sched.why,
+                               "the same seed gave two traces: %016llx and %016llx",
+                               (unsigned long long)hash, (unsigned long long)sched.hash);
+            }
+        }
+        sched.has_grown = false;
+        if ((i & 15) == 15 && explore_real_ns() >= end_ns) break;
+    }
+    f->ns += explore_real_ns() - start;
+    return is_good;
+}
+
+/*  All schedules with at most `bound` preemptions, up to so many; false: one of them failed. */
+static bool explore_dfs(int bound, uint64_t runs, int64_t end_ns, explore_figures *f) {
+    const int64_t start = explore_real_ns();
+    bool is_good = true, is_whole = false;
+    uint64_t i = 0;
+    while (is_good && !is_whole && i < runs && explore_real_ns() < end_ns) {
+        sched.forced = 0;
+        sched_fix_places();
+        is_whole = true;
+        for (;; i++) {
+            int at;
+            if (i == runs || ((i & 15) == 15 && explore_real_ns() >= end_ns)) {
+                is_whole = false;
+                break;
+            }
+            sched.strategy = SCHED_DFS;
+            sched.filter = sched.allow_clock = true;
+            sched.allow_wake = false;
+            sched.bound = bound;
+            (void)snprintf(sched.plan.strategy, sizeof sched.plan.strategy, "dfs-%d", bound);
+            is_good = explore_once(1);
+            explore_count(f);
+            if (!is_good) break;
+            for (at = sched.frame_count - 1; at >= 0; at--) {
+                sched_frame *frame = &sched.frames[at];
+                do {
+                    frame->index++;
+                } while (frame->index < frame->count &&
+                         frame->spent + frame->costs[frame->index] > bound);
+                if (frame->index < frame->count) break;
+            }
+            if (at < 0) break; /* that was the last one */
+            sched.forced = at + 1;
+        }
+        if (sched.has_grown) is_whole = false; /* some points were passed before they counted */
+    }
+    if (is_good && is_whole && f->bound_done < bound) f->bound_done = bound;
+    f->ns += explore_real_ns() - start;
+    return is_good;
+}
+
+/*---- campaigns ----*/
+
+/*  What one scenario gets. */
+typedef struct explore_budget {
+    uint64_t random, pct, dfs; /* runs, of each variant */
+    int bound;
+    int64_t ns; /* of each variant; 0: no limit */
+} explore_budget;
+
+static void explore_figures_line(const char *strategy, const explore_figures *f) {
+    const double seconds = (double)f->ns / 1e9;
+    if (f->runs == 0) return;
+    printf("#   %-7s %9llu runs %7.0f/s %6.0f points, %5.0f decisions a run", strategy,
+           (unsigned long long)f->runs, seconds > 0 ? (double)f->runs / seconds : 0.0,
+           (double)f->steps / (double)f->runs, (double)f->decisions / (double)f->runs);
+    if (f->bound_done >= 0) printf("; complete up to %d preemptions", f->bound_done);
+    printf("\n");
+}
+
+/*  All variants of a scenario; false: a run failed. */
+static bool explore_scenario_runs(const explore_scenario *s, int only_variant,
+                                  const explore_budget *budget, explore_figures *total) {
+    bool is_good = true;
+    int v;
+    explore.scenario = s;
+    for (v = 0; v < s->variants; v++) {
+        explore_figures random = {0}, pct = {0}, dfs = {0};
+        const int64_t start = explore_real_ns();
+        const int64_t ns = budget->ns > 0 ? budget->ns : INT64_C(1) << 60;
+        bool is_this_good;
+        int bound, least = 9;
+        if (only_variant >= 0 && v != only_variant) continue;
+        random.bound_done = pct.bound_done = dfs.bound_done = -1;
+        explore.variant = v;
+        explore_forget_traces();
+        explore.scenario = s;
+        is_this_good = explore_many(SCHED_RANDOM, explore.seed, budget->random, start + ns / 3,
+                                    &random);
+        if (is_this_good)
+            is_this_good =
+                explore_many(SCHED_PCT, explore.seed, budget->pct, start + 2 * ns / 3, &pct);
+        for (bound = 0; bound <= budget->bound && is_this_good; bound++) {
+            if (dfs.runs < budget->dfs)
+                is_this_good = explore_dfs(bound, budget->dfs - dfs.runs, start + ns, &dfs);
+            if (dfs.bound_done < bound) break;
+        }
+        if (!is_this_good) {
+            explore_report();
+            is_good = false;
+        }
+        if (dfs.bound_done < least) least = dfs.bound_done;
+        printf("# %s/%d: %llu runs, %llu distinct traces, %d places matter\n", s->name, v,
+               (unsigned long long)(random.runs + pct.runs + dfs.runs),
+               (unsigned long long)explore.trace_count, sched.conflict_count);
+        explore_figures_line("random", &random);
+        explore_figures_line("pct", &pct);
+        explore_figures_line("dfs", &dfs);
+        fflush(stdout);
+        total->runs += random.runs + pct.runs + dfs.runs;
+        total->distinct += explore.trace_count;
+        total->steps += random.steps + pct.steps + dfs.steps;
+        total->ns += random.ns + pct.ns + dfs.ns;
+    }
+    return is_good;
+}
+
+/*  Which strategy finds something, and after how many runs: for controls. Each has `runs` runs of
+    each variant, in rounds that double. */
+static int explore_hunt(const char *only, uint64_t runs, const int64_t ns) {
+    static const char *const names[] = {"random", "pct", "dfs"};
+    int found = 0, strategy;
+    for (strategy = 0; strategy < 3; strategy++) {
+        uint64_t done = 0, round = 0, chunk = 100, total = 0;
+        const int64_t start = explore_real_ns();
+        bool is_good = true;
+        while (is_good && done < runs && explore_real_ns() - start < ns) {
+            int i, v;
+            const uint64_t size = done + chunk > runs ? runs - done : chunk;
+            for (i = 0; i < explore.scenario_count && is_good; i++) {
+                const explore_scenario *s = &explore.scenarios[i];
+                if (only != NULL && strcmp(only, s->name) != 0) continue;
+                for (v = 0; v < s->variants && is_good; v++) {
+                    explore_figures f = {0};
+                    const int64_t end = start + ns;
+                    explore.scenario = s;
+                    explore.variant = v;
+                    if (strategy == 0)
+                        is_good = explore_many(SCHED_RANDOM, explore.seed + done, size, end, &f);
+                    if (strategy == 1)
+                        is_good = explore_many(SCHED_PCT, explore.seed + done, size, end, &f);
+                    if (strategy == 2) { /* places to look at come from a few random runs */
+                        explore_figures ignored = {0};
+                        (void)ignored;
+                        is_good = explore_many(SCHED_RANDOM, explore.seed + 777, 20, end, &ignored);
+                        if (is_good) {
+                            is_good = explore_dfs(round > 0 ? 2 : 1, done + size, end, &f);
+                        } else { /* that was luck, not this strategy */
+                            is_good = true;
+                            explore.now = NULL;
+                        }
+                    }
+                    total += f.runs;
+                }
+            }
+            done += size;
+            chunk *= 2;
+            round++;
+        }
+        if (is_good) {
+            printf("# %s: nothing in %llu runs\n", names[strategy], (unsigned long long)total);
+        } else {
+            found++;
+            printf("# %s: found in run %llu, %s/%d: %s\n", names[strategy],
+                   (unsigned long long)total, explore.scenario->name, explore.variant, sched.why);
+        }
+        fflush(stdout);
+    }
+    return found;
+}
+
+static void explore_usage(void) {
+    printf("schedules [OPTION...]\n"
+           "  --list             scenarios and how many variants they have\n"
+           "  --scenario NAME    only this one\n"
+           "  --variant N        only this variant\n"
+           "  --seed N           first seed [1, or SIM_SEED]\n"
+           "  --random N --pct N --dfs N   runs of each variant under each strategy\n"
+           "  --bound N          preemptions of dfs, at most [2]\n"
+           "  --seconds N        at most so long, shared by all variants\n"
+           "  --fresh            opens the pool for each run instead of copying one\n"
+           "  --doublecheck      each run twice: the traces must be equal\n"
+           "  --hunt N           which strategy fails first, with N runs of each variant; fails when\n"
+           "                     none does (for controls)\n"
+           "  --replay FILE      a schedule again, each change of threads printed\n"
+           "  --chatty           before it: each point printed\n"
+           "  --folder PATH      where failing schedules are written [.]\n");
+}
+
+static int explore_list(void) {
+    int i;
+    for (i = 0; i < explore.scenario_count; i++)
+        printf("%s %d\n", explore.scenarios[i].name, explore.scenarios[i].variants);
+    return 0;
+}
+static int explore_replay_file(const char *path) {
+    static sched_plan plan;
+    int i;
+    bool is_good;
+    if (!explore_read_plan(path, &plan)) {
+        printf("# %s cannot be read\n", path);
+        return 2;
+    }
+    for (i = 0; i < explore.scenario_count; i++) {
+        if (strcmp(explore.scenarios[i].name, plan.scenario) == 0)
+            explore.scenario = &explore.scenarios[i];
+    }
+    if (explore.scenario == NULL) {
+        printf("# there is no scenario %s\n", plan.scenario);
+        return 2;
+    }
+    explore.variant = plan.variant;
+    sched.verbose = true;
+    is_good = explore_replay(&plan);
+    printf("# %s/%d, trace %016llx, %d of %d decisions fitted: %s\n", plan.scenario, plan.variant,
+           (unsigned long long)sched.hash, plan.count - sched.replay_missed, plan.count,
+           is_good ? "nothing is wrong" : sched.why);
+    printf("%d passed, %d failed\n", is_good ? 1 : 0, is_good ? 0 : 1);
+    return is_good ? 0 : 1;
+}
+
+static int explore_main(int argc, char **argv, const explore_scenario *scenarios, int count) {
+    explore_budget budget = {40, 40, 120, 1, 0};
+    const char *only = NULL, *seed = getenv("SIM_SEED");
+    int only_variant = -1, i, passed = 0, failed = 0, variants = 0;
+    int64_t seconds = 0;
+    uint64_t hunt = 0;
+    explore_figures total = {0};
+    explore.scenarios = scenarios;
+    explore.scenario_count = count;
+    explore.folder = ".";
+    if (seed != NULL && seed[0] != '\0') explore.seed = strtoull(seed, NULL, 0);
+#ifdef SCHED_ASAN
+    sched.fresh = true; /* copies of memory would hide and invent errors */
+    budget.random = budget.pct = 8;
+    budget.dfs = 8;
+#endif
+    explore_note_trace(1);
+    explore_catch_crashes();
+    for (i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--list") == 0) return explore_list();
+        if (strcmp(argv[i], "--fresh") == 0) {
+            sched.fresh = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--chatty") == 0) {
+            sched.chatty = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--doublecheck") == 0) {
+            explore.doublecheck = true;
+            continue;
+        }
+        i++;
+        if (strcmp(argv[i - 1], "--scenario") == 0) only = value;
+        else if (strcmp(argv[i - 1], "--variant") == 0) only_variant = atoi(value);
+        else if (strcmp(argv[i - 1], "--seed") == 0) explore.seed = strtoull(value, NULL, 0);
+        else if (strcmp(argv[i - 1], "--random") == 0) budget.random = strtoull(value, NULL, 0);
+        else if (strcmp(argv[i - 1], "--pct") == 0) budget.pct = strtoull(value, NULL, 0);
+        else if (strcmp(argv[i - 1], "--dfs") == 0) budget.dfs = strtoull(value, NULL, 0);
+        else if (strcmp(argv[i - 1], "--bound") == 0) budget.bound = atoi(value);
+        else if (strcmp(argv[i - 1], "--seconds") == 0) seconds = atoll(value);
+        else if (strcmp(argv[i - 1], "--hunt") == 0) hunt = strtoull(value, NULL, 0);
+        else if (strcmp(argv[i - 1], "--folder") == 0) explore.folder = value;
+        else if (strcmp(argv[i - 1], "--replay") == 0) return explore_replay_file(value);
+        else {
+            explore_usage();
+            return strcmp(argv[i - 1], "--help") == 0 ? 0 : 2;
+        }
+    }
+    if (hunt > 0)
+        return explore_hunt(only, hunt, seconds > 0 ? seconds * 1000000000 : INT64_C(1) << 60) > 0 ? 0
+                                                                                                 : 1;
+    for (i = 0; i < count; i++) {
+        if (only == NULL || strcmp(only, scenarios[i].name) == 0)
+            variants += only_variant >= 0 ? 1 : scenarios[i].variants;
+    }
+    if (seconds > 0 && variants > 0) budget.ns = seconds * 1000000000 / variants;
+    printf("# seed=%llu\n", (unsigned long long)explore.seed);
+    for (i = 0; i < count; i++) {
+        if (only != NULL && strcmp(only, scenarios[i].name) != 0) continue;
+        if (explore_scenario_runs(&scenarios[i], only_variant, &budget, &total)) {
+            passed++;
+            printf("ok %s\n", scenarios[i].name);
+        } else {
+            failed++;
+            printf("not ok %s\n", scenarios[i].name);
+        }
+        fflush(stdout);
+    }
+    printf("# %llu schedules, %llu distinct, %llu points, %.1f s\n", (unsigned long long)total.runs,
+           (unsigned long long)total.distinct, (unsigned long long)total.steps,
+           (double)total.ns / 1e9);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed == 0 && passed > 0 ? 0 : 1;
+}
+
+#endif
