@@ -160,6 +160,7 @@ typedef enum sched_state {
     SCHED_WAITING, /* on a condition */
     SCHED_ASLEEP,
     SCHED_JOINING,
+    SCHED_AWAITING, /* what another thread of the scenario does */
     SCHED_DONE
 } sched_state;
 
@@ -181,6 +182,9 @@ typedef struct sched_task {
     int64_t since_ns;
     int64_t looked_ns; /* at the clock */
     int joined;   /* the task that it joins */
+    bool (*awaited)(void);
+    uint64_t polled_at; /* world.turns when it let others go first, to look again; 0: it did not */
+    uint64_t ran_at;    /* likewise when it went on last */
     bool is_own;  /* a thread of the scenario, not one of the pool's */
     bool is_late; /* the deadline woke it */
     void (*run)(void *);
@@ -199,7 +203,7 @@ typedef struct sched_world {
     int current; /* -1: the explorer */
     int64_t now_ns;
     uint64_t random;  /* of the random hook, and of SQLite */
-    uint64_t signals;
+    uint64_t signals, turns;
     int mutexes, conditions, threads;
     int probe;      /* the task that was woken for no reason, -1 */
     unsigned probed; /* those that had nothing to do */
@@ -604,9 +608,24 @@ static bool sched_can_run(const sched_task *t) {
         return sched_is_due(t);
     case SCHED_JOINING:
         return world.tasks[t->joined].state == SCHED_DONE;
+    case SCHED_AWAITING:
+        return t->awaited();
     default:
         return false;
     }
+}
+
+/*  Who polls has looked in vain: that he looks again before those could do something that he lets go
+    first is worth a preemption, or there would be schedules without an end. */
+static bool sched_is_early(int task) {
+    const uint64_t polled_at = world.tasks[task].polled_at;
+    int i;
+    if (polled_at == 0) return false;
+    for (i = 0; i < world.count; i++) {
+        if (i != task && world.tasks[i].ran_at < polled_at && sched_can_run(&world.tasks[i]))
+            return true;
+    }
+    return false;
 }
 
 /*  The next deadline that has not passed; of the scenario's threads only. */
@@ -641,7 +660,8 @@ static const char *sched_task_name(int task) {
 }
 static const char *sched_state_name(const sched_task *t) {
     static const char *const names[] = {"before", "waits for a mutex at", "waits at", "sleeps at",
-                                        "joins at", "ends after"};
+                                        "joins at", "awaits another at",
+                                        "ends after"};
     return names[t->state];
 }
 /*  For whoever reads a failing run: who stops where, and who goes on. */
@@ -677,8 +697,9 @@ static int sched_pct_best(const int *options, int count) {
     return best;
 }
 
-/*  Which of the options; options[0] is the default, the first `runnable` are tasks. */
-static int sched_choose(const int *options, int count, int runnable, bool may_stay) {
+/*  Which of the options; options[0] is the default, the first `runnable` are tasks, those from `fair`
+    on such that look again too early. */
+static int sched_choose(const int *options, int count, int runnable, int fair, bool may_stay) {
     int chosen = 0;
     switch (sched.strategy) {
     case SCHED_RANDOM:
@@ -735,7 +756,7 @@ static int sched_choose(const int *options, int count, int runnable, bool may_st
                                            sched.frames[at - 1].costs[sched.frames[at - 1].index]);
             for (i = 0; i < limit; i++) {
                 f->options[i] = (uint8_t)options[i];
-                f->costs[i] = i >= runnable || (i > 0 && may_stay) ? 1 : 0;
+                f->costs[i] = i >= fair || (i > 0 && may_stay) ? 1 : 0;
             }
         }
         break;
@@ -748,13 +769,19 @@ static int sched_choose(const int *options, int count, int runnable, bool may_st
 
 /*  Decides who goes on. The current task is first among the options when it can. */
 static int sched_decide(bool may_stay, bool matters) {
-    int options[SCHED_OPTIONS], count = 0, runnable, i, chosen = 0;
+    int options[SCHED_OPTIONS], early[SCHED_TASKS], early_count = 0;
+    int count = 0, runnable, fair, i, chosen = 0;
     if (may_stay) options[count++] = world.current;
     for (i = 0; i < world.count; i++) {
-        if (i != world.current && sched_can_run(&world.tasks[i])) options[count++] = i;
+        if ((may_stay && i == world.current) || !sched_can_run(&world.tasks[i])) continue;
+        if (sched_is_early(i)) {
+            early[early_count++] = i;
+        } else {
+            options[count++] = i;
+        }
     }
-    if (!may_stay && world.current >= 0 && sched_can_run(&world.tasks[world.current]))
-        options[count++] = world.current; /* it polls: the others first */
+    fair = count;
+    for (i = 0; i < early_count; i++) options[count++] = early[i];
     runnable = count;
     if (runnable == 0) return -1;
     if (!sched.is_exploring) return options[0];
@@ -790,7 +817,7 @@ static int sched_decide(bool may_stay, bool matters) {
     }
     if (count == 1) return options[0];
     sched.asked++;
-    chosen = sched_choose(options, count, runnable, may_stay);
+    chosen = sched_choose(options, count, runnable, fair, may_stay);
     if (sched.strategy == SCHED_RANDOM && sched.allow_wake &&
         (sched_roll(&sched.dice) & 0xffff) < sched.chance_wake) {
         const int lucky = (int)(sched_roll(&sched.dice) % (uint64_t)world.count);
@@ -864,6 +891,7 @@ static int sched_next(bool may_stay, bool matters) {
         } else {
             world.probed = 0;
             if (world.tasks[choice].is_own) sched.idle_jumps = 0;
+            world.tasks[choice].ran_at = ++world.turns;
             return choice;
         }
     }
@@ -879,6 +907,7 @@ static void sched_stop(void) {
     sched_task *t = &world.tasks[world.current];
     sched_switch(next);
     t->is_late = false;
+    t->polled_at = 0;
     if (t->state == SCHED_WAITING) { /* the deadline has passed */
         t->object->waiters--;
         t->object = t->mutex;
@@ -984,8 +1013,8 @@ static void sched_operation(const void *object, int what) {
     if (!sched.is_exploring || world.current < 0) return;
     matters = sched_matters((uintptr_t)object, SCHED_WRITE, &is_ignored);
     sched_hash((uint64_t)(100000 + what) << 8 | (uint64_t)(unsigned)world.current << 1);
-    if (what == SCHED_OP_WAIT) return;
-    sched_pause((matters && what == SCHED_OP_LOCK) || what == SCHED_OP_YIELD || !sched.filter);
+    if (what == SCHED_OP_WAIT || what == SCHED_OP_YIELD) return;
+    sched_pause((matters && what == SCHED_OP_LOCK) || !sched.filter);
 }
 
 /*----------------------------------------------------------------------------
@@ -1035,7 +1064,9 @@ static void sched_object_destroy(void *home, bool is_condition) {
 
 /*  Who polls lets others go first: no priority is for that. */
 static void sched_yields(bool does) {
-    if (does && sched.is_exploring && sched.strategy == SCHED_PCT)
+    if (!does) return;
+    world.tasks[world.current].polled_at = ++world.turns;
+    if (sched.is_exploring && sched.strategy == SCHED_PCT)
         sched.priority[world.current] = sched.lowest--;
 }
 
@@ -1189,14 +1220,23 @@ static void sched_sleep(void *user, int64_t duration_ns) {
     sched_task *me = &world.tasks[world.current];
     (void)user;
     sched_yields(duration_ns <= SCHED_POLL_NS);
+    sched_operation(me, SCHED_OP_YIELD);
     if (duration_ns <= 0) {
-        sched_operation(me, SCHED_OP_YIELD);
+        sched_stop(); /* it is ready: after the others */
         return;
     }
     me->state = SCHED_ASLEEP;
     me->since_ns = world.now_ns;
     me->deadline_ns =
         duration_ns > SCHED_NEVER - world.now_ns ? SCHED_NEVER : world.now_ns + duration_ns;
+    sched_stop();
+}
+/*  Goes on when `holds` says so: a scenario's own order, without polling. */
+static void sched_await(bool (*holds)(void)) {
+    sched_task *me = &world.tasks[world.current];
+    if (holds()) return;
+    me->awaited = holds;
+    me->state = SCHED_AWAITING;
     sched_stop();
 }
 static uint64_t sched_random(void *user) {

@@ -280,9 +280,8 @@ static void spawn(void (*run)(void *), int me) {
     (void)sched_spawn(run, (void *)(intptr_t)me, names[me], true);
 }
 /*  Until the other threads have come that far. */
-static void await_step(int step) {
-    while (scene.step < step) sched_sleep(NULL, 1000);
-}
+static bool is_step_1(void) { return scene.step >= 1; }
+static bool is_step_2(void) { return scene.step >= 2; }
 
 /*---- 1: more threads than slots ----*/
 
@@ -434,7 +433,7 @@ static void cancel_lease(void *argument) {
 static void cancel_fire(void *argument) {
     (void)argument;
     if (scene.variant == 2) {
-        await_step(1);
+        sched_await(is_step_1);
         scene.step = 2;
         (void)ALLOW(sqlpool_conn_cancel(scene.conns[0]), NULL, SQLPOOL_OK, SQLPOOL_MISUSE);
         return;
@@ -531,7 +530,7 @@ static void close_waiter(void *argument) {
     const sqlpool_mode mode = scene.variant == 1 ? SQLPOOL_WRITE : SQLPOOL_READ;
     sqlpool_conn conn;
     sqlpool_error error;
-    await_step(1);
+    sched_await(is_step_1);
     scene.step++; /* nobody closes before the call is entered: see close_close() */
     if (scene.variant == 1 && me == 2) {
         (void)ALLOW(write_row(NULL, me, &error), &error, SQLPOOL_OK, SQLPOOL_CLOSED);
@@ -545,15 +544,17 @@ static void close_waiter(void *argument) {
         scene.entered++;
     }
 }
+/*  close() may run beside calls, but not beside those that are only being entered: so when both
+    wait, have their lease, or have returned. */
+static bool close_may_begin(void) {
+    return scene.step >= 3 &&
+           (int)scene.core->lanes[scene.variant == 1 ? 1 : 0].waiting + scene.entered >= 2;
+}
 static void close_close(void *argument) {
     sqlpool_error error;
     int rc;
     (void)argument;
-    await_step(3);
-    /* close() may run beside calls, but not beside those that are only being entered: so when both
-       wait, have their lease, or have returned */
-    while ((int)scene.core->lanes[scene.variant == 1 ? 1 : 0].waiting + scene.entered < 2)
-        sched_sleep(NULL, 1000);
+    sched_await(close_may_begin);
     for (;;) {
         rc = ALLOW(sqlpool_close(scene.pool, &error), &error, SQLPOOL_OK, SQLPOOL_TIMEOUT,
                    SQLPOOL_CLOSED);
@@ -839,7 +840,7 @@ static void submit_cancel(void *argument) {
         submit_wait(0, &copy, SQLPOOL_FOREVER);
         EXPECT(scene.tolds[0] == 1 || scene.failed == 1);
     } else if (me == 1) {
-        await_step(1);
+        sched_await(is_step_1);
         copy = scene.tickets[0];
         if (ALLOW(sqlpool_ticket_cancel(&copy), NULL, SQLPOOL_OK, SQLPOOL_TOO_LATE,
                   SQLPOOL_MISUSE /* it was fetched */) == SQLPOOL_OK) {
@@ -872,7 +873,7 @@ static void submit_drop(void *argument) {
         scene.step++;
     } else {
         (void)ALLOW(submit_row(2, true, NULL, 0, &error), &error, SQLPOOL_OK);
-        await_step(2);
+        sched_await(is_step_2);
         (void)ALLOW(sqlpool_close(scene.pool, &error), &error, SQLPOOL_OK);
         scene.is_closed = true;
     }
