@@ -39,8 +39,7 @@ static struct disk_state {
     disk_node *nodes[DISK_FILES];
     uint64_t random;
     int open_files;
-    uint64_t io; /* calls that fail from now on with this code, while it is not 0 */
-    int fail_writes;
+    int fail_writes; /* writes fail from now on with this code, while it is not 0 */
 } disk;
 
 static disk_node *disk_find(const char *name) {
@@ -78,6 +77,7 @@ static bool disk_room(disk_node *n, int64_t bytes) {
 
 static int disk_close(sqlite3_file *file) {
     disk_file *f = (disk_file *)(void *)file;
+    sched_note_disk(SCHED_WRITE);
     if (f->level > SQLITE_LOCK_NONE) sched_fail("SQLite closes a file with a lock");
     f->node->handles--;
     disk.open_files--;
@@ -87,6 +87,7 @@ static int disk_close(sqlite3_file *file) {
 static int disk_read(sqlite3_file *file, void *to, int amount, sqlite3_int64 offset) {
     disk_node *n = ((disk_file *)(void *)file)->node;
     int64_t have = n->bytes - offset;
+    sched_note_disk(SCHED_READ);
     if (have < 0) have = 0;
     if (have > amount) have = amount;
     if (have > 0) memcpy(to, n->data + offset, (size_t)have);
@@ -96,6 +97,8 @@ static int disk_read(sqlite3_file *file, void *to, int amount, sqlite3_int64 off
 }
 static int disk_write(sqlite3_file *file, const void *from, int amount, sqlite3_int64 offset) {
     disk_node *n = ((disk_file *)(void *)file)->node;
+    sched_note_disk(SCHED_WRITE);
+    sched_learn((uint64_t)disk.fail_writes);
     if (disk.fail_writes != 0) return disk.fail_writes;
     (void)disk_room(n, offset + amount);
     if (offset > n->bytes) memset(n->data + n->bytes, 0, (size_t)(offset - n->bytes));
@@ -105,21 +108,25 @@ static int disk_write(sqlite3_file *file, const void *from, int amount, sqlite3_
 }
 static int disk_truncate(sqlite3_file *file, sqlite3_int64 size) {
     disk_node *n = ((disk_file *)(void *)file)->node;
+    sched_note_disk(SCHED_WRITE);
     if (size < n->bytes) n->bytes = size;
     return SQLITE_OK;
 }
 static int disk_sync(sqlite3_file *file, int flags) {
     (void)file;
     (void)flags;
+    sched_learn((uint64_t)disk.fail_writes);
     return disk.fail_writes != 0 ? SQLITE_IOERR_FSYNC : SQLITE_OK;
 }
 static int disk_size(sqlite3_file *file, sqlite3_int64 *size) {
+    sched_note_disk(SCHED_READ);
     *size = ((disk_file *)(void *)file)->node->bytes;
     return SQLITE_OK;
 }
 static int disk_lock(sqlite3_file *file, int level) {
     disk_file *f = (disk_file *)(void *)file;
     disk_node *n = f->node;
+    sched_note_disk(level > SQLITE_LOCK_SHARED ? SCHED_WRITE : SCHED_READ);
     if (f->level >= level) return SQLITE_OK;
     if (f->level == SQLITE_LOCK_NONE) {
         if (n->pending != NULL) return SQLITE_BUSY;
@@ -143,6 +150,7 @@ static int disk_lock(sqlite3_file *file, int level) {
 static int disk_unlock(sqlite3_file *file, int level) {
     disk_file *f = (disk_file *)(void *)file;
     disk_node *n = f->node;
+    sched_note_disk(f->level > SQLITE_LOCK_SHARED ? SCHED_WRITE : SCHED_READ);
     if (f->level <= level) return SQLITE_OK;
     if (n->pending == f) n->pending = NULL;
     if (n->reserved == f) n->reserved = NULL;
@@ -152,6 +160,7 @@ static int disk_unlock(sqlite3_file *file, int level) {
 }
 static int disk_check_reserved(sqlite3_file *file, int *out) {
     const disk_node *n = ((disk_file *)(void *)file)->node;
+    sched_note_disk(SCHED_READ);
     *out = n->reserved != NULL || n->pending != NULL;
     return SQLITE_OK;
 }
@@ -175,6 +184,7 @@ static int disk_shm_map(sqlite3_file *file, int page, int page_bytes, int extend
                         void volatile **out) {
     disk_file *f = (disk_file *)(void *)file;
     disk_node *n = f->node;
+    sched_note_disk(SCHED_READ);
     if (!f->has_shm) {
         f->has_shm = true;
         n->shm_users++;
@@ -192,6 +202,8 @@ static int disk_shm_lock(sqlite3_file *file, int offset, int count, int flags) {
     disk_file *f = (disk_file *)(void *)file;
     disk_node *n = f->node;
     int i;
+    /* the shared memory is written under these locks; who else reads in it does not matter */
+    sched_note_disk((flags & SQLITE_SHM_EXCLUSIVE) != 0 ? SCHED_WRITE : SCHED_READ);
     if ((flags & SQLITE_SHM_UNLOCK) != 0) {
         for (i = offset; i < offset + count; i++) {
             if (n->shm_exclusive[i] == f) n->shm_exclusive[i] = NULL;
@@ -246,6 +258,7 @@ static int disk_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int
     disk_node *n = path == NULL ? NULL : disk_find(path);
     int i;
     (void)vfs;
+    sched_note_disk(SCHED_WRITE);
     memset(f, 0, sizeof *f);
     if (n == NULL) {
         if ((flags & SQLITE_OPEN_CREATE) == 0) return SQLITE_CANTOPEN;
@@ -269,6 +282,7 @@ static int disk_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
     disk_node *n = disk_find(path);
     (void)vfs;
     (void)sync_directory;
+    sched_note_disk(SCHED_WRITE);
     if (n == NULL) return SQLITE_IOERR_DELETE_NOENT;
     n->is_there = false;
     disk_forget(n);
@@ -277,6 +291,7 @@ static int disk_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
 static int disk_access(sqlite3_vfs *vfs, const char *path, int flags, int *out) {
     const disk_node *n = disk_find(path);
     (void)vfs;
+    sched_note_disk(SCHED_READ);
     *out = n != NULL && (flags != SQLITE_ACCESS_EXISTS || n->bytes > 0);
     return SQLITE_OK;
 }
@@ -314,6 +329,20 @@ static int disk_last_error(sqlite3_vfs *vfs, int bytes, char *out) {
     return 0;
 }
 
+/*  Locks that several may have: their number, not who was first. */
+static uint64_t disk_digest(void) {
+    uint64_t sum = (uint64_t)disk.open_files << 16 ^ (uint64_t)disk.fail_writes;
+    int i, lock;
+    for (i = 0; i < DISK_FILES; i++) {
+        const disk_node *n = disk.nodes[i];
+        if (n == NULL) continue;
+        sum = sched_join(sum, (uint64_t)(n->shared * 64 + n->shm_users));
+        for (lock = 0; lock < DISK_LOCKS; lock++)
+            sum = sum * 31 + (uint64_t)n->shm_shared[lock] * 2 + (n->shm_exclusive[lock] != NULL);
+    }
+    return sum;
+}
+
 /*  After sched_init(). */
 static int disk_install(void) {
     static sqlite3_vfs vfs;
@@ -331,6 +360,7 @@ static int disk_install(void) {
     vfs.xGetLastError = disk_last_error;
     vfs.xCurrentTimeInt64 = disk_time_64;
     sched_keep(&disk, sizeof disk);
+    sched.files_fn = disk_digest;
     return sqlite3_vfs_register(&vfs, 0);
 }
 

@@ -122,13 +122,16 @@ static bool explore_once(uint64_t seed) {
     sched.hash = UINT64_C(0xcbf29ce484222325);
     sched.replay_at = sched.replay_missed = 0;
     sched.frame_count = 0;
-    sched.is_cut = sched.did_not_repeat = false;
+    sched.is_cut = sched.did_not_repeat = sched.is_known = false;
+    sched.run++;
+    world.places_digest = world.disk_digest = world.interrupts = 0;
     sched.last_function = NULL;
     explore.scenario->begin(explore.variant);
     sched.is_exploring = true;
     sched_go();
     sched.is_exploring = false;
-    if (!sched.has_failed) sched_alone(explore.scenario->finish, &explore.variant, "finish");
+    if (!sched.has_failed && !sched.is_known)
+        sched_alone(explore.scenario->finish, &explore.variant, "finish");
     return !sched.has_failed;
 }
 
@@ -136,6 +139,7 @@ static void explore_setup_random(uint64_t seed) {
     uint64_t dice = sched_mix(seed ^ UINT64_C(0x5eed));
     static const uint32_t chances[] = {32768, 16384, 8192, 4096, 2048, 1024, 512, 256};
     sched.strategy = SCHED_RANDOM;
+    sched.plan.look_ns = SCHED_LOOK_NS;
     sched.dice = sched_roll(&dice);
     sched.filter = (sched_roll(&dice) & 3) != 0;
     sched.chance_switch = chances[sched_roll(&dice) & 7];
@@ -150,6 +154,7 @@ static void explore_setup_pct(uint64_t seed) {
     const uint64_t steps = explore.decisions / 16 + 1;
     int i;
     sched.strategy = SCHED_PCT;
+    sched.plan.look_ns = SCHED_LOOK_NS;
     sched.filter = (sched_roll(&dice) & 7) != 0;
     sched.allow_clock = (sched_roll(&dice) & 1) != 0;
     sched.allow_wake = false;
@@ -168,8 +173,8 @@ static void explore_setup_pct(uint64_t seed) {
 static void explore_write_plan(FILE *out, const sched_plan *plan, const char *why) {
     int i;
     fprintf(out, "# a schedule of tests/unit/schedules.c: run it with --replay FILE\n");
-    fprintf(out, "scenario %s\nvariant %d\nseed %llu\n", plan->scenario, plan->variant,
-            (unsigned long long)plan->seed);
+    fprintf(out, "scenario %s\nvariant %d\nseed %llu\nlook %d\n", plan->scenario, plan->variant,
+            (unsigned long long)plan->seed, plan->look_ns);
     for (i = 0; i < plan->count; i++) {
         const int c = plan->moves[i].choice;
         fprintf(out, "at %u ", plan->moves[i].step);
@@ -197,6 +202,7 @@ static bool explore_read_plan(const char *path, sched_plan *plan) {
         if (sscanf(line, "scenario %47s", plan->scenario) == 1) continue;
         if (sscanf(line, "variant %d", &plan->variant) == 1) continue;
         if (sscanf(line, "seed %llu", &seed) == 1) plan->seed = seed;
+        if (sscanf(line, "look %d", &plan->look_ns) == 1) continue;
         fields = sscanf(line, "at %u %31s %d", &step, word, &task);
         if (fields < 2 || plan->count == SCHED_MOVES) continue;
         plan->moves[plan->count].step = step;
@@ -211,6 +217,7 @@ static bool explore_read_plan(const char *path, sched_plan *plan) {
 
 static bool explore_replay(const sched_plan *plan) {
     sched.strategy = SCHED_REPLAY;
+    sched.plan.look_ns = plan->look_ns;
     sched.replay = plan;
     sched.filter = false;
     (void)snprintf(sched.plan.strategy, sizeof sched.plan.strategy, "replay");
@@ -375,6 +382,8 @@ static bool explore_dfs(int bound, uint64_t runs, int64_t end_ns, explore_figure
     uint64_t i = 0;
     while (is_good && !is_whole && i < runs && explore_real_ns() < end_ns) {
         sched.forced = 0;
+        sched_set_clear(&sched.known);
+        sched_set_clear(&sched.ends);
         sched_fix_places();
         is_whole = true;
         for (;; i++) {
@@ -384,6 +393,7 @@ static bool explore_dfs(int bound, uint64_t runs, int64_t end_ns, explore_figure
                 break;
             }
             sched.strategy = SCHED_DFS;
+            sched.plan.look_ns = 0;
             sched.filter = sched.allow_clock = true;
             sched.allow_wake = false;
             sched.bound = bound;
@@ -424,7 +434,9 @@ static void explore_figures_line(const char *strategy, const explore_figures *f)
     printf("#   %-7s %9llu runs %7.0f/s %6.0f points, %5.0f decisions a run", strategy,
            (unsigned long long)f->runs, seconds > 0 ? (double)f->runs / seconds : 0.0,
            (double)f->steps / (double)f->runs, (double)f->decisions / (double)f->runs);
-    if (f->bound_done >= 0) printf("; complete up to %d preemptions", f->bound_done);
+    if (f->bound_done >= 0)
+        printf("; complete up to %d preemptions, %llu states, %llu ends", f->bound_done,
+               (unsigned long long)sched.known.count, (unsigned long long)sched.ends.count);
     printf("\n");
 }
 
@@ -622,6 +634,7 @@ static int explore_main(int argc, char **argv, const explore_scenario *scenarios
         else if (strcmp(argv[i - 1], "--bound") == 0) budget.bound = atoi(value);
         else if (strcmp(argv[i - 1], "--seconds") == 0) seconds = atoll(value);
         else if (strcmp(argv[i - 1], "--hunt") == 0) hunt = strtoull(value, NULL, 0);
+        else if (strcmp(argv[i - 1], "--keep-all") == 0) sched.keeps_all = atoi(value) != 0;
         else if (strcmp(argv[i - 1], "--folder") == 0) explore.folder = value;
         else if (strcmp(argv[i - 1], "--replay") == 0) return explore_replay_file(value);
         else {

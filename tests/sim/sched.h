@@ -12,7 +12,8 @@
                  opening a pool does. sched.fresh makes the setup anew instead
       strategy   random   at a point another thread with a probability, drawn for each run
                  pct      priorities, lowered at d - 1 points (Burckhardt and others, ASPLOS 2010)
-                 dfs      depth first over all decisions with at most `bound` preemptions
+                 dfs      depth first over all decisions with at most `bound` preemptions; a state that
+                          was met before with as few is left there: what follows is known
                  replay   what a file says
       point      those that the strategies ask about can be limited to accesses that matter: of
                  variables that two threads use and one of them writes, which is learned on the way
@@ -20,12 +21,18 @@
                  bound), a broken rule of the lock hooks, a crash. Written to a file with the
                  decisions that led there, after those that are not needed were left out
 
+    What a state is: for each thread a digest of all that it has seen, of whom it has it and when, for
+    each lock and atomic the digest of who wrote there last, the files, the time, and what scenarios
+    share. Two runs with the same have the same future. sched.keeps_all leaves nothing out: a
+    test compares both.
+
     A lost wake-up is a thread that sleeps although it could go on. So when nobody can run, each that
     sleeps is woken for no reason, as a condition may, with the time standing still: it must go back
     to sleep without having done anything. Only then the time jumps. */
 #ifndef SIM_SCHED_H
 #define SIM_SCHED_H
 
+#include <sqlite3.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +40,7 @@
 enum { SCHED_READ, SCHED_WRITE };
 
 static void sched_access(const volatile void *at, int kind, int line, const char *function);
+static void sched_interrupt(sqlite3 *db);
 static void sched_fail(const char *format, ...)
 #ifdef __GNUC__
     __attribute__((format(printf, 1, 2), noreturn))
@@ -41,6 +49,7 @@ static void sched_fail(const char *format, ...)
 
 /*---- the library, with its points ----*/
 
+#undef SQLPOOL_ASSERT
 #define SQLPOOL_ASSERT(x) \
     ((x) ? (void)0 : sched_fail("sqlpool.h:%d: assertion failed: %s", __LINE__, #x))
 #define SCHED_AT(p, kind) sched_access((p), (kind), __LINE__, __func__)
@@ -53,7 +62,9 @@ static void sched_fail(const char *format, ...)
 #define __atomic_fetch_or(p, v, order) (SCHED_AT(p, SCHED_WRITE), __atomic_fetch_or(p, v, order))
 #define __atomic_compare_exchange_n(p, e, v, weak, success, failure) \
     (SCHED_AT(p, SCHED_WRITE), __atomic_compare_exchange_n(p, e, v, weak, success, failure))
+#define sqlite3_interrupt(db) sched_interrupt(db)
 #include "sqlpool.h"
+#undef sqlite3_interrupt
 #undef __atomic_load_n
 #undef __atomic_store_n
 #undef __atomic_exchange_n
@@ -101,6 +112,9 @@ enum {
 #define SCHED_HEAP_BYTES ((size_t)48 << 20)
 #define SCHED_NEVER INT64_MAX
 #define SCHED_FAR_NS INT64_C(3600000000000) /* a deadline so far off is none */
+/*  A look at the clock takes time; in depth-first runs it does not, or the order of looks would be one
+    more thing that makes states differ. */
+#define SCHED_LOOK_NS 100
 #define SCHED_POLL_NS 50000 /* who waits no longer than that looks again by himself */
 
 /*  What is decided: a task, or one of these. */
@@ -185,6 +199,8 @@ typedef struct sched_task {
     bool (*awaited)(void);
     uint64_t polled_at; /* world.turns when it let others go first, to look again; 0: it did not */
     uint64_t ran_at;    /* likewise when it went on last */
+    uint64_t digest;    /* of what it has seen */
+    uint64_t loose_out; /* what scenarios share, when it stopped */
     bool is_own;  /* a thread of the scenario, not one of the pool's */
     bool is_late; /* the deadline woke it */
     void (*run)(void *);
@@ -207,6 +223,7 @@ typedef struct sched_world {
     int mutexes, conditions, threads;
     int probe;      /* the task that was woken for no reason, -1 */
     unsigned probed; /* those that had nothing to do */
+    uint64_t places_digest, disk_digest, interrupts;
     uint64_t probe_signals;
     sched_object *probe_object;
 } sched_world;
@@ -223,6 +240,7 @@ typedef struct sched_plan {
     char scenario[48];
     int variant;
     uint64_t seed; /* of the random hook and of the strategy */
+    int look_ns;   /* that a look at the clock takes */
     char strategy[16];
     sched_move moves[SCHED_MOVES];
     int count;
@@ -255,7 +273,16 @@ typedef struct sched_place {
     uint16_t readers, writers; /* tasks */
     bool is_ignored;
     bool counts; /* depth-first runs ask here: fixed while they go on */
+    bool is_sum; /* who adds what first does not matter */
+    uint32_t run;
+    uint64_t digest; /* in that run */
 } sched_place;
+
+/*  A set of numbers. */
+typedef struct sched_set {
+    uint64_t *at;
+    uint64_t room, count;
+} sched_set;
 
 static struct sched_explorer {
     /* fixed */
@@ -305,6 +332,13 @@ static struct sched_explorer {
     int frame_count; /* dfs: forced by the run before, then found by this one */
     int forced;
     int bound;
+    uint32_t run;
+    bool keeps_all;
+    bool is_known; /* the run ended in a state that was met before */
+    sched_set known, ends;
+    const void *loose, *checked; /* what scenarios share; what they only check */
+    size_t loose_bytes, checked_bytes;
+    uint64_t (*files_fn)(void); /* digest of the state of files that no order is kept of */
     bool is_cut; /* more decisions than frames */
     bool did_not_repeat;
 
@@ -323,6 +357,42 @@ static uint64_t sched_mix(uint64_t z) {
 }
 static uint64_t sched_roll(uint64_t *dice) {
     return sched_mix(*dice += UINT64_C(0x9e3779b97f4a7c15));
+}
+
+/*  Adds a number; false: it was there. Half a gibibyte is the end: then nothing is added. */
+static bool sched_set_add(sched_set *set, uint64_t number) {
+    uint64_t i;
+    if (number == 0) number = 1;
+    if (set->count * 2 >= set->room && set->room < (UINT64_C(1) << 26)) {
+        sched_set bigger = {NULL, set->room == 0 ? 1u << 14 : set->room * 4, 0};
+        bigger.at = (uint64_t *)calloc((size_t)bigger.room, sizeof(uint64_t));
+        if (bigger.at == NULL) abort();
+        for (i = 0; i < set->room; i++) {
+            if (set->at[i] != 0) (void)sched_set_add(&bigger, set->at[i]);
+        }
+        free(set->at);
+        *set = bigger;
+    }
+    for (i = number % set->room; set->at[i] != 0; i = (i + 1) % set->room) {
+        if (set->at[i] == number) return false;
+    }
+    if (set->count * 8 >= set->room * 7) return true;
+    set->at[i] = number;
+    set->count++;
+    return true;
+}
+static bool sched_set_has(const sched_set *set, uint64_t number) {
+    uint64_t i;
+    if (number == 0) number = 1;
+    if (set->room == 0) return false;
+    for (i = number % set->room; set->at[i] != 0; i = (i + 1) % set->room) {
+        if (set->at[i] == number) return true;
+    }
+    return false;
+}
+static void sched_set_clear(sched_set *set) {
+    if (set->at != NULL) memset(set->at, 0, (size_t)set->room * sizeof(uint64_t));
+    set->count = 0;
 }
 
 /*---- memory ----*/
@@ -541,6 +611,26 @@ static char *sched_stack_top(int task) {
     return sched.stacks + (size_t)(task + 1) * SCHED_STACK_BYTES;
 }
 
+/*  What scenarios share, and interrupts, is written and read without any order of the library's. */
+static uint64_t sched_loose(void) {
+    uint64_t sum = world.interrupts, word;
+    size_t i;
+    for (i = 0; i + sizeof word <= sched.loose_bytes; i += sizeof word) {
+        memcpy(&word, (const char *)sched.loose + i, sizeof word);
+        sum = (sum ^ word) * UINT64_C(0x9fb21c651e98df25);
+        sum ^= sum >> 32;
+    }
+    return sum;
+}
+static uint64_t sched_join(uint64_t a, uint64_t b) {
+    return sched_mix(a * 3 + b + UINT64_C(0x9e3779b97f4a7c15));
+}
+/*  The current task has learned something. */
+static void sched_learn(uint64_t what) {
+    if (!sched.is_exploring || world.current < 0) return;
+    world.tasks[world.current].digest = sched_join(world.tasks[world.current].digest, what);
+}
+
 /*  Runs that task, or the explorer (-1), from here on; returns when someone switches back. */
 static void sched_switch(int to) {
     const int from = world.current;
@@ -561,7 +651,12 @@ static void sched_switch(int to) {
             to < 0 ? sched.main_size : SCHED_STACK_BYTES);
     }
 #endif
+    if (from >= 0 && sched.is_exploring) world.tasks[from].loose_out = sched_loose();
     sched_swap(save, target);
+    if (from >= 0 && sched.is_exploring) {
+        const uint64_t loose = sched_loose();
+        if (loose != world.tasks[from].loose_out) sched_learn(loose);
+    }
 #ifdef SCHED_ASAN
     __sanitizer_finish_switch_fiber(
         from < 0 ? sched.main_fake_stack : world.tasks[from].fake_stack, NULL, NULL);
@@ -590,6 +685,42 @@ static void sched_fail(const char *format, ...) {
 /*----------------------------------------------------------------------------
  * Deciding.
  *---------------------------------------------------------------------------*/
+
+/*  All that the future depends on, but for the decisions to come. */
+static uint64_t sched_state_digest(void) {
+    uint64_t sum = sched_join(world.places_digest, world.disk_digest);
+    int i;
+    sum = sched_join(sum, sched_loose());
+    sum = sched_join(sum, sched.files_fn != NULL ? sched.files_fn() : 0);
+    sum = sched_join(sum, (uint64_t)world.now_ns);
+    for (i = 0; i < world.count; i++) {
+        const sched_task *t = &world.tasks[i];
+        sum = sched_join(sum, t->digest);
+        sum = sched_join(sum, (uint64_t)t->state << 1 | (uint64_t)t->is_late);
+        if (t->state == SCHED_WAITING || t->state == SCHED_ASLEEP)
+            sum = sched_join(sum, (uint64_t)t->deadline_ns);
+        if (t->polled_at != 0) {
+            unsigned others = 0;
+            int other;
+            for (other = 0; other < world.count; other++)
+                others |= world.tasks[other].ran_at < t->polled_at ? 1u << other : 0u;
+            sum = sched_join(sum, others);
+        }
+    }
+    for (i = 0; i < (int)(sched.checked_bytes / sizeof(uint64_t)); i++) {
+        uint64_t word;
+        memcpy(&word, (const char *)sched.checked + (size_t)i * sizeof word, sizeof word);
+        sum = (sum ^ word) * UINT64_C(0x9fb21c651e98df25);
+        sum ^= sum >> 32;
+    }
+    return sched_join(sum, world.probed);
+}
+/*  Ends the run, of which all that follows is known. */
+static void sched_leave(void) {
+    sched.is_known = true;
+    sched_switch(-1);
+    abort(); /* nobody comes back here */
+}
 
 static bool sched_is_due(const sched_task *t) {
     return t->deadline_ns <= world.now_ns;
@@ -758,6 +889,18 @@ static int sched_choose(const int *options, int count, int runnable, int fair, b
                 f->options[i] = (uint8_t)options[i];
                 f->costs[i] = i >= fair || (i > 0 && may_stay) ? 1 : 0;
             }
+            if (!sched.keeps_all) {
+                uint64_t state = sched_join(sched_state_digest(), (uint64_t)(unsigned)fair);
+                unsigned spent;
+                for (i = 0; i < limit; i++) state = sched_join(state, (uint64_t)options[i]);
+                state = sched_join(state, (uint64_t)(unsigned)world.current << 1 | (may_stay ? 1 : 0));
+                for (spent = 0; spent <= f->spent; spent++) {
+                    if (!sched_set_has(&sched.known, state + spent)) continue;
+                    sched.frame_count = at;
+                    sched_leave();
+                }
+                (void)sched_set_add(&sched.known, state + f->spent);
+            }
         }
         break;
     }
@@ -918,9 +1061,6 @@ static void sched_stop(void) {
 
 /*---- points ----*/
 
-/*  Not worth a decision: nobody decides by them. */
-static void sched_ignore(const volatile void *at, size_t bytes);
-
 static sched_place *sched_find_place(uintptr_t at) {
     size_t i = (size_t)(sched_mix(at) % SCHED_PLACES);
     for (;; i = (i + 1) % SCHED_PLACES) {
@@ -936,9 +1076,15 @@ static sched_place *sched_find_place(uintptr_t at) {
         return p;
     }
 }
+/*  Not worth a decision: nobody decides by them. */
 static void sched_ignore(const volatile void *at, size_t bytes) {
     uintptr_t a = (uintptr_t)at;
     for (; a < (uintptr_t)at + bytes; a += 4) sched_find_place(a)->is_ignored = true;
+}
+
+/*  Only added to, by callers that do not look at the sum. */
+SQLPOOL__UNUSED static void sched_is_a_sum(const volatile void *at) {
+    sched_find_place((uintptr_t)at)->is_sum = true;
 }
 
 /*  Notes the access; does it matter who comes first here? */
@@ -982,6 +1128,39 @@ static void sched_hash(uint64_t what) {
     sched.hash ^= sched.hash >> 29;
 }
 
+/*  What the current task reads or writes there, as far as digests go. */
+static void sched_note_access(sched_place *p, int kind, uint64_t what) {
+    sched_task *me = &world.tasks[world.current];
+    const uint64_t old = p->run == sched.run ? p->digest : 0;
+    if (p->is_sum) { /* its value is all there is to it */
+        uint32_t value;
+        memcpy(&value, (const void *)p->at, sizeof value);
+        me->digest = sched_join(me->digest, kind == SCHED_READ ? what + value : what);
+        if (kind == SCHED_WRITE) world.places_digest += sched_mix(p->at + what);
+        return;
+    }
+    me->digest = sched_join(me->digest, sched_join(what, old));
+    if (kind == SCHED_READ) {
+        if (p->writers == 0) me->digest = sched_join(me->digest, world.disk_digest);
+        return;
+    }
+    p->run = sched.run;
+    p->digest = me->digest;
+    if (old != 0) world.places_digest -= sched_mix(p->at ^ old);
+    world.places_digest += sched_mix(p->at ^ p->digest);
+}
+static void sched_interrupt(sqlite3 *db) {
+    if (sched.is_exploring && world.current >= 0)
+        world.interrupts = sched_join(world.interrupts, world.tasks[world.current].digest);
+    sqlite3_interrupt(db);
+}
+/*  Files: who writes what in which order is the order of their digests. */
+static void sched_note_disk(int kind) {
+    if (!sched.is_exploring || world.current < 0) return;
+    sched_learn(world.disk_digest);
+    if (kind == SCHED_WRITE) world.disk_digest = world.tasks[world.current].digest;
+}
+
 static void sched_access(const volatile void *at, int kind, int line, const char *function) {
     bool matters, is_ignored;
     if (sched.chatty && sched.verbose)
@@ -994,6 +1173,7 @@ static void sched_access(const volatile void *at, int kind, int line, const char
     if (is_ignored) return;
     sched_hash((uint64_t)line << 8 | (uint64_t)(unsigned)world.current << 1 | (uint64_t)kind);
     sched_pause(matters || !sched.filter);
+    sched_note_access(sched_find_place((uintptr_t)at), kind, (uint64_t)(unsigned)line);
 }
 
 /*  Operations of the hooks. What a thread does before it blocks, or after it let go of a lock, is
@@ -1015,6 +1195,11 @@ static void sched_operation(const void *object, int what) {
     sched_hash((uint64_t)(100000 + what) << 8 | (uint64_t)(unsigned)world.current << 1);
     if (what == SCHED_OP_WAIT || what == SCHED_OP_YIELD) return;
     sched_pause((matters && what == SCHED_OP_LOCK) || !sched.filter);
+}
+
+static void sched_note_object(const sched_object *o, int what) {
+    if (!sched.is_exploring || world.current < 0) return;
+    sched_note_access(sched_find_place((uintptr_t)o), SCHED_WRITE, (uint64_t)(100000 + what));
 }
 
 /*----------------------------------------------------------------------------
@@ -1091,12 +1276,14 @@ static void sched_mutex_lock(void *user, sqlpool_mutex *m) {
         o = sched_object_of(m, false, "lock");
     }
     o->owner = world.current;
+    sched_note_object(o, SCHED_OP_LOCK);
 }
 static void sched_mutex_unlock(void *user, sqlpool_mutex *m) {
     sched_object *o = sched_object_of(m, false, "unlock");
     (void)user;
     if (o->owner != world.current)
         sched_fail("%s unlocks a mutex that it does not hold", world.tasks[world.current].name);
+    sched_note_object(o, SCHED_OP_UNLOCK);
     o->owner = -1;
     sched_operation(o, SCHED_OP_UNLOCK);
 }
@@ -1116,6 +1303,8 @@ static void sched_condition_wait(void *user, sqlpool_condition *c, sqlpool_mutex
     (void)user;
     if (mutex->owner != world.current) sched_fail("%s waits without the mutex", me->name);
     sched_operation(condition, SCHED_OP_WAIT);
+    sched_note_object(mutex, SCHED_OP_WAIT);
+    sched_learn((uint64_t)world.now_ns);
     mutex->owner = -1;
     condition->waiters++;
     me->state = SCHED_WAITING;
@@ -1128,6 +1317,7 @@ static void sched_condition_wait(void *user, sqlpool_condition *c, sqlpool_mutex
     sched_yields(timeout_ns >= 0 && timeout_ns <= SCHED_POLL_NS);
     sched_stop();
     mutex->owner = world.current;
+    sched_note_object(mutex, SCHED_OP_LOCK);
 }
 static void sched_condition_signal(void *user, sqlpool_condition *c) {
     sched_object *o = sched_object_of(c, true, "signal");
@@ -1151,6 +1341,7 @@ static void sched_task_main(void) {
     __sanitizer_finish_switch_fiber(NULL, sched.main_bottom == NULL ? &sched.main_bottom : NULL,
                                     sched.main_bottom == NULL ? &sched.main_size : NULL);
 #endif
+    sched_learn(sched_loose());
     me->run(me->argument);
     me->state = SCHED_DONE;
     {
@@ -1160,6 +1351,7 @@ static void sched_task_main(void) {
             if (world.tasks[i].is_own && world.tasks[i].state != SCHED_DONE) is_over = false;
         }
         if (world.probe >= 0) sched_fail("lost wake-up: %s slept although it could go on", me->name);
+        if (is_over && sched.is_exploring) (void)sched_set_add(&sched.ends, sched_state_digest());
         sched_switch(is_over ? -1 : sched_next(false, true));
     }
     abort(); /* a task that is done does not run */
@@ -1183,6 +1375,7 @@ static int sched_spawn(void (*run)(void *), void *argument, const char *name, bo
     t->argument = argument;
     t->name = name;
     t->is_own = is_own;
+    t->digest = world.current >= 0 ? world.tasks[world.current].digest : (uint64_t)i;
     sched_unpoison(sched_stack_top(i) - SCHED_STACK_BYTES + 4096, SCHED_STACK_BYTES - 4096);
     t->stack_pointer = sched_first_frame(sched_stack_top(i), sched_task_main);
     return i;
@@ -1207,13 +1400,20 @@ static void sched_thread_join(void *user, void *thread) {
         me->joined = i;
         sched_stop();
     }
+    sched_learn(world.tasks[i].digest);
     world.threads--;
 }
 
 static int64_t sched_now(void *user) {
     (void)user;
-    if (world.probe < 0) world.now_ns += 100; /* a look takes time */
+    if (world.probe < 0) world.now_ns += sched.is_exploring ? sched.plan.look_ns : SCHED_LOOK_NS;
     world.tasks[world.current].looked_ns = world.now_ns;
+    sched_learn((uint64_t)world.now_ns);
+    return world.now_ns;
+}
+/*  The time, for a scenario. */
+SQLPOOL__UNUSED static int64_t sched_time(void) {
+    sched_learn((uint64_t)world.now_ns);
     return world.now_ns;
 }
 static void sched_sleep(void *user, int64_t duration_ns) {
@@ -1240,8 +1440,10 @@ static void sched_await(bool (*holds)(void)) {
     sched_stop();
 }
 static uint64_t sched_random(void *user) {
+    const uint64_t random = sched_roll(&world.random);
     (void)user;
-    return sched_roll(&world.random);
+    sched_learn(random);
+    return random;
 }
 
 /*  Fills the hooks of a configuration. */

@@ -27,24 +27,29 @@ static struct scene {
     sqlpool__core *core;
     sqlpool_config config;
     int variant;
-    int readers;       /* connections that read */
-    int out[2];        /* leases out now, by mode */
-    bool used[16];     /* slots that are out */
-    int told[IDS];     /* outcome + 1 of the write of that id, as its caller was told */
-    int tolds[IDS];    /* how often */
-    bool counts[IDS];  /* somebody was or will be told */
-    bool is_closed;
-    bool is_paused;    /* nothing may be out */
-    bool has_bad_disk; /* writes of the disk may fail */
-    int step;          /* of the scenario's own order */
-    int entered;       /* calls that close() may meet */
-    int errors;        /* of the error hook */
-    int64_t value;     /* committed, for freshness */
-    sqlpool_token tokens[THREADS];
-    sqlpool_conn conns[THREADS];
-    sqlpool_ticket tickets[THREADS];
-    int succeeded, failed;
+    int readers; /* connections that read */
+    /* what threads look at, and what of it only checks do: see main() */
+    struct shared {
+        int step;          /* of the scenario's own order */
+        int entered;       /* calls that close() may meet */
+        bool is_closed;
+        bool is_paused;    /* nothing may be out */
+        bool has_bad_disk; /* writes of the disk may fail */
+        int64_t value;     /* committed, for freshness */
+        sqlpool_token tokens[THREADS];
+        sqlpool_conn conns[THREADS];
+        sqlpool_ticket tickets[THREADS];
+    } shared;
+    struct checked {
+        int out[2];       /* leases out now, by mode */
+        bool used[16];    /* slots that are out */
+        int told[IDS];    /* outcome + 1 of the write of that id, as its caller was told */
+        int tolds[IDS];   /* how often */
+        bool counts[IDS]; /* somebody was or will be told */
+        int succeeded, failed;
+    } checked;
 } scene;
+
 
 /*---- checks ----*/
 
@@ -108,6 +113,7 @@ static void open_pool(void) {
     sqlpool_error error;
     (void)ALLOW(sqlpool_open(&scene.pool, "s.db", &scene.config, &error), &error, SQLPOOL_OK);
     scene.core = scene.pool->core;
+    sched_is_a_sum(&scene.core->inside);
     ignore_statistics(scene.core);
     sched_quiet(&scene.core->commit_condition);
     sched_quiet(&scene.core->upkeep_condition);
@@ -122,22 +128,22 @@ static void open_pool(void) {
 static void told(int id, int outcome) {
     EXPECT(id >= 0 && id < IDS);
     EXPECT(outcome == SQLPOOL_OUTCOME_COMMITTED || outcome == SQLPOOL_OUTCOME_NOT_COMMITTED ||
-           (outcome == SQLPOOL_OUTCOME_UNKNOWN && scene.has_bad_disk));
-    scene.told[id] = outcome + 1;
-    scene.tolds[id]++;
+           (outcome == SQLPOOL_OUTCOME_UNKNOWN && scene.shared.has_bad_disk));
+    scene.checked.told[id] = outcome + 1;
+    scene.checked.tolds[id]++;
 }
 
 /*  Rows against what was told. */
 static void check_table(const bool *is_there) {
     int id;
     for (id = 0; id < IDS; id++) {
-        const bool should = scene.told[id] == SQLPOOL_OUTCOME_COMMITTED + 1;
-        if (scene.counts[id] && scene.tolds[id] != 1)
-            sched_fail("the fate of write %d was told %d times", id, scene.tolds[id]);
-        if (scene.told[id] == SQLPOOL_OUTCOME_UNKNOWN + 1) continue;
+        const bool should = scene.checked.told[id] == SQLPOOL_OUTCOME_COMMITTED + 1;
+        if (scene.checked.counts[id] && scene.checked.tolds[id] != 1)
+            sched_fail("the fate of write %d was told %d times", id, scene.checked.tolds[id]);
+        if (scene.checked.told[id] == SQLPOOL_OUTCOME_UNKNOWN + 1) continue;
         if (should != is_there[id])
             sched_fail("write %d %s in the table, and its caller was told outcome %d", id,
-                       is_there[id] ? "is" : "is not", scene.told[id] - 1);
+                       is_there[id] ? "is" : "is not", scene.checked.told[id] - 1);
     }
 }
 
@@ -214,7 +220,7 @@ static void check_nothing_left(void) {
 static void finish(void *unused) {
     sqlpool_error error;
     (void)unused;
-    if (!scene.is_closed) {
+    if (!scene.shared.is_closed) {
         sched_sleep(NULL, 1 * MS); /* the pool's threads have their turn */
         check_idle();
         check_capacity();
@@ -231,16 +237,16 @@ static void finish(void *unused) {
 /*---- what threads do ----*/
 
 static void lease_begins(const sqlpool_conn *conn, int mode) {
-    EXPECT(!scene.is_paused);
-    EXPECT(conn->slot < 16 && !scene.used[conn->slot]);
-    scene.used[conn->slot] = true;
-    scene.out[mode]++;
-    EXPECT(scene.out[SQLPOOL_WRITE] <= 1 && scene.out[SQLPOOL_READ] <= scene.readers);
+    EXPECT(!scene.shared.is_paused);
+    EXPECT(conn->slot < 16 && !scene.checked.used[conn->slot]);
+    scene.checked.used[conn->slot] = true;
+    scene.checked.out[mode]++;
+    EXPECT(scene.checked.out[SQLPOOL_WRITE] <= 1 && scene.checked.out[SQLPOOL_READ] <= scene.readers);
 }
 static void lease_ends(const sqlpool_conn *conn, int mode) {
-    EXPECT(scene.used[conn->slot]);
-    scene.used[conn->slot] = false;
-    scene.out[mode]--;
+    EXPECT(scene.checked.used[conn->slot]);
+    scene.checked.used[conn->slot] = false;
+    scene.checked.out[mode]--;
 }
 
 static int take(sqlpool_mode mode, const sqlpool_call *call, sqlpool_conn *conn,
@@ -265,7 +271,7 @@ static int64_t read_value(sqlpool_conn *conn, sqlpool_error *error) {
 /*  A write of a row of its own, told. */
 static int write_row(const sqlpool_call *call, int id, sqlpool_error *error) {
     int rc;
-    scene.counts[id] = true;
+    scene.checked.counts[id] = true;
     rc = sqlpool_exec_with(scene.pool, call, NULL, "INSERT INTO t(id, who) VALUES(?, 1)",
                            SQLPOOL_ARGS(id), error);
     if (rc == SQLPOOL_CANCELLED && error->outcome == SQLPOOL_OUTCOME_NONE)
@@ -280,8 +286,8 @@ static void spawn(void (*run)(void *), int me) {
     (void)sched_spawn(run, (void *)(intptr_t)me, names[me], true);
 }
 /*  Until the other threads have come that far. */
-static bool is_step_1(void) { return scene.step >= 1; }
-static bool is_step_2(void) { return scene.step >= 2; }
+static bool is_step_1(void) { return scene.shared.step >= 1; }
+static bool is_step_2(void) { return scene.shared.step >= 2; }
 
 /*---- 1: more threads than slots ----*/
 
@@ -309,7 +315,7 @@ static void acquire_run(void *argument) {
             (scene.variant == 2 || scene.variant == 4) && (me + i) % 2 == 0 ? SQLPOOL_WRITE
                                                                             : SQLPOOL_READ;
         (void)ALLOW(take(mode, NULL, &conn, &error), &error, SQLPOOL_OK);
-        if (scene.variant == 4) EXPECT(mode == SQLPOOL_READ ? scene.out[1] == 0 : scene.out[0] == 0);
+        if (scene.variant == 4) EXPECT(mode == SQLPOOL_READ ? scene.checked.out[1] == 0 : scene.checked.out[0] == 0);
         if (scene.variant == 5 && i == 0) sched_sleep(NULL, 3 * MS);
         if (i == 1) EXPECT(read_value(&conn, &error) == 0);
         give(&conn, mode);
@@ -340,12 +346,12 @@ static void timeout_run(void *argument) {
     sqlpool_error error;
     int i;
     for (i = 0; i < 2; i++) {
-        const int64_t start = world.now_ns;
+        const int64_t start = sched_time();
         int rc;
         call.timeout_ms = me == 0 ? 50 : me == 1 ? 10 : scene.variant == 3 ? SQLPOOL_NO_WAIT : 20;
         rc = ALLOW(take(mode, &call, &conn, &error), &error, SQLPOOL_OK, SQLPOOL_TIMEOUT,
                    SQLPOOL_WOULD_BLOCK);
-        if (rc == SQLPOOL_TIMEOUT) EXPECT(world.now_ns - start >= call.timeout_ms * MS);
+        if (rc == SQLPOOL_TIMEOUT) EXPECT(sched_time() - start >= call.timeout_ms * MS);
         if (rc == SQLPOOL_WOULD_BLOCK) EXPECT(call.timeout_ms == SQLPOOL_NO_WAIT);
         if (rc != SQLPOOL_OK) continue;
         if (me == 0) sched_sleep(NULL, 10 * MS);
@@ -383,29 +389,29 @@ static void cancel_read(void *argument) {
     int64_t value = -1;
     sqlpool_rows rows;
     int rc;
-    int64_t start = world.now_ns;
-    call.token = &scene.tokens[me];
+    int64_t start = sched_time();
+    call.token = &scene.shared.tokens[me];
     rc = sqlpool_query_with(scene.pool, &call, &rows, LONG_SQL(300), SQLPOOL_NO_ARGS, &error);
     if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) value = sqlpool_rows_int64(&rows, 0);
     rc = ALLOW(sqlpool_rows_close(&rows, &error), &error, SQLPOOL_OK, SQLPOOL_CANCELLED,
                SQLPOOL_TIMEOUT);
     if (rc == SQLPOOL_OK) EXPECT(value == 300);
-    if (rc == SQLPOOL_CANCELLED) EXPECT(me == 0 && scene.tokens[0].fired != 0);
-    if (rc == SQLPOOL_TIMEOUT) EXPECT(scene.variant == 4 && world.now_ns - start >= 5 * MS);
-    start = world.now_ns;
+    if (rc == SQLPOOL_CANCELLED) EXPECT(me == 0 && scene.shared.tokens[0].fired != 0);
+    if (rc == SQLPOOL_TIMEOUT) EXPECT(scene.variant == 4 && sched_time() - start >= 5 * MS);
+    start = sched_time();
     rc = ALLOW(sqlpool_query_int64(scene.pool, &value, LONG_SQL(250), SQLPOOL_NO_ARGS, &error),
                &error, SQLPOOL_OK, SQLPOOL_TIMEOUT);
     if (rc == SQLPOOL_OK) EXPECT(value == 250);
-    if (rc == SQLPOOL_TIMEOUT) EXPECT(scene.variant == 4 && world.now_ns - start >= 5 * MS);
+    if (rc == SQLPOOL_TIMEOUT) EXPECT(scene.variant == 4 && sched_time() - start >= 5 * MS);
 }
 static void cancel_write(void *argument) {
     const int me = me_of(argument);
     sqlpool_call call = {0};
     sqlpool_error error;
     int rc;
-    call.token = &scene.tokens[me];
+    call.token = &scene.shared.tokens[me];
     rc = ALLOW(write_row(&call, me, &error), &error, SQLPOOL_OK, SQLPOOL_CANCELLED);
-    if (rc == SQLPOOL_CANCELLED) EXPECT(me == 0 && scene.tokens[0].fired != 0);
+    if (rc == SQLPOOL_CANCELLED) EXPECT(me == 0 && scene.shared.tokens[0].fired != 0);
     (void)ALLOW(write_row(NULL, me + 10, &error), &error, SQLPOOL_OK);
 }
 /*  A lease that another thread cancels by number; after the release the number means nothing. */
@@ -416,14 +422,14 @@ static void cancel_lease(void *argument) {
     int64_t value = -1;
     (void)ALLOW(take(SQLPOOL_READ, NULL, &conn, &error), &error, SQLPOOL_OK);
     if (me == 0) {
-        scene.conns[0] = conn;
-        scene.step = 1;
+        scene.shared.conns[0] = conn;
+        scene.shared.step = 1;
     }
     {
         const int rc =
             ALLOW(sqlpool_conn_exec(&conn, LONG_SQL(300), SQLPOOL_NO_ARGS, NULL, &error), &error,
                   SQLPOOL_OK, SQLPOOL_CANCELLED);
-        if (rc == SQLPOOL_CANCELLED) EXPECT(me == 0 && scene.step == 2);
+        if (rc == SQLPOOL_CANCELLED) EXPECT(me == 0 && scene.shared.step == 2);
     }
     give(&conn, SQLPOOL_READ);
     (void)ALLOW(sqlpool_query_int64(scene.pool, &value, LONG_SQL(250), SQLPOOL_NO_ARGS, &error),
@@ -434,11 +440,11 @@ static void cancel_fire(void *argument) {
     (void)argument;
     if (scene.variant == 2) {
         sched_await(is_step_1);
-        scene.step = 2;
-        (void)ALLOW(sqlpool_conn_cancel(scene.conns[0]), NULL, SQLPOOL_OK, SQLPOOL_MISUSE);
+        scene.shared.step = 2;
+        (void)ALLOW(sqlpool_conn_cancel(scene.shared.conns[0]), NULL, SQLPOOL_OK, SQLPOOL_MISUSE);
         return;
     }
-    (void)ALLOW(sqlpool_cancel(scene.pool, &scene.tokens[0]), NULL, SQLPOOL_OK);
+    (void)ALLOW(sqlpool_cancel(scene.pool, &scene.shared.tokens[0]), NULL, SQLPOOL_OK);
 }
 static void cancel_finish(void *variant) {
     /* a lease that was back already is the caller's misuse, which is counted */
@@ -468,14 +474,14 @@ static void nested_run(void *argument) {
     const int me = me_of(argument);
     const sqlpool_mode outer = scene.variant == 3 && me == 0 ? SQLPOOL_WRITE : SQLPOOL_READ;
     const sqlpool_mode inner = scene.variant == 3 && me == 1 ? SQLPOOL_WRITE : SQLPOOL_READ;
-    const int64_t start = world.now_ns;
+    const int64_t start = sched_time();
     sqlpool_conn conn, second;
     sqlpool_error error;
     int rc;
     rc = ALLOW(take(outer, NULL, &conn, &error), &error, SQLPOOL_OK, SQLPOOL_TIMEOUT);
     if (rc == SQLPOOL_TIMEOUT) {
-        EXPECT(world.now_ns - start >= 20 * MS);
-        scene.failed++;
+        EXPECT(sched_time() - start >= 20 * MS);
+        scene.checked.failed++;
         return;
     }
     EXPECT(read_value(&conn, &error) == 0);
@@ -485,11 +491,11 @@ static void nested_run(void *argument) {
         EXPECT(scene.variant != 1); /* there is but one */
         EXPECT(read_value(&second, &error) == 0);
         give(&second, inner);
-        scene.succeeded++;
+        scene.checked.succeeded++;
     }
     if (rc == SQLPOOL_MISUSE) EXPECT(scene.variant == 1);
     if (rc == SQLPOOL_DEADLOCK) EXPECT(scene.variant != 1);
-    if (rc == SQLPOOL_TIMEOUT) EXPECT(world.now_ns - start >= 20 * MS);
+    if (rc == SQLPOOL_TIMEOUT) EXPECT(sched_time() - start >= 20 * MS);
     give(&conn, outer);
 }
 static void nested_finish(void *variant) {
@@ -519,7 +525,7 @@ static void close_holder(void *argument) {
     sqlpool_error error;
     (void)argument;
     (void)ALLOW(take(mode, NULL, &conn, &error), &error, SQLPOOL_OK);
-    scene.step++;
+    scene.shared.step++;
     if (scene.variant == 4) sched_sleep(NULL, 10 * MS);
     if (scene.variant == 2) (void)read_value(&conn, &error);
     give(&conn, mode);
@@ -531,24 +537,24 @@ static void close_waiter(void *argument) {
     sqlpool_conn conn;
     sqlpool_error error;
     sched_await(is_step_1);
-    scene.step++; /* nobody closes before the call is entered: see close_close() */
+    scene.shared.step++; /* nobody closes before the call is entered: see close_close() */
     if (scene.variant == 1 && me == 2) {
         (void)ALLOW(write_row(NULL, me, &error), &error, SQLPOOL_OK, SQLPOOL_CLOSED);
-        scene.entered++;
+        scene.shared.entered++;
         return;
     }
     if (ALLOW(take(mode, NULL, &conn, &error), &error, SQLPOOL_OK, SQLPOOL_CLOSED) == SQLPOOL_OK) {
-        scene.entered++;
+        scene.shared.entered++;
         give(&conn, mode);
     } else {
-        scene.entered++;
+        scene.shared.entered++;
     }
 }
 /*  close() may run beside calls, but not beside those that are only being entered: so when both
     wait, have their lease, or have returned. */
 static bool close_may_begin(void) {
-    return scene.step >= 3 &&
-           (int)scene.core->lanes[scene.variant == 1 ? 1 : 0].waiting + scene.entered >= 2;
+    return scene.shared.step >= 3 &&
+           (int)scene.core->lanes[scene.variant == 1 ? 1 : 0].waiting + scene.shared.entered >= 2;
 }
 static void close_close(void *argument) {
     sqlpool_error error;
@@ -559,18 +565,18 @@ static void close_close(void *argument) {
         rc = ALLOW(sqlpool_close(scene.pool, &error), &error, SQLPOOL_OK, SQLPOOL_TIMEOUT,
                    SQLPOOL_CLOSED);
         if (rc == SQLPOOL_OK) {
-            EXPECT(scene.out[0] == 0 && scene.out[1] == 0 && !scene.is_closed);
-            scene.is_closed = true;
+            EXPECT(scene.checked.out[0] == 0 && scene.checked.out[1] == 0 && !scene.shared.is_closed);
+            scene.shared.is_closed = true;
         }
         if (rc != SQLPOOL_TIMEOUT) break;
         EXPECT(scene.variant == 4);
         sched_sleep(NULL, 2 * MS);
     }
-    (void)ALLOW(sqlpool_conn_acquire(scene.pool, SQLPOOL_READ, &scene.conns[0], &error), &error,
+    (void)ALLOW(sqlpool_conn_acquire(scene.pool, SQLPOOL_READ, &scene.shared.conns[0], &error), &error,
                 SQLPOOL_CLOSED);
 }
 static void close_finish(void *variant) {
-    EXPECT(scene.is_closed);
+    EXPECT(scene.shared.is_closed);
     finish(variant);
 }
 static void close_begin(int variant) {
@@ -594,17 +600,17 @@ static void pause_setup(void *variant) {
 static void pause_pause(void *argument) {
     const int me = me_of(argument);
     sqlpool_error error;
-    const int64_t start = world.now_ns;
+    const int64_t start = sched_time();
     const int rc = ALLOW(sqlpool_pause(scene.pool, 5, &error), &error, SQLPOOL_OK, SQLPOOL_TIMEOUT,
                          SQLPOOL_MISUSE);
     if (rc == SQLPOOL_MISUSE) EXPECT(scene.variant == 2);
-    if (rc == SQLPOOL_TIMEOUT) EXPECT(world.now_ns - start >= 5 * MS);
+    if (rc == SQLPOOL_TIMEOUT) EXPECT(sched_time() - start >= 5 * MS);
     if (rc != SQLPOOL_OK) return;
-    EXPECT(scene.out[0] == 0 && scene.out[1] == 0 && !scene.is_paused);
-    scene.is_paused = true;
+    EXPECT(scene.checked.out[0] == 0 && scene.checked.out[1] == 0 && !scene.shared.is_paused);
+    scene.shared.is_paused = true;
     if (me == 0) sched_sleep(NULL, 1000);
-    EXPECT(scene.out[0] == 0 && scene.out[1] == 0);
-    scene.is_paused = false;
+    EXPECT(scene.checked.out[0] == 0 && scene.checked.out[1] == 0);
+    scene.shared.is_paused = false;
     (void)ALLOW(sqlpool_resume(scene.pool), NULL, SQLPOOL_OK);
 }
 static void pause_use(void *argument) {
@@ -648,15 +654,15 @@ static int exclusive_work(sqlpool_conn *conn, void *user) {
     const int id = *(const int *)user;
     sqlpool_error error;
     lease_begins(conn, SQLPOOL_WRITE);
-    EXPECT(scene.out[SQLPOOL_WRITE] == 1 && scene.out[SQLPOOL_READ] == 0);
-    scene.is_paused = true;
+    EXPECT(scene.checked.out[SQLPOOL_WRITE] == 1 && scene.checked.out[SQLPOOL_READ] == 0);
+    scene.shared.is_paused = true;
     (void)ALLOW(sqlpool_conn_exec(conn, "INSERT INTO t(id, who) VALUES(?, 0)", SQLPOOL_ARGS(id),
                                   NULL, &error),
                 &error, SQLPOOL_OK);
-    scene.counts[id] = true;
+    scene.checked.counts[id] = true;
     told(id, SQLPOOL_OUTCOME_COMMITTED);
-    EXPECT(scene.out[SQLPOOL_WRITE] == 1 && scene.out[SQLPOOL_READ] == 0);
-    scene.is_paused = false;
+    EXPECT(scene.checked.out[SQLPOOL_WRITE] == 1 && scene.checked.out[SQLPOOL_READ] == 0);
+    scene.shared.is_paused = false;
     lease_ends(conn, SQLPOOL_WRITE);
     return 0;
 }
@@ -721,20 +727,20 @@ static void group_run(void *argument) {
                    &error, SQLITE_CONSTRAINT);
         EXPECT(error.outcome == SQLPOOL_OUTCOME_NOT_COMMITTED);
     } else if (scene.variant == 2 && me == 1) {
-        const int64_t start = world.now_ns;
+        const int64_t start = sched_time();
         call.timeout_ms = 1;
-        scene.counts[id] = true;
+        scene.checked.counts[id] = true;
         rc = ALLOW(sqlpool_exec_with(scene.pool, &call, NULL,
                                      "INSERT INTO t(id, who) SELECT 1, (" LONG_SQL(400) ")",
                                      SQLPOOL_NO_ARGS, &error),
                    &error, SQLPOOL_OK, SQLPOOL_TIMEOUT);
         told(id, error.outcome);
-        if (rc == SQLPOOL_TIMEOUT) EXPECT(world.now_ns - start >= 1 * MS);
+        if (rc == SQLPOOL_TIMEOUT) EXPECT(sched_time() - start >= 1 * MS);
     } else if (scene.variant == 3 && me == 1) {
-        call.token = &scene.tokens[1];
+        call.token = &scene.shared.tokens[1];
         rc = ALLOW(write_row(&call, id, &error), &error, SQLPOOL_OK, SQLPOOL_CANCELLED);
     } else if (scene.variant == 4) {
-        scene.counts[id] = true;
+        scene.checked.counts[id] = true;
         rc = ALLOW(sqlpool_write(scene.pool, group_function, &id, &error), &error, SQLPOOL_OK);
         told(id, error.outcome);
     } else if (scene.variant == 5 && me == 1) {
@@ -753,7 +759,7 @@ static void group_run(void *argument) {
 }
 static void group_cancel(void *argument) {
     (void)argument;
-    (void)ALLOW(sqlpool_cancel(scene.pool, &scene.tokens[1]), NULL, SQLPOOL_OK);
+    (void)ALLOW(sqlpool_cancel(scene.pool, &scene.shared.tokens[1]), NULL, SQLPOOL_OK);
 }
 static void group_begin(int variant) {
     spawn(group_run, 0);
@@ -797,23 +803,23 @@ static int submit_row(int id, bool by_function, sqlpool_ticket *ticket, int wait
     }
     rc = sqlpool_submit_with(scene.pool, &options, ticket, "INSERT INTO t(id, who) VALUES(?, 3)",
                              SQLPOOL_ARGS(id), error);
-    if (rc == SQLPOOL_OK && by_function) scene.counts[id] = true;
+    if (rc == SQLPOOL_OK && by_function) scene.checked.counts[id] = true;
     return rc;
 }
 static void submit_wait(int id, sqlpool_ticket *ticket, int timeout_ms) {
     sqlpool_result result;
     sqlpool_error error;
-    scene.counts[id] = true;
+    scene.checked.counts[id] = true;
     for (;;) {
         const int rc = ALLOW(sqlpool_ticket_wait(ticket, timeout_ms, &result, &error), &error,
                              SQLPOOL_OK, SQLPOOL_WOULD_BLOCK, SQLPOOL_CANCELLED, SQLPOOL_MISUSE);
         if (rc == SQLPOOL_WOULD_BLOCK) continue;
         if (rc == SQLPOOL_CANCELLED || rc == SQLPOOL_MISUSE) EXPECT(scene.variant == 2);
         if (rc == SQLPOOL_MISUSE) { /* taken back before somebody waited: that is told to who did */
-            scene.failed++;
+            scene.checked.failed++;
             return;
         }
-        if (rc == SQLPOOL_CANCELLED) scene.failed++;
+        if (rc == SQLPOOL_CANCELLED) scene.checked.failed++;
         if (scene.variant != 2) told(id, error.outcome);
         EXPECT((rc == SQLPOOL_OK) == (error.outcome == SQLPOOL_OUTCOME_COMMITTED));
         EXPECT(rc != SQLPOOL_OK || result.changes == 1);
@@ -834,18 +840,18 @@ static void submit_cancel(void *argument) {
     sqlpool_error error;
     sqlpool_ticket copy;
     if (me == 0) {
-        (void)ALLOW(submit_row(0, true, &scene.tickets[0], 0, &error), &error, SQLPOOL_OK);
-        scene.step = 1;
-        copy = scene.tickets[0];
+        (void)ALLOW(submit_row(0, true, &scene.shared.tickets[0], 0, &error), &error, SQLPOOL_OK);
+        scene.shared.step = 1;
+        copy = scene.shared.tickets[0];
         submit_wait(0, &copy, SQLPOOL_FOREVER);
-        EXPECT(scene.tolds[0] == 1 || scene.failed == 1);
+        EXPECT(scene.checked.tolds[0] == 1 || scene.checked.failed == 1);
     } else if (me == 1) {
         sched_await(is_step_1);
-        copy = scene.tickets[0];
+        copy = scene.shared.tickets[0];
         if (ALLOW(sqlpool_ticket_cancel(&copy), NULL, SQLPOOL_OK, SQLPOOL_TOO_LATE,
                   SQLPOOL_MISUSE /* it was fetched */) == SQLPOOL_OK) {
-            EXPECT(scene.told[0] == SQLPOOL_OUTCOME_NOT_COMMITTED + 1);
-            scene.succeeded++;
+            EXPECT(scene.checked.told[0] == SQLPOOL_OUTCOME_NOT_COMMITTED + 1);
+            scene.checked.succeeded++;
         }
     } else {
         (void)ALLOW(submit_row(2, true, NULL, 0, &error), &error, SQLPOOL_OK);
@@ -861,7 +867,7 @@ static void submit_drop(void *argument) {
     if (me == 0) {
         (void)ALLOW(submit_row(0, true, &ticket, 0, &error), &error, SQLPOOL_OK);
         (void)ALLOW(sqlpool_ticket_drop(&ticket), NULL, SQLPOOL_OK);
-        scene.step++;
+        scene.shared.step++;
     } else if (me == 1) {
         (void)ALLOW(submit_row(1, true, &ticket, 0, &error), &error, SQLPOOL_OK);
         rc = ALLOW(sqlpool_ticket_poll(&ticket, NULL, &error), &error, SQLPOOL_OK,
@@ -870,12 +876,12 @@ static void submit_drop(void *argument) {
             rc = ALLOW(sqlpool_ticket_cancel(&ticket), NULL, SQLPOOL_OK, SQLPOOL_TOO_LATE);
             if (rc == SQLPOOL_TOO_LATE) (void)sqlpool_ticket_drop(&ticket);
         }
-        scene.step++;
+        scene.shared.step++;
     } else {
         (void)ALLOW(submit_row(2, true, NULL, 0, &error), &error, SQLPOOL_OK);
         sched_await(is_step_2);
         (void)ALLOW(sqlpool_close(scene.pool, &error), &error, SQLPOOL_OK);
-        scene.is_closed = true;
+        scene.shared.is_closed = true;
     }
 }
 /*  5: a thread writes, others run the queue: tick, flush, wait; a lease holds the writer up. */
@@ -913,8 +919,8 @@ static void submit_begin(int variant) {
     spawn(run, 2);
 }
 static void submit_finish(void *variant) {
-    if (scene.variant == 2) EXPECT(scene.succeeded == scene.failed);
-    if (!scene.is_closed) scene.core->counters[SQLPOOL__COUNT_misuses] = 0;
+    if (scene.variant == 2) EXPECT(scene.checked.succeeded == scene.checked.failed);
+    if (!scene.shared.is_closed) scene.core->counters[SQLPOOL__COUNT_misuses] = 0;
     finish(variant);
 }
 
@@ -941,14 +947,14 @@ static void snapshot_read(void *argument) {
     if (me == 0 && scene.variant != 1) { /* held: parked between the calls */
         (void)ALLOW(take(SQLPOOL_READ, NULL, &conn, &error), &error, SQLPOOL_OK);
         for (i = 0; i < 2; i++) {
-            least = scene.value;
+            least = scene.shared.value;
             value = read_value(&conn, &error);
             EXPECT(value >= least);
         }
         give(&conn, SQLPOOL_READ);
     }
     for (i = 0; i < 2; i++) {
-        least = scene.value;
+        least = scene.shared.value;
         (void)ALLOW(sqlpool_query_int64(scene.pool, &value, "SELECT v FROM x", SQLPOOL_NO_ARGS,
                                         &error),
                     &error, SQLPOOL_OK);
@@ -962,7 +968,7 @@ static void snapshot_write(void *argument) {
     for (i = 1; i <= 2; i++) {
         (void)ALLOW(sqlpool_exec(scene.pool, "UPDATE x SET v = ?", SQLPOOL_ARGS(i), &error), &error,
                     SQLPOOL_OK);
-        scene.value = i;
+        scene.shared.value = i;
     }
 }
 static void snapshot_checkpoint(void *argument) {
@@ -1063,7 +1069,7 @@ static void breaker_setup(void *variant) {
     config->retry_attempts = 1;
     if (v == 2) config->barge_us = SQLPOOL_OFF;
     open_pool();
-    scene.has_bad_disk = true;
+    scene.shared.has_bad_disk = true;
     if (v == 1) return; /* it opens while others wait */
     disk.fail_writes = SQLITE_FULL;
     (void)ALLOW(write_row(NULL, 29, &error), &error, SQLITE_FULL);
@@ -1076,7 +1082,7 @@ static void breaker_write(void *argument) {
     for (i = 0; i < 2; i++) {
         const int id = me * 2 + i;
         const int rc = ALLOW(write_row(NULL, id, &error), &error, SQLPOOL_OK, SQLITE_FULL);
-        if (rc == SQLPOOL_OK) scene.succeeded++;
+        if (rc == SQLPOOL_OK) scene.checked.succeeded++;
         if (i == 0) sched_sleep(NULL, 11 * MS);
     }
 }
@@ -1134,6 +1140,10 @@ int main(int argc, char **argv) {
     }
     sched_keep(&sqlpool__global, sizeof sqlpool__global);
     sched_keep(&scene, sizeof scene);
+    sched.loose = &scene.shared;
+    sched.loose_bytes = sizeof scene.shared;
+    sched.checked = &scene.checked;
+    sched.checked_bytes = sizeof scene.checked;
     return explore_main(argc, argv, scenarios,
                         (int)(sizeof scenarios / sizeof scenarios[0]));
 }
