@@ -16,12 +16,16 @@ typedef struct explore_scenario {
     void (*setup)(void *variant);  /* as a thread: opens what the others use */
     void (*begin)(int variant);    /* sched_spawn() of the threads */
     void (*finish)(void *variant); /* as a thread, when all have returned: checks, closes */
+    const char *bounds; /* a digit for each variant: preemptions up to which the long campaign must
+                           run all schedules */
 } explore_scenario;
 
 typedef struct explore_figures {
     uint64_t runs, steps, decisions, distinct;
     int64_t ns;
-    int bound_done; /* dfs: all schedules with so many preemptions were run; -1: none */
+    int bound_done;    /* dfs: all schedules with so many preemptions were run; -1: none */
+    uint64_t last_runs; /* dfs: for that bound; and states and ends that were met */
+    uint64_t states, ends;
 } explore_figures;
 
 static struct explore_state {
@@ -30,54 +34,22 @@ static struct explore_state {
     const explore_scenario *scenario;
     int variant;
     uint64_t seed;
-    bool doublecheck;
+    bool doublecheck, says_progress;
     const char *folder; /* of failing schedules */
-    uint64_t *traces;   /* hashes seen, open addressing */
-    uint64_t trace_room, trace_count;
-    uint64_t decisions; /* of the last runs, on average times 16 */
+    sched_set traces;
+    int64_t said_ns;    /* when progress was printed last */
+    uint64_t decisions; /* of a run, about */
     const explore_scenario *now; /* whose world it is */
     int now_variant;
     sched_copy nothing, ready; /* the world before any scenario, and after this one's setup */
     sched_plan failure;
-    int failures;
+    int failures, deadlocks, lost;
 } explore = {.seed = 1};
 
 static int64_t explore_real_ns(void) {
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/*---- distinct traces ----*/
-
-static void explore_forget_traces(void) {
-    if (explore.traces != NULL) memset(explore.traces, 0, explore.trace_room * sizeof(uint64_t));
-    explore.trace_count = 0;
-}
-static void explore_put_trace(uint64_t hash) {
-    uint64_t i;
-    if (hash == 0) hash = 1;
-    for (i = hash % explore.trace_room; explore.traces[i] != 0; i = (i + 1) % explore.trace_room) {
-        if (explore.traces[i] == hash) return;
-    }
-    explore.traces[i] = hash;
-    explore.trace_count++;
-}
-static void explore_note_trace(uint64_t hash) {
-    if (explore.trace_count * 2 >= explore.trace_room) {
-        uint64_t *old = explore.traces;
-        const uint64_t room = explore.trace_room;
-        uint64_t i;
-        explore.trace_room = room == 0 ? 1u << 14 : room * 4;
-        explore.traces = (uint64_t *)calloc((size_t)explore.trace_room, sizeof(uint64_t));
-        if (explore.traces == NULL) abort();
-        explore.trace_count = 0;
-        for (i = 0; i < room; i++) {
-            if (old[i] != 0) explore_put_trace(old[i]);
-        }
-        free(old);
-    }
-    explore_put_trace(hash);
 }
 
 /*---- one run ----*/
@@ -94,7 +66,6 @@ static bool explore_reset(void) {
     if (is_new) {
         memset(sched.places, 0, sizeof sched.places);
         sched.place_count = sched.conflict_count = 0;
-        explore.decisions = 16 * 200;
         explore.now = NULL;
     }
     (void)sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, 1, NULL);
@@ -151,7 +122,7 @@ static void explore_setup_random(uint64_t seed) {
 }
 static void explore_setup_pct(uint64_t seed) {
     uint64_t dice = sched_mix(seed ^ UINT64_C(0x9c7));
-    const uint64_t steps = explore.decisions / 16 + 1;
+    const uint64_t steps = explore.decisions + 1;
     int i;
     sched.strategy = SCHED_PCT;
     sched.plan.look_ns = SCHED_LOOK_NS;
@@ -252,6 +223,8 @@ static void explore_report(void) {
     int before;
     plan = sched.plan;
     explore.failures++;
+    explore.deadlocks += strncmp(sched.why, "deadlock", 8) == 0;
+    explore.lost += strncmp(sched.why, "lost", 4) == 0;
     (void)snprintf(why, sizeof why, "%s", sched.why);
     (void)snprintf(strategy, sizeof strategy, "%s", plan.strategy);
     before = plan.count;
@@ -332,23 +305,48 @@ static void explore_catch_crashes(void) {
 
 /*---- many runs ----*/
 
+/*  Now and then a line, for whoever waits. */
+static void explore_say_progress(const explore_figures *f) {
+    const int64_t now = explore_real_ns();
+    if (!explore.says_progress || now - explore.said_ns < INT64_C(20000000000)) return;
+    explore.said_ns = now;
+    printf("#   ... %s/%d %s: %llu schedules\n", explore.scenario->name, explore.variant,
+           sched.plan.strategy, (unsigned long long)f->runs);
+    fflush(stdout);
+}
 static void explore_count(explore_figures *f) {
-    f->runs++;
+    if ((++f->runs & 0xff) == 0) explore_say_progress(f);
     f->steps += sched.step;
     f->decisions += sched.asked;
-    explore.decisions += sched.asked - explore.decisions / 16;
-    explore_note_trace(sched.hash);
+    (void)sched_set_add(&explore.traces, sched.hash);
+}
+
+/*  Learns where it matters who comes first, and how many decisions a run has, from a few runs: the same
+    ones whenever a scenario begins, so that what a seed does hangs on nothing but the seed. */
+static bool explore_enter(void) {
+    enum { LEARN = 48, COUNT = 16 };
+    uint64_t decisions = 0, seed;
+    if (explore.now == explore.scenario && explore.now_variant == explore.variant) return true;
+    for (seed = 0; seed < (sched.fresh ? 4 : LEARN + COUNT); seed++) {
+        explore_setup_random(seed);
+        sched.filter = seed >= LEARN;
+        if (seed == LEARN) sched_fix_places();
+        if (!explore_once(seed)) return false;
+        if (seed >= LEARN) decisions += sched.asked;
+    }
+    sched_fix_places();
+    explore.decisions = sched.fresh ? 200 : decisions / COUNT;
+    return true;
 }
 
 /*  Random or PCT runs; false: one of them failed. */
 static bool explore_many(sched_strategy strategy, uint64_t first_seed, uint64_t runs, int64_t end_ns,
                          explore_figures *f) {
     const int64_t start = explore_real_ns();
-    bool is_good = true;
+    bool is_good = runs == 0 || explore_enter();
     uint64_t i;
     for (i = 0; i < runs && is_good; i++) {
         const uint64_t seed = first_seed + i;
-        uint64_t decisions = explore.decisions;
         if (strategy == SCHED_RANDOM) explore_setup_random(seed);
         if (strategy == SCHED_PCT) explore_setup_pct(seed);
         is_good = explore_once(seed);
@@ -356,11 +354,10 @@ static bool explore_many(sched_strategy strategy, uint64_t first_seed, uint64_t 
         if (is_good && explore.doublecheck) {
             const uint64_t hash = sched.hash;
             const uint32_t step = sched.step;
-            explore.decisions = decisions;
             if (strategy == SCHED_RANDOM) explore_setup_random(seed);
             if (strategy == SCHED_PCT) explore_setup_pct(seed);
             is_good = explore_once(seed);
-            if (is_good && (hash != sched.hash || step != sched.step) && !sched.has_grown) {
+            if (is_good && (hash != sched.hash || step != sched.step)) {
                 sched.has_failed = true;
                 is_good = false;
                 (void)snprintf(sched.why, sizeof sched.why,
@@ -368,7 +365,6 @@ static bool explore_many(sched_strategy strategy, uint64_t first_seed, uint64_t 
                                (unsigned long long)hash, (unsigned long long)sched.hash);
             }
         }
-        sched.has_grown = false;
         if ((i & 15) == 15 && explore_real_ns() >= end_ns) break;
     }
     f->ns += explore_real_ns() - start;
@@ -378,14 +374,15 @@ static bool explore_many(sched_strategy strategy, uint64_t first_seed, uint64_t 
 /*  All schedules with at most `bound` preemptions, up to so many; false: one of them failed. */
 static bool explore_dfs(int bound, uint64_t runs, int64_t end_ns, explore_figures *f) {
     const int64_t start = explore_real_ns();
-    bool is_good = true, is_whole = false;
-    uint64_t i = 0;
+    bool is_good = explore_enter(), is_whole = false;
+    uint64_t i = 0, first = 0;
     while (is_good && !is_whole && i < runs && explore_real_ns() < end_ns) {
         sched.forced = 0;
         sched_set_clear(&sched.known);
         sched_set_clear(&sched.ends);
         sched_fix_places();
         is_whole = true;
+        first = i;
         for (;; i++) {
             int at;
             if (i == runs || ((i & 15) == 15 && explore_real_ns() >= end_ns)) {
@@ -414,7 +411,12 @@ static bool explore_dfs(int bound, uint64_t runs, int64_t end_ns, explore_figure
         }
         if (sched.has_grown) is_whole = false; /* some points were passed before they counted */
     }
-    if (is_good && is_whole && f->bound_done < bound) f->bound_done = bound;
+    if (is_good && is_whole && f->bound_done < bound) {
+        f->bound_done = bound;
+        f->last_runs = i - first + 1;
+        f->states = sched.known.count;
+        f->ends = sched.ends.count;
+    }
     f->ns += explore_real_ns() - start;
     return is_good;
 }
@@ -425,19 +427,20 @@ static bool explore_dfs(int bound, uint64_t runs, int64_t end_ns, explore_figure
 typedef struct explore_budget {
     uint64_t random, pct, dfs; /* runs, of each variant */
     int bound;
-    int64_t ns; /* of each variant; 0: no limit */
+    int64_t ns;     /* of each variant; 0: no limit */
+    bool is_long;   /* the bounds that each variant says, all of them */
 } explore_budget;
 
 static void explore_figures_line(const char *strategy, const explore_figures *f) {
     const double seconds = (double)f->ns / 1e9;
     if (f->runs == 0) return;
-    printf("#   %-7s %9llu runs %7.0f/s %6.0f points, %5.0f decisions a run", strategy,
+    printf("#   %-7s %9llu schedules, %6.0f/s, %4.0f points and %4.0f decisions each\n", strategy,
            (unsigned long long)f->runs, seconds > 0 ? (double)f->runs / seconds : 0.0,
            (double)f->steps / (double)f->runs, (double)f->decisions / (double)f->runs);
     if (f->bound_done >= 0)
-        printf("; complete up to %d preemptions, %llu states, %llu ends", f->bound_done,
-               (unsigned long long)sched.known.count, (unsigned long long)sched.ends.count);
-    printf("\n");
+        printf("#   exhausted %llu schedules with at most %d preemptions: %llu states, %llu ends\n",
+               (unsigned long long)f->last_runs, f->bound_done,
+               (unsigned long long)f->states, (unsigned long long)f->ends);
 }
 
 /*  All variants of a scenario; false: a run failed. */
@@ -451,18 +454,19 @@ static bool explore_scenario_runs(const explore_scenario *s, int only_variant,
         const int64_t start = explore_real_ns();
         const int64_t ns = budget->ns > 0 ? budget->ns : INT64_C(1) << 60;
         bool is_this_good;
-        int bound, least = 9;
+        const int last = budget->is_long ? s->bounds[v] - '0' : budget->bound;
+        int bound;
         if (only_variant >= 0 && v != only_variant) continue;
         random.bound_done = pct.bound_done = dfs.bound_done = -1;
         explore.variant = v;
-        explore_forget_traces();
+        sched_set_clear(&explore.traces);
         explore.scenario = s;
         is_this_good = explore_many(SCHED_RANDOM, explore.seed, budget->random, start + ns / 3,
                                     &random);
         if (is_this_good)
             is_this_good =
                 explore_many(SCHED_PCT, explore.seed, budget->pct, start + 2 * ns / 3, &pct);
-        for (bound = 0; bound <= budget->bound && is_this_good; bound++) {
+        for (bound = 0; bound <= last && is_this_good; bound++) {
             if (dfs.runs < budget->dfs)
                 is_this_good = explore_dfs(bound, budget->dfs - dfs.runs, start + ns, &dfs);
             if (dfs.bound_done < bound) break;
@@ -470,17 +474,19 @@ static bool explore_scenario_runs(const explore_scenario *s, int only_variant,
         if (!is_this_good) {
             explore_report();
             is_good = false;
+        } else if (budget->is_long && dfs.bound_done < last) {
+            printf("# %s/%d: not all schedules with %d preemptions were run\n", s->name, v, last);
+            is_good = false;
         }
-        if (dfs.bound_done < least) least = dfs.bound_done;
-        printf("# %s/%d: %llu runs, %llu distinct traces, %d places matter\n", s->name, v,
+        printf("# %s/%d: %llu schedules, %llu distinct traces, %d places matter\n", s->name, v,
                (unsigned long long)(random.runs + pct.runs + dfs.runs),
-               (unsigned long long)explore.trace_count, sched.conflict_count);
+               (unsigned long long)explore.traces.count, sched.conflict_count);
         explore_figures_line("random", &random);
         explore_figures_line("pct", &pct);
         explore_figures_line("dfs", &dfs);
         fflush(stdout);
         total->runs += random.runs + pct.runs + dfs.runs;
-        total->distinct += explore.trace_count;
+        total->distinct += explore.traces.count;
         total->steps += random.steps + pct.steps + dfs.steps;
         total->ns += random.ns + pct.ns + dfs.ns;
     }
@@ -511,17 +517,8 @@ static int explore_hunt(const char *only, uint64_t runs, const int64_t ns) {
                         is_good = explore_many(SCHED_RANDOM, explore.seed + done, size, end, &f);
                     if (strategy == 1)
                         is_good = explore_many(SCHED_PCT, explore.seed + done, size, end, &f);
-                    if (strategy == 2) { /* places to look at come from a few random runs */
-                        explore_figures ignored = {0};
-                        (void)ignored;
-                        is_good = explore_many(SCHED_RANDOM, explore.seed + 777, 20, end, &ignored);
-                        if (is_good) {
-                            is_good = explore_dfs(round > 0 ? 2 : 1, done + size, end, &f);
-                        } else { /* that was luck, not this strategy */
-                            is_good = true;
-                            explore.now = NULL;
-                        }
-                    }
+                    if (strategy == 2)
+                        is_good = explore_dfs(round > 0 ? 2 : 1, done + size, end, &f);
                     total += f.runs;
                 }
             }
@@ -535,6 +532,7 @@ static int explore_hunt(const char *only, uint64_t runs, const int64_t ns) {
             found++;
             printf("# %s: found in run %llu, %s/%d: %s\n", names[strategy],
                    (unsigned long long)total, explore.scenario->name, explore.variant, sched.why);
+            explore_report();
         }
         fflush(stdout);
     }
@@ -550,7 +548,9 @@ static void explore_usage(void) {
            "  --random N --pct N --dfs N   runs of each variant under each strategy\n"
            "  --bound N          preemptions of dfs, at most [2]\n"
            "  --seconds N        at most so long, shared by all variants\n"
+           "  --long             dfs up to the preemptions that each variant is small enough for\n"
            "  --fresh            opens the pool for each run instead of copying one\n"
+           "  --keep-all         dfs runs what it knows, too\n"
            "  --doublecheck      each run twice: the traces must be equal\n"
            "  --hunt N           which strategy fails first, with N runs of each variant; fails when\n"
            "                     none does (for controls)\n"
@@ -592,7 +592,7 @@ static int explore_replay_file(const char *path) {
 }
 
 static int explore_main(int argc, char **argv, const explore_scenario *scenarios, int count) {
-    explore_budget budget = {40, 40, 120, 1, 0};
+    explore_budget budget = {40, 40, 120, 1, 0, false};
     const char *only = NULL, *seed = getenv("SIM_SEED");
     int only_variant = -1, i, passed = 0, failed = 0, variants = 0;
     int64_t seconds = 0;
@@ -607,7 +607,6 @@ static int explore_main(int argc, char **argv, const explore_scenario *scenarios
     budget.random = budget.pct = 8;
     budget.dfs = 8;
 #endif
-    explore_note_trace(1);
     explore_catch_crashes();
     for (i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -618,6 +617,15 @@ static int explore_main(int argc, char **argv, const explore_scenario *scenarios
         }
         if (strcmp(argv[i], "--chatty") == 0) {
             sched.chatty = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--keep-all") == 0) {
+            sched.keeps_all = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--long") == 0) {
+            budget.is_long = explore.says_progress = true;
+            budget.dfs = UINT64_C(1) << 62;
             continue;
         }
         if (strcmp(argv[i], "--doublecheck") == 0) {
@@ -634,7 +642,6 @@ static int explore_main(int argc, char **argv, const explore_scenario *scenarios
         else if (strcmp(argv[i - 1], "--bound") == 0) budget.bound = atoi(value);
         else if (strcmp(argv[i - 1], "--seconds") == 0) seconds = atoll(value);
         else if (strcmp(argv[i - 1], "--hunt") == 0) hunt = strtoull(value, NULL, 0);
-        else if (strcmp(argv[i - 1], "--keep-all") == 0) sched.keeps_all = atoi(value) != 0;
         else if (strcmp(argv[i - 1], "--folder") == 0) explore.folder = value;
         else if (strcmp(argv[i - 1], "--replay") == 0) return explore_replay_file(value);
         else {
@@ -662,6 +669,8 @@ static int explore_main(int argc, char **argv, const explore_scenario *scenarios
         }
         fflush(stdout);
     }
+    printf("# %d deadlocks, %d lost wake-ups, %d other failures\n", explore.deadlocks, explore.lost,
+           explore.failures - explore.deadlocks - explore.lost);
     printf("# %llu schedules, %llu distinct, %llu points, %.1f s\n", (unsigned long long)total.runs,
            (unsigned long long)total.distinct, (unsigned long long)total.steps,
            (double)total.ns / 1e9);

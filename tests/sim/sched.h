@@ -272,7 +272,7 @@ typedef struct sched_place {
     uintptr_t at;
     uint16_t readers, writers; /* tasks */
     bool is_ignored;
-    bool counts; /* depth-first runs ask here: fixed while they go on */
+    bool counts; /* strategies ask here; changes between runs only */
     bool is_sum; /* who adds what first does not matter */
     uint32_t run;
     uint64_t digest; /* in that run */
@@ -625,9 +625,13 @@ static uint64_t sched_loose(void) {
 static uint64_t sched_join(uint64_t a, uint64_t b) {
     return sched_mix(a * 3 + b + UINT64_C(0x9e3779b97f4a7c15));
 }
+/*  Digests are for depth-first runs. */
+static bool sched_digests(void) {
+    return sched.is_exploring && sched.strategy == SCHED_DFS && world.current >= 0;
+}
 /*  The current task has learned something. */
 static void sched_learn(uint64_t what) {
-    if (!sched.is_exploring || world.current < 0) return;
+    if (!sched_digests()) return;
     world.tasks[world.current].digest = sched_join(world.tasks[world.current].digest, what);
 }
 
@@ -651,9 +655,9 @@ static void sched_switch(int to) {
             to < 0 ? sched.main_size : SCHED_STACK_BYTES);
     }
 #endif
-    if (from >= 0 && sched.is_exploring) world.tasks[from].loose_out = sched_loose();
+    if (from >= 0 && sched.strategy == SCHED_DFS) world.tasks[from].loose_out = sched_loose();
     sched_swap(save, target);
-    if (from >= 0 && sched.is_exploring) {
+    if (from >= 0 && sched_digests()) {
         const uint64_t loose = sched_loose();
         if (loose != world.tasks[from].loose_out) sched_learn(loose);
     }
@@ -1106,13 +1110,9 @@ static bool sched_matters(uintptr_t at, int kind, bool *is_ignored) {
             }
         }
     }
-    if (sched.strategy == SCHED_DFS) return p->counts;
-    {
-        const uint16_t all = (uint16_t)(p->readers | p->writers);
-        return p->writers != 0 && (all & (all - 1)) != 0;
-    }
+    return p->counts;
 }
-/*  From here on depth-first runs ask at what is known to matter now. */
+/*  From here on strategies ask at what is known to matter now. */
 static void sched_fix_places(void) {
     size_t i;
     for (i = 0; i < SCHED_PLACES; i++) {
@@ -1150,13 +1150,13 @@ static void sched_note_access(sched_place *p, int kind, uint64_t what) {
     world.places_digest += sched_mix(p->at ^ p->digest);
 }
 static void sched_interrupt(sqlite3 *db) {
-    if (sched.is_exploring && world.current >= 0)
+    if (sched_digests())
         world.interrupts = sched_join(world.interrupts, world.tasks[world.current].digest);
     sqlite3_interrupt(db);
 }
 /*  Files: who writes what in which order is the order of their digests. */
 static void sched_note_disk(int kind) {
-    if (!sched.is_exploring || world.current < 0) return;
+    if (!sched_digests()) return;
     sched_learn(world.disk_digest);
     if (kind == SCHED_WRITE) world.disk_digest = world.tasks[world.current].digest;
 }
@@ -1173,7 +1173,8 @@ static void sched_access(const volatile void *at, int kind, int line, const char
     if (is_ignored) return;
     sched_hash((uint64_t)line << 8 | (uint64_t)(unsigned)world.current << 1 | (uint64_t)kind);
     sched_pause(matters || !sched.filter);
-    sched_note_access(sched_find_place((uintptr_t)at), kind, (uint64_t)(unsigned)line);
+    if (sched_digests())
+        sched_note_access(sched_find_place((uintptr_t)at), kind, (uint64_t)(unsigned)line);
 }
 
 /*  Operations of the hooks. What a thread does before it blocks, or after it let go of a lock, is
@@ -1198,7 +1199,7 @@ static void sched_operation(const void *object, int what) {
 }
 
 static void sched_note_object(const sched_object *o, int what) {
-    if (!sched.is_exploring || world.current < 0) return;
+    if (!sched_digests()) return;
     sched_note_access(sched_find_place((uintptr_t)o), SCHED_WRITE, (uint64_t)(100000 + what));
 }
 
@@ -1351,7 +1352,7 @@ static void sched_task_main(void) {
             if (world.tasks[i].is_own && world.tasks[i].state != SCHED_DONE) is_over = false;
         }
         if (world.probe >= 0) sched_fail("lost wake-up: %s slept although it could go on", me->name);
-        if (is_over && sched.is_exploring) (void)sched_set_add(&sched.ends, sched_state_digest());
+        if (is_over && sched_digests()) (void)sched_set_add(&sched.ends, sched_state_digest());
         sched_switch(is_over ? -1 : sched_next(false, true));
     }
     abort(); /* a task that is done does not run */
@@ -1511,6 +1512,7 @@ static int sched_init(void *local, size_t local_bytes) {
     if (sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) != SQLITE_OK) return 1;
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     (void)sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+    (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0); /* pages one by one: less to copy */
     if (sqlite3_initialize() != SQLITE_OK) return 1;
     sched_keep(&world, sizeof world);
     sched_keep(&sim_alloc, sizeof sim_alloc);

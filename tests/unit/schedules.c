@@ -1115,18 +1115,18 @@ static void breaker_finish(void *variant) {
 /*---- the list ----*/
 
 static const explore_scenario scenarios[] = {
-    {"acquire", 6, acquire_setup, acquire_begin, finish},
-    {"timeout", 4, timeout_setup, timeout_begin, finish},
-    {"cancel", 5, cancel_setup, cancel_begin, cancel_finish},
-    {"nested", 5, nested_setup, nested_begin, nested_finish},
-    {"close", 5, close_setup, close_begin, close_finish},
-    {"pause", 5, pause_setup, pause_begin, pause_finish},
-    {"exclusive", 4, exclusive_setup, exclusive_begin, exclusive_finish},
-    {"group", 6, group_setup, group_begin, finish},
-    {"submit", 6, submit_setup, submit_begin, submit_finish},
-    {"snapshot", 4, snapshot_setup, snapshot_begin_, finish},
-    {"upkeep", 4, upkeep_setup, upkeep_begin, finish},
-    {"breaker", 3, breaker_setup, breaker_begin, breaker_finish},
+    {"acquire", 6, acquire_setup, acquire_begin, finish, "222222"},
+    {"timeout", 4, timeout_setup, timeout_begin, finish, "2222"},
+    {"cancel", 5, cancel_setup, cancel_begin, cancel_finish, "22222"},
+    {"nested", 5, nested_setup, nested_begin, nested_finish, "22222"},
+    {"close", 5, close_setup, close_begin, close_finish, "22222"},
+    {"pause", 5, pause_setup, pause_begin, pause_finish, "22222"},
+    {"exclusive", 4, exclusive_setup, exclusive_begin, exclusive_finish, "2222"},
+    {"group", 6, group_setup, group_begin, finish, "222222"},
+    {"submit", 6, submit_setup, submit_begin, submit_finish, "222222"},
+    {"snapshot", 4, snapshot_setup, snapshot_begin_, finish, "2222"},
+    {"upkeep", 4, upkeep_setup, upkeep_begin, finish, "2222"},
+    {"breaker", 3, breaker_setup, breaker_begin, breaker_finish, "222"},
 };
 
 int main(int argc, char **argv) {
