@@ -9,6 +9,7 @@
 #   TEST_TIMEOUT    seconds a test program may run (180)
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
+#   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000), SCHEDULES_JOBS at a time (2)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
 #   BENCH_FLAGS     passed to bench/run.sh (none; --json)
 #   PREFIX, DESTDIR for install (/usr/local)
@@ -135,7 +136,7 @@ TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' CC='$(CC)' CXX='$(CXX)' \
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
-.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss lint \
+.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss schedules schedules-controls lint \
     compile-check symbols size asan ubsan tsan aarch64 valgrind cov analyze \
     install clean programs
 FORCE:
@@ -186,6 +187,12 @@ stress: $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS)) ## stress programs fo
 powerloss: $(BUILD)/tests/fault/powerloss ## the power goes POWERLOSS_IMAGES times; some minutes
 	@$(TEST_ENV) TEST_TIMEOUT=3600 POWERLOSS_IMAGES='$(POWERLOSS_IMAGES)' sh tests/run.sh $(BUILD) $<; \
 	status=$$?; grep '^# ' $<.log; exit $$status
+
+schedules: $(BUILD)/tests/unit/schedules ## every order of threads in twelve scenarios; goes on where it was stopped; below an hour
+	@$(TEST_ENV) sh tests/sim/schedules.sh
+
+schedules-controls: $(BUILD)/tests/unit/schedules ## ten broken pools, which the schedules must find
+	@$(TEST_ENV) CPPFLAGS='$(CPPFLAGS)' sh tests/sim/controls.sh
 
 lint: $(SQLITE_OBJECT) ## rules of the text: map, layout, names, snippets, strict flags
 	@$(SCRIPT_ENV) sh tests/lint/lint.sh

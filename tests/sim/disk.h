@@ -344,7 +344,7 @@ static uint64_t disk_digest(void) {
 }
 
 /*  After sched_init(). */
-static int disk_install(void) {
+SQLPOOL__UNUSED static int disk_install(void) {
     static sqlite3_vfs vfs;
     vfs.iVersion = 2;
     vfs.szOsFile = (int)sizeof(disk_file);

@@ -1081,7 +1081,7 @@ static sched_place *sched_find_place(uintptr_t at) {
     }
 }
 /*  Not worth a decision: nobody decides by them. */
-static void sched_ignore(const volatile void *at, size_t bytes) {
+SQLPOOL__UNUSED static void sched_ignore(const volatile void *at, size_t bytes) {
     uintptr_t a = (uintptr_t)at;
     for (; a < (uintptr_t)at + bytes; a += 4) sched_find_place(a)->is_ignored = true;
 }
@@ -1433,7 +1433,7 @@ static void sched_sleep(void *user, int64_t duration_ns) {
     sched_stop();
 }
 /*  Goes on when `holds` says so: a scenario's own order, without polling. */
-static void sched_await(bool (*holds)(void)) {
+SQLPOOL__UNUSED static void sched_await(bool (*holds)(void)) {
     sched_task *me = &world.tasks[world.current];
     if (holds()) return;
     me->awaited = holds;
@@ -1448,7 +1448,7 @@ static uint64_t sched_random(void *user) {
 }
 
 /*  Fills the hooks of a configuration. */
-static void sched_hooks(sqlpool_config *config) {
+SQLPOOL__UNUSED static void sched_hooks(sqlpool_config *config) {
     static const sqlpool_locks locks = {NULL,
                                         sched_mutex_init,
                                         sched_mutex_destroy,
@@ -1469,7 +1469,7 @@ static void sched_hooks(sqlpool_config *config) {
 }
 
 /*  A condition whose waiters look again by themselves, or have nothing to do with the scenario. */
-static void sched_quiet(sqlpool_condition *c) {
+SQLPOOL__UNUSED static void sched_quiet(sqlpool_condition *c) {
     sched_object_of(c, true, "quiet")->is_quiet = true;
 }
 
