@@ -63,7 +63,7 @@ static bool explore_reset(void) {
         sched_restore(&explore.ready);
         return true;
     }
-    if (explore.nothing.bytes == NULL) sched_save(&explore.nothing);
+    if (explore.nothing.bytes == NULL && !sched.fresh) sched_save(&explore.nothing);
     if (!sched.fresh) sched_restore(&explore.nothing);
     if (is_new) {
         memset(sched.places, 0, sizeof sched.places);
@@ -114,7 +114,7 @@ static void explore_setup_random(uint64_t seed) {
     sched.strategy = SCHED_RANDOM;
     sched.plan.look_ns = SCHED_LOOK_NS;
     sched.dice = sched_roll(&dice);
-    sched.filter = (sched_roll(&dice) & 3) != 0;
+    sched.filter = (sched_roll(&dice) & 3) != 0 && !sched.fresh; /* new places in each run */
     sched.chance_switch = chances[sched_roll(&dice) & 7];
     sched.allow_clock = (sched_roll(&dice) & 3) != 0;
     sched.chance_clock = chances[sched_roll(&dice) & 7] / 8;
@@ -128,7 +128,7 @@ static void explore_setup_pct(uint64_t seed) {
     int i;
     sched.strategy = SCHED_PCT;
     sched.plan.look_ns = SCHED_LOOK_NS;
-    sched.filter = (sched_roll(&dice) & 7) != 0;
+    sched.filter = (sched_roll(&dice) & 7) != 0 && !sched.fresh;
     sched.allow_clock = (sched_roll(&dice) & 1) != 0;
     sched.allow_wake = false;
     for (i = 0; i <= SCHED_TASKS; i++)
@@ -263,7 +263,7 @@ static void explore_report(void) {
 }
 
 /*  A crash: the schedule is what there is to say. */
-static void explore_crashed(int number) {
+SQLPOOL__UNUSED static void explore_crashed(int number) {
     char path[600];
     FILE *out;
     (void)signal(number, SIG_DFL);
@@ -346,6 +346,7 @@ static bool explore_enter(void) {
 static bool explore_many(sched_strategy strategy, uint64_t first_seed, uint64_t runs, int64_t end_ns,
                          explore_figures *f) {
     const int64_t start = explore_real_ns();
+    enum { ALWAYS_CHECKED = 8 };
     bool is_good = runs == 0 || explore_enter();
     uint64_t i;
     for (i = 0; i < runs && is_good; i++) {
@@ -354,7 +355,7 @@ static bool explore_many(sched_strategy strategy, uint64_t first_seed, uint64_t 
         if (strategy == SCHED_PCT) explore_setup_pct(seed);
         is_good = explore_once(seed);
         explore_count(f);
-        if (is_good && explore.doublecheck) {
+        if (is_good && (explore.doublecheck || (i < ALWAYS_CHECKED && !sched.fresh))) {
             const uint64_t hash = sched.hash;
             const uint32_t step = sched.step;
             if (strategy == SCHED_RANDOM) explore_setup_random(seed);
@@ -554,9 +555,10 @@ static void explore_usage(void) {
            "  --bound N          preemptions of dfs, at most [2]\n"
            "  --seconds N        at most so long, shared by all variants\n"
            "  --long             dfs up to the preemptions that each variant is small enough for\n"
-           "  --fresh            opens the pool for each run instead of copying one\n"
+           "  --fresh            opens the pool for each run instead of copying one; no dfs\n"
            "  --keep-all         dfs runs what it knows, too\n"
-           "  --doublecheck      each run twice: the traces must be equal\n"
+           "  --doublecheck      each random and PCT run twice: the traces must be equal; else the first\n"
+           "                     eight are\n"
            "  --hunt N           which strategy fails first, with N runs of each variant; fails when\n"
            "                     none does (for controls)\n"
            "  --replay FILE      a schedule again, each change of threads printed\n"
@@ -641,7 +643,7 @@ static void explore_kept(const char *folder, int *passed, int *failed) {
 }
 
 SQLPOOL__UNUSED static int explore_main(int argc, char **argv, const explore_scenario *scenarios, int count) {
-    explore_budget budget = {40, 40, 120, 1, 0, false};
+    explore_budget budget = {150, 150, 400, 1, 0, false};
     const char *only = NULL, *seed = getenv("SIM_SEED");
     int only_variant = -1, i, passed = 0, failed = 0, variants = 0;
     int64_t seconds = 0;
@@ -653,8 +655,7 @@ SQLPOOL__UNUSED static int explore_main(int argc, char **argv, const explore_sce
     if (seed != NULL && seed[0] != '\0') explore.seed = strtoull(seed, NULL, 0);
 #ifdef SCHED_ASAN
     sched.fresh = true; /* copies of memory would hide and invent errors */
-    budget.random = budget.pct = 8;
-    budget.dfs = 8;
+    budget.random = budget.pct = 40;
 #endif
     explore_catch_crashes();
     for (i = 1; i < argc; i++) {
@@ -701,6 +702,7 @@ SQLPOOL__UNUSED static int explore_main(int argc, char **argv, const explore_sce
     if (hunt > 0)
         return explore_hunt(only, hunt, seconds > 0 ? seconds * 1000000000 : INT64_C(1) << 60) > 0 ? 0
                                                                                                  : 1;
+    if (sched.fresh) budget.dfs = 0; /* memory is elsewhere in each run: it cannot be repeated so far */
     for (i = 0; i < count; i++) {
         if (only == NULL || strcmp(only, scenarios[i].name) == 0)
             variants += only_variant >= 0 ? 1 : scenarios[i].variants;

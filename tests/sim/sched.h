@@ -90,6 +90,12 @@ void sqlpool_testing_point(void) {} /* the accesses above say more */
 #if __has_feature(address_sanitizer)
 #define SCHED_ASAN 1
 #endif
+#if __has_feature(thread_sanitizer)
+#define SCHED_TSAN 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define SCHED_TSAN 1
 #endif
 #ifdef SCHED_ASAN
 #include <sanitizer/asan_interface.h>
@@ -444,8 +450,9 @@ static void *sched_alloc(size_t bytes) {
 }
 
 static void sched_free(void *memory) {
-    sched_block *block = (sched_block *)memory - 1;
+    sched_block *block;
     if (memory == NULL) return;
+    block = (sched_block *)memory - 1;
     if (block->magic != SCHED_MAGIC) sched_fail("memory is freed twice, or was never allocated");
     block->magic = SCHED_FREED;
     block->next = NULL;
@@ -489,20 +496,20 @@ static size_t sched_size(const void *memory) {
 #undef malloc
 #undef free
 
-/*  SQLite's door. */
-static void *sched_sqlite_malloc(int bytes) { return sched_alloc((size_t)bytes); }
+/*  SQLite's door. It asks how large a block is, and uses all of it. */
+static void *sched_sqlite_malloc(int bytes) {
+    void *memory = sched_alloc((size_t)bytes);
+    sched_unpoison(memory, sched_size(memory));
+    return memory;
+}
 static int sched_sqlite_size(void *memory) {
     return memory == NULL ? 0 : (int)sched_size(memory);
 }
 static void *sched_sqlite_realloc(void *memory, int bytes) {
     void *bigger;
     const size_t have = sched_size(memory);
-    if ((size_t)bytes <= have && (size_t)bytes * 2 > have) {
-        sched_unpoison(memory, (size_t)bytes);
-        return memory;
-    }
-    bigger = sched_alloc((size_t)bytes);
-    sched_unpoison(memory, have);
+    if ((size_t)bytes <= have && (size_t)bytes * 2 > have) return memory;
+    bigger = sched_sqlite_malloc(bytes);
     memcpy(bigger, memory, have < (size_t)bytes ? have : (size_t)bytes);
     sched_free(memory);
     return bigger;
@@ -520,7 +527,9 @@ static void sched_sqlite_shutdown(void *user) { (void)user; }
 
 /*---- fibers ----*/
 
-#if defined(__x86_64__) && !defined(__ILP32__)
+#if defined(SCHED_TSAN)
+#define SCHED_HAS_FIBERS 0 /* one thread has no races, and ThreadSanitizer loses its way */
+#elif defined(__x86_64__) && !defined(__ILP32__)
 #define SCHED_HAS_FIBERS 1
 /*  Saves what a called function must keep, swaps the stacks, returns on the other one. */
 void sched_swap(void **from, void *to);
@@ -596,6 +605,8 @@ static void *sched_first_frame(char *top, void (*entry)(void)) {
 }
 #else
 #define SCHED_HAS_FIBERS 0
+#endif
+#if !SCHED_HAS_FIBERS
 static void sched_swap(void **from, void *to) {
     (void)from;
     (void)to;
@@ -606,6 +617,15 @@ static void *sched_first_frame(char *top, void (*entry)(void)) {
     return top;
 }
 #endif
+
+/*  Why there can be no fibers here; NULL: there can. */
+static const char *sched_why_not(void) {
+    const char *preload = getenv("LD_PRELOAD");
+    if (!SCHED_HAS_FIBERS) return "no fibers on this machine, or under ThreadSanitizer";
+    if (preload != NULL && strstr(preload, "vgpreload_memcheck") != NULL)
+        return "memcheck loses its way on stacks that are copied";
+    return NULL;
+}
 
 static char *sched_stack_top(int task) {
     return sched.stacks + (size_t)(task + 1) * SCHED_STACK_BYTES;

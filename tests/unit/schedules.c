@@ -1144,8 +1144,8 @@ static const explore_scenario scenarios[] = {
 };
 
 int main(int argc, char **argv) {
-    if (!SCHED_HAS_FIBERS) {
-        printf("# skipped: no fibers on this machine\nok skipped\n1 passed, 0 failed\n");
+    if (sched_why_not() != NULL) {
+        printf("# skipped: %s\nok skipped\n1 passed, 0 failed\n", sched_why_not());
         return 0;
     }
     if (sched_init(&sqlpool__hint, sizeof sqlpool__hint) != 0 || disk_install() != SQLITE_OK) {
