@@ -70,8 +70,8 @@ while read -r name; do cat "$out/$name.log"; done <"$out/parts" | awk '
     /^# [0-9]+ deadlocks,/ { deadlocks += $2; lost += $4; other += $7 }
     END {
         t = speed["random"] + speed["pct"]
-        printf "# random and PCT: %d schedules, %d/s on a core, %.0f s\n", sampled, sampled / (t > 0 ? t : 1), t
-        printf "# depth first: %d schedules, %d/s on a core, %.0f s\n", searched, searched / (took > 0 ? took : 1), took
+        printf "# random and PCT: %d schedules, %d/s, %.0f s of a processor\n", sampled, sampled / (t > 0 ? t : 1), t
+        printf "# depth first: %d schedules, %d/s, %.0f s of a processor\n", searched, searched / (took > 0 ? took : 1), took
         for (b = 2; b >= 0; b--)
             if (whole[b] > 0)
                 printf "# exhausted with %d preemptions: %d schedules of %d variants:%s\n", b, sum[b], whole[b], names[b]

@@ -134,6 +134,7 @@ static void wait_set(void *argument) {
 static void wait_begin(int variant) {
     spawn(wait_run, 0);
     (void)sched_spawn(wait_set, NULL, "B", true);
+    if (variant == 0) spawn(wait_run, 2);
     if (variant == 3) (void)sched_spawn(wait_set, &toy, "C", true);
 }
 
@@ -269,7 +270,8 @@ static bool is_clean(const char *name, int variant) {
 static void test_counts(void) {
     /* n points are n + 1 pieces of each thread: C(2n + 2, n + 1) merges */
     static const uint64_t merges[] = {2, 6, 20, 70, 252, 924, 3432};
-    bool is_all = true, is_bounded = true, is_pruned = true;
+    static const uint64_t orders[] = {1, 2, 6, 20, 70, 252, 924};
+    bool is_told_apart = true, is_all = true, is_bounded = true, is_pruned = true;
     uint64_t ends, pruned_ends;
     int n, bound;
     for (n = 2; n <= 6; n++) {
@@ -278,6 +280,11 @@ static void test_counts(void) {
             printf("# %d writes each: %llu schedules\n", n, (unsigned long long)runs);
             is_all = false;
         }
+        sched.checked_bytes = 0; /* only who wrote when tells */
+        (void)count("merge", n, 2 * n, true, &ends);
+        (void)count("merge", n, 2 * n, false, &pruned_ends);
+        sched.checked_bytes = sizeof toy;
+        if (ends != orders[n] || pruned_ends != orders[n]) is_told_apart = false;
         if (count("merge", n, 0, true, NULL) != 2) is_bounded = false;
         for (bound = 0; bound <= 3; bound++) {
             if (count("merge", n, bound, true, &ends) < count("merge", n, bound, false, &pruned_ends))
@@ -286,6 +293,7 @@ static void test_counts(void) {
         }
     }
     verdict(is_all, "every_merge_of_two_threads_is_run_once");
+    verdict(is_told_apart, "each_order_of_writes_is_a_state_of_its_own");
     verdict(is_bounded, "without_preemptions_there_are_two_orders_of_two_threads");
     verdict(is_pruned, "leaving_known_states_loses_no_end");
 }
