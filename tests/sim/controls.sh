@@ -1,5 +1,5 @@
 #!/bin/sh
-# controls.sh - breaks sqlpool.h in known ways and sees whether the schedules of unit/schedules tell.
+# controls.sh [NAME] - breaks sqlpool.h in known ways and sees whether the schedules of unit/schedules tell.
 # SPDX-License-Identifier: MIT OR Unlicense
 #
 # Each control is a copy of the header with a few words changed by sed, below $BUILD/controls. It must
@@ -7,6 +7,7 @@
 # with the same trace, and must pass with the header as it is.
 set -u
 build=${BUILD:-build}
+only=${1:-} # a control
 runs=${CONTROL_RUNS:-4000} # of each variant under each strategy
 seconds=${CONTROL_SECONDS:-120}
 plain=$build/tests/unit/schedules
@@ -26,6 +27,7 @@ verdict() { # status name words
 
 control() { # name scenario what-is-found sed-script
     name=$1 scenario=$2 why=$3 dir=$out/$1
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
     mkdir -p "$dir"
     sed "$4" sqlpool.h >"$dir/sqlpool.h"
     if cmp -s sqlpool.h "$dir/sqlpool.h"; then
@@ -84,11 +86,11 @@ control double_grant acquire 'MISUSE|used' \
 control take_in_two_steps acquire 'used|MISUSE' \
     '/^static bool sqlpool__take(/,/^}/ s/!SQLPOOL__CAS(&slot->word, &word, \(.*\))) {/(SQLPOOL__STORE(\&slot->word, \1), false)) {/'
 # The followers of a group hear of the commit before it.
-control early_answer group 'outcome' \
-    '/^static void sqlpool__commit_group(/ {
+control early_answer group 'outcome|told|crash' \
+    '/^static [a-z]* sqlpool__commit_group(/ {
         i static void sqlpool__wake_group(sqlpool__core *core, sqlpool__group *group);
     }
-    s/^    slot->lock_timeout_ms = 0; \/\* COMMIT.*/    sqlpool__wake_group(core, group);/'
+    /^static [a-z]* sqlpool__commit_group(/,/^}/ s/sqlpool__level_commit(slot, &error)/(sqlpool__wake_group(core, group), &)/'
 # close() frees the pool under calls that are on their way out.
 control close_before_all_are_outside close 'destroyed|freed|memory|crash' \
     's/while (SQLPOOL__LOAD_ORDERED(&core->inside) != 0) {/while (false) {/'
