@@ -9,6 +9,7 @@
 #   TEST_TIMEOUT    seconds a test program may run (180)
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
+#   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000), SCHEDULES_JOBS at a time (2)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
 #   FUZZ_SECONDS    seconds each fuzz target runs under `make fuzz` (600), `make fuzz-short` (8)
 #   FUZZ            fuzz targets to run, of tests/fuzz (all)
@@ -165,7 +166,7 @@ SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
 .PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss lint \
-    fuzz fuzz-short fuzz-controls \
+    schedules schedules-controls fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan aarch64 valgrind cov analyze \
     install clean programs
 FORCE:
@@ -226,6 +227,12 @@ fuzz: $(if $(LIBFUZZER),$(FUZZ:%=$(BUILD)/fuzz/%.libfuzzer),$(FUZZ:%=$(BUILD)/fu
 
 fuzz-controls: $(FUZZ:%=$(BUILD)/fuzz/%.control) ## a bug in a copy of the header for each target, which must find it
 	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),60)' sh tests/fuzz/run.sh $(BUILD)/fuzz control $(FUZZ)
+
+schedules: $(BUILD)/tests/unit/schedules ## every order of threads in twelve scenarios; goes on where it was stopped; below an hour
+	@$(TEST_ENV) sh tests/sim/schedules.sh
+
+schedules-controls: $(BUILD)/tests/unit/schedules ## ten broken pools, which the schedules must find
+	@$(TEST_ENV) CPPFLAGS='$(CPPFLAGS)' sh tests/sim/controls.sh
 
 lint: $(SQLITE_OBJECT) ## rules of the text: map, layout, names, snippets, strict flags
 	@$(SCRIPT_ENV) sh tests/lint/lint.sh
