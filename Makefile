@@ -13,6 +13,8 @@
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
 #   FUZZ_SECONDS    seconds each fuzz target runs under `make fuzz` (600), `make fuzz-short` (8)
 #   FUZZ            fuzz targets to run, of tests/fuzz (all)
+#   MUTANTS         changes of sqlpool.h that `make mutate` tries (400)
+#   SIM_SEED        the number that random tests, and the sample of `make mutate`, begin with
 #   BENCH_FLAGS     passed to bench/run.sh (none; --json)
 #   PREFIX, DESTDIR for install (/usr/local)
 
@@ -31,6 +33,8 @@ STRESS_KILLS ?= 1000
 POWERLOSS_IMAGES ?= 1000000
 FUZZ_FLAGS ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
     -fno-sanitize-recover=undefined
+MUTANTS ?= 400
+export MUTANTS
 ONLY ?=
 SYSTEM := $(shell uname -s)
 
@@ -165,7 +169,7 @@ TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' CC='$(CC)' CXX='$(CXX)' \
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
-.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss lint \
+.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss mutate lint \
     schedules schedules-controls fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan aarch64 valgrind cov analyze \
     install clean programs
@@ -233,6 +237,8 @@ schedules: $(BUILD)/tests/unit/schedules ## every order of threads in twelve sce
 
 schedules-controls: $(BUILD)/tests/unit/schedules ## ten broken pools, which the schedules must find
 	@$(TEST_ENV) CPPFLAGS='$(CPPFLAGS)' sh tests/sim/controls.sh
+mutate: $(SQLITE_OBJECT) ## change sqlpool.h at random: does a test notice? MUTANTS times, hours; goes on when begun again
+	@$(SCRIPT_ENV) sh tests/mutate/mutate.sh
 
 lint: $(SQLITE_OBJECT) ## rules of the text: map, layout, names, snippets, strict flags
 	@$(SCRIPT_ENV) sh tests/lint/lint.sh
