@@ -535,6 +535,66 @@ TEST(untrusted_is_tight) {
     close_pool(pool);
 }
 
+/*  What an untrusted pool refuses, one statement each; every one of them works in an ordinary pool, but for
+    those that no pool takes. */
+TEST(untrusted_refuses_what_costs_too_much) {
+    static char wide[2000], deep[300];
+    static const struct {
+        const char *sql;
+        int refused; /* primary code; 0 for any */
+        bool always;
+    } cases[] = {
+        {"SELECT \"nosuchcolumn\"", SQLITE_ERROR, false},
+        {"CREATE TABLE dqs(a CHECK(a <> \"nosuchcolumn\"))", SQLITE_ERROR, false},
+        {"SELECT ?11", 0, false},
+        {wide, 0, false},
+        {deep, 0, false},
+        {"SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4", 0, false},
+        {"SELECT max(1, 2, 3, 4, 5, 6, 7, 8, 9)", 0, false},
+        {"SELECT 'a' LIKE '123456789012345678901234567890123456789012345678901'", 0, false},
+        {"SELECT zeroblob(1000001)", SQLITE_TOOBIG, false},
+        {"ATTACH 'attached_file.db' AS other", SQLPOOL_REFUSED, true},
+        {"SELECT load_extension('nothing')", SQLITE_ERROR, true},
+        {"INSERT INTO sqlite_schema(type) VALUES('table')", SQLITE_ERROR, true},
+    };
+    sqlpool_config config = config_of(1);
+    sqlpool_value eleven[11];
+    sqlpool_conn conn;
+    int untrusted, i;
+    strcpy(wide, "SELECT 1");
+    for (i = 1; i < 101; i++) strcat(wide, ", 1");
+    strcpy(deep, "SELECT ");
+    for (i = 0; i < 11; i++) strcat(deep, "-(");
+    strcat(deep, "random()");
+    for (i = 0; i < 11; i++) strcat(deep, ")");
+    for (i = 0; i < 11; i++) eleven[i] = SQLPOOL_VALUE(i);
+    for (untrusted = 0; untrusted <= 1; untrusted++) {
+        sqlpool *pool;
+        config.untrusted = untrusted == 1;
+        pool = open_pool("costs.db", &config, "DROP TABLE IF EXISTS dqs");
+        CHECK(pool != NULL);
+        for (i = 0; i < LENGTH(cases); i++) {
+            const int count = strchr(cases[i].sql, '?') != NULL ? 11 : 0;
+            const bool must_fail = untrusted == 1 || cases[i].always;
+            const int rc = sqlpool_exec(pool, cases[i].sql, eleven, count, &err);
+            const int code = rc > 0 ? rc & 0xff : rc;
+            if ((rc != SQLPOOL_OK) != must_fail || (must_fail && cases[i].refused != 0 && code != cases[i].refused))
+                test_fail(__FILE__, __LINE__, "\"%.60s\" in %s pool gave %s: %s", cases[i].sql,
+                          untrusted ? "an untrusted" : "an ordinary", sqlpool_result_name(rc), err.message);
+        }
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err); /* past the refusals */
+        CHECK_INT(sqlite3_exec(sqlpool_conn_db(&conn), "ATTACH 'attached_file.db' AS other", NULL, NULL, NULL) == SQLITE_OK,
+                  untrusted == 0);
+        if (untrusted == 1) CHECK(access("attached_file.db", F_OK) != 0);
+        CHECK(sqlite3_exec(sqlpool_conn_db(&conn),
+                           "PRAGMA writable_schema=ON; INSERT INTO sqlite_schema(type) VALUES('table')", NULL, NULL,
+                           NULL) != SQLITE_OK); /* DEFENSIVE, in every pool */
+        (void)sqlpool_conn_release(&conn);
+        close_pool(pool);
+        (void)unlink("attached_file.db");
+    }
+}
+
 TEST(safety_can_be_switched_off) {
     sqlpool_config config = config_of(1);
     sqlpool_conn conn;
@@ -569,6 +629,7 @@ int main(void) {
     RUN(default_settings_are_set);
     RUN(asked_settings_are_set);
     RUN(untrusted_is_tight);
+    RUN(untrusted_refuses_what_costs_too_much);
     RUN(safety_can_be_switched_off);
     return test_end();
 }

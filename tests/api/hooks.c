@@ -900,6 +900,184 @@ static sqlpool_chain chain_of(chained *c) {
 static const char counting[] =
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT count(*) FROM n";
 
+/*  What is bound is nobody's business: no text that leaves the library holds it, whatever went wrong. */
+static const char secret_text[] = "canary-in-a-text";
+static const char secret_blob[] = "canary-in-a-blob";
+static const int64_t secret_number = INT64_C(471147114711);
+static int secrets_told; /* atomic */
+static bool tells(const char *text) {
+    return strstr(text, "canary-in-a") != NULL || strstr(text, "471147114711") != NULL ||
+           strstr(text, "63616e617279") != NULL;
+}
+static void look_for_secrets(const char *where, const char *text) {
+    if (!tells(text)) return;
+    (void)__atomic_add_fetch(&secrets_told, 1, __ATOMIC_SEQ_CST);
+    test_fail(__FILE__, __LINE__, "%s tells a bound value: %s", where, text);
+}
+static void secret_log(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    (void)user, (void)level, (void)item;
+    look_for_secrets("the log", message);
+}
+static void secret_error(void *user, const sqlpool_error *error) {
+    (void)user;
+    look_for_secrets("error_fn", error->message);
+}
+static void look_everywhere(sqlpool *pool) {
+    static char text[60000];
+    sqlpool_holder holders[8];
+    int i, count;
+    look_for_secrets("the error", err.message);
+    CHECK(sqlpool_status_text(pool, text, sizeof text) > 0);
+    look_for_secrets("the status", text);
+    CHECK(sqlpool_status_json(pool, text, sizeof text) > 0);
+    look_for_secrets("the JSON status", text);
+    count = sqlpool_holders(pool, holders, 8);
+    for (i = 0; i < count && i < 8; i++) look_for_secrets("a holder", holders[i].sql);
+}
+#define SECRETS SQLPOOL_ARGS(secret_text, SQLPOOL_BLOB(secret_blob, sizeof secret_blob), secret_number)
+static int write_secrets(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    (void)sqlpool_conn_exec(conn, "INSERT INTO s VALUES(?, ?, ?)", SECRETS, NULL, NULL);
+    return sqlpool_conn_exec(conn, "INSERT INTO s VALUES(?, ?, ?)", SECRETS, NULL, NULL);
+}
+TEST(bound_values_stay_secret) {
+    static const char *const failing[] = {
+        "INSERT INTO s VALUES(?1, ?2, ?3)",                                   /* UNIQUE */
+        "INSERT INTO s(a, b, n) VALUES(NULL, ?2, ?3 || ?1)",                  /* NOT NULL */
+        "INSERT INTO s VALUES(?1 || 'x', ?2, -?3)",                           /* CHECK */
+        "INSERT INTO child VALUES(?3), (length(?1 || ?2))",                   /* FOREIGN KEY */
+        "INSERT INTO strict_one VALUES(?1), (?2), (?3)",                      /* datatype */
+        "SELECT ?1, ?2, ?3 FROM nosuch",                                      /* prepare */
+        "SELECT ?1, ?2, abs(-9223372036854775807 - (?3 > 0))",                /* step */
+        "SELECT ?1, ?2, ?3, ?4",                                              /* too few */
+        "SELECT json_extract(?1, '$.x'), ?2, ?3",                             /* a function that quotes */
+        "UPDATE s SET n = 'no' WHERE a = ?1 AND b = ?2 AND n = ?3 RETURNING nothing",
+    };
+    sqlpool_config config = config_of(1);
+    sqlpool_call call = {60, 0, 0, "teller", NULL};
+    sqlpool_conn conn;
+    sqlpool_ticket ticket;
+    sqlpool_rows rows;
+    pthread_t thread;
+    int i;
+    sqlpool *pool;
+    config.leak_report_ms = 1;
+    config.upkeep_interval_ms = 5;
+    config.log.write_fn = secret_log;
+    config.events.error_fn = secret_error;
+    pool = open_pool("secret.db", &config,
+                     "CREATE TABLE s(a UNIQUE NOT NULL, b, n CHECK(n > 0)); CREATE TABLE parent(id INTEGER PRIMARY KEY);"
+                     "CREATE TABLE child(p REFERENCES parent(id))");
+    CHECK(pool != NULL);
+    if (sqlite3_libversion_number() >= 3037000)
+        CHECK_OK(sqlpool_exec(pool, "CREATE TABLE strict_one(v INTEGER) STRICT", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_exec(pool, failing[0], SECRETS, &err), &err);
+    for (i = 0; i < LENGTH(failing); i++) {
+        if (sqlpool_exec(pool, failing[i], SECRETS, &err) == SQLPOOL_OK)
+            test_fail(__FILE__, __LINE__, "\"%s\" did not fail", failing[i]);
+        /* "malformed JSON" and the like are SQLite's own words, and hold no value here */
+        PART(look_everywhere(pool));
+    }
+    CHECK(sqlpool_transaction(pool, SQLPOOL_WRITE, write_secrets, NULL, &err) != SQLPOOL_OK);
+    PART(look_everywhere(pool));
+    CHECK_OK(sqlpool_submit(pool, &ticket, failing[0], SECRETS, &err), &err);
+    CHECK(sqlpool_ticket_wait(&ticket, 0, NULL, &err) != SQLPOOL_OK);
+    PART(look_everywhere(pool));
+    CHECK_RC(sqlpool_exec_with(pool, &call, NULL, ENDLESS " WHERE ?1 <> '' AND ?2 <> '' AND ?3 > 0", SECRETS, &err),
+             SQLPOOL_TIMEOUT, &err);
+    PART(look_everywhere(pool));
+    CHECK_OK(sqlpool_conn_acquire_with(pool, SQLPOOL_WRITE, &call, &conn, &err), &err); /* held, reported, waited for */
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT ?, ?, ? UNION ALL SELECT 1, 2, 3", SECRETS, &err), &err);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK(start_thread(&thread, acquire_in_vain, pool));
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    sleep_ms(30);
+    PART(look_everywhere(pool));
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
+    close_pool(pool);
+    CHECK_INT(__atomic_load_n(&secrets_told, __ATOMIC_SEQ_CST), 0);
+    CHECK(tells("x canary-in-a-text")); /* and it would be seen */
+}
+
+/*  The library's thread has the stack that the program gives it: 128 KiB, as musl's threads have by
+    default, are enough for all that upkeep, submitted writes and its reports need. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STACKS_ARE_LARGER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define STACKS_ARE_LARGER 1
+#endif
+#endif
+#ifndef STACKS_ARE_LARGER
+static int create_on_a_small_stack(pthread_t *thread, void *(*run)(void *), void *argument) {
+    pthread_attr_t attributes;
+    int rc = pthread_attr_init(&attributes);
+    if (rc != 0) return rc;
+    rc = pthread_attr_setstacksize(&attributes, 128 * 1024);
+    if (rc == 0) rc = pthread_create(thread, &attributes, run, argument);
+    (void)pthread_attr_destroy(&attributes);
+    return rc;
+}
+static int small_thread_create(void *user, void **thread, void (*run)(void *), void *argument) {
+    thread_start *start = (thread_start *)malloc(sizeof *start);
+    (void)user;
+    if (start == NULL) return 1;
+    start->run = run;
+    start->argument = argument;
+    if (create_on_a_small_stack(&start->thread, thread_main, start) != 0) {
+        free(start);
+        return 1;
+    }
+    *thread = start;
+    ADD(threads, 1);
+    return 0;
+}
+static int submitted_function(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_exec(conn, "INSERT INTO t(v) SELECT max(v) FROM t GROUP BY id ORDER BY 1", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+static void *use_everything_once(void *argument) {
+    const int rc = use_everything((sqlpool *)argument);
+    if (rc != SQLPOOL_OK) test_fail(__FILE__, __LINE__, "%s", sqlpool_result_name(rc));
+    return NULL;
+}
+TEST(threads_with_small_stacks) {
+    sqlpool_config config = config_of(2);
+    sqlpool_stats stats;
+    sqlpool_conn conn;
+    pthread_t thread;
+    int64_t end = now_ms() + 5000;
+    int i;
+    sqlpool *pool;
+    use_all_hooks(&config);
+    config.locks.thread_create_fn = small_thread_create;
+    config.upkeep_interval_ms = 1;
+    config.health_interval_ms = 1;
+    config.idle_timeout_ms = 1;
+    config.leak_report_ms = 1;
+    config.wal_budget_bytes = 4096;
+    config.log.user = &logged;
+    config.log.write_fn = write_log;
+    memset(&logged.items, 0, sizeof logged.items);
+    pool = open_pool("small.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
+    do { /* the thread has reported a leak, written a log line, and made a checkpoint */
+        for (i = 0; i < 3; i++) CHECK_OK(sqlpool_submit(pool, NULL, "INSERT INTO t(v) VALUES(hex(zeroblob(2000)))", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_submit_write(pool, NULL, NULL, submitted_function, NULL, &err), &err);
+        CHECK_OK(sqlpool_submit(pool, NULL, "DELETE FROM t WHERE id > 5", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_flush(pool, 0, &err), &err);
+        CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    } while ((stats.leaks == 0 || stats.checkpoints == 0) && now_ms() < end);
+    CHECK(stats.leaks > 0 && stats.checkpoints > 0);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(create_on_a_small_stack(&thread, use_everything_once, pool), 0);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    close_pool(pool);
+    PART(check_all_back());
+}
+#endif
+
 TEST(chained_handlers) {
     chained c, before;
     sqlpool_config config = config_of(1);
@@ -1021,6 +1199,10 @@ int main(void) {
     RUN(close_waits_for_hooks);
     RUN(log_items);
     RUN(hostile_names);
+    RUN(bound_values_stay_secret);
+#ifndef STACKS_ARE_LARGER
+    RUN(threads_with_small_stacks);
+#endif
     RUN(chained_handlers);
     RUN(chain_for_the_connections_life);
     return test_end();

@@ -1,5 +1,7 @@
 /*  open.c - opening, closing, and what happens to the file meanwhile. SPDX-License-Identifier: MIT OR Unlicense */
 #define _POSIX_C_SOURCE 200809L
+#include <sys/resource.h>
+
 #include "api.h"
 
 static sqlpool_error err;
@@ -420,6 +422,74 @@ TEST(two_pools_on_one_file) {
     close_pool(b);
 }
 
+TEST(a_symbolic_link_is_the_same_database) {
+    sqlpool *a = open_pool("target.db", NULL, schema), *b;
+    int i;
+    CHECK(a != NULL);
+    CHECK(symlink("target.db", "link.db") == 0);
+    b = open_pool("link.db", NULL, NULL);
+    CHECK(b != NULL);
+    for (i = 0; i < 20; i++) {
+        CHECK_OK(sqlpool_exec(i % 2 ? a : b, "INSERT INTO t(v) VALUES(?)", SQLPOOL_ARGS(i), &err), &err);
+        CHECK_INT(ask(i % 2 ? b : a, "SELECT count(*) FROM t"), i + 2);
+    }
+    CHECK(access("target.db-wal", F_OK) == 0);
+    CHECK(access("link.db-wal", F_OK) != 0); /* a second log would hold commits that the other never sees */
+    close_pool(a);
+    CHECK_INT(ask(b, "SELECT count(*) FROM t"), 21);
+    close_pool(b);
+}
+
+/*  In a child of its own. Descriptors run out: an error that names the file, what is open goes on, and
+    once there are some again the pool grows. */
+static void without_descriptors(void) {
+    sqlpool_config config = config_of(2);
+    sqlpool_call call = {50, 0, 0, NULL, NULL};
+    sqlpool_conn first, second;
+    sqlpool *pool, *other = NULL;
+    struct rlimit limit;
+    int taken[256], count = 0, rc;
+    config.open_retry_ms = 1;
+    config.disable_upkeep_thread = true;
+    pool = open_pool("few.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = LENGTH(taken);
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    while (count < LENGTH(taken) && (taken[count] = dup(0)) >= 0) count++;
+    rc = sqlpool_open(&other, "none.db", &config, &err);
+    CHECK_INT(rc & 0xff, SQLITE_CANTOPEN);
+    CHECK(other == NULL);
+    CHECK_HAS(err.message, "none.db");
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &first, &err), &err);
+    rc = sqlpool_conn_acquire_with(pool, SQLPOOL_READ, &call, &second, &err); /* would be a new one */
+    CHECK(rc != SQLPOOL_OK && second.lease == 0 && err.message[0] != '\0');
+    CHECK_INT(ask_conn(&first, "SELECT count(*) FROM t"), 1);
+    CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(2)", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_INT(ask_conn(&first, "SELECT count(*) FROM t"), 2);
+    while (count > 0) (void)close(taken[--count]);
+    sleep_ms(5);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &second, &err), &err);
+    CHECK_INT(ask_conn(&second, "SELECT count(*) FROM t"), 2);
+    CHECK_INT(sqlpool_conn_release(&second), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_release(&first), SQLPOOL_OK);
+    close_pool(pool);
+}
+TEST(descriptors_that_run_out) {
+    int status = 0;
+    pid_t child;
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        without_descriptors();
+        fflush(stdout);
+        _exit(__atomic_load_n(&test_failed_now, __ATOMIC_RELAXED) ? 1 : 0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK_INT(status, 0);
+}
+
 /*------------------------------------------------------------------------------
  * the file goes away
  *----------------------------------------------------------------------------*/
@@ -696,6 +766,7 @@ TEST(close_waits_for_a_lease) {
 
 int main(void) {
     RUN(file_or_folder_without_rights); /* first: forks, so before any pool */
+    RUN(descriptors_that_run_out);      /* likewise */
     RUN(paths_that_cannot_be_opened);
     RUN(damaged_database);
     RUN(zero_byte_file_is_an_empty_database);
@@ -709,6 +780,7 @@ int main(void) {
     RUN(version_mismatch);
     RUN(path_is_kept_over_a_change_of_folder);
     RUN(two_pools_on_one_file);
+    RUN(a_symbolic_link_is_the_same_database);
     RUN(file_renamed_under_a_log);
     RUN(file_replaced_under_a_log);
     RUN(file_deleted_under_a_log);

@@ -465,6 +465,63 @@ TEST(leak_report) {
     PART(report_leak(true));
 }
 
+typedef struct forgetful {
+    sqlpool *pool;
+    sqlpool_conn conn;
+    char site[64];
+    int result;
+} forgetful;
+static void *begin_and_end(void *argument) {
+    forgetful *f = (forgetful *)argument;
+    const int line = __LINE__ + 1;
+    f->result = sqlpool_conn_acquire(f->pool, SQLPOOL_WRITE, &f->conn, NULL);
+    (void)snprintf(f->site, sizeof f->site, "threads.c:%d", line);
+    if (f->result == SQLPOOL_OK) f->result = sqlpool_conn_begin(&f->conn, NULL);
+    if (f->result == SQLPOOL_OK)
+        f->result = sqlpool_conn_exec(&f->conn, "INSERT INTO t VALUES('half')", SQLPOOL_NO_ARGS, NULL, NULL);
+    return NULL;
+}
+
+/*  A thread that ends, however it ends, leaves its lease out: whoever waits is told where it came from,
+    it is reported, another thread may adopt it, and what it had begun is undone. */
+TEST(a_thread_that_ends_with_its_lease) {
+    const bool tick = true;
+    sqlpool_config config = config_of(1);
+    sqlpool_call call = {60, 0, 0, NULL, NULL};
+    sqlpool_stats stats;
+    forgetful f;
+    pthread_t thread;
+    sqlpool *pool;
+    log_leaks = log_ends = 0;
+    config.leak_report_ms = 20;
+    config.close_timeout_ms = 50;
+    config.disable_upkeep_thread = tick;
+    config.log.write_fn = write_log;
+    pool = open_pool("ended.db", &config, "CREATE TABLE t(v)");
+    CHECK(pool != NULL);
+    memset(&f, 0, sizeof f);
+    f.pool = pool;
+    CHECK(start_thread(&thread, begin_and_end, &f));
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_INT(f.result, SQLPOOL_OK);
+    CHECK_RC(sqlpool_exec_with(pool, &call, NULL, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_HAS(err.message, f.site);
+    WAIT_FOR(stats.leaks == 1);
+    CHECK_HAS(leak_message, f.site);
+    CHECK_INT(sqlpool_conn_release(&f.conn), SQLPOOL_MISUSE); /* not this thread's */
+    CHECK_INT(sqlpool_conn_adopt(&f.conn), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_release(&f.conn), SQLPOOL_UNCLEAN);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
+    CHECK_OK(sqlpool_exec(pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK(start_thread(&thread, begin_and_end, &f));
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_RC(sqlpool_close(pool, &err), SQLPOOL_TIMEOUT, &err); /* close does not hang, and says who */
+    CHECK_HAS(err.message, f.site);
+    CHECK_INT(sqlpool_conn_adopt(&f.conn), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_release(&f.conn), SQLPOOL_UNCLEAN);
+    CHECK_OK(sqlpool_close(pool, &err), &err);
+}
+
 static void reap_idle(bool tick) {
     sqlpool_config config = config_of(5);
     sqlpool_conn conn[5];
@@ -624,6 +681,7 @@ int main(void) {
     RUN(the_critical_go_first);
     RUN(a_waiting_writer_holds_up_no_reader);
     RUN(leak_report);
+    RUN(a_thread_that_ends_with_its_lease);
     RUN(idle_connections_are_closed);
     RUN(old_connections_are_replaced);
     RUN(close_beside_running_calls);
