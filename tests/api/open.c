@@ -440,6 +440,42 @@ TEST(a_symbolic_link_is_the_same_database) {
     close_pool(b);
 }
 
+/*  Connections that share a page cache lock each other by table, and no busy handler waits for that. */
+static void apart_from_the_writer(const char *path, const sqlpool_config *config) {
+    sqlpool_conn writer, reader;
+    sqlpool *pool = open_pool(path, config, "CREATE TABLE IF NOT EXISTS t(v); DELETE FROM t; INSERT INTO t VALUES(1)");
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err);
+    CHECK_OK(sqlpool_conn_begin(&writer, &err), &err);
+    CHECK_OK(sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &err), &err);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &reader, &err), &err);
+    CHECK_INT(ask_conn(&reader, "SELECT count(*) FROM t"), 1);
+    CHECK_INT(sqlpool_conn_release(&reader), SQLPOOL_OK);
+    CHECK_OK(sqlpool_conn_commit(&writer, &err), &err);
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 2);
+    close_pool(pool);
+}
+TEST(a_shared_cache_of_the_process_is_not_used) {
+    const sqlpool_config config = config_of(1);
+    if (sqlite3_compileoption_used("OMIT_SHARED_CACHE")) return;
+    CHECK_INT(sqlite3_enable_shared_cache(1), SQLITE_OK);
+    apart_from_the_writer("process_cache.db", &config);
+    CHECK_INT(sqlite3_enable_shared_cache(0), SQLITE_OK);
+}
+TEST(a_uri_cannot_ask_for_a_shared_cache) {
+    sqlpool_config config = config_of(1);
+    sqlpool *pool = NULL;
+    if (sqlite3_compileoption_used("OMIT_SHARED_CACHE")) return;
+    config.enable_uri = true;
+    if (sqlpool_open(&pool, "file:uri_cache.db?cache=shared", &config, &err) != SQLPOOL_OK) {
+        CHECK_HAS(err.message, "cache"); /* refused, and the reason is said */
+        return;
+    }
+    close_pool(pool);
+    apart_from_the_writer("file:uri_cache.db?cache=shared", &config);
+}
+
 /*  In a child of its own. Descriptors run out: an error that names the file, what is open goes on, and
     once there are some again the pool grows. */
 static void without_descriptors(void) {
@@ -781,6 +817,8 @@ int main(void) {
     RUN(path_is_kept_over_a_change_of_folder);
     RUN(two_pools_on_one_file);
     RUN(a_symbolic_link_is_the_same_database);
+    RUN(a_shared_cache_of_the_process_is_not_used);
+    RUN(a_uri_cannot_ask_for_a_shared_cache);
     RUN(file_renamed_under_a_log);
     RUN(file_replaced_under_a_log);
     RUN(file_deleted_under_a_log);
