@@ -13,6 +13,20 @@ texts=$(find tests examples bench .ci -type f \( -name '*.[ch]' -o -name '*.cpp'
 docs=$header
 [ ! -f README.md ] || docs="README.md $header"
 
+# add_up FILE SCRIPT: what a script of its own has said, and its sum.
+add_up() {
+    sed '$d' "$1"
+    line=$(tail -n 1 "$1")
+    case $line in
+    *' passed, '*' failed')
+        passed=$((passed + ${line%% *}))
+        line=${line#*, }
+        failed=$((failed + ${line%% *}))
+        ;;
+    *) fail "$2 broke off" ;;
+    esac
+}
+
 # --- the folder ----------------------------------------------------------------------------------
 fresh
 for name in *; do
@@ -205,16 +219,11 @@ for cc in $(c_compilers); do
     verdict "$cc at the strict flags, header as the main file" "$bad"
 done
 
+# --- hazards -------------------------------------------------------------------------------------
+sh tests/lint/hazards.sh >"$out/hazards"
+add_up "$out/hazards" hazards.sh
+
 # --- snippets ------------------------------------------------------------------------------------
 sh tests/lint/snippets.sh >"$out/snippets"
-sed '$d' "$out/snippets"
-line=$(tail -n 1 "$out/snippets")
-case $line in
-*' passed, '*' failed')
-    passed=$((passed + ${line%% *}))
-    line=${line#*, }
-    failed=$((failed + ${line%% *}))
-    ;;
-*) fail 'snippets.sh broke off' ;;
-esac
+add_up "$out/snippets" snippets.sh
 finish

@@ -53,6 +53,9 @@ asks() { # label object pattern what
 }
 libc_alloc='malloc|calloc|realloc|reallocarray|free|strdup|strndup|posix_memalign|aligned_alloc|memalign|valloc|mmap|munmap|brk|sbrk|asprintf|vasprintf'
 threads='pthread_.*|thrd_.*|mtx_.*|cnd_.*|tss_.*|sem_.*'
+# Whatever opens, reads or removes a file: SQLite alone does that. A file of a database that is opened and
+# closed past SQLite loses the locks of the process.
+files='(f|fd|fre)?open(at|dir)?(64)?|creat(64)?|mkstemp(64)?|tmpfile(64)?|f?close|p?(read|write)v?(64)?|f(read|write)|(un)?link(at)?|rename(at)?|remove|[lf]?stat(at|x)?(64)?|access|realpath|syscall|getenv|secure_getenv|dlopen|fork|v?fork|system|popen|[fv]?printf|puts|abort|exit|_exit'
 
 echo "public prototypes: $(wc -l <"$out/prototypes")"
 for cc in $(c_compilers); do
@@ -64,6 +67,7 @@ for cc in $(c_compilers); do
         verdict "$tag: every public prototype is defined" "$out/bad"
         comm -13 "$out/prototypes" "$out/defined" | grep -v '^sqlpool__' >"$out/bad"
         verdict "$tag: every defined sqlpool_* function has a public prototype" "$out/bad"
+        asks "$tag" "$out/$tag.o" "$files" 'no files, no environment, no output, no end of the process'
     fi
     if build "$tag.no_hooks.o" "$cc" -std=c11 -O2 -DSQLPOOL_NO_DEFAULT_HOOKS "$out/impl.c"; then
         examine "$tag NO_DEFAULT_HOOKS" "$out/$tag.no_hooks.o"
