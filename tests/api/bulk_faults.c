@@ -874,6 +874,8 @@ TEST(what_is_no_load) {
         CHECK_INT(sqlpool_bulk_row(bulk, r->values, 3, NULL), SQLPOOL_MISUSE);
         CHECK_INT(sqlpool_bulk_next_row(bulk), SQLPOOL_MISUSE);
         CHECK_INT(sqlpool_bulk_abandon(bulk, &progress), SQLPOOL_MISUSE);
+        CHECK(progress.rows == 0 && progress.next_row == 0 && progress.refused == 0 && progress.changes == 0);
+        memset(&progress, 0x5a, sizeof progress);
         CHECK_RC(sqlpool_bulk_end(bulk, &progress, &err), SQLPOOL_MISUSE, &err);
         CHECK_INT(progress.rows, 0);
         CHECK_OK(sqlpool_bulk_begin(pool, &load, &bulk, &err), &err);

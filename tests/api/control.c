@@ -223,6 +223,7 @@ TEST(cancel_a_running_statement_by_token) {
         CHECK_INT(pthread_join(j.thread, NULL), 0);
         CHECK_INT(j.result, SQLPOOL_CANCELLED);
         CHECK_INT(j.error.result, SQLPOOL_CANCELLED);
+        CHECK_HAS(j.error.message, "cancelled");
         CHECK(j.elapsed_ms < 1500);
     }
     { /* it stays fired until zeroed */
@@ -431,6 +432,12 @@ static int count_alone(sqlpool_conn *conn, void *user) {
     return sqlpool_conn_exec(conn, "INSERT INTO t(v) VALUES('alone')", SQLPOOL_NO_ARGS, NULL, NULL) == SQLPOOL_OK ? result[2] : -77;
 }
 
+/*  A failure that the function has dealt with is none of the section. */
+static int fail_and_go_on(sqlpool_conn *conn, void *user) {
+    (void)user;
+    return sqlpool_conn_exec(conn, "INSERT INTO nosuch VALUES(1)", SQLPOOL_NO_ARGS, NULL, NULL) == SQLITE_ERROR ? 0 : -77;
+}
+
 TEST(exclusive) {
     static sqlpool_token token;
     int result[3] = {0, 0, 0};
@@ -444,6 +451,7 @@ TEST(exclusive) {
     result[2] = 4711;
     CHECK_INT(sqlpool_exclusive(pool, 1000, count_alone, result, &err), 4711);
     CHECK_INT(err.result, 4711);
+    CHECK_OK(sqlpool_exclusive(pool, 1000, fail_and_go_on, NULL, &err), &err);
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
     CHECK_RC(sqlpool_exclusive(pool, 50, count_alone, result, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);

@@ -570,6 +570,19 @@ TEST(events_in_order) {
     CHECK(count_of('D') >= 2);
 }
 
+/*  An open that fails is told as well, once, with what the caller gets. */
+TEST(an_open_that_fails_is_an_error_event) {
+    sqlpool_config config = config_of(1);
+    sqlpool *pool = NULL;
+    watch(&config);
+    config.events.destroy_fn = NULL;
+    CHECK_INT(sqlpool_open(&pool, "no/such/folder/events.db", &config, &err) & 0xff, SQLITE_CANTOPEN);
+    CHECK(pool == NULL);
+    CHECK_INT(count_of('E'), 1);
+    CHECK_INT(seen.last_error.result, err.result);
+    CHECK_STR(seen.last_error.message, err.message);
+}
+
 TEST(connect_fn_that_fails) {
     int n;
     for (n = 1; n <= 2; n++) { /* the writer's, a reader's */
@@ -1194,6 +1207,7 @@ int main(void) {
     RUN(locks_clock_and_random);
     RUN(locks_that_cannot_be_made);
     RUN(events_in_order);
+    RUN(an_open_that_fails_is_an_error_event);
     RUN(connect_fn_that_fails);
     RUN(connect_fn_reaches_every_connection);
     RUN(close_waits_for_hooks);

@@ -741,6 +741,32 @@ TEST(the_next_lease_is_clean) {
     }
 }
 
+/*  A virtual table keeps statements of its own on the connection: they are idle, and nobody left them. */
+TEST(statements_of_a_virtual_table_are_no_leftovers) {
+    sqlpool_config config = config_of(1);
+    sqlpool_conn conn;
+    sqlpool_stats stats;
+    int mode;
+    sqlpool *pool;
+    if (!sqlite3_compileoption_used("ENABLE_FTS5")) return;
+    pool = open_pool("virtual.db", &config, "CREATE VIRTUAL TABLE words USING fts5(word); INSERT INTO words VALUES('one')");
+    CHECK(pool != NULL);
+    for (mode = 0; mode <= 1; mode++) {
+        sqlite3_stmt *statement = NULL;
+        int kept = 0;
+        CHECK_OK(sqlpool_conn_acquire(pool, (sqlpool_mode)mode, &conn, &err), &err);
+        CHECK(raw_exec(sqlpool_conn_db(&conn), "SELECT rank FROM words WHERE words MATCH 'one'"));
+        if (mode == 1) CHECK(raw_exec(sqlpool_conn_db(&conn), "INSERT INTO words VALUES('two')"));
+        while ((statement = sqlite3_next_stmt(sqlpool_conn_db(&conn), statement)) != NULL)
+            kept += sqlite3_sql(statement) != NULL && strstr(sqlite3_sql(statement), "words_") != NULL;
+        CHECK(kept > 0); /* or this test is none */
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    }
+    CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    CHECK_INT(stats.unclean, 0);
+    close_pool(pool);
+}
+
 typedef struct lock_holder {
     sqlite3 *db;
     int hold_ms;
@@ -1106,6 +1132,7 @@ int main(void) {
     RUN(both_sides_of_the_gate);
     RUN(two_threads_that_want_two_each);
     RUN(the_next_lease_is_clean);
+    RUN(statements_of_a_virtual_table_are_no_leftovers);
     RUN(handlers_work_again_after_the_raw_handle);
     RUN(cursor_of_a_released_lease);
     RUN(returning_on_a_lease);

@@ -99,6 +99,12 @@ TEST(words) {
     CHECK(!sqlpool__token_is(&token, "SELEC"));
     CHECK(!sqlpool__token_is(&token, "SELECTS"));
     CHECK(!sqlpool__token_is(&token, ""));
+    sql = "EELECT";
+    token = sqlpool__next_token(&sql, sql + 6);
+    CHECK(!sqlpool__token_is(&token, "SELECT")); /* the first letter counts, */
+    sql = "SELECX";
+    token = sqlpool__next_token(&sql, sql + 6);
+    CHECK(!sqlpool__token_is(&token, "SELECT")); /* and so does the last */
     sql = "\"SELECT\"";
     token = sqlpool__next_token(&sql, sql + 8);
     CHECK(!sqlpool__token_is(&token, "SELECT"));
