@@ -388,6 +388,12 @@ TEST(version_mismatch) {
         CHECK_HAS(err.message, "0.1.0");
         CHECK_HAS(err.message, "compile");
     }
+    {
+        sqlpool *pool = NULL; /* both versions are named */
+        CHECK_RC(sqlpool_open_at(0x050607, sizeof(sqlpool_config), &pool, "version.db", NULL, &err),
+                 SQLPOOL_VERSION_MISMATCH, &err);
+        CHECK_HAS(err.message, "5.6.7");
+    }
     CHECK(access("version.db", F_OK) != 0);
 }
 

@@ -13,14 +13,16 @@
 #   MUTATE_JOBS     mutants at a time (2)
 #   MUTATE_SECONDS  time after which no further one is begun (no limit)
 #   MUTATE_AGAIN    1: forget the survivors of earlier runs, to see whether new tests kill them
-#   MUTATE_ONLY     rooms to draw from, as a pattern of awk (all): '^I20' '^I14[.]4'
+#   MUTATE_WIDE     1: behind the programs of its room all others run too: slow, for survivors
+#   MUTATE_ONLY     kinds and rooms to draw from, a pattern that awk looks for in "KIND ROOM" (all): ' I20'
+#                   is a room with its parts, '^drop ' a kind (see mutants.awk)
 #
 # Results go into BUILD/mutate, one line each, so a run that was stopped goes on when it is called with
 # the same seed. A change of sqlpool.h begins a new file.
 set -u
 export LC_ALL=C
 : "${CC:=cc}" "${BUILD:=build}" "${SQLITE_INCLUDE:=}" "${SQLITE_LINK:=-lsqlite3}" "${LDLIBS:=-lpthread -lm}"
-: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_JOBS:=2}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}"
+: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_JOBS:=2}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}" "${MUTATE_WIDE:=0}"
 : "${SIM_SEED:=$(date +%s)}"
 root=$(pwd)
 case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac
@@ -37,9 +39,9 @@ is_whole() { grep -q '^ *# *define  *SQLPOOL_IMPLEMENTATION' "$source/tests/$1.c
 # --- what all mutants share: lists, objects of the programs, the output of the unchanged text --------
 mark=$(cksum <sqlpool.h | tr -d ' ')
 awk -f "$tools/mutants.awk" sqlpool.h >"$out/all" || exit 1
-awk -F '\t' -v only="$MUTATE_ONLY" '$2 ~ only' "$out/all" >"$out/list"
+awk -F '\t' -v only="$MUTATE_ONLY" '($1 " " $2) ~ only' "$out/all" >"$out/list"
 total=$(wc -l <"$out/list")
-[ "$total" -gt 0 ] || { echo "mutate: no room matches '$MUTATE_ONLY'"; exit 1; }
+[ "$total" -gt 0 ] || { echo "mutate: no mutant matches '$MUTATE_ONLY'"; exit 1; }
 results=$out/results-$mark-$SIM_SEED-$(echo "$MUTATE_ONLY" | cksum | tr -d ' ').txt
 [ "${MUTATE_AGAIN:-0}" != 1 ] || [ ! -f "$results" ] ||
     { grep -v "^[0-9]*$(printf '\t')survived" "$results" >"$results.new"; mv "$results.new" "$results"; }
@@ -56,12 +58,16 @@ awk -v seed="$SIM_SEED" '
     }' "$out/list" >"$out/drawn"
 
 programs_of() { # room: its line in rooms.txt
-    awk -v room="$1" '
+    awk -v room="$1" -v wide="$MUTATE_WIDE" '
         /^#/ || NF == 0 { next }
-        { name = $1; sub(/^[^ ]+ +/, ""); list[name] = $0 }
+        { name = $1; sub(/^[^ ]+ +/, ""); list[name] = $0; all = all " " $0 }
         END {
             if (!(room in list)) sub(/\..*/, "", room)
-            print (room in list) ? list[room] : list["*"]
+            if (!(room in list)) room = "*"
+            print list[room]
+            n = wide == 1 ? split(all, program, " ") : 0
+            for (i = 1; i <= n; i++)
+                if (!seen[program[i]]++ && !index(" " list[room] " ", " " program[i] " ")) print program[i]
         }' "$tools/rooms.txt"
 }
 run() { # program seconds: output in program.log; fails at the first test that fails
