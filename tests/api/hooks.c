@@ -1059,7 +1059,7 @@ TEST(threads_with_small_stacks) {
     sqlpool_stats stats;
     sqlpool_conn conn;
     pthread_t thread;
-    int64_t end = now_ms() + 5000;
+    int64_t end = now_ms() + 30000;
     int i;
     sqlpool *pool;
     use_all_hooks(&config);

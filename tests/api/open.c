@@ -499,7 +499,7 @@ static void without_descriptors(void) {
     CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     limit.rlim_cur = LENGTH(taken);
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    while (count < LENGTH(taken) && (taken[count] = dup(0)) >= 0) count++;
+    while (count < LENGTH(taken) && (taken[count] = dup(1)) >= 0) count++;
     rc = sqlpool_open(&other, "none.db", &config, &err);
     CHECK_INT(rc & 0xff, SQLITE_CANTOPEN);
     CHECK(other == NULL);
