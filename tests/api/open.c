@@ -774,6 +774,50 @@ TEST(close_with_a_lease_out) {
     CHECK(access("leaseout.db-wal", F_OK) != 0);
 }
 
+/*  As soon as the pool closes, not when its close has waited for the leases in vain. */
+static int woken, given_up; /* atomic: the waiter, the close is back */
+static void *wait_and_say(void *argument) {
+    (void)wait_for_writer(argument);
+    __atomic_store_n(&woken, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+static void *close_and_say(void *argument) {
+    (void)close_it(argument);
+    __atomic_store_n(&given_up, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+TEST(close_wakes_who_waits_at_once) {
+    sqlpool_config config = config_of(1);
+    sqlpool_conn conn;
+    sqlpool_stats stats;
+    pthread_t closing, waiting;
+    closer c, w;
+    bool is_first;
+    sqlpool *pool;
+    config.close_timeout_ms = 20000;
+    config.acquire_timeout_ms = SQLPOOL_OFF;
+    pool = open_pool("wakes.db", &config, schema);
+    CHECK(pool != NULL);
+    memset(&c, 0, sizeof c);
+    memset(&w, 0, sizeof w);
+    c.pool = w.pool = pool;
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    CHECK(start_thread(&waiting, wait_and_say, &w));
+    do {
+        sleep_ms(1);
+        CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    } while (stats.waiting_write != 1);
+    CHECK(start_thread(&closing, close_and_say, &c));
+    while (!__atomic_load_n(&woken, __ATOMIC_SEQ_CST) && !__atomic_load_n(&given_up, __ATOMIC_SEQ_CST)) sleep_ms(1);
+    is_first = !__atomic_load_n(&given_up, __ATOMIC_SEQ_CST);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(pthread_join(waiting, NULL), 0);
+    CHECK_INT(pthread_join(closing, NULL), 0);
+    CHECK(is_first);
+    CHECK_INT(w.result, SQLPOOL_CLOSED);
+    CHECK_INT(c.result, SQLPOOL_OK);
+}
+
 TEST(close_waits_for_a_lease) {
     sqlpool_conn conn;
     sqlpool_rows rows;
@@ -834,6 +878,7 @@ int main(void) {
     RUN(unused_connection_is_checked_before_use);
     RUN(calls_after_close);
     RUN(close_with_a_lease_out);
+    RUN(close_wakes_who_waits_at_once);
     RUN(close_waits_for_a_lease);
     return test_end();
 }

@@ -792,6 +792,12 @@ static int take_row(sqlpool_rows *row, void *user) {
     return r->result;
 }
 
+/*  Goes on to a row that fails, and does not mind. */
+static int take_two(sqlpool_rows *rows, void *user) {
+    (void)user;
+    (void)sqlpool_rows_next(rows);
+    return 0;
+}
 TEST(one_row_by_function) {
     one_row r = {0, 0, 0, ""};
     sqlpool *pool = open_pool("row.db", NULL, "CREATE TABLE p(id INTEGER PRIMARY KEY, v)");
@@ -810,6 +816,9 @@ TEST(one_row_by_function) {
     CHECK_RC(sqlpool_query_row(pool, take_row, &r, "SELECT nothing", SQLPOOL_NO_ARGS, &err), SQLITE_ERROR, &err);
     CHECK_HAS(err.message, "nothing");
     CHECK_INT(r.calls, 2);
+    CHECK_RC(sqlpool_query_row(pool, take_two, NULL, "SELECT abs(v) FROM (SELECT 1 AS v UNION ALL SELECT -9223372036854775807 - 1)",
+                               SQLPOOL_NO_ARGS, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "overflow");
     close_pool(pool);
 }
 

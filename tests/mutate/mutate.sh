@@ -26,11 +26,11 @@ export LC_ALL=C
 : "${SIM_SEED:=$(date +%s)}"
 root=$(pwd)
 case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac
-tools=$root/tests/mutate
 out=$BUILD/mutate
+tools=$out/tools # copies, as of all that a run needs: who edits meanwhile does no harm
 base=$out/base
-source=$base/source # a copy: who edits meanwhile does no harm
-mkdir -p "$base" || exit 1
+source=$base/source
+mkdir -p "$base" "$tools" && cp tests/mutate/* "$tools" || exit 1
 begin=$(date +%s)
 # shellcheck disable=SC2086 # flags are words on purpose
 compile() { $CC $CPPFLAGS -w -I. -I"$source" -I"$source/tests" $SQLITE_INCLUDE "$@"; }
@@ -200,7 +200,8 @@ sort -n "$results" | awk -F '\t' -v most="$MUTANTS" -v notes="$tools/survivors.t
         if ($2 == "survived") {
             lived++; kind_lived[$3]++; room_lived[room]++
             printf "survivor: line %s, [%s], %s: %s\n", $5, $4, $3, $6
-            if ($6 in reason) { print "          " reason[$6]; known++ }
+            note = "[" $4 "] " $6
+            if (note in reason) { print "          " reason[note]; known++ }
         } else if ($2 ~ /\(time\)/) slow++
     }
     function share(killed, all,    z, p, m, d) {
