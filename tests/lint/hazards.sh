@@ -33,14 +33,18 @@ awk -F ' [|] ' '
     $3 != "-" && $3 !~ /:/ { print $1 ": no proof" }' "$index" >"$out/bad"
 verdict "$index: each has words, and proofs or a reason" "$out/bad"
 
-# Tests by file: defined by TEST(name) or as a function, and named once more by what runs them.
-# Targets: in the Makefile.
+# Tests by file: defined by TEST(name) or as a function and named once more by what runs them, or a line
+# {"name", ...} of a table of scenarios. Targets: in the Makefile, or a program of tests/fuzz.
 awk -F ' [|] ' '!/^#/ && NF >= 3 && $3 != "-" { n = split($3, p, " "); for (i = 1; i <= n; i++) print p[i], $1 }' \
     "$index" | sort >"$out/proofs"
 while read -r proof number; do
     file=tests/${proof%%:*} name=${proof#*:}
     if [ "$file" = tests/make ]; then
         grep -q "^$name:" Makefile || echo "$number: make $name: no such target"
+    elif [ "$file" = tests/fuzz ]; then
+        [ -f "$file/$name.c" ] || echo "$number: $file/$name.c does not exist"
+    elif [ -f "$file" ] && grep -q "^ *{\"$name\", " "$file"; then
+        : # a scenario
     elif [ ! -f "$file" ]; then
         echo "$number: $file does not exist"
     elif ! grep -q -E "^(TEST\\($name\\)|static void $name\\(void\\))" "$file"; then
