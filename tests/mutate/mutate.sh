@@ -87,8 +87,10 @@ run() { # program seconds: output in program.log; fails at the first test that f
 }
 
 mkdir -p "$base"
+needed=$(cut -f 2 "$out/list" | sort -u | while read -r room; do programs_of "$room"; done | tr ' ' '\n' | sort -u)
 tests=$(cd "$root" && cat sqlpool.h tests/*.h tests/*/*.[ch] | cksum | tr -d ' ')
-if [ "$(cat "$base/mark" 2>/dev/null)" != "$tests $CC" ]; then
+tests="$tests $CC $(echo "$needed" | cksum)"
+if [ "$(cat "$base/mark" 2>/dev/null)" != "$tests" ]; then
     echo "mutate: the unchanged programs run first"
     rm -rf "$base"
     mkdir -p "$base" && cd "$base" || exit 1
@@ -96,7 +98,7 @@ if [ "$(cat "$base/mark" 2>/dev/null)" != "$tests $CC" ]; then
     mkdir -p "$source" && cp -R "$root/sqlpool.h" "$root/tests" "$source" && cp "$root/sqlpool.h" . || exit 1
     compile -std=c11 -O2 -S -o impl.s "$source/tests/impl.c" || exit 1
     compile -c -o impl.o impl.s || exit 1
-    for program in $(awk '!/^#/ { for (i = 2; i <= NF; i++) if (!seen[$i]++) print $i }' "$tools/rooms.txt"); do
+    for program in $needed; do
         mkdir -p "$base/${program%/*}"
         if is_whole "$program"; then
             # shellcheck disable=SC2086
@@ -116,7 +118,7 @@ if [ "$(cat "$base/mark" 2>/dev/null)" != "$tests $CC" ]; then
         rm -rf "${base:?}/$program.dir" "${base:?}/$program"
     done
     cd "$root" || exit 1
-    echo "$tests $CC" >"$base/mark"
+    echo "$tests" >"$base/mark"
 fi
 
 # --- one mutant ----------------------------------------------------------------------------------
