@@ -676,7 +676,8 @@ typedef struct sqlpool_events {
     int (*connect_fn)(void *user, const sqlpool_conn *conn);  /* may use the lease's calls */
     void (*acquire_fn)(void *user, const sqlpool_conn *conn); /* explicit leases only */
     void (*release_fn)(void *user, const sqlpool_conn *conn); /* explicit leases only */
-    void (*destroy_fn)(void *user, struct sqlite3 *db);       /* just before sqlite3_close() */
+    void (*destroy_fn)(void *user, struct sqlite3 *db);       /* just before sqlite3_close(), also
+                                                                 of one that failed to open */
     void (*error_fn)(void *user, const sqlpool_error *error); /* before a call fails */
     void (*retry_fn)(void *user, int attempt, int code, int64_t delay_us);
     /* Shall a call that failed with this SQLite code be tried again? is_retryable is the library's
@@ -2259,6 +2260,10 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
     price of a page, a mapping and names that strict C modes hide. Without threads there is no
     atfork and each call asks getpid(). */
 
+/*  Members that are read and written atomically, where a 32-bit machine aligns them to 4 bytes. */
+typedef uint64_t sqlpool__u64 SQLPOOL__ALIGNED(8);
+typedef int64_t sqlpool__i64 SQLPOOL__ALIGNED(8);
+
 /*  tests/sim lets another thread run before any atomic access. */
 #ifdef SQLPOOL_TESTING
 extern void sqlpool_testing_point(void);
@@ -2301,22 +2306,22 @@ struct sqlpool__process;
 /*  What a caller's sqlpool* points at. */
 struct sqlpool {
     struct sqlpool__core *core; /* atomic; NULL: closed */
-    uint32_t serial;   /* atomic; number of the pool that has or had this handle; 0: none */
-    uint32_t taken;    /* atomic; 1 from open to the end of close */
-    uint64_t freed_at; /* atomic; order of closing, so that the oldest is used again first */
-    uint32_t alive;    /* atomic; the serial while the pool is open in this process, else 0 */
+    uint32_t serial;       /* atomic; number of the pool that has or had this handle; 0: none */
+    uint32_t taken;        /* atomic; 1 from open to the end of close */
+    sqlpool__u64 freed_at; /* atomic; order of closing, so that the oldest is used again first */
+    uint32_t alive;        /* atomic; the serial while the pool is open in this process, else 0 */
 } SQLPOOL__ALIGNED(32);
 
 /*  The library's only global state. Handles must outlive their pools (above), the fork mark and the
     count of open pools belong to the process, not to a pool. */
 static struct sqlpool__global_state {
     struct sqlpool pools[SQLPOOL_MAX_POOLS];
-    uint64_t closed_count;    /* atomic */
-    uint32_t opened_count;    /* atomic; makes serials */
-    uint32_t open_count;      /* atomic; pools with connections */
-    uint32_t forked;          /* atomic; this process is the child of one that had a pool open */
-    uint32_t fork_registered; /* atomic; 1: the atfork handler is in place */
-    uint32_t version_warned;  /* atomic; the WAL-reset warning was given */
+    sqlpool__u64 closed_count; /* atomic */
+    uint32_t opened_count;     /* atomic; makes serials */
+    uint32_t open_count;       /* atomic; pools with connections */
+    uint32_t forked;           /* atomic; this process is the child of one that had a pool open */
+    uint32_t fork_registered;  /* atomic; 1: the atfork handler is in place */
+    uint32_t version_warned;   /* atomic; the WAL-reset warning was given */
     struct sqlpool__process *process; /* atomic; set once by sqlpool_global_init() */
     uint32_t next_shard;              /* atomic */
     int64_t process_id;               /* without threads: who opened the pools */
@@ -2558,9 +2563,9 @@ static bool sqlpool__is_forked(void) {
     come from counts that a configuration bounds, or are added with sqlpool__size_sum(). */
 
 typedef struct sqlpool__memory {
-    sqlpool_allocator hook; /* fixed after open */
-    int64_t held_bytes;     /* atomic */
-    int64_t allocations;    /* atomic */
+    sqlpool_allocator hook;   /* fixed after open */
+    sqlpool__i64 held_bytes;  /* atomic */
+    sqlpool__i64 allocations; /* atomic */
 } sqlpool__memory;
 
 static void *sqlpool__alloc(sqlpool__memory *memory, size_t bytes) {
@@ -3176,15 +3181,15 @@ typedef struct sqlpool__slot {
     sqlpool_token *token;    /* that cancels what runs; compared by others, read by the holder */
     const char *file;        /* acquire site */
     const char *tag;
-    const char *sql;    /* text of a sqlpool__stmt of this slot; freed under the pool's lock */
-    uint64_t frames_at; /* core->frames_total when the lease began */
+    const char *sql;        /* text of a sqlpool__stmt of this slot; freed under the pool's lock */
+    sqlpool__u64 frames_at; /* core->frames_total when the lease began */
     uint32_t line;
-    uint32_t floor;                       /* levels that end with a function of sqlpool_write(), not
+    uint32_t floor;   /* levels that end with a function of sqlpool_write(), not
                                              by its hand; 0: the lease is its caller's own */
-    uint32_t mode;                        /* sqlpool_mode of the lease */
-    uint32_t is_open;                     /* has a connection */
-    uint32_t epoch;                       /* core->epoch when it was opened */
-    uint64_t counters[SQLPOOL__COUNTERS]; /* written by the holder only */
+    uint32_t mode;    /* sqlpool_mode of the lease */
+    uint32_t is_open; /* has a connection */
+    uint32_t epoch;   /* core->epoch when it was opened */
+    sqlpool__u64 counters[SQLPOOL__COUNTERS]; /* written by the holder only */
 
     /* under the pool's lock: what upkeep and reports saw of it */
     uint64_t seen_word;     /* the word last seen */
@@ -3368,23 +3373,23 @@ typedef struct sqlpool__core {
 
     /* atomic */
     uint32_t gate;
-    uint32_t is_stamp_bad;        /* it did not show a commit: nothing relies on it any more */
-    uint32_t epoch;               /* recycle: connections of an older one are replaced */
-    uint64_t random;              /* state of the default generator */
-    uint64_t frames_total;        /* frames committed by this pool since open */
-    uint64_t wal_frames;          /* in the log after the last commit or checkpoint */
-    uint32_t checkpoint_due;      /* the log is above its budget */
-    uint32_t checkpointing;       /* someone takes care of the log */
-    uint64_t frames_checkpointed; /* frames_total at the last checkpoint */
-    uint32_t busy_sleepers;       /* busy handlers that sleep until a commit */
-    uint32_t buffers_out;         /* buffered results and bulk loads not closed yet */
-    uint32_t ticking;             /* someone is inside upkeep */
-    int64_t next_wal_hold_ns;     /* no holding of readers before this */
-    int64_t next_yield_ns;        /* leaders do not yield before this */
-    uint32_t is_awake;            /* upkeep's next pass is at most upkeep_interval_ms away */
-    uint32_t inside;              /* calls that use the core without a lease */
-    int64_t upkeep_wake_ns;       /* when the upkeep thread wakes by itself */
-    uint64_t commits;
+    uint32_t is_stamp_bad;            /* it did not show a commit: nothing relies on it any more */
+    uint32_t epoch;                   /* recycle: connections of an older one are replaced */
+    sqlpool__u64 random;              /* state of the default generator */
+    sqlpool__u64 frames_total;        /* frames committed by this pool since open */
+    sqlpool__u64 wal_frames;          /* in the log after the last commit or checkpoint */
+    uint32_t checkpoint_due;          /* the log is above its budget */
+    uint32_t checkpointing;           /* someone takes care of the log */
+    sqlpool__u64 frames_checkpointed; /* frames_total at the last checkpoint */
+    uint32_t busy_sleepers;           /* busy handlers that sleep until a commit */
+    uint32_t buffers_out;             /* buffered results and bulk loads not closed yet */
+    uint32_t ticking;                 /* someone is inside upkeep */
+    sqlpool__i64 next_wal_hold_ns;    /* no holding of readers before this */
+    sqlpool__i64 next_yield_ns;       /* leaders do not yield before this */
+    uint32_t is_awake;                /* upkeep's next pass is at most upkeep_interval_ms away */
+    uint32_t inside;                  /* calls that use the core without a lease */
+    sqlpool__i64 upkeep_wake_ns;      /* when the upkeep thread wakes by itself */
+    sqlpool__u64 commits;
     uint32_t is_counter_checked;        /* a commit of ours moved the stamp's counter */
     uint32_t is_log_doubtful;           /* a sync of it failed, and it was not emptied since */
     const char *snapshot_state;         /* static text, for sqlpool_config_resolved() */
@@ -3393,9 +3398,9 @@ typedef struct sqlpool__core {
     uint32_t stamp_lent;                /* how often one was lent */
     uint32_t stamp_slot;                /* whose mapping it is: closing that slot waits for them */
     uint32_t scopes;                    /* snapshot scopes that are open */
-    uint64_t durable;                   /* commits up to this one are on the disk */
-    int64_t done_since_ns;              /* since when a done_fn runs; 0: none does */
-    uint64_t counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
+    sqlpool__u64 durable;               /* commits up to this one are on the disk */
+    sqlpool__i64 done_since_ns;         /* since when a done_fn runs; 0: none does */
+    sqlpool__u64 counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
 
     /* shared, read by everyone in the slow path only */
     sqlpool__lane lanes[2];
@@ -3465,7 +3470,7 @@ static void sqlpool__sleep(sqlpool__core *core, int64_t duration_ns) {
 }
 /*  The default of the random hook; `state` is core->random. */
 static uint64_t sqlpool__default_random(void *state) {
-    return sqlpool__mix(SQLPOOL__ADD((uint64_t *)state, UINT64_C(0x9e3779b97f4a7c15)));
+    return sqlpool__mix(SQLPOOL__ADD((sqlpool__u64 *)state, UINT64_C(0x9e3779b97f4a7c15)));
 }
 static uint64_t sqlpool__random(sqlpool__core *core) {
     return core->config.random.next_fn(core->config.random.user);
@@ -4197,7 +4202,7 @@ static int sqlpool__open_flags(const sqlpool__slot *slot) {
     const sqlpool_config *config = &slot->core->config;
     const bool may_create = !config->must_exist && slot->role != SQLPOOL__ROLE_READER &&
                             slot->role != SQLPOOL__ROLE_CHECKPOINTER;
-    int flags = SQLITE_OPEN_NOMUTEX;
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
     flags |=
         config->read_only && !slot->core->is_memory ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     if ((may_create && !config->read_only) || slot->core->is_memory) flags |= SQLITE_OPEN_CREATE;
@@ -5003,6 +5008,7 @@ static void sqlpool__close_connection(sqlpool__slot *slot) {
 /*  The handle that the lease's holder passes to the public calls. */
 static sqlpool_conn sqlpool__conn_of(const sqlpool__slot *slot) {
     sqlpool_conn conn;
+    SQLPOOL__ASSUME(slot != NULL);
     conn.pool = slot->core->handle;
     conn.pool_serial = slot->core->serial;
     conn.slot = (uint32_t)(slot - slot->core->slots);
@@ -12367,6 +12373,12 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     core->page_bytes = sqlpool__to_int64(answer);
     if (core->config.enable_uri && !core->is_memory) {
         const char *file = sqlite3_db_filename(slot->db, "main");
+        const char *cache = file == NULL ? NULL : sqlite3_uri_parameter(file, "cache");
+        if (cache != NULL && sqlite3_stricmp(cache, "shared") == 0)
+            return SQLPOOL__FAIL(
+                error, SQLPOOL_MISUSE,
+                "the URI asks for a shared cache (cache=shared), where connections "
+                "lock each other by table: leave it out");
         if (file == NULL || file[0] == '\0') {
             return SQLPOOL__FAIL(
                 error, SQLPOOL_MISUSE,
@@ -12990,8 +13002,8 @@ typedef struct sqlpool__shard {
 
 typedef struct sqlpool__process {
     sqlpool_allocator hook;
-    int64_t limit;  /* 0: none */
-    int64_t handed; /* atomic; chunks of the limit that shards have */
+    int64_t limit;       /* 0: none */
+    sqlpool__i64 handed; /* atomic; chunks of the limit that shards have */
     sqlpool__shard *shards;
 } sqlpool__process;
 
