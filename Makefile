@@ -10,6 +10,8 @@
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
 #   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000), SCHEDULES_JOBS at a time (2)
+#   MODEL_OPS       operations that `make model` checks (10000000), from MODEL_SEED (1) on
+#   SOAK_SECONDS    length of `make soak` (600)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
 #   FUZZ_SECONDS    seconds each fuzz target runs under `make fuzz` (600), `make fuzz-short` (8)
 #   FUZZ            fuzz targets to run, of tests/fuzz (all)
@@ -35,6 +37,9 @@ FUZZ_FLAGS ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
     -fno-sanitize-recover=undefined
 MUTANTS ?= 400
 export MUTANTS
+MODEL_OPS ?= 10000000
+MODEL_SEED ?= 1
+SOAK_SECONDS ?= 600
 ONLY ?=
 SYSTEM := $(shell uname -s)
 
@@ -170,7 +175,7 @@ SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
 .PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss mutate lint \
-    schedules schedules-controls fuzz fuzz-short fuzz-controls \
+    model model-controls soak schedules schedules-controls fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan aarch64 valgrind cov analyze \
     install clean programs
 FORCE:
@@ -217,6 +222,16 @@ stress: $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS)) ## stress programs fo
 	@$(TEST_ENV) STRESS_SECONDS='$(STRESS_SECONDS)' STRESS_KILLS='$(STRESS_KILLS)' \
 	    sh tests/run.sh $(BUILD) \
 	    $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS))
+
+model: $(BUILD)/tests/stress/model ## compare MODEL_OPS random operations with a model; says where the next part begins
+	@SIM_SEED='$(MODEL_SEED)' $< ops '$(MODEL_OPS)'
+
+model-controls: $(SQLITE_OBJECT) ## bugs seeded in copies of sqlpool.h, which the model must find
+	@$(SCRIPT_ENV) sh tests/stress/model_controls.sh
+
+soak: $(BUILD)/tests/stress/soak ## two processes on one file for SOAK_SECONDS; nothing may grow
+	@$(TEST_ENV) TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 600)) SOAK_SECONDS='$(SOAK_SECONDS)' \
+	    sh tests/run.sh $(BUILD) $<; status=$$?; grep '^# ' $<.log; exit $$status
 
 powerloss: $(BUILD)/tests/fault/powerloss ## the power goes POWERLOSS_IMAGES times; some minutes
 	@$(TEST_ENV) TEST_TIMEOUT=3600 POWERLOSS_IMAGES='$(POWERLOSS_IMAGES)' sh tests/run.sh $(BUILD) $<; \
