@@ -5823,6 +5823,12 @@ static bool sqlpool__may_take_locked(sqlpool__core *core, const sqlpool__waiter 
     return true;
 }
 
+/*  After a failed opening the next waits; a clock that went back does not make that longer. */
+static bool sqlpool__may_open(const sqlpool__core *core, int64_t now) {
+    return now >= core->open_retry_ns ||
+           now < core->open_retry_ns - core->config.open_retry_ms * SQLPOOL__NS_PER_MS;
+}
+
 /*  An idle slot, or an empty one to open a connection in (then is_open is 0). `is_unsettled` says
     that a slot was just being given back, so that the caller should look again soon. */
 static sqlpool__slot *sqlpool__take_locked(sqlpool__core *core, const sqlpool__waiter *waiter,
@@ -5843,7 +5849,7 @@ static sqlpool__slot *sqlpool__take_locked(sqlpool__core *core, const sqlpool__w
             if (sqlpool__state(SQLPOOL__LOAD_ORDERED(&core->slots[i].word)) != SQLPOOL__EMPTY)
                 continue;
             *can_grow_later = true;
-            if (now >= core->open_retry_ns && sqlpool__take(&core->slots[i], SQLPOOL__EMPTY))
+            if (sqlpool__may_open(core, now) && sqlpool__take(&core->slots[i], SQLPOOL__EMPTY))
                 return &core->slots[i];
         }
         if (lane->end == lane->normal_end || !sqlpool__may_use_reserve_locked(core, waiter, now))
@@ -6185,8 +6191,8 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
             sqlpool__error_clear(error);
         }
         if (rc != SQLPOOL_OK) break;
-        if (core->config.pass_open_error && core->open_error != 0 && now < core->open_retry_ns &&
-            can_grow_later) {
+        if (core->config.pass_open_error && core->open_error != 0 &&
+            !sqlpool__may_open(core, now) && can_grow_later) {
             const int code = core->open_error;
             rc = SQLPOOL__FAIL(error, code, "%s", core->open_message);
             break;
@@ -7315,6 +7321,10 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
 static int sqlpool__statement_failed(sqlpool__slot *slot, int code, const char *sql,
                                      sqlpool_error *error) {
     (void)sqlpool__sqlite_failed(slot, code, sql, error);
+    if (sqlpool__primary(code) == SQLITE_ERROR) { /* as in sqlpool__prepare_again() */
+        const int why = sqlpool__ask(slot->db, "PRAGMA schema_version", NULL, 0);
+        if (why != SQLITE_OK) (void)sqlpool__sqlite_failed(slot, why, sql, error);
+    }
     if (slot->is_pinned && sqlite3_get_autocommit(slot->db) != 0) sqlpool__unpin(slot);
     slot->is_committed = false;
     if (slot->depth > 0 && sqlite3_get_autocommit(slot->db) != 0) slot->ended_by = code;
@@ -8620,7 +8630,7 @@ static sqlpool__fill_end sqlpool__fill_group(sqlpool__slot *slot, sqlpool__group
 static bool sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group, int from, int to) {
     sqlpool__core *core = slot->core;
     sqlpool_error error;
-    bool is_any_inside = false;
+    bool is_any_inside = false, is_before = false;
     int i, grouped = 0;
     sqlpool__error_clear(&error);
     for (i = from; i < to; i++)
@@ -8638,8 +8648,15 @@ static bool sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group, in
         sqlpool__job *job = group->jobs[i];
         if (job->is_final || !job->has_run) continue;
         if (job->has_failed) {
-            if (!job->is_alone) sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
-        } else if (error.result != SQLPOOL_OK) {
+            if (job->is_alone) continue;
+            if (is_before &&
+                error.result != SQLPOOL_OK) /* its own reason may be gone with theirs */
+                sqlpool__set_job_error(core, job, &error);
+            sqlpool__finish_job(core, job, SQLPOOL_OUTCOME_NOT_COMMITTED);
+            continue;
+        }
+        is_before = true;
+        if (error.result != SQLPOOL_OK) {
             sqlpool__forget_output(core, job);
             sqlpool__set_job_error(core, job, &error);
             sqlpool__finish_job(core, job, error.outcome);
@@ -9126,6 +9143,7 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
     sqlpool_error local;
     sqlpool__slot *slot = NULL;
     sqlpool__stmt *stmt;
+    int rc;
     if (rows != NULL && rows->flags == 0 && rows->result != SQLPOOL_OK) {
         rows->column_count = 0;
         return rows->result; /* it was told already: the caller's error still says it better */
@@ -9165,6 +9183,14 @@ SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
             } else { /* two cursors of one lease failed, and this is not the later one */
                 (void)SQLPOOL__FAIL(error, rows->result, "%s", sqlpool_result_text(rows->result));
             }
+            (void)sqlpool__finish(core, error);
+            sqlpool__rows_end(rows, slot, stmt);
+            return error->result;
+        }
+        /* on a row: had sqlite3_column_...() no memory? */
+        rc = (rows->flags & SQLPOOL__ROWS_ON_ROW) != 0 ? sqlite3_reset(stmt->handle) : SQLITE_OK;
+        if (SQLPOOL__UNLIKELY(rc != SQLITE_OK)) {
+            rows->result = sqlpool__statement_failed(slot, rc, stmt->sql, error);
             (void)sqlpool__finish(core, error);
             sqlpool__rows_end(rows, slot, stmt);
             return error->result;
@@ -10878,16 +10904,24 @@ static int sqlpool__bulk_start(sqlpool_bulk *bulk, sqlpool_error *error) {
     sqlpool__core *core = bulk->core;
     sqlpool__request request;
     sqlpool__slot *slot;
-    sqlpool__stmt *stmt;
+    sqlite3_stmt *handle;
+    const char *tail;
     int rc = sqlpool__make_request(core, bulk->file, bulk->line, SQLPOOL_WRITE, &bulk->call,
                                    &request, error);
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
     rc = sqlpool__acquire(core, &request, &slot, error);
     if (rc != SQLPOOL_OK) return rc;
     rc = sqlpool__statement_begin(slot, error);
-    if (rc == SQLPOOL_OK)
-        rc = sqlpool__stmt_get(slot, bulk->sql[SQLPOOL__BULK_SIZES - 1], &stmt, error);
-    if (rc == SQLPOOL_OK) sqlpool__stmt_put(slot, stmt);
+    if (rc == SQLPOOL_OK) { /* a step loads the schema if someone has changed it */
+        rc = sqlpool__ask(slot->db, "SELECT 1 FROM sqlite_master LIMIT 1", NULL, 0);
+        if (rc != SQLITE_OK)
+            rc = sqlpool__statement_failed(slot, rc, bulk->sql[SQLPOOL__BULK_SIZES - 1], error);
+    }
+    if (rc == SQLPOOL_OK) /* one of the cache would not say that the table has gone since */
+        rc = sqlpool__prepare(slot, bulk->sql[SQLPOOL__BULK_SIZES - 1],
+                              strlen(bulk->sql[SQLPOOL__BULK_SIZES - 1]), SQLITE_PREPARE_PERSISTENT,
+                              &handle, &tail, error);
+    if (rc == SQLPOOL_OK) (void)sqlite3_finalize(handle);
     sqlpool__disarm(slot);
     if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
     (void)sqlpool__lease_end(slot);

@@ -44,10 +44,6 @@ enum { LEASES = 3, CURSORS = 3, TICKETS = 8, PENDING = 256 };
 enum { LEVELS = 4 };
 enum { OWN_RESULT = 70001 };
 enum { LAST = 30 }; /* operations printed by a failure */
-/*  What tests/api/found.c has is passed over here, or nothing else would be found. */
-#ifndef MODEL_KNOWN_DEFECTS
-#define MODEL_KNOWN_DEFECTS 1
-#endif
 static const char *const path = "model.db";
 
 /*---- bodies: what a row holds beside numbers ----*/
@@ -598,7 +594,6 @@ static bool is_fault_code(int rc) {
     const int primary = rc & 0xff;
     const uint32_t primaries = w.primaries | sim_vfs.primaries;
     if (!w.is_faulty) return false;
-    if (MODEL_KNOWN_DEFECTS && rc == SQLITE_ERROR) return true;
     if (rc == SQLPOOL_NOMEM) return w.has_alloc_fault;
     if (rc == SQLPOOL_TIMEOUT || rc == SQLPOOL_WOULD_BLOCK || rc == SQLPOOL_ROLLED_BACK)
         return true;
@@ -1195,10 +1190,6 @@ static void job_judge(const job *j, int rc, int outcome, excuse why, const char 
         outcome == SQLPOOL_OUTCOME_NOT_COMMITTED) {
         return; /* it may have seen what others of its group did, which is undone as well */
     }
-    if (fit == 0 && MODEL_KNOWN_DEFECTS && w.in_drain && (why.may_wait || w.is_faulty) &&
-        rc == j->returned && outcome == SQLPOOL_OUTCOME_NOT_COMMITTED) {
-        return;
-    }
     if (fit == 0 && !why.is_suspect) {
         char said[400] = "";
         size_t have = 0;
@@ -1270,10 +1261,6 @@ static void write_judge(const work *o, int rc, int outcome, const sqlpool_result
                 (void)fail("%s gave %s with outcome %d", how, sqlpool_result_name(rc), outcome);
         }
         if (rc == SQLPOOL_OK || o->conflict == C_FAIL) base_becomes(&after, is_changed);
-        return;
-    }
-    if (MODEL_KNOWN_DEFECTS && w.in_drain && (why.may_wait || w.is_faulty) && rc > 0 &&
-        ((rc & 0xff) == SQLITE_CONSTRAINT || (rc & 0xff) == SQLITE_ERROR)) {
         return;
     }
     if (rc == SQLPOOL_OK || !is_explained(rc, why)) {
@@ -1436,9 +1423,6 @@ static void op_read(void) {
     } else {
         char buffer[24];
         rc = gave(sqlpool_query_text(p->pool, buffer, sizeof buffer, x.sql, x.args, x.count, &e));
-        /* an empty text may be a number for whose digits there was no memory: not judged */
-        if (MODEL_KNOWN_DEFECTS && rc == SQLPOOL_OK && w.has_alloc_fault && buffer[0] == '\0')
-            return;
         if (rc == SQLPOOL_OK) got.item[got.items++] = strtoll(buffer, NULL, 10);
     }
     if (error_agrees(rc, &e, "query_int64 or _text")) return;
@@ -2238,7 +2222,7 @@ static void op_load(void) {
         return;
     }
     sums.loads++;
-    if (!is_there && !MODEL_KNOWN_DEFECTS) (void)fail("a load of a table that is not there begins");
+    if (!is_there) (void)fail("a load of a table that is not there begins");
     if (!is_there) {
         (void)sqlpool_bulk_abandon(bulk, NULL);
         return;
@@ -2538,8 +2522,6 @@ static void op_control(void) {
         note("time jumps by %lld us", (long long)(jump / 1000));
         sim_clock_advance(&w.clock, jump);
         sums.jumps++;
-        for (i = 0; MODEL_KNOWN_DEFECTS && i < w.pool_count && jump < 0; i++)
-            w.pools[i].pool->core->open_retry_ns = 0; /* it keeps a pool from opening for so long */
         for (i = 0; i < LEASES; i++) w.leases[i].may_age = w.leases[i].in_scope;
     } else if (n < 97) {
         const uint64_t seen = w.commits;
