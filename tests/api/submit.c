@@ -2384,6 +2384,32 @@ TEST(a_lock_of_another_process_is_waited_for_once) {
     close_and_count(pool, "once.db", 1);
 }
 
+/*  And no longer, however long its neighbour has or somebody is ready to wait for it. */
+TEST(a_lock_of_another_process_is_waited_for_no_longer_than_said) {
+    const sqlpool_submission later = {.timeout_ms = 10000};
+    sqlpool_config config = in_own_time();
+    sqlpool *pool;
+    sqlpool_ticket tickets[2];
+    sqlite3 *other;
+    config.acquire_timeout_ms = 500;
+    pool = open_pool("nolonger.db", &config, TABLE);
+    CHECK(pool != NULL);
+    other = lock_file("nolonger.db");
+    CHECK(other != NULL);
+    CHECK_INT(submit_value(pool, &tickets[0], 1), SQLPOOL_OK);
+    (void)waited_ms();
+    CHECK_RC(sqlpool_ticket_wait(&tickets[0], 60000, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_INT(waited_ms(), 500);
+    CHECK_INT(submit_value(pool, &tickets[0], 1), SQLPOOL_OK);
+    CHECK_OK(sqlpool_submit_with(pool, &later, &tickets[1], INSERT, SQLPOOL_ARGS(2), &err), &err);
+    (void)waited_ms();
+    CHECK_RC(sqlpool_ticket_wait(&tickets[0], SQLPOOL_FOREVER, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(waited_ms(), 500);
+    unlock_file(other);
+    close_pool(pool);
+}
+
 /*  The same beside the pool's own thread, which looks at the clock for those in a hurry. */
 TEST(a_lock_of_another_process_beside_the_thread) {
     const sqlpool_submission hurry = {.timeout_ms = 80};
@@ -3198,6 +3224,7 @@ int main(void) {
     RUN(a_lock_of_another_process_holds_nobody_up);
     RUN(a_lock_of_another_process_and_those_in_a_hurry);
     RUN(a_lock_of_another_process_is_waited_for_once);
+    RUN(a_lock_of_another_process_is_waited_for_no_longer_than_said);
     RUN(a_lock_of_another_process_beside_the_thread);
     RUN(a_lock_of_another_process_and_a_close);
     RUN(in_other_pools);
