@@ -60,6 +60,41 @@ TEST(whoever_waits_runs_what_is_there) {
     CHECK_INT(ask_file("runs.db", COUNT_T), 23);
 }
 
+/*  A done_fn that submits the next one leaves as many in the queue as there were: the wait has come
+    on all the same. */
+static int chain_left;
+static void chain_on(void *user, const sqlpool_result *result, const sqlpool_error *error) {
+    const sqlpool_submission submission = {.done_fn = chain_on, .user = user};
+    (void)result;
+    EXPECT_INT(error->result, SQLPOOL_OK);
+    if (chain_left-- > 0)
+        EXPECT_INT(sqlpool_submit_with((sqlpool *)user, &submission, NULL, INSERT,
+                                       SQLPOOL_ARGS(chain_left), NULL),
+                   SQLPOOL_OK);
+}
+TEST(a_done_that_submits_the_next) {
+    sqlpool_config config = in_own_time();
+    sqlpool_submission submission = {.done_fn = chain_on};
+    sqlpool_ticket ticket;
+    sqlpool *pool = open_pool("chain.db", &config, TABLE);
+    int i;
+    CHECK(pool != NULL);
+    submission.user = pool;
+    chain_left = 1;
+    CHECK_OK(sqlpool_submit_with(pool, &submission, &ticket, INSERT, SQLPOOL_ARGS(9), &err), &err);
+    CHECK_OK(sqlpool_ticket_wait(&ticket, SQLPOOL_FOREVER, NULL, &err), &err);
+    CHECK_OK(sqlpool_flush(pool, SQLPOOL_FOREVER, &err), &err);
+    CHECK_INT(ask(pool, COUNT_T), 2);
+    chain_left = 3;
+    CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, INSERT, SQLPOOL_ARGS(9), &err), &err);
+    for (i = 3; i < 7; i++) { /* a flush waits for what was there before */
+        CHECK_OK(sqlpool_flush(pool, SQLPOOL_FOREVER, &err), &err);
+        CHECK_INT(ask(pool, COUNT_T), i);
+    }
+    CHECK_INT(stats_of(pool).submitted_now, 0);
+    close_pool(pool);
+}
+
 /*  Results that nobody has fetched fill the queue: nobody else will fetch them. */
 TEST(room_that_nobody_can_make) {
     static const int waits[] = {0, 1000, SQLPOOL_FOREVER, SQLPOOL_NO_WAIT};
@@ -179,6 +214,7 @@ TEST(a_lock_of_another_process) {
 
 int main(void) {
     RUN(whoever_waits_runs_what_is_there);
+    RUN(a_done_that_submits_the_next);
     RUN(room_that_nobody_can_make);
     RUN(a_pause_that_nobody_ends);
     RUN(what_this_thread_holds_itself);
