@@ -742,9 +742,8 @@ TEST(a_file_that_cannot_be_written) {
 /*  SQLite says FULL too when a table has used its last number: the other tables are written on. A
     disk that is full is one all the same. */
 TEST(the_last_number_of_a_table_is_no_full_disk) {
-    static const char *const others[] = {
-        "INSERT INTO t(v) VALUES(1)", "INSERT INTO a VALUES(7, 1)",
-        "UPDATE a SET v = 2 WHERE id = 9223372036854775807"};
+    static const char *const others[] = {"INSERT INTO t(v) VALUES(1)", "INSERT INTO a VALUES(7, 1)",
+                                         "UPDATE a SET v = 2 WHERE id = 9223372036854775807"};
     unit_pool u;
     sqlpool_config config = breaker_config(&u, 1);
     size_t i;
@@ -781,8 +780,8 @@ static int attach_readonly(void *user, const sqlpool_conn *conn) {
     const int rc = on_connect(user, conn);
     return rc != SQLITE_OK
                ? rc
-               : sqlite3_exec(sqlpool_conn_db(&own),
-                              "ATTACH 'file:attached.db?mode=ro' AS other", NULL, NULL, NULL);
+               : sqlite3_exec(sqlpool_conn_db(&own), "ATTACH 'file:attached.db?mode=ro' AS other",
+                              NULL, NULL, NULL);
 }
 TEST(a_readonly_neighbour_is_no_readonly_file) {
     unit_pool u;
@@ -814,9 +813,9 @@ TEST(a_readonly_neighbour_is_no_readonly_file) {
 
 /*  A write that changes nothing does not touch the disk, and so says nothing of it. */
 TEST(a_trial_that_writes_nothing_leaves_it_open) {
-    static const char *const nothings[] = {"UPDATE t SET v = 1 WHERE 0", "DELETE FROM t WHERE id < 0",
-                                           "INSERT INTO t(v) SELECT 1 WHERE 0",
-                                           "CREATE TABLE IF NOT EXISTS t(v)"};
+    static const char *const nothings[] = {
+        "UPDATE t SET v = 1 WHERE 0", "DELETE FROM t WHERE id < 0",
+        "INSERT INTO t(v) SELECT 1 WHERE 0", "CREATE TABLE IF NOT EXISTS t(v)"};
     size_t i;
     int k;
     for (i = 0; i < LENGTH(nothings); i++) {
