@@ -1356,6 +1356,131 @@ TEST(a_listener_may_end_the_load) {
     check_memory();
 }
 
+/*  Whoever ends the load is still told of the others that were refused with that row: they are
+    before next_row, so nobody gives them again. The first who says something ends it. */
+static int told_count, told_rows[8];
+static int end_at_each(void *user, int64_t row, const sqlpool_value *values,
+                       const sqlpool_error *error) {
+    (void)user, (void)values, (void)error;
+    if (told_count < LENGTH(told_rows)) told_rows[told_count] = (int)row;
+    told_count++;
+    return 70000 + (int)row;
+}
+TEST(a_listener_that_ends_the_load_hears_of_the_whole_batch) {
+    static const char *const one[] = {"a"};
+    const sqlpool_config config = plain_config();
+    sqlpool *pool = open_pool(next_file(), &config, "CREATE TABLE t(a CHECK(a % 10 <> 5))");
+    sqlpool_bulk_config load;
+    sqlpool_bulk_progress progress;
+    sqlpool_bulk *bulk = NULL;
+    int i;
+    CHECK(pool != NULL);
+    memset(&load, 0, sizeof load);
+    load.table = "t";
+    load.columns = one;
+    load.column_count = 1;
+    load.refused_fn = end_at_each;
+    told_count = 0;
+    CHECK_OK(sqlpool_bulk_begin(pool, &load, &bulk, &err), &err);
+    for (i = 0; i < 50; i++) CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(i), &err), &err);
+    CHECK_RC(sqlpool_bulk_end(bulk, &progress, &err), 70005, &err);
+    CHECK_HAS(err.message, "row 5");
+    CHECK_INT(progress.next_row, 50);
+    CHECK_INT(progress.refused, 5);
+    CHECK_INT(told_count, 5);
+    for (i = 0; i < 5; i++) CHECK_INT(told_rows[i], 10 * i + 5);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 45);
+    close_pool(pool);
+    check_memory();
+}
+
+/*  The functions of a load stand in the middle of it: what would change it is refused there. */
+typedef struct meddler {
+    sqlpool_bulk *bulk;
+    int refused_calls, reports, misuses, others;
+    bool is_inside;
+    int64_t next_row;
+} meddler;
+static void meddle(meddler *m) {
+    sqlpool_bulk_progress progress;
+    sqlpool_error e;
+    int k;
+    m->others += m->is_inside; /* one of these calls has brought us here */
+    m->is_inside = true;
+    for (k = 0; k < 3 && m->others == 0; k++) {
+        int rc;
+        memset(&e, 0, sizeof e);
+        memset(&progress, 0x5a, sizeof progress);
+        if (k == 0)
+            rc = sqlpool_bulk_row(m->bulk, SQLPOOL_ARGS(1000), &e);
+        else
+            rc = k == 1 ? sqlpool_bulk_end(m->bulk, &progress, &e)
+                        : sqlpool_bulk_abandon(m->bulk, &progress);
+        if (rc != SQLPOOL_MISUSE || (k < 2 && strstr(e.message, "refused_fn") == NULL) ||
+            (k > 0 && progress.rows != 0))
+            m->others++;
+        else
+            m->misuses++;
+    }
+    m->is_inside = false;
+    if (m->others == 0) m->next_row = sqlpool_bulk_next_row(m->bulk); /* looking is no harm */
+}
+static int meddle_refused(void *user, int64_t row, const sqlpool_value *values,
+                          const sqlpool_error *error) {
+    meddler *m = (meddler *)user;
+    (void)row, (void)values, (void)error;
+    m->refused_calls++;
+    if (m->others == 0) meddle(m);
+    return m->others == 0 ? 0 : 70001;
+}
+static int meddle_report(void *user, const sqlpool_bulk_progress *progress) {
+    meddler *m = (meddler *)user;
+    m->reports++;
+    if (m->others == 0) meddle(m);
+    if (m->others == 0 && m->next_row != progress->next_row) m->others++;
+    return m->others == 0 ? 0 : 70001;
+}
+static void meddle_in(bool with_refused, bool with_progress) {
+    static const char *const one[] = {"a"};
+    const sqlpool_config config = plain_config();
+    sqlpool *pool = open_pool(next_file(), &config, "CREATE TABLE t(a CHECK(a % 10 <> 5))");
+    sqlpool_bulk_config load;
+    sqlpool_bulk_progress progress;
+    meddler m;
+    int i, rc = SQLPOOL_OK;
+    CHECK(pool != NULL);
+    memset(&m, 0, sizeof m);
+    memset(&load, 0, sizeof load);
+    load.table = "t";
+    load.columns = one;
+    load.column_count = 1;
+    load.batch_bytes = 24 * 20; /* some 20 rows */
+    load.user = &m;
+    load.refused_fn = with_refused ? meddle_refused : NULL;
+    load.progress_fn = with_progress ? meddle_report : NULL;
+    CHECK_OK(sqlpool_bulk_begin(pool, &load, &m.bulk, &err), &err);
+    for (i = 0; i < 100 && rc == SQLPOOL_OK && m.others == 0; i++) {
+        if (with_refused || i % 10 != 5) rc = sqlpool_bulk_row(m.bulk, SQLPOOL_ARGS(i), &err);
+    }
+    CHECK_INT(m.others, 0); /* or the load may be gone */
+    CHECK_INT(rc, SQLPOOL_OK);
+    CHECK_OK(sqlpool_bulk_end(m.bulk, &progress, &err), &err);
+    CHECK_INT(m.others, 0);
+    CHECK_INT(m.refused_calls, with_refused ? 10 : 0);
+    CHECK_INT(with_progress ? m.reports > 2 : m.reports == 0, 1);
+    CHECK_INT(m.misuses, 3 * (m.refused_calls + m.reports));
+    CHECK_INT(progress.rows, with_refused ? 100 : 90);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 90);
+    CHECK_INT(ask(pool, "SELECT count(DISTINCT a) FROM t WHERE a < 100"), 90);
+    close_pool(pool);
+    check_memory();
+}
+TEST(a_load_is_not_changed_by_its_own_functions) {
+    PART(meddle_in(true, false));
+    PART(meddle_in(false, true));
+    PART(meddle_in(true, true));
+}
+
 TEST(a_report_may_end_the_load) {
     const sqlpool_config config = plain_config();
     trial t = abc_trial("reports", ABC);
@@ -1507,6 +1632,8 @@ int main(int argc, char **argv) {
     RUN_CLEAN(refused_for_all_sorts_of_reasons_and_fail);
     RUN_CLEAN(a_thousand_refused_rows_in_one_batch);
     RUN_CLEAN(a_listener_may_end_the_load);
+    RUN_CLEAN(a_listener_that_ends_the_load_hears_of_the_whole_batch);
+    RUN_CLEAN(a_load_is_not_changed_by_its_own_functions);
     RUN_CLEAN(a_report_may_end_the_load);
     RUN_CLEAN(progress_in_numbers);
     RUN_CLEAN(more_rows_are_expected_than_will_ever_come);

@@ -550,6 +550,65 @@ TEST(a_second_run_has_a_result_of_its_own) {
     close_pool(pool);
 }
 
+/*---- a program that refuses ----*/
+
+/*  A commit hook as programs have them: what touched table "bad" is not committed. */
+static int is_bad_touched; /* of the writer's connection, which one thread at a time has */
+static void note_table(void *user, int what, const char *database, const char *table,
+                       int64_t rowid) {
+    (void)user, (void)what, (void)database, (void)rowid;
+    if (strcmp(table, "bad") == 0) is_bad_touched = 1;
+}
+static void forget_table(void *user) {
+    (void)user;
+    is_bad_touched = 0;
+}
+static int refuse_table(void *user) {
+    const int was_touched = is_bad_touched;
+    (void)user;
+    is_bad_touched = 0;
+    return was_touched;
+}
+static int connect_refusing(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn own = *conn;
+    sqlpool_chain chain;
+    (void)user;
+    memset(&chain, 0, sizeof chain);
+    chain.commit_fn = refuse_table;
+    chain.update_fn = note_table;
+    chain.rollback_fn = forget_table;
+    return sqlpool_conn_chain(&own, &chain);
+}
+TEST(a_commit_hook_that_refuses_one_write_refuses_no_other) {
+    static const int places[] = {0, 3, 7};
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    int k, i;
+    config.events.connect_fn = connect_refusing;
+    pool = open_pool("refusing.db", &config, TABLE "CREATE TABLE bad(v)");
+    CHECK(pool != NULL);
+    for (k = 0; k < LENGTH(places); k++) {
+        for (i = 0; i < 8; i++) (void)with_int(&callers[i], INSERT, i);
+        (void)with_int(&callers[places[k]], "INSERT INTO bad VALUES(?)", k);
+        CHECK(run_callers(pool, 8));
+        for (i = 0; i < 8; i++) {
+            if (i != places[k]) PART(check_ok(i));
+        }
+        PART(check_caller(places[k], SQLITE_CONSTRAINT_COMMITHOOK, SQLPOOL_OUTCOME_NOT_COMMITTED));
+        CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 7 * (k + 1));
+        CHECK_INT(ask(pool, "SELECT count(*) FROM bad"), 0);
+    }
+    for (i = 0; i < 4; i++) (void)with_int(&callers[i], "INSERT INTO bad VALUES(?)", i);
+    CHECK(run_callers(pool, 4)); /* all of them */
+    for (i = 0; i < 4; i++)
+        PART(check_caller(i, SQLITE_CONSTRAINT_COMMITHOOK, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    CHECK_RC(sqlpool_exec(pool, "INSERT INTO bad VALUES(1)", SQLPOOL_NO_ARGS, &err),
+             SQLITE_CONSTRAINT_COMMITHOOK, &err); /* as alone */
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM bad"), 0);
+    close_pool(pool);
+}
+
 /*---- deadlines and cancellation ----*/
 
 TEST(a_queued_write_that_gives_up_is_never_run) {
@@ -897,6 +956,42 @@ TEST(a_disk_that_fails_in_commit) {
     fail_the_sync("sync8.db", 8);
 }
 
+/*  Rows and results of writes that may not be in the file are nobody's to see. */
+static void fail_the_sync_of_rows(const char *path, int count) {
+    const sqlpool_config config = on_sim_disk();
+    sqlpool *pool = open_pool(path, &config, TABLE);
+    sqlpool_conn writer;
+    int i;
+    CHECK(pool != NULL);
+    for (i = 0; i < count; i++) {
+        if (i % 2 == 0)
+            with_int(&callers[i], "INSERT INTO t(v) VALUES(?1), (?1) RETURNING v", i)->is_query =
+                true;
+        else
+            (void)with_int(&callers[i], INSERT, i);
+    }
+    CHECK(gather(pool, count, &writer));
+    fail_disk(SIM_VFS_SYNC, 0, 1);
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    join(count);
+    sim_vfs_heal();
+    CHECK_INT((int64_t)sim_vfs.faults, 1);
+    for (i = 0; i < count; i++) {
+        PART(check_caller(i, SQLITE_IOERR_FSYNC, SQLPOOL_OUTCOME_UNKNOWN));
+        CHECK_INT(callers[i].result.changes, 0);
+        CHECK_INT(callers[i].result.last_insert_id, 0);
+        CHECK_INT((int64_t)callers[i].result.sequence, 0);
+        if (i % 2 != 0) continue;
+        CHECK(!sqlpool_rows_next(&callers[i].rows));
+        CHECK_INT(sqlpool_rows_close(&callers[i].rows, NULL), SQLITE_IOERR_FSYNC);
+    }
+    close_pool(pool); /* which no buffer of rows holds up */
+}
+TEST(rows_of_a_commit_that_failed_are_not_handed_out) {
+    PART(fail_the_sync_of_rows("unseen1.db", 1));
+    PART(fail_the_sync_of_rows("unseen6.db", 6));
+}
+
 static void fail_a_write(const char *path, int code) {
     sqlpool_config config = on_sim_disk();
     sqlpool *pool;
@@ -1061,6 +1156,7 @@ int main(void) {
     RUN(nobody_fails_for_a_row_that_is_not_committed);
     RUN(returning_is_run_again_from_nothing);
     RUN(a_second_run_has_a_result_of_its_own);
+    RUN(a_commit_hook_that_refuses_one_write_refuses_no_other);
     RUN(a_queued_write_that_gives_up_is_never_run);
     RUN(cancelled_by_its_token_alone);
     RUN(stopped_by_its_deadline_alone);
@@ -1073,6 +1169,7 @@ int main(void) {
     RUN(what_is_paused_waits_for_resume);
     RUN(what_waits_when_the_pool_closes_is_not_run);
     RUN(a_disk_that_fails_in_commit);
+    RUN(rows_of_a_commit_that_failed_are_not_handed_out);
     RUN(a_disk_that_fails_in_one_statement);
     RUN(outcomes_of_a_transaction);
     RUN(events_of_a_group);

@@ -748,6 +748,61 @@ TEST(who_must_not_wait_for_room) {
     close_and_count(pool, "must_not.db", 3 + tolds[0].left - 1);
 }
 
+/*  Without a log a cursor keeps the writer out: whoever has one and waits would wait for itself. */
+static void wait_with_a_cursor(const char *path, sqlpool_config config, bool has_lease) {
+    const sqlpool_submission brief = {.wait_ms = 1000};
+    sqlpool_conn reader;
+    sqlpool_rows rows;
+    sqlpool_ticket ticket;
+    sqlpool *pool;
+    config.submit_count = 2;
+    pool = open_pool(path, &config, TABLE "INSERT INTO t(v) VALUES(1), (2)");
+    CHECK(pool != NULL);
+    if (has_lease) {
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &reader, &err), &err);
+        CHECK_OK(sqlpool_conn_query(&reader, &rows, "SELECT v FROM t", SQLPOOL_NO_ARGS, &err),
+                 &err);
+    } else {
+        CHECK_OK(sqlpool_query(pool, &rows, "SELECT v FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    }
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_INT(submit_value(pool, &ticket, 3), SQLPOOL_OK);
+    CHECK_RC(sqlpool_flush(pool, 1000, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "submit.c");
+    CHECK_RC(sqlpool_ticket_wait(&ticket, 1000, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "submit.c");
+    CHECK_RC(sqlpool_ticket_poll(&ticket, NULL, &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_INT(submit_value(pool, NULL, 4), SQLPOOL_OK);
+    CHECK_RC(sqlpool_submit_with(pool, &brief, NULL, INSERT, SQLPOOL_ARGS(5), &err),
+             SQLPOOL_WOULD_BLOCK, &err); /* there is no room, and will not be */
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+    if (has_lease) CHECK_INT(sqlpool_conn_release(&reader), SQLPOOL_OK);
+    CHECK_OK(result_of(&ticket, &err), &err);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    CHECK_INT(ask(pool, COUNT_T), 4);
+    close_pool(pool);
+}
+TEST(who_must_not_wait_with_a_cursor) {
+    sqlpool_config config = patient();
+    sqlpool_rows rows;
+    sqlpool *pool = open_pool("cursor.db", &config, TABLE "INSERT INTO t(v) VALUES(1), (2)");
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_query(pool, &rows, "SELECT v FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_INT(submit_value(pool, NULL, 3), SQLPOOL_OK);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err); /* with a log it is no hindrance */
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+    close_and_count(pool, "cursor.db", 3);
+    PART(wait_with_a_cursor(":memory:", config, false));
+    PART(wait_with_a_cursor(":memory:", config, true));
+    config.journal = SQLPOOL_JOURNAL_DELETE;
+    PART(wait_with_a_cursor("cursor_delete.db", config, false));
+    PART(wait_with_a_cursor("lease_delete.db", config, true));
+    config.disable_upkeep_thread = true;
+    PART(wait_with_a_cursor("cursor_tick.db", config, false));
+}
+
 TEST(a_queue_full_of_bytes) {
     static char text[9000];
     const sqlpool_submission no_wait = {.wait_ms = SQLPOOL_NO_WAIT};
@@ -1344,6 +1399,49 @@ TEST(relaxed_ones_do_not_sync) {
     relax("relaxed.db", SQLPOOL_SYNCHRONOUS_FULL, 2);
     relax("extra.db", SQLPOOL_SYNCHRONOUS_EXTRA, 3);
 }
+/*  A commit that wrote nothing has not synced the log either: what was relaxed before it still
+    waits for its sync. */
+static int write_nothing(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_exec(conn, "DELETE FROM t WHERE id < 0", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+TEST(a_commit_of_nothing_makes_nothing_durable) {
+    sqlpool_config config = on_sim_disk();
+    sqlpool *pool = open_pool("nothing.db", &config, TABLE);
+    int i;
+    CHECK(pool != NULL);
+    sim_vfs.record_fn = count_syncs;
+    (void)write_one(pool, false);
+    for (i = 0; i < 5; i++) {
+        const uint64_t sequence = write_one(pool, true);
+        sqlpool_ticket ticket;
+        (void)syncs_since();
+        switch (i) {
+        case 0:
+            CHECK_OK(sqlpool_exec(pool, "UPDATE t SET v = 2 WHERE 0", SQLPOOL_NO_ARGS, &err), &err);
+            break;
+        case 1:
+            CHECK_OK(sqlpool_write(pool, write_nothing, NULL, &err), &err);
+            break;
+        case 2:
+            CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, write_nothing, NULL, &err), &err);
+            break;
+        case 3:
+            CHECK_OK(sqlpool_submit_write(pool, NULL, &ticket, write_nothing, NULL, &err), &err);
+            CHECK_OK(result_of(&ticket, &err), &err);
+            break;
+        default:
+            CHECK_OK(sqlpool_script(pool, "UPDATE t SET v = 2 WHERE 0", -1, &err), &err);
+        }
+        CHECK_INT(syncs_since(), 0);
+        CHECK_OK(sqlpool_sync(pool, sequence, 0, &err), &err);
+        CHECK_INT(syncs_since(), 1);
+        CHECK_OK(sqlpool_sync(pool, 0, 0, &err), &err); /* that was all of it */
+        CHECK_INT(syncs_since(), 0);
+    }
+    sim_vfs.record_fn = NULL;
+    close_pool(pool);
+}
 TEST(sync_where_commits_do_not) {
     sqlpool_config config = on_sim_disk();
     sqlpool_result result;
@@ -1665,6 +1763,65 @@ TEST(on_a_pool_that_cannot_write) {
     CHECK_INT(look(&d.runs), 0);
     CHECK_OK(sqlpool_flush(pool, 0, &err), &err);
     close_pool(pool);
+}
+
+/*  With neither ticket nor done_fn a failure has nobody who asks: events.error_fn hears of it. */
+static int failures_told; /* atomic; the rest is read when it has been seen */
+static int failure_result, failure_outcome;
+static char failure_message[sizeof((sqlpool_error *)NULL)->message];
+static void on_failure(void *user, const sqlpool_error *error) {
+    (void)user;
+    failure_result = error->result;
+    failure_outcome = error->outcome;
+    (void)snprintf(failure_message, sizeof failure_message, "%s", error->message);
+    (void)count_up(&failures_told);
+}
+static void fail_unasked(const char *path, sqlpool_config config) {
+    const sqlpool_submission limit = {.timeout_ms = 1, .tag = "late"};
+    deed d = {.value = 1, .returns = 70000};
+    sqlpool_ticket ticket;
+    sqlpool *pool;
+    static holder h;
+    config.events.error_fn = on_failure;
+    pool = open_pool(path, &config, TABLE POISON_TABLES);
+    CHECK(pool != NULL);
+    mark(&failures_told, 0);
+    CHECK_OK(sqlpool_submit(pool, NULL, "INSERT INTO u VALUES('dup')", SQLPOOL_NO_ARGS, &err),
+             &err);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    CHECK_INT(look(&failures_told), 1);
+    CHECK_INT(failure_result, SQLITE_CONSTRAINT_UNIQUE);
+    CHECK_INT(failure_outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_HAS(failure_message, "submit.c:");
+    CHECK_HAS(failure_message, "INSERT INTO u VALUES('dup')");
+    CHECK_OK(sqlpool_submit(pool, NULL, "INSERT INTO missing VALUES(1)", SQLPOOL_NO_ARGS, &err),
+             &err);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    CHECK_INT(look(&failures_told), 2);
+    CHECK_INT(failure_result, SQLITE_ERROR);
+    CHECK_OK(sqlpool_submit_write(pool, NULL, NULL, act, &d, &err), &err);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    CHECK_INT(look(&failures_told), 3);
+    CHECK_INT(failure_result, 70000);
+    CHECK(take_writer(&h, pool)); /* one that never began */
+    CHECK_OK(sqlpool_submit_with(pool, &limit, NULL, INSERT, SQLPOOL_ARGS(1), &err), &err);
+    sleep_ms(10);
+    give_writer(&h);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    CHECK_INT(look(&failures_told), 4);
+    CHECK_INT(failure_result, SQLPOOL_TIMEOUT);
+    CHECK_INT(submit_value(pool, NULL, 2), SQLPOOL_OK); /* goes well: nothing to tell */
+    CHECK_OK(sqlpool_submit(pool, &ticket, "INSERT INTO u VALUES('dup')", SQLPOOL_NO_ARGS, &err),
+             &err);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    CHECK_INT(look(&failures_told), 4); /* there is a ticket for it */
+    CHECK_RC(result_of(&ticket, &err), SQLITE_CONSTRAINT_UNIQUE, &err);
+    CHECK_INT(look(&failures_told), 5);
+    close_and_count(pool, path, 1);
+}
+TEST(a_failure_that_nobody_asks_for_is_told) {
+    PART(fail_unasked("unasked.db", patient()));
+    PART(fail_unasked("unasked_tick.db", without_thread()));
 }
 
 /*---- functions ----*/
@@ -2072,6 +2229,238 @@ TEST(locks_that_cannot_be_made) {
     if (sim_locks_check(&locks, why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
 }
 
+/*---- a lock of another process ----*/
+
+/*  Time that moves only when somebody waits, on one thread. */
+static sim_clock own_time;
+static sim_locks own_locks;
+static int64_t waited_from;
+static sqlpool_config in_own_time(void) {
+    sqlpool_config config = without_thread();
+    memset(&own_time, 0, sizeof own_time);
+    memset(&own_locks, 0, sizeof own_locks);
+    own_locks.clock = &own_time;
+    own_locks.solo = 1;
+    config.clock = sim_clock_hooks(&own_time);
+    config.locks = sim_locks_hooks(&own_locks);
+    waited_from = own_time.now_ns;
+    return config;
+}
+/*  Milliseconds that were waited since this was asked. */
+static int64_t waited_ms(void) {
+    const int64_t waited = (own_time.now_ns - waited_from) / 1000000;
+    waited_from = own_time.now_ns;
+    return waited;
+}
+static sqlite3 *lock_file(const char *path) {
+    sqlite3 *other = raw_open(path);
+    if (other != NULL) (void)raw_exec(other, "BEGIN IMMEDIATE");
+    return other;
+}
+static void unlock_file(sqlite3 *other) {
+    (void)raw_exec(other, "COMMIT");
+    (void)sqlite3_close(other);
+}
+static void check_order(sqlpool *pool, const char *expected) {
+    char text[200];
+    CHECK_OK(sqlpool_query_text(pool, text, sizeof text,
+                                "SELECT group_concat(v) FROM (SELECT v FROM t ORDER BY id)",
+                                SQLPOOL_NO_ARGS, &err),
+             &err);
+    CHECK_STR(text, expected);
+}
+
+/*  A tick does not wait for it, a wait no longer than it was told; what could not run is in its
+    place again. */
+TEST(a_lock_of_another_process_holds_nobody_up) {
+    sqlpool_config config = in_own_time();
+    sqlpool *pool = open_pool("holds.db", &config, TABLE);
+    sqlpool_ticket ticket;
+    sqlpool_conn writer;
+    sqlite3 *other;
+    deed d = {.value = 3};
+    int i;
+    CHECK(pool != NULL);
+    other = lock_file("holds.db");
+    CHECK(other != NULL);
+    CHECK_INT(submit_value(pool, &ticket, 1), SQLPOOL_OK);
+    CHECK_INT(submit_value(pool, NULL, 2), SQLPOOL_OK);
+    CHECK_OK(sqlpool_submit_write(pool, NULL, NULL, act, &d, &err), &err);
+    (void)waited_ms();
+    CHECK_INT(sqlpool_tick(pool, 1000), SQLPOOL_OK);
+    CHECK_INT(sqlpool_tick(pool, 1000000), SQLPOOL_OK);
+    CHECK_INT(waited_ms(), 0);
+    CHECK_RC(sqlpool_ticket_wait(&ticket, 50, NULL, &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_INT(waited_ms(), 50);
+    CHECK_RC(sqlpool_flush(pool, 70, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_HAS(err.message, "3 submitted");
+    CHECK_INT(waited_ms(), 70);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err); /* it is free */
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    CHECK_INT(submit_value(pool, NULL, 4), SQLPOOL_OK); /* behind those that came back */
+    for (i = 0; i < 30; i++) CHECK_RC(sqlpool_flush(pool, 1, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(waited_ms(), 30);
+    for (i = 0; i < 30; i++) CHECK_INT(sqlpool_tick(pool, 0), SQLPOOL_OK);
+    CHECK_INT(waited_ms(), 0);
+    CHECK_INT(stats_of(pool).submitted_now, 4);
+    CHECK_INT(stats_of(pool).breaker_write, 0); /* nothing has failed */
+    CHECK_INT(stats_of(pool).breaker_opens, 0);
+    unlock_file(other);
+    CHECK_INT(sqlpool_tick(pool, 0), SQLPOOL_OK);
+    CHECK_OK(sqlpool_ticket_poll(&ticket, NULL, &err), &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_COMMITTED);
+    CHECK_OK(sqlpool_flush(pool, 0, &err), &err);
+    CHECK_INT(look(&d.runs), 1);
+    PART(check_order(pool, "1,2,3,4"));
+    close_pool(pool);
+}
+
+/*  Those that have a time are told when it is over, wherever they stand; the others stay. */
+TEST(a_lock_of_another_process_and_those_in_a_hurry) {
+    const sqlpool_submission hurry = {.timeout_ms = 100}, later = {.timeout_ms = 300};
+    sqlpool_config config = in_own_time();
+    sqlpool *pool = open_pool("hurry.db", &config, TABLE);
+    sqlpool_ticket tickets[3], first;
+    sqlite3 *other;
+    CHECK(pool != NULL);
+    other = lock_file("hurry.db");
+    CHECK(other != NULL);
+    CHECK_INT(submit_value(pool, &first, 1), SQLPOOL_OK);
+    CHECK_OK(sqlpool_submit_with(pool, &later, &tickets[0], INSERT, SQLPOOL_ARGS(0), &err), &err);
+    CHECK_RC(sqlpool_flush(pool, 10, &err), SQLPOOL_TIMEOUT, &err);
+    sim_clock_advance(&own_time, INT64_C(300) * 1000000);
+    CHECK_INT(sqlpool_tick(pool, 0), SQLPOOL_OK); /* it was put back, and is late now */
+    CHECK_RC(sqlpool_ticket_poll(&tickets[0], NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_OK(sqlpool_submit_with(pool, &hurry, &tickets[0], INSERT, SQLPOOL_ARGS(2), &err), &err);
+    CHECK_INT(submit_value(pool, NULL, 3), SQLPOOL_OK);
+    CHECK_OK(sqlpool_submit_with(pool, &later, &tickets[1], INSERT, SQLPOOL_ARGS(4), &err), &err);
+    CHECK_INT(submit_value(pool, NULL, 5), SQLPOOL_OK);
+    (void)waited_ms();
+    CHECK_RC(sqlpool_ticket_wait(&tickets[0], SQLPOOL_FOREVER, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_INT(waited_ms(), 100);
+    CHECK_INT(stats_of(pool).submitted_now, 4);
+    CHECK_RC(sqlpool_ticket_poll(&tickets[1], NULL, &err), SQLPOOL_WOULD_BLOCK, &err);
+    sim_clock_advance(&own_time, INT64_C(300) * 1000000);
+    (void)waited_ms();
+    CHECK_INT(sqlpool_tick(pool, 0), SQLPOOL_OK);
+    CHECK_RC(sqlpool_ticket_poll(&tickets[1], NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_INT(waited_ms(), 0);
+    CHECK_INT(stats_of(pool).submitted_now, 3);
+    CHECK_RC(sqlpool_ticket_poll(&first, NULL, &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_OK(sqlpool_submit_with(pool, &hurry, &tickets[2], INSERT, SQLPOOL_ARGS(6), &err), &err);
+    unlock_file(other);
+    CHECK_OK(result_of(&tickets[2], &err), &err); /* and that one is in time */
+    CHECK_OK(result_of(&first, &err), &err);
+    PART(check_order(pool, "1,3,5,6"));
+    close_pool(pool);
+}
+
+/*  Without a time acquire_timeout_ms is waited, once for all that are there and not for each. */
+TEST(a_lock_of_another_process_is_waited_for_once) {
+    enum { COUNT = 9 };
+    sqlpool_config config = in_own_time();
+    sqlpool *pool;
+    sqlite3 *other;
+    int i;
+    config.acquire_timeout_ms = 500;
+    pool = open_pool("once.db", &config, TABLE);
+    CHECK(pool != NULL);
+    no_tolds(COUNT);
+    other = lock_file("once.db");
+    CHECK(other != NULL);
+    for (i = 0; i < COUNT; i++) {
+        const sqlpool_submission submission = tell(&tolds[i]);
+        CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, INSERT, SQLPOOL_ARGS(i), &err), &err);
+    }
+    (void)waited_ms();
+    CHECK_OK(sqlpool_flush(pool, SQLPOOL_FOREVER, &err), &err);
+    CHECK_INT(waited_ms(), 500);
+    for (i = 0; i < COUNT; i++)
+        CHECK(was_told(&tolds[i], SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    unlock_file(other);
+    CHECK_INT(submit_value(pool, NULL, 7), SQLPOOL_OK);
+    close_and_count(pool, "once.db", 1);
+}
+
+/*  And no longer, however long its neighbour has or somebody is ready to wait for it. */
+TEST(a_lock_of_another_process_is_waited_for_no_longer_than_said) {
+    const sqlpool_submission later = {.timeout_ms = 10000};
+    sqlpool_config config = in_own_time();
+    sqlpool *pool;
+    sqlpool_ticket tickets[2];
+    sqlite3 *other;
+    config.acquire_timeout_ms = 500;
+    pool = open_pool("nolonger.db", &config, TABLE);
+    CHECK(pool != NULL);
+    other = lock_file("nolonger.db");
+    CHECK(other != NULL);
+    CHECK_INT(submit_value(pool, &tickets[0], 1), SQLPOOL_OK);
+    (void)waited_ms();
+    CHECK_RC(sqlpool_ticket_wait(&tickets[0], 60000, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_INT(waited_ms(), 500);
+    CHECK_INT(submit_value(pool, &tickets[0], 1), SQLPOOL_OK);
+    CHECK_OK(sqlpool_submit_with(pool, &later, &tickets[1], INSERT, SQLPOOL_ARGS(2), &err), &err);
+    (void)waited_ms();
+    CHECK_RC(sqlpool_ticket_wait(&tickets[0], SQLPOOL_FOREVER, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(waited_ms(), 500);
+    unlock_file(other);
+    close_pool(pool);
+}
+
+/*  The same beside the pool's own thread, which looks at the clock for those in a hurry. */
+TEST(a_lock_of_another_process_beside_the_thread) {
+    const sqlpool_submission hurry = {.timeout_ms = 80};
+    sqlpool_config config = patient(); /* the others could wait for two minutes */
+    sqlpool *pool = open_pool("thread.db", &config, TABLE);
+    sqlpool_ticket first, ticket, function;
+    deed d = {.value = 3};
+    sqlite3 *other;
+    CHECK(pool != NULL);
+    other = lock_file("thread.db");
+    CHECK(other != NULL);
+    CHECK_OK(sqlpool_submit_with(pool, &hurry, &ticket, INSERT, SQLPOOL_ARGS(1), &err), &err);
+    CHECK_RC(result_of(&ticket, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_OK(sqlpool_submit_with(pool, &hurry, &ticket, INSERT, SQLPOOL_ARGS(1), &err), &err);
+    CHECK_INT(submit_value(pool, &first, 2), SQLPOOL_OK);
+    CHECK_OK(sqlpool_submit_write(pool, &hurry, &function, act, &d, &err), &err);
+    CHECK_INT(submit_value(pool, NULL, 4), SQLPOOL_OK);
+    CHECK_RC(result_of(&ticket, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_RC(result_of(&function, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(look(&d.runs), 0);
+    CHECK_INT(submit_value(pool, NULL, 5), SQLPOOL_OK);
+    CHECK_RC(sqlpool_ticket_poll(&first, NULL, &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_INT(stats_of(pool).breaker_opens, 0);
+    unlock_file(other);
+    CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
+    CHECK_OK(result_of(&first, &err), &err);
+    PART(check_order(pool, "2,4,5"));
+    close_pool(pool);
+}
+
+/*  A close gives up in its time, and the next one brings all of it into the file. */
+TEST(a_lock_of_another_process_and_a_close) {
+    sqlpool_config config = in_own_time();
+    sqlpool *pool;
+    sqlite3 *other;
+    int i;
+    config.close_timeout_ms = 200;
+    pool = open_pool("closes.db", &config, TABLE);
+    CHECK(pool != NULL);
+    other = lock_file("closes.db");
+    CHECK(other != NULL);
+    for (i = 0; i < 5; i++) CHECK_INT(submit_value(pool, NULL, i), SQLPOOL_OK);
+    (void)waited_ms();
+    CHECK_RC(sqlpool_close(pool, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_HAS(err.message, "5 submitted writes");
+    CHECK_INT(waited_ms(), 200);
+    unlock_file(other);
+    close_and_count(pool, "closes.db", 5);
+}
+
 /*---- other pools ----*/
 
 static void in_this_pool(const char *path, sqlpool_config config) {
@@ -2241,7 +2630,7 @@ TEST(close_beside_the_thread_and_waiters) {
     sqlpool *pool = open_pool("beside_thread.db", &config, TABLE);
     waiting closing, waiters[3];
     deed first = {.value = -1, .stands = true};
-    sqlpool_ticket ticket;
+    sqlpool_ticket ticket, other;
     int i;
     CHECK(pool != NULL);
     memset(waiters, 0, sizeof waiters);
@@ -2252,7 +2641,10 @@ TEST(close_beside_the_thread_and_waiters) {
     for (i = 0; i < 3; i++) {
         waiters[i].ticket = &tolds[i * 100].ticket;
         waiters[i].timeout_ms = i == 0 ? 60000 : SQLPOOL_FOREVER;
+        other = tolds[i * 100].ticket;
         CHECK(begin(&waiters[i], pool, wait_ticket));
+        while (sqlpool_ticket_poll(&other, NULL, &err) == SQLPOOL_WOULD_BLOCK)
+            sleep_ms(1); /* until it waits */
     }
     CHECK(begin(&closing, pool, close_it));
     while (sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err) == SQLPOOL_OK) sleep_ms(1);
@@ -2314,6 +2706,74 @@ TEST(close_while_the_writer_is_out) {
     CHECK_INT(waiter.rc, SQLPOOL_OK);
     PART(check_told_once(3));
     CHECK_INT(ask_file("out.db", COUNT_T), 3); /* one was too late */
+}
+/*  Close comes while the first submission makes the thread that is to run it: no thread outlives the
+    pool. The hooks stop the submission in the making; or at the lock before it, until close has
+    looked for such a thread and is about to join upkeep. */
+static int creating, locking, creations, joins; /* atomic */
+static __thread bool stops_at_lock;
+static waiting first_one;
+static int create_slowly(void *user, void **thread, void (*run)(void *), void *argument) {
+    if (count_up(&creations) == 2) wait_at(&creating); /* the first one is upkeep */
+    return sim_thread_create(user, thread, run, argument);
+}
+static void join_and_count(void *user, void *thread) {
+    if (look(&locking) == 2) {
+        let_go(&locking);
+        (void)await(&first_one.is_back, 1);
+    }
+    sim_thread_join(user, thread);
+    (void)count_up(&joins);
+}
+static void lock_slowly(void *user, sqlpool_mutex *mutex) {
+    if (stops_at_lock) wait_at(&locking);
+    sim_mutex_lock(user, mutex);
+}
+static void *submit_first(void *argument) {
+    stops_at_lock = true;
+    return wait_room(argument);
+}
+static void close_beside_first(const char *path, int *place) {
+    static sim_locks locks;
+    static waiting closing; /* static: it outlives a test that fails */
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    char why[400];
+    memset(&locks, 0, sizeof locks);
+    memset(&first_one, 0, sizeof first_one);
+    memset(&closing, 0, sizeof closing);
+    mark(&creations, 0);
+    mark(&joins, 0);
+    config.locks = sim_locks_hooks(&locks);
+    config.locks.thread_create_fn = create_slowly;
+    config.locks.thread_join_fn = join_and_count;
+    config.locks.mutex_lock_fn = lock_slowly;
+    pool = open_pool(path, &config, TABLE);
+    CHECK(pool != NULL);
+    arm(place);
+    CHECK(begin(&first_one, pool, submit_first));
+    CHECK(await_holder(place));
+    CHECK(begin(&closing, pool, close_it));
+    if (place == &creating) {
+        while (sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err) == SQLPOOL_OK) sleep_ms(1);
+        sleep_ms(50); /* for a close that does not wait for the thread */
+        CHECK_INT(look(&joins), 0);
+        CHECK(!look(&closing.is_back));
+        let_go(place);
+    }
+    end_of(&first_one);
+    end_of(&closing);
+    CHECK_INT(first_one.rc, SQLPOOL_CLOSED);
+    CHECK_INT(first_one.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_INT(closing.rc, SQLPOOL_OK);
+    CHECK_INT(look(&joins), look(&creations));
+    CHECK_INT(look(&creations), place == &locking ? 1 : 2);
+    if (sim_locks_check(&locks, why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
+    CHECK_INT(ask_file(path, COUNT_T), 0);
+}
+TEST(close_beside_the_first_submission) {
+    PART(close_beside_first("first.db", &creating));
+    PART(close_beside_first("first_lock.db", &locking));
 }
 static int slow(sqlpool_conn *conn, void *user, int attempt) {
     sleep_ms(15);
@@ -2718,6 +3178,7 @@ int main(void) {
     RUN(a_function_that_hangs_is_reported_with_its_submission);
     RUN(a_full_queue);
     RUN(who_must_not_wait_for_room);
+    RUN(who_must_not_wait_with_a_cursor);
     RUN(a_queue_full_of_bytes);
     RUN(there_is_room_after_a_flush);
     RUN(tickets_that_nobody_fetches_fill_the_queue);
@@ -2736,6 +3197,7 @@ int main(void) {
     RUN(a_flush_does_not_wait_for_what_comes_later);
     RUN(a_flush_is_not_ended_by_late_ones);
     RUN(relaxed_ones_do_not_sync);
+    RUN(a_commit_of_nothing_makes_nothing_durable);
     RUN(sync_where_commits_do_not);
     RUN(relaxed_and_others_together);
     RUN(a_caller_does_not_join_a_relaxed_group);
@@ -2746,6 +3208,7 @@ int main(void) {
     RUN(a_writer_that_cannot_be_opened);
     RUN(a_file_that_moves_away);
     RUN(on_a_pool_that_cannot_write);
+    RUN(a_failure_that_nobody_asks_for_is_told);
     RUN(a_function_that_is_submitted);
     RUN(without_a_thread_nothing_runs_by_itself);
     RUN(a_tick_keeps_its_budget);
@@ -2758,6 +3221,12 @@ int main(void) {
     RUN(a_lock_of_another_process);
     RUN(in_a_forked_child);
     RUN(locks_that_cannot_be_made);
+    RUN(a_lock_of_another_process_holds_nobody_up);
+    RUN(a_lock_of_another_process_and_those_in_a_hurry);
+    RUN(a_lock_of_another_process_is_waited_for_once);
+    RUN(a_lock_of_another_process_is_waited_for_no_longer_than_said);
+    RUN(a_lock_of_another_process_beside_the_thread);
+    RUN(a_lock_of_another_process_and_a_close);
     RUN(in_other_pools);
     RUN(without_groups);
     RUN(a_pause_holds_the_queue);
@@ -2765,6 +3234,7 @@ int main(void) {
     RUN(close_runs_what_is_left);
     RUN(close_beside_the_thread_and_waiters);
     RUN(close_while_the_writer_is_out);
+    RUN(close_beside_the_first_submission);
     RUN(close_that_takes_several_times);
     RUN(done_while_the_pool_closes);
     RUN(cancel_beside_close);

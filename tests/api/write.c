@@ -332,6 +332,42 @@ TEST(a_step_behind_the_end_commits_nothing) {
     close_pool(pool);
 }
 
+/*  What one function returns of itself has nothing to do with what its neighbour ran before it. */
+static int fail_with_sql(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_exec(conn, "INSERT INTO u VALUES('dup') /* of the neighbour */",
+                             SQLPOOL_NO_ARGS, NULL, NULL);
+}
+static int fail_without_sql(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)attempt;
+    return *(const int *)user;
+}
+TEST(an_error_has_no_statement_of_a_neighbour) {
+    static const int codes[] = {SQLITE_CONSTRAINT_UNIQUE, SQLITE_ERROR, 70000};
+    sqlpool_config config = patient();
+    sqlpool *pool = open_pool("neighbour.db", &config, TABLE POISON_TABLES);
+    int k;
+    CHECK(pool != NULL);
+    for (k = 0; k < LENGTH(codes); k++) {
+        int code = codes[k];
+        (void)with_fn(&callers[0], fail_with_sql, NULL);
+        (void)with_fn(&callers[1], fail_with_sql, NULL);
+        (void)with_fn(&callers[2], fail_without_sql, &code);
+        (void)with_int(&callers[3], INSERT, k);
+        CHECK(run_callers(pool, 4));
+        PART(check_caller(0, SQLITE_CONSTRAINT_UNIQUE, SQLPOOL_OUTCOME_NOT_COMMITTED));
+        PART(check_caller(1, SQLITE_CONSTRAINT_UNIQUE, SQLPOOL_OUTCOME_NOT_COMMITTED));
+        PART(check_caller(2, code, SQLPOOL_OUTCOME_NOT_COMMITTED));
+        PART(check_ok(3));
+        CHECK_HAS(callers[0].error.message, "of the neighbour"); /* its own */
+        CHECK_HAS(callers[1].error.message, "of the neighbour");
+        if (strstr(callers[2].error.message, "neighbour") != NULL)
+            test_fail(__FILE__, __LINE__, "it ran no SQL: %s", callers[2].error.message);
+    }
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), LENGTH(codes));
+    close_pool(pool);
+}
+
 TEST(a_commit_that_refuses) {
     static const int places[] = {0, 3, 7};
     sqlpool_config config = patient();
@@ -1134,6 +1170,7 @@ int main(void) {
     RUN(a_function_that_ends_the_transaction);
     RUN(a_function_that_does_not_notice_the_end);
     RUN(a_step_behind_the_end_commits_nothing);
+    RUN(an_error_has_no_statement_of_a_neighbour);
     RUN(a_commit_that_refuses);
     RUN(no_is_meant_for_what_is_committed);
     RUN(one_of_sixty_four_fails_alone);

@@ -739,6 +739,117 @@ TEST(a_file_that_cannot_be_written) {
 
 /*---- what does not count ----*/
 
+/*  SQLite says FULL too when a table has used its last number: the other tables are written on. A
+    disk that is full is one all the same. */
+TEST(the_last_number_of_a_table_is_no_full_disk) {
+    static const char *const others[] = {"INSERT INTO t(v) VALUES(1)", "INSERT INTO a VALUES(7, 1)",
+                                         "UPDATE a SET v = 2 WHERE id = 9223372036854775807"};
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    size_t i;
+    config.vfs_name = "sim";
+    PART(breaker_open(&u, "lastnumber.db", &config,
+                      TABLE "; CREATE TABLE a(id INTEGER PRIMARY KEY AUTOINCREMENT, v)"));
+    CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL); /* no number is used up yet */
+    PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
+    later(&u, 1000);
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO a VALUES(9223372036854775807, 0)", SQLPOOL_NO_ARGS,
+                          &u.error),
+             &u.error);
+    PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
+    for (i = 0; i < LENGTH(others); i++) {
+        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO a(v) VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
+                  SQLITE_FULL);
+        CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
+        CHECK_OK(sqlpool_exec(u.pool, others[i], SQLPOOL_NO_ARGS, &u.error), &u.error);
+    }
+    CHECK_INT(told.count, 2);
+    CHECK_INT(stats_of(&u).breaker_refusals, 0);
+    CHECK_OK(sqlpool_exec(u.pool, "UPDATE sqlite_sequence SET seq = 7", SQLPOOL_NO_ARGS, &u.error),
+             &u.error); /* there are numbers again */
+    CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
+    PART(check_told(3, SQLPOOL_WRITE, 1, SQLITE_FULL));
+    PART(writes_are_refused(&u, SQLITE_FULL));
+    unit_close(&u);
+}
+
+/*  A database that is attached for reading only is the caller's mistake, not a fault of the file. */
+static int attach_readonly(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn own = *conn;
+    const int rc = on_connect(user, conn);
+    return rc != SQLITE_OK
+               ? rc
+               : sqlite3_exec(sqlpool_conn_db(&own), "ATTACH 'file:attached.db?mode=ro' AS other",
+                              NULL, NULL, NULL);
+}
+TEST(a_readonly_neighbour_is_no_readonly_file) {
+    unit_pool u;
+    sqlpool_config config = breaker_config(&u, 1);
+    int i;
+    PART(breaker_open(&u, "attached.db", &config, "CREATE TABLE r(v)"));
+    unit_close(&u);
+    config = breaker_config(&u, 1);
+    config.enable_uri = true;
+    config.events.connect_fn = attach_readonly;
+    PART(breaker_open(&u, "main.db", &config, TABLE));
+    for (i = 0; i < 3; i++) {
+        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO other.r VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
+                  SQLITE_READONLY);
+        CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        PART(writes_go_well(&u));
+    }
+    CHECK_INT(told.count, 0);
+    CHECK_INT(write_with(&u, SQLITE_IOERR), SQLITE_IOERR); /* other failures count as ever */
+    PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_IOERR));
+    unit_close(&u);
+    config = breaker_config(&u, 1);
+    PART(unit_open(&u, "main.db", &config)); /* and without a neighbour it is the file */
+    CHECK_INT(write_with(&u, SQLITE_READONLY), SQLITE_READONLY);
+    PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_READONLY));
+    PART(writes_are_refused(&u, SQLITE_READONLY));
+    unit_close(&u);
+}
+
+/*  A write that changes nothing does not touch the disk, and so says nothing of it. */
+TEST(a_trial_that_writes_nothing_leaves_it_open) {
+    static const char *const nothings[] = {
+        "UPDATE t SET v = 1 WHERE 0", "DELETE FROM t WHERE id < 0",
+        "INSERT INTO t(v) SELECT 1 WHERE 0", "CREATE TABLE IF NOT EXISTS t(v)"};
+    size_t i;
+    int k;
+    for (i = 0; i < LENGTH(nothings); i++) {
+        unit_pool u;
+        sqlpool_config config = breaker_config(&u, 1);
+        sqlpool_ticket ticket;
+        config.vfs_name = "sim";
+        PART(breaker_open(&u, "nothingwritten.db", &config, TABLE));
+        arm(SIM_VFS_WRITE, SQLITE_FULL, 1);
+        CHECK_INT(write_with(&u, 0), SQLITE_FULL);
+        PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
+        for (k = 0; k < 3; k++) {
+            later(&u, 1000);
+            if (k == 0) {
+                CHECK_OK(sqlpool_exec(u.pool, nothings[i], SQLPOOL_NO_ARGS, &u.error), &u.error);
+            } else if (k == 1) {
+                CHECK_OK(sqlpool_script(u.pool, nothings[i], -1, &u.error), &u.error);
+            } else {
+                CHECK_OK(sqlpool_submit(u.pool, &ticket, nothings[i], SQLPOOL_NO_ARGS, &u.error),
+                         &u.error);
+                CHECK_OK(sqlpool_ticket_wait(&ticket, 0, NULL, &u.error), &u.error);
+            }
+            CHECK_INT(state_of(&u, SQLPOOL_WRITE), TRYING);
+            PART(writes_are_refused(&u, SQLITE_FULL));
+        }
+        CHECK_INT(told.count, 1);
+        sim_vfs_heal();
+        later(&u, 1000);
+        PART(writes_go_well(&u)); /* this one does */
+        PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
+        unit_close(&u);
+    }
+}
+
 static const int harmless_codes[] = {
     SQLITE_ERROR,           SQLITE_CONSTRAINT,  SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_CHECK,
     SQLITE_NOMEM,           SQLITE_IOERR_NOMEM, SQLITE_INTERRUPT,         SQLITE_BUSY,
@@ -2176,6 +2287,9 @@ int main(void) {
     RUN(a_corrupt_file);
     RUN(no_database);
     RUN(a_file_that_cannot_be_written);
+    RUN(the_last_number_of_a_table_is_no_full_disk);
+    RUN(a_readonly_neighbour_is_no_readonly_file);
+    RUN(a_trial_that_writes_nothing_leaves_it_open);
     RUN(failures_that_are_not_the_disks);
     RUN(mistakes_and_deadlines_do_not_count);
     RUN(what_a_function_returns_does_not_count);
