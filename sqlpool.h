@@ -8686,15 +8686,22 @@ static int sqlpool__part_end(const sqlpool__group *group, int from) {
 static int sqlpool__run_part(sqlpool__slot *slot, sqlpool__group *group, int from) {
     sqlpool__core *core = slot->core;
     sqlpool__fill_end end;
+    int64_t lock_ns = SQLPOOL__NEVER;
+    bool is_cut; /* before acquire_timeout_ms */
     int at, i, rc;
     sqlpool__error_clear(&group->scratch);
     sqlpool__serve(slot, group->jobs[from]->request); /* who waits for the file's lock */
-    slot->lease_deadline_ns = sqlpool__earlier(slot->lease_deadline_ns, group->lock_ns);
+    if (core->config.acquire_timeout_ms > 0)
+        lock_ns = sqlpool__time_add(sqlpool__now(core),
+                                    core->config.acquire_timeout_ms * SQLPOOL__NS_PER_MS);
+    is_cut = group->is_hasty || group->lock_ns < lock_ns;
+    if (group->lock_ns != SQLPOOL__NEVER)
+        slot->lease_deadline_ns =
+            sqlpool__earlier(slot->lease_deadline_ns, sqlpool__earlier(lock_ns, group->lock_ns));
     if (group->is_hasty) slot->lock_timeout_ms = SQLPOOL_NO_WAIT;
     rc = sqlpool__level_begin(slot, &group->scratch);
     sqlpool__serve_nobody(slot);
-    if ((rc == SQLPOOL_TIMEOUT || rc == SQLPOOL_WOULD_BLOCK) &&
-        (group->is_hasty || group->lock_ns != SQLPOOL__NEVER)) {
+    if ((rc == SQLPOOL_TIMEOUT || rc == SQLPOOL_WOULD_BLOCK) && is_cut) {
         group->is_put_back = true; /* the wait was cut short for one of them, or for who drains */
         return group->count;
     }
@@ -9791,13 +9798,13 @@ static int sqlpool__help_or_sleep_locked(sqlpool__core *core, sqlpool_condition 
                                          int64_t deadline_ns, sqlpool_error *error) {
     int rc = SQLPOOL_OK;
     if (!sqlpool__list_is_empty(&core->entries_queued) && sqlpool__begin_drain_locked(core)) {
-        const int before = core->entries_queued_count;
+        const uint64_t before = sqlpool__oldest_entry_locked(core);
         sqlpool__unlock(core);
         rc = sqlpool__drain_once(core, true, 16, deadline_ns, error);
         sqlpool__end_drain(core);
         sqlpool__lock(core);
 #ifdef SQLPOOL_NO_THREADS
-        if (rc == SQLPOOL_OK && core->entries_queued_count == before)
+        if (rc == SQLPOOL_OK && sqlpool__oldest_entry_locked(core) == before)
             rc = SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "the writer is not free");
 #else
         (void)before;
