@@ -10,6 +10,8 @@
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
+#   WALRESET_SCHEDULES  schedules of `make walreset`, of each of three programs in each of three ways
+#                   (20000)
 #   BENCH_FLAGS     passed to bench/run.sh (none; --json)
 #   PREFIX, DESTDIR for install (/usr/local)
 
@@ -26,6 +28,7 @@ TEST_TIMEOUT ?= 180
 STRESS_SECONDS ?= 60
 STRESS_KILLS ?= 1000
 POWERLOSS_IMAGES ?= 1000000
+WALRESET_SCHEDULES ?= 20000
 ONLY ?=
 SYSTEM := $(shell uname -s)
 
@@ -135,7 +138,7 @@ TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' CC='$(CC)' CXX='$(CXX)' \
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
-.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss lint \
+.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss walreset lint \
     compile-check symbols size asan ubsan tsan aarch64 valgrind cov analyze \
     install clean programs
 FORCE:
@@ -186,6 +189,10 @@ stress: $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS)) ## stress programs fo
 powerloss: $(BUILD)/tests/fault/powerloss ## the power goes POWERLOSS_IMAGES times; some minutes
 	@$(TEST_ENV) TEST_TIMEOUT=3600 POWERLOSS_IMAGES='$(POWERLOSS_IMAGES)' sh tests/run.sh $(BUILD) $<; \
 	status=$$?; grep '^# ' $<.log; exit $$status
+
+walreset: $(BUILD)/tests/fault/walreset ## checkpoints beside writers in many orders; some minutes
+	@$(TEST_ENV) TEST_TIMEOUT=3600 WALRESET_SCHEDULES='$(WALRESET_SCHEDULES)' \
+	    sh tests/run.sh $(BUILD) $<; status=$$?; grep '^# ' $<.log; exit $$status
 
 lint: $(SQLITE_OBJECT) ## rules of the text: map, layout, names, snippets, strict flags
 	@$(SCRIPT_ENV) sh tests/lint/lint.sh
