@@ -11,7 +11,8 @@
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
 #   WALRESET_SCHEDULES  schedules of `make walreset`, of each of three programs in each of three ways
-#                   (20000)
+#                   (15000)
+#   MATRIX          targets of `make matrix` (all; see tests/matrix/run.sh)
 #   BENCH_FLAGS     passed to bench/run.sh (none; --json)
 #   PREFIX, DESTDIR for install (/usr/local)
 
@@ -28,8 +29,9 @@ TEST_TIMEOUT ?= 180
 STRESS_SECONDS ?= 60
 STRESS_KILLS ?= 1000
 POWERLOSS_IMAGES ?= 1000000
-WALRESET_SCHEDULES ?= 20000
+WALRESET_SCHEDULES ?= 15000
 ONLY ?=
+MATRIX ?=
 SYSTEM := $(shell uname -s)
 
 # Warnings of an ordinary build; `make lint` and `make compile-check` use STRICT.
@@ -66,7 +68,8 @@ override CPPFLAGS += -DNDEBUG '-DSQLPOOL_ASSERT(x)=((void)0)'
 endif
 
 # --- programs ------------------------------------------------------------------------------------
-C_TESTS := $(wildcard tests/api/*.c tests/unit/*.c tests/oom/*.c tests/fault/*.c tests/stress/*.c)
+C_TESTS := $(wildcard tests/api/*.c tests/unit/*.c tests/oom/*.c tests/fault/*.c tests/stress/*.c \
+    tests/matrix/*.c)
 CXX_TESTS := $(wildcard tests/api/*.cpp)
 C_EXAMPLES := $(wildcard examples/*.c)
 CXX_EXAMPLES := $(wildcard examples/*.cpp)
@@ -139,7 +142,7 @@ SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
 .PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss walreset lint \
-    compile-check symbols size asan ubsan tsan aarch64 valgrind cov analyze \
+    compile-check symbols size asan ubsan tsan matrix matrix-deps aarch64 valgrind cov analyze \
     install clean programs
 FORCE:
 
@@ -221,12 +224,14 @@ tsan: ## tests under ThreadSanitizer
 	$(call variant,tsan) CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread' \
 	    SQLITE_EXTRA='-g -fsanitize=thread'
 
-aarch64: ## snapshot tests on emulated aarch64 (gcc-aarch64-linux-gnu, qemu-user, libsqlite3-dev:arm64)
-	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null || \
-	    { echo 'skipped: gcc-aarch64-linux-gnu or qemu-user is not installed'; exit 1; }
-	+TEST_WRAPPER=qemu-aarch64 TEST_EMULATOR=qemu-aarch64 \
-	$(call variant,aarch64) CC=aarch64-linux-gnu-gcc CXX=false SQLITE_LINK=-lsqlite3 SQLITE_INCLUDE= \
-	    TEST_TIMEOUT=600 ONLY='$(or $(ONLY),%/snapshot %/changed %/scope stress/%)'
+matrix: ## compilers, processors, Windows, WASM and versions of SQLite; MATRIX=target for one
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh tests/matrix/run.sh $(MATRIX)
+
+aarch64: ## one target of the matrix: emulated aarch64
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh tests/matrix/run.sh aarch64
+
+matrix-deps: ## install what the matrix needs from the packages of Debian or Ubuntu, as root
+	sh tests/matrix/deps.sh
 
 valgrind: ## api, unit and oom tests under valgrind's memcheck
 	@command -v valgrind >/dev/null || { echo 'skipped: valgrind is not installed'; exit 1; }

@@ -87,6 +87,7 @@ static inline const char *sim_self_path(void) {
     second process is made without forking a process that has SQLite open. */
 static inline int sim_run_self(const char *argument, const char *argument2, char *out,
                                size_t out_bytes) {
+    const char *const emulator = getenv("TEST_EMULATOR"); /* programs of another processor */
     int ends[2], status = 0;
     size_t have = 0;
     pid_t child;
@@ -100,7 +101,11 @@ static inline int sim_run_self(const char *argument, const char *argument2, char
         (void)dup2(ends[1], 2);
         (void)close(ends[0]);
         (void)close(ends[1]);
-        (void)execl(sim_self_path(), "self", argument, argument2, (char *)NULL);
+        if (emulator != NULL && emulator[0] != '\0') {
+            (void)execlp(emulator, emulator, sim_self_path(), argument, argument2, (char *)NULL);
+        } else {
+            (void)execl(sim_self_path(), "self", argument, argument2, (char *)NULL);
+        }
         _exit(99);
     }
     (void)close(ends[1]);
