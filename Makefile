@@ -227,8 +227,9 @@ tsan: ## tests under ThreadSanitizer
 matrix: ## compilers, processors, Windows, WASM and versions of SQLite; MATRIX=target for one
 	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh tests/matrix/run.sh $(MATRIX)
 
-aarch64: ## one target of the matrix: emulated aarch64
-	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh tests/matrix/run.sh aarch64
+aarch64: ## snapshot and stress tests on emulated aarch64, a target of the matrix
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' \
+	    MATRIX_SUITES='$(or $(ONLY),%/snapshot %/changed %/scope stress/%)' sh tests/matrix/run.sh aarch64
 
 matrix-deps: ## install what the matrix needs from the packages of Debian or Ubuntu, as root
 	sh tests/matrix/deps.sh

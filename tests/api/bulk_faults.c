@@ -194,8 +194,7 @@ static bool kill_one(const char *path, bool is_relaxed, int64_t after_us) {
     if (child == 0) {
         (void)dup2(ends[1], 1);
         (void)close(ends[0]);
-        (void)execl(sim_self_path(), "self", "kill", path, is_relaxed ? "relaxed" : "plain",
-                    (char *)NULL);
+        sim_exec_self("kill", path, is_relaxed ? "relaxed" : "plain");
         _exit(99);
     }
     (void)close(ends[1]);

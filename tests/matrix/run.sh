@@ -152,7 +152,7 @@ emulated() { # target compiler emulator
     has "$3" || { skip "$1" "$3 is not installed"; return; }
     TEST_WRAPPER=$3 TEST_EMULATOR=$3
     export TEST_WRAPPER TEST_EMULATOR
-    suite "$1" "$newest" "$suites" "CC=$2" CXX=false LDFLAGS=-static
+    suite "$1" "$newest" "$suites" "CC=$2" CXX=false CFLAGS="-O1 -g" LDFLAGS=-static
     unset TEST_WRAPPER TEST_EMULATOR
 }
 
