@@ -17,6 +17,9 @@
 #   FUZZ            fuzz targets to run, of tests/fuzz (all)
 #   MUTANTS         changes of sqlpool.h that `make mutate` tries (400)
 #   SIM_SEED        the number that random tests, and the sample of `make mutate`, begin with
+#   WALRESET_SCHEDULES  schedules of `make walreset`, of each of three programs in each of three ways
+#                   (15000)
+#   MATRIX          targets of `make matrix` (all; see tests/matrix/run.sh)
 #   BENCH_FLAGS     passed to bench/run.sh (none; --json)
 #   PREFIX, DESTDIR for install (/usr/local)
 
@@ -40,7 +43,9 @@ export MUTANTS
 MODEL_OPS ?= 10000000
 MODEL_SEED ?= 1
 SOAK_SECONDS ?= 600
+WALRESET_SCHEDULES ?= 15000
 ONLY ?=
+MATRIX ?=
 SYSTEM := $(shell uname -s)
 
 # Warnings of an ordinary build; `make lint` and `make compile-check` use STRICT.
@@ -77,7 +82,8 @@ override CPPFLAGS += -DNDEBUG '-DSQLPOOL_ASSERT(x)=((void)0)'
 endif
 
 # --- programs ------------------------------------------------------------------------------------
-C_TESTS := $(wildcard tests/api/*.c tests/unit/*.c tests/oom/*.c tests/fault/*.c tests/stress/*.c)
+C_TESTS := $(wildcard tests/api/*.c tests/unit/*.c tests/oom/*.c tests/fault/*.c tests/stress/*.c \
+    tests/matrix/*.c)
 CXX_TESTS := $(wildcard tests/api/*.cpp)
 C_EXAMPLES := $(wildcard examples/*.c)
 CXX_EXAMPLES := $(wildcard examples/*.cpp)
@@ -174,9 +180,9 @@ TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' CC='$(CC)' CXX='$(CXX)' \
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
-.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss mutate lint \
+.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss walreset mutate lint \
     model model-controls soak schedules schedules-controls fuzz fuzz-short fuzz-controls \
-    compile-check symbols size asan ubsan tsan aarch64 valgrind cov analyze \
+    compile-check symbols size asan ubsan tsan matrix matrix-deps aarch64 valgrind cov analyze \
     install clean programs
 FORCE:
 
@@ -256,6 +262,10 @@ schedules-controls: $(BUILD)/tests/unit/schedules ## ten broken pools, which the
 mutate: $(SQLITE_OBJECT) ## change sqlpool.h at random: does a test notice? MUTANTS times, hours; goes on when begun again
 	@$(SCRIPT_ENV) sh tests/mutate/mutate.sh
 
+walreset: $(BUILD)/tests/fault/walreset ## checkpoints beside writers in many orders; some minutes
+	@$(TEST_ENV) TEST_TIMEOUT=3600 WALRESET_SCHEDULES='$(WALRESET_SCHEDULES)' \
+	    sh tests/run.sh $(BUILD) $<; status=$$?; grep '^# ' $<.log; exit $$status
+
 lint: $(SQLITE_OBJECT) ## rules of the text: map, layout, names, snippets, strict flags
 	@$(SCRIPT_ENV) sh tests/lint/lint.sh
 
@@ -283,12 +293,15 @@ tsan: ## tests under ThreadSanitizer
 	$(call variant,tsan) CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread' \
 	    SQLITE_EXTRA='-g -fsanitize=thread'
 
-aarch64: ## snapshot tests on emulated aarch64 (gcc-aarch64-linux-gnu, qemu-user, libsqlite3-dev:arm64)
-	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null || \
-	    { echo 'skipped: gcc-aarch64-linux-gnu or qemu-user is not installed'; exit 1; }
-	+TEST_WRAPPER=qemu-aarch64 TEST_EMULATOR=qemu-aarch64 \
-	$(call variant,aarch64) CC=aarch64-linux-gnu-gcc CXX=false SQLITE_LINK=-lsqlite3 SQLITE_INCLUDE= \
-	    TEST_TIMEOUT=600 ONLY='$(or $(ONLY),%/snapshot %/changed %/scope stress/%)'
+matrix: ## compilers, processors, Windows, WASM and versions of SQLite; MATRIX=target for one
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh tests/matrix/run.sh $(MATRIX)
+
+aarch64: ## snapshot and stress tests on emulated aarch64, a target of the matrix
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' \
+	    MATRIX_SUITES='$(or $(ONLY),%/snapshot %/changed %/scope stress/%)' sh tests/matrix/run.sh aarch64
+
+matrix-deps: ## install what the matrix needs from the packages of Debian or Ubuntu, as root
+	sh tests/matrix/deps.sh
 
 valgrind: ## api, unit and oom tests under valgrind's memcheck
 	@command -v valgrind >/dev/null || { echo 'skipped: valgrind is not installed'; exit 1; }

@@ -1529,7 +1529,7 @@ TEST(progress_in_numbers) {
     t.load.columns = one;
     t.load.column_count = t.source.columns = 1;
     t.source.count = 500;
-    t.load.batch_bytes = 2400; /* 100 rows of one value */
+    t.load.batch_bytes = 100 * (int64_t)sizeof(sqlpool_value); /* 100 rows of one */
     t.load.batch_ms = 1000;
     t.load.expected_rows = 450;
     t.load.name = "numbers";
@@ -1588,7 +1588,7 @@ TEST(more_rows_are_expected_than_will_ever_come) {
     sqlpool_bulk *bulk = NULL;
     CHECK(pool != NULL);
     t.load.expected_rows = INT64_MAX;
-    t.load.batch_bytes = 2400;
+    t.load.batch_bytes = 100 * (int64_t)sizeof(sqlpool_value);
     CHECK_OK(sqlpool_bulk_begin(pool, &t.load, &bulk, &err), &err);
     sim_clock_advance(&virtual_clock, 10000000000); /* ten seconds for a few rows */
     CHECK_OK(feed(bulk, &t.source, 0, 100, &err), &err);

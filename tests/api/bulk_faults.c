@@ -137,7 +137,7 @@ TEST(a_name_remembers_refused_rows) {
         pool = open_pool(next_file(), &config, schema);
         CHECK(pool != NULL);
         load.column_count = 1;
-        load.batch_bytes = 2400; /* 100 rows */
+        load.batch_bytes = 100 * (int64_t)sizeof(sqlpool_value); /* 100 rows */
         load.name = "refused";
         load.user = h;
         load.refused_fn = on_refused;
@@ -194,8 +194,7 @@ static bool kill_one(const char *path, bool is_relaxed, int64_t after_us) {
     if (child == 0) {
         (void)dup2(ends[1], 1);
         (void)close(ends[0]);
-        (void)execl(sim_self_path(), "self", "kill", path, is_relaxed ? "relaxed" : "plain",
-                    (char *)NULL);
+        sim_exec_self("kill", path, is_relaxed ? "relaxed" : "plain");
         _exit(99);
     }
     (void)close(ends[1]);
@@ -254,7 +253,7 @@ TEST(two_loads_take_turns) {
     load[0].name = "one";
     load[1].name = "two";
     load[1].table = "u";
-    load[1].batch_bytes = 5000;
+    load[1].batch_bytes = 200 * (int64_t)sizeof(sqlpool_value);
     for (round = 0; round < 3; round++) {
         for (k = 0; k < 2; k++) {
             CHECK_OK(sqlpool_bulk_begin(pool, &load[k], &bulk[k], &err), &err);

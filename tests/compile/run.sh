@@ -179,7 +179,7 @@ for cxx in $(cxx_compilers); do
     done
 done
 if command -v tcc >/dev/null 2>&1; then
-    start 'tcc c11 implementation' object tcc -std=c11 $src/impl.c
+    start 'tcc c11 implementation without threads' object tcc '-std=c11 -DSQLPOOL_NO_THREADS' $src/impl.c
 else
     skip 'tcc is not installed'
 fi

@@ -331,7 +331,7 @@ static bool start(process *p, const char *a, const char *b, const char *c) {
         (void)close(in[1]);
         (void)close(out[0]);
         (void)close(out[1]);
-        (void)execl(sim_self_path(), "self", a, b, c, (char *)NULL);
+        sim_exec_self(a, b, c);
         _exit(99);
     }
     (void)close(in[0]);

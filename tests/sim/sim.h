@@ -82,6 +82,17 @@ static inline const char *sim_self_path(void) {
     return self;
 }
 
+/*  In a forked child: this program again, with up to three arguments; TEST_EMULATOR runs programs of
+    another processor. Returns when that failed. */
+static inline void sim_exec_self(const char *a, const char *b, const char *c) {
+    const char *const emulator = getenv("TEST_EMULATOR");
+    if (emulator != NULL && emulator[0] != '\0') {
+        (void)execlp(emulator, emulator, sim_self_path(), a, b, c, (char *)NULL);
+    } else {
+        (void)execl(sim_self_path(), "self", a, b, c, (char *)NULL);
+    }
+}
+
 /*  Runs this program again with an argument, in the same folder: returns its exit status (or 256 +
     the signal that ended it), its output in `out`. How a control runs that must fail, and how a
     second process is made without forking a process that has SQLite open. */
@@ -100,7 +111,7 @@ static inline int sim_run_self(const char *argument, const char *argument2, char
         (void)dup2(ends[1], 2);
         (void)close(ends[0]);
         (void)close(ends[1]);
-        (void)execl(sim_self_path(), "self", argument, argument2, (char *)NULL);
+        sim_exec_self(argument, argument2, NULL);
         _exit(99);
     }
     (void)close(ends[1]);

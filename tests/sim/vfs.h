@@ -10,6 +10,9 @@
       3. recorder    record_fn, when set, gets every event after it happened, with result, data and
                      offset: a log of events is what power-loss images are built from
 
+    Before all of them point_fn, when set, is told what is about to happen, without a lock held: the
+    place where a scheduler lets another thread run.
+
     The trace of the last events (kind, file, result) is kept in a ring and printed on failure.
     Files keep the shm methods of the VFS below: iVersion is that of the real file, unless max_version
     lowers it. SQLite maps the first region of a WAL-index once a file; shm_mode says what whoever asks
@@ -59,13 +62,14 @@ typedef enum sim_vfs_kind {
 
 typedef struct sim_vfs_event {
     sim_vfs_kind kind;
-    uint64_t number;  /* among all countable calls */
-    const char *file; /* path, NULL for a temporary file */
-    int open_flags;   /* of the file: SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_WAL, ... */
-    int64_t offset;
-    int64_t amount;   /* bytes, or the new size of a truncate */
-    const void *data; /* what a write wrote, NULL otherwise */
-    int argument;     /* sync, lock or open flags of this call */
+    uint64_t number;    /* among all countable calls */
+    const char *file;   /* path, NULL for a temporary file */
+    sqlite3_file *real; /* the file of the VFS below, NULL where there is none yet */
+    int open_flags;     /* of the file: SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_WAL, ... */
+    int64_t offset;     /* of a shm lock: the first of `amount` locks */
+    int64_t amount;     /* bytes, or the new size of a truncate */
+    const void *data;   /* what a write wrote, NULL otherwise */
+    int argument;       /* sync, lock or open flags of this call */
     int result;
     int faulted; /* result came from the simulator */
 } sim_vfs_event;
@@ -89,16 +93,18 @@ typedef struct sim_vfs_state {
     sqlite3_vfs *real;
     uint64_t seed;
     sim_vfs_fault fault;
-    int skip_sync;  /* the real sync is not made: tests of faults need no disk */
-    int skip_sleep; /* SQLite's own sleeps (WAL retries) take no time */
-    int max_version; /* of the io methods of files opened from now on; 0: the real one's */
-    int shm_mode;    /* SIM_SHM_... */
+    int skip_sync;    /* the real sync is not made: tests of faults need no disk */
+    int skip_sleep;   /* SQLite's own sleeps (WAL retries) take no time */
+    int max_version;  /* of the io methods of files opened from now on; 0: the real one's */
+    int shm_mode;     /* SIM_SHM_... */
     void *last_copy;  /* that SIM_SHM_COPY gave, aligned to its size */
     int copies_freed; /* atomic; when their file was closed */
     uint64_t
         lie_write_at; /* CONTROL: write number n (and all after it) says OK and writes nothing */
     void (*record_fn)(void *user, const sim_vfs_event *event);
     void *record_user;
+    void (*point_fn)(void *user, const sim_vfs_event *event);
+    void *point_user;
     FILE *trace;    /* every call, as text */
     uint64_t calls; /* countable calls so far */
     uint64_t kind_calls[SIM_VFS_KINDS + 1];
@@ -165,6 +171,10 @@ static inline int sim_vfs_code_fits(int kind, int code) {
     }
 }
 
+static inline void sim_vfs_point(const sim_vfs_event *event) {
+    if (sim_vfs.point_fn != NULL) sim_vfs.point_fn(sim_vfs.point_user, event);
+}
+
 /*  Station 1 and 2: the code this call must fail with, or 0. */
 static inline int sim_vfs_before(sim_vfs_kind kind, uint64_t *number) {
     const sim_vfs_fault *f = &sim_vfs.fault;
@@ -220,6 +230,7 @@ static inline sim_vfs_event sim_vfs_event_of(sim_vfs_kind kind, const sim_vfs_fi
     e.kind = kind;
     if (file != NULL) {
         e.file = file->path;
+        e.real = file->real;
         e.open_flags = file->open_flags;
     }
     return e;
@@ -229,6 +240,7 @@ static inline sim_vfs_event sim_vfs_event_of(sim_vfs_kind kind, const sim_vfs_fi
 #define SIM_VFS_PASS(kind, file, call) \
     do { \
         sim_vfs_event e = sim_vfs_event_of(kind, file); \
+        sim_vfs_point(&e); \
         e.result = sim_vfs_before(kind, &e.number); \
         e.faulted = e.result != 0; \
         if (!e.faulted) e.result = (call); \
@@ -238,8 +250,10 @@ static inline sim_vfs_event sim_vfs_event_of(sim_vfs_kind kind, const sim_vfs_fi
 #define SIM_VFS_PASS_ALWAYS(kind, file, arg, call) \
     do { \
         sim_vfs_event e = sim_vfs_event_of(kind, file); \
-        const int fail = sim_vfs_before(kind, &e.number); \
+        int fail; \
         e.argument = (arg); \
+        sim_vfs_point(&e); \
+        fail = sim_vfs_before(kind, &e.number); \
         e.result = (call); \
         e.faulted = fail != 0; \
         if (fail) e.result = fail; \
@@ -263,6 +277,7 @@ static inline int sim_file_read(sqlite3_file *file, void *to, int amount, sqlite
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_READ, f);
     e.offset = offset;
     e.amount = amount;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_READ, &e.number);
     e.faulted = e.result != 0;
     if (!e.faulted) e.result = f->real->pMethods->xRead(f->real, to, amount, offset);
@@ -275,6 +290,7 @@ static inline int sim_file_write(sqlite3_file *file, const void *from, int amoun
     e.offset = offset;
     e.amount = amount;
     e.data = from;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_WRITE, &e.number);
     e.faulted = e.result != 0;
     if (e.faulted) {
@@ -293,6 +309,7 @@ static inline int sim_file_truncate(sqlite3_file *file, sqlite3_int64 size) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_TRUNCATE, f);
     e.amount = size;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_TRUNCATE, &e.number);
     e.faulted = e.result != 0;
     if (!e.faulted) e.result = f->real->pMethods->xTruncate(f->real, size);
@@ -302,6 +319,7 @@ static inline int sim_file_sync(sqlite3_file *file, int flags) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SYNC, f);
     e.argument = flags;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_SYNC, &e.number);
     e.faulted = e.result != 0;
     if (!e.faulted && !sim_vfs.skip_sync) e.result = f->real->pMethods->xSync(f->real, flags);
@@ -315,6 +333,7 @@ static inline int sim_file_lock(sqlite3_file *file, int level) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_LOCK, f);
     e.argument = level;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_LOCK, &e.number);
     e.faulted = e.result != 0;
     if (!e.faulted) e.result = f->real->pMethods->xLock(f->real, level);
@@ -332,6 +351,7 @@ static inline int sim_file_control(sqlite3_file *file, int op, void *argument) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_FILE_CONTROL, f);
     e.argument = op;
+    sim_vfs_point(&e);
     e.result = f->real->pMethods->xFileControl(f->real, op, argument);
     return sim_vfs_after(&e);
 }
@@ -368,6 +388,7 @@ static inline int sim_file_shm_map(sqlite3_file *file, int page, int page_bytes,
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SHM_MAP, f);
     e.argument = page;
     e.amount = page_bytes;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_SHM_MAP, &e.number);
     e.faulted = e.result != 0;
     if (e.faulted) {
@@ -383,28 +404,31 @@ static inline int sim_file_shm_map(sqlite3_file *file, int page, int page_bytes,
 }
 static inline int sim_file_shm_lock(sqlite3_file *file, int offset, int n, int flags) {
     sim_vfs_file *f = (sim_vfs_file *)file;
-    if (flags & SQLITE_SHM_UNLOCK) {
-        SIM_VFS_PASS_ALWAYS(SIM_VFS_SHM_UNLOCK, f, flags,
-                            f->real->pMethods->xShmLock(f->real, offset, n, flags));
-    } else {
-        sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SHM_LOCK, f);
-        e.offset = offset;
-        e.amount = n;
-        e.argument = flags;
-        e.result = sim_vfs_before(SIM_VFS_SHM_LOCK, &e.number);
-        e.faulted = e.result != 0;
-        if (!e.faulted) e.result = f->real->pMethods->xShmLock(f->real, offset, n, flags);
-        return sim_vfs_after(&e);
-    }
+    const int is_unlock = (flags & SQLITE_SHM_UNLOCK) != 0;
+    const sim_vfs_kind kind = is_unlock ? SIM_VFS_SHM_UNLOCK : SIM_VFS_SHM_LOCK;
+    sim_vfs_event e = sim_vfs_event_of(kind, f);
+    int fail;
+    e.offset = offset;
+    e.amount = n;
+    e.argument = flags;
+    sim_vfs_point(&e);
+    fail = sim_vfs_before(kind, &e.number);
+    if (is_unlock || !fail) e.result = f->real->pMethods->xShmLock(f->real, offset, n, flags);
+    e.faulted = fail != 0;
+    if (fail) e.result = fail;
+    return sim_vfs_after(&e);
 }
 static inline void sim_file_shm_barrier(sqlite3_file *file) {
     sim_vfs_file *f = (sim_vfs_file *)file;
+    const sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SHM_BARRIER, f);
+    sim_vfs_point(&e);
     f->real->pMethods->xShmBarrier(f->real);
 }
 static inline int sim_file_shm_unmap(sqlite3_file *file, int delete_it) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SHM_UNMAP, f);
     e.argument = delete_it;
+    sim_vfs_point(&e);
     f->shm_maps = 0;
     e.result = f->real->pMethods->xShmUnmap(f->real, delete_it);
     return sim_vfs_after(&e);
@@ -416,6 +440,10 @@ static inline int sim_file_fetch(sqlite3_file *file, sqlite3_int64 offset, int a
 }
 static inline int sim_file_unfetch(sqlite3_file *file, sqlite3_int64 offset, void *page) {
     sim_vfs_file *f = (sim_vfs_file *)file;
+    sim_vfs_event e = sim_vfs_event_of(SIM_VFS_UNFETCH, f);
+    e.offset = offset;
+    e.data = page;
+    sim_vfs_point(&e);
     return f->real->pMethods->xUnfetch(f->real, offset, page);
 }
 
@@ -445,6 +473,7 @@ static inline int sim_vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file 
     f->real->pMethods = NULL;
     e.file = path;
     e.open_flags = e.argument = flags;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_OPEN, &e.number);
     e.faulted = e.result != 0;
     if (!e.faulted) e.result = sim_vfs.real->xOpen(sim_vfs.real, path, f->real, flags, out_flags);
@@ -465,6 +494,7 @@ static inline int sim_vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_di
     (void)vfs;
     e.file = path;
     e.argument = sync_directory;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_DELETE, &e.number);
     e.faulted = e.result != 0;
     if (!e.faulted) {
@@ -478,6 +508,7 @@ static inline int sim_vfs_access(sqlite3_vfs *vfs, const char *path, int flags, 
     (void)vfs;
     e.file = path;
     e.argument = flags;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_ACCESS, &e.number);
     e.faulted = e.result != 0;
     if (!e.faulted) e.result = sim_vfs.real->xAccess(sim_vfs.real, path, flags, out);
@@ -487,6 +518,7 @@ static inline int sim_vfs_full_path(sqlite3_vfs *vfs, const char *path, int byte
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_FULLPATH, NULL);
     (void)vfs;
     e.file = path;
+    sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_FULLPATH, &e.number);
     e.faulted = e.result != 0;
     if (!e.faulted) e.result = sim_vfs.real->xFullPathname(sim_vfs.real, path, bytes, out);
