@@ -7,6 +7,8 @@
 #   BUILD           output folder (build)
 #   ONLY            test programs to run, as api/name or unit/% (all)
 #   TEST_TIMEOUT    seconds a test program may run (180)
+#   TEST_ARGS       arguments of the programs: full runs all of oom/oom and fault/io
+#   PARTS           parts of `make torture` and `make torture-controls` (all; see tests/torture.sh)
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
 #   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000), SCHEDULES_JOBS at a time (2)
@@ -45,7 +47,9 @@ MODEL_SEED ?= 1
 SOAK_SECONDS ?= 600
 WALRESET_SCHEDULES ?= 15000
 ONLY ?=
+TEST_ARGS ?=
 MATRIX ?=
+PARTS ?=
 SYSTEM := $(shell uname -s)
 
 # Warnings of an ordinary build; `make lint` and `make compile-check` use STRICT.
@@ -175,13 +179,13 @@ $(BUILD)/fuzz/%.control: tests/fuzz/%.c sqlpool.h tests/fuzz/controls.sed $(BUIL
 # --- targets -------------------------------------------------------------------------------------
 # One variant: the tests again, below $(BUILD)/name with other flags.
 variant = $(MAKE) --no-print-directory test TEST_SCRIPTS= BUILD=$(BUILD)/$(1)
-TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' CC='$(CC)' CXX='$(CXX)' \
+TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_ARGS='$(TEST_ARGS)' CC='$(CC)' CXX='$(CXX)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
 .PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss walreset mutate lint \
-    model model-controls soak schedules schedules-controls fuzz fuzz-short fuzz-controls \
+    torture torture-controls model model-controls soak schedules schedules-controls fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan matrix matrix-deps aarch64 valgrind cov analyze \
     install clean programs
 FORCE:
@@ -228,6 +232,12 @@ stress: $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS)) ## stress programs fo
 	@$(TEST_ENV) STRESS_SECONDS='$(STRESS_SECONDS)' STRESS_KILLS='$(STRESS_KILLS)' \
 	    sh tests/run.sh $(BUILD) \
 	    $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS))
+
+torture: ## every long campaign, hours; goes on where it was stopped
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' PARTS='$(PARTS)' sh tests/torture.sh
+
+torture-controls: ## broken pools and programs, which the campaigns must find
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' PARTS='$(PARTS)' sh tests/torture.sh controls
 
 model: $(BUILD)/tests/stress/model ## compare MODEL_OPS random operations with a model; says where the next part begins
 	@SIM_SEED='$(MODEL_SEED)' $< ops '$(MODEL_OPS)'

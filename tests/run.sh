@@ -8,6 +8,7 @@
 #
 #   TEST_TIMEOUT    seconds per program (180)
 #   TEST_WRAPPER    command put in front of each program, such as valgrind
+#   TEST_ARGS       arguments of every program, such as full for oom/oom and fault/io
 #   STRESS_SECONDS  argument for programs in a folder named stress
 set -u
 
@@ -48,11 +49,13 @@ for program; do
     *) name=${program#"$build"/tests/} out=$program run=$root/$program ;;
     esac
     case $out in /*) ;; *) out=$root/$out ;; esac
-    argument= seconds=$limit
+    argument=${TEST_ARGS:-} seconds=$limit
     case $name in
     stress/*)
-        argument=${STRESS_SECONDS:-}
-        [ -z "$argument" ] || seconds=$((limit + 10 * argument))
+        if [ -n "${STRESS_SECONDS:-}" ]; then
+            argument=$STRESS_SECONDS
+            seconds=$((limit + 10 * STRESS_SECONDS))
+        fi
         ;;
     esac
 
