@@ -6,6 +6,8 @@
 #   SQLITE_CFLAGS   how that sqlite3.c is compiled (default below)
 #   BUILD           output folder (build)
 #   ONLY            test programs to run, as api/name or unit/% (all)
+#   SKIP            test programs that run only when ONLY names them (stress/soak; under the sanitizers
+#                   also those that run themselves thousands of times, and alone in their thread)
 #   TEST_TIMEOUT    seconds a test program may run (180)
 #   TEST_ARGS       arguments of the programs: full runs all of oom/oom and fault/io
 #   PARTS           parts of `make torture` and `make torture-controls` (all; see tests/torture.sh)
@@ -15,7 +17,7 @@
 #   MODEL_OPS       operations that `make model` checks (10000000), from MODEL_SEED (1) on
 #   SOAK_SECONDS    length of `make soak` (600)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
-#   FUZZ_SECONDS    seconds each fuzz target runs under `make fuzz` (600), `make fuzz-short` (8)
+#   FUZZ_SECONDS    seconds each fuzz target runs under `make fuzz` (600), `make fuzz-short` (5)
 #   FUZZ            fuzz targets to run, of tests/fuzz (all)
 #   MUTANTS         changes of sqlpool.h that `make mutate` tries (400)
 #   SIM_SEED        the number that random tests, and the sample of `make mutate`, begin with
@@ -47,6 +49,10 @@ MODEL_SEED ?= 1
 SOAK_SECONDS ?= 600
 WALRESET_SCHEDULES ?= 15000
 ONLY ?=
+SKIP ?= stress/soak
+SKIP_ASAN := $(SKIP) stress/model unit/sched unit/schedules fault/powerloss fault/walreset
+SKIP_TSAN := $(SKIP_ASAN) oom/% fault/% api/bulk api/bulk_faults api/config api/found api/no_threads \
+    api/routing api/single unit/base unit/paths unit/retry unit/sql unit/statements
 TEST_ARGS ?=
 MATRIX ?=
 PARTS ?=
@@ -101,7 +107,8 @@ endif
 NO_CXX := no C++ compiler ($(CXX)) works here
 
 test_programs := $(C_TESTS:%.c=$(BUILD)/%) $(if $(HAVE_CXX),$(CXX_TESTS:%.cpp=$(BUILD)/%_cpp))
-TEST_PROGRAMS := $(if $(ONLY),$(filter $(ONLY:%=$(BUILD)/tests/%),$(test_programs)),$(test_programs))
+TEST_PROGRAMS := $(if $(ONLY),$(filter $(ONLY:%=$(BUILD)/tests/%),$(test_programs)),$(filter-out \
+    $(SKIP:%=$(BUILD)/tests/%),$(test_programs)))
 TEST_SCRIPTS ?= $(if $(ONLY),,tests/lint/snippets.sh)
 EXAMPLES := $(C_EXAMPLES:%.c=$(BUILD)/%) $(if $(HAVE_CXX),$(CXX_EXAMPLES:%.cpp=$(BUILD)/%_cpp))
 BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
@@ -254,7 +261,7 @@ powerloss: $(BUILD)/tests/fault/powerloss ## the power goes POWERLOSS_IMAGES tim
 	status=$$?; grep '^# ' $<.log; exit $$status
 
 fuzz-short: $(FUZZ:%=$(BUILD)/fuzz/%) ## random inputs against every parser and promise, about a minute
-	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),8)' sh tests/fuzz/run.sh $(BUILD)/fuzz own $(FUZZ)
+	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),5)' sh tests/fuzz/run.sh $(BUILD)/fuzz own $(FUZZ)
 
 fuzz: $(if $(LIBFUZZER),$(FUZZ:%=$(BUILD)/fuzz/%.libfuzzer),$(FUZZ:%=$(BUILD)/fuzz/%)) ## the same for FUZZ_SECONDS each, with libFuzzer where it is
 	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),600)' sh tests/fuzz/run.sh $(BUILD)/fuzz \
@@ -291,7 +298,7 @@ size: ## code and data size for every compile switch
 asan: ## tests under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 	+ASAN_OPTIONS=$${ASAN_OPTIONS-detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1} \
 	UBSAN_OPTIONS=$${UBSAN_OPTIONS-print_stacktrace=1} \
-	$(call variant,asan) CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+	$(call variant,asan) SKIP='$(SKIP_ASAN)' CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 
 ubsan: ## tests under UndefinedBehaviorSanitizer alone, optimised
 	+UBSAN_OPTIONS=$${UBSAN_OPTIONS-print_stacktrace=1} \
@@ -300,7 +307,7 @@ ubsan: ## tests under UndefinedBehaviorSanitizer alone, optimised
 tsan: ## tests under ThreadSanitizer
 	+TSAN_OPTIONS=$${TSAN_OPTIONS-second_deadlock_stack=1:die_after_fork=0:history_size=4} \
 	TEST_WRAPPER="$$(CC='$(CC)' sh tests/lint/tsan.sh $(BUILD)/tsan)" \
-	$(call variant,tsan) CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread' \
+	$(call variant,tsan) SKIP='$(SKIP_TSAN)' CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread' \
 	    SQLITE_EXTRA='-g -fsanitize=thread'
 
 matrix: ## compilers, processors, Windows, WASM and versions of SQLite; MATRIX=target for one
