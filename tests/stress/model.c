@@ -1029,6 +1029,14 @@ static void base_read(const work *o, int rc, const answer *got, bool is_whole, c
     }
 }
 
+static bool is_any_queued(void) {
+    int i;
+    for (i = 0; i < w.ticket_count; i++) {
+        if (!w.tickets[i]->is_done) return true;
+    }
+    return false;
+}
+
 /*  The committed states become these: someone saw the commit. Where nothing was changed nothing was
     committed either, and what was in doubt still is. */
 static void base_becomes(const set *now, bool is_changed) {
@@ -1041,9 +1049,10 @@ static void base_becomes(const set *now, bool is_changed) {
         memcmp(&w.base.s[0], &now->s[0], sizeof now->s[0]) != 0) {
         w.commits += w.base.count == 1 && now->count == 1;
     }
-    if (w.control_forget && w.step > w.steps / 3 && now->count == 1 && w.base.count == 1 &&
-        memcmp(&w.base.s[0], &now->s[0], sizeof now->s[0]) != 0) {
+    if (w.control_forget && w.step > w.steps / 3 && !is_any_queued() && now->count == 1 &&
+        w.base.count == 1 && memcmp(&w.base.s[0], &now->s[0], sizeof now->s[0]) != 0) {
         w.control_forget = false; /* the control: the model forgets an acknowledged write */
+        w.settle_in = 1;          /* read it all before another write goes over it */
         note("(the model forgets this one)");
         return;
     }
@@ -2922,15 +2931,20 @@ TEST(an_episode_repeats_exactly) {
     }
 }
 
-/*  A model that forgets one acknowledged write must be found out. */
+/*  A model that forgets one acknowledged write must be found out. An episode in which submissions
+    were queued at every write forgets none. */
+enum { NOTHING_FORGOTTEN = 3 };
 TEST(control_a_forgotten_write_is_found) {
     char out[4000], number[32];
-    int found = 0;
+    int rc, found = 0;
     uint64_t s;
     if (getenv("TEST_EMULATOR") != NULL) return; /* this program's file is the emulator there */
-    for (s = seed; s < seed + 6; s++) {
+    for (s = seed; found < 6 && s < seed + 60; s++) {
         (void)snprintf(number, sizeof number, "%llu", (unsigned long long)s);
-        found += sim_run_self("forget", number, out, sizeof out) == 1;
+        rc = sim_run_self("forget", number, out, sizeof out);
+        if (rc == NOTHING_FORGOTTEN) continue;
+        CHECK_INT(rc, 1);
+        found++;
     }
     CHECK_INT(found, 6);
 }
@@ -2949,7 +2963,10 @@ int main(int argc, char **argv) {
     is_noting = true;
     is_traced = getenv("MODEL_TRACE") != NULL;
     no_faults = getenv("MODEL_NO_FAULTS") != NULL;
-    if (strcmp(how, "forget") == 0) return episode(strtoull(argv[2], NULL, 10), EPISODE, "forget");
+    if (strcmp(how, "forget") == 0) {
+        const int bad = episode(strtoull(argv[2], NULL, 10), EPISODE, "forget");
+        return bad == 0 && w.control_forget ? NOTHING_FORGOTTEN : bad;
+    }
     if (strcmp(how, "one") == 0) {
         const int bad = episode(seed, argc > 2 ? strtoull(argv[2], NULL, 10) : EPISODE, NULL);
         printf("# model: seed %llu, hash %016llx\n", (unsigned long long)seed,
