@@ -199,7 +199,7 @@ run_target() {
         only=$some
         case " $package " in " ${versions%% *} " | " $newest ") only=$suites ;; esac
         suite "sqlite-$(version_of "$package")" "$package" "$only" CFLAGS='-O0 -g' \
-            SQLITE_CFLAGS='-O1 -DSQLITE_THREADSAFE=1 -DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_COLUMN_METADATA -DSQLITE_ENABLE_DBSTAT_VTAB -DSQLITE_ENABLE_STMTVTAB'
+            SQLITE_CFLAGS='-O1 -DHAVE_USLEEP=1 -DSQLITE_THREADSAFE=1 -DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_COLUMN_METADATA -DSQLITE_ENABLE_DBSTAT_VTAB -DSQLITE_ENABLE_STMTVTAB'
         ;;
     *) skip "$1" 'is no target: see run.sh list' ;;
     esac
