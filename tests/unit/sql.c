@@ -379,6 +379,7 @@ TEST(white_space_is_sqlites) {
     const sqlpool_config config = unit_config(&u, 1);
     sqlite3 *plain = NULL;
     size_t i;
+    if (sqlite3_libversion_number() < 3036000) return; /* where a vertical tab is no white space */
     CHECK_INT(sqlite3_open(":memory:", &plain), SQLITE_OK);
     PART(unit_open(&u, ":memory:", &config));
     for (i = 0; i < LENGTH(texts); i++) {
