@@ -65,7 +65,7 @@ STRICT := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wsha
 
 # --- SQLite: an amalgamation, or the system's library --------------------------------------------
 ifdef SQLITE_DIR
-SQLITE_CFLAGS ?= -O2 -DSQLITE_THREADSAFE=1 -DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_COLUMN_METADATA \
+SQLITE_CFLAGS ?= -O2 -DHAVE_USLEEP=1 -DSQLITE_THREADSAFE=1 -DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_COLUMN_METADATA \
     -DSQLITE_ENABLE_DBSTAT_VTAB -DSQLITE_ENABLE_STMTVTAB
 SQLITE_INCLUDE := -I$(SQLITE_DIR)
 SQLITE_LINK := $(BUILD)/sqlite3.o

@@ -13,6 +13,10 @@
 #define _GNU_SOURCE
 #include "bulk.h"
 
+#ifndef SQLITE_CONSTRAINT_DATATYPE /* before SQLite 3.37 */
+#define SQLITE_CONSTRAINT_DATATYPE (SQLITE_CONSTRAINT | (12 << 8))
+#endif
+
 /*  A value of any type, the odd ones more often than their share. */
 static sqlpool_value any_value(uint64_t seed, int64_t row, int column, room *r) {
     static const double doubles[] = {0.0, -0.0, 0.1, 5e-324, 1e308, HUGE_VAL, -9007199254740992.0};
@@ -1029,6 +1033,10 @@ static const struct cause {
     {"a virtual table", FRESH "CREATE VIRTUAL TABLE t USING rtree(c, b, a)", INTEGER(-5),
      SQLITE_CONSTRAINT, RTREE},
 };
+
+#ifndef SQLITE_CONSTRAINT_DATATYPE /* before SQLite 3.37 */
+#define SQLITE_CONSTRAINT_DATATYPE (SQLITE_CONSTRAINT | (12 << 8))
+#endif
 
 enum { FIRST, MIDDLE, LAST, SEVERAL, HALF, ALL, PATTERNS };
 static bool is_bad(int pattern, int64_t row, int64_t count) {

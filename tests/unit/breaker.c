@@ -9,6 +9,10 @@
 #define SQLPOOL_IMPLEMENTATION
 #include "unit.h"
 
+#ifndef SQLITE_CORRUPT_INDEX /* before SQLite 3.33 */
+#define SQLITE_CORRUPT_INDEX (SQLITE_CORRUPT | (3 << 8))
+#endif
+
 #include <fcntl.h>
 
 enum { CLOSED, OPEN, TRYING };
