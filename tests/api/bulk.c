@@ -1034,9 +1034,6 @@ static const struct cause {
      SQLITE_CONSTRAINT, RTREE},
 };
 
-#ifndef SQLITE_CONSTRAINT_DATATYPE /* before SQLite 3.37 */
-#define SQLITE_CONSTRAINT_DATATYPE (SQLITE_CONSTRAINT | (12 << 8))
-#endif
 
 enum { FIRST, MIDDLE, LAST, SEVERAL, HALF, ALL, PATTERNS };
 static bool is_bad(int pattern, int64_t row, int64_t count) {
