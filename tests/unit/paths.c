@@ -424,6 +424,7 @@ TEST(calls_on_a_closing_pool) {
     CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_CLOSED);
     CHECK_INT(sqlpool_pause(u.pool, 1, &u.error), SQLPOOL_CLOSED);
     CHECK_INT(sqlpool_exclusive(u.pool, 1, NULL, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_sync(u.pool, 0, 0, &u.error), SQLPOOL_CLOSED);
     u.core->gate = 0;
     CHECK_INT(sqlpool_pause(u.pool, -1, &u.error), SQLPOOL_MISUSE);
     u.core->is_closing = true;
@@ -810,11 +811,14 @@ TEST(foreign_keys_that_cannot_be_enforced) {
     sqlpool_config config = unit_config(&u, 1);
     sqlite3 *db = NULL;
     CHECK_INT(sqlite3_open("foreign.db", &db), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(db,
-                           "CREATE TABLE parent(a, b UNIQUE); CREATE TABLE good(x REFERENCES "
-                           "parent(b)); CREATE TABLE \"bad \"\"one\"(x REFERENCES parent(a))",
-                           NULL, NULL, NULL),
-              SQLITE_OK);
+    CHECK_INT(
+        sqlite3_exec(db,
+                     "CREATE TABLE parent(a, b UNIQUE); CREATE TABLE good(x REFERENCES "
+                     "parent(b)); CREATE TABLE \"bad \"\"one\"(x REFERENCES parent(a));"
+                     "CREATE TABLE other(x REFERENCES parent(b)); CREATE TRIGGER broken AFTER "
+                     "INSERT ON other BEGIN INSERT INTO nowhere VALUES(1); END",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
     (void)sqlite3_close(db);
     PART(unit_open(&u, "foreign.db", &config));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_FOREIGN_KEYS], 1);
@@ -1077,6 +1081,413 @@ TEST(null_and_empty_values) {
     CHECK_INT(sqlpool_value_uint64(UINT64_MAX).type, SQLPOOL_TYPE_INVALID);
 }
 
+/*---- what is left of odd moments ----*/
+
+static int64_t rows_of(unit_pool *u, const char *sql) {
+    int64_t value = -1;
+    return sqlpool_query_int64(u->pool, &value, sql, SQLPOOL_NO_ARGS, &u->error) == SQLPOOL_OK
+               ? value
+               : -2;
+}
+
+/*  With the raw handle out the caller may end the transaction past the pool: what he runs behind it
+    commits by itself, as he wanted. */
+TEST(raw_commit_inside_a_level) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    PART(unit_open(&u, "rawcommit.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_INT(
+        sqlite3_exec(sqlpool_conn_db(&conn), "INSERT INTO t VALUES(1); COMMIT", NULL, NULL, NULL),
+        SQLITE_OK);
+    CHECK_INT(sqlite3_exec(sqlpool_conn_db(&conn), "INSERT INTO t VALUES(2)", NULL, NULL, NULL),
+              SQLITE_OK);
+    (void)sqlpool_conn_release(&conn);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 2);
+    unit_close(&u);
+}
+
+TEST(virtual_tables) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "virtual.db", &config));
+    CHECK_INT(
+        sqlpool_exec(u.pool, "CREATE VIRTUAL TABLE v USING no_such(a)", SQLPOOL_NO_ARGS, &u.error),
+        SQLITE_ERROR); /* it is SQLite that says no */
+    CHECK_HAS(u.error.message, "no such module");
+    CHECK_INT(sqlpool_exec(u.pool, "CREATE VIRTUAL TABLE temp.v USING no_such(a)", SQLPOOL_NO_ARGS,
+                           &u.error),
+              SQLPOOL_REFUSED);
+    CHECK_HAS(u.error.message, "temporary object");
+    unit_close(&u);
+}
+
+/*  What the program's function may not do in a file from outside: be called out of its schema. */
+static void show(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    sqlite3_result_value(context, values[0]);
+}
+static int connect_with_a_function(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&lease), "show", 1,
+                                   SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, show, NULL, NULL);
+}
+static int deny_the_schema(void *user, int action, const char *a, const char *b,
+                           const char *database, const char *trigger) {
+    (void)user, (void)b, (void)database, (void)trigger;
+    return action == SQLITE_PRAGMA && strcmp(a, "writable_schema") == 0 ? SQLITE_DENY : SQLITE_OK;
+}
+static int connect_that_denies(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    sqlpool_chain chain;
+    (void)user;
+    memset(&chain, 0, sizeof chain);
+    chain.authorizer_fn = deny_the_schema;
+    return sqlpool_conn_chain(&lease, &chain);
+}
+static bool make_outside(const char *path, const char *sql) {
+    sqlite3 *db = NULL;
+    const bool is_made = sqlite3_open(path, &db) == SQLITE_OK &&
+                         sqlite3_create_function(db, "show", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+                                                 NULL, show, NULL, NULL) == SQLITE_OK &&
+                         sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
+    (void)sqlite3_close(db);
+    return is_made;
+}
+TEST(functions_and_a_schema_from_outside) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    CHECK(make_outside("outside.db", "CREATE TABLE t(a); INSERT INTO t VALUES(7);"
+                                     "CREATE VIEW v AS SELECT show(a) AS b FROM t"));
+    CHECK(make_outside("column.db", "CREATE TABLE t(a, b AS (show(a))); INSERT INTO t VALUES(7)"));
+    config.events.connect_fn = connect_with_a_function;
+    PART(unit_open(&u, "column.db", &config));
+    CHECK_INT(rows_of(&u, "SELECT b FROM t"), 7);
+    unit_close(&u);
+    config.untrusted = true;
+    CHECK_INT(sqlpool_open(&u.pool, "column.db", &config, &u.error), SQLITE_CORRUPT);
+    CHECK_HAS(u.error.message, "unsafe use of show()");
+    PART(unit_open(&u, "outside.db", &config));
+    CHECK_INT(rows_of(&u, "SELECT a FROM t"), 7);
+    CHECK_INT(rows_of(&u, "SELECT show(8)"), 8); /* the program's own SQL may */
+    CHECK_INT(rows_of(&u, "SELECT b FROM v"), -2);
+    CHECK_HAS(u.error.message, "unsafe use of show()");
+    unit_close(&u);
+    config = unit_config(&u, 1);
+    config.untrusted = true;
+    config.events.connect_fn = connect_that_denies; /* then the schema would stay as it was read */
+    CHECK_INT(sqlpool_open(&u.pool, "outside.db", &config, &u.error), SQLITE_AUTH);
+    CHECK_INT(sim_alloc.live_blocks[SIM_DOOR_LIBRARY], 0);
+}
+
+/*  A statement that is out while another authorizer is set does not come back to the cache: it was
+    allowed by the old one. */
+static int deny_reads(void *user, int action, const char *a, const char *b, const char *database,
+                      const char *trigger) {
+    (void)user, (void)a, (void)b, (void)database, (void)trigger;
+    return action == SQLITE_READ ? SQLITE_DENY : SQLITE_OK;
+}
+TEST(authorizer_that_is_set_beside_a_statement) {
+    static const char sql[] = "SELECT a FROM t";
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_chain chain;
+    sqlite3_stmt *statement;
+    memset(&chain, 0, sizeof chain);
+    chain.authorizer_fn = deny_reads;
+    PART(unit_open(&u, "beside.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, sql, &statement, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_chain(&conn, &chain), SQLPOOL_OK);
+    CHECK_INT(sqlite3_step(statement), SQLITE_ROW); /* it was prepared before */
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, statement), SQLPOOL_OK);
+    CHECK_INT(unit_slot(&conn)->cached_count, 0);
+    CHECK_INT(sqlpool_conn_stmt(&conn, sql, &statement, &u.error), SQLITE_AUTH);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(rows_of(&u, sql), 1);
+    unit_close(&u);
+}
+
+TEST(no_vfs_for_a_single_process) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    config.single_process = true;
+    no_vfs = 1;
+    CHECK_INT(sqlpool_open(&u.pool, "single.db", &config, &u.error), SQLPOOL_UNSUPPORTED);
+    CHECK_HAS(u.error.message, "unix-excl");
+    no_vfs = 0;
+}
+
+/*  What sqlpool_sync() says when it cannot: no file to sync, and a checkpoint that does not end. */
+TEST(syncs_that_cannot_be) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int64_t start;
+    PART(unit_open(&u, "sync.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    fail_file_control = 1;
+    CHECK_INT(sqlpool_sync(u.pool, 0, 0, &u.error), SQLPOOL_UNSUPPORTED);
+    CHECK_HAS(u.error.message, "does not give the files");
+    fail_file_control = 0;
+    u.core->checkpointing = 1;
+    start = u.clock.now_ns;
+    CHECK_INT(sqlpool_sync(u.pool, 0, 300, &u.error), SQLPOOL_TIMEOUT);
+    CHECK_HAS(u.error.message, "a checkpoint is running");
+    CHECK_INT(u.clock.now_ns - start, 300 * MS);
+    u.core->checkpointing = 0;
+    CHECK_OK(sqlpool_sync(u.pool, 0, 0, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*  A lease that is out while the pool finds its file moved away: nothing more is written into the old
+    one; what reads goes on. */
+TEST(leases_of_a_file_that_was_moved) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn writer, reader;
+    sqlpool_rows rows;
+    PART(unit_open(&u, "leased.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &writer, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &reader, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&writer, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&reader, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_INT(rename("leased.db", "elsewhere.db"), 0);
+    CHECK(sqlpool__note_if_moved(unit_slot(&reader)));
+    CHECK_INT(
+        sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, NULL, &u.error),
+        SQLPOOL_MOVED);
+    CHECK_INT(sqlpool_conn_commit(&writer, &u.error), SQLPOOL_MOVED);
+    CHECK_OK(sqlpool_conn_rollback(&writer, &u.error), &u.error);
+    CHECK_OK(
+        sqlpool_conn_query(&reader, &rows, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
+        &u.error);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_int64(&rows, 0), 1);
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_commit(&reader, &u.error), &u.error);
+    (void)sqlpool_conn_release(&reader);
+    (void)sqlpool_conn_release(&writer);
+    CHECK_INT(rename("elsewhere.db", "leased.db"), 0);
+    CHECK_OK(sqlpool_recycle(u.pool), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 1);
+    unit_close(&u);
+}
+
+/*  A connection that is to be replaced, of a file that is gone: opened anew it would be another one. */
+TEST(replaced_when_the_file_was_moved) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    config.journal = SQLPOOL_JOURNAL_DELETE; /* no log is left beside it */
+    PART(unit_open(&u, "replaced.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    unit_slot(&conn)->is_bad = true;
+    CHECK_INT(rename("replaced.db", "elsewhere.db"), 0);
+    (void)sqlpool_conn_release(&conn);
+    CHECK_INT(sqlpool_exec(u.pool, "CREATE TABLE u(a)", SQLPOOL_NO_ARGS, &u.error), SQLPOOL_MOVED);
+    CHECK(access("replaced.db", F_OK) != 0);
+    CHECK_INT(rename("elsewhere.db", "replaced.db"), 0);
+    CHECK_OK(sqlpool_recycle(u.pool), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
+/*  A scope begins on a lease where nothing is open: neither among several statements nor behind the
+    raw handle. */
+TEST(scope_beside_open_statements) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlite3_stmt *idle, *busy, *raw = NULL;
+    PART(unit_open(&u, "besides.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "VALUES(1), (2)", &busy, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT 1", &idle, &u.error), &u.error);
+    CHECK_INT(sqlite3_step(busy), SQLITE_ROW);
+    CHECK_INT(sqlpool_snapshot_begin(&conn, 0, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "statement is open");
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, NULL), SQLPOOL_MISUSE); /* none of the two */
+    CHECK_INT(sqlite3_step(busy), SQLITE_ROW);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, busy), SQLPOOL_OK);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "VALUES(3), (4)", &busy, &u.error), &u.error);
+    CHECK_INT(sqlite3_step(busy), SQLITE_ROW); /* behind the idle one */
+    CHECK_INT(sqlpool_snapshot_begin(&conn, 0, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, busy), SQLPOOL_OK);
+    CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &u.error), &u.error);
+    CHECK_OK(sqlpool_snapshot_end(&conn, &u.error), &u.error);
+    CHECK_INT(sqlite3_prepare_v2(sqlpool_conn_db(&conn), "VALUES(5), (6)", -1, &raw, NULL),
+              SQLITE_OK);
+    CHECK_INT(sqlite3_step(raw), SQLITE_ROW);
+    CHECK_INT(sqlpool_snapshot_begin(&conn, 0, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlite3_finalize(raw), SQLITE_OK);
+    CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &u.error), &u.error);
+    CHECK_OK(sqlpool_snapshot_end(&conn, &u.error), &u.error);
+    (void)sqlpool_conn_release(&conn);
+    unit_close(&u);
+}
+
+/*  A statement that gives no columns is over when its cursor is made. */
+TEST(cursor_without_columns) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    PART(unit_open(&u, "columns.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK(sqlpool_conn_db(&conn) != NULL);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "PRAGMA cache_spill = 0", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_rows_column_count(&rows), 0);
+    CHECK(sqlpool__list_is_empty(&unit_slot(&conn)->in_use));
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    (void)sqlpool_conn_release(&conn);
+    unit_close(&u);
+}
+
+/*  Two cursors of one lease that fail: the later one has its message, the other its code. The snapshot
+    stays while one of them may still read from it. */
+TEST(two_cursors_that_fail) {
+    static const char first_sql[] =
+        "SELECT CASE value WHEN 3 THEN abs(-9223372036854775808) ELSE value END "
+        "FROM json_each('[1,2,3]')";
+    static const char second_sql[] =
+        "SELECT CASE value WHEN 2 THEN abs(-9223372036854775807 - 1) ELSE value "
+        "END FROM json_each('[1,2,3]')";
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows first, second;
+    PART(unit_open(&u, "cursors.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &first, first_sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &second, second_sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK(sqlpool_rows_next(&second));
+    CHECK(!sqlpool_rows_next(&second));
+    CHECK(sqlpool_rows_next(&first));
+    CHECK_INT(sqlpool_rows_int64(&first, 0), 1); /* it goes on */
+    CHECK(sqlpool_rows_next(&first));
+    CHECK(!sqlpool_rows_next(&first));
+    CHECK_INT(sqlpool_rows_close(&second, &u.error), SQLITE_ERROR);
+    CHECK_STR(u.error.message, sqlpool_result_text(SQLITE_ERROR));
+    CHECK_INT(sqlpool_rows_close(&first, &u.error), SQLITE_ERROR);
+    CHECK_HAS(u.error.message, "integer overflow");
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+/*  Columns of a cursor whose lease has ended, and of one that is at its end: nothing is touched. */
+TEST(columns_of_a_cursor_that_is_over) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    PART(unit_open(&u, "over.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT 5 AS n", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_int64(&rows, 0), 5);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
+    CHECK_INT(sqlpool_rows_int64(&rows, 0), 0);
+    CHECK(sqlpool_rows_text(&rows, 0) == NULL);
+    CHECK_INT(sqlpool_rows_close(&rows, &u.error), SQLPOOL_MISUSE);
+    CHECK_OK(sqlpool_query(u.pool, &rows, "SELECT 5 AS n", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_STR(sqlpool_rows_name(&rows, 0), "n");
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK(sqlpool_rows_name(&rows, 0) == NULL);
+    CHECK_INT(sqlpool_rows_column_count(&rows), 1);
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*  Submissions larger than the queue, by one value, by a second one, and by their number. */
+TEST(submissions_larger_than_the_queue) {
+    static char big[4096];
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_value values[3];
+    sqlpool_ticket ticket;
+    int i;
+    memset(big, 'x', sizeof big - 1);
+    config.submit_bytes = 1024;
+    PART(unit_open(&u, "larger.db", &config));
+    memset(&ticket, 0, sizeof ticket);
+    ticket.pool = u.pool;
+    ticket.pool_serial = u.core->serial;
+    CHECK_INT(sqlpool_ticket_wait(&ticket, 0, NULL, &u.error),
+              SQLPOOL_MISUSE); /* nobody submitted yet */
+    CHECK_HAS(u.error.message, "fetched already");
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a, b, c)", -1, &u.error), &u.error);
+    for (i = 0; i < 3; i++) {
+        const size_t sizes[3][3] = {{1025, 0, 0}, {700, 700, UINT64_MAX}, {900, 0, UINT64_MAX}};
+        int k;
+        for (k = 0; k < 3; k++) {
+            values[k] = sqlpool_value_int64(k);
+            if (sizes[i][k] == 0) continue;
+            values[k].type = SQLPOOL_TYPE_BLOB;
+            values[k].as.blob = sizes[i][k] < sizeof big ? big : NULL; /* not looked at any more */
+            values[k].size = sizes[i][k];
+        }
+        CHECK_INT(
+            sqlpool_submit(u.pool, NULL, "INSERT INTO t VALUES(?, ?, ?)", values, 3, &u.error),
+            i == 2 ? SQLPOOL_ARGUMENTS : SQLPOOL_TOO_BIG);
+    }
+    values[0] = sqlpool_value_int64(4);
+    values[0].size = 9; /* a number has no size: what is there does not count */
+    values[1] = values[2] = SQLPOOL_VALUE(SQLPOOL_NULL);
+    CHECK_OK(sqlpool_submit(u.pool, &ticket, "INSERT INTO t VALUES(?, ?, ?)", values, 3, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_ticket_wait(&ticket, -3, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "timeout_ms is -3");
+    CHECK_OK(sqlpool_ticket_wait(&ticket, 0, NULL, &u.error), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT a FROM t"), 4);
+    unit_close(&u);
+}
+
+/*  Read-only where all connections are equal, and in memory, where it means nothing. */
+TEST(read_only_of_every_shape) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 2);
+    PART(unit_open(&u, "shape.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
+             &u.error);
+    unit_close(&u);
+    config = unit_config(&u, 2);
+    config.read_only = true;
+    config.topology = SQLPOOL_TOPOLOGY_GENERAL;
+    PART(unit_open(&u, "shape.db", &config));
+    CHECK(u.core->slots[0].role == SQLPOOL__ROLE_ANY);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 1);
+    CHECK_INT(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), SQLITE_READONLY);
+    unit_close(&u);
+    config = unit_config(&u, 2);
+    config.read_only = true;
+    PART(unit_open(&u, ":memory:", &config));
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM sqlite_master"), 0);
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    unit_close(&u);
+    config = unit_config(&u, 2);
+    config.enable_uri = true;
+    PART(unit_open(&u, ":memory:", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -1120,5 +1531,19 @@ int main(void) {
     RUN(uri_that_names_no_file);
     RUN(no_stamp_no_snapshot);
     RUN(null_and_empty_values);
+    RUN(raw_commit_inside_a_level);
+    RUN(virtual_tables);
+    RUN(functions_and_a_schema_from_outside);
+    RUN(authorizer_that_is_set_beside_a_statement);
+    RUN(no_vfs_for_a_single_process);
+    RUN(syncs_that_cannot_be);
+    RUN(leases_of_a_file_that_was_moved);
+    RUN(replaced_when_the_file_was_moved);
+    RUN(scope_beside_open_statements);
+    RUN(cursor_without_columns);
+    RUN(two_cursors_that_fail);
+    RUN(columns_of_a_cursor_that_is_over);
+    RUN(submissions_larger_than_the_queue);
+    RUN(read_only_of_every_shape);
     return test_end();
 }

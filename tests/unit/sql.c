@@ -248,10 +248,27 @@ TEST(shortcut_for_select) {
     static const struct {
         const char *sql;
         bool is_select;
-    } table[] = {{"SELECT 1", true},   {"select 1", true},   {"sElEcT\n1", true}, {"SELECT\t1", true},
-                 {"SELECT\v1", true},  {"SELECT", false},    {"", false},         {"SELEC", false},
-                 {"SELECT(1)", false}, {" SELECT 1", false}, {"SELECTS 1", false}, {"S\x05" "LECT 1", false},
-                 {"\x13" "ELECT 1", false}, {"INSERT 1", false}, {"SELECT;", false}};
+    } table[] = {{"SELECT 1", true},
+                 {"select 1", true},
+                 {"sElEcT\n1", true},
+                 {"SELECT\t1", true},
+                 {"SELECT\v1", true},
+                 {"SELECT", false},
+                 {"", false},
+                 {"SELEC", false},
+                 {"SELECT(1)", false},
+                 {" SELECT 1", false},
+                 {"SELECTS 1", false},
+                 {"S\x05"
+                  "LECT 1",
+                  false},
+                 {"\x13"
+                  "ELECT 1",
+                  false},
+                 {"SEXECT 1", false},
+                 {"SELXCT 1", false},
+                 {"INSERT 1", false},
+                 {"SELECT;", false}};
     size_t i;
     for (i = 0; i < LENGTH(table); i++) {
         char *exact = strdup(table[i].sql);
