@@ -1488,6 +1488,114 @@ TEST(read_only_of_every_shape) {
     unit_close(&u);
 }
 
+/*  One value without an error to tell of. */
+TEST(one_value_without_an_error) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    char text[8] = "xyz";
+    int64_t value = 7;
+    double real = 7;
+    PART(unit_open(&u, "oneval.db", &config));
+    CHECK_INT(sqlpool_query_int64(u.pool, &value, "SELECT nothing", SQLPOOL_NO_ARGS, NULL),
+              SQLITE_ERROR);
+    CHECK_INT(sqlpool_query_double(u.pool, &real, "SELECT nothing", SQLPOOL_NO_ARGS, NULL),
+              SQLITE_ERROR);
+    CHECK_INT(
+        sqlpool_query_text(u.pool, text, sizeof text, "SELECT nothing", SQLPOOL_NO_ARGS, NULL),
+        SQLITE_ERROR);
+    CHECK_STR(text, "");
+    CHECK_INT(value, 0);
+    CHECK_INT(
+        sqlpool_query_text(u.pool, text, sizeof text, "SELECT 1 WHERE 0", SQLPOOL_NO_ARGS, NULL),
+        SQLPOOL_NOT_FOUND);
+    unit_close(&u);
+}
+
+/*  A transaction that SQLite has ended is over for the pool once its commit or rollback has said so. */
+TEST(commit_of_what_sqlite_has_ended) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    int round;
+    PART(unit_open(&u, "ended.db", &config));
+    CHECK_OK(sqlpool_script(
+                 u.pool, "CREATE TABLE t(a UNIQUE ON CONFLICT ROLLBACK); INSERT INTO t VALUES(1)",
+                 -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    for (round = 0; round < 2; round++) {
+        CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+        if (round == 1) CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+        CHECK_INT(
+            sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
+            SQLITE_CONSTRAINT_UNIQUE);
+        if (round == 1) {
+            CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_ROLLED_BACK);
+            CHECK_INT(unit_slot(&conn)->depth, 1); /* the outer level hears of it too */
+        }
+        CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_ROLLED_BACK);
+        CHECK_INT(unit_slot(&conn)->depth, 0);
+    }
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 2);
+    unit_close(&u);
+}
+
+/*  An interrupt stays pending while a statement is on a row: an inner level is undone all the same, by
+    ending that statement, and the outer one goes on. */
+TEST(inner_level_undone_beside_an_interrupt) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    PART(unit_open(&u, "inner.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK(sqlpool_rows_next(&rows));
+    sqlite3_interrupt(unit_slot(&conn)->db);
+    CHECK_OK(sqlpool_conn_rollback(&conn, &u.error), &u.error);
+    CHECK(!unit_slot(&conn)->is_bad);
+    CHECK_INT(unit_slot(&conn)->depth, 1);
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_close(&rows, &u.error), SQLPOOL_MISUSE);
+    CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
+    (void)sqlpool_conn_release(&conn);
+    CHECK_INT(rows_of(&u, "SELECT sum(a) FROM t"), 1);
+    unit_close(&u);
+}
+
+/*  A function of an exclusive section may use the error of its caller: what it got over is no failure,
+    and what it returns keeps its words. */
+static sqlpool_error *exclusive_error;
+static int exclusive_that_fails(sqlpool_conn *conn, void *user) {
+    const int rc = sqlpool_conn_exec(conn, "INSERT INTO missing VALUES(1)", SQLPOOL_NO_ARGS, NULL,
+                                     exclusive_error);
+    return user != NULL ? rc : SQLPOOL_OK;
+}
+TEST(exclusive_sections_with_the_callers_error) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "exclusive2.db", &config));
+    exclusive_error = &u.error;
+    CHECK_OK(sqlpool_exclusive(u.pool, 10, exclusive_that_fails, NULL, &u.error), &u.error);
+    CHECK_INT(u.error.result, SQLPOOL_OK);
+    CHECK_INT(sqlpool_exclusive(u.pool, 10, exclusive_that_fails, &u, &u.error), SQLITE_ERROR);
+    CHECK_HAS(u.error.message, "no such table: missing");
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -1545,5 +1653,9 @@ int main(void) {
     RUN(columns_of_a_cursor_that_is_over);
     RUN(submissions_larger_than_the_queue);
     RUN(read_only_of_every_shape);
+    RUN(one_value_without_an_error);
+    RUN(commit_of_what_sqlite_has_ended);
+    RUN(inner_level_undone_beside_an_interrupt);
+    RUN(exclusive_sections_with_the_callers_error);
     return test_end();
 }
