@@ -11,6 +11,7 @@
 
 static int version_now = SQLITE_VERSION_NUMBER, threadsafe_now = 1, readonly_now = -1;
 static int fail_file_control, fail_dup, fail_open_in, fail_names, no_vfs, no_filename;
+static int fail_open_code = SQLITE_NOMEM;
 
 static int path_version(void) {
     return version_now;
@@ -30,7 +31,7 @@ static sqlite3_value *path_dup(const sqlite3_value *value) {
 static int path_open(const char *path, sqlite3 **db, int flags, const char *vfs) {
     if (fail_open_in > 0 && --fail_open_in == 0) {
         *db = NULL;
-        return SQLITE_NOMEM;
+        return fail_open_code;
     }
     return sqlite3_open_v2(path, db, flags, vfs);
 }
@@ -1105,8 +1106,16 @@ TEST(raw_commit_inside_a_level) {
         SQLITE_OK);
     CHECK_INT(sqlite3_exec(sqlpool_conn_db(&conn), "INSERT INTO t VALUES(2)", NULL, NULL, NULL),
               SQLITE_OK);
+    CHECK_INT(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, NULL, &u.error),
+              SQLPOOL_ROLLED_BACK); /* the pool's level is not there any more */
     (void)sqlpool_conn_release(&conn);
     CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 2);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK(sqlpool_conn_db(&conn) != NULL);
+    CHECK_OK(sqlpool_conn_exec(&conn, "COMMIT", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_ROLLED_BACK);
+    (void)sqlpool_conn_release(&conn);
     unit_close(&u);
 }
 
@@ -1197,7 +1206,7 @@ TEST(authorizer_that_is_set_beside_a_statement) {
     const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_chain chain;
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement, *second;
     memset(&chain, 0, sizeof chain);
     chain.authorizer_fn = deny_reads;
     PART(unit_open(&u, "beside.db", &config));
@@ -1205,7 +1214,10 @@ TEST(authorizer_that_is_set_beside_a_statement) {
              &u.error);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_stmt(&conn, sql, &statement, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, sql, &second, &u.error),
+             &u.error); /* which is not cached anyway */
     CHECK_INT(sqlpool_conn_chain(&conn, &chain), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, second), SQLPOOL_OK);
     CHECK_INT(sqlite3_step(statement), SQLITE_ROW); /* it was prepared before */
     CHECK_INT(sqlpool_conn_stmt_release(&conn, statement), SQLPOOL_OK);
     CHECK_INT(unit_slot(&conn)->cached_count, 0);
@@ -1241,6 +1253,10 @@ TEST(syncs_that_cannot_be) {
     CHECK_INT(sqlpool_sync(u.pool, 0, 300, &u.error), SQLPOOL_TIMEOUT);
     CHECK_HAS(u.error.message, "a checkpoint is running");
     CHECK_INT(u.clock.now_ns - start, 300 * MS);
+    u.core->is_log_doubtful = 1; /* a sync failed: now only a checkpoint helps */
+    CHECK_INT(sqlpool_sync(u.pool, 0, 300, &u.error), SQLPOOL_TIMEOUT);
+    CHECK_HAS(u.error.message, "another checkpoint is running");
+    CHECK_INT(u.core->is_log_doubtful, 1);
     u.core->checkpointing = 0;
     CHECK_OK(sqlpool_sync(u.pool, 0, 0, &u.error), &u.error);
     unit_close(&u);
@@ -1596,6 +1612,281 @@ TEST(exclusive_sections_with_the_callers_error) {
     unit_close(&u);
 }
 
+/*  Where the transaction of a level, or a scope, cannot be ended, nothing more runs on the lease. */
+TEST(nothing_runs_in_what_cannot_be_ended) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int round;
+    PART(unit_open(&u, "stuck.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    for (round = 0; round < 2; round++) {
+        const sqlpool_mode mode = round == 0 ? SQLPOOL_WRITE : SQLPOOL_READ;
+        sqlpool_conn conn;
+        sqlpool_rows rows;
+        sqlpool__slot *slot;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, mode, &conn, &u.error), &u.error);
+        slot = unit_slot(&conn);
+        (void)sqlite3_finalize(slot->own[SQLPOOL__ROLLBACK]);
+        CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
+                                     &slot->own[SQLPOOL__ROLLBACK], NULL),
+                  SQLITE_OK);
+        if (round == 0) {
+            CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+            CHECK_INT(sqlpool_conn_rollback(&conn, &u.error), SQLITE_ABORT);
+        } else {
+            CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &u.error), &u.error);
+            CHECK_INT(sqlpool_snapshot_end(&conn, &u.error), SQLITE_ABORT);
+        }
+        CHECK_HAS(u.error.message, "release the lease");
+        CHECK_INT(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                  SQLITE_ABORT);
+        CHECK_HAS(u.error.message, "could not be rolled back");
+        (void)sqlpool_conn_release(&conn);
+        CHECK_INT(slot->counters[SQLPOOL__COUNT_closed_bad], 1);
+    }
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*  A connection that is to be replaced goes on until its lease ends: with the raw handle out, and with
+    a snapshot that is used again. */
+TEST(bad_connections_go_on_until_the_release) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    int round;
+    PART(unit_open(&u, "goeson.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    u.core->config.snapshot_idle_ms = 50;
+    for (round = 0; round < 2; round++) {
+        sqlpool_rows rows;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+        if (round == 0) {
+            CHECK_INT(
+                sqlite3_exec(sqlpool_conn_db(&conn), "BEGIN; SELECT * FROM t", NULL, NULL, NULL),
+                SQLITE_OK);
+        } else {
+            CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                     &u.error);
+            CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+            CHECK(unit_slot(&conn)->is_pinned);
+        }
+        unit_slot(&conn)->is_bad = true;
+        CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+        CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+        (void)sqlpool_conn_release(&conn);
+        CHECK(u.core->slots[1].db == NULL);
+    }
+    unit_close(&u);
+}
+
+/*  A call that is wrong is said to be before anything is done. */
+static int never_called(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)attempt;
+    ++*(int *)user;
+    return SQLPOOL_OK;
+}
+TEST(writes_of_a_wrong_call) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_call call;
+    int calls = 0;
+    memset(&call, 0, sizeof call);
+    call.attempts = -1;
+    PART(unit_open(&u, "wrongcall.db", &config));
+    CHECK_INT(sqlpool_write_with(u.pool, &call, NULL, never_called, &calls, &u.error),
+              SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "attempts -1");
+    CHECK_INT(calls, 0);
+    unit_close(&u);
+}
+
+/*  A token that was fired and zeroed again before the statement came to its end: it is cancelled. */
+static sqlpool *cancelled_pool;
+static sqlpool_token quick_token;
+static void fire_and_forget(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count, (void)values;
+    if (sqlpool_cancel(cancelled_pool, &quick_token) != SQLPOOL_OK)
+        sqlite3_result_error(context, "not cancelled", -1);
+    quick_token.fired = 0;
+}
+static int connect_with_a_trigger(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&lease), "fire", 0, SQLITE_UTF8, NULL,
+                                   fire_and_forget, NULL, NULL);
+}
+TEST(token_that_is_zeroed_at_once) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_call call;
+    memset(&call, 0, sizeof call);
+    call.token = &quick_token;
+    config.events.connect_fn = connect_with_a_trigger;
+    PART(unit_open(&u, "zeroed.db", &config));
+    cancelled_pool = u.pool;
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(sqlpool_exec_with(
+                  u.pool, &call, NULL,
+                  "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                  "WHERE i < 100000) SELECT CASE i WHEN 5 THEN fire() ELSE i END FROM n",
+                  SQLPOOL_NO_ARGS, &u.error),
+              SQLPOOL_CANCELLED);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
+/*  Where SQLite says READONLY of a file that it cannot open, what to look at is said too. */
+TEST(opening_that_is_read_only) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    fail_open_in = 1;
+    fail_open_code = SQLITE_READONLY;
+    CHECK_INT(sqlpool_open(&u.pool, "readonlyopen.db", &config, &u.error), SQLITE_READONLY);
+    CHECK_HAS(u.error.message, "check that the folder exists");
+    fail_open_code = SQLITE_NOMEM;
+    fail_open_in = 0;
+}
+
+/*---- loads ----*/
+
+typedef struct refusals {
+    int64_t rows[64];
+    int count;
+} refusals;
+static int note_refusal(void *user, int64_t row, const sqlpool_value *values,
+                        const sqlpool_error *error) {
+    refusals *list = (refusals *)user;
+    (void)values, (void)error;
+    if (list->count < 64) list->rows[list->count] = row;
+    list->count++;
+    return 0;
+}
+static sqlpool_bulk_config load_of(const char *table, const char *const *columns, int count,
+                                   refusals *list) {
+    sqlpool_bulk_config load;
+    memset(&load, 0, sizeof load);
+    load.table = table;
+    load.columns = columns;
+    load.column_count = count;
+    if (list != NULL) {
+        load.refused_fn = note_refusal;
+        load.user = list;
+    }
+    return load;
+}
+
+/*  A row that is refused stops the load; what is before it is found to be refused by COMMIT: that row,
+    the first, is the one that is named. */
+TEST(load_that_stops_before_a_commit_that_refuses) {
+    static const char *const names[] = {"p", "k"};
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_bulk_config load = load_of("child", names, 2, NULL);
+    sqlpool_bulk_progress progress;
+    sqlpool_bulk *bulk;
+    PART(unit_open(&u, "stops.db", &config));
+    CHECK_OK(sqlpool_script(
+                 u.pool,
+                 "CREATE TABLE parent(id INTEGER PRIMARY KEY); INSERT INTO parent VALUES(1);"
+                 "CREATE TABLE child(p REFERENCES parent DEFERRABLE INITIALLY DEFERRED, k UNIQUE)",
+                 -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(1, 10), &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(99, 11), &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(1, 12), &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(1, 12), &u.error), &u.error);
+    CHECK_INT(sqlpool_bulk_end(bulk, &progress, &u.error), SQLITE_CONSTRAINT_FOREIGNKEY);
+    CHECK_HAS(u.error.message, "row 1: ");
+    CHECK_INT(progress.next_row, 1);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM child"), 1);
+    unit_close(&u);
+}
+
+/*  Rows that are refused again and again, among many: each is found, and no other. */
+TEST(load_with_many_refused_rows) {
+    static const char *const names[] = {"k"};
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    refusals list;
+    sqlpool_bulk_config load = load_of("t", names, 1, &list);
+    sqlpool_bulk *bulk;
+    int i;
+    memset(&list, 0, sizeof list);
+    load.batch_bytes = 8 << 20;
+    PART(unit_open(&u, "refusals.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(k CHECK(k % 50 <> 7))", -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    for (i = 0; i < 20000; i++)
+        CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(i), &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_end(bulk, NULL, &u.error), &u.error);
+    CHECK_INT(list.count, 400);
+    for (i = 0; i < 64; i++) CHECK_INT(list.rows[i], i * 50 + 7);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 19600);
+    unit_close(&u);
+}
+
+/*  No memory for the list of refused rows ends the load; and in the child of a fork there is none. */
+TEST(loads_that_cannot_go_on) {
+    static const char *const names[] = {"k"};
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    refusals list;
+    sqlpool_bulk_config load = load_of("t", names, 1, &list);
+    sqlpool_bulk *bulk;
+    int round;
+    memset(&list, 0, sizeof list);
+    PART(unit_open(&u, "cannot.db", &config));
+    CHECK_OK(
+        sqlpool_script(u.pool, "CREATE TABLE t(k UNIQUE); INSERT INTO t VALUES(1)", -1, &u.error),
+        &u.error);
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t(k) VALUES(0)", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    for (round = 0; round < 3; round++) { /* the statements are in the cache from the first on */
+        CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+        sqlpool__global.forked = 1; /* as the fork handler does in the child */
+        u.pool->alive = 0;
+        CHECK_INT(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(5), &u.error), SQLPOOL_FORKED);
+        u.pool->alive = u.pool->serial;
+        sqlpool__global.forked = 0;
+        CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(1), &u.error), &u.error);
+        if (round == 1) sim_alloc_fail(1, 0);
+        CHECK_INT(sqlpool_bulk_end(bulk, NULL, &u.error), round == 1 ? SQLPOOL_NOMEM : SQLPOOL_OK);
+        sim_alloc_heal();
+        if (round == 1) CHECK_HAS(u.error.message, "report refused rows");
+    }
+    CHECK_INT(list.count, 2);
+    unit_close(&u);
+}
+
+/*  Without a log a reader of another thread keeps a submitted write waiting: that is no wait for
+    oneself. */
+TEST(submitted_writes_beside_anothers_reader) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 2);
+    sqlpool_ticket ticket;
+    sqlpool_conn conn;
+    uint64_t me;
+    config.journal = SQLPOOL_JOURNAL_DELETE;
+    PART(unit_open(&u, "anothers.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_submit(u.pool, &ticket, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_ticket_wait(&ticket, 10, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "keeps the writer out");
+    me = unit_slot(&conn)->owner;
+    unit_slot(&conn)->owner = 4711;
+    CHECK_INT(sqlpool_ticket_wait(&ticket, 10, NULL, &u.error), SQLPOOL_WOULD_BLOCK);
+    unit_slot(&conn)->owner = me;
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_OK(sqlpool_ticket_wait(&ticket, 10, NULL, &u.error), &u.error);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -1657,5 +1948,14 @@ int main(void) {
     RUN(commit_of_what_sqlite_has_ended);
     RUN(inner_level_undone_beside_an_interrupt);
     RUN(exclusive_sections_with_the_callers_error);
+    RUN(nothing_runs_in_what_cannot_be_ended);
+    RUN(bad_connections_go_on_until_the_release);
+    RUN(writes_of_a_wrong_call);
+    RUN(token_that_is_zeroed_at_once);
+    RUN(opening_that_is_read_only);
+    RUN(load_that_stops_before_a_commit_that_refuses);
+    RUN(load_with_many_refused_rows);
+    RUN(loads_that_cannot_go_on);
+    RUN(submitted_writes_beside_anothers_reader);
     return test_end();
 }

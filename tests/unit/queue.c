@@ -1283,6 +1283,7 @@ TEST(waits_where_open_errors_are_passed_on) {
     CHECK_INT(u.clock.now_ns - start, 5000 * MS);
     u.core->open_error =
         SQLITE_CANTOPEN; /* some opening failed, but none is to be made for this one */
+    u.core->config.open_retry_ms = 60000;
     u.core->open_retry_ns = u.clock.now_ns + 60000 * MS;
     start = u.clock.now_ns;
     CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_TIMEOUT);

@@ -225,6 +225,7 @@ static const struct {
     {"\xef\xbb\xbfSELECT 1", R}, /* a byte order mark is space to SQLite */
     {"\xef\xbb\xbf;\v\xef\xbb\xbf DELETE FROM t", W},
     {"\xef\xbbSELECT 1", W},
+    {"\xef\xbb;SELECT 1", W}, /* two of its bytes are a word */
     {"\v\f\vSELECT 1", R},
     {"SELECT\v1", R},
     {"SELECT '\xf0\x9f\x90\x98'", R},
