@@ -229,11 +229,11 @@ TEST(children_of_a_fork) {
     CHECK(child >= 0);
     if (child == 0) {
         sqlpool *none = NULL;
-        if (sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(2), NULL) != SQLPOOL_FORKED) _exit(1);
-        if (sqlpool_open(&none, "fork.db", &config, NULL) != SQLPOOL_FORKED) _exit(2);
-        if (sqlpool_rows_int64(&rows, 0) != 0 || sqlpool_rows_next(&rows)) _exit(3);
-        if (sqlpool_rows_close(&rows, NULL) != SQLPOOL_FORKED) _exit(4);
-        _exit(0);
+        if (sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(2), NULL) != SQLPOOL_FORKED) exit(1);
+        if (sqlpool_open(&none, "fork.db", &config, NULL) != SQLPOOL_FORKED) exit(2);
+        if (sqlpool_rows_int64(&rows, 0) != 0 || sqlpool_rows_next(&rows)) exit(3);
+        if (sqlpool_rows_close(&rows, NULL) != SQLPOOL_FORKED) exit(4);
+        exit(0);
     }
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
     CHECK_INT(WEXITSTATUS(status), 0);

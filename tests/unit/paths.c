@@ -1444,6 +1444,7 @@ TEST(submissions_larger_than_the_queue) {
     memset(&ticket, 0, sizeof ticket);
     ticket.pool = u.pool;
     ticket.pool_serial = u.core->serial;
+    ticket.number = 1;
     CHECK_INT(sqlpool_ticket_wait(&ticket, 0, NULL, &u.error),
               SQLPOOL_MISUSE); /* nobody submitted yet */
     CHECK_HAS(u.error.message, "fetched already");
@@ -1568,6 +1569,7 @@ TEST(inner_level_undone_beside_an_interrupt) {
     const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_rows rows;
+    sqlite3_stmt *idle;
     PART(unit_open(&u, "inner.db", &config));
     CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
@@ -1579,6 +1581,7 @@ TEST(inner_level_undone_beside_an_interrupt) {
              &u.error);
     CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
              &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT 1", &idle, &u.error), &u.error);
     CHECK(sqlpool_rows_next(&rows));
     sqlite3_interrupt(unit_slot(&conn)->db);
     CHECK_OK(sqlpool_conn_rollback(&conn, &u.error), &u.error);
@@ -1586,6 +1589,7 @@ TEST(inner_level_undone_beside_an_interrupt) {
     CHECK_INT(unit_slot(&conn)->depth, 1);
     CHECK(!sqlpool_rows_next(&rows));
     CHECK_INT(sqlpool_rows_close(&rows, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, idle), SQLPOOL_OK); /* nothing was wrong with it */
     CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
     (void)sqlpool_conn_release(&conn);
     CHECK_INT(rows_of(&u, "SELECT sum(a) FROM t"), 1);
@@ -1832,6 +1836,7 @@ TEST(load_with_many_refused_rows) {
 /*  No memory for the list of refused rows ends the load; and in the child of a fork there is none. */
 TEST(loads_that_cannot_go_on) {
     static const char *const names[] = {"k"};
+    static char big[10000];
     unit_pool u;
     const sqlpool_config config = unit_config(&u, 1);
     refusals list;
@@ -1839,6 +1844,7 @@ TEST(loads_that_cannot_go_on) {
     sqlpool_bulk *bulk;
     int round;
     memset(&list, 0, sizeof list);
+    memset(big, 'b', sizeof big - 1);
     PART(unit_open(&u, "cannot.db", &config));
     CHECK_OK(
         sqlpool_script(u.pool, "CREATE TABLE t(k UNIQUE); INSERT INTO t VALUES(1)", -1, &u.error),
@@ -1859,6 +1865,13 @@ TEST(loads_that_cannot_go_on) {
         if (round == 1) CHECK_HAS(u.error.message, "report refused rows");
     }
     CHECK_INT(list.count, 2);
+    load.batch_bytes = 4096;
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    sim_alloc_fail(1, 0); /* a row that is larger than a batch is a batch of its own */
+    CHECK_INT(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(big), &u.error), SQLPOOL_NOMEM);
+    sim_alloc_heal();
+    CHECK_HAS(u.error.message, "no memory for a row of");
+    CHECK_INT(sqlpool_bulk_end(bulk, NULL, &u.error), SQLPOOL_NOMEM);
     unit_close(&u);
 }
 
@@ -1884,6 +1897,68 @@ TEST(submitted_writes_beside_anothers_reader) {
     unit_slot(&conn)->owner = me;
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     CHECK_OK(sqlpool_ticket_wait(&ticket, 10, NULL, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*  Many submitted writes that can never be run are all told so, however many there are. */
+static void count_moved(void *user, const sqlpool_result *result, const sqlpool_error *error) {
+    (void)result;
+    if (error->result == SQLPOOL_MOVED && error->outcome == SQLPOOL_OUTCOME_NOT_COMMITTED)
+        ++*(int *)user;
+}
+TEST(many_submitted_writes_that_cannot_be_run) {
+    enum { MANY = 2 * SQLPOOL__GROUP_MOST + 5 };
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_submission submission;
+    int i, told = 0;
+    config.journal = SQLPOOL_JOURNAL_DELETE;
+    config.submit_count = MANY;
+    memset(&submission, 0, sizeof submission);
+    submission.done_fn = count_moved;
+    submission.user = &told;
+    PART(unit_open(&u, "never.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_INT(rename("never.db", "elsewhere.db"), 0);
+    for (i = 0; i < MANY; i++)
+        CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, "INSERT INTO t VALUES(1)",
+                                     SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+    CHECK(sqlpool__note_if_moved(&u.core->slots[0]));
+    CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
+    CHECK_INT(told, MANY);
+    CHECK_INT(rename("elsewhere.db", "never.db"), 0);
+    CHECK_OK(sqlpool_recycle(u.pool), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
+/*  A scope whose transaction is gone says how to get out of it: at its own level, and of one inside. */
+TEST(scope_that_sqlite_has_ended) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int levels;
+    PART(unit_open(&u, "scopeended.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    for (levels = 0; levels < 2; levels++) {
+        sqlpool_conn conn;
+        sqlpool_rows rows;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+        CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &u.error), &u.error);
+        if (levels == 1) CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+        unit_slot(&conn)->check = SQLPOOL__CHECK_ALLOW;
+        CHECK_INT(sqlite3_exec(unit_slot(&conn)->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+        CHECK_INT(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                  SQLPOOL_ROLLED_BACK);
+        CHECK_HAS(u.error.message,
+                  levels == 0 ? "call sqlpool_snapshot_end()" : "call sqlpool_conn_rollback()");
+        if (levels == 1) CHECK_OK(sqlpool_conn_rollback(&conn, &u.error), &u.error);
+        CHECK_OK(sqlpool_snapshot_end(&conn, &u.error), &u.error);
+        CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+        CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    }
     unit_close(&u);
 }
 
@@ -1957,5 +2032,7 @@ int main(void) {
     RUN(load_with_many_refused_rows);
     RUN(loads_that_cannot_go_on);
     RUN(submitted_writes_beside_anothers_reader);
+    RUN(many_submitted_writes_that_cannot_be_run);
+    RUN(scope_that_sqlite_has_ended);
     return test_end();
 }

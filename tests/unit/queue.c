@@ -1293,6 +1293,30 @@ TEST(waits_where_open_errors_are_passed_on) {
     unit_close(&u);
 }
 
+/*  Where every connection reads and writes there are no readers to hold back: the log is brought down
+    without waiting. */
+TEST(log_above_its_limit_in_one_lane) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 2);
+    const sqlpool__slot *reader;
+    sqlpool_conn mine;
+    int64_t start;
+    config.topology = SQLPOOL_TOPOLOGY_GENERAL;
+    PART(unit_open(&u, "onelane.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    u.core->config.wal_budget_bytes = u.core->config.wal_limit_bytes = 4096;
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
+    reader = unit_slot(&mine);
+    start = u.clock.now_ns;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.clock.now_ns - start, 0);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 0);
+    CHECK(u.core->frames_checkpointed > 0);
+    CHECK(unit_slot(&mine) == reader);
+    CHECK_INT(sqlpool_conn_release(&mine), SQLPOOL_OK);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(words_hold_number_and_state);
     RUN(lanes);
@@ -1332,5 +1356,6 @@ int main(void) {
     RUN(nested_readers_wait_their_turn);
     RUN(waits_from_nowhere);
     RUN(waits_where_open_errors_are_passed_on);
+    RUN(log_above_its_limit_in_one_lane);
     return test_end();
 }
