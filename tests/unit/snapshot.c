@@ -911,6 +911,34 @@ TEST(nothing_runs_in_a_snapshot_that_cannot_be_ended) {
     PART(end(&f));
 }
 
+/*  A number becomes text when it is asked for: where memory is short for that the call fails, and does
+    not give nothing. */
+TEST(one_text_and_no_memory) {
+    fresh f;
+    const sqlpool_config config = unit_config(&f.u, 1);
+    uint64_t n;
+    int failures = 0;
+    PART(begin(&f, "text.db", &config));
+    CHECK_INT(read_a(&f), 0); /* the connection is open */
+    for (n = 1; n < 100; n++) {
+        char text[16], sql[80]; /* another statement each time: nothing of it is there yet */
+        int rc;
+        (void)snprintf(sql, sizeof sql, "SELECT a + 12345 FROM t /* %d */", (int)n);
+        sim_alloc_fail(n, 0);
+        rc = sqlpool_query_text(f.u.pool, text, sizeof text, sql, SQLPOOL_NO_ARGS, &f.u.error);
+        sim_alloc_heal();
+        if (rc == SQLPOOL_OK) {
+            CHECK_STR(text, "12345");
+            if (sim_alloc.failed == 0) break;
+        } else {
+            CHECK(rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM);
+            failures++;
+        }
+    }
+    CHECK(n < 100 && failures > 0);
+    PART(end(&f));
+}
+
 int main(void) {
     if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) return 1;
     RUN(stamps);
@@ -931,5 +959,6 @@ int main(void) {
     RUN(the_callers_rollback_hook_hears_of_his_own_only);
     RUN(scopes_are_forgotten);
     RUN(nothing_runs_in_a_snapshot_that_cannot_be_ended);
+    RUN(one_text_and_no_memory);
     return test_end();
 }
