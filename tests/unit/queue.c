@@ -1317,6 +1317,23 @@ TEST(log_above_its_limit_in_one_lane) {
     unit_close(&u);
 }
 
+/*  Growth that fails where nothing else is open: there is nobody to wait for. */
+TEST(failed_growth_without_others) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 2);
+    sqlpool_conn conn;
+    int64_t start;
+    PART(unit_open(&u, "nobody.db", &config));
+    start = u.clock.now_ns;
+    sim_alloc_fail(1, 0);
+    CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_NOMEM);
+    sim_alloc_heal();
+    CHECK_INT(u.clock.now_ns - start, 0);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(words_hold_number_and_state);
     RUN(lanes);
@@ -1357,5 +1374,6 @@ int main(void) {
     RUN(waits_from_nowhere);
     RUN(waits_where_open_errors_are_passed_on);
     RUN(log_above_its_limit_in_one_lane);
+    RUN(failed_growth_without_others);
     return test_end();
 }

@@ -949,6 +949,27 @@ TEST(busy_checkpointer_is_replaced_later) {
     unit_close(&u);
 }
 
+/*  Work that begins again after an idle spell wakes the upkeep thread, once. */
+TEST(work_wakes_upkeep) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "wakes.db", &config));
+    u.core->has_thread = true; /* as if: nobody answers */
+    u.core->is_awake = 0;
+    u.core->is_upkeep_kicked = false;
+    sqlpool__wake_upkeep(u.core);
+    CHECK(u.core->is_upkeep_kicked);
+    CHECK_INT(u.core->is_awake, 1);
+    u.core->is_upkeep_kicked = false;
+    sqlpool__wake_upkeep(u.core);
+    CHECK(!u.core->is_upkeep_kicked);
+    u.core->has_thread = false;
+    u.core->is_awake = 0;
+    sqlpool__wake_upkeep(u.core);
+    CHECK(!u.core->is_upkeep_kicked);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(handles_are_reused_oldest_first); /* needs all handles: before a test can fail */
     RUN(reap_to_the_minimum);
@@ -979,5 +1000,6 @@ int main(void) {
     RUN(entering);
     RUN(completion_that_does_not_return);
     RUN(busy_checkpointer_is_replaced_later);
+    RUN(work_wakes_upkeep);
     return test_end();
 }
