@@ -1962,6 +1962,35 @@ TEST(scope_that_sqlite_has_ended) {
     unit_close(&u);
 }
 
+/*  What a load has where nothing is said: as the manual gives it. */
+TEST(defaults_of_a_load) {
+    static const char *const names[] = {"k", "l"};
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_bulk_config load = load_of("t", names, 1, NULL);
+    sqlpool_bulk *bulk;
+    PART(unit_open(&u, "load.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(k, l)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    CHECK_INT(bulk->config.batch_ms, 50);
+    CHECK_INT(bulk->config.batch_bytes, 1 << 20);
+    CHECK_INT(bulk->per[0], 64);
+    CHECK_INT(bulk->per[1], 8);
+    CHECK_INT(bulk->per[2], 1);
+    CHECK_INT(sqlpool_bulk_abandon(bulk, NULL), SQLPOOL_OK);
+    unit_close(&u);
+    config = unit_config(&u, 1);
+    config.untrusted = true; /* 10 parameters a statement: 5 rows at most, and no size twice */
+    load.column_count = 2;
+    PART(unit_open(&u, "load.db", &config));
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    CHECK_INT(bulk->per[0], 0);
+    CHECK_INT(bulk->per[1], 5);
+    CHECK_INT(bulk->per[2], 1);
+    CHECK_INT(sqlpool_bulk_abandon(bulk, NULL), SQLPOOL_OK);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -2034,5 +2063,6 @@ int main(void) {
     RUN(submitted_writes_beside_anothers_reader);
     RUN(many_submitted_writes_that_cannot_be_run);
     RUN(scope_that_sqlite_has_ended);
+    RUN(defaults_of_a_load);
     return test_end();
 }
