@@ -939,6 +939,31 @@ TEST(one_text_and_no_memory) {
     PART(end(&f));
 }
 
+/*  A cancelled lease whose snapshot cannot be ended: the next one gets another connection. */
+TEST(cancelled_lease_with_a_snapshot_that_cannot_be_ended) {
+    static const int which[] = {SQLPOOL__COMMIT, SQLPOOL__ROLLBACK};
+    fresh f;
+    const sqlpool_config config = unit_config(&f.u, 1);
+    sqlpool_conn conn;
+    size_t i;
+    PART(begin(&f, "cancelled.db", &config));
+    CHECK_INT(read_a(&f), 0);
+    CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
+    CHECK(f.reader->is_pinned);
+    for (i = 0; i < LENGTH(which); i++) {
+        (void)sqlite3_finalize(f.reader->own[which[i]]);
+        CHECK_INT(sqlite3_prepare_v2(f.reader->db, "SELECT abs(-9223372036854775808)", -1,
+                                     &f.reader->own[which[i]], NULL),
+                  SQLITE_OK);
+    }
+    CHECK_INT(sqlpool_conn_cancel(conn), SQLPOOL_OK);
+    (void)sqlpool_conn_release(&conn);
+    CHECK(f.reader->db == NULL);
+    PART(write_elsewhere(&f, 5));
+    CHECK_INT(read_a(&f), 5);
+    PART(end(&f));
+}
+
 int main(void) {
     if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) return 1;
     RUN(stamps);
@@ -960,5 +985,6 @@ int main(void) {
     RUN(scopes_are_forgotten);
     RUN(nothing_runs_in_a_snapshot_that_cannot_be_ended);
     RUN(one_text_and_no_memory);
+    RUN(cancelled_lease_with_a_snapshot_that_cannot_be_ended);
     return test_end();
 }
