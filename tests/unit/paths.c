@@ -1991,6 +1991,39 @@ TEST(defaults_of_a_load) {
     unit_close(&u);
 }
 
+/*  A statement that runs into its deadline says what to do. */
+static sim_clock *late_clock;
+static void make_late(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count, (void)values;
+    late_clock->now_ns += MS;
+    sqlite3_result_int(context, 1);
+}
+static int connect_that_makes_late(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&lease), "late", 0, SQLITE_UTF8, NULL, make_late,
+                                   NULL, NULL);
+}
+TEST(statement_that_runs_into_its_deadline) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    late_clock = &u.clock;
+    config.events.connect_fn = connect_that_makes_late;
+    config.statement_timeout_ms = 10;
+    PART(unit_open(&u, "late.db", &config));
+    CHECK_INT(sqlpool_exec(
+                  u.pool,
+                  "WITH RECURSIVE n(i) AS (SELECT late() UNION ALL SELECT i + late() FROM n WHERE "
+                  "i < 100000) SELECT max(i) FROM n",
+                  SQLPOOL_NO_ARGS, &u.error),
+              SQLPOOL_TIMEOUT);
+    CHECK_HAS(u.error.message, "ran into its deadline; raise the timeout or make it cheaper");
+    CHECK_HAS(u.error.message, "WITH RECURSIVE");
+    CHECK_INT(u.error.sqlite_code, SQLITE_INTERRUPT);
+    CHECK_INT(u.core->slots[1].counters[SQLPOOL__COUNT_expirations], 1);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -2064,5 +2097,6 @@ int main(void) {
     RUN(many_submitted_writes_that_cannot_be_run);
     RUN(scope_that_sqlite_has_ended);
     RUN(defaults_of_a_load);
+    RUN(statement_that_runs_into_its_deadline);
     return test_end();
 }
