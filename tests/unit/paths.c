@@ -2024,6 +2024,45 @@ TEST(statement_that_runs_into_its_deadline) {
     unit_close(&u);
 }
 
+/*  A statement that was given back has no deadline any more: nothing of it may stop the next one. */
+TEST(statement_given_back_is_disarmed) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlite3_stmt *statement;
+    config.statement_timeout_ms = 1000;
+    PART(unit_open(&u, "disarmed.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT 1", &statement, &u.error), &u.error);
+    CHECK_INT(unit_slot(&conn)->deadline_ns, u.clock.now_ns + 1000 * MS);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, statement), SQLPOOL_OK);
+    CHECK_INT(unit_slot(&conn)->deadline_ns, SQLPOOL__NEVER);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+/*  A scope that ends before upkeep would look wakes it; one that ends later does not. */
+TEST(scope_with_an_age_wakes_upkeep) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int round;
+    PART(unit_open(&u, "scopewakes.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (round = 0; round < 3; round++) {
+        sqlpool_conn conn;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+        u.core->has_thread = round < 2; /* as if: nobody answers */
+        u.core->upkeep_wake_ns = u.clock.now_ns + (round == 0 ? 200 : 50) * MS;
+        u.core->is_upkeep_kicked = false;
+        CHECK_OK(sqlpool_snapshot_begin(&conn, 100, &u.error), &u.error);
+        CHECK_INT(u.core->is_upkeep_kicked, round == 0);
+        u.core->has_thread = false;
+        CHECK_OK(sqlpool_snapshot_end(&conn, &u.error), &u.error);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    }
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -2098,5 +2137,7 @@ int main(void) {
     RUN(scope_that_sqlite_has_ended);
     RUN(defaults_of_a_load);
     RUN(statement_that_runs_into_its_deadline);
+    RUN(statement_given_back_is_disarmed);
+    RUN(scope_with_an_age_wakes_upkeep);
     return test_end();
 }

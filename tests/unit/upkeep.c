@@ -970,6 +970,21 @@ TEST(work_wakes_upkeep) {
     unit_close(&u);
 }
 
+/*  Close does not wait until the upkeep thread would have looked again, which here is never. */
+TEST(close_wakes_upkeep) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    config.disable_upkeep_thread = false;
+    u.locks.clock = NULL;
+    u.locks.solo = 0;
+    memset(&config.clock, 0, sizeof config.clock);
+    config.upkeep_interval_ms = config.health_interval_ms = 3600000;
+    PART(unit_open(&u, "closewakes.db", &config));
+    sim_real_sleep_ns(20 * MS); /* it sleeps */
+    unit_close(&u);
+    CHECK_INT(u.locks.live_threads, 0);
+}
+
 int main(void) {
     RUN(handles_are_reused_oldest_first); /* needs all handles: before a test can fail */
     RUN(reap_to_the_minimum);
@@ -1001,5 +1016,6 @@ int main(void) {
     RUN(completion_that_does_not_return);
     RUN(busy_checkpointer_is_replaced_later);
     RUN(work_wakes_upkeep);
+    RUN(close_wakes_upkeep);
     return test_end();
 }
