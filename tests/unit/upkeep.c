@@ -974,13 +974,18 @@ TEST(work_wakes_upkeep) {
 TEST(close_wakes_upkeep) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
+    int i;
     config.disable_upkeep_thread = false;
     u.locks.clock = NULL;
     u.locks.solo = 0;
     memset(&config.clock, 0, sizeof config.clock);
     config.upkeep_interval_ms = config.health_interval_ms = 3600000;
     PART(unit_open(&u, "closewakes.db", &config));
-    sim_real_sleep_ns(20 * MS); /* it sleeps */
+    for (i = 0; i < 10000 && SQLPOOL__LOAD(&u.core->upkeep_wake_ns) == SQLPOOL__NEVER; i++)
+        sim_real_sleep_ns(MS);
+    sqlpool__lock(u.core); /* now it sleeps */
+    CHECK(u.core->upkeep_wake_ns != SQLPOOL__NEVER);
+    sqlpool__unlock(u.core);
     unit_close(&u);
     CHECK_INT(u.locks.live_threads, 0);
 }
