@@ -2063,6 +2063,28 @@ TEST(scope_with_an_age_wakes_upkeep) {
     unit_close(&u);
 }
 
+/*  events.error_fn hears of a transaction that its function has failed, once. */
+static int refuse_the_work(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)attempt;
+    return *(const int *)user;
+}
+TEST(error_hook_hears_of_transactions) {
+    static const int results[] = {SQLITE_FULL, 4711, SQLPOOL_OK};
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    size_t i;
+    PART(unit_open(&u, "hears.db", &config));
+    for (i = 0; i < LENGTH(results); i++) {
+        u.log.errors = u.log.last_error = 0;
+        CHECK_INT(sqlpool_transaction(u.pool, SQLPOOL_READ, refuse_the_work, (void *)&results[i],
+                                      &u.error),
+                  results[i]);
+        CHECK_INT(u.log.errors, results[i] != SQLPOOL_OK ? 1 : 0);
+        CHECK_INT(u.log.last_error, results[i]);
+    }
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -2139,5 +2161,6 @@ int main(void) {
     RUN(statement_that_runs_into_its_deadline);
     RUN(statement_given_back_is_disarmed);
     RUN(scope_with_an_age_wakes_upkeep);
+    RUN(error_hook_hears_of_transactions);
     return test_end();
 }
