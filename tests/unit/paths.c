@@ -2085,6 +2085,19 @@ TEST(error_hook_hears_of_transactions) {
     unit_close(&u);
 }
 
+TEST(no_memory_for_a_script) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "script.db", &config));
+    sim_alloc_fail(1, 0); /* what has no terminator is copied */
+    CHECK_INT(sqlpool_script(u.pool, "CREATE TABLE t(a); SELEKT", 18, &u.error), SQLPOOL_NOMEM);
+    sim_alloc_heal();
+    CHECK_HAS(u.error.message, "copy the script");
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); SELEKT", 18, &u.error), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -2162,5 +2175,6 @@ int main(void) {
     RUN(statement_given_back_is_disarmed);
     RUN(scope_with_an_age_wakes_upkeep);
     RUN(error_hook_hears_of_transactions);
+    RUN(no_memory_for_a_script);
     return test_end();
 }
