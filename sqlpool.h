@@ -6797,6 +6797,7 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
         sqlpool__reset_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
         return error->result;
     }
+    SQLPOOL__STORE(&core->checkpoint_due, 0u); /* of the commits so far: this is it */
     rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
                                    &result->log_frames, &result->checkpointed_frames);
     if (rc != SQLITE_OK) {
@@ -6942,18 +6943,23 @@ static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpo
     return error->result;
 }
 
-/*  Takes the writer's turn and checkpoints. */
+/*  Takes the writer's turn and checkpoints. The deadline is for waiting, not for the disk. */
 static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode,
                                int64_t deadline_ns, sqlpool_checkpoint_result *result,
                                sqlpool_error *error) {
-    const sqlpool__request request =
+    sqlpool__request request =
         sqlpool__internal_request(SQLPOOL_WRITE, &sqlpool__checkpoint_call, deadline_ns);
     sqlpool__slot *writer;
+    int64_t begin, now;
     int rc;
     if (!sqlpool__checkpoint_enter(core, deadline_ns)) {
         return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "another checkpoint is running");
     }
+    begin = sqlpool__now(core);
     rc = sqlpool__sync_log(core, error);
+    now = sqlpool__now(core);
+    if (now > begin) deadline_ns = sqlpool__time_add(deadline_ns, now - begin);
+    request.deadline_ns = deadline_ns;
     if (rc == SQLPOOL_OK) rc = sqlpool__acquire(core, &request, &writer, error);
     if (rc == SQLPOOL_OK) {
         writer->lease_deadline_ns = deadline_ns;
