@@ -415,10 +415,15 @@
       SQLite 3.7.0 to 3.51.2 can corrupt a file when a checkpoint runs beside a writer. The pool's
       own checkpoints hold the write lock and are safe; a TRUNCATE by sqlpool_checkpoint() on such a
       version is safe only while no other process writes the file, and so is any other program's
-      checkpoint. Files on network file systems: SQLite's locks, and with them all promises, are
-      only as good as the file system's. Use SQLPOOL_JOURNAL_DELETE there, or better a local disk.
-      Tested on Linux; other POSIX systems should work. Windows needs hook tables for locks and
-      clock.
+      checkpoint. What such a program leaves behind is noticed (SQLPOOL_LOG_WAL_RESET): the log
+      counts more frames as copied than it has. Readers do not see the commits among them, and the
+      next checkpoint would lose them, so every call gives SQLITE_CORRUPT, and the pool's
+      connections close without a checkpoint. Once every process has left the file like that,
+      whoever opens it finds all commits: sqlpool_recycle() with no lease out does it where this
+      process is the only one. Files on network file systems: SQLite's locks, and with them all
+      promises, are only as good as the file system's. Use SQLPOOL_JOURNAL_DELETE there, or better a
+      local disk. Tested on Linux; other POSIX systems should work. Windows needs hook tables for
+      locks and clock.
 
     UPGRADING
       Before 1.0 any version may change the interface. sqlpool_open() compares the version and the
@@ -556,6 +561,7 @@ typedef enum sqlpool_level {
     X(MOVED, "the database file was moved, replaced or deleted")                                  \
     X(WAL_PINNED, "a checkpoint cannot finish because a reader holds old frames")                 \
     X(WAL_LIMIT, "the write-ahead log is above its limit")                                        \
+    X(WAL_RESET, "the log lost its place: the pool stops, so that no commit is lost")             \
     X(FOREIGN_KEYS, "the schema has a foreign key that cannot be enforced")                       \
     X(RETRY, "a statement or transaction is tried again")                                         \
     X(CHECKPOINT, "a checkpoint ran")                                                             \
@@ -1698,8 +1704,10 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
 /*  sqlpool_recycle - replace every connection: idle ones now, leased ones at their release.
     Also ends the SQLPOOL_MOVED state: from here on the file now at the path is used. The old file's
     -wal and -shm must be moved or deleted first, since SQLite would apply them to the new one.
+    And it ends the state after SQLPOOL_LOG_WAL_RESET where no other process has the file open.
     Returns  SQLPOOL_OK; SQLPOOL_MOVED while an old log is there (the log hook names it) or a lease
-             on the old file is out;
+             on the old file is out; SQLITE_CORRUPT while a log that lost its place is kept open by
+             a lease or another process;
              SQLPOOL_UNSUPPORTED for ":memory:" below SQLite 3.36, whose only connection is the
              database; any error of opening the writer anew
     Threads  any
@@ -3345,6 +3353,7 @@ typedef struct sqlpool__breaker {
     int64_t window_ns;     /* since when failures are counted */
     int failures;          /* since then */
     uint64_t window_calls; /* sum of the calls then */
+    bool is_locked;        /* nobody tries */
 } sqlpool__breaker;
 
 typedef struct sqlpool__core {
@@ -3380,6 +3389,7 @@ typedef struct sqlpool__core {
     sqlpool__u64 wal_frames;          /* in the log after the last commit or checkpoint */
     uint32_t checkpoint_due;          /* the log is above its budget */
     uint32_t checkpointing;           /* someone takes care of the log */
+    uint32_t is_log_lost;             /* it counts more frames as copied than it has */
     sqlpool__u64 frames_checkpointed; /* frames_total at the last checkpoint */
     uint32_t busy_sleepers;           /* busy handlers that sleep until a commit */
     uint32_t buffers_out;             /* buffered results and bulk loads not closed yet */
@@ -4181,6 +4191,8 @@ static void sqlpool__close_db(sqlpool__slot *slot) {
     sqlite3_progress_handler(slot->db, 0, NULL, NULL);
     if (core->config.events.destroy_fn != NULL)
         core->config.events.destroy_fn(core->config.events.user, slot->db);
+    if (SQLPOOL__LOAD(&core->is_log_lost) != 0) /* what only the log has must stay there */
+        (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     if (sqlite3_close(slot->db) !=
         SQLITE_OK) { /* it closes virtual tables' own statements itself */
         while ((left = sqlite3_next_stmt(slot->db, left)) != NULL) {
@@ -5617,6 +5629,11 @@ static int sqlpool__breaker_refuse_locked(sqlpool__core *core, sqlpool_mode mode
     const int64_t left = breaker->try_ns - now;
     SQLPOOL__TALLY_POOL(core, breaker_refusals);
     error->sqlite_code = breaker->code;
+    if (breaker->is_locked)
+        return SQLPOOL__FAIL(error, breaker->code, "not tried: %s of %s stopped %lld ms ago: %s",
+                             sqlpool__mode_noun((int)mode), core->config.name,
+                             (long long)((now - breaker->opened_ns) / SQLPOOL__NS_PER_MS),
+                             breaker->message);
     return SQLPOOL__FAIL(error, breaker->code,
                          "not tried: %s of %s fail at once for %lld ms now, since: %s; the next "
                          "try is in %lld ms",
@@ -5634,8 +5651,9 @@ static SQLPOOL__NOINLINE int sqlpool__breaker_admit(sqlpool__core *core, sqlpool
     sqlpool__lock(core);
     if (breaker->state == SQLPOOL__BREAKER_CLOSED) {
         /* meanwhile */
-    } else if (now < breaker->try_ns &&
-               now >= breaker->try_ns - core->config.breaker_open_ms * SQLPOOL__NS_PER_MS) {
+    } else if (breaker->is_locked ||
+               (now < breaker->try_ns &&
+                now >= breaker->try_ns - core->config.breaker_open_ms * SQLPOOL__NS_PER_MS)) {
         rc = sqlpool__breaker_refuse_locked(core, mode, now, error);
     } else {
         breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
@@ -5682,9 +5700,11 @@ static void sqlpool__breaker_open(sqlpool__core *core, int mode, int code, const
     sqlpool__lock(core);
     was_closed = breaker->state == SQLPOOL__BREAKER_CLOSED;
     if (was_closed) breaker->opened_ns = now;
-    breaker->code = code;
-    breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
-    memcpy(breaker->message, message, strlen(message) + 1);
+    if (!breaker->is_locked) {
+        breaker->code = code;
+        breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
+        memcpy(breaker->message, message, strlen(message) + 1);
+    }
     SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_OPEN);
     sqlpool__refuse_waiters_locked(core, (sqlpool_mode)mode);
     sqlpool__unlock(core);
@@ -5696,9 +5716,11 @@ static SQLPOOL__NOINLINE void sqlpool__breaker_close(sqlpool__core *core, int mo
     sqlpool__breaker *breaker = &core->breakers[mode];
     bool was_open;
     sqlpool__lock(core);
-    was_open = breaker->state != SQLPOOL__BREAKER_CLOSED;
-    breaker->failures = 0;
-    SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_CLOSED);
+    was_open = breaker->state != SQLPOOL__BREAKER_CLOSED && !breaker->is_locked;
+    if (!breaker->is_locked) {
+        breaker->failures = 0;
+        SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_CLOSED);
+    }
     sqlpool__unlock(core);
     if (was_open) sqlpool__breaker_tell(core, mode, 0, SQLITE_OK, "");
 }
@@ -6784,6 +6806,59 @@ static int sqlpool__checkpointer_ready(sqlpool__core *core, sqlpool_error *error
     }
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I16.2] a log that lost its place, and the checkpoint itself       (private)
+ *------------------------------------------------------------------------------
+    The bug named above, in whatever process it struck, leaves a log whose index counts more frames
+    as copied than it has. No reader looks for commits among them in the log, no checkpoint copies
+    them, and they are gone when the log starts over or is cut. All of it is still in the log: once
+    every process has left the file without a checkpoint, the next one to open it counts anew and
+    finds them. So from then on nothing is read, written or checkpointed here, and the connections
+    are closed without the checkpoint that SQLite makes of the last one. */
+
+static int sqlpool__refuse_lost(sqlpool_error *error) {
+    error->sqlite_code = SQLITE_CORRUPT;
+    return SQLPOOL__FAIL(error, SQLITE_CORRUPT,
+                         "the log counts more frames as copied than it has (SQLite's WAL-reset "
+                         "bug): a checkpoint would lose commits; close the file everywhere without "
+                         "one, or call sqlpool_recycle() while no lease is out");
+}
+
+static void sqlpool__lock_breakers(sqlpool__core *core, bool is_locked) {
+    sqlpool__lock(core);
+    core->breakers[SQLPOOL_READ].is_locked = core->breakers[SQLPOOL_WRITE].is_locked = is_locked;
+    sqlpool__unlock(core);
+}
+
+static int sqlpool__lose_log(sqlpool__core *core, uint32_t frames, uint32_t copied,
+                             sqlpool_error *error) {
+    static const char why[] = "the log counts more frames as copied than it has: sqlpool_recycle() "
+                              "while no lease is out, or close it everywhere without a checkpoint";
+    (void)sqlpool__refuse_lost(error);
+    if (SQLPOOL__EXCHANGE(&core->is_log_lost, 1u) != 0) return error->result;
+    sqlpool__breaker_open(core, SQLPOOL_WRITE, SQLITE_CORRUPT, why);
+    sqlpool__breaker_open(core, SQLPOOL_READ, SQLITE_CORRUPT, why);
+    sqlpool__lock_breakers(core, true);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_WAL_RESET,
+                      "%u frames count as copied, the log has %u; %s", (unsigned)copied,
+                      (unsigned)frames, error->message);
+    return error->result;
+}
+
+/*  All connections were opened anew: has the first of them found its place again? */
+static void sqlpool__log_recovered(sqlpool__slot *writer) {
+    sqlpool__core *core = writer->core;
+    const volatile uint32_t *map = writer->stamp_map;
+    if (SQLPOOL__LOAD(&core->is_log_lost) == 0 || map == NULL ||
+        sqlpool__stamp_word(map, SQLPOOL__BACKFILL) >
+            sqlpool__stamp_word(map, SQLPOOL__STAMP_FRAMES))
+        return;
+    SQLPOOL__STORE(&core->is_log_lost, 0u);
+    sqlpool__lock_breakers(core, false);
+    sqlpool__breaker_close(core, SQLPOOL_READ);
+    sqlpool__breaker_close(core, SQLPOOL_WRITE);
+}
+
 /*  With the writer in hand: the three steps above. */
 static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_result *result,
                                     sqlpool_error *error) {
@@ -6800,7 +6875,11 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
     SQLPOOL__STORE(&core->checkpoint_due, 0u); /* of the commits so far: this is it */
     rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
                                    &result->log_frames, &result->checkpointed_frames);
-    if (rc != SQLITE_OK) {
+    /* it has copied nothing then */
+    if (rc == SQLITE_OK && result->checkpointed_frames > result->log_frames) {
+        (void)sqlpool__lose_log(core, (uint32_t)result->log_frames,
+                                (uint32_t)result->checkpointed_frames, error);
+    } else if (rc != SQLITE_OK) {
         (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint", error);
     } else if (result->log_frames == result->checkpointed_frames) {
         SQLPOOL__STORE(&core->is_log_doubtful, 0u);
@@ -6871,7 +6950,7 @@ static int sqlpool__truncate_held(sqlpool__core *core, sqlpool_checkpoint_result
 }
 
 /*------------------------------------------------------------------------------
- * >>[I16.2] checkpoints and syncs as a whole                           (private)
+ * >>[I16.3] checkpoints and syncs as a whole                           (private)
  *----------------------------------------------------------------------------*/
 
 /*  In the general topology several writers' leases exist: one checkpoint at a time all the same. */
@@ -6952,6 +7031,7 @@ static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode
     sqlpool__slot *writer;
     int64_t begin, now;
     int rc;
+    if (SQLPOOL__LOAD(&core->is_log_lost) != 0) return sqlpool__refuse_lost(error);
     if (!sqlpool__checkpoint_enter(core, deadline_ns)) {
         return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "another checkpoint is running");
     }
@@ -6995,7 +7075,8 @@ static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
         sqlpool__kick_upkeep(core);
         return;
     }
-    if (!sqlpool__checkpoint_enter(core, now)) return; /* someone is at it */
+    if (SQLPOOL__LOAD(&core->is_log_lost) != 0 || !sqlpool__checkpoint_enter(core, now))
+        return; /* or someone is at it */
     SQLPOOL__STORE(&core->checkpoint_due, 0u);
     sqlpool__error_clear(&error);
     if (is_hold) {
@@ -11327,6 +11408,14 @@ static void sqlpool__reap(sqlpool__core *core, int64_t now) {
     }
 }
 
+/*  The index is looked at without a lock, and may be about to change: a checkpoint looks again. */
+static void sqlpool__suspect_log(sqlpool__core *core, const sqlpool__slot *slot) {
+    if (slot->stamp_map == NULL || SQLPOOL__LOAD(&core->is_log_lost) != 0) return;
+    if (sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL) >
+        sqlpool__stamp_word(slot->stamp_map, SQLPOOL__STAMP_FRAMES))
+        SQLPOOL__STORE(&core->checkpoint_due, 1u);
+}
+
 /*  One idle connection: is its file still there, does it still answer? A bad one is opened anew.
     Under the shared gate a read could meet the writer, so there only the file is looked at. */
 static void sqlpool__check_health(sqlpool__core *core) {
@@ -11342,6 +11431,7 @@ static void sqlpool__check_health(sqlpool__core *core) {
         core->next_health_slot = i + 1;
         lane = sqlpool__lane_of_slot(slot);
         sqlpool__error_clear(&error);
+        sqlpool__suspect_log(core, slot);
         if (!core->is_shared_gate) {
             const int rc = sqlpool__ask(slot->db, "SELECT 1 FROM sqlite_master LIMIT 1", NULL, 0);
             if (sqlpool__is_connection_bad(rc)) slot->is_bad = true;
@@ -12821,8 +12911,13 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
             &sqlpool__default_call, SQLPOOL__NEVER);
         sqlpool__lease_begin(writer, &request, sqlpool__thread_id(core));
         rc = sqlpool__grow(writer, sqlpool__lane_of_slot(writer), false, error);
-        if (rc == SQLPOOL_OK) sqlpool__give_back(writer, sqlpool__lane_of_slot(writer));
+        if (rc == SQLPOOL_OK) {
+            sqlpool__log_recovered(writer);
+            sqlpool__give_back(writer, sqlpool__lane_of_slot(writer));
+        }
     }
+    if (rc == SQLPOOL_OK && SQLPOOL__LOAD(&core->is_log_lost) != 0)
+        rc = sqlpool__refuse_lost(error);
     if (has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
     return rc;
 }
