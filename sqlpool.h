@@ -3395,6 +3395,7 @@ typedef struct sqlpool__core {
     uint32_t buffers_out;             /* buffered results and bulk loads not closed yet */
     uint32_t ticking;                 /* someone is inside upkeep */
     sqlpool__i64 next_wal_hold_ns;    /* no holding of readers before this */
+    sqlpool__i64 next_limit_log_ns;   /* no word about the limit before this; who has the writer */
     sqlpool__i64 next_yield_ns;       /* leaders do not yield before this */
     uint32_t is_awake;                /* upkeep's next pass is at most upkeep_interval_ms away */
     uint32_t inside;                  /* calls that use the core without a lease */
@@ -7058,48 +7059,67 @@ static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode
 /*  A commit asked for a checkpoint and its writer is about to go back. Above the first budget the
     upkeep thread does it; above the second one, or without that thread, this thread does, so that
     who fills the log empties it. Above the second one new readers wait meanwhile, so that the log
-    has a moment without any and starts over with the next write: at most wal_wait_ms, and at most
-    once a second. */
-static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
+    has a moment without any and starts over with the next write: at most wal_wait_ms and a third of
+    the time, and once a second when some did not come back. True: somebody else is at it, and this
+    thread has to let him, once the writer is given back. */
+static SQLPOOL__NOINLINE bool sqlpool__care_for_log(sqlpool__slot *writer) {
     sqlpool__core *core = writer->core;
     const int64_t now = sqlpool__now(core);
     const int64_t bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
     sqlpool_checkpoint_result result = {-1, -1};
     sqlpool_error error;
-    bool is_hold = bytes >= core->config.wal_limit_bytes && sqlpool__can_hold_readers(core) &&
-                   SQLPOOL__LOAD_RELAXED(&core->scopes) == 0 && /* waiting would not help */
-                   now >= SQLPOOL__LOAD_RELAXED(&core->next_wal_hold_ns),
-         is_calm = true;
+    int64_t end;
+    const bool may_hold = bytes >= core->config.wal_limit_bytes &&
+                          sqlpool__can_hold_readers(core) &&
+                          SQLPOOL__LOAD_RELAXED(&core->scopes) == 0 && /* waiting would not help */
+                          now >= SQLPOOL__LOAD_RELAXED(&core->next_wal_hold_ns);
+    bool is_hold = may_hold, is_calm = true;
     int rc;
+    if (SQLPOOL__LOAD(&core->is_log_lost) != 0) return false;
     if (bytes < core->config.wal_limit_bytes && core->has_thread) {
         sqlpool__kick_upkeep(core);
-        return;
+        return false;
     }
-    if (SQLPOOL__LOAD(&core->is_log_lost) != 0 || !sqlpool__checkpoint_enter(core, now))
-        return; /* or someone is at it */
+    if (!sqlpool__checkpoint_enter(core, now)) return bytes >= core->config.wal_limit_bytes;
     SQLPOOL__STORE(&core->checkpoint_due, 0u);
     sqlpool__error_clear(&error);
     if (is_hold) {
-        SQLPOOL__STORE_RELAXED(&core->next_wal_hold_ns,
-                               sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS));
         SQLPOOL__TALLY_POOL(core, wal_waits);
         sqlpool__lock(core); /* a thread that also holds a reader would wait for itself */
         is_hold = sqlpool__count_own_locked(core, sqlpool__thread_id(core)) < 2;
         sqlpool__unlock(core);
     }
     if (is_hold) is_calm = sqlpool__hold_readers(core) == SQLPOOL_OK;
-    SQLPOOL__STORE_RELAXED(&writer->deadline_ns, sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS));
+    SQLPOOL__STORE_RELAXED(&writer->deadline_ns, /* for the lock of another process */
+                           sqlpool__time_add(now, core->config.wal_wait_ms * SQLPOOL__NS_PER_MS));
     rc = sqlpool__checkpoint_held(writer, &result, &error);
     if (is_hold) sqlpool__free_readers(core);
+    end = sqlpool__now(core);
+    if (may_hold)
+        SQLPOOL__STORE_RELAXED(&core->next_wal_hold_ns,
+                               sqlpool__time_add(end, is_hold && is_calm && end > now
+                                                          ? 2 * (end - now)
+                                                          : 1000 * SQLPOOL__NS_PER_MS));
     SQLPOOL__STORE(&core->checkpointing, 0u);
     if (rc == SQLPOOL_OK) sqlpool__checkpoint_report(core, &result);
-    if (bytes >= core->config.wal_limit_bytes &&
+    if (bytes >= core->config.wal_limit_bytes && end >= core->next_limit_log_ns &&
         (!is_calm || result.checkpointed_frames < result.log_frames)) {
+        core->next_limit_log_ns = sqlpool__time_add(end, 10000 * SQLPOOL__NS_PER_MS);
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_LIMIT,
                           "the log has %lld bytes, more than wal_limit_bytes, and readers keep it "
                           "from starting over",
                           (long long)bytes);
     }
+    return false;
+}
+
+/*  Who commits faster than the log can be synced and copied waits for that, wal_wait_ms at most. */
+static SQLPOOL__NOINLINE void sqlpool__wait_for_log(sqlpool__core *core) {
+    const int64_t deadline =
+        sqlpool__time_add(sqlpool__now(core), core->config.wal_wait_ms * SQLPOOL__NS_PER_MS);
+    SQLPOOL__TALLY_POOL(core, wal_waits);
+    while (SQLPOOL__LOAD(&core->checkpointing) != 0 && sqlpool__now(core) < deadline)
+        sqlpool__sleep(core, SQLPOOL__NS_PER_MS);
 }
 
 /*  The end of every lease that a caller had: the last thing he does with the pool. True: something
@@ -7107,7 +7127,7 @@ static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
 static bool sqlpool__lease_end(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
     sqlpool__lane *lane = sqlpool__lane_of_slot(slot);
-    bool was_unclean;
+    bool was_unclean, has_to_wait = false;
     sqlpool__unpark(slot);
     was_unclean = slot->db != NULL && sqlpool__clean(slot);
     if (SQLPOOL__UNLIKELY(slot->is_committed)) sqlpool__after_commit(slot);
@@ -7121,9 +7141,16 @@ static bool sqlpool__lease_end(sqlpool__slot *slot) {
     }
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) && slot->db != NULL &&
         SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE && !slot->is_bad) {
-        sqlpool__care_for_log(slot);
+        has_to_wait = sqlpool__care_for_log(slot);
     }
+    if (SQLPOOL__LIKELY(!has_to_wait)) {
+        sqlpool__give_back(slot, lane);
+        return was_unclean;
+    }
+    sqlpool__go_inside(core);
     sqlpool__give_back(slot, lane);
+    sqlpool__wait_for_log(core);
+    sqlpool__go_outside(core);
     return was_unclean;
 }
 

@@ -1209,6 +1209,33 @@ TEST(truncate_with_a_reader_out) {
     unit_close(&u);
 }
 
+/*  Who commits while another thread copies a log that is above its limit waits for that; but not for
+    longer than wal_wait_ms. */
+TEST(log_above_its_limit_and_another_is_at_it) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 2);
+    int64_t start;
+    PART(unit_open(&u, "limit2.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    u.core->config.wal_budget_bytes = 4096;
+    CHECK(sqlpool__checkpoint_enter(u.core, 0));
+    start = u.clock.now_ns;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.clock.now_ns - start, 0); /* below the limit nobody waits */
+    u.core->config.wal_limit_bytes = 4096;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.clock.now_ns - start, config.wal_wait_ms > 0 ? config.wal_wait_ms * MS : 50 * MS);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 1);
+    CHECK_INT(u.core->inside, 0);
+    CHECK_INT(u.core->checkpointing, 1);
+    u.core->checkpointing = 0;
+    u.core->next_wal_hold_ns = SQLPOOL__NEVER;
+    start = u.clock.now_ns;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.clock.now_ns - start, 0); /* it copies the log itself */
+    unit_close(&u);
+}
+
 /*---- a log that lost its place ----*/
 
 /*  What SQLite's WAL-reset bug leaves: more frames count as copied than the log has. */
@@ -1333,6 +1360,7 @@ int main(void) {
     RUN(pins_are_reported_seldom);
     RUN(one_checkpoint_at_a_time);
     RUN(log_above_its_limit);
+    RUN(log_above_its_limit_and_another_is_at_it);
     RUN(truncate_with_a_reader_out);
     RUN(a_lost_log_is_left_alone_and_read_whole_by_the_next);
     RUN(a_lost_log_heals_by_a_recycle);
