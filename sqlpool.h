@@ -7956,11 +7956,10 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
     rc = sqlpool__make_request(core, file, line, mode, call, &request, error);
     if (rc == SQLPOOL_OK && fn == NULL) rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    if (mode == SQLPOOL_WRITE) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if refused */
     rc = sqlpool__acquire(core, &request, &slot, error);
-    if (rc != SQLPOOL_OK) {
-        if (mode == SQLPOOL_WRITE) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
-        return rc;
-    }
+    if (rc != SQLPOOL_OK) return rc;
+    error->outcome = SQLPOOL_OUTCOME_NONE;
     sqlpool__bound_lease(slot, &request);
     slot->is_lent = true;
     held = sqlpool__word(slot->number, SQLPOOL__LEASED);
@@ -8984,12 +8983,10 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
             memset(&home, 0, sizeof home);
             home.pool = core->handle;
             home.pool_serial = core->serial;
+            error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if it is refused */
         }
         rc = sqlpool__acquire(core, request, &slot, error);
-        if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
-            if (is_write) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
-            return rc;
-        }
+        if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
         if (SQLPOOL__UNLIKELY(slot ==
                               NULL)) { /* a leader has run it; the pool may be gone by now */
             if (work->rows != NULL) work->rows->conn = home;
@@ -9031,10 +9028,10 @@ static int sqlpool__write_on_pool(sqlpool__core *core, sqlpool__request *request
     job.bytes += bytes;
     job.result_out = result;
     if (can_share) request->job = &job;
+    error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if it is refused */
     rc = sqlpool__acquire(core, request, &slot, error);
     if (rc != SQLPOOL_OK || slot == NULL) {
         request->job = NULL;
-        if (rc != SQLPOOL_OK) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
         return error->result; /* a leader may have run it; the pool may be gone by now */
     }
     sqlpool__bound_lease(slot, request);
