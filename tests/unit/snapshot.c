@@ -964,6 +964,29 @@ TEST(cancelled_lease_with_a_snapshot_that_cannot_be_ended) {
     PART(end(&f));
 }
 
+/*  A snapshot that is the newest, but was begun before a checkpoint copied the log, is begun anew: the
+    log can start over beside a thread that only reads. */
+TEST(newest_snapshots_let_the_log_start_over) {
+    fresh f;
+    const sqlpool_config config = unit_config(&f.u, 1);
+    int i, before = 0, after = 0, copied = 0;
+    PART(begin(&f, "startsover.db", &config));
+    for (i = 1; i < 6; i++) PART(write_elsewhere(&f, i));
+    CHECK_INT(read_a(&f), 5);
+    CHECK(f.reader->is_pinned);
+    CHECK_INT(sqlite3_wal_checkpoint_v2(f.plain, NULL, SQLITE_CHECKPOINT_PASSIVE, &before, &copied),
+              SQLITE_OK);
+    CHECK(before > 4 && copied == before);
+    CHECK_INT(read_a(&f), 5);
+    CHECK_INT(read_a(&f), 5);
+    PART(write_elsewhere(&f, 6));
+    CHECK_INT(sqlite3_wal_checkpoint_v2(f.plain, NULL, SQLITE_CHECKPOINT_PASSIVE, &after, &copied),
+              SQLITE_OK);
+    CHECK(after < before);
+    CHECK_INT(read_a(&f), 6);
+    PART(end(&f));
+}
+
 int main(void) {
     if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) return 1;
     RUN(stamps);
@@ -986,5 +1009,6 @@ int main(void) {
     RUN(nothing_runs_in_a_snapshot_that_cannot_be_ended);
     RUN(one_text_and_no_memory);
     RUN(cancelled_lease_with_a_snapshot_that_cannot_be_ended);
+    RUN(newest_snapshots_let_the_log_start_over);
     return test_end();
 }
