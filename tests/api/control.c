@@ -679,6 +679,7 @@ TEST(log_stays_within_its_limit_beside_readers) {
     config.wal_budget_bytes = 256 * 1024;
     config.wal_limit_bytes = 1024 * 1024;
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    config.wal_wait_ms = 5000; /* a cursor lasts 2 ms, but its thread may have to wait for a processor */
     o.pool = open_pool("beside.db", &config, schema);
     CHECK(o.pool != NULL);
     CHECK_OK(sqlpool_exec(o.pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
