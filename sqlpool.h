@@ -9123,12 +9123,14 @@ static bool sqlpool__run_job(sqlpool__slot *slot, const sqlpool__request *reques
     return false;
 }
 
-#define SQLPOOL__YIELD_NS (200 * SQLPOOL__NS_PER_US) /* longer than that others have run */
+#define SQLPOOL__YIELD_NS (5 * SQLPOOL__NS_PER_MS) /* longer than a slice: others have run */
 
 /*  The end of a one-call lease. Who has led lets those run that it woke: it would take the writer
     again before them, and their answers wait for a time slice of the scheduler (bench W6). Where
     the processor goes to others instead (readers, other programs), and comes back only after a
-    slice, that is not done again for 16 times as long. */
+    slice, that is not done again for 16 times as long. A shorter absence is the price of answers
+    in time: with 200 us here, that is after every checkpoint, the 99.9th percentile of 8 writers on
+    two processors was 4.2 ms instead of 1.6. */
 static void sqlpool__end_call(sqlpool__slot *slot, bool has_led) {
     sqlpool__core *core = slot->core;
     int64_t start, end;
