@@ -1204,11 +1204,11 @@ TEST(chain_for_the_connections_life) {
 /*  SQLite asks wal_fn when the commit is made, and reports what it answers as the commit's failure.
     The pool does not: it would be told as failed, or, to whom the program calls that worth another
     try, be made twice. */
-static int wal_calls; /* atomic */
+static int wal_answer, wal_calls; /* atomic */
 static int wal_says_no(void *user, struct sqlite3 *db, const char *database, int frames) {
     (void)user, (void)db, (void)database, (void)frames;
     (void)__atomic_add_fetch(&wal_calls, 1, __ATOMIC_SEQ_CST);
-    return SQLITE_ERROR;
+    return __atomic_load_n(&wal_answer, __ATOMIC_SEQ_CST);
 }
 static int refuse_in_wal(void *user, const sqlpool_conn *conn) {
     sqlpool_conn copy = *conn;
@@ -1239,6 +1239,7 @@ TEST(what_wal_fn_says_of_a_commit_changes_nothing) {
         pool = open_pool(tries ? "wal_again.db" : "wal_no.db", &config, schema);
         CHECK(pool != NULL);
         __atomic_store_n(&wal_calls, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&wal_answer, SQLITE_ERROR, __ATOMIC_SEQ_CST);
         CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
         CHECK_INT(err.outcome, SQLPOOL_OUTCOME_COMMITTED);
         CHECK_INT(err.attempts, 1);
@@ -1253,6 +1254,7 @@ TEST(what_wal_fn_says_of_a_commit_changes_nothing) {
         CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
         CHECK_INT(__atomic_load_n(&wal_calls, __ATOMIC_SEQ_CST), 4);
         CHECK_INT(ask(pool, "SELECT group_concat(v) = 'one,1,2,3,4' FROM (SELECT v FROM t ORDER BY id)"), 1);
+        __atomic_store_n(&wal_answer, 0, __ATOMIC_SEQ_CST);
         close_pool(pool);
     }
 }

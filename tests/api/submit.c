@@ -1109,9 +1109,9 @@ TEST(cancelled_beside_one_that_gives_up) {
         no_tolds(1);
         submission = tell(&tolds[0]);
         tolds[0].then = let_give_up;
-        CHECK_OK(sqlpool_submit_with(pool, &submission, &tolds[0].ticket, INSERT, SQLPOOL_ARGS(i),
-                                     &err),
-                 &err);
+        CHECK_OK(
+            sqlpool_submit_with(pool, &submission, &tolds[0].ticket, INSERT, SQLPOOL_ARGS(i), &err),
+            &err);
         copy = tolds[0].ticket;
         memset(&impatient, 0, sizeof impatient);
         impatient.timeout_ms = 100;
@@ -1811,6 +1811,174 @@ TEST(sync_that_cannot) {
     sequence = write_one(pool, true);
     CHECK_RC(sqlpool_sync(pool, sequence, 0, &err), SQLPOOL_UNSUPPORTED, &err);
     close_and_count(pool, "rollback.db", 1);
+}
+
+/*---- a log in doubt ----*/
+
+/*  What the log and the database file get, in its order. */
+enum { MOST_EVENTS = 4000 };
+static struct {
+    int kind;
+    bool is_log;
+    int64_t from, to;
+} disk[MOST_EVENTS];
+static int disk_count; /* under the lock of the simulator's disk */
+static void record_disk(void *user, const sim_vfs_event *event) {
+    const bool is_log = (event->open_flags & SQLITE_OPEN_WAL) != 0;
+    (void)user;
+    if ((event->kind != SIM_VFS_WRITE && event->kind != SIM_VFS_SYNC) || event->result != 0 ||
+        (!is_log && (event->open_flags & SQLITE_OPEN_MAIN_DB) == 0) || disk_count == MOST_EVENTS)
+        return;
+    disk[disk_count].kind = event->kind;
+    disk[disk_count].is_log = is_log;
+    disk[disk_count].from = event->offset;
+    disk[disk_count++].to = event->offset + event->amount;
+}
+static int64_t log_bytes(const char *path) {
+    char name[80];
+    struct stat file;
+    (void)snprintf(name, sizeof name, "%s-wal", path);
+    return stat(name, &file) == 0 ? (int64_t)file.st_size : -1;
+}
+/*  The log was written from `from` to `to`, each byte once and nothing before, and then synced;
+    and only then what is behind it, or the database file. */
+static void check_mended(int64_t from, int64_t to) {
+    int64_t at = from;
+    int i = 0;
+    while (i < disk_count && disk[i].kind == SIM_VFS_WRITE && disk[i].is_log && at < to) {
+        CHECK_INT(disk[i].from, at);
+        at = disk[i++].to;
+    }
+    CHECK_INT(at, to);
+    CHECK(i < disk_count && disk[i].kind == SIM_VFS_SYNC && disk[i].is_log);
+    for (; i < disk_count; i++)
+        CHECK(disk[i].kind == SIM_VFS_SYNC || !disk[i].is_log || disk[i].from >= to);
+}
+/*  The log of a new pool: durable up to `synced`, then a commit whose sync has failed. */
+static sqlpool *open_in_doubt(const char *path, int synchronous, int64_t *synced) {
+    sqlpool_config config = on_sim_disk();
+    sqlpool *pool;
+    uint64_t sequence;
+    config.synchronous = synchronous;
+    config.disable_upkeep_thread = true;
+    pool = open_pool(path, &config, TABLE);
+    if (pool == NULL) return NULL;
+    sequence = write_one(pool, true);
+    if (sqlpool_sync(pool, sequence, 0, &err) != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "sync: %s", err.message);
+    *synced = log_bytes(path);
+    (void)write_one(pool, true);
+    (void)write_one(pool, true);
+    fail_disk(SIM_VFS_SYNC, 0, 1);
+    if (sqlpool_sync(pool, 0, 0, &err) != SQLITE_IOERR_FSYNC)
+        test_fail(__FILE__, __LINE__, "a sync that fails: %d %s", err.result, err.message);
+    sim_vfs_heal();
+    disk_count = 0;
+    sim_vfs.record_fn = record_disk;
+    return pool;
+}
+/*  Before a commit that has to be durable is told, and before its own frames are in the log. */
+TEST(a_durable_commit_writes_again_what_is_in_doubt) {
+    int way;
+    for (way = 0; way < 3; way++) {
+        static const char *const paths[] = {"again_exec.db", "again_write.db", "again_submit.db"};
+        int64_t synced, end;
+        sqlpool *pool = open_in_doubt(paths[way], SQLPOOL_SYNCHRONOUS_FULL, &synced);
+        static deed d;
+        CHECK(pool != NULL);
+        end = log_bytes(paths[way]);
+        CHECK(synced > 0 && end > synced);
+        if (way == 0)
+            CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err), &err);
+        else if (way == 1)
+            CHECK_OK(sqlpool_write(pool, act, &d, &err), &err);
+        else
+            (void)write_one(pool, false);
+        PART(check_mended(synced, end));
+        CHECK(disk[disk_count - 1].kind == SIM_VFS_SYNC);
+        disk_count = 0; /* in doubt no more */
+        end = log_bytes(paths[way]);
+        CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err), &err);
+        CHECK(disk_count > 0 && disk[0].from >= end);
+        sim_vfs.record_fn = NULL;
+        close_pool(pool);
+    }
+}
+/*  Where commits do not sync, the next checkpoint does it before it moves anything. */
+TEST(a_checkpoint_writes_again_what_is_in_doubt) {
+    int64_t synced, end;
+    sqlpool *pool = open_in_doubt("again_checkpoint.db", SQLPOOL_SYNCHRONOUS_NORMAL, &synced);
+    int i;
+    CHECK(pool != NULL);
+    end = log_bytes("again_checkpoint.db");
+    CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err), &err);
+    CHECK(disk_count > 0);
+    for (i = 0; i < disk_count; i++) CHECK(disk[i].is_log && disk[i].from >= end);
+    end = log_bytes("again_checkpoint.db");
+    disk_count = 0;
+    CHECK_OK(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), &err);
+    PART(check_mended(synced, end));
+    CHECK(!disk[disk_count - 1].is_log); /* and it went on */
+    sim_vfs.record_fn = NULL;
+    close_pool(pool);
+}
+/*  The sync fails on another thread while a durable write runs: it stands behind what is in doubt
+    and is told only when that was written again. */
+static void *sync_on_a_bad_disk(void *argument) {
+    waiting *w = (waiting *)argument;
+    fail_disk(SIM_VFS_SYNC, 0, 1);
+    w->rc = sqlpool_sync(w->pool, 0, 0, &w->error);
+    sim_vfs_heal();
+    return NULL;
+}
+static int while_a_sync_fails(sqlpool_conn *conn, void *user, int attempt) {
+    waiting *w = (waiting *)user;
+    (void)attempt;
+    if (!begin(w, w->pool, sync_on_a_bad_disk)) return SQLITE_ERROR;
+    end_of(w);
+    return sqlpool_conn_exec(conn, INSERT, SQLPOOL_ARGS(3), NULL, NULL);
+}
+TEST(a_durable_commit_behind_what_came_into_doubt_meanwhile) {
+    static const char *const paths[] = {"meanwhile_write.db", "meanwhile_submit.db"};
+    int way;
+    for (way = 0; way < 2; way++) {
+        sqlpool_config config = on_sim_disk();
+        sqlpool_ticket ticket, other;
+        static waiting w;
+        static holder h;
+        sqlpool *pool;
+        int64_t synced;
+        int i, last = -1;
+        config.disable_upkeep_thread = true;
+        pool = open_pool(paths[way], &config, TABLE);
+        CHECK(pool != NULL);
+        w.pool = pool;
+        CHECK_OK(sqlpool_sync(pool, write_one(pool, true), 0, &err), &err);
+        synced = log_bytes(paths[way]);
+        (void)write_one(pool, true);
+        disk_count = 0;
+        sim_vfs.record_fn = record_disk;
+        if (way == 0) {
+            CHECK_OK(sqlpool_write(pool, while_a_sync_fails, &w, &err), &err);
+        } else { /* in a group */
+            CHECK(take_writer(&h, pool));
+            CHECK_OK(sqlpool_submit_write(pool, NULL, &ticket, while_a_sync_fails, &w, &err), &err);
+            CHECK_INT(submit_value(pool, &other, 4), SQLPOOL_OK);
+            give_writer(&h);
+            CHECK_OK(result_of(&ticket, &err), &err);
+        }
+        CHECK_INT(err.outcome, SQLPOOL_OUTCOME_COMMITTED);
+        CHECK_INT(w.rc, SQLITE_IOERR_FSYNC);
+        for (i = 0; i < disk_count; i++) {
+            if (disk[i].kind == SIM_VFS_WRITE) CHECK(disk[i].from >= synced);
+            if (disk[i].kind == SIM_VFS_WRITE && disk[i].from == synced) last = i;
+        }
+        CHECK(last >= 0);
+        CHECK(disk[disk_count - 1].kind == SIM_VFS_SYNC && disk[disk_count - 1].is_log);
+        if (way == 1) CHECK_OK(result_of(&other, &err), &err);
+        sim_vfs.record_fn = NULL;
+        close_pool(pool);
+    }
 }
 
 /*---- the disk fails ----*/
@@ -2993,9 +3161,9 @@ TEST(close_runs_what_a_waiter_was_about_to_run) {
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
     submission = tell(&closed_one);
-    CHECK_OK(sqlpool_submit_with(pool, &submission, &closed_one.ticket, INSERT, SQLPOOL_ARGS(1),
-                                 &err),
-             &err);
+    CHECK_OK(
+        sqlpool_submit_with(pool, &submission, &closed_one.ticket, INSERT, SQLPOOL_ARGS(1), &err),
+        &err);
     waiter.ticket = &closed_one.ticket;
     waiter.timeout_ms = SQLPOOL_FOREVER;
     CHECK(begin(&waiter, pool, wait_as_waiter));
@@ -3447,6 +3615,9 @@ int main(void) {
     RUN(a_caller_joins_a_submitted_group);
     RUN(after_a_relaxed_group_that_failed);
     RUN(sync_that_cannot);
+    RUN(a_durable_commit_writes_again_what_is_in_doubt);
+    RUN(a_checkpoint_writes_again_what_is_in_doubt);
+    RUN(a_durable_commit_behind_what_came_into_doubt_meanwhile);
     RUN(a_disk_that_fails_in_commit);
     RUN(a_writer_that_cannot_be_opened);
     RUN(a_file_that_moves_away);
