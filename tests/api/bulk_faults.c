@@ -503,6 +503,51 @@ TEST(a_lock_that_another_process_holds) {
     close_clean(pool);
 }
 
+/*  BEGIN fails in a way that is worth another try: nothing of the batch has run, so it is tried. */
+static int again_told; /* atomic */
+static int again_if_locked(void *user, int code, int is_retryable) {
+    (void)user;
+    return code == SQLITE_IOERR_SHMLOCK ? 1 : is_retryable;
+}
+static void on_again(void *user, int attempt, int code, int64_t delay_us) {
+    (void)user, (void)attempt, (void)code, (void)delay_us;
+    (void)__atomic_add_fetch(&again_told, 1, __ATOMIC_SEQ_CST);
+}
+TEST(a_begin_that_fails_is_tried_again) {
+    sqlpool_config config = on_sim_disk();
+    const source s = plain_source(3, 200);
+    int named, most;
+    config.retry_base_us = 1;
+    config.events.retryable_fn = again_if_locked;
+    config.events.retry_fn = on_again;
+    for (named = 0; named <= 1; named++) {
+        for (most = 0; most <= 1; most++) {
+            sqlpool_bulk_config load = plain_load();
+            sqlpool *pool = open_pool(next_file(), &config, ABC);
+            sqlpool_bulk_progress progress;
+            sqlpool_bulk *bulk = NULL;
+            sim_vfs_fault fault;
+            CHECK(pool != NULL);
+            load.name = named ? "again" : NULL;
+            CHECK_OK(sqlpool_bulk_begin(pool, &load, &bulk, &err), &err);
+            CHECK_OK(feed(bulk, &s, 0, most ? 190 : 10, &err), &err);
+            memset(&fault, 0, sizeof fault);
+            fault.at = 1;
+            fault.kind = SIM_VFS_SHM_LOCK;
+            __atomic_store_n(&again_told, 0, __ATOMIC_SEQ_CST);
+            sim_vfs_arm(fault);
+            CHECK_OK(feed(bulk, &s, most ? 190 : 10, s.count, &err), &err);
+            CHECK_OK(sqlpool_bulk_end(bulk, &progress, &err), &err);
+            sim_vfs_heal();
+            CHECK_INT((int64_t)sim_vfs.faults, 1);
+            CHECK_INT(__atomic_load_n(&again_told, __ATOMIC_SEQ_CST), 1);
+            CHECK_INT(progress.next_row, s.count);
+            PART(check_full(pool, s.count));
+            close_clean(pool);
+        }
+    }
+}
+
 /*---- disk ----*/
 
 static void fat_row(const source *s, int64_t row, room *r) {
@@ -1237,6 +1282,7 @@ int main(int argc, char **argv) {
     RUN_CLEAN(a_sync_that_fails_at_the_end);
     RUN_CLEAN(others_write_during_a_long_load);
     RUN_CLEAN(a_lock_that_another_process_holds);
+    RUN_CLEAN(a_begin_that_fails_is_tried_again);
     RUN_CLEAN(a_disk_that_fails_in_the_middle);
     RUN_CLEAN(a_file_that_may_not_grow);
     RUN_CLEAN(memory_that_fails_in_a_load);

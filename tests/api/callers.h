@@ -160,7 +160,7 @@ static inline void *run_caller(void *argument) {
     const sqlpool_value *args = c->count > 0 ? c->args : NULL;
     memset(&c->error, 0x5a, sizeof c->error);
     if (c->fn != NULL)
-        c->rc = sqlpool_write_with(c->pool, &c->call, NULL, c->fn, c->user, &c->error);
+        c->rc = sqlpool_write_with(c->pool, &c->call, &c->result, c->fn, c->user, &c->error);
     else if (c->is_script)
         c->rc = sqlpool_script(c->pool, c->sql, -1, &c->error);
     else

@@ -1201,6 +1201,64 @@ TEST(chain_for_the_connections_life) {
     close_pool(pool);
 }
 
+/*  SQLite asks wal_fn when the commit is made, and reports what it answers as the commit's failure.
+    The pool does not: it would be told as failed, or, to whom the program calls that worth another
+    try, be made twice. */
+static int wal_answer, wal_calls; /* atomic */
+static int wal_says_no(void *user, struct sqlite3 *db, const char *database, int frames) {
+    (void)user, (void)db, (void)database, (void)frames;
+    (void)__atomic_add_fetch(&wal_calls, 1, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&wal_answer, __ATOMIC_SEQ_CST);
+}
+static int refuse_in_wal(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    sqlpool_chain chain;
+    (void)user;
+    memset(&chain, 0, sizeof chain);
+    chain.wal_fn = wal_says_no;
+    return sqlpool_conn_chain(&copy, &chain);
+}
+static int all_again(void *user, int code, int is_retryable) {
+    (void)user, (void)code, (void)is_retryable;
+    return 1;
+}
+static int insert_2(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_exec(conn, "INSERT INTO t(v) VALUES(2)", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+TEST(what_wal_fn_says_of_a_commit_changes_nothing) {
+    int tries;
+    for (tries = 0; tries <= 1; tries++) {
+        sqlpool_config config = config_of(1);
+        sqlpool_ticket ticket;
+        sqlpool_rows rows;
+        sqlpool *pool;
+        config.events.connect_fn = refuse_in_wal;
+        config.retry_base_us = 1;
+        if (tries) config.events.retryable_fn = all_again;
+        pool = open_pool(tries ? "wal_again.db" : "wal_no.db", &config, schema);
+        CHECK(pool != NULL);
+        __atomic_store_n(&wal_calls, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&wal_answer, SQLITE_ERROR, __ATOMIC_SEQ_CST);
+        CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_INT(err.outcome, SQLPOOL_OUTCOME_COMMITTED);
+        CHECK_INT(err.attempts, 1);
+        CHECK_OK(sqlpool_write(pool, insert_2, NULL, &err), &err);
+        CHECK_INT(err.outcome, SQLPOOL_OUTCOME_COMMITTED);
+        CHECK_INT(err.attempts, 1);
+        CHECK_OK(sqlpool_submit(pool, &ticket, "INSERT INTO t(v) VALUES(3)", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_ticket_wait(&ticket, SQLPOOL_FOREVER, NULL, &err), &err);
+        CHECK_INT(err.outcome, SQLPOOL_OUTCOME_COMMITTED);
+        CHECK_OK(sqlpool_query(pool, &rows, "INSERT INTO t(v) VALUES(4) RETURNING v", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK(sqlpool_rows_next(&rows));
+        CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+        CHECK_INT(__atomic_load_n(&wal_calls, __ATOMIC_SEQ_CST), 4);
+        CHECK_INT(ask(pool, "SELECT group_concat(v) = 'one,1,2,3,4' FROM (SELECT v FROM t ORDER BY id)"), 1);
+        __atomic_store_n(&wal_answer, 0, __ATOMIC_SEQ_CST);
+        close_pool(pool);
+    }
+}
+
 int main(void) {
     RUN(allocator_gets_everything_back);
     RUN(every_allocation_of_open_can_fail);
@@ -1219,5 +1277,6 @@ int main(void) {
 #endif
     RUN(chained_handlers);
     RUN(chain_for_the_connections_life);
+    RUN(what_wal_fn_says_of_a_commit_changes_nothing);
     return test_end();
 }

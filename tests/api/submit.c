@@ -999,6 +999,42 @@ TEST(a_wait_that_is_too_short_can_be_repeated) {
     close_pool(pool);
 }
 
+/*  What is not committed has changed nothing. */
+static int insert_orphan(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_exec(conn, "INSERT INTO child VALUES(7, NULL)", SQLPOOL_NO_ARGS, NULL,
+                             NULL);
+}
+TEST(a_commit_that_refuses_reports_no_changes) {
+    sqlpool_config config = patient();
+    sqlpool *pool = open_pool("unchanged.db", &config, TABLE POISON_TABLES);
+    sqlpool_ticket tickets[3];
+    sqlpool_result result;
+    static holder h;
+    static deed d;
+    int round;
+    CHECK(pool != NULL);
+    for (round = 0; round < 2; round++) { /* by itself, and among others */
+        CHECK(take_writer(&h, pool));
+        if (round == 1)
+            CHECK_OK(sqlpool_submit_write(pool, NULL, &tickets[0], act, &d, &err), &err);
+        CHECK_OK(sqlpool_submit_write(pool, NULL, &tickets[1], insert_orphan, NULL, &err), &err);
+        if (round == 1) CHECK_INT(submit_value(pool, &tickets[2], 1), SQLPOOL_OK);
+        give_writer(&h);
+        memset(&result, 0x5a, sizeof result);
+        CHECK_RC(sqlpool_ticket_wait(&tickets[1], 60000, &result, &err),
+                 SQLITE_CONSTRAINT_FOREIGNKEY, &err);
+        CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        CHECK_INT(result.changes, 0);
+        CHECK_INT((int64_t)result.sequence, 0);
+    }
+    CHECK_OK(sqlpool_ticket_wait(&tickets[0], 60000, &result, &err), &err);
+    CHECK_INT(result.changes, 1);
+    CHECK_OK(sqlpool_ticket_wait(&tickets[2], 60000, &result, &err), &err);
+    CHECK_INT(result.changes, 1);
+    close_and_count(pool, "unchanged.db", 2);
+}
+
 /*---- cancelled, late ----*/
 
 TEST(cancelled_in_the_queue) {
@@ -1051,6 +1087,86 @@ TEST(cancelled_in_the_queue) {
     CHECK(was_told(&tolds[3], SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED));
     CHECK_INT(ask(pool, "SELECT group_concat(v) = '0,3' FROM t"), 1);
     close_pool(pool);
+}
+/*  The waiter gives up while done_fn of the cancellation runs: with the same ticket, or a copy. */
+static waiting impatient;
+static void let_give_up(told *t) {
+    (void)t;
+    (void)await(&impatient.is_back, 1);
+}
+TEST(cancelled_beside_one_that_gives_up) {
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    sqlpool_ticket copy;
+    sqlpool_submission submission;
+    static holder h;
+    int i;
+    config.submit_count = 2;
+    pool = open_pool("gives_up.db", &config, TABLE);
+    CHECK(pool != NULL);
+    CHECK(take_writer(&h, pool));
+    for (i = 0; i < 4; i++) {
+        no_tolds(1);
+        submission = tell(&tolds[0]);
+        tolds[0].then = let_give_up;
+        CHECK_OK(
+            sqlpool_submit_with(pool, &submission, &tolds[0].ticket, INSERT, SQLPOOL_ARGS(i), &err),
+            &err);
+        copy = tolds[0].ticket;
+        memset(&impatient, 0, sizeof impatient);
+        impatient.timeout_ms = 100;
+        impatient.ticket = i % 2 == 0 ? &tolds[0].ticket : &copy;
+        CHECK(begin(&impatient, pool, wait_ticket));
+        sleep_ms(20); /* most of the time it waits by now */
+        CHECK_INT(sqlpool_ticket_cancel(&tolds[0].ticket), SQLPOOL_OK);
+        end_of(&impatient);
+        CHECK_INT(impatient.rc, SQLPOOL_WOULD_BLOCK);
+        CHECK(was_told(&tolds[0], SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED));
+        CHECK_RC(sqlpool_ticket_poll(impatient.ticket, NULL, &err), SQLPOOL_MISUSE, &err);
+    }
+    for (i = 0; i < 2; i++) { /* and both places are free */
+        submission.done_fn = NULL;
+        submission.wait_ms = SQLPOOL_NO_WAIT;
+        CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, INSERT, SQLPOOL_ARGS(i), &err), &err);
+    }
+    give_writer(&h);
+    close_and_count(pool, "gives_up.db", 2);
+}
+/*  Without the pool's thread, a waiter sleeps where those sleep that may be the next to run it all. */
+TEST(cancelled_while_another_waiter_runs_the_queue) {
+    sqlpool_config config = without_thread();
+    sqlpool *pool;
+    sqlpool_ticket first, second, copy;
+    static waiting runs, sleeps;
+    static deed d;
+    bool was_heard;
+    memset(&d, 0, sizeof d);
+    memset(&runs, 0, sizeof runs);
+    memset(&sleeps, 0, sizeof sleeps);
+    d.stands = true;
+    config.group_count = SQLPOOL_OFF;
+    pool = open_pool("another_runs.db", &config, TABLE);
+    CHECK(pool != NULL);
+    arm(&stands);
+    CHECK_OK(sqlpool_submit_write(pool, NULL, &first, act, &d, &err), &err);
+    CHECK_INT(submit_value(pool, &second, 2), SQLPOOL_OK);
+    copy = second;
+    runs.ticket = &first;
+    sleeps.ticket = &copy;
+    runs.timeout_ms = sleeps.timeout_ms = SQLPOOL_FOREVER;
+    CHECK(begin(&runs, pool, wait_ticket));
+    CHECK(await_holder(&stands));
+    CHECK(begin(&sleeps, pool, wait_ticket));
+    while (sqlpool_ticket_poll(&second, NULL, &err) == SQLPOOL_WOULD_BLOCK) sleep_ms(1);
+    CHECK_INT(sqlpool_ticket_cancel(&second), SQLPOOL_OK);
+    was_heard = await(&sleeps.is_back, 1); /* while the other one is not done */
+    let_go(&stands);
+    end_of(&sleeps);
+    end_of(&runs);
+    CHECK(was_heard);
+    CHECK_INT(sleeps.rc, SQLPOOL_CANCELLED);
+    CHECK_INT(runs.rc, SQLPOOL_OK);
+    close_and_count(pool, "another_runs.db", 1);
 }
 /*  Whoever gave a ticket up has none. */
 TEST(dropped_in_the_queue) {
@@ -1323,6 +1439,65 @@ TEST(a_flush_is_not_ended_by_late_ones) {
     CHECK_INT(flush.rc, SQLPOOL_OK);
     CHECK(!was_back); /* the first one had not run */
     close_and_count(pool, "not_ended.db", 1);
+}
+
+/*  A group is committed but for one that is put back, as another process has taken the lock, and gives
+    up: a flush waits for done_fn of the others too, and they are told in their order. */
+static sqlite3 *taker;
+static int takes;
+static void take_lock(void *user, uint64_t sequence) {
+    (void)user, (void)sequence;
+    if (takes) takes = !raw_exec(taker, "BEGIN IMMEDIATE");
+}
+static waiting flushing;
+static int flush_was_back;
+static void look_at_flush(told *t) {
+    (void)t;
+    sleep_ms(50); /* for a flush that does not wait */
+    flush_was_back = look(&flushing.is_back);
+}
+TEST(a_flush_waits_for_those_of_a_group_that_came_back) {
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    sqlpool_submission submission;
+    static holder h;
+    int i;
+    config.events.commit_fn = take_lock;
+    pool = open_pool("came_back.db", &config, TABLE POISON_TABLES);
+    CHECK(pool != NULL);
+    no_tolds(3);
+    memset(&flushing, 0, sizeof flushing);
+    flushing.timeout_ms = 60000;
+    flush_was_back = 1;
+    taker = raw_open("came_back.db");
+    CHECK(taker != NULL);
+    CHECK(take_writer(&h, pool));
+    for (i = 0; i < 3; i++) {
+        submission = tell(&tolds[i]);
+        if (i == 0) tolds[i].then = look_at_flush;
+        if (i > 0) submission.timeout_ms = 250;
+        if (i == 1)
+            CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, "INSERT INTO u VALUES('dup')",
+                                         SQLPOOL_NO_ARGS, &err),
+                     &err);
+        else
+            CHECK_OK(sqlpool_submit_with(pool, &submission, NULL, INSERT, SQLPOOL_ARGS(i), &err),
+                     &err);
+    }
+    CHECK(begin(&flushing, pool, wait_flush));
+    sleep_ms(20);
+    takes = 1;
+    give_writer(&h);
+    end_of(&flushing);
+    CHECK(!takes);
+    CHECK(raw_exec(taker, "COMMIT"));
+    (void)sqlite3_close(taker);
+    CHECK_INT(flushing.rc, SQLPOOL_OK);
+    CHECK(was_told(&tolds[0], SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED));
+    CHECK(was_told(&tolds[2], SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    CHECK(!flush_was_back);
+    CHECK(tolds[0].turn < tolds[2].turn);
+    close_and_count(pool, "came_back.db", 1);
 }
 
 /*---- durability ----*/
@@ -1636,6 +1811,174 @@ TEST(sync_that_cannot) {
     sequence = write_one(pool, true);
     CHECK_RC(sqlpool_sync(pool, sequence, 0, &err), SQLPOOL_UNSUPPORTED, &err);
     close_and_count(pool, "rollback.db", 1);
+}
+
+/*---- a log in doubt ----*/
+
+/*  What the log and the database file get, in its order. */
+enum { MOST_EVENTS = 4000 };
+static struct {
+    int kind;
+    bool is_log;
+    int64_t from, to;
+} disk[MOST_EVENTS];
+static int disk_count; /* under the lock of the simulator's disk */
+static void record_disk(void *user, const sim_vfs_event *event) {
+    const bool is_log = (event->open_flags & SQLITE_OPEN_WAL) != 0;
+    (void)user;
+    if ((event->kind != SIM_VFS_WRITE && event->kind != SIM_VFS_SYNC) || event->result != 0 ||
+        (!is_log && (event->open_flags & SQLITE_OPEN_MAIN_DB) == 0) || disk_count == MOST_EVENTS)
+        return;
+    disk[disk_count].kind = event->kind;
+    disk[disk_count].is_log = is_log;
+    disk[disk_count].from = event->offset;
+    disk[disk_count++].to = event->offset + event->amount;
+}
+static int64_t log_bytes(const char *path) {
+    char name[80];
+    struct stat file;
+    (void)snprintf(name, sizeof name, "%s-wal", path);
+    return stat(name, &file) == 0 ? (int64_t)file.st_size : -1;
+}
+/*  The log was written from `from` to `to`, each byte once and nothing before, and then synced;
+    and only then what is behind it, or the database file. */
+static void check_mended(int64_t from, int64_t to) {
+    int64_t at = from;
+    int i = 0;
+    while (i < disk_count && disk[i].kind == SIM_VFS_WRITE && disk[i].is_log && at < to) {
+        CHECK_INT(disk[i].from, at);
+        at = disk[i++].to;
+    }
+    CHECK_INT(at, to);
+    CHECK(i < disk_count && disk[i].kind == SIM_VFS_SYNC && disk[i].is_log);
+    for (; i < disk_count; i++)
+        CHECK(disk[i].kind == SIM_VFS_SYNC || !disk[i].is_log || disk[i].from >= to);
+}
+/*  The log of a new pool: durable up to `synced`, then a commit whose sync has failed. */
+static sqlpool *open_in_doubt(const char *path, int synchronous, int64_t *synced) {
+    sqlpool_config config = on_sim_disk();
+    sqlpool *pool;
+    uint64_t sequence;
+    config.synchronous = synchronous;
+    config.disable_upkeep_thread = true;
+    pool = open_pool(path, &config, TABLE);
+    if (pool == NULL) return NULL;
+    sequence = write_one(pool, true);
+    if (sqlpool_sync(pool, sequence, 0, &err) != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "sync: %s", err.message);
+    *synced = log_bytes(path);
+    (void)write_one(pool, true);
+    (void)write_one(pool, true);
+    fail_disk(SIM_VFS_SYNC, 0, 1);
+    if (sqlpool_sync(pool, 0, 0, &err) != SQLITE_IOERR_FSYNC)
+        test_fail(__FILE__, __LINE__, "a sync that fails: %d %s", err.result, err.message);
+    sim_vfs_heal();
+    disk_count = 0;
+    sim_vfs.record_fn = record_disk;
+    return pool;
+}
+/*  Before a commit that has to be durable is told, and before its own frames are in the log. */
+TEST(a_durable_commit_writes_again_what_is_in_doubt) {
+    int way;
+    for (way = 0; way < 3; way++) {
+        static const char *const paths[] = {"again_exec.db", "again_write.db", "again_submit.db"};
+        int64_t synced, end;
+        sqlpool *pool = open_in_doubt(paths[way], SQLPOOL_SYNCHRONOUS_FULL, &synced);
+        static deed d;
+        CHECK(pool != NULL);
+        end = log_bytes(paths[way]);
+        CHECK(synced > 0 && end > synced);
+        if (way == 0)
+            CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err), &err);
+        else if (way == 1)
+            CHECK_OK(sqlpool_write(pool, act, &d, &err), &err);
+        else
+            (void)write_one(pool, false);
+        PART(check_mended(synced, end));
+        CHECK(disk[disk_count - 1].kind == SIM_VFS_SYNC);
+        disk_count = 0; /* in doubt no more */
+        end = log_bytes(paths[way]);
+        CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err), &err);
+        CHECK(disk_count > 0 && disk[0].from >= end);
+        sim_vfs.record_fn = NULL;
+        close_pool(pool);
+    }
+}
+/*  Where commits do not sync, the next checkpoint does it before it moves anything. */
+TEST(a_checkpoint_writes_again_what_is_in_doubt) {
+    int64_t synced, end;
+    sqlpool *pool = open_in_doubt("again_checkpoint.db", SQLPOOL_SYNCHRONOUS_NORMAL, &synced);
+    int i;
+    CHECK(pool != NULL);
+    end = log_bytes("again_checkpoint.db");
+    CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err), &err);
+    CHECK(disk_count > 0);
+    for (i = 0; i < disk_count; i++) CHECK(disk[i].is_log && disk[i].from >= end);
+    end = log_bytes("again_checkpoint.db");
+    disk_count = 0;
+    CHECK_OK(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), &err);
+    PART(check_mended(synced, end));
+    CHECK(!disk[disk_count - 1].is_log); /* and it went on */
+    sim_vfs.record_fn = NULL;
+    close_pool(pool);
+}
+/*  The sync fails on another thread while a durable write runs: it stands behind what is in doubt
+    and is told only when that was written again. */
+static void *sync_on_a_bad_disk(void *argument) {
+    waiting *w = (waiting *)argument;
+    fail_disk(SIM_VFS_SYNC, 0, 1);
+    w->rc = sqlpool_sync(w->pool, 0, 0, &w->error);
+    sim_vfs_heal();
+    return NULL;
+}
+static int while_a_sync_fails(sqlpool_conn *conn, void *user, int attempt) {
+    waiting *w = (waiting *)user;
+    (void)attempt;
+    if (!begin(w, w->pool, sync_on_a_bad_disk)) return SQLITE_ERROR;
+    end_of(w);
+    return sqlpool_conn_exec(conn, INSERT, SQLPOOL_ARGS(3), NULL, NULL);
+}
+TEST(a_durable_commit_behind_what_came_into_doubt_meanwhile) {
+    static const char *const paths[] = {"meanwhile_write.db", "meanwhile_submit.db"};
+    int way;
+    for (way = 0; way < 2; way++) {
+        sqlpool_config config = on_sim_disk();
+        sqlpool_ticket ticket, other;
+        static waiting w;
+        static holder h;
+        sqlpool *pool;
+        int64_t synced;
+        int i, last = -1;
+        config.disable_upkeep_thread = true;
+        pool = open_pool(paths[way], &config, TABLE);
+        CHECK(pool != NULL);
+        w.pool = pool;
+        CHECK_OK(sqlpool_sync(pool, write_one(pool, true), 0, &err), &err);
+        synced = log_bytes(paths[way]);
+        (void)write_one(pool, true);
+        disk_count = 0;
+        sim_vfs.record_fn = record_disk;
+        if (way == 0) {
+            CHECK_OK(sqlpool_write(pool, while_a_sync_fails, &w, &err), &err);
+        } else { /* in a group */
+            CHECK(take_writer(&h, pool));
+            CHECK_OK(sqlpool_submit_write(pool, NULL, &ticket, while_a_sync_fails, &w, &err), &err);
+            CHECK_INT(submit_value(pool, &other, 4), SQLPOOL_OK);
+            give_writer(&h);
+            CHECK_OK(result_of(&ticket, &err), &err);
+        }
+        CHECK_INT(err.outcome, SQLPOOL_OUTCOME_COMMITTED);
+        CHECK_INT(w.rc, SQLITE_IOERR_FSYNC);
+        for (i = 0; i < disk_count; i++) {
+            if (disk[i].kind == SIM_VFS_WRITE) CHECK(disk[i].from >= synced);
+            if (disk[i].kind == SIM_VFS_WRITE && disk[i].from == synced) last = i;
+        }
+        CHECK(last >= 0);
+        CHECK(disk[disk_count - 1].kind == SIM_VFS_SYNC && disk[disk_count - 1].is_log);
+        if (way == 1) CHECK_OK(result_of(&other, &err), &err);
+        sim_vfs.record_fn = NULL;
+        close_pool(pool);
+    }
 }
 
 /*---- the disk fails ----*/
@@ -2776,6 +3119,69 @@ TEST(close_beside_the_first_submission) {
     PART(close_beside_first("first.db", &creating));
     PART(close_beside_first("first_lock.db", &locking));
 }
+/*  A waiter that is about to run its write itself hears that the pool is closed; before it looks
+    again, close has run the write. The lock hook keeps the waiter from looking. */
+static int is_over; /* atomic: close has told the write, and let go of the lock */
+static told closed_one;
+static __thread bool is_closer, is_waiter;
+static int holds_waiter; /* atomic */
+static void lock_late(void *user, sqlpool_mutex *mutex) {
+    if (is_waiter && look(&holds_waiter)) (void)await(&is_over, 1);
+    sim_mutex_lock(user, mutex);
+}
+static void unlock_and_tell(void *user, sqlpool_mutex *mutex) {
+    sim_mutex_unlock(user, mutex);
+    if (is_closer && look(&closed_one.calls) != 0) mark(&is_over, 1);
+}
+static void *wait_as_waiter(void *argument) {
+    is_waiter = true;
+    return wait_ticket(argument);
+}
+static void *close_as_closer(void *argument) {
+    is_closer = true;
+    return close_it(argument);
+}
+TEST(close_runs_what_a_waiter_was_about_to_run) {
+    static sim_locks locks;
+    static waiting waiter, closing;
+    static holder h;
+    sqlpool_config config = without_thread();
+    sqlpool_submission submission;
+    sqlpool *pool;
+    memset(&locks, 0, sizeof locks);
+    memset(&waiter, 0, sizeof waiter);
+    memset(&closing, 0, sizeof closing);
+    memset(&closed_one, 0, sizeof closed_one);
+    mark(&is_over, 0);
+    mark(&holds_waiter, 0);
+    config.locks = sim_locks_hooks(&locks);
+    config.locks.mutex_lock_fn = lock_late;
+    config.locks.mutex_unlock_fn = unlock_and_tell;
+    pool = open_pool("about_to.db", &config, TABLE);
+    CHECK(pool != NULL);
+    CHECK(take_writer(&h, pool));
+    submission = tell(&closed_one);
+    CHECK_OK(
+        sqlpool_submit_with(pool, &submission, &closed_one.ticket, INSERT, SQLPOOL_ARGS(1), &err),
+        &err);
+    waiter.ticket = &closed_one.ticket;
+    waiter.timeout_ms = SQLPOOL_FOREVER;
+    CHECK(begin(&waiter, pool, wait_as_waiter));
+    while (stats_of(pool).waiting_write != 1) sleep_ms(1);
+    mark(&holds_waiter, 1);
+    CHECK(begin(&closing, pool, close_as_closer));
+    while (sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err) == SQLPOOL_OK) sleep_ms(1);
+    give_writer(&h);
+    end_of(&waiter);
+    end_of(&closing);
+    CHECK_INT(look(&is_over), 1);
+    CHECK_INT(closing.rc, SQLPOOL_OK);
+    CHECK_INT(waiter.rc, SQLPOOL_OK);
+    CHECK_INT(waiter.error.outcome, SQLPOOL_OUTCOME_COMMITTED);
+    CHECK_INT(waiter.result.changes, 1);
+    CHECK(was_told(&closed_one, SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED));
+    CHECK_INT(ask_file("about_to.db", COUNT_T), 1);
+}
 static int slow(sqlpool_conn *conn, void *user, int attempt) {
     sleep_ms(15);
     return act(conn, user, attempt);
@@ -3177,6 +3583,7 @@ int main(void) {
     RUN(done_of_a_cancelled_one_does_not_wait_for_itself);
     RUN(a_done_that_does_not_return_is_reported);
     RUN(a_function_that_hangs_is_reported_with_its_submission);
+    RUN(a_commit_that_refuses_reports_no_changes);
     RUN(a_full_queue);
     RUN(who_must_not_wait_for_room);
     RUN(who_must_not_wait_with_a_cursor);
@@ -3187,6 +3594,8 @@ int main(void) {
     RUN(one_thread_at_a_time_waits_for_a_ticket);
     RUN(a_wait_that_is_too_short_can_be_repeated);
     RUN(cancelled_in_the_queue);
+    RUN(cancelled_beside_one_that_gives_up);
+    RUN(cancelled_while_another_waiter_runs_the_queue);
     RUN(dropped_in_the_queue);
     RUN(too_late_to_cancel);
     RUN(late_in_the_queue);
@@ -3197,6 +3606,7 @@ int main(void) {
     RUN(a_flush_waits_for_what_was_before);
     RUN(a_flush_does_not_wait_for_what_comes_later);
     RUN(a_flush_is_not_ended_by_late_ones);
+    RUN(a_flush_waits_for_those_of_a_group_that_came_back);
     RUN(relaxed_ones_do_not_sync);
     RUN(a_commit_of_nothing_makes_nothing_durable);
     RUN(sync_where_commits_do_not);
@@ -3205,6 +3615,9 @@ int main(void) {
     RUN(a_caller_joins_a_submitted_group);
     RUN(after_a_relaxed_group_that_failed);
     RUN(sync_that_cannot);
+    RUN(a_durable_commit_writes_again_what_is_in_doubt);
+    RUN(a_checkpoint_writes_again_what_is_in_doubt);
+    RUN(a_durable_commit_behind_what_came_into_doubt_meanwhile);
     RUN(a_disk_that_fails_in_commit);
     RUN(a_writer_that_cannot_be_opened);
     RUN(a_file_that_moves_away);
@@ -3236,6 +3649,7 @@ int main(void) {
     RUN(close_beside_the_thread_and_waiters);
     RUN(close_while_the_writer_is_out);
     RUN(close_beside_the_first_submission);
+    RUN(close_runs_what_a_waiter_was_about_to_run);
     RUN(close_that_takes_several_times);
     RUN(done_while_the_pool_closes);
     RUN(cancel_beside_close);

@@ -391,6 +391,31 @@ TEST(a_commit_that_refuses) {
     close_pool(pool);
 }
 
+/*  What is not committed has changed nothing, by itself and in a group. */
+TEST(a_commit_that_refuses_reports_no_changes) {
+    sqlpool_config config = patient();
+    sqlpool *pool = open_pool("unchanged.db", &config, TABLE POISON_TABLES);
+    sqlpool_result result;
+    int i;
+    CHECK(pool != NULL);
+    deeds_only(5);
+    deeds[2].sql = "INSERT INTO child VALUES(7, NULL)";
+    memset(&result, 0x5a, sizeof result);
+    CHECK_RC(sqlpool_write_with(pool, NULL, &result, act, &deeds[2], &err),
+             SQLITE_CONSTRAINT_FOREIGNKEY, &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_INT(result.changes, 0);
+    CHECK_INT((int64_t)result.sequence, 0);
+    CHECK(run_callers(pool, 5));
+    check_others(5, 2);
+    PART(check_caller(2, SQLITE_CONSTRAINT_FOREIGNKEY, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    for (i = 0; i < 5; i++) {
+        CHECK_INT(callers[i].result.changes, i == 2 ? 0 : 1);
+        CHECK_INT(callers[i].result.sequence != 0, i != 2);
+    }
+    close_pool(pool);
+}
+
 /*  A neighbour's row is not yet committed: who says no because of it is asked again when it never is. */
 static int no_neighbour(sqlpool_conn *conn, deed *d) {
     (void)d;
@@ -1173,6 +1198,7 @@ int main(void) {
     RUN(a_step_behind_the_end_commits_nothing);
     RUN(an_error_has_no_statement_of_a_neighbour);
     RUN(a_commit_that_refuses);
+    RUN(a_commit_that_refuses_reports_no_changes);
     RUN(no_is_meant_for_what_is_committed);
     RUN(one_of_sixty_four_fails_alone);
     RUN(what_is_left_open_is_closed_and_named);

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #define SQLPOOL_IMPLEMENTATION
 
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 
@@ -44,6 +45,12 @@ static const char *path_filename(sqlite3 *db, const char *name) {
 static const char *path_column_name(sqlite3_stmt *statement, int column) {
     return sqlite3_column_name(statement, column);
 }
+/*  SQLite counts in an int, from the connection's first change on; here from later on. */
+static unsigned changes_before;
+static int path_total_changes(sqlite3 *db) {
+    return (int)((unsigned)sqlite3_total_changes(db) + changes_before);
+}
+#define sqlite3_total_changes path_total_changes
 #define sqlite3_libversion_number path_version
 #define sqlite3_threadsafe path_threadsafe
 #define sqlite3_db_readonly path_readonly
@@ -55,6 +62,7 @@ static const char *path_column_name(sqlite3_stmt *statement, int column) {
 #define sqlite3_column_name path_column_name
 #define sqlite3_mprintf(...) (fail_names > 0 && --fail_names == 0 ? NULL : (sqlite3_mprintf)(__VA_ARGS__))
 #include "sqlpool.h"
+#undef sqlite3_total_changes
 #undef sqlite3_libversion_number
 #undef sqlite3_threadsafe
 #undef sqlite3_db_readonly
@@ -2098,6 +2106,45 @@ TEST(no_memory_for_a_script) {
     unit_close(&u);
 }
 
+/*  A connection that lives long: its count of changes passes what an int holds. The subtraction that
+    would overflow is found by a build with -fsanitize=undefined. */
+static int insert_ten(sqlpool_conn *conn, void *user, int attempt) {
+    int i, rc = SQLPOOL_OK;
+    (void)user, (void)attempt;
+    for (i = 0; i < 10 && rc == SQLPOOL_OK; i++)
+        rc = sqlpool_conn_exec(conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, NULL);
+    return rc;
+}
+TEST(changes_beyond_what_an_int_holds) {
+    static const unsigned starts[] = {INT_MAX - 5, UINT_MAX - 5};
+    size_t i;
+    for (i = 0; i < LENGTH(starts); i++) {
+        unit_pool u;
+        const sqlpool_config config = unit_config(&u, 1);
+        sqlpool_result result;
+        sqlpool_ticket ticket;
+        int way;
+        unit_open(&u, i == 0 ? "int.db" : "uint.db", &config);
+        CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(v)", -1, &u.error), &u.error);
+        for (way = 0; way < 2; way++) {
+            const unsigned before = (unsigned)way * 10; /* made by the first way */
+            changes_before = starts[i] - before;
+            memset(&result, 0x5a, sizeof result);
+            if (way == 0) {
+                CHECK_OK(sqlpool_write_with(u.pool, NULL, &result, insert_ten, NULL, &u.error),
+                         &u.error);
+            } else {
+                CHECK_OK(sqlpool_submit_write(u.pool, NULL, &ticket, insert_ten, NULL, &u.error),
+                         &u.error);
+                CHECK_OK(sqlpool_ticket_wait(&ticket, 0, &result, &u.error), &u.error);
+            }
+            CHECK_INT(result.changes, 10);
+        }
+        changes_before = 0;
+        unit_close(&u);
+    }
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -2176,5 +2223,6 @@ int main(void) {
     RUN(scope_with_an_age_wakes_upkeep);
     RUN(error_hook_hears_of_transactions);
     RUN(no_memory_for_a_script);
+    RUN(changes_beyond_what_an_int_holds);
     return test_end();
 }

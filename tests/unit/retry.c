@@ -696,6 +696,35 @@ TEST(budget_that_ends_within_a_call) {
     unit_close(&u);
 }
 
+/*  Two at once: the one that looked at the calls first, and then waited for the lock, must not count
+    them backwards. The lock hook lets a second one go first. */
+static unit_pool *second; /* that goes first, once */
+static void lock_second(void *user, sqlpool_mutex *mutex) {
+    unit_pool *u = second;
+    second = NULL;
+    if (u != NULL) {
+        CHECK_OK(sqlpool_exec(u->pool, "SELECT 1", SQLPOOL_NO_ARGS, &u->error), &u->error);
+        CHECK(!sqlpool__take_retry_token(u->core));
+    }
+    sim_mutex_lock(user, mutex);
+}
+TEST(budget_is_not_filled_by_a_race) {
+    unit_pool u;
+    sqlpool_config config = retry_config(&u);
+    int i;
+    config.retry_budget_per_s = SQLPOOL_OFF;
+    config.retry_budget_percent = 1;
+    config.locks.mutex_lock_fn = lock_second;
+    PART(retry_open(&u, "race.db", &config));
+    for (i = 0; i < 10; i++) CHECK(sqlpool__take_retry_token(u.core));
+    CHECK(!sqlpool__take_retry_token(u.core));
+    second = &u;
+    CHECK(!sqlpool__take_retry_token(u.core));
+    CHECK(second == NULL);
+    CHECK(!sqlpool__take_retry_token(u.core));
+    unit_close(&u);
+}
+
 TEST(budget_switched_off) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
@@ -1508,6 +1537,7 @@ int main(void) {
     RUN(budget_by_time);
     RUN(budget_by_calls);
     RUN(budget_that_ends_within_a_call);
+    RUN(budget_is_not_filled_by_a_race);
     RUN(budget_switched_off);
     RUN(budget_by_default);
     RUN(budget_and_a_clock_that_goes_back);
