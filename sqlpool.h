@@ -87,6 +87,7 @@
       [I20] QUERY
       [I21] SUBMIT
       [I22] BULK
+      [I23] HEALTH
       [I24] UPKEEP
       [I25] REPORT
       [I26] LIFECYCLE
@@ -561,6 +562,8 @@ typedef enum sqlpool_level {
     X(CHECKPOINT, "a checkpoint ran")                                                             \
     X(BREAKER, "the circuit breaker of reads or writes opened or closed")                         \
     X(STAMP, "whether commits are seen in shared memory, and why not")                            \
+    X(MEMORY, "caches shrank because of memory_soft_bytes")                                       \
+    X(ALERT, "an alert was raised, changed or cleared")                                           \
     X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
@@ -665,6 +668,44 @@ typedef struct sqlpool_conn {
     uint64_t lease; /* 0: no lease */
 } sqlpool_conn;
 
+/*  What alerts watch, in which unit, and the values from which one is a notice, a warning, critical;
+    -1: none. One list makes the enum, the names and the defaults; WHO IS TOLD in the manual says
+    what is measured. */
+#define SQLPOOL_ALERTS(X)                                              \
+    X(UTILISATION, utilisation, "%", 60, 80, 90)                       \
+    X(AVERAGE, average, "us", -1, 50000, 100000)                       \
+    X(P95, p95, "us", -1, 80000, 150000)                               \
+    X(SUCCESS, success, "% of 100", -1, 9900, 9500)                    \
+    X(SLOW, slow, "a minute", -1, 5, 20)                               \
+    X(WAITING, waiting, "callers", 1, 10, -1)                          \
+    X(LOG, log, "bytes", -1, -1, -1)                                   \
+    X(FILE, file, "bytes", -1, -1, -1)                                 \
+    X(MEMORY, memory, "%", 70, 80, 95)
+
+#define SQLPOOL__ALERT_ENUM(name, word, unit, notice, warning, critical) SQLPOOL_ALERT_##name,
+typedef enum sqlpool_alert_kind {
+    SQLPOOL_ALERTS(SQLPOOL__ALERT_ENUM) SQLPOOL_ALERT_COUNT
+} sqlpool_alert_kind;
+#undef SQLPOOL__ALERT_ENUM
+
+typedef enum sqlpool_severity {
+    SQLPOOL_SEVERITY_NONE = 0, /* cleared */
+    SQLPOOL_SEVERITY_NOTICE = 1,
+    SQLPOOL_SEVERITY_WARNING = 2,
+    SQLPOOL_SEVERITY_CRITICAL = 3
+} sqlpool_severity;
+
+/*  An alert that was raised, changed or cleared. */
+typedef struct sqlpool_alert {
+    int kind;           /* sqlpool_alert_kind */
+    int severity;       /* sqlpool_severity; NONE: cleared */
+    int before;         /* the severity until now */
+    int64_t value;      /* as measured, in the unit of the kind */
+    int64_t limit;      /* of the severity; cleared: that which is kept again */
+    int64_t since_ns;   /* when it was first raised, on the clock hook */
+    char message[160];  /* "utilisation is 93 %, critical from 90 % on" */
+} sqlpool_alert;
+
 /*  Called as things happen, never with a lock of the pool held. Each member may be NULL.
     connect_fn runs once on every new connection before anyone gets it: the place for functions,
     collations, ATTACH; on readers it cannot write. A result other than 0 fails the opening. Both it
@@ -686,6 +727,8 @@ typedef struct sqlpool_events {
     /* The breaker of a sqlpool_mode opened (state 1) for that code, or closed (state 0). */
     void (*breaker_fn)(void *user, int mode, int state, int code);
     void (*commit_fn)(void *user, uint64_t commits);          /* after a write of this pool */
+    /* An alert changed its severity; by upkeep, once for each change. */
+    void (*alert_fn)(void *user, const sqlpool_alert *alert);
 } sqlpool_events;
 
 /*------------------------------------------------------------------------------
@@ -740,6 +783,12 @@ typedef enum sqlpool_priority {
 #define SQLPOOL_FOREVER (-1) /* a timeout: wait without a limit; elsewhere -1 switches off */
 #define SQLPOOL_NO_WAIT (-2) /* a timeout: do not wait at all */
 #define SQLPOOL_OFF (-1)
+
+/*  When an alert is raised. A zero is the default of SQLPOOL_ALERTS, SQLPOOL_OFF means never. */
+typedef struct sqlpool_alert_limits {
+    int64_t notice, warning, critical; /* from this value on; of SUCCESS: down from it */
+    int for_ms;                        /* once it has been so for so long [10000] */
+} sqlpool_alert_limits;
 
 /*  All zero is a complete configuration: zero means "the default in brackets". Where "off" makes
     sense (idle_timeout_ms, leak_report_ms, acquire_timeout_ms, ...; the message of a refused value
@@ -807,6 +856,14 @@ typedef struct sqlpool_config {
     int64_t group_bytes;     /* nor above so many bytes of arguments [1 MiB] */
     int submit_count;        /* submitted writes that wait, run, or have a ticket out [1024] */
     int64_t submit_bytes;    /* their text and arguments [8 MiB] */
+
+    /* being looked at; see WHO IS TOLD in the manual */
+    sqlpool_alert_limits alerts[SQLPOOL_ALERT_COUNT]; /* by sqlpool_alert_kind; LOG
+                                                         [wal_limit_bytes, four times that] */
+    int history_count;         /* samples kept for charts, one each upkeep_interval_ms [300]; OFF:
+                                  none, and no alerts */
+    int64_t memory_soft_bytes; /* above this caches shrink [none] */
+    int64_t memory_hard_bytes; /* above this nothing grows, see sqlpool_get_memory() [none] */
 
     /* statements */
     int statement_cache_count;      /* per connection [100], 1 .. 100000 */
@@ -1056,7 +1113,8 @@ typedef struct sqlpool_holder {
     X(misuses, "calls that broke a rule")                                       \
     X(checkpoints, "checkpoints run")                                           \
     X(checkpoints_pinned, "checkpoints that a reader kept from finishing")      \
-    X(wal_waits, "writes that waited for the log to start over")
+    X(wal_waits, "writes that waited for the log to start over")                \
+    X(memory_sheds, "times that caches shrank for memory_soft_bytes")
 
 typedef struct sqlpool_stats {
     int min, max;            /* as configured, without the reserve */
@@ -1755,6 +1813,134 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
 SQLPOOL_API int sqlpool_status_text(sqlpool *pool, char *buffer, size_t buffer_bytes);
 SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_bytes);
 
+/*------------------------------------------------------------------------------
+ * >>[D13.3] alerts, health, memory                                     (public)
+ *----------------------------------------------------------------------------*/
+
+/*  What can be wrong: name, how much of the score it takes (percent of what the others left), and
+    what it means. */
+#define SQLPOOL_CAUSES(X)                                                          \
+    X(CORRUPT, corrupt, 100, "the database file is damaged")                       \
+    X(MOVED, moved, 90, "the database file was moved, replaced or deleted")        \
+    X(FAILING_DISK, failing_disk, 80, "reading or writing the file fails")         \
+    X(FULL_DISK, full_disk, 60, "the disk is full")                                \
+    X(STUCK_WRITER, stuck_writer, 50, "one lease keeps the writer from all others") \
+    X(EXHAUSTED, exhausted, 40, "callers wait for a reader and none comes back")   \
+    X(SLOW_DISK, slow_disk, 30, "the disk takes long to write")                    \
+    X(LOCKED, locked, 25, "another process kept a lock for longer than callers wait") \
+    X(PINNED_LOG, pinned_log, 20, "a reader keeps the log from starting over")     \
+    X(MEMORY, memory, 20, "more memory is held than memory_soft_bytes")            \
+    X(DEAD_CONNECTION, dead_connection, 10, "a connection failed and was replaced")
+
+#define SQLPOOL__CAUSE_ENUM(name, word, points, text) SQLPOOL_CAUSE_##name,
+typedef enum sqlpool_cause_kind {
+    SQLPOOL_CAUSES(SQLPOOL__CAUSE_ENUM) SQLPOOL_CAUSE_COUNT
+} sqlpool_cause_kind;
+#undef SQLPOOL__CAUSE_ENUM
+
+typedef struct sqlpool_cause {
+    int kind;       /* sqlpool_cause_kind */
+    int slot;       /* of the connection that it is about, or -1 */
+    int code;       /* SQLite's code behind it, or 0 */
+    char text[240]; /* what was seen, in words */
+} sqlpool_cause;
+
+typedef struct sqlpool_health {
+    int score;       /* 100: nothing is wrong; 0: nothing works */
+    int cause_count; /* of these, the gravest first */
+    sqlpool_cause causes[SQLPOOL_CAUSE_COUNT];
+} sqlpool_health;
+
+/*  sqlpool_get_health - is anything wrong, and what?
+    From what failed in the last minute, who holds what now, and how long commits take.
+    health   [out]
+    Returns  SQLPOOL_OK; SQLPOOL_UNSUPPORTED with SQLPOOL_NO_METRICS; SQLPOOL_MISUSE; SQLPOOL_CLOSED;
+             SQLPOOL_FORKED
+    Threads  any; never blocks an acquire
+    See      WHO IS TOLD in the manual  */
+SQLPOOL_API int sqlpool_get_health(sqlpool *pool, sqlpool_health *health);
+
+/*  sqlpool_get_alerts - the alerts that are raised now, the gravest first.
+    alerts   [out]      room for `capacity` entries; NULL with 0
+    Returns  how many are raised (may be more than capacity), or a negative result:
+             SQLPOOL_UNSUPPORTED with SQLPOOL_NO_METRICS; SQLPOOL_MISUSE; SQLPOOL_CLOSED;
+             SQLPOOL_FORKED
+    Threads  any; never blocks an acquire
+    See      events.alert_fn, sqlpool_config.alerts  */
+SQLPOOL_API int sqlpool_get_alerts(sqlpool *pool, sqlpool_alert *alerts, int capacity);
+
+/*  What memory is for, and the size of the file. The library's own is exact; SQLite's is that of the
+    pool's connections as upkeep last found them idle. */
+#define SQLPOOL_MEMORY_MEMBERS(X)                                            \
+    X(pool_bytes, "the pool and the places of its connections")              \
+    X(statement_bytes, "texts of cached statements")                         \
+    X(monitoring_bytes, "samples, events, latencies, kinds of statements")   \
+    X(queue_bytes, "submitted writes")                                       \
+    X(other_bytes, "buffered rows, bulk loads, reports, arguments")          \
+    X(page_cache_bytes, "SQLite: pages")                                     \
+    X(prepared_bytes, "SQLite: prepared statements")                         \
+    X(schema_bytes, "SQLite: schemas")                                       \
+    X(lookaside_used, "SQLite: places of lookaside in use")
+#define SQLPOOL_FILE_MEMBERS(X)                                              \
+    X(file_bytes, "the database, with what only its log has")                \
+    X(free_bytes, "pages of it that are free, as last looked")               \
+    X(wal_bytes, "the log")                                                  \
+    X(growth_bytes, "by so much the database grows an hour, of late")
+
+typedef struct sqlpool_memory {
+    int64_t total_bytes;   /* the library's, SQLite's pages, statements and schemas */
+    int64_t process_bytes; /* all that SQLite holds in this process */
+#define SQLPOOL__MEMORY_MEMBER(name, text) int64_t name;
+    SQLPOOL_MEMORY_MEMBERS(SQLPOOL__MEMORY_MEMBER)
+    SQLPOOL_FILE_MEMBERS(SQLPOOL__MEMORY_MEMBER)
+#undef SQLPOOL__MEMORY_MEMBER
+} sqlpool_memory;
+
+/*  sqlpool_get_memory - what memory is for, and how large the file is.
+    Above memory_soft_bytes upkeep drops, until it is enough, what costs least to get back: cached
+    statements that were not used lately, pages, connections above the minimum. Above
+    memory_hard_bytes the library allocates nothing and opens no connection: SQLPOOL_NOMEM.
+    memory   [out]
+    Returns  as sqlpool_get_health()
+    Threads  any; never blocks an acquire
+    SQLite   sqlite.org/c3ref/c_dbstatus_options.html  */
+SQLPOOL_API int sqlpool_get_memory(sqlpool *pool, sqlpool_memory *memory);
+
+/*------------------------------------------------------------------------------
+ * >>[D13.4] reports                                                    (public)
+ *----------------------------------------------------------------------------*/
+
+typedef enum sqlpool_report_format {
+    SQLPOOL_REPORT_TEXT = 0,        /* for a terminal, 80 columns wide */
+    SQLPOOL_REPORT_JSON = 1,        /* members: REPORTS in the manual */
+    SQLPOOL_REPORT_PROMETHEUS = 2,  /* text format 0.0.4 */
+    SQLPOOL_REPORT_OPENMETRICS = 3, /* the same metrics as OpenMetrics 1.0 */
+    SQLPOOL_REPORT_HTML = 4,        /* one page that loads nothing and runs nothing */
+    SQLPOOL_REPORT_TRACE = 5,       /* Chrome trace events, for ui.perfetto.dev */
+    SQLPOOL_REPORT_FORMAT_COUNT
+} sqlpool_report_format;
+
+/*  Gets the report piece by piece. 0 goes on, anything else ends it with that. May use the pool, but
+    neither close it nor ask for another report. */
+typedef int (*sqlpool_report_fn)(void *user, const char *text, size_t bytes);
+
+/*  sqlpool_report - the pool as a whole, for a person or a program.
+    What is shown is copied first, the pool's lock is not held while it is written. No bound value
+    is in it. Text of the program (SQL, tags, names) is escaped as the format wants; what is not
+    UTF-8, and control bytes, become '?'.
+    format   [in]       sqlpool_report_format
+    write    [in]       called with each piece, in order, on this thread
+    user     [in]       passed to write
+    Returns  SQLPOOL_OK; what write returned when not 0; SQLPOOL_NOMEM; SQLPOOL_MISUSE also inside
+             the write function of another report; SQLPOOL_UNSUPPORTED with SQLPOOL_NO_METRICS;
+             SQLPOOL_CLOSED (while sqlpool_close() waits for leases there still is a report);
+             SQLPOOL_FORKED
+    Threads  any; never blocks an acquire
+    Cost     some milliseconds of this thread; one allocation, freed again
+    See      REPORTS in the manual  */
+SQLPOOL_API int sqlpool_report(sqlpool *pool, sqlpool_report_format format, sqlpool_report_fn write,
+                               void *user, sqlpool_error *error);
+
 /*  sqlpool_result_name, sqlpool_result_text - "SQLPOOL_TIMEOUT" or "SQLITE_BUSY", and what it
     means.
     Returns  a static string, never NULL
@@ -2334,6 +2520,7 @@ static SQLPOOL__THREAD_LOCAL struct sqlpool__hint_state {
     uint32_t slot;
     uint32_t shard;  /* of sqlpool_global_init()'s counters, from 1; 0: none yet */
     uint32_t inside; /* calls of this thread that use a pool without a lease: none may close it */
+    bool is_reporting; /* this thread is inside the write function of a report */
 } sqlpool__hint;
 
 #ifndef SQLPOOL_NO_DEFAULT_HOOKS
@@ -2566,11 +2753,21 @@ typedef struct sqlpool__memory {
     sqlpool_allocator hook;   /* fixed after open */
     sqlpool__i64 held_bytes;  /* atomic */
     sqlpool__i64 allocations; /* atomic */
+    sqlpool__i64 outside_bytes; /* atomic; what SQLite holds for the pool, as last measured */
+    int64_t limit_bytes;        /* fixed after open; of both together, 0: none */
 } sqlpool__memory;
+
+static bool sqlpool__is_above_limit(sqlpool__memory *memory, size_t bytes) {
+    const int64_t held = SQLPOOL__LOAD_RELAXED(&memory->held_bytes) +
+                         SQLPOOL__LOAD_RELAXED(&memory->outside_bytes);
+    return memory->limit_bytes > 0 &&
+           (held > memory->limit_bytes || bytes > (uint64_t)(memory->limit_bytes - held));
+}
 
 static void *sqlpool__alloc(sqlpool__memory *memory, size_t bytes) {
     void *block;
     SQLPOOL_ASSERT(bytes > 0);
+    if (SQLPOOL__UNLIKELY(sqlpool__is_above_limit(memory, bytes))) return NULL;
     block = memory->hook.alloc_fn(memory->hook.user, bytes);
     if (block == NULL) return NULL;
     (void)SQLPOOL__ADD(&memory->held_bytes, (int64_t)bytes);
@@ -2591,6 +2788,7 @@ static void *sqlpool__resize(sqlpool__memory *memory, void *block, size_t old_by
     void *moved;
     SQLPOOL_ASSERT(new_bytes > old_bytes);
     if (block == NULL) return sqlpool__alloc(memory, new_bytes);
+    if (SQLPOOL__UNLIKELY(sqlpool__is_above_limit(memory, new_bytes - old_bytes))) return NULL;
     moved = memory->hook.resize_fn(memory->hook.user, block, old_bytes, new_bytes);
     if (moved == NULL) return NULL;
     (void)SQLPOOL__ADD(&memory->held_bytes, (int64_t)(new_bytes - old_bytes));
@@ -2624,24 +2822,42 @@ static char *sqlpool__copy_text(sqlpool__memory *memory, const char *text) {
     because logs end on terminals. */
 
 typedef struct sqlpool__text {
-    char *out;     /* NULL only counts */
-    size_t room;   /* bytes of out, the terminator included */
-    size_t length; /* of the whole text, fitted or not */
+    char *out;      /* NULL only counts */
+    size_t room;    /* bytes of out, the terminator included */
+    size_t length;  /* of the whole text, fitted or not */
+    size_t flushed; /* bytes of it that write_fn has */
+    /* gets what fills `out`, unless NULL: then the text is cut there; until it returns other than 0 */
+    int (*write_fn)(void *user, const char *text, size_t bytes);
+    void *user; /* of write_fn */
+    int result; /* what that returned */
 } sqlpool__text;
 
 static sqlpool__text sqlpool__text_into(char *out, size_t room) {
     sqlpool__text text;
+    memset(&text, 0, sizeof text);
     text.out = out;
     text.room = room;
-    text.length = 0;
     if (room > 0) out[0] = '\0';
     return text;
 }
 
+/*  Hands on what is there. */
+static void sqlpool__text_flush(sqlpool__text *text) {
+    const size_t bytes = text->length - text->flushed;
+    if (bytes == 0 || text->write_fn == NULL) return;
+    if (text->result == 0) text->result = text->write_fn(text->user, text->out, bytes);
+    text->flushed = text->length;
+}
+
 static void sqlpool__text_byte(sqlpool__text *text, char byte) {
-    if (text->length + 1 < text->room) {
-        text->out[text->length] = byte;
-        text->out[text->length + 1] = '\0';
+    size_t at = text->length - text->flushed;
+    if (at + 1 >= text->room && text->write_fn != NULL) {
+        sqlpool__text_flush(text);
+        at = 0;
+    }
+    if (at + 1 < text->room) {
+        text->out[at] = byte;
+        text->out[at + 1] = '\0';
     }
     text->length++;
 }
@@ -2668,15 +2884,102 @@ static void sqlpool__text_add(sqlpool__text *text, const char *format, ...) {
     va_end(list);
 }
 
-/*  A JSON string with its quotes; what is not ASCII text is escaped or replaced. */
+/*  Bytes of the UTF-8 character at `at`, its code point in `code`; 0: not UTF-8, a control
+    character, or one that turns the direction of writing, which could make a line of a report read as
+    another. */
+static unsigned sqlpool__utf8_bytes(const unsigned char *at, uint32_t *code) {
+    const unsigned bytes = *at < 0x80 ? 1 : *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    uint32_t c = bytes < 2 ? *at : *at & (0x7fu >> bytes);
+    unsigned i;
+    if (bytes == 0 || *at > 0xf4) return 0;
+    for (i = 1; i < bytes; i++) {
+        if ((at[i] & 0xc0) != 0x80) return 0; /* the terminator too */
+        c = c << 6 | (at[i] & 0x3fu);
+    }
+    *code = c;
+    if (c < least[bytes] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return 0;
+    if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return 0;
+    if (c == 0x200e || c == 0x200f || (c >= 0x2028 && c < 0x202f) || (c >= 0x2066 && c < 0x206a))
+        return 0;
+    return bytes;
+}
+
+/*  What a foreign text must not contain as it is. */
+typedef enum sqlpool__escape {
+    SQLPOOL__ESCAPE_NONE, /* nothing but what is in no format */
+    SQLPOOL__ESCAPE_JSON,
+    SQLPOOL__ESCAPE_HTML, /* also inside an attribute in double quotes */
+    SQLPOOL__ESCAPE_LABEL /* of Prometheus, in double quotes */
+} sqlpool__escape;
+
+/*  A foreign text in a format. What is not UTF-8, and control bytes, become '?'. */
+static void sqlpool__text_escaped(sqlpool__text *text, const char *string, sqlpool__escape escape) {
+    const unsigned char *at = (const unsigned char *)string;
+    while (*at != '\0') {
+        uint32_t code = 0;
+        unsigned bytes = sqlpool__utf8_bytes(at, &code);
+        const char *instead = bytes == 0 ? "?" : NULL;
+        if (escape == SQLPOOL__ESCAPE_HTML) {
+            if (code == '<') instead = "&lt;";
+            if (code == '>') instead = "&gt;";
+            if (code == '&') instead = "&amp;";
+            if (code == '"') instead = "&quot;";
+        } else if (escape != SQLPOOL__ESCAPE_NONE && (code == '"' || code == '\\')) {
+            sqlpool__text_byte(text, '\\');
+        }
+        if (instead != NULL) {
+            while (*instead != '\0') sqlpool__text_byte(text, *instead++);
+            at += bytes > 0 ? bytes : 1;
+            continue;
+        }
+        while (bytes-- > 0) sqlpool__text_byte(text, (char)*at++);
+    }
+}
+
+/*  A JSON string with its quotes. */
 static void sqlpool__text_json(sqlpool__text *text, const char *string) {
     sqlpool__text_byte(text, '"');
-    for (; *string != '\0'; string++) {
-        const unsigned char byte = (unsigned char)*string;
-        if (byte == '"' || byte == '\\') sqlpool__text_byte(text, '\\');
-        sqlpool__text_byte(text, byte < 0x20 || byte >= 0x7f ? '?' : *string);
-    }
+    sqlpool__text_escaped(text, string, SQLPOOL__ESCAPE_JSON);
     sqlpool__text_byte(text, '"');
+}
+
+/*  A number with three digits and its unit. */
+static void sqlpool__text_scaled(sqlpool__text *text, double value, const char *unit) {
+    sqlpool__text_add(text, value < 9.995  ? "%.2f %s"
+                            : value < 99.95 ? "%.1f %s"
+                                            : "%.0f %s",
+                      value, unit);
+}
+
+/*  "850 ns", "1.24 ms", "90.0 s", "12 min", "3.00 h". */
+static void sqlpool__text_duration(sqlpool__text *text, int64_t ns) {
+    if (ns < 1000) {
+        sqlpool__text_add(text, "%lld ns", (long long)ns);
+    } else if (ns < 1000000) {
+        sqlpool__text_scaled(text, (double)ns / 1e3, "us");
+    } else if (ns < 1000000000) {
+        sqlpool__text_scaled(text, (double)ns / 1e6, "ms");
+    } else if (ns < INT64_C(120000000000)) {
+        sqlpool__text_scaled(text, (double)ns / 1e9, "s");
+    } else if (ns < INT64_C(7200000000000)) {
+        sqlpool__text_scaled(text, (double)ns / 6e10, "min");
+    } else {
+        sqlpool__text_scaled(text, (double)ns / 3.6e12, "h");
+    }
+}
+
+/*  "512 B", "1.50 KiB", "64.0 MiB". */
+static void sqlpool__text_bytes(sqlpool__text *text, int64_t bytes) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    int unit = 0;
+    for (; value >= 1023.5 && unit < 4; unit++) value /= 1024;
+    if (unit == 0) {
+        sqlpool__text_add(text, "%lld B", (long long)bytes);
+    } else {
+        sqlpool__text_scaled(text, value, units[unit]);
+    }
 }
 
 /*  SQL or another foreign text on one line, cut to `most` bytes. */
@@ -3108,6 +3411,7 @@ enum {
 #define SQLPOOL__STAMP_UNUSED 1   /* a word that is 0 */
 #define SQLPOOL__STAMP_COUNTER 2  /* the word that counts commits: iChange */
 #define SQLPOOL__STAMP_FRAMES 4   /* mxFrame: frames in the log */
+#define SQLPOOL__STAMP_PAGES 5    /* nPage: pages of the database after the last commit */
 #define SQLPOOL__BACKFILL 24      /* behind both copies, nBackfill: frames in the database file */
 #define SQLPOOL__RENEW UINT32_MAX /* as slot->backfill: begin anew with the next statement */
 typedef struct sqlpool__stamp {
@@ -3190,6 +3494,11 @@ typedef struct sqlpool__slot {
     uint32_t is_open; /* has a connection */
     uint32_t epoch;   /* core->epoch when it was opened */
     sqlpool__u64 counters[SQLPOOL__COUNTERS]; /* written by the holder only */
+    sqlpool__i64 page_cache_bytes;            /* these four as upkeep found them (I23.1) */
+    sqlpool__i64 prepared_bytes;
+    sqlpool__i64 schema_bytes;
+    sqlpool__i64 lookaside_used;
+    sqlpool__i64 statement_bytes; /* blocks of statements; by the holder */
 
     /* under the pool's lock: what upkeep and reports saw of it */
     uint64_t seen_word;     /* the word last seen */
@@ -3197,6 +3506,9 @@ typedef struct sqlpool__slot {
     uint64_t seen_use;      /* leases and statements so far, as last seen */
     int64_t seen_use_ns;    /* since when it has been so many */
     uint64_t reported_word; /* the lease that was reported as a leak, while it is out; 0: none */
+    uint64_t sampled_use;   /* leases and statements so far, at the last sample that saw more */
+    int64_t sampled_ns;     /* and when that was */
+    uint64_t measured_use;  /* leases and statements so far, when its memory was measured */
     bool is_shared_hold;    /* counts in core->holds_read or holds_write */
 
     /* fixed after open */
@@ -3222,6 +3534,7 @@ typedef struct sqlpool__slot {
     sqlpool_error last_error;   /* of the last statement of this lease that failed */
     int trouble;                /* code of a failure that is the disk's or the file's; 0: none */
     char trouble_message[200];
+    int bad_code;             /* why is_bad was set; 0: not known */
     bool has_failed;          /* something of this lease did: it proves nothing */
     int64_t retry_delay_us;   /* the last one, and */
     int64_t retry_total_us;   /* all of this call */
@@ -3347,6 +3660,47 @@ typedef struct sqlpool__breaker {
     uint64_t window_calls; /* sum of the calls then */
 } sqlpool__breaker;
 
+#ifndef SQLPOOL_NO_METRICS
+
+/*  What upkeep saw at one moment (I23); counters since open. */
+typedef struct sqlpool__sample {
+    int64_t at_ns;
+    int open, used, waiting;
+    uint64_t statements, commits, failures, slow;
+    int64_t wal_bytes, file_bytes, memory_bytes;
+} sqlpool__sample;
+
+/*  An alert of one kind. Written by upkeep, under the pool's lock. */
+typedef struct sqlpool__alarm {
+    int severity;     /* as told */
+    int pending;      /* what it becomes when the value stays like this; `severity`: nothing new */
+    int64_t held_ns;  /* for so long it has */
+    int64_t since_ns; /* when it was raised */
+    int64_t value;
+} sqlpool__alarm;
+
+/*  Failures that say something about the file, the disk or a connection. */
+enum {
+    SQLPOOL__FAULT_CORRUPT,
+    SQLPOOL__FAULT_FULL,
+    SQLPOOL__FAULT_IO,
+    SQLPOOL__FAULT_LOCK,
+    SQLPOOL__FAULT_CONNECTION,
+    SQLPOOL__FAULTS
+};
+
+/*  The last one of a kind. Under the pool's lock. */
+typedef struct sqlpool__fault {
+    int64_t at_ns;
+    uint64_t count;   /* so far */
+    uint64_t commits; /* so far when it happened */
+    uint32_t epoch;   /* of its connection */
+    int slot, code;
+    char message[160];
+} sqlpool__fault;
+
+#endif
+
 typedef struct sqlpool__core {
     /* fixed after open */
     sqlpool *handle;
@@ -3400,6 +3754,8 @@ typedef struct sqlpool__core {
     uint32_t scopes;                    /* snapshot scopes that are open */
     sqlpool__u64 durable;               /* commits up to this one are on the disk */
     sqlpool__i64 done_since_ns;         /* since when a done_fn runs; 0: none does */
+    sqlpool__i64 file_pages;            /* of the database, as last seen */
+    sqlpool__i64 free_pages;            /* of these */
     sqlpool__u64 counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
 
     /* shared, read by everyone in the slow path only */
@@ -3436,6 +3792,12 @@ typedef struct sqlpool__core {
     int draining;      /* sleepers on drain_condition */
     int holds_read;    /* leases under the shared gate */
     int holds_write;
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__sample *history; /* room for history_count, fixed after open; NULL: off */
+    uint32_t history_used, history_next;
+    sqlpool__alarm watches[SQLPOOL_ALERT_COUNT];
+    sqlpool__fault faults[SQLPOOL__FAULTS];
+#endif
     bool is_upkeep_kicked;
     bool is_upkeep_stopping;
     bool is_submit_idle; /* the thread sleeps on work_condition */
@@ -3455,6 +3817,7 @@ typedef struct sqlpool__core {
     int64_t next_reap_ns, next_health_ns;
     int64_t done_reported_ns;  /* done_since_ns of the report */
     uint32_t next_health_slot; /* in turn */
+    int64_t next_measure_ns;
     uint64_t last_activity;    /* sum of lease numbers at the last pass */
 } sqlpool__core;
 
@@ -3855,6 +4218,43 @@ static void sqlpool__text_site(sqlpool__text *text, const sqlpool__slot *slot) {
         sqlpool__text_add(text, " at %s:%u", file, SQLPOOL__LOAD_RELAXED(&slot->line));
 }
 
+#ifndef SQLPOOL_NO_METRICS
+
+/*  Which kind of fault a code is; SQLPOOL__FAULTS: none. */
+static int sqlpool__fault_of(int code) {
+    switch (sqlpool__primary(code)) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return code == SQLITE_CORRUPT_VTAB ? SQLPOOL__FAULTS : SQLPOOL__FAULT_CORRUPT;
+    case SQLITE_FULL:
+        return SQLPOOL__FAULT_FULL;
+    case SQLITE_IOERR:
+        return code == SQLITE_IOERR_NOMEM ? SQLPOOL__FAULTS : SQLPOOL__FAULT_IO;
+    default:
+        return SQLPOOL__FAULTS;
+    }
+}
+
+static void sqlpool__note_fault(sqlpool__slot *slot, int fault, int code, const char *message) {
+    sqlpool__core *core = slot->core;
+    sqlpool__fault *it = &core->faults[fault];
+    const uint64_t commits = sqlpool__counter(core, SQLPOOL__COUNT_commits);
+    const int64_t now = sqlpool__now(core);
+    sqlpool__text text;
+    sqlpool__lock(core);
+    it->at_ns = now;
+    it->count++;
+    it->commits = commits;
+    it->epoch = SQLPOOL__LOAD_RELAXED(&slot->epoch);
+    it->slot = (int)(slot - core->slots);
+    it->code = code;
+    text = sqlpool__text_into(it->message, sizeof it->message);
+    sqlpool__text_excerpt(&text, message, sizeof it->message - 4);
+    sqlpool__unlock(core);
+}
+
+#endif
+
 /*  A failure that the breaker counts: not the statement's, but the disk's, the file's, or of locks
     that nobody gave back in time. */
 static void sqlpool__note_trouble(sqlpool__slot *slot, int code, int result, const char *message) {
@@ -3925,13 +4325,23 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
         }
     }
     sqlpool__note_trouble(slot, code, result, error->message);
+#ifndef SQLPOOL_NO_METRICS
+    if (result == SQLPOOL_TIMEOUT && sqlpool__primary(code) == SQLITE_BUSY) {
+        sqlpool__note_fault(slot, SQLPOOL__FAULT_LOCK, code, error->message);
+    } else if (result != SQLPOOL_MOVED && sqlpool__fault_of(code) != SQLPOOL__FAULTS) {
+        sqlpool__note_fault(slot, sqlpool__fault_of(code), code, error->message);
+    }
+#endif
     if (sql != NULL) {
         sqlpool__text_add(&text, "; in: ");
         sqlpool__text_excerpt(&text, sql, 200);
     }
     sqlpool__text_add(&text, "; %s", core->config.name);
     sqlpool__text_site(&text, slot);
-    if (sqlpool__is_connection_bad(code)) slot->is_bad = true;
+    if (sqlpool__is_connection_bad(code)) {
+        slot->is_bad = true;
+        slot->bad_code = code;
+    }
     return result;
 }
 
@@ -4598,6 +5008,9 @@ static void sqlpool__stmt_destroy(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     if (SQLPOOL__LOAD_RELAXED(&slot->sql) == stmt->sql)
         SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
     sqlpool__unlock(core);
+    SQLPOOL__STORE_RELAXED(&slot->statement_bytes,
+                           SQLPOOL__LOAD_RELAXED(&slot->statement_bytes) -
+                               (int64_t)stmt->block_bytes);
     sqlpool__free(&core->memory, stmt, stmt->block_bytes);
 }
 
@@ -4732,6 +5145,8 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     stmt->sql_bytes = bytes;
     stmt->hash = hash;
     stmt->block_bytes = block_bytes;
+    SQLPOOL__STORE_RELAXED(&slot->statement_bytes,
+                           SQLPOOL__LOAD_RELAXED(&slot->statement_bytes) + (int64_t)block_bytes);
     stmt->parameter_count = sqlite3_bind_parameter_count(handle);
     stmt->column_count = sqlite3_column_count(handle);
     stmt->charge_bytes =
@@ -5278,6 +5693,13 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
     if (core->is_memory && core->keep_alive == NULL) return false; /* it is the database */
     if (SQLPOOL__UNLIKELY(slot->is_bad)) {
         SQLPOOL__TALLY(slot, closed_bad);
+#ifndef SQLPOOL_NO_METRICS
+        if (sqlpool__fault_of(slot->bad_code) != SQLPOOL__FAULT_CORRUPT &&
+            (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) == 0)
+            sqlpool__note_fault(slot, SQLPOOL__FAULT_CONNECTION, slot->bad_code,
+                                slot->bad_code != 0 ? sqlite3_errstr(slot->bad_code)
+                                                    : "it did not answer");
+#endif
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_CONNECTION_BAD,
                           "connection %u is closed after an error and opened anew",
                           (unsigned)(slot - core->slots));
@@ -11137,6 +11559,707 @@ SQLPOOL_API int sqlpool_bulk_abandon(sqlpool_bulk *bulk, sqlpool_bulk_progress *
 }
 
 /*==============================================================================
+ * >>[I23] HEALTH: what upkeep samples, alerts, causes                  (private)
+ *==============================================================================
+    Upkeep takes a sample once per pass: gauges and counters. The samples are what charts are drawn
+    from, and what alerts look at.
+
+    An alert has one state, its severity. It rises to the least severity that the value kept for
+    for_ms, and falls in the same way to one whose limit the value has left by a tenth: a value that
+    moves about its limit neither raises nor clears. Each change is told once. Time counts as it is
+    sampled, at most two intervals for each sample, so a clock that jumps raises nothing; falling
+    takes the clock as it is, or an idle pool, which is looked at twice a minute, would stay red.
+
+    Health is asked for and computed then, from the gate, the breakers, the queues and leases as they
+    are, and from the faults that were noted where SQLite's answers are translated. Each cause has a
+    condition of its own, and where one failure shows in two ways (a damaged page also costs the
+    connection that met it) the condition of the lesser one leaves the other out. */
+
+static int sqlpool__open_count(const sqlpool__core *core) {
+    uint32_t i;
+    int count = 0;
+    for (i = 0; i + 1 < core->slot_count; i++)
+        count += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
+    return count;
+}
+
+/*  The configuration wants it also where no alert is ever raised. */
+static const struct {
+    const char *name, *unit;
+    int64_t notice, warning, critical;
+} sqlpool__alert_table[] = {
+#define SQLPOOL__ALERT_ROW(name, word, unit, notice, warning, critical) \
+    {#word, unit, notice, warning, critical},
+    SQLPOOL_ALERTS(SQLPOOL__ALERT_ROW)
+#undef SQLPOOL__ALERT_ROW
+};
+
+#ifndef SQLPOOL_NO_METRICS
+
+static const char *const sqlpool__severity_names[] = {"cleared", "notice", "warning", "critical"};
+
+static const struct {
+    const char *name, *text;
+    int points;
+} sqlpool__cause_table[] = {
+#define SQLPOOL__CAUSE_ROW(name, word, points, text) {#word, text, points},
+    SQLPOOL_CAUSES(SQLPOOL__CAUSE_ROW)
+#undef SQLPOOL__CAUSE_ROW
+};
+
+#define SQLPOOL__NS_PER_S (1000 * SQLPOOL__NS_PER_MS)
+#define SQLPOOL__WATCH_S 10       /* utilisation is the mean of so long */
+#define SQLPOOL__LATENCY_S 30     /* latencies are those of so long */
+#define SQLPOOL__SUCCESS_S 60     /* and success and slow statements are counted over so long */
+#define SQLPOOL__SUCCESS_CALLS 20 /* fewer prove nothing */
+
+/*------------------------------------------------------------------------------
+ * >>[I23.1] memory                                                     (private)
+ *------------------------------------------------------------------------------
+    SQLite tells what a connection holds to who holds the connection, so upkeep asks the idle ones,
+    each once after it was used. Reports read what was told then. */
+
+#define SQLPOOL__MEASURE_S 10 /* statements and schema are counted by walking over them */
+
+/*  By the holder. */
+static void sqlpool__measure(sqlpool__slot *slot) {
+    static const int options[] = {SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_STMT_USED,
+                                  SQLITE_DBSTATUS_SCHEMA_USED, SQLITE_DBSTATUS_LOOKASIDE_USED};
+    sqlpool__i64 *const places[] = {&slot->page_cache_bytes, &slot->prepared_bytes,
+                                    &slot->schema_bytes, &slot->lookaside_used};
+    int i;
+    for (i = 0; i < 4; i++) {
+        int now = 0, most = 0;
+        if (slot->db != NULL) (void)sqlite3_db_status(slot->db, options[i], &now, &most, 0);
+        SQLPOOL__STORE_RELAXED(places[i], (int64_t)now);
+    }
+}
+
+/*  Bytes that SQLite holds for the connections. */
+static int64_t sqlpool__measured(sqlpool__core *core) {
+    int64_t sum = 0;
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        if (SQLPOOL__LOAD_RELAXED(&slot->is_open) == 0) continue;
+        sum += SQLPOOL__LOAD_RELAXED(&slot->page_cache_bytes) +
+               SQLPOOL__LOAD_RELAXED(&slot->prepared_bytes) +
+               SQLPOOL__LOAD_RELAXED(&slot->schema_bytes);
+    }
+    return sum;
+}
+
+static int64_t sqlpool__memory_total(sqlpool__core *core) {
+    const int64_t outside = sqlpool__measured(core);
+    SQLPOOL__STORE_RELAXED(&core->memory.outside_bytes, outside);
+    return SQLPOOL__LOAD_RELAXED(&core->memory.held_bytes) + outside;
+}
+
+/*  What is done to an idle connection, in this order, while there is too much. */
+enum {
+    SQLPOOL__SHED_NOTHING, /* only measure */
+    SQLPOOL__SHED_STATEMENTS,
+    SQLPOOL__SHED_PAGES,
+    SQLPOOL__SHED_CONNECTION,
+    SQLPOOL__SHED_STEPS
+};
+
+static void sqlpool__shed_slot(sqlpool__slot *slot, int step) {
+    if (step == SQLPOOL__SHED_STATEMENTS) {
+        int keep = slot->cached_count / 2;
+        while (slot->cached_count > keep && !sqlpool__list_is_empty(&slot->recent)) {
+            sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->recent.prev));
+            SQLPOOL__TALLY(slot, cache_evictions);
+        }
+    } else if (step == SQLPOOL__SHED_PAGES) {
+        (void)sqlite3_db_release_memory(slot->db);
+    } else if (step == SQLPOOL__SHED_CONNECTION && slot->role == SQLPOOL__ROLE_READER &&
+               sqlpool__open_count(slot->core) > slot->core->config.min_connections) {
+        SQLPOOL__TALLY(slot, closed_idle);
+        sqlpool__close_connection(slot);
+    }
+    sqlpool__measure(slot);
+}
+
+/*  Idle connections one after the other, as long as too much is held; to be measured does not make
+    them younger. */
+static void sqlpool__shed_step(sqlpool__core *core, int step, int64_t soft_bytes) {
+    uint32_t i = core->slot_count - 1;
+    while (i-- > 0 && (step == SQLPOOL__SHED_NOTHING || sqlpool__memory_total(core) > soft_bytes)) {
+        sqlpool__slot *slot = &core->slots[i];
+        const uint64_t before = SQLPOOL__LOAD_ORDERED(&slot->word);
+        const uint64_t statements =
+            SQLPOOL__LOAD_RELAXED(&slot->counters[SQLPOOL__COUNT_statements]);
+        sqlpool__lane *lane;
+        if (SQLPOOL__LOAD(&slot->is_open) == 0 ||
+            (step == SQLPOOL__SHED_NOTHING && slot->measured_use == before + statements) ||
+            !sqlpool__claim(slot))
+            continue;
+        lane = sqlpool__lane_of_slot(slot);
+        sqlpool__shed_slot(slot, step);
+        slot->measured_use = sqlpool__word(slot->number, SQLPOOL__IDLE) + statements;
+        if (slot->db != NULL) { /* else its place is empty, and nobody's age */
+            sqlpool__lock(core);
+            if (slot->seen_word == before)
+                slot->seen_word = sqlpool__word(slot->number, SQLPOOL__IDLE);
+            sqlpool__unlock(core);
+        }
+        sqlpool__give_back(slot, lane);
+    }
+}
+
+static void sqlpool__look_at_memory(sqlpool__core *core, int64_t now) {
+    const int64_t soft = core->config.memory_soft_bytes;
+    int step = SQLPOOL__SHED_STATEMENTS;
+    int64_t before;
+    if (now < core->next_measure_ns && soft <= 0) return;
+    core->next_measure_ns = sqlpool__time_add(now, SQLPOOL__MEASURE_S * SQLPOOL__NS_PER_S);
+    sqlpool__shed_step(core, SQLPOOL__SHED_NOTHING, 0);
+    before = sqlpool__memory_total(core);
+    if (soft <= 0 || before <= soft) return;
+    while (step < SQLPOOL__SHED_STEPS && sqlpool__memory_total(core) > soft)
+        sqlpool__shed_step(core, step++, soft);
+    SQLPOOL__TALLY_POOL(core, memory_sheds);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_MEMORY,
+                      "%lld bytes are held, memory_soft_bytes is %lld: %lld after statements%s%s",
+                      (long long)before, (long long)soft, (long long)sqlpool__memory_total(core),
+                      step > SQLPOOL__SHED_PAGES ? ", pages" : "",
+                      step > SQLPOOL__SHED_CONNECTION ? " and connections were dropped"
+                                                      : " were dropped");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I23.2] samples                                                    (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The sample that is `back` before the newest one; 0 is that. */
+static sqlpool__sample *sqlpool__sample_back(sqlpool__core *core, uint32_t back) {
+    const uint32_t size = (uint32_t)core->config.history_count;
+    SQLPOOL_ASSERT(back < core->history_used);
+    return &core->history[(core->history_next + size - 1 - back) % size];
+}
+
+/*  The newest sample that is at least so old, else the oldest. */
+static const sqlpool__sample *sqlpool__sample_of_age(sqlpool__core *core, int seconds) {
+    const int64_t now = sqlpool__sample_back(core, 0)->at_ns;
+    uint32_t back = 0;
+    while (back + 1 < core->history_used &&
+           now - sqlpool__sample_back(core, back)->at_ns < seconds * SQLPOOL__NS_PER_S)
+        back++;
+    return sqlpool__sample_back(core, back);
+}
+
+/*  Pages of the database as the last commit left it: the log's index knows, and without it the last
+    look at an idle connection. */
+static int64_t sqlpool__file_bytes(sqlpool__core *core) {
+    const volatile uint32_t *map;
+    (void)SQLPOOL__ADD(&core->stamp_users, 1u);
+    map = SQLPOOL__LOAD_ORDERED(&core->stamp_map);
+    if (map != NULL) {
+        const uint32_t pages = sqlpool__stamp_word(map, SQLPOOL__STAMP_PAGES);
+        if (pages > 0) SQLPOOL__STORE_RELAXED(&core->file_pages, (int64_t)pages);
+    }
+    (void)SQLPOOL__ADD(&core->stamp_users, (uint32_t)-1);
+    return SQLPOOL__LOAD_RELAXED(&core->file_pages) * core->page_bytes;
+}
+
+/*  Gauges and counters as they are. */
+static void sqlpool__sample_counts(sqlpool__core *core, sqlpool__sample *sample) {
+    uint32_t i;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sample->open += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
+        sample->used += sqlpool__is_leased(&core->slots[i]) ? 1 : 0;
+    }
+    sample->waiting = (int)(SQLPOOL__LOAD(&core->lanes[0].waiting) +
+                            SQLPOOL__LOAD(&core->lanes[1].waiting));
+    sample->statements = sqlpool__counter(core, SQLPOOL__COUNT_statements);
+    sample->commits = sqlpool__counter(core, SQLPOOL__COUNT_commits);
+    sample->failures = sqlpool__counter(core, SQLPOOL__COUNT_timeouts) +
+                       sqlpool__counter(core, SQLPOOL__COUNT_expirations) +
+                       sqlpool__counter(core, SQLPOOL__COUNT_breaker_refusals);
+    sample->slow = sqlpool__counter(core, SQLPOOL__COUNT_slow);
+    sample->wal_bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
+    sample->file_bytes = sqlpool__file_bytes(core);
+}
+
+static void sqlpool__take_sample(sqlpool__core *core, int64_t now) {
+    sqlpool__sample sample;
+    uint32_t i;
+    memset(&sample, 0, sizeof sample);
+    sample.at_ns = now;
+    sqlpool__sample_counts(core, &sample);
+    sample.memory_bytes = sqlpool__memory_total(core);
+    sqlpool__lock(core);
+    for (i = 0; i < SQLPOOL__FAULT_LOCK; i++) sample.failures += core->faults[i].count;
+    core->history[core->history_next] = sample;
+    core->history_next = (core->history_next + 1) % (uint32_t)core->config.history_count;
+    if (core->history_used < (uint32_t)core->config.history_count) core->history_used++;
+    for (i = 0; i < core->slot_count; i++) { /* whose holder runs something? */
+        sqlpool__slot *slot = &core->slots[i];
+        const uint64_t use = SQLPOOL__LOAD_ORDERED(&slot->word) +
+                             SQLPOOL__LOAD_RELAXED(&slot->counters[SQLPOOL__COUNT_statements]);
+        if (use == slot->sampled_use) continue;
+        slot->sampled_use = use;
+        slot->sampled_ns = now;
+    }
+    sqlpool__unlock(core);
+}
+
+/*  By so much the database grew an hour, as far as samples go back; 0 below a minute. */
+static int64_t sqlpool__growth_locked(sqlpool__core *core) {
+    const sqlpool__sample *from, *to;
+    if (core->history_used < 2) return 0;
+    from = sqlpool__sample_back(core, core->history_used - 1);
+    to = sqlpool__sample_back(core, 0);
+    if (to->at_ns - from->at_ns < 60 * SQLPOOL__NS_PER_S) return 0;
+    return (int64_t)((double)(to->file_bytes - from->file_bytes) * 3600e9 /
+                     (double)(to->at_ns - from->at_ns));
+}
+
+static void sqlpool__memory_of(sqlpool__core *core, sqlpool_memory *memory) {
+    uint32_t i;
+    memset(memory, 0, sizeof *memory);
+    memory->total_bytes = sqlpool__memory_total(core);
+    memory->process_bytes = sqlpool_global_memory();
+    memory->pool_bytes = (int64_t)(sizeof *core + core->slot_block_bytes);
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        memory->statement_bytes += SQLPOOL__LOAD_RELAXED(&slot->statement_bytes);
+        if (SQLPOOL__LOAD_RELAXED(&slot->is_open) == 0) continue;
+        memory->page_cache_bytes += SQLPOOL__LOAD_RELAXED(&slot->page_cache_bytes);
+        memory->prepared_bytes += SQLPOOL__LOAD_RELAXED(&slot->prepared_bytes);
+        memory->schema_bytes += SQLPOOL__LOAD_RELAXED(&slot->schema_bytes);
+        memory->lookaside_used += SQLPOOL__LOAD_RELAXED(&slot->lookaside_used);
+    }
+    memory->monitoring_bytes = sqlpool__monitoring_bytes(core);
+    memory->file_bytes = sqlpool__file_bytes(core);
+    memory->free_bytes = SQLPOOL__LOAD_RELAXED(&core->free_pages) * core->page_bytes;
+    memory->wal_bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
+    sqlpool__lock(core);
+    memory->growth_bytes = sqlpool__growth_locked(core);
+    memory->queue_bytes = core->entries_bytes;
+    if (core->entries != NULL)
+        memory->queue_bytes += (int64_t)core->config.submit_count *
+                               (int64_t)sizeof(struct sqlpool__entry);
+    sqlpool__unlock(core);
+    memory->other_bytes = SQLPOOL__LOAD_RELAXED(&core->memory.held_bytes) - memory->pool_bytes -
+                          memory->statement_bytes - memory->monitoring_bytes - memory->queue_bytes;
+    if (memory->other_bytes < 0) memory->other_bytes = 0; /* someone allocates meanwhile */
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I23.3] alerts                                                     (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The mean share of the connections that was out. */
+static int64_t sqlpool__alarm_utilisation(sqlpool__core *core) {
+    const int64_t newest = sqlpool__sample_back(core, 0)->at_ns;
+    int64_t used = 0;
+    uint32_t back;
+    for (back = 0; back < core->history_used; back++) {
+        const sqlpool__sample *sample = sqlpool__sample_back(core, back);
+        if (back > 0 && newest - sample->at_ns > SQLPOOL__WATCH_S * SQLPOOL__NS_PER_S) break;
+        used += sample->used;
+    }
+    return used * 100 / ((int64_t)back * core->config.max_connections);
+}
+
+/*  All 0 when it is not recorded. */
+static void sqlpool__latency_of(sqlpool__core *core, sqlpool_timing which, int window_s,
+                                sqlpool_latency *latency) {
+    if (sqlpool_get_latency(core->handle, which, window_s, latency) != SQLPOOL_OK)
+        memset(latency, 0, sizeof *latency);
+}
+
+/*  What the kind measures now, in its unit. */
+static int64_t sqlpool__alarm_value(sqlpool__core *core, int kind) {
+    const sqlpool__sample *newest = sqlpool__sample_back(core, 0);
+    const sqlpool__sample *before = sqlpool__sample_of_age(core, SQLPOOL__SUCCESS_S);
+    const uint64_t failures = newest->failures - before->failures;
+    const uint64_t calls = newest->statements - before->statements + failures;
+    const int64_t most = core->config.memory_hard_bytes > 0 ? core->config.memory_hard_bytes
+                                                            : core->config.memory_soft_bytes;
+    sqlpool_latency latency;
+    switch (kind) {
+    case SQLPOOL_ALERT_UTILISATION:
+        return sqlpool__alarm_utilisation(core);
+    case SQLPOOL_ALERT_AVERAGE:
+    case SQLPOOL_ALERT_P95:
+        sqlpool__latency_of(core, SQLPOOL_TIMING_STATEMENT, SQLPOOL__LATENCY_S, &latency);
+        return (kind == SQLPOOL_ALERT_P95 ? latency.p95_ns : latency.mean_ns) / SQLPOOL__NS_PER_US;
+    case SQLPOOL_ALERT_SUCCESS:
+        return calls < SQLPOOL__SUCCESS_CALLS ? 10000
+                                              : (int64_t)((calls - failures) * 10000 / calls);
+    case SQLPOOL_ALERT_SLOW:
+        return (int64_t)(newest->slow - before->slow);
+    case SQLPOOL_ALERT_WAITING:
+        return newest->waiting;
+    case SQLPOOL_ALERT_LOG:
+        return newest->wal_bytes;
+    case SQLPOOL_ALERT_FILE:
+        return newest->file_bytes;
+    default:
+        return most > 0 ? newest->memory_bytes * 100 / most : 0;
+    }
+}
+
+static int64_t sqlpool__alarm_limit(const sqlpool_config *config, int kind, int severity) {
+    const sqlpool_alert_limits *limits = &config->alerts[kind];
+    return severity == SQLPOOL_SEVERITY_CRITICAL  ? limits->critical
+           : severity == SQLPOOL_SEVERITY_WARNING ? limits->warning
+                                                  : limits->notice;
+}
+
+/*  The gravest severity whose limit the value has passed, or has not yet left by a tenth. */
+static int sqlpool__alarm_severity(const sqlpool_config *config, int kind, int64_t value,
+                                   bool is_falling) {
+    int severity;
+    for (severity = SQLPOOL_SEVERITY_CRITICAL; severity > SQLPOOL_SEVERITY_NONE; severity--) {
+        int64_t limit = sqlpool__alarm_limit(config, kind, severity);
+        if (limit < 0) continue;
+        if (kind == SQLPOOL_ALERT_SUCCESS) {
+            if (is_falling) limit += (10000 - limit) / 10;
+            if (value <= limit && value < 10000) break;
+        } else if (is_falling ? value > limit - limit / 10 - 1 : value >= limit) {
+            break;
+        }
+    }
+    return severity;
+}
+
+/*  A value in the words of its unit: "1.5 ms", "99.20 %". */
+static void sqlpool__text_value(sqlpool__text *text, int kind, int64_t value) {
+    if (kind == SQLPOOL_ALERT_AVERAGE || kind == SQLPOOL_ALERT_P95) {
+        sqlpool__text_duration(text, value * SQLPOOL__NS_PER_US);
+    } else if (kind == SQLPOOL_ALERT_LOG || kind == SQLPOOL_ALERT_FILE) {
+        sqlpool__text_bytes(text, value);
+    } else if (kind == SQLPOOL_ALERT_SUCCESS) {
+        sqlpool__text_add(text, "%lld.%02lld %%", (long long)(value / 100),
+                          (long long)(value % 100));
+    } else {
+        sqlpool__text_add(text, "%lld %s", (long long)value, sqlpool__alert_table[kind].unit);
+    }
+}
+
+/*  An alert as callers see it. */
+static void sqlpool__alarm_tell(const sqlpool_config *config, int kind, const sqlpool__alarm *watch,
+                                int before, sqlpool_alert *alert) {
+    const bool is_less = kind == SQLPOOL_ALERT_SUCCESS;
+    sqlpool__text text = sqlpool__text_into(alert->message, sizeof alert->message);
+    const int severity = watch->severity != SQLPOOL_SEVERITY_NONE ? watch->severity : before;
+    alert->kind = kind;
+    alert->severity = watch->severity;
+    alert->before = before;
+    alert->value = watch->value;
+    alert->since_ns = watch->since_ns;
+    alert->limit = sqlpool__alarm_limit(config, kind, severity);
+    sqlpool__text_add(&text, "%s is ", sqlpool__alert_table[kind].name);
+    sqlpool__text_value(&text, kind, watch->value);
+    sqlpool__text_add(&text, watch->severity != SQLPOOL_SEVERITY_NONE ? ", %s %s " : ", %s %s ",
+                      watch->severity != SQLPOOL_SEVERITY_NONE
+                          ? sqlpool__severity_names[watch->severity]
+                          : "cleared, it was raised",
+                      is_less ? "down from" : "from");
+    sqlpool__text_value(&text, kind, alert->limit);
+    if (!is_less) sqlpool__text_add(&text, " on");
+}
+
+/*  Lets `duration_ns` pass with this value; true when the severity changes. */
+static bool sqlpool__alarm_step(const sqlpool_config *config, int kind, sqlpool__alarm *watch,
+                                int64_t value, int64_t duration_ns) {
+    const int64_t wanted = config->alerts[kind].for_ms * SQLPOOL__NS_PER_MS;
+    const int64_t most = 2 * config->upkeep_interval_ms * SQLPOOL__NS_PER_MS;
+    const int rising = sqlpool__alarm_severity(config, kind, value, false);
+    const int falling = sqlpool__alarm_severity(config, kind, value, true);
+    const bool is_up = rising > watch->severity, is_down = falling < watch->severity;
+    watch->value = value;
+    if (!is_up && !is_down) {
+        watch->pending = watch->severity;
+        watch->held_ns = 0;
+        return false;
+    }
+    if (watch->pending == watch->severity || (watch->pending > watch->severity) != is_up) {
+        watch->pending = is_up ? rising : falling; /* begins now */
+        watch->held_ns = 0;
+        duration_ns = 0;
+    }
+    if (is_up ? rising < watch->pending : falling > watch->pending)
+        watch->pending = is_up ? rising : falling;
+    watch->held_ns += is_up && duration_ns > most ? most : duration_ns > 0 ? duration_ns : 0;
+    return watch->held_ns >= wanted;
+}
+
+/*  Looks at every kind with the newest sample; tells of each change. */
+static void sqlpool__alarm_all(sqlpool__core *core, int64_t now) {
+    int64_t duration = 0;
+    int kind;
+    if (core->history_used > 1) duration = now - sqlpool__sample_back(core, 1)->at_ns;
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        sqlpool__alarm watch = core->watches[kind]; /* only upkeep changes it */
+        const int before = watch.severity;
+        sqlpool_alert alert;
+        bool is_new = sqlpool__alarm_step(&core->config, kind, &watch,
+                                          sqlpool__alarm_value(core, kind), duration);
+        if (is_new) {
+            watch.severity = watch.pending;
+            watch.held_ns = 0;
+            if (before == SQLPOOL_SEVERITY_NONE) watch.since_ns = now;
+        }
+        sqlpool__lock(core);
+        core->watches[kind] = watch;
+        sqlpool__unlock(core);
+        if (!is_new) continue;
+        sqlpool__alarm_tell(&core->config, kind, &watch, before, &alert);
+        sqlpool__log_line(core,
+                          watch.severity > SQLPOOL_SEVERITY_NOTICE ? SQLPOOL_LEVEL_WARNING
+                                                                   : SQLPOOL_LEVEL_INFO,
+                          SQLPOOL_LOG_ALERT, "%s", alert.message);
+        if (core->config.events.alert_fn != NULL)
+            core->config.events.alert_fn(core->config.events.user, &alert);
+    }
+}
+
+/*  Is one raised, or about to be? Then upkeep goes on looking. */
+static bool sqlpool__is_watching(const sqlpool__core *core) {
+    int kind;
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        if (core->watches[kind].severity != SQLPOOL_SEVERITY_NONE ||
+            core->watches[kind].pending != SQLPOOL_SEVERITY_NONE)
+            return true;
+    }
+    return false;
+}
+
+/*  Those that are raised, the gravest first; all are counted. */
+static int sqlpool__alerts_locked(sqlpool__core *core, sqlpool_alert *alerts, int capacity) {
+    int severity, kind, count = 0;
+    for (severity = SQLPOOL_SEVERITY_CRITICAL; severity > SQLPOOL_SEVERITY_NONE; severity--) {
+        for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+            const sqlpool__alarm *watch = &core->watches[kind];
+            if (watch->severity != severity) continue;
+            if (count < capacity)
+                sqlpool__alarm_tell(&core->config, kind, watch, severity, &alerts[count]);
+            count++;
+        }
+    }
+    return count;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I23.4] causes                                                     (private)
+ *----------------------------------------------------------------------------*/
+
+#define SQLPOOL__FAULT_S 60      /* a fault counts for so long */
+#define SQLPOOL__STUCK_MS 5000   /* a writer that is out for so long, and does nothing */
+#define SQLPOOL__STARVED_MS 1000 /* a caller that waits for a reader for so long */
+#define SQLPOOL__SLOW_MS 50      /* a commit takes so long on the average */
+
+/*  What causes are found from. */
+typedef struct sqlpool__findings {
+    sqlpool__core *core;
+    sqlpool_health *health;
+    int64_t now;
+    int score_1000; /* what is left of the score, in thousandths of it */
+} sqlpool__findings;
+
+static sqlpool_cause *sqlpool__find(sqlpool__findings *found, int kind, int slot, int code,
+                                    sqlpool__text *text) {
+    sqlpool_cause *cause = &found->health->causes[found->health->cause_count++];
+    cause->kind = kind;
+    cause->slot = slot;
+    cause->code = code;
+    found->score_1000 -= found->score_1000 * sqlpool__cause_table[kind].points / 100;
+    *text = sqlpool__text_into(cause->text, sizeof cause->text);
+    return cause;
+}
+
+/*  Was such a fault met in the last minute? */
+static bool sqlpool__is_recent(const sqlpool__findings *found, int fault) {
+    const sqlpool__fault *it = &found->core->faults[fault];
+    return it->count > 0 && found->now - it->at_ns < SQLPOOL__FAULT_S * SQLPOOL__NS_PER_S;
+}
+
+static void sqlpool__find_fault(sqlpool__findings *found, int kind, int fault, const char *what) {
+    const sqlpool__fault *it = &found->core->faults[fault];
+    sqlpool__text text;
+    (void)sqlpool__find(found, kind, it->slot, it->code, &text);
+    sqlpool__text_add(&text, "%s, %lld s ago: ", what,
+                      (long long)((found->now - it->at_ns) / SQLPOOL__NS_PER_S));
+    sqlpool__text_string(&text, it->message);
+}
+
+/*  Did nothing go well in the file since the fault? A breaker that is open because of it says so,
+    and without one that nothing was committed. */
+static bool sqlpool__is_lasting(const sqlpool__findings *found, int fault) {
+    const sqlpool__fault *it = &found->core->faults[fault];
+    int mode;
+    for (mode = 0; mode < 2; mode++) {
+        const sqlpool__breaker *breaker = &found->core->breakers[mode];
+        if (breaker->state != SQLPOOL__BREAKER_CLOSED &&
+            sqlpool__fault_of(breaker->code) == fault)
+            return true;
+    }
+    return found->core->config.breaker_open_ms <= 0 && sqlpool__is_recent(found, fault) &&
+           it->commits == sqlpool__counter(found->core, SQLPOOL__COUNT_commits);
+}
+
+static void sqlpool__find_file_causes(sqlpool__findings *found) {
+    sqlpool__core *core = found->core;
+    sqlpool__text text;
+    if (core->faults[SQLPOOL__FAULT_CORRUPT].count > 0 &&
+        core->faults[SQLPOOL__FAULT_CORRUPT].epoch == SQLPOOL__LOAD(&core->epoch))
+        sqlpool__find_fault(found, SQLPOOL_CAUSE_CORRUPT, SQLPOOL__FAULT_CORRUPT,
+                            "SQLite found damage");
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0) {
+        (void)sqlpool__find(found, SQLPOOL_CAUSE_MOVED, -1, 0, &text);
+        sqlpool__text_add(&text, "the file that was opened is not at %.160s any more",
+                          core->path);
+    }
+    if (sqlpool__is_lasting(found, SQLPOOL__FAULT_IO))
+        sqlpool__find_fault(found, SQLPOOL_CAUSE_FAILING_DISK, SQLPOOL__FAULT_IO,
+                            "the last failure");
+    if (sqlpool__is_lasting(found, SQLPOOL__FAULT_FULL))
+        sqlpool__find_fault(found, SQLPOOL_CAUSE_FULL_DISK, SQLPOOL__FAULT_FULL,
+                            "a write found no room");
+}
+
+/*  Is the writer out for long, while somebody waits for it or its holder does nothing? */
+static void sqlpool__find_stuck_writer(sqlpool__findings *found) {
+    sqlpool__core *core = found->core;
+    uint32_t i;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        sqlpool_holder holder;
+        sqlpool__text text;
+        if (!sqlpool__is_leased(slot) || SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_WRITE)
+            continue;
+        sqlpool__holder_locked(slot, found->now, &holder);
+        if (holder.held_ms < SQLPOOL__STUCK_MS) continue;
+        if (SQLPOOL__LOAD(&core->lane_of[SQLPOOL_WRITE]->waiting) == 0 &&
+            found->now - slot->sampled_ns < SQLPOOL__STUCK_MS * SQLPOOL__NS_PER_MS)
+            continue; /* it works, and nobody minds */
+        (void)sqlpool__find(found, SQLPOOL_CAUSE_STUCK_WRITER, (int)i, 0, &text);
+        sqlpool__text_holder(&text, &holder);
+        return;
+    }
+}
+
+static void sqlpool__find_exhausted(sqlpool__findings *found) {
+    sqlpool__core *core = found->core;
+    const sqlpool__lane *lane = core->lane_of[SQLPOOL_READ];
+    const sqlpool__link *link;
+    int64_t oldest = found->now;
+    sqlpool__text text;
+    uint32_t i;
+    if ((SQLPOOL__LOAD(&core->gate) & (uint32_t)SQLPOOL__GATE_BLOCKING) != 0) return;
+    for (link = lane->queue.next; link != &lane->queue; link = link->next) {
+        const sqlpool__waiter *waiter = (const sqlpool__waiter *)(const void *)link;
+        if (waiter->mode == SQLPOOL_READ) oldest = sqlpool__earlier(oldest, waiter->since_ns);
+    }
+    if (found->now - oldest < SQLPOOL__STARVED_MS * SQLPOOL__NS_PER_MS) return;
+    for (i = lane->first; i < lane->normal_end; i++) {
+        if (!sqlpool__is_leased(&core->slots[i])) return; /* one opens just now */
+    }
+    (void)sqlpool__find(found, SQLPOOL_CAUSE_EXHAUSTED, -1, 0, &text);
+    sqlpool__text_add(&text, "%u wait for a reader, the oldest for %lld ms; all %u are out",
+                      SQLPOOL__LOAD(&lane->waiting),
+                      (long long)((found->now - oldest) / SQLPOOL__NS_PER_MS),
+                      lane->normal_end - lane->first);
+}
+
+/*  The log is above its budget, and a checkpoint cannot help. */
+static void sqlpool__find_pinned_log(sqlpool__findings *found) {
+    sqlpool__core *core = found->core;
+    const int64_t log_bytes = (int64_t)SQLPOOL__LOAD(&core->wal_frames) * core->page_bytes;
+    sqlpool_holder worst, holder;
+    sqlpool__text text;
+    bool has_holder = false;
+    uint32_t i;
+    if (!core->is_wal || log_bytes <= core->config.wal_budget_bytes) return;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        if (!sqlpool__is_leased(&core->slots[i]) ||
+            SQLPOOL__LOAD_RELAXED(&core->slots[i].mode) == SQLPOOL_WRITE)
+            continue;
+        sqlpool__holder_locked(&core->slots[i], found->now, &holder);
+        if (!has_holder || holder.wal_frames > worst.wal_frames) worst = holder;
+        has_holder = true;
+    }
+    has_holder = has_holder && worst.wal_frames > 0 &&
+                 (int64_t)worst.wal_frames * core->page_bytes > core->config.wal_budget_bytes;
+    if (core->pinned_in_row < (has_holder ? 1 : SQLPOOL__PINS_BEFORE_LOG)) return;
+    (void)sqlpool__find(found, SQLPOOL_CAUSE_PINNED_LOG, has_holder ? (int)worst.slot : -1, 0,
+                        &text);
+    sqlpool__text_bytes(&text, log_bytes);
+    sqlpool__text_add(&text, " of log, pinned by ");
+    if (has_holder) {
+        sqlpool__text_holder(&text, &worst);
+    } else {
+        sqlpool__text_add(&text, "a reader of another process or pool");
+    }
+}
+
+static void sqlpool__find_slow_disk(sqlpool__findings *found, const sqlpool_latency *commit) {
+    sqlpool__text text;
+    if (commit->count < 2 || commit->mean_ns < SQLPOOL__SLOW_MS * SQLPOOL__NS_PER_MS) return;
+    (void)sqlpool__find(found, SQLPOOL_CAUSE_SLOW_DISK, -1, 0, &text);
+    sqlpool__text_add(&text, "%llu commits of the last minute took ",
+                      (unsigned long long)commit->count);
+    sqlpool__text_duration(&text, commit->mean_ns);
+    sqlpool__text_add(&text, " each, the longest ");
+    sqlpool__text_duration(&text, commit->max_ns);
+}
+
+/*  In the order of their weight. */
+static void sqlpool__health_locked(sqlpool__core *core, int64_t now, const sqlpool_latency *commit,
+                                   int64_t memory_bytes, sqlpool_health *health) {
+    sqlpool__findings found;
+    sqlpool__text text;
+    memset(health, 0, sizeof *health);
+    found.core = core;
+    found.health = health;
+    found.now = now;
+    found.score_1000 = 100000;
+    sqlpool__observe_locked(core, now);
+    sqlpool__find_file_causes(&found);
+    sqlpool__find_stuck_writer(&found);
+    sqlpool__find_exhausted(&found);
+    sqlpool__find_slow_disk(&found, commit);
+    if (sqlpool__is_recent(&found, SQLPOOL__FAULT_LOCK))
+        sqlpool__find_fault(&found, SQLPOOL_CAUSE_LOCKED, SQLPOOL__FAULT_LOCK, "a call gave up");
+    sqlpool__find_pinned_log(&found);
+    if (core->config.memory_soft_bytes > 0 && memory_bytes > core->config.memory_soft_bytes) {
+        (void)sqlpool__find(&found, SQLPOOL_CAUSE_MEMORY, -1, 0, &text);
+        sqlpool__text_bytes(&text, memory_bytes);
+        sqlpool__text_add(&text, " are held, memory_soft_bytes is ");
+        sqlpool__text_bytes(&text, core->config.memory_soft_bytes);
+    }
+    if (sqlpool__is_recent(&found, SQLPOOL__FAULT_CONNECTION) &&
+        !sqlpool__is_lasting(&found, SQLPOOL__FAULT_IO))
+        sqlpool__find_fault(&found, SQLPOOL_CAUSE_DEAD_CONNECTION, SQLPOOL__FAULT_CONNECTION,
+                            "closed and opened anew");
+    health->score = (found.score_1000 + 500) / 1000;
+}
+
+static void sqlpool__health(sqlpool__core *core, sqlpool_health *health) {
+    const int64_t now = sqlpool__now(core), memory_bytes = sqlpool__memory_total(core);
+    sqlpool_latency commit;
+    sqlpool__latency_of(core, SQLPOOL_TIMING_COMMIT, SQLPOOL__FAULT_S, &commit);
+    sqlpool__lock(core);
+    sqlpool__health_locked(core, now, &commit, memory_bytes, health);
+    sqlpool__unlock(core);
+}
+
+/*  The pass of upkeep. */
+static void sqlpool__look_after(sqlpool__core *core, int64_t now) {
+    sqlpool__look_at_memory(core, now);
+    if (core->history == NULL) return;
+    sqlpool__take_sample(core, now);
+    sqlpool__alarm_all(core, now);
+}
+
+#endif /* metrics */
+
+/*==============================================================================
  * >>[I24] UPKEEP: all periodic work                                    (private)
  *==============================================================================
     One function does everything that is due, in order of urgency, and says when it wants to run
@@ -11198,14 +12321,6 @@ static int64_t sqlpool__report_scopes(sqlpool__core *core, int64_t now) {
                           "older than its max_age_ms, and pins the log: %s", line);
     }
     return next;
-}
-
-static int sqlpool__open_count(const sqlpool__core *core) {
-    uint32_t i;
-    int count = 0;
-    for (i = 0; i + 1 < core->slot_count; i++)
-        count += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
-    return count;
 }
 
 /*  A lease that is out for long is reported once, and once more when it is back; a completion
@@ -11325,13 +12440,22 @@ static void sqlpool__check_health(sqlpool__core *core) {
         sqlpool__slot *slot = &core->slots[i];
         sqlpool__lane *lane;
         sqlpool_error error;
+        char answer[32];
         if (!sqlpool__claim(slot)) continue;
         core->next_health_slot = i + 1;
         lane = sqlpool__lane_of_slot(slot);
         sqlpool__error_clear(&error);
         if (!core->is_shared_gate) {
             const int rc = sqlpool__ask(slot->db, "SELECT 1 FROM sqlite_master LIMIT 1", NULL, 0);
-            if (sqlpool__is_connection_bad(rc)) slot->is_bad = true;
+            if (sqlpool__is_connection_bad(rc)) {
+                slot->is_bad = true;
+                slot->bad_code = rc;
+            } else if (sqlpool__ask(slot->db, "PRAGMA freelist_count", answer, sizeof answer) ==
+                       SQLITE_OK) {
+                SQLPOOL__STORE_RELAXED(&core->free_pages, sqlpool__to_int64(answer));
+                if (sqlpool__ask(slot->db, "PRAGMA page_count", answer, sizeof answer) == SQLITE_OK)
+                    SQLPOOL__STORE_RELAXED(&core->file_pages, sqlpool__to_int64(answer));
+            }
         }
         if (sqlpool__revalidate(slot, lane, false, &error) == SQLPOOL_OK)
             sqlpool__give_back(slot, lane);
@@ -11397,6 +12521,10 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
         is_busy =
             activity != core->last_activity || sqlpool__open_count(core) > config->min_connections;
         sqlpool__unlock(core);
+#ifndef SQLPOOL_NO_METRICS
+        sqlpool__look_after(core, now);
+        is_busy = is_busy || sqlpool__is_watching(core);
+#endif
         core->last_activity = sqlpool__activity(core);
         {
             uint32_t i;
@@ -11499,8 +12627,8 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us) {
 /*==============================================================================
  * >>[I25] REPORT: statistics, holders, status                          (private)
  *==============================================================================
-    Everything here reads atomics, and the lock only for the list of holders; no report waits for a
-    connection or makes anyone wait. */
+    Everything here reads atomics, and takes the lock only for lists that are copied at once; no
+    report waits for a connection or makes anyone wait. */
 
 static void sqlpool__collect(sqlpool__core *core, sqlpool_stats *stats) {
     uint32_t i;
@@ -11642,113 +12770,1836 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
     return sqlpool__leave(core, count);
 }
 
-/*  A breaker that is not closed, with its cause. */
-static void sqlpool__status_breaker(sqlpool__core *core, int mode, sqlpool__text *text) {
-    sqlpool__breaker breaker;
+/*------------------------------------------------------------------------------
+ * >>[I25.2] what a report shows                                        (private)
+ *------------------------------------------------------------------------------
+    A report first copies, into memory whose size is known before: the pool's lock is held for the
+    list of leases and the samples, some microseconds, and no connection is asked. Then it writes
+    without a lock, so that a write function may be as slow as it likes. The status is the same
+    report without what needs more than the stack. */
+
+#define SQLPOOL__REPORT_HOLDERS 32 /* on the stack of the caller: 7 KiB */
+
+/*  The pool as it is now. */
+typedef struct sqlpool__view {
+    sqlpool__core *core;
     int64_t now;
-    if (SQLPOOL__LOAD(&core->breakers[mode].state) == SQLPOOL__BREAKER_CLOSED) return;
-    now = sqlpool__now(core);
+    sqlpool_stats stats;
+    sqlpool_holder holders[SQLPOOL__REPORT_HOLDERS];
+    int holder_count, holders_known;
+    sqlpool__breaker breakers[2];
+} sqlpool__view;
+
+static int sqlpool__look(sqlpool__core *core, sqlpool__view *view) {
+    view->core = core;
+    view->holder_count =
+        sqlpool_holders(core->handle, view->holders, SQLPOOL__REPORT_HOLDERS);
+    if (view->holder_count < 0) return view->holder_count;
+    view->holders_known = view->holder_count < SQLPOOL__REPORT_HOLDERS ? view->holder_count
+                                                                       : SQLPOOL__REPORT_HOLDERS;
+    sqlpool__collect(core, &view->stats);
+    view->now = sqlpool__now(core);
     sqlpool__lock(core);
-    breaker = core->breakers[mode];
+    memcpy(view->breakers, core->breakers, sizeof view->breakers);
     sqlpool__unlock(core);
-    sqlpool__text_add(text,
-                      "breaker      %s fail at once for %lld ms, %s: ", sqlpool__mode_noun(mode),
-                      (long long)((now - breaker.opened_ns) / SQLPOOL__NS_PER_MS),
-                      breaker.state == SQLPOOL__BREAKER_TRYING ? "one tries" : "none tries");
-    sqlpool__text_string(text, breaker.message);
-    sqlpool__text_add(text, "\n");
+    return SQLPOOL_OK;
 }
 
-static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *stats,
-                                    const sqlpool_holder *holders, int count, int known,
-                                    sqlpool__text *text) {
-    int i;
-    sqlpool__text_string(text, core->config.name);
-    sqlpool__text_add(text, ": ");
-    sqlpool__text_string(text, core->path);
-    sqlpool__text_add(text, " (%s%s)\n",
+#ifndef SQLPOOL_NO_METRICS
+
+#define SQLPOOL__REPORT_STATEMENTS 20
+#define SQLPOOL__REPORT_STEPS 31
+#define SQLPOOL__REPORT_EVENTS 20000 /* of a trace: some megabytes of it */
+
+/*  Bounds of the buckets that Prometheus gets: from 1 us on, each four times the one before. */
+#define SQLPOOL__BUCKETS 13
+/*  Bars of the chart of latencies: four for each power of ten from 1 us to 10 s. */
+#define SQLPOOL__BARS 28
+
+typedef struct sqlpool__report {
+    sqlpool__view view;
+    sqlpool_health health;
+    sqlpool_alert alerts[SQLPOOL_ALERT_COUNT];
+    int alert_count;
+    sqlpool_memory memory;
+    sqlpool_latency latencies[SQLPOOL_TIMING_COUNT];
+    int64_t totals_ns[SQLPOOL_TIMING_COUNT];
+    uint64_t buckets[SQLPOOL_TIMING_COUNT][SQLPOOL__BUCKETS];
+    uint64_t bars[SQLPOOL__BARS];
+    sqlpool_latency_step steps[2][SQLPOOL__REPORT_STEPS]; /* of waits, of statements */
+    int step_count[2];
+    sqlpool_statement_stats statements[SQLPOOL__REPORT_STATEMENTS];
+    int statement_count;
+    sqlpool__sample *samples; /* behind this struct; the oldest first */
+    int sample_count;
+    sqlpool_event *events; /* behind those */
+    int event_count;
+    char buffer[4096];
+} sqlpool__report;
+
+static const int64_t sqlpool__bucket_bounds[SQLPOOL__BUCKETS] = {
+    1000,     4000,      16000,      64000,      256000,      1024000,     4096000,
+    16384000, 65536000, 262144000, 1048576000, INT64_C(4194304000), INT64_C(16777216000)};
+
+/*  10^(i/4) microseconds, i from 1 on. */
+static const int64_t sqlpool__bar_bounds[SQLPOOL__BARS] = {
+    1778,       3162,       5623,       10000,      17783,      31623,       56234,
+    100000,     177828,     316228,     562341,     1000000,    1778279,     3162278,
+    5623413,    10000000,   17782794,   31622777,   56234133,   100000000,   177827941,
+    316227766,  562341325,  1000000000, 1778279410, INT64_C(3162277660), INT64_C(5623413252),
+    INT64_C(10000000000)};
+
+static void sqlpool__copy_latencies(sqlpool__report *report) {
+    sqlpool *pool = report->view.core->handle;
+    int i, which;
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        if (sqlpool_get_histogram(pool, (sqlpool_timing)i, 0, sqlpool__bucket_bounds,
+                                  report->buckets[i], SQLPOOL__BUCKETS,
+                                  &report->latencies[i]) != SQLPOOL_OK)
+            memset(&report->latencies[i], 0, sizeof report->latencies[i]);
+    }
+    (void)sqlpool_get_histogram(pool, SQLPOOL_TIMING_STATEMENT, 0, sqlpool__bar_bounds,
+                                report->bars, SQLPOOL__BARS, NULL);
+    for (i = SQLPOOL__BARS - 1; i > 0; i--) /* of each bar, not up to it */
+        report->bars[i] -= report->bars[i] >= report->bars[i - 1] ? report->bars[i - 1]
+                                                                  : report->bars[i];
+    for (which = 0; which < 2; which++) {
+        const int count = sqlpool_get_latency_steps(
+            pool, which == 0 ? SQLPOOL_TIMING_WAIT : SQLPOOL_TIMING_STATEMENT,
+            report->steps[which], SQLPOOL__REPORT_STEPS);
+        report->step_count[which] = count < 0                       ? 0
+                                    : count < SQLPOOL__REPORT_STEPS ? count
+                                                                    : SQLPOOL__REPORT_STEPS;
+    }
+}
+
+/*  Fills a report whose view is filled. */
+static void sqlpool__copy_report(sqlpool__report *report, int event_capacity) {
+    sqlpool__core *core = report->view.core;
+    int count;
+    sqlpool__health(core, &report->health);
+    sqlpool__lock(core);
+    report->alert_count = sqlpool__alerts_locked(core, report->alerts, SQLPOOL_ALERT_COUNT);
+    for (count = 0; count < (int)core->history_used; count++)
+        report->samples[count] =
+            *sqlpool__sample_back(core, core->history_used - 1 - (uint32_t)count);
+    report->sample_count = count;
+    sqlpool__unlock(core);
+    sqlpool__memory_of(core, &report->memory);
+    sqlpool__copy_latencies(report);
+    count = sqlpool_get_statements(core->handle, SQLPOOL_BY_TOTAL, report->statements,
+                                   SQLPOOL__REPORT_STATEMENTS);
+    report->statement_count = count < 0                            ? 0
+                              : count < SQLPOOL__REPORT_STATEMENTS ? count
+                                                                   : SQLPOOL__REPORT_STATEMENTS;
+    if (event_capacity > 0) count = sqlpool_get_events(core->handle, report->events,
+                                                       event_capacity);
+    report->event_count = event_capacity > 0 && count > 0 ? count : 0;
+}
+
+#endif
+
+/*------------------------------------------------------------------------------
+ * >>[I25.3] text                                                       (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Lines of at most `width` columns, broken at spaces; 0: of any width. */
+typedef struct sqlpool__page {
+    sqlpool__text *text;
+    int width, indent, column;
+} sqlpool__page;
+
+/*  The end of the run of spaces, or of other bytes, and its columns. */
+static const char *sqlpool__page_run(const char *at, bool is_space, int *columns) {
+    *columns = 0;
+    while (*at != '\0' && (*at == ' ') == is_space) {
+        uint32_t code = 0;
+        const unsigned bytes = sqlpool__utf8_bytes((const unsigned char *)at, &code);
+        *columns += code >= 0x1100 ? 2 : 1; /* wide ones, and some that are not */
+        at += bytes > 0 ? bytes : 1;
+    }
+    return at;
+}
+
+static void sqlpool__page_break(sqlpool__page *page) {
+    sqlpool__text_byte(page->text, '\n');
+    for (page->column = 0; page->column < page->indent; page->column++)
+        sqlpool__text_byte(page->text, ' ');
+}
+
+/*  A word that may be longer than a line. */
+static void sqlpool__page_word(sqlpool__page *page, const char *at, const char *end) {
+    while (at < end) {
+        char piece[5] = "";
+        uint32_t code = 0;
+        const unsigned bytes = sqlpool__utf8_bytes((const unsigned char *)at, &code);
+        const int columns = code >= 0x1100 ? 2 : 1;
+        memcpy(piece, at, bytes > 0 ? bytes : 1);
+        if (page->width > 0 && page->column + columns > page->width) sqlpool__page_break(page);
+        sqlpool__text_escaped(page->text, piece, SQLPOOL__ESCAPE_NONE);
+        page->column += columns;
+        at += bytes > 0 ? bytes : 1;
+    }
+}
+
+/*  A text of any length, foreign or ours, on the line that is open. */
+static void sqlpool__page_string(sqlpool__page *page, const char *at) {
+    while (*at != '\0') {
+        int spaces = 0, columns = 0;
+        const char *word = sqlpool__page_run(at, true, &spaces);
+        const char *end = sqlpool__page_run(word, false, &columns);
+        if (page->width > 0 && page->column + spaces + columns > page->width &&
+            page->column > page->indent && spaces > 0) {
+            sqlpool__page_break(page);
+        } else {
+            sqlpool__page_word(page, at, word);
+        }
+        sqlpool__page_word(page, word, end);
+        at = end;
+    }
+}
+
+SQLPOOL__PRINTF(2, 3)
+static void sqlpool__page_add(sqlpool__page *page, const char *format, ...) {
+    char piece[1024];
+    sqlpool__text text = sqlpool__text_into(piece, sizeof piece);
+    va_list list;
+    va_start(list, format);
+    sqlpool__text_add_list(&text, format, list);
+    va_end(list);
+    sqlpool__page_string(page, piece);
+}
+
+static void sqlpool__page_end(sqlpool__page *page) {
+    sqlpool__text_byte(page->text, '\n');
+    page->column = page->indent = 0;
+}
+
+/*  A breaker that is not closed, with its cause. */
+static void sqlpool__page_breaker(sqlpool__page *page, const sqlpool__view *view, int mode) {
+    const sqlpool__breaker *breaker = &view->breakers[mode];
+    if (breaker->state == SQLPOOL__BREAKER_CLOSED) return;
+    page->indent = 13;
+    sqlpool__page_add(page,
+                      "breaker      %s fail at once for %lld ms, %s: ", sqlpool__mode_noun(mode),
+                      (long long)((view->now - breaker->opened_ns) / SQLPOOL__NS_PER_MS),
+                      breaker->state == SQLPOOL__BREAKER_TRYING ? "one tries" : "none tries");
+    sqlpool__page_string(page, breaker->message);
+    sqlpool__page_end(page);
+}
+
+static void sqlpool__page_head(sqlpool__page *page, const sqlpool__view *view) {
+    sqlpool__core *core = view->core;
+    sqlpool__page_string(page, core->config.name);
+    sqlpool__page_add(page, ": ");
+    sqlpool__page_string(page, core->path);
+    sqlpool__page_add(page, " (%s%s)",
                       core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
                       core->config.read_only ? ", read-only" : "");
-    sqlpool__text_add(text, "connections  %d open of %d..%d, %d used (%d %%), %d idle\n",
-                      stats->open, stats->min, stats->max, stats->used, stats->utilisation_percent,
-                      stats->idle);
-    sqlpool__text_add(text,
-                      "waiting      %d for a reader, %d for the writer, %d submitted writes\n",
-                      stats->waiting_read, stats->waiting_write, stats->submitted_now);
-    sqlpool__status_breaker(core, SQLPOOL_READ, text);
-    sqlpool__status_breaker(core, SQLPOOL_WRITE, text);
-    sqlpool__text_add(text, "log          %lld frames, %lld bytes\n", (long long)stats->wal_frames,
-                      (long long)stats->wal_bytes);
-    sqlpool__text_add(text, "snapshots    %s\n", SQLPOOL__LOAD(&core->snapshot_state));
-    sqlpool__text_add(text, "memory       %lld bytes in %lld allocations so far\n",
-                      (long long)stats->memory_bytes, (long long)stats->allocations);
-#define SQLPOOL__COUNTER_LINE(name, meaning) \
-    sqlpool__text_add(text, "%-20s %12llu  %s\n", #name, (unsigned long long)stats->name, meaning);
-    SQLPOOL_COUNTERS(SQLPOOL__COUNTER_LINE)
-#undef SQLPOOL__COUNTER_LINE
-    sqlpool__text_add(text, "leases out   %d", count);
-    for (i = 0; i < count && i < known; i++) {
-        sqlpool__text_add(text, "\n  ");
-        sqlpool__text_holder(text, &holders[i]);
-    }
-    sqlpool__text_add(text, "\n");
+    sqlpool__page_end(page);
 }
 
-static void sqlpool__status_as_json(sqlpool__core *core, const sqlpool_stats *stats,
-                                    const sqlpool_holder *holders, int count, int known,
-                                    sqlpool__text *text) {
+static void sqlpool__page_gauges(sqlpool__page *page, const sqlpool__view *view) {
+    const sqlpool_stats *stats = &view->stats;
+    sqlpool__page_add(page, "connections  %d open of %d..%d, %d used (%d %%), %d idle",
+                      stats->open, stats->min, stats->max, stats->used, stats->utilisation_percent,
+                      stats->idle);
+    sqlpool__page_end(page);
+    sqlpool__page_add(page, "waiting      %d for a reader, %d for the writer, %d submitted writes",
+                      stats->waiting_read, stats->waiting_write, stats->submitted_now);
+    sqlpool__page_end(page);
+    sqlpool__page_breaker(page, view, SQLPOOL_READ);
+    sqlpool__page_breaker(page, view, SQLPOOL_WRITE);
+    sqlpool__page_add(page, "log          %lld frames, %lld bytes", (long long)stats->wal_frames,
+                      (long long)stats->wal_bytes);
+    sqlpool__page_end(page);
+    page->indent = 13;
+    sqlpool__page_add(page, "snapshots    %s", SQLPOOL__LOAD(&view->core->snapshot_state));
+    sqlpool__page_end(page);
+    sqlpool__page_add(page, "memory       %lld bytes in %lld allocations so far",
+                      (long long)stats->memory_bytes, (long long)stats->allocations);
+    sqlpool__page_end(page);
+}
+
+static void sqlpool__page_counters(sqlpool__page *page, const sqlpool_stats *stats) {
+#define SQLPOOL__COUNTER_LINE(name, meaning) \
+    page->indent = 35; \
+    sqlpool__page_add(page, "%-20s %12llu  %s", #name, (unsigned long long)stats->name, meaning); \
+    sqlpool__page_end(page);
+    SQLPOOL_COUNTERS(SQLPOOL__COUNTER_LINE)
+#undef SQLPOOL__COUNTER_LINE
+}
+
+static void sqlpool__page_holders(sqlpool__page *page, const sqlpool__view *view) {
+    int i;
+    sqlpool__page_add(page, "leases out   %d", view->holder_count);
+    sqlpool__page_end(page);
+    for (i = 0; i < view->holders_known; i++) {
+        char line[600];
+        sqlpool__text text = sqlpool__text_into(line, sizeof line);
+        page->indent = 4;
+        sqlpool__text_holder(&text, &view->holders[i]);
+        sqlpool__page_add(page, "  ");
+        sqlpool__page_string(page, line);
+        sqlpool__page_end(page);
+    }
+}
+
+/*  What sqlpool_status_text() shows. */
+static void sqlpool__status_as_text(const sqlpool__view *view, sqlpool__text *text) {
+    sqlpool__page page;
+    memset(&page, 0, sizeof page);
+    page.text = text;
+    sqlpool__page_head(&page, view);
+    sqlpool__page_gauges(&page, view);
+    sqlpool__page_counters(&page, &view->stats);
+    sqlpool__page_holders(&page, view);
+}
+
+#ifndef SQLPOOL_NO_METRICS
+
+static void sqlpool__page_health(sqlpool__page *page, const sqlpool__report *report) {
+    int i;
+    sqlpool__page_add(page, "health       %d of 100%s", report->health.score,
+                      report->health.cause_count > 0 ? ":" : "");
+    sqlpool__page_end(page);
+    for (i = 0; i < report->health.cause_count; i++) {
+        const sqlpool_cause *cause = &report->health.causes[i];
+        page->indent = 4;
+        sqlpool__page_add(page, "  %s: ", sqlpool__cause_table[cause->kind].text);
+        sqlpool__page_string(page, cause->text);
+        sqlpool__page_end(page);
+    }
+    sqlpool__page_add(page, "alerts       %d", report->alert_count);
+    sqlpool__page_end(page);
+    for (i = 0; i < report->alert_count; i++) {
+        page->indent = 4;
+        sqlpool__page_add(page, "  %s, for ", report->alerts[i].message);
+        sqlpool__page_add(page, "%lld s",
+                          (long long)((report->view.now - report->alerts[i].since_ns) /
+                                      SQLPOOL__NS_PER_S));
+        sqlpool__page_end(page);
+    }
+}
+
+/*  A duration in a column of ten. */
+static void sqlpool__page_duration(sqlpool__page *page, int64_t ns) {
+    char cell[32];
+    sqlpool__text text = sqlpool__text_into(cell, sizeof cell);
+    sqlpool__text_duration(&text, ns);
+    sqlpool__page_add(page, "%10s", cell);
+}
+
+static void sqlpool__page_latencies(sqlpool__page *page, const sqlpool__report *report) {
+    int i;
+    sqlpool__page_add(page, "%-11s%11s%10s%10s%10s%10s%10s", "latency", "count", "mean", "p50",
+                      "p95", "p99", "max");
+    sqlpool__page_end(page);
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        const sqlpool_latency *latency = &report->latencies[i];
+        if (latency->count == 0) continue;
+        sqlpool__page_add(page, "  %-11s%9llu", sqlpool_timing_name(i),
+                          (unsigned long long)latency->count);
+        sqlpool__page_duration(page, latency->mean_ns);
+        sqlpool__page_duration(page, latency->p50_ns);
+        sqlpool__page_duration(page, latency->p95_ns);
+        sqlpool__page_duration(page, latency->p99_ns);
+        sqlpool__page_duration(page, latency->max_ns);
+        sqlpool__page_end(page);
+    }
+}
+
+static void sqlpool__page_statements(sqlpool__page *page, const sqlpool__report *report) {
+    int i;
+    sqlpool__page_add(page, "%-22s%10s%10s%10s%10s%10s", "statements, by total", "calls", "mean",
+                      "p95", "p99", "total");
+    sqlpool__page_end(page);
+    for (i = 0; i < report->statement_count; i++) {
+        const sqlpool_statement_stats *stats = &report->statements[i];
+        sqlpool__page_add(page, "  %-20d%10llu", i + 1, (unsigned long long)stats->calls);
+        sqlpool__page_duration(page, stats->mean_ns);
+        sqlpool__page_duration(page, stats->p95_ns);
+        sqlpool__page_duration(page, stats->p99_ns);
+        sqlpool__page_duration(page, stats->total_ns);
+        sqlpool__page_end(page);
+        page->indent = 4;
+        sqlpool__page_add(page, "    ");
+        sqlpool__page_string(page, stats->sql);
+        sqlpool__page_end(page);
+    }
+}
+
+static void sqlpool__report_text(const sqlpool__report *report, sqlpool__text *text) {
+    sqlpool__page page;
+    memset(&page, 0, sizeof page);
+    page.text = text;
+    page.width = 80;
+    sqlpool__page_head(&page, &report->view);
+    sqlpool__page_health(&page, report);
+    sqlpool__page_gauges(&page, &report->view);
+    sqlpool__page_latencies(&page, report);
+    sqlpool__page_statements(&page, report);
+    sqlpool__page_holders(&page, &report->view);
+    sqlpool__page_counters(&page, &report->view.stats);
+}
+
+#endif
+
+/*------------------------------------------------------------------------------
+ * >>[I25.4] JSON                                                       (private)
+ *----------------------------------------------------------------------------*/
+
+static void sqlpool__json_member(sqlpool__text *text, const char *name, const char *value) {
+    sqlpool__text_add(text, ",\"%s\":", name);
+    sqlpool__text_json(text, value != NULL ? value : "");
+}
+
+static void sqlpool__json_number(sqlpool__text *text, const char *name, int64_t value) {
+    sqlpool__text_add(text, ",\"%s\":%lld", name, (long long)value);
+}
+
+static void sqlpool__json_holder(sqlpool__text *text, const sqlpool_holder *holder) {
+    sqlpool__text_add(text, "{\"slot\":%u", (unsigned)holder->slot);
+    sqlpool__json_member(text, "mode", holder->mode == SQLPOOL_WRITE ? "write" : "read");
+    sqlpool__json_number(text, "held_ms", holder->held_ms);
+    sqlpool__json_number(text, "wal_frames", (int64_t)holder->wal_frames);
+    sqlpool__json_number(text, "snapshot_ms", holder->snapshot_ms);
+    sqlpool__json_member(text, "file", holder->file);
+    sqlpool__json_number(text, "line", holder->line);
+    sqlpool__json_member(text, "tag", holder->tag);
+    sqlpool__json_member(text, "sql", holder->sql);
+    sqlpool__text_byte(text, '}');
+}
+
+/*  The members of the status, without the last brace. */
+static void sqlpool__json_status(const sqlpool__view *view, sqlpool__text *text) {
+    sqlpool__core *core = view->core;
+    const sqlpool_stats *stats = &view->stats;
     int i;
     sqlpool__text_add(text, "{\"name\":");
     sqlpool__text_json(text, core->config.name);
-    sqlpool__text_add(text, ",\"path\":");
-    sqlpool__text_json(text, core->path);
-    sqlpool__text_add(text, ",\"journal\":\"%s\",\"read_only\":%s,\"snapshot_state\":",
-                      sqlpool__journal_names[core->config.journal],
-                      core->config.read_only ? "true" : "false");
-    sqlpool__text_json(text, SQLPOOL__LOAD(&core->snapshot_state));
-    sqlpool__text_add(
-        text,
-        ",\"min\":%d,\"max\":%d,\"open\":%d,\"used\":%d,\"idle\":%d,\"waiting_read\":"
-        "%d,\"waiting_write\":%d,\"submitted_now\":%d,\"breaker_read\":%d,\"breaker_write\":%d,"
-        "\"utilisation_percent\":%d,\"wal_frames\":%lld,\"wal_bytes\":%lld,\"memory_"
-        "bytes\":%lld,\"allocations\":%lld",
-        stats->min, stats->max, stats->open, stats->used, stats->idle, stats->waiting_read,
-        stats->waiting_write, stats->submitted_now, stats->breaker_read, stats->breaker_write,
-        stats->utilisation_percent, (long long)stats->wal_frames, (long long)stats->wal_bytes,
-        (long long)stats->memory_bytes, (long long)stats->allocations);
-#define SQLPOOL__COUNTER_JSON(name, meaning) \
-    sqlpool__text_add(text, ",\"" #name "\":%llu", (unsigned long long)stats->name);
-    SQLPOOL_COUNTERS(SQLPOOL__COUNTER_JSON)
-#undef SQLPOOL__COUNTER_JSON
+    sqlpool__json_member(text, "path", core->path);
+    sqlpool__json_member(text, "journal", sqlpool__journal_names[core->config.journal]);
+    sqlpool__text_add(text, ",\"read_only\":%s", core->config.read_only ? "true" : "false");
+    sqlpool__json_member(text, "snapshot_state", SQLPOOL__LOAD(&core->snapshot_state));
+#define SQLPOOL__JSON_GAUGE(name) sqlpool__json_number(text, #name, (int64_t)stats->name);
+    SQLPOOL__JSON_GAUGE(min)
+    SQLPOOL__JSON_GAUGE(max)
+    SQLPOOL__JSON_GAUGE(open)
+    SQLPOOL__JSON_GAUGE(used)
+    SQLPOOL__JSON_GAUGE(idle)
+    SQLPOOL__JSON_GAUGE(waiting_read)
+    SQLPOOL__JSON_GAUGE(waiting_write)
+    SQLPOOL__JSON_GAUGE(submitted_now)
+    SQLPOOL__JSON_GAUGE(breaker_read)
+    SQLPOOL__JSON_GAUGE(breaker_write)
+    SQLPOOL__JSON_GAUGE(utilisation_percent)
+    SQLPOOL__JSON_GAUGE(wal_frames)
+    SQLPOOL__JSON_GAUGE(wal_bytes)
+    SQLPOOL__JSON_GAUGE(memory_bytes)
+    SQLPOOL__JSON_GAUGE(allocations)
+#undef SQLPOOL__JSON_GAUGE
+#define SQLPOOL__JSON_COUNTER(name, meaning) \
+    sqlpool__json_number(text, #name, (int64_t)stats->name);
+    SQLPOOL_COUNTERS(SQLPOOL__JSON_COUNTER)
+#undef SQLPOOL__JSON_COUNTER
     sqlpool__text_add(text, ",\"holders\":[");
-    for (i = 0; i < count && i < known; i++) {
-        const sqlpool_holder *holder = &holders[i];
-        sqlpool__text_add(text,
-                          "%s{\"slot\":%u,\"mode\":\"%s\",\"held_ms\":%lld,\"wal_frames\":%llu,"
-                          "\"snapshot_ms\":%lld,\"file\":",
-                          i > 0 ? "," : "", (unsigned)holder->slot,
-                          holder->mode == SQLPOOL_WRITE ? "write" : "read",
-                          (long long)holder->held_ms, (unsigned long long)holder->wal_frames,
-                          (long long)holder->snapshot_ms);
-        sqlpool__text_json(text, holder->file != NULL ? holder->file : "");
-        sqlpool__text_add(text, ",\"line\":%d,\"tag\":", holder->line);
-        sqlpool__text_json(text, holder->tag != NULL ? holder->tag : "");
-        sqlpool__text_add(text, ",\"sql\":");
-        sqlpool__text_json(text, holder->sql);
-        sqlpool__text_add(text, "}");
+    for (i = 0; i < view->holders_known; i++) {
+        if (i > 0) sqlpool__text_byte(text, ',');
+        sqlpool__json_holder(text, &view->holders[i]);
+    }
+    sqlpool__text_byte(text, ']');
+}
+
+static void sqlpool__status_as_json(const sqlpool__view *view, sqlpool__text *text) {
+    sqlpool__json_status(view, text);
+    sqlpool__text_add(text, "}\n");
+}
+
+#ifndef SQLPOOL_NO_METRICS
+
+static void sqlpool__json_health(const sqlpool__report *report, sqlpool__text *text) {
+    int i;
+    sqlpool__text_add(text, ",\"health\":{\"score\":%d,\"causes\":[", report->health.score);
+    for (i = 0; i < report->health.cause_count; i++) {
+        const sqlpool_cause *cause = &report->health.causes[i];
+        sqlpool__text_add(text, "%s{\"cause\":\"%s\"", i > 0 ? "," : "",
+                          sqlpool__cause_table[cause->kind].name);
+        sqlpool__json_member(text, "meaning", sqlpool__cause_table[cause->kind].text);
+        sqlpool__json_number(text, "slot", cause->slot);
+        sqlpool__json_number(text, "code", cause->code);
+        sqlpool__json_member(text, "text", cause->text);
+        sqlpool__text_byte(text, '}');
+    }
+    sqlpool__text_add(text, "]},\"alerts\":[");
+    for (i = 0; i < report->alert_count; i++) {
+        const sqlpool_alert *alert = &report->alerts[i];
+        sqlpool__text_add(text, "%s{\"alert\":\"%s\"", i > 0 ? "," : "",
+                          sqlpool__alert_table[alert->kind].name);
+        sqlpool__json_member(text, "severity", sqlpool__severity_names[alert->severity]);
+        sqlpool__json_number(text, "value", alert->value);
+        sqlpool__json_number(text, "limit", alert->limit);
+        sqlpool__json_number(text, "for_ms",
+                             (report->view.now - alert->since_ns) / SQLPOOL__NS_PER_MS);
+        sqlpool__json_member(text, "message", alert->message);
+        sqlpool__text_byte(text, '}');
+    }
+    sqlpool__text_byte(text, ']');
+}
+
+/*  The members of a latency, behind a brace. */
+static void sqlpool__json_latency(sqlpool__text *text, const sqlpool_latency *latency) {
+    sqlpool__text_add(text, "\"count\":%llu", (unsigned long long)latency->count);
+    sqlpool__json_number(text, "mean_ns", latency->mean_ns);
+    sqlpool__json_number(text, "p50_ns", latency->p50_ns);
+    sqlpool__json_number(text, "p95_ns", latency->p95_ns);
+    sqlpool__json_number(text, "p99_ns", latency->p99_ns);
+    sqlpool__json_number(text, "p999_ns", latency->p999_ns);
+    sqlpool__json_number(text, "max_ns", latency->max_ns);
+    sqlpool__text_byte(text, '}');
+}
+
+static void sqlpool__json_latencies(const sqlpool__report *report, sqlpool__text *text) {
+    int i, which;
+    sqlpool__text_add(text, ",\"latency\":{");
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        sqlpool__text_add(text, "%s\"%s\":{", i > 0 ? "," : "", sqlpool_timing_name(i));
+        sqlpool__json_latency(text, &report->latencies[i]);
+    }
+    sqlpool__text_add(text, "},\"latency_steps\":{");
+    for (which = 0; which < 2; which++) {
+        sqlpool__text_add(text, which == 0 ? "\"wait\":[" : ",\"statement\":[");
+        for (i = 0; i < report->step_count[which]; i++) {
+            const sqlpool_latency_step *step = &report->steps[which][i];
+            sqlpool__text_add(text, "%s{\"from_ms\":%lld,\"to_ms\":%lld,", i > 0 ? "," : "",
+                              (long long)((step->from_ns - report->view.now) / SQLPOOL__NS_PER_MS),
+                              (long long)((step->to_ns - report->view.now) / SQLPOOL__NS_PER_MS));
+            sqlpool__json_latency(text, &step->latency);
+        }
+        sqlpool__text_byte(text, ']');
+    }
+    sqlpool__text_byte(text, '}');
+}
+
+static void sqlpool__json_statement(sqlpool__text *text, const sqlpool_statement_stats *stats) {
+    sqlpool__text_add(text, "{\"fingerprint\":\"%016llx\"",
+                      (unsigned long long)stats->fingerprint);
+    sqlpool__json_member(text, "sql", stats->sql);
+#define SQLPOOL__JSON_STATEMENT(name) sqlpool__json_number(text, #name, (int64_t)stats->name);
+    SQLPOOL__JSON_STATEMENT(calls)
+    SQLPOOL__JSON_STATEMENT(rows)
+    SQLPOOL__JSON_STATEMENT(errors)
+    SQLPOOL__JSON_STATEMENT(busy)
+    SQLPOOL__JSON_STATEMENT(slow)
+    SQLPOOL__JSON_STATEMENT(cache_hits)
+    SQLPOOL__JSON_STATEMENT(total_ns)
+    SQLPOOL__JSON_STATEMENT(mean_ns)
+    SQLPOOL__JSON_STATEMENT(min_ns)
+    SQLPOOL__JSON_STATEMENT(max_ns)
+    SQLPOOL__JSON_STATEMENT(p50_ns)
+    SQLPOOL__JSON_STATEMENT(p95_ns)
+    SQLPOOL__JSON_STATEMENT(p99_ns)
+    SQLPOOL__JSON_STATEMENT(vm_steps)
+    SQLPOOL__JSON_STATEMENT(fullscan_steps)
+    SQLPOOL__JSON_STATEMENT(sorts)
+    SQLPOOL__JSON_STATEMENT(autoindexes)
+    SQLPOOL__JSON_STATEMENT(reprepares)
+#undef SQLPOOL__JSON_STATEMENT
+    sqlpool__text_add(text, ",\"plan\":[");
+    {
+        const char *at = stats->plan;
+        while (*at != '\0') {
+            char line[sizeof stats->plan];
+            size_t bytes = 0;
+            while (at[bytes] != '\0' && at[bytes] != '\n') bytes++;
+            memcpy(line, at, bytes);
+            line[bytes] = '\0';
+            if (at != stats->plan) sqlpool__text_byte(text, ',');
+            sqlpool__text_json(text, line);
+            at += bytes + (at[bytes] == '\n' ? 1 : 0);
+        }
+    }
+    sqlpool__text_add(text, "]}");
+}
+
+static void sqlpool__json_memory(const sqlpool__report *report, sqlpool__text *text) {
+    sqlpool__text_add(text, ",\"memory\":{\"total_bytes\":%lld",
+                      (long long)report->memory.total_bytes);
+#define SQLPOOL__JSON_MEMORY(name, meaning) sqlpool__json_number(text, #name, report->memory.name);
+    SQLPOOL_MEMORY_MEMBERS(SQLPOOL__JSON_MEMORY)
+    SQLPOOL_FILE_MEMBERS(SQLPOOL__JSON_MEMORY)
+#undef SQLPOOL__JSON_MEMORY
+    sqlpool__text_byte(text, '}');
+}
+
+static void sqlpool__report_json(const sqlpool__report *report, sqlpool__text *text) {
+    int i;
+    sqlpool__json_status(&report->view, text);
+    sqlpool__text_add(text, ",\"version\":\"%d.%d.%d\",\"sqlite\":\"%s\"", SQLPOOL_VERSION_MAJOR,
+                      SQLPOOL_VERSION_MINOR, SQLPOOL_VERSION_PATCH, sqlite3_libversion());
+    sqlpool__json_health(report, text);
+    sqlpool__json_memory(report, text);
+    sqlpool__json_latencies(report, text);
+    sqlpool__text_add(text, ",\"statement_kinds\":[");
+    for (i = 0; i < report->statement_count; i++) {
+        if (i > 0) sqlpool__text_byte(text, ',');
+        sqlpool__json_statement(text, &report->statements[i]);
+    }
+    sqlpool__text_add(text, "],\"history\":[");
+    for (i = 0; i < report->sample_count; i++) {
+        const sqlpool__sample *sample = &report->samples[i];
+        sqlpool__text_add(text, "%s{\"age_ms\":%lld", i > 0 ? "," : "",
+                          (long long)((report->view.now - sample->at_ns) / SQLPOOL__NS_PER_MS));
+        sqlpool__json_number(text, "open", sample->open);
+        sqlpool__json_number(text, "used", sample->used);
+        sqlpool__json_number(text, "waiting", sample->waiting);
+        sqlpool__json_number(text, "statements", (int64_t)sample->statements);
+        sqlpool__json_number(text, "commits", (int64_t)sample->commits);
+        sqlpool__json_number(text, "failures", (int64_t)sample->failures);
+        sqlpool__json_number(text, "slow", (int64_t)sample->slow);
+        sqlpool__json_number(text, "wal_bytes", sample->wal_bytes);
+        sqlpool__json_number(text, "file_bytes", sample->file_bytes);
+        sqlpool__json_number(text, "memory_bytes", sample->memory_bytes);
+        sqlpool__text_byte(text, '}');
     }
     sqlpool__text_add(text, "]}\n");
 }
 
-#define SQLPOOL__STATUS_HOLDERS 32 /* on the stack of the caller: 6 KiB */
+/*------------------------------------------------------------------------------
+ * >>[I25.5] Prometheus and OpenMetrics                                 (private)
+ *------------------------------------------------------------------------------
+    Both have one group of lines per metric: help, type, samples. They differ in where a counter's
+    "_total" stands, and in the end. */
+
+typedef struct sqlpool__metrics_text {
+    sqlpool__text *text;
+    const char *pool; /* its name, the label of every sample */
+    bool is_open;     /* OpenMetrics */
+} sqlpool__metrics_text;
+
+/*  `unit` is that of the name's end, or NULL. */
+static void sqlpool__metric(const sqlpool__metrics_text *m, const char *name, const char *type,
+                            const char *unit, const char *help) {
+    const bool is_total = !m->is_open && strcmp(type, "counter") == 0;
+    sqlpool__text_add(m->text, "# HELP sqlpool_%s%s %s\n", name, is_total ? "_total" : "", help);
+    sqlpool__text_add(m->text, "# TYPE sqlpool_%s%s %s\n", name, is_total ? "_total" : "", type);
+    if (m->is_open && unit != NULL)
+        sqlpool__text_add(m->text, "# UNIT sqlpool_%s %s\n", name, unit);
+}
+
+/*  The sample's name and labels; `label` may be NULL. */
+static void sqlpool__metric_name(const sqlpool__metrics_text *m, const char *name,
+                                 const char *suffix, const char *label, const char *value) {
+    sqlpool__text_add(m->text, "sqlpool_%s%s{pool=\"", name, suffix);
+    sqlpool__text_escaped(m->text, m->pool, SQLPOOL__ESCAPE_LABEL);
+    sqlpool__text_byte(m->text, '"');
+    if (label != NULL) {
+        sqlpool__text_add(m->text, ",%s=\"", label);
+        sqlpool__text_escaped(m->text, value, SQLPOOL__ESCAPE_LABEL);
+        sqlpool__text_byte(m->text, '"');
+    }
+    sqlpool__text_add(m->text, "} ");
+}
+
+static void sqlpool__metric_value(const sqlpool__metrics_text *m, const char *name,
+                                  const char *suffix, const char *label, const char *value,
+                                  int64_t number) {
+    sqlpool__metric_name(m, name, suffix, label, value);
+    sqlpool__text_add(m->text, "%lld\n", (long long)number);
+}
+
+/*  Nanoseconds as seconds, exactly. */
+static void sqlpool__metric_seconds(const sqlpool__metrics_text *m, int64_t ns) {
+    sqlpool__text_add(m->text, "%lld.%09lld\n", (long long)(ns / SQLPOOL__NS_PER_S),
+                      (long long)(ns % SQLPOOL__NS_PER_S));
+}
+
+static void sqlpool__metric_gauge(const sqlpool__metrics_text *m, const char *name,
+                                  const char *unit, const char *help, int64_t number) {
+    sqlpool__metric(m, name, "gauge", unit, help);
+    sqlpool__metric_value(m, name, "", NULL, NULL, number);
+}
+
+static void sqlpool__metric_gauges(const sqlpool__metrics_text *m, const sqlpool__report *report) {
+    const sqlpool_stats *stats = &report->view.stats;
+    const sqlpool__core *core = report->view.core;
+    sqlpool__metric(m, m->is_open ? "pool" : "pool_info", m->is_open ? "info" : "gauge", NULL,
+                    "The database and how it is used.");
+    sqlpool__text_add(m->text, "sqlpool_pool_info{pool=\"");
+    sqlpool__text_escaped(m->text, m->pool, SQLPOOL__ESCAPE_LABEL);
+    sqlpool__text_add(m->text, "\",path=\"");
+    sqlpool__text_escaped(m->text, core->path, SQLPOOL__ESCAPE_LABEL);
+    sqlpool__text_add(m->text, "\",journal=\"%s\",version=\"%d.%d.%d\",sqlite=\"%s\"} 1\n",
+                      sqlpool__journal_names[core->config.journal], SQLPOOL_VERSION_MAJOR,
+                      SQLPOOL_VERSION_MINOR, SQLPOOL_VERSION_PATCH, sqlite3_libversion());
+    sqlpool__metric(m, "connections", "gauge", NULL, "Open connections by state.");
+    sqlpool__metric_value(m, "connections", "", "state", "used", stats->used);
+    sqlpool__metric_value(m, "connections", "", "state", "idle", stats->idle);
+    sqlpool__metric_gauge(m, "connections_max", NULL, "Most connections.", stats->max);
+    sqlpool__metric_gauge(m, "connections_min", NULL, "Connections that stay open.", stats->min);
+    sqlpool__metric(m, "waiting", "gauge", NULL, "Callers that wait for a connection.");
+    sqlpool__metric_value(m, "waiting", "", "mode", "read", stats->waiting_read);
+    sqlpool__metric_value(m, "waiting", "", "mode", "write", stats->waiting_write);
+    sqlpool__metric_gauge(m, "submitted_writes", NULL, "Submitted writes that wait.",
+                          stats->submitted_now);
+    sqlpool__metric(m, "breaker_open", "gauge", NULL,
+                    "Whether calls fail at once: 0 no, 1 yes, 2 one tries.");
+    sqlpool__metric_value(m, "breaker_open", "", "mode", "read", stats->breaker_read);
+    sqlpool__metric_value(m, "breaker_open", "", "mode", "write", stats->breaker_write);
+    sqlpool__metric(m, "memory_bytes", "gauge", "bytes", "Memory by what it is for.");
+#define SQLPOOL__METRIC_MEMORY(name, meaning) \
+    if (strstr(#name, "_bytes") != NULL) \
+        sqlpool__metric_value(m, "memory_bytes", "", "kind", #name, report->memory.name);
+    SQLPOOL_MEMORY_MEMBERS(SQLPOOL__METRIC_MEMORY)
+#undef SQLPOOL__METRIC_MEMORY
+}
+
+static void sqlpool__metric_state(const sqlpool__metrics_text *m, const sqlpool__report *report) {
+    int i, kind;
+    sqlpool__metric(m, "health_score", "gauge", NULL, "100: nothing is wrong; 0: nothing works.");
+    sqlpool__metric_value(m, "health_score", "", NULL, NULL, report->health.score);
+    sqlpool__metric(m, "cause", "gauge", NULL, "Whether this is wrong now.");
+    for (kind = 0; kind < SQLPOOL_CAUSE_COUNT; kind++) {
+        bool is_found = false;
+        for (i = 0; i < report->health.cause_count; i++)
+            is_found = is_found || report->health.causes[i].kind == kind;
+        sqlpool__metric_value(m, "cause", "", "cause", sqlpool__cause_table[kind].name,
+                              is_found ? 1 : 0);
+    }
+    sqlpool__metric(m, "alert_severity", "gauge", NULL,
+                    "0: not raised; 1 notice, 2 warning, 3 critical.");
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        int severity = 0;
+        for (i = 0; i < report->alert_count; i++)
+            if (report->alerts[i].kind == kind) severity = report->alerts[i].severity;
+        sqlpool__metric_value(m, "alert_severity", "", "alert", sqlpool__alert_table[kind].name,
+                              severity);
+    }
+}
+
+static void sqlpool__metric_histograms(const sqlpool__metrics_text *m,
+                                       const sqlpool__report *report) {
+    static const char *const helps[] = {
+#define SQLPOOL__METRIC_HELP(name, word, text) text,
+        SQLPOOL_TIMINGS(SQLPOOL__METRIC_HELP)
+#undef SQLPOOL__METRIC_HELP
+    };
+    int i, k;
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        char name[40], bound[40];
+        sqlpool__text text = sqlpool__text_into(name, sizeof name);
+        const int64_t count = (int64_t)report->latencies[i].count;
+        sqlpool__text_add(&text, "%s_seconds", sqlpool_timing_name(i));
+        sqlpool__metric(m, name, "histogram", "seconds", helps[i]);
+        for (k = 0; k < SQLPOOL__BUCKETS; k++) {
+            const int64_t ns = sqlpool__bucket_bounds[k];
+            text = sqlpool__text_into(bound, sizeof bound);
+            sqlpool__text_add(&text, "%lld.%06lld", (long long)(ns / SQLPOOL__NS_PER_S),
+                              (long long)(ns % SQLPOOL__NS_PER_S / 1000));
+            sqlpool__metric_value(m, name, "_bucket", "le", bound, (int64_t)report->buckets[i][k]);
+        }
+        sqlpool__metric_value(m, name, "_bucket", "le", "+Inf", count);
+        sqlpool__metric_name(m, name, "_sum", NULL, NULL);
+        sqlpool__metric_seconds(m, report->totals_ns[i]);
+        sqlpool__metric_value(m, name, "_count", NULL, NULL, count);
+    }
+}
+
+static void sqlpool__metric_statements(const sqlpool__metrics_text *m,
+                                       const sqlpool__report *report) {
+    static const char *const names[] = {"statement_calls", "statement_errors", "statement_rows",
+                                        "statement_time_seconds"};
+    static const char *const helps[] = {
+        "Calls of a kind of statement, of those with most time.", "Calls of it that failed.",
+        "Rows that it gave.", "Time that it took."};
+    int what, i;
+    for (what = 0; what < 4; what++) {
+        sqlpool__metric(m, names[what], "counter", what == 3 ? "seconds" : NULL, helps[what]);
+        for (i = 0; i < report->statement_count; i++) {
+            const sqlpool_statement_stats *stats = &report->statements[i];
+            char number[20];
+            sqlpool__text text = sqlpool__text_into(number, sizeof number);
+            sqlpool__text_add(&text, "%016llx", (unsigned long long)stats->fingerprint);
+            sqlpool__text_add(m->text, "sqlpool_%s_total{pool=\"", names[what]);
+            sqlpool__text_escaped(m->text, m->pool, SQLPOOL__ESCAPE_LABEL);
+            sqlpool__text_add(m->text, "\",fingerprint=\"%s\",sql=\"", number);
+            sqlpool__text_escaped(m->text, stats->sql, SQLPOOL__ESCAPE_LABEL);
+            sqlpool__text_add(m->text, "\"} ");
+            if (what == 3) {
+                sqlpool__metric_seconds(m, stats->total_ns);
+            } else {
+                sqlpool__text_add(m->text, "%llu\n",
+                                  (unsigned long long)(what == 0   ? stats->calls
+                                                       : what == 1 ? stats->errors
+                                                                   : stats->rows));
+            }
+        }
+    }
+}
+
+static void sqlpool__report_metrics(const sqlpool__report *report, sqlpool__text *text,
+                                    bool is_open) {
+    const sqlpool_stats *stats = &report->view.stats;
+    sqlpool__metrics_text m;
+    m.text = text;
+    m.pool = report->view.core->config.name;
+    m.is_open = is_open;
+    sqlpool__metric_gauges(&m, report);
+    sqlpool__metric_gauge(&m, "wal_bytes", "bytes", "Size of the write-ahead log.",
+                          stats->wal_bytes);
+    sqlpool__metric_gauge(&m, "database_bytes", "bytes", "Size of the database.",
+                          report->memory.file_bytes);
+    sqlpool__metric_state(&m, report);
+#define SQLPOOL__METRIC_COUNTER(name, meaning) \
+    sqlpool__metric(&m, #name, "counter", NULL, meaning); \
+    sqlpool__metric_value(&m, #name, "_total", NULL, NULL, (int64_t)stats->name);
+    SQLPOOL_COUNTERS(SQLPOOL__METRIC_COUNTER)
+#undef SQLPOOL__METRIC_COUNTER
+    sqlpool__metric_histograms(&m, report);
+    sqlpool__metric_statements(&m, report);
+    if (is_open) sqlpool__text_add(text, "# EOF\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.6] Chrome trace                                               (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Microseconds with three decimals, of a time that may be below 0. */
+static void sqlpool__trace_time(sqlpool__text *text, const char *name, int64_t ns) {
+    const uint64_t size = ns < 0 ? (uint64_t)0 - (uint64_t)ns : (uint64_t)ns;
+    sqlpool__text_add(text, ",\"%s\":%s%llu.%03llu", name, ns < 0 ? "-" : "",
+                      (unsigned long long)(size / 1000), (unsigned long long)(size % 1000));
+}
+
+/*  The text of a kind of statement, when it is among those that the report has. */
+static const char *sqlpool__trace_sql(const sqlpool__report *report, uint64_t fingerprint) {
+    int i;
+    for (i = 0; i < report->statement_count; i++)
+        if (report->statements[i].fingerprint == fingerprint) return report->statements[i].sql;
+    return "";
+}
+
+static void sqlpool__trace_event(const sqlpool__report *report, sqlpool__text *text,
+                                 const sqlpool_event *event) {
+    const bool is_statement =
+        event->kind == SQLPOOL_EVENT_STATEMENT || event->kind == SQLPOOL_EVENT_ERROR;
+    sqlpool__text_add(text, ",\n{\"name\":\"%s\",\"cat\":\"sqlpool\",\"pid\":1,\"tid\":%d,%s",
+                      sqlpool_event_name(event->kind), event->slot + 1,
+                      event->duration_ns > 0 ? "\"ph\":\"X\"" : "\"ph\":\"i\",\"s\":\"t\"");
+    sqlpool__trace_time(text, "ts", event->at_ns);
+    if (event->duration_ns > 0) sqlpool__trace_time(text, "dur", event->duration_ns);
+    sqlpool__text_add(text, ",\"args\":{\"result\":\"%s\"", sqlpool_result_name(event->result));
+    if (is_statement) {
+        sqlpool__text_add(text, ",\"fingerprint\":\"%016llx\"", (unsigned long long)event->cause);
+        sqlpool__json_member(text, "sql", sqlpool__trace_sql(report, event->cause));
+    } else {
+        sqlpool__text_add(text, ",\"cause\":%llu", (unsigned long long)event->cause);
+    }
+    sqlpool__text_add(text, "}}");
+}
+
+static void sqlpool__report_trace(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool__core *core = report->view.core;
+    uint32_t slot;
+    int i;
+    sqlpool__text_add(text, "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n"
+                            "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":");
+    sqlpool__text_json(text, core->config.name);
+    sqlpool__text_add(text, "}}");
+    for (slot = 0; slot <= core->slot_count; slot++) {
+        const sqlpool__slot *at = slot > 0 ? &core->slots[slot - 1] : NULL;
+        sqlpool__text_add(text, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%u,"
+                                "\"args\":{\"name\":\"",
+                          slot);
+        if (at == NULL) {
+            sqlpool__text_add(text, "no connection");
+        } else if (at == core->checkpointer) {
+            sqlpool__text_add(text, "checkpoints");
+        } else {
+            sqlpool__text_add(text, "%s %u",
+                              at->role == SQLPOOL__ROLE_WRITER ? "writer" : "connection",
+                              slot - 1);
+        }
+        sqlpool__text_add(text, "\"}}");
+    }
+    for (i = 0; i < report->event_count; i++) sqlpool__trace_event(report, text, &report->events[i]);
+    for (i = 0; i < report->sample_count; i++) {
+        const sqlpool__sample *sample = &report->samples[i];
+        sqlpool__text_add(text, ",\n{\"name\":\"connections\",\"ph\":\"C\",\"pid\":1");
+        sqlpool__trace_time(text, "ts", sample->at_ns);
+        sqlpool__text_add(text, ",\"args\":{\"used\":%d,\"waiting\":%d}}", sample->used,
+                          sample->waiting);
+    }
+    sqlpool__text_add(text, "\n]}\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.7] HTML: the page                                             (private)
+ *------------------------------------------------------------------------------
+    One page that loads nothing and runs nothing: its own policy forbids both, should a text ever
+    escape its escaping. Charts are SVG without text in it, stretched to whatever width there is,
+    with lines that keep theirs; their labels are HTML beside them and keep the size of the text. */
+
+static const char sqlpool__html_head[] =
+    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+    "'unsafe-inline'; img-src data:\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+    "<meta name=\"color-scheme\" content=\"light dark\">\n"
+    "<link rel=\"icon\" href=\"data:,\">\n<title>";
+
+static const char sqlpool__html_style[] =
+    "<style>\n"
+    ":root{--bg:#f4f6f8;--card:#fff;--ink:#17202c;--soft:#5b6778;--line:#e3e8ee;--grid:#e9edf2;"
+    "--a:#2563eb;--b:#0d9488;--c:#c2410c;--d:#7c3aed;--good:#15803d;--warn:#b45309;--bad:#c81e1e;"
+    "--goodbg:#e7f6ec;--warnbg:#fdf1dc;--badbg:#fdeaea}\n"
+    "@media(prefers-color-scheme:dark){:root{--bg:#0c1118;--card:#141b25;--ink:#e6ebf2;"
+    "--soft:#93a0b2;--line:#232d3b;--grid:#202938;--a:#6ea8fe;--b:#4fd1c1;--c:#fb923c;--d:#b794f6;"
+    "--good:#4ade80;--warn:#fbbf24;--bad:#f87171;--goodbg:#11291c;--warnbg:#2e2411;"
+    "--badbg:#331819}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.45 system-ui,-apple-system,"
+    "'Segoe UI',Roboto,'Noto Sans',sans-serif;font-variant-numeric:tabular-nums;"
+    "-webkit-text-size-adjust:100%}\n"
+    "main{max-width:1200px;margin:0 auto;padding:20px 20px 40px}\n"
+    "h1{font-size:22px;line-height:1.2;margin:0;letter-spacing:-.01em;overflow-wrap:anywhere}\n"
+    "h2{font-size:13px;font-weight:600;margin:0;color:var(--ink)}\n"
+    "code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;"
+    "font-size:12.5px;overflow-wrap:anywhere;white-space:pre-wrap}\n"
+    ".card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px;"
+    "min-width:0}\n"
+    ".soft,small{color:var(--soft)}small{font-size:12.5px}\n"
+    "header{display:flex;gap:18px;align-items:center;margin-bottom:16px}\n"
+    "header p{margin:4px 0 0;overflow-wrap:anywhere}\n"
+    ".ring{flex:none;width:76px;height:76px;position:relative}\n"
+    ".ring svg{width:100%;height:100%;transform:rotate(-90deg)}\n"
+    ".ring b{position:absolute;inset:0;display:grid;place-items:center;font-size:21px}\n"
+    ".ring circle{fill:none;stroke-width:7;stroke:var(--line)}\n"
+    ".ring .now{stroke-linecap:round}\n"
+    ".grid{display:grid;gap:14px;grid-template-columns:repeat(2,minmax(0,1fr));margin-bottom:14px}\n"
+    ".wide{grid-column:1/-1}\n";
+
+static const char sqlpool__html_style_2[] =
+    ".tiles{display:grid;gap:12px;grid-template-columns:repeat(6,minmax(0,1fr));margin-bottom:14px}\n"
+    ".tile{padding:12px 14px 10px;overflow:hidden}\n"
+    ".tile span{color:var(--soft);font-size:12.5px;display:block;white-space:nowrap;overflow:hidden;"
+    "text-overflow:ellipsis}\n"
+    ".tile b{font-size:21px;line-height:1.35;letter-spacing:-.01em;white-space:nowrap}\n"
+    ".tile svg{display:block;width:100%;height:26px;margin-top:4px}\n"
+    ".say{border-left:4px solid var(--line);margin-bottom:10px;padding:10px 14px}\n"
+    ".say b{display:block}.say span{overflow-wrap:anywhere;color:var(--soft);font-size:13.5px}\n"
+    ".good{--x:var(--good);--y:var(--goodbg)}.warn{--x:var(--warn);--y:var(--warnbg)}"
+    ".bad{--x:var(--bad);--y:var(--badbg)}\n"
+    ".say.warn,.say.bad,.say.good{border-left-color:var(--x)}\n"
+    ".pill{display:inline-block;background:var(--y);color:var(--x);border-radius:99px;"
+    "padding:1px 9px;font-size:12.5px;font-weight:600;white-space:nowrap}\n"
+    "figure{margin:0}figcaption{display:flex;flex-wrap:wrap;gap:4px 14px;align-items:baseline;"
+    "justify-content:space-between;margin-bottom:10px}\n"
+    ".key{display:flex;flex-wrap:wrap;gap:2px 12px;font-size:12.5px;color:var(--soft)}\n"
+    ".key i{display:inline-block;width:10px;height:3px;border-radius:2px;margin-right:5px;"
+    "vertical-align:middle;background:currentColor}\n"
+    ".key b{font-weight:600;color:var(--ink);margin-left:4px}\n"
+    ".s0{color:var(--a)}.s1{color:var(--b)}.s2{color:var(--c)}.s3{color:var(--d)}\n"
+    ".plot{display:grid;grid-template-columns:auto 1fr;gap:0 8px}\n"
+    ".y{display:flex;flex-direction:column;justify-content:space-between;text-align:right;"
+    "font-size:11.5px;color:var(--soft);margin:-8px 0;line-height:16px;min-width:44px}\n"
+    ".plot svg{width:100%;height:150px;display:block;overflow:visible}\n"
+    ".x{grid-column:2;display:flex;justify-content:space-between;font-size:11.5px;"
+    "color:var(--soft);margin-top:6px}\n"
+    ".g{stroke:var(--grid);stroke-width:1;vector-effect:non-scaling-stroke}\n"
+    ".l{fill:none;stroke:currentColor;stroke-width:1.75;stroke-linejoin:round;"
+    "stroke-linecap:round;vector-effect:non-scaling-stroke}\n"
+    ".f{fill:currentColor;opacity:.13}.bar{fill:currentColor;opacity:.8}\n"
+    ".m{stroke:currentColor;stroke-width:1.5;stroke-dasharray:3 3;"
+    "vector-effect:non-scaling-stroke}\n"
+    ".none{color:var(--soft);display:grid;place-items:center;height:150px;font-size:13.5px}\n";
+
+static const char sqlpool__html_style_3[] =
+    "details{border-top:1px solid var(--line);padding:10px 0}\n"
+    "details:first-of-type{border-top:0}\n"
+    "summary{cursor:pointer;list-style:none}\nsummary::-webkit-details-marker{display:none}\n"
+    "summary code{display:block;margin-bottom:6px}\n"
+    ".share{height:4px;border-radius:2px;background:var(--grid);margin:0 0 6px;overflow:hidden}\n"
+    ".share i{display:block;height:100%;background:var(--a);border-radius:2px}\n"
+    ".nums{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:12.5px;color:var(--soft)}\n"
+    ".nums b{color:var(--ink);font-weight:600}\n"
+    "pre{background:var(--bg);border-radius:8px;padding:10px 12px;margin:10px 0 4px}\n"
+    ".seats{display:flex;flex-wrap:wrap;gap:6px;margin:2px 0 12px}\n"
+    ".seat{width:34px;height:30px;border-radius:7px;display:grid;place-items:center;"
+    "font-size:12px;font-weight:600;border:1px solid var(--line);color:var(--soft)}\n"
+    ".seat.idle{background:var(--goodbg);color:var(--good);border-color:transparent}\n"
+    ".seat.used{background:var(--a);color:var(--card);border-color:transparent}\n"
+    ".seat.write{background:var(--d)}\n"
+    ".lease{border-top:1px solid var(--line);padding:8px 0;font-size:13.5px}\n"
+    ".lease code{display:block;color:var(--soft);margin-top:2px}\n"
+    "table{border-collapse:collapse;width:100%;font-size:13.5px}\n"
+    "td,th{padding:4px 0 4px 10px;border-top:1px solid var(--line);text-align:right;"
+    "font-weight:400;white-space:nowrap}\n"
+    "th{color:var(--soft);border-top:0;font-size:12.5px}\n"
+    "td:first-child,th:first-child{text-align:left;padding-left:0;white-space:normal}\n"
+    ".scroll{overflow-x:auto}\n"
+    "footer{color:var(--soft);font-size:12.5px;margin-top:18px}\n"
+    "@media(max-width:980px){.tiles{grid-template-columns:repeat(3,minmax(0,1fr))}}\n"
+    "@media(max-width:700px){main{padding:14px 12px 32px}.grid{grid-template-columns:minmax(0,1fr)}"
+    ".tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.plot svg,.none{height:120px}"
+    ".ring{width:64px;height:64px}h1{font-size:19px}.rare{display:none}}\n"
+    "</style>\n";
+
+static void sqlpool__html(sqlpool__text *text, const char *foreign) {
+    sqlpool__text_escaped(text, foreign, SQLPOOL__ESCAPE_HTML);
+}
+
+static const char *sqlpool__html_mood(int score) {
+    return score >= 90 ? "good" : score >= 60 ? "warn" : "bad";
+}
+
+static void sqlpool__html_header(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool__core *core = report->view.core;
+    const int score = report->health.score;
+    sqlpool__text_string(text, sqlpool__html_head);
+    sqlpool__html(text, core->config.name);
+    sqlpool__text_string(text, "</title>\n");
+    sqlpool__text_string(text, sqlpool__html_style);
+    sqlpool__text_string(text, sqlpool__html_style_2);
+    sqlpool__text_string(text, sqlpool__html_style_3);
+    sqlpool__text_add(text,
+                      "</head><body><main>\n<header class=\"%s\"><div class=\"ring\"><svg "
+                      "viewBox=\"0 0 76 76\" aria-hidden=\"true\"><circle cx=\"38\" cy=\"38\" "
+                      "r=\"34\"/>",
+                      sqlpool__html_mood(score));
+    if (score > 0)
+        sqlpool__text_add(text,
+                          "<circle class=\"now\" cx=\"38\" cy=\"38\" r=\"34\" pathLength=\"100\" "
+                          "stroke-dasharray=\"%d 100\" style=\"stroke:var(--x)\"/>",
+                          score);
+    sqlpool__text_add(text, "</svg><b title=\"health, of 100\">%d</b></div><div><h1>", score);
+    sqlpool__html(text, core->config.name);
+    sqlpool__text_string(text, "</h1><p class=\"soft\">");
+    sqlpool__html(text, core->path);
+    sqlpool__text_add(text, " &middot; %s%s</p></div></header>\n",
+                      core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
+                      core->config.read_only ? ", read-only" : "");
+}
+
+static void sqlpool__html_say(sqlpool__text *text, const char *mood, const char *head,
+                              const char *detail) {
+    sqlpool__text_add(text, "<div class=\"card say %s\"><b>", mood);
+    sqlpool__html(text, head);
+    sqlpool__text_string(text, "</b><span>");
+    sqlpool__html(text, detail);
+    sqlpool__text_string(text, "</span></div>\n");
+}
+
+static void sqlpool__html_troubles(const sqlpool__report *report, sqlpool__text *text) {
+    int i;
+    sqlpool__text_string(text, "<section id=\"troubles\">\n");
+    for (i = 0; i < report->health.cause_count; i++) {
+        const sqlpool_cause *cause = &report->health.causes[i];
+        sqlpool__html_say(text, sqlpool__cause_table[cause->kind].points >= 40 ? "bad" : "warn",
+                          sqlpool__cause_table[cause->kind].text, cause->text);
+    }
+    for (i = 0; i < report->alert_count; i++) {
+        const sqlpool_alert *alert = &report->alerts[i];
+        char since[64];
+        sqlpool__text line = sqlpool__text_into(since, sizeof since);
+        sqlpool__text_add(&line, "%s for ", sqlpool__severity_names[alert->severity]);
+        sqlpool__text_duration(&line, report->view.now - alert->since_ns);
+        sqlpool__html_say(text,
+                          alert->severity == SQLPOOL_SEVERITY_CRITICAL  ? "bad alert"
+                          : alert->severity == SQLPOOL_SEVERITY_WARNING ? "warn alert"
+                                                                        : "alert",
+                          alert->message, since);
+    }
+    sqlpool__text_string(text, "</section>\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.8] HTML: charts                                               (private)
+ *----------------------------------------------------------------------------*/
+
+#define SQLPOOL__CHART_POINTS 240 /* more samples than that share a point */
+#define SQLPOOL__CHART_WIDTH 1000 /* of the box; its height is 100 */
+
+/*  A line of a chart. */
+typedef struct sqlpool__series {
+    const char *name;
+    int points;
+    int64_t x[SQLPOOL__CHART_POINTS]; /* nanoseconds before now */
+    int64_t y[SQLPOOL__CHART_POINTS];
+} sqlpool__series;
+
+/*  What a value counts; it chooses the words of the labels and the scale. */
+typedef enum sqlpool__unit {
+    SQLPOOL__UNIT_PERCENT,
+    SQLPOOL__UNIT_COUNT,
+    SQLPOOL__UNIT_RATE, /* a thousand a second are 1000 000 */
+    SQLPOOL__UNIT_BYTES,
+    SQLPOOL__UNIT_TIME /* logarithmic */
+} sqlpool__unit;
+
+typedef struct sqlpool__chart {
+    const char *title;
+    sqlpool__unit unit;
+    int series_count;
+    const sqlpool__series *series; /* the first one has its area filled */
+    int64_t span_ns;               /* from the left edge to now */
+} sqlpool__chart;
+
+static void sqlpool__text_unit(sqlpool__text *text, sqlpool__unit unit, int64_t value) {
+    if (unit == SQLPOOL__UNIT_TIME) {
+        sqlpool__text_duration(text, value);
+    } else if (unit == SQLPOOL__UNIT_BYTES) {
+        sqlpool__text_bytes(text, value);
+    } else if (unit == SQLPOOL__UNIT_RATE) {
+        const double rate = (double)value / 1000;
+        if (rate < 999.5) {
+            sqlpool__text_add(text, rate < 9.95 && value % 1000 != 0 ? "%.1f/s" : "%.0f/s", rate);
+        } else {
+            sqlpool__text_scaled(text, rate < 999500 ? rate / 1e3 : rate / 1e6,
+                                 rate < 999500 ? "k/s" : "M/s");
+        }
+    } else {
+        sqlpool__text_add(text, unit == SQLPOOL__UNIT_PERCENT ? "%lld %%" : "%lld",
+                          (long long)value);
+    }
+}
+
+/*  Sixteen times the binary logarithm, with straight lines between the powers of two: no libm. */
+static int64_t sqlpool__log_scale(int64_t value) {
+    int64_t power = 0;
+    if (value < 1) value = 1;
+    while (value >> power > 1) power++;
+    return power * 1024 + ((value - (INT64_C(1) << power)) * 1024 >> power);
+}
+
+/*  The least round value that is not below: 1, 2 or 5 times a power of ten, of two for bytes. */
+static int64_t sqlpool__round_up(sqlpool__unit unit, int64_t value) {
+    int64_t step = unit == SQLPOOL__UNIT_RATE ? 1000 : 1;
+    if (unit == SQLPOOL__UNIT_PERCENT) return value <= 100 ? 100 : (value + 49) / 50 * 50;
+    if (unit == SQLPOOL__UNIT_COUNT && value <= 4) return 4;
+    if (unit == SQLPOOL__UNIT_BYTES) {
+        for (step = 4096; step < value && step < INT64_MAX / 4;) step *= 2;
+        return step;
+    }
+    while (step < value && step < INT64_MAX / 20) {
+        if (step * 2 >= value) return step * 2;
+        if (step * 5 >= value) return step * 5;
+        step *= 10;
+    }
+    return step;
+}
+
+/*  The values at the bottom and the top. */
+static void sqlpool__chart_range(const sqlpool__chart *chart, int64_t *low, int64_t *high) {
+    int64_t least = INT64_MAX, most = 1;
+    int s, i;
+    for (s = 0; s < chart->series_count; s++) {
+        for (i = 0; i < chart->series[s].points; i++) {
+            const int64_t y = chart->series[s].y[i];
+            if (y > most) most = y;
+            if (y > 0 && y < least) least = y;
+        }
+    }
+    *low = 0;
+    *high = sqlpool__round_up(chart->unit, most);
+    if (chart->unit != SQLPOOL__UNIT_TIME) return;
+    for (*low = 1000; *low > 1 && *low > least;) *low /= 10;
+    for (*high = *low * 10; *low * 100 <= least && *low < INT64_MAX / 1000;) *low *= 10;
+    for (*high = *low * 10; *high < most && *high < INT64_MAX / 100;) *high *= 10;
+}
+
+static int64_t sqlpool__chart_y(const sqlpool__chart *chart, int64_t low, int64_t high,
+                                int64_t value) {
+    if (chart->unit == SQLPOOL__UNIT_TIME) {
+        low = sqlpool__log_scale(low);
+        high = sqlpool__log_scale(high);
+        value = sqlpool__log_scale(value);
+    }
+    if (value < low) value = low;
+    if (value > high) value = high;
+    if (high - low > INT64_MAX / 2000) { /* no overflow below */
+        value /= 4096, low /= 4096, high /= 4096;
+    }
+    return 1000 - (value - low) * 1000 / (high - low > 0 ? high - low : 1);
+}
+
+/*  "x,y x,y ..." in the chart's box. */
+static void sqlpool__chart_points(sqlpool__text *text, const sqlpool__chart *chart, int s,
+                                  int64_t low, int64_t high) {
+    const sqlpool__series *series = &chart->series[s];
+    const int64_t span = chart->span_ns / SQLPOOL__CHART_WIDTH > 0 ? chart->span_ns : 1000;
+    int i;
+    for (i = 0; i < series->points; i++) {
+        const int64_t y = sqlpool__chart_y(chart, low, high, series->y[i]);
+        int64_t x = SQLPOOL__CHART_WIDTH - series->x[i] / (span / SQLPOOL__CHART_WIDTH);
+        if (x < 0) x = 0;
+        sqlpool__text_add(text, "%s%lld,%lld.%lld", i > 0 ? " " : "", (long long)x,
+                          (long long)(y / 10), (long long)(y % 10));
+    }
+}
+
+static void sqlpool__chart_key(sqlpool__text *text, const sqlpool__chart *chart) {
+    int s;
+    sqlpool__text_string(text, "<figcaption><h2>");
+    sqlpool__text_string(text, chart->title);
+    sqlpool__text_string(text, "</h2><span class=\"key\">");
+    for (s = 0; s < chart->series_count; s++) {
+        const sqlpool__series *series = &chart->series[s];
+        sqlpool__text_add(text, "<span><i class=\"s%d\"></i>%s", s, series->name);
+        if (series->points > 0) {
+            sqlpool__text_string(text, "<b>");
+            sqlpool__text_unit(text, chart->unit, series->y[series->points - 1]);
+            sqlpool__text_string(text, "</b>");
+        }
+        sqlpool__text_string(text, "</span>");
+    }
+    sqlpool__text_string(text, "</span></figcaption>");
+}
+
+/*  The labels of the left edge, from the top. */
+static void sqlpool__chart_labels(sqlpool__text *text, const sqlpool__chart *chart, int64_t low,
+                                  int64_t high) {
+    sqlpool__text_string(text, "<div class=\"plot\"><div class=\"y\"><span>");
+    sqlpool__text_unit(text, chart->unit, high);
+    if (chart->unit != SQLPOOL__UNIT_TIME) {
+        sqlpool__text_string(text, "</span><span>");
+        sqlpool__text_unit(text, chart->unit, high / 2);
+        sqlpool__text_string(text, "</span><span>0");
+    } else {
+        int64_t value;
+        for (value = high / 10; value >= low && value > 0; value /= 10) {
+            sqlpool__text_string(text, "</span><span>");
+            sqlpool__text_unit(text, chart->unit, value);
+        }
+    }
+    sqlpool__text_string(text, "</span></div>");
+}
+
+/*  Lines across, as many as there are labels. */
+static void sqlpool__chart_grid(sqlpool__text *text, const sqlpool__chart *chart, int64_t low,
+                                int64_t high) {
+    int lines = 2, i;
+    if (chart->unit == SQLPOOL__UNIT_TIME)
+        for (lines = 0; high > low; high /= 10) lines++;
+    for (i = 0; i <= lines; i++)
+        sqlpool__text_add(text, "<path class=\"g\" d=\"M0 %dH%d\"/>", i * 100 / lines,
+                          SQLPOOL__CHART_WIDTH);
+}
+
+static void sqlpool__html_chart(sqlpool__text *text, const sqlpool__chart *chart,
+                                const char *classes) {
+    int64_t low, high;
+    int s;
+    sqlpool__text_add(text, "<figure class=\"card %s\">", classes);
+    sqlpool__chart_key(text, chart);
+    if (chart->series[0].points < 2) {
+        sqlpool__text_string(text, "<div class=\"none\">nothing yet</div></figure>\n");
+        return;
+    }
+    sqlpool__chart_range(chart, &low, &high);
+    sqlpool__chart_labels(text, chart, low, high);
+    sqlpool__text_add(text,
+                      "<svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" role=\"img\" "
+                      "aria-label=\"%s\">",
+                      SQLPOOL__CHART_WIDTH, chart->title);
+    sqlpool__chart_grid(text, chart, low, high);
+    for (s = chart->series_count - 1; s >= 0; s--) {
+        if (s == 0) {
+            sqlpool__text_add(text, "<polygon class=\"f s0\" points=\"%lld,100 ",
+                              (long long)(SQLPOOL__CHART_WIDTH -
+                                          chart->series[0].x[0] /
+                                              (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
+            sqlpool__chart_points(text, chart, 0, low, high);
+            sqlpool__text_add(text, " %lld,100\"/>",
+                              (long long)(SQLPOOL__CHART_WIDTH -
+                                          chart->series[0].x[chart->series[0].points - 1] /
+                                              (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
+        }
+        sqlpool__text_add(text, "<polyline class=\"l s%d\" points=\"", s);
+        sqlpool__chart_points(text, chart, s, low, high);
+        sqlpool__text_string(text, "\"/>");
+    }
+    sqlpool__text_string(text, "</svg><div class=\"x\"><span>");
+    sqlpool__text_duration(text, chart->span_ns);
+    sqlpool__text_string(text, " ago</span><span>now</span></div></div></figure>\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.9] HTML: what the charts show                                 (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Room of a report for one chart. */
+typedef struct sqlpool__drawing {
+    sqlpool__series series[3];
+} sqlpool__drawing;
+
+/*  What can be drawn of samples. */
+typedef enum sqlpool__quantity {
+    SQLPOOL__DRAW_UTILISATION,
+    SQLPOOL__DRAW_USED,
+    SQLPOOL__DRAW_WAITING,
+    SQLPOOL__DRAW_STATEMENTS, /* these three a second */
+    SQLPOOL__DRAW_COMMITS,
+    SQLPOOL__DRAW_FAILURES,
+    SQLPOOL__DRAW_LOG,
+    SQLPOOL__DRAW_FILE,
+    SQLPOOL__DRAW_MEMORY
+} sqlpool__quantity;
+
+static uint64_t sqlpool__sample_counter(const sqlpool__sample *sample, sqlpool__quantity measure) {
+    return measure == SQLPOOL__DRAW_STATEMENTS ? sample->statements
+           : measure == SQLPOOL__DRAW_COMMITS  ? sample->commits
+                                                  : sample->failures;
+}
+
+/*  The value between two samples, `from` before `to`. */
+static int64_t sqlpool__sample_value(const sqlpool__report *report, sqlpool__quantity measure,
+                                     const sqlpool__sample *from, const sqlpool__sample *to) {
+    const int64_t us = (to->at_ns - from->at_ns) / SQLPOOL__NS_PER_US;
+    switch (measure) {
+    case SQLPOOL__DRAW_UTILISATION:
+        return (int64_t)to->used * 100 / report->view.stats.max;
+    case SQLPOOL__DRAW_USED:
+        return to->used;
+    case SQLPOOL__DRAW_WAITING:
+        return to->waiting;
+    case SQLPOOL__DRAW_LOG:
+        return to->wal_bytes;
+    case SQLPOOL__DRAW_FILE:
+        return to->file_bytes;
+    case SQLPOOL__DRAW_MEMORY:
+        return to->memory_bytes;
+    default:
+        if (us <= 0) return 0;
+        return (int64_t)((double)(sqlpool__sample_counter(to, measure) -
+                                  sqlpool__sample_counter(from, measure)) *
+                         1e9 / (double)us);
+    }
+}
+
+/*  Every so many samples one point, the last one among them. */
+static void sqlpool__draw_samples(const sqlpool__report *report, sqlpool__quantity measure,
+                                  const char *name, sqlpool__series *series) {
+    const int count = report->sample_count;
+    const int step = (count + SQLPOOL__CHART_POINTS - 1) / SQLPOOL__CHART_POINTS;
+    int i;
+    series->name = name;
+    series->points = 0;
+    if (count < 2) return;
+    for (i = (count - 1) % step; i < count; i += step) {
+        if (i == 0) continue; /* nothing is known before it */
+        series->x[series->points] = report->view.now - report->samples[i].at_ns;
+        series->y[series->points] = sqlpool__sample_value(
+            report, measure, &report->samples[i >= step ? i - step : 0], &report->samples[i]);
+        if (series->x[series->points] < 0) series->x[series->points] = 0;
+        series->points++;
+    }
+}
+
+static void sqlpool__draw_steps(const sqlpool__report *report, int which, sqlpool__drawing *out) {
+    static const char *const names[] = {"p50", "p95", "p99"};
+    int s, i;
+    for (s = 0; s < 3; s++) {
+        sqlpool__series *series = &out->series[s];
+        series->name = names[s];
+        series->points = 0;
+        for (i = 0; i < report->step_count[which]; i++) {
+            const sqlpool_latency_step *step = &report->steps[which][i];
+            if (step->latency.count == 0) continue;
+            series->x[series->points] = report->view.now - step->to_ns;
+            if (series->x[series->points] < 0) series->x[series->points] = 0;
+            series->y[series->points++] = s == 0   ? step->latency.p50_ns
+                                          : s == 1 ? step->latency.p95_ns
+                                                   : step->latency.p99_ns;
+        }
+    }
+}
+
+static int64_t sqlpool__history_span(const sqlpool__report *report) {
+    int64_t span = SQLPOOL__NS_PER_S;
+    if (report->sample_count > 1 &&
+        report->view.now - report->samples[0].at_ns > SQLPOOL__NS_PER_S)
+        span = report->view.now - report->samples[0].at_ns;
+    return span;
+}
+
+static void sqlpool__html_history(const sqlpool__report *report, sqlpool__text *text,
+                                  sqlpool__drawing *drawing, const char *title, sqlpool__unit unit,
+                                  const sqlpool__quantity *measures, const char *const *names,
+                                  int count) {
+    sqlpool__chart chart;
+    int i;
+    for (i = 0; i < count; i++)
+        sqlpool__draw_samples(report, measures[i], names[i], &drawing->series[i]);
+    chart.title = title;
+    chart.unit = unit;
+    chart.series_count = count;
+    chart.series = drawing->series;
+    chart.span_ns = sqlpool__history_span(report);
+    sqlpool__html_chart(text, &chart, "");
+}
+
+static void sqlpool__html_latency(const sqlpool__report *report, sqlpool__text *text,
+                                  sqlpool__drawing *drawing, const char *title, int which) {
+    sqlpool__chart chart;
+    sqlpool__draw_steps(report, which, drawing);
+    chart.title = title;
+    chart.unit = SQLPOOL__UNIT_TIME;
+    chart.series_count = 3;
+    chart.series = drawing->series;
+    chart.span_ns = SQLPOOL__NS_PER_S;
+    if (drawing->series[0].points > 0 && drawing->series[0].x[0] > chart.span_ns)
+        chart.span_ns = drawing->series[0].x[0];
+    sqlpool__html_chart(text, &chart, "");
+}
+
+/*  How many statements took how long, with lines at their percentiles. */
+static void sqlpool__html_bars(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool_latency *latency = &report->latencies[SQLPOOL_TIMING_STATEMENT];
+    static const char *const names[] = {"p50", "p95", "p99"};
+    const int64_t at[3] = {latency->p50_ns, latency->p95_ns, latency->p99_ns};
+    const int width = SQLPOOL__CHART_WIDTH / SQLPOOL__BARS;
+    uint64_t most = 1;
+    int i;
+    for (i = 0; i < SQLPOOL__BARS; i++)
+        if (report->bars[i] > most) most = report->bars[i];
+    sqlpool__text_string(text, "<figure class=\"card wide\"><figcaption><h2>How long statements take"
+                               "</h2><span class=\"key\">");
+    for (i = 0; i < 3; i++) {
+        sqlpool__text_add(text, "<span><i class=\"s%d\"></i>%s<b>", i + 1, names[i]);
+        sqlpool__text_duration(text, at[i]);
+        sqlpool__text_string(text, "</b></span>");
+    }
+    sqlpool__text_string(text, "</span></figcaption>");
+    if (latency->count == 0) {
+        sqlpool__text_string(text, "<div class=\"none\">nothing yet</div></figure>\n");
+        return;
+    }
+    sqlpool__text_add(text,
+                      "<div class=\"plot\"><div class=\"y\"><span>%llu</span><span>%llu</span>"
+                      "<span>0</span></div><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" "
+                      "role=\"img\" aria-label=\"distribution of statement times\">"
+                      "<path class=\"g\" d=\"M0 0H980M0 50H980M0 100H980\"/>",
+                      (unsigned long long)most, (unsigned long long)(most / 2),
+                      width * SQLPOOL__BARS);
+    for (i = 0; i < SQLPOOL__BARS; i++) {
+        const int height = (int)((double)report->bars[i] * 1000 / (double)most);
+        if (report->bars[i] == 0) continue;
+        sqlpool__text_add(text,
+                          "<rect class=\"bar s0\" x=\"%d\" y=\"%d.%d\" width=\"%d\" "
+                          "height=\"%d.%d\"><title>%llu up to ",
+                          i * width + 3, (1000 - (height > 8 ? height : 8)) / 10,
+                          (1000 - (height > 8 ? height : 8)) % 10, width - 6,
+                          (height > 8 ? height : 8) / 10, (height > 8 ? height : 8) % 10,
+                          (unsigned long long)report->bars[i]);
+        sqlpool__text_duration(text, sqlpool__bar_bounds[i]);
+        sqlpool__text_string(text, "</title></rect>");
+    }
+    for (i = 0; i < 3; i++) {
+        const int64_t low = sqlpool__log_scale(1000);
+        int64_t x = (sqlpool__log_scale(at[i]) - low) * width * SQLPOOL__BARS /
+                    (sqlpool__log_scale(INT64_C(10000000000)) - low);
+        if (x < 0) x = 0;
+        sqlpool__text_add(text, "<path class=\"m s%d\" d=\"M%lld 0V100\"/>", i + 1, (long long)x);
+    }
+    sqlpool__text_string(text, "</svg><div class=\"x\"><span>1 us</span><span class=\"rare\">10 us"
+                               "</span><span>100 us</span><span class=\"rare\">1 ms</span><span>"
+                               "10 ms</span><span class=\"rare\">100 ms</span><span class=\"rare\">"
+                               "1 s</span><span>10 s</span></div></div></figure>\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.10] HTML: tiles, statements, connections, counters            (private)
+ *----------------------------------------------------------------------------*/
+
+/*  A number with a small chart of how it came there. */
+static void sqlpool__html_tile(const sqlpool__report *report, sqlpool__text *text,
+                               sqlpool__drawing *drawing, const char *title, sqlpool__unit unit,
+                               sqlpool__quantity measure, int64_t value, int s) {
+    sqlpool__chart chart;
+    int64_t low, high;
+    sqlpool__draw_samples(report, measure, title, &drawing->series[0]);
+    chart.title = title;
+    chart.unit = unit;
+    chart.series_count = 1;
+    chart.series = drawing->series;
+    chart.span_ns = sqlpool__history_span(report);
+    sqlpool__text_add(text, "<div class=\"card tile\"><span>%s</span><b>", title);
+    sqlpool__text_unit(text, unit, value >= 0                    ? value
+                                   : drawing->series[0].points > 0
+                                       ? drawing->series[0].y[drawing->series[0].points - 1]
+                                       : 0);
+    sqlpool__text_add(text, "</b><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" "
+                            "aria-hidden=\"true\">",
+                      SQLPOOL__CHART_WIDTH);
+    if (drawing->series[0].points > 1) {
+        sqlpool__chart_range(&chart, &low, &high);
+        sqlpool__text_add(text, "<polyline class=\"l s%d\" points=\"", s);
+        sqlpool__chart_points(text, &chart, 0, low, high);
+        sqlpool__text_string(text, "\"/>");
+    }
+    sqlpool__text_string(text, "</svg></div>\n");
+}
+
+static void sqlpool__html_tiles(const sqlpool__report *report, sqlpool__text *text,
+                                sqlpool__drawing *drawing) {
+    const sqlpool_stats *stats = &report->view.stats;
+    sqlpool__text_string(text, "<section class=\"tiles\">\n");
+    sqlpool__html_tile(report, text, drawing, "connections in use", SQLPOOL__UNIT_PERCENT,
+                       SQLPOOL__DRAW_UTILISATION, stats->utilisation_percent, 0);
+    sqlpool__html_tile(report, text, drawing, "callers waiting", SQLPOOL__UNIT_COUNT,
+                       SQLPOOL__DRAW_WAITING, stats->waiting_read + stats->waiting_write, 2);
+    sqlpool__html_tile(report, text, drawing, "statements", SQLPOOL__UNIT_RATE,
+                       SQLPOOL__DRAW_STATEMENTS, -1, 0);
+    sqlpool__html_tile(report, text, drawing, "commits", SQLPOOL__UNIT_RATE,
+                       SQLPOOL__DRAW_COMMITS, -1, 1);
+    sqlpool__html_tile(report, text, drawing, "log", SQLPOOL__UNIT_BYTES, SQLPOOL__DRAW_LOG,
+                       stats->wal_bytes, 3);
+    sqlpool__html_tile(report, text, drawing, "memory", SQLPOOL__UNIT_BYTES,
+                       SQLPOOL__DRAW_MEMORY, report->memory.total_bytes, 1);
+    sqlpool__text_string(text, "</section>\n");
+}
+
+static void sqlpool__html_number(sqlpool__text *text, const char *name, uint64_t value) {
+    if (value > 0)
+        sqlpool__text_add(text, "<span>%s <b>%llu</b></span>", name, (unsigned long long)value);
+}
+
+static void sqlpool__html_time(sqlpool__text *text, const char *name, int64_t ns) {
+    sqlpool__text_add(text, "<span>%s <b>", name);
+    sqlpool__text_duration(text, ns);
+    sqlpool__text_string(text, "</b></span>");
+}
+
+static void sqlpool__html_statement(sqlpool__text *text, const sqlpool_statement_stats *stats,
+                                    int64_t all_ns) {
+    const int share = all_ns > 0 ? (int)((double)stats->total_ns * 1000 / (double)all_ns) : 0;
+    sqlpool__text_string(text, "<details class=\"statement\"><summary><code>");
+    sqlpool__html(text, stats->sql);
+    sqlpool__text_add(text,
+                      "</code><div class=\"share\"><i style=\"width:%d.%d%%\"></i></div>"
+                      "<div class=\"nums\"><span><b>%d.%d %%</b> of the time</span>",
+                      share / 10, share % 10, share / 10, share % 10);
+    sqlpool__html_number(text, "calls", stats->calls);
+    sqlpool__html_time(text, "mean", stats->mean_ns);
+    sqlpool__html_time(text, "p95", stats->p95_ns);
+    sqlpool__html_time(text, "p99", stats->p99_ns);
+    sqlpool__html_number(text, "rows", stats->rows);
+    sqlpool__html_number(text, "errors", stats->errors);
+    sqlpool__html_number(text, "met a lock", stats->busy);
+    if (stats->slow > 0)
+        sqlpool__text_add(text, "<span class=\"pill warn\">%llu slow</span>",
+                          (unsigned long long)stats->slow);
+    if (stats->fullscan_steps > 0)
+        sqlpool__text_string(text, "<span class=\"pill warn\">full scan</span>");
+    sqlpool__text_string(text, "</div></summary>");
+    if (stats->plan[0] != '\0') {
+        const char *at = stats->plan;
+        sqlpool__text_string(text, "<pre>");
+        while (*at != '\0') { /* line by line: a line end is foreign text's to lose, not the plan's */
+            char line[sizeof stats->plan];
+            size_t bytes = 0;
+            while (at[bytes] != '\0' && at[bytes] != '\n') bytes++;
+            memcpy(line, at, bytes);
+            line[bytes] = '\0';
+            sqlpool__html(text, line);
+            sqlpool__text_byte(text, '\n');
+            at += bytes + (at[bytes] == '\n' ? 1 : 0);
+        }
+        sqlpool__text_string(text, "</pre>");
+    }
+    sqlpool__text_string(text, "<div class=\"nums\">");
+    sqlpool__html_time(text, "total", stats->total_ns);
+    sqlpool__html_time(text, "least", stats->min_ns);
+    sqlpool__html_time(text, "longest", stats->max_ns);
+    sqlpool__html_number(text, "found prepared", stats->cache_hits);
+    sqlpool__html_number(text, "VM steps", stats->vm_steps);
+    sqlpool__html_number(text, "rows scanned", stats->fullscan_steps);
+    sqlpool__html_number(text, "sorts", stats->sorts);
+    sqlpool__html_number(text, "rows in automatic indexes", stats->autoindexes);
+    sqlpool__html_number(text, "prepared again", stats->reprepares);
+    sqlpool__text_string(text, "</div></details>\n");
+}
+
+static void sqlpool__html_statements(const sqlpool__report *report, sqlpool__text *text) {
+    int64_t all_ns = 0;
+    int i;
+    for (i = 0; i < report->statement_count; i++) all_ns += report->statements[i].total_ns;
+    sqlpool__text_string(text, "<section class=\"card wide\" id=\"statements\"><figcaption><h2>"
+                               "Statements that cost most</h2><small>by total time; a click shows "
+                               "the plan of the last slow call</small></figcaption>\n");
+    for (i = 0; i < report->statement_count; i++)
+        sqlpool__html_statement(text, &report->statements[i], all_ns);
+    if (report->statement_count == 0)
+        sqlpool__text_string(text, "<div class=\"none\">nothing yet</div>");
+    sqlpool__text_string(text, "</section>\n");
+}
+
+static void sqlpool__html_leases(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool__core *core = report->view.core;
+    uint32_t slot;
+    int i;
+    sqlpool__text_string(text, "<section class=\"card wide\"><figcaption><h2>Connections</h2><small>"
+                               "blue reads, violet writes, green is free</small></figcaption>"
+                               "<div class=\"seats\">");
+    for (slot = 0; slot + 1 < core->slot_count && slot < 128; slot++) {
+        const bool is_used = sqlpool__is_leased(&core->slots[slot]);
+        const bool is_open = SQLPOOL__LOAD(&core->slots[slot].is_open) != 0;
+        sqlpool__text_add(text, "<span class=\"seat%s%s\">%u</span>",
+                          is_used   ? " used"
+                          : is_open ? " idle"
+                                    : "",
+                          is_used && SQLPOOL__LOAD_RELAXED(&core->slots[slot].mode) == SQLPOOL_WRITE
+                              ? " write"
+                              : "",
+                          slot);
+    }
+    sqlpool__text_string(text, "</div>");
+    for (i = 0; i < report->view.holders_known; i++) {
+        const sqlpool_holder *holder = &report->view.holders[i];
+        sqlpool__text_add(text, "<div class=\"lease\"><b>%s %u</b> held for at least ",
+                          holder->mode == SQLPOOL_WRITE ? "writer" : "reader",
+                          (unsigned)holder->slot);
+        sqlpool__text_duration(text, holder->held_ms * SQLPOOL__NS_PER_MS);
+        if (holder->tag != NULL) {
+            sqlpool__text_string(text, " by <b>");
+            sqlpool__html(text, holder->tag);
+            sqlpool__text_string(text, "</b>");
+        }
+        if (holder->file != NULL) {
+            sqlpool__text_string(text, " <span class=\"soft\">");
+            sqlpool__html(text, holder->file);
+            sqlpool__text_add(text, ":%d</span>", holder->line);
+        }
+        sqlpool__text_string(text, "<code>");
+        sqlpool__html(text, holder->sql);
+        sqlpool__text_string(text, "</code></div>\n");
+    }
+    sqlpool__text_string(text, "</section>\n");
+}
+
+static void sqlpool__html_tables(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool_stats *stats = &report->view.stats;
+    int i;
+    sqlpool__text_string(text, "<section class=\"card scroll\"><h2>Latencies since the pool was "
+                               "opened</h2><table><tr><th></th><th>count</th><th>p50</th><th>p95"
+                               "</th><th>p99</th><th class=\"rare\">longest</th></tr>\n");
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        const sqlpool_latency *latency = &report->latencies[i];
+        const int64_t times[3] = {latency->p50_ns, latency->p95_ns, latency->p99_ns};
+        int k;
+        sqlpool__text_add(text, "<tr><td>%s</td><td>%llu</td>", sqlpool_timing_name(i),
+                          (unsigned long long)latency->count);
+        for (k = 0; k < 3; k++) {
+            sqlpool__text_string(text, "<td>");
+            sqlpool__text_duration(text, times[k]);
+            sqlpool__text_string(text, "</td>");
+        }
+        sqlpool__text_string(text, "<td class=\"rare\">");
+        sqlpool__text_duration(text, latency->max_ns);
+        sqlpool__text_string(text, "</td></tr>\n");
+    }
+    sqlpool__text_string(text, "</table></section>\n<section class=\"card scroll\"><h2>Memory and "
+                               "file</h2><table>\n");
+#define SQLPOOL__HTML_MEMORY(name, meaning) \
+    sqlpool__text_string(text, "<tr><td>" meaning "</td><td>"); \
+    if (strstr(#name, "_bytes") != NULL) { \
+        sqlpool__text_bytes(text, report->memory.name); \
+    } else { \
+        sqlpool__text_add(text, "%lld", (long long)report->memory.name); \
+    } \
+    sqlpool__text_string(text, "</td></tr>\n");
+    SQLPOOL_MEMORY_MEMBERS(SQLPOOL__HTML_MEMORY)
+    SQLPOOL_FILE_MEMBERS(SQLPOOL__HTML_MEMORY)
+#undef SQLPOOL__HTML_MEMORY
+    sqlpool__text_string(text, "</table></section>\n<section class=\"card wide\"><details><summary>"
+                               "<h2>Counters</h2></summary><table>\n");
+#define SQLPOOL__HTML_COUNTER(name, meaning) \
+    sqlpool__text_add(text, "<tr><td>%s</td><td>%llu</td></tr>\n", meaning, \
+                      (unsigned long long)stats->name);
+    SQLPOOL_COUNTERS(SQLPOOL__HTML_COUNTER)
+#undef SQLPOOL__HTML_COUNTER
+    sqlpool__text_string(text, "</table></details></section>\n");
+}
+
+static void sqlpool__report_html(const sqlpool__report *report, sqlpool__text *text,
+                                 sqlpool__drawing *drawing) {
+    static const sqlpool__quantity used[] = {SQLPOOL__DRAW_USED, SQLPOOL__DRAW_WAITING};
+    static const char *const used_names[] = {"in use", "waiting"};
+    static const sqlpool__quantity rates[] = {SQLPOOL__DRAW_STATEMENTS, SQLPOOL__DRAW_COMMITS,
+                                             SQLPOOL__DRAW_FAILURES};
+    static const char *const rate_names[] = {"statements", "commits", "failures"};
+    static const sqlpool__quantity sizes[] = {SQLPOOL__DRAW_FILE, SQLPOOL__DRAW_LOG,
+                                             SQLPOOL__DRAW_MEMORY};
+    static const char *const size_names[] = {"database", "log", "memory"};
+    sqlpool__html_header(report, text);
+    sqlpool__html_troubles(report, text);
+    sqlpool__html_tiles(report, text, drawing);
+    sqlpool__text_string(text, "<div class=\"grid\">\n");
+    sqlpool__html_latency(report, text, drawing, "Time per statement", 1);
+    sqlpool__html_latency(report, text, drawing, "Wait for a connection", 0);
+    sqlpool__html_history(report, text, drawing, "Connections", SQLPOOL__UNIT_COUNT, used,
+                          used_names, 2);
+    sqlpool__html_history(report, text, drawing, "Throughput", SQLPOOL__UNIT_RATE, rates,
+                          rate_names, 3);
+    sqlpool__html_statements(report, text);
+    sqlpool__html_bars(report, text);
+    sqlpool__html_leases(report, text);
+    sqlpool__html_history(report, text, drawing, "Sizes", SQLPOOL__UNIT_BYTES, sizes, size_names,
+                          3);
+    sqlpool__html_tables(report, text);
+    sqlpool__text_add(text,
+                      "</div>\n<footer>sqlpool %d.%d.%d, SQLite %s</footer>\n</main></body></html>"
+                      "\n",
+                      SQLPOOL_VERSION_MAJOR, SQLPOOL_VERSION_MINOR, SQLPOOL_VERSION_PATCH,
+                      sqlite3_libversion());
+}
+
+#endif /* metrics */
+
+/*------------------------------------------------------------------------------
+ * >>[I25.11] public calls: report, health, alerts, status              (public)
+ *----------------------------------------------------------------------------*/
+
+#ifndef SQLPOOL_NO_METRICS
+
+/*  One block for all: the report, the samples, the events, the chart that is being drawn. */
+static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format format,
+                                 sqlpool_report_fn write_fn, void *user, sqlpool_error *error) {
+    const size_t samples = core->history != NULL ? (size_t)core->config.history_count : 0;
+    size_t events = 0, bytes = sizeof(sqlpool__report) + samples * sizeof(sqlpool__sample);
+    sqlpool__report *report;
+    sqlpool__text text;
+    int rc;
+    if (format == SQLPOOL_REPORT_TRACE) events = sqlpool__event_room(core);
+    bytes += events * sizeof(sqlpool_event);
+    if (format == SQLPOOL_REPORT_HTML) bytes += sizeof(sqlpool__drawing);
+    report = (sqlpool__report *)sqlpool__alloc(&core->memory, bytes);
+    if (report == NULL)
+        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a report: %llu bytes",
+                             (unsigned long long)bytes);
+    memset(report, 0, bytes);
+    report->samples = (sqlpool__sample *)(void *)(report + 1);
+    report->events = (sqlpool_event *)(void *)(report->samples + samples);
+    rc = sqlpool__look(core, &report->view);
+    if (rc == SQLPOOL_OK) {
+        sqlpool__copy_report(report, (int)events);
+        text = sqlpool__text_into(report->buffer, sizeof report->buffer);
+        text.write_fn = write_fn;
+        text.user = user;
+        if (format == SQLPOOL_REPORT_TEXT) sqlpool__report_text(report, &text);
+        if (format == SQLPOOL_REPORT_JSON) sqlpool__report_json(report, &text);
+        if (format == SQLPOOL_REPORT_PROMETHEUS) sqlpool__report_metrics(report, &text, false);
+        if (format == SQLPOOL_REPORT_OPENMETRICS) sqlpool__report_metrics(report, &text, true);
+        if (format == SQLPOOL_REPORT_HTML)
+            sqlpool__report_html(report, &text,
+                                 (sqlpool__drawing *)(void *)(report->events + events));
+        if (format == SQLPOOL_REPORT_TRACE) sqlpool__report_trace(report, &text);
+        sqlpool__text_flush(&text);
+        rc = text.result;
+        if (rc != 0) (void)SQLPOOL__FAIL(error, rc, "the write function ended the report: %d", rc);
+    } else {
+        (void)SQLPOOL__FAIL(error, rc, "the leases could not be listed");
+    }
+    sqlpool__free(&core->memory, report, bytes);
+    return rc;
+}
+
+#endif
+
+SQLPOOL_API int sqlpool_report(sqlpool *pool, sqlpool_report_format format,
+                               sqlpool_report_fn write, void *user, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (write == NULL || (int)format < 0 || format >= SQLPOOL_REPORT_FORMAT_COUNT) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "write is NULL, or format %d is none",
+                            (int)format);
+    } else if (sqlpool__hint.is_reporting) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            "sqlpool_report() was called by the write function of a report");
+    } else {
+#ifndef SQLPOOL_NO_METRICS
+        sqlpool__hint.is_reporting = true;
+        (void)sqlpool__write_report(core, format, write, user, error);
+        sqlpool__hint.is_reporting = false;
+#else
+        (void)user;
+        (void)SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED, "built with SQLPOOL_NO_METRICS");
+#endif
+    }
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_get_health(sqlpool *pool, sqlpool_health *health) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    if (health != NULL) memset(health, 0, sizeof *health);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (health == NULL) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "health is NULL");
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__health(core, health);
+    return sqlpool__leave(core, SQLPOOL_OK);
+#else
+    return sqlpool__leave(core, SQLPOOL_UNSUPPORTED);
+#endif
+}
+
+SQLPOOL_API int sqlpool_get_memory(sqlpool *pool, sqlpool_memory *memory) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    if (memory != NULL) memset(memory, 0, sizeof *memory);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (memory == NULL) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "memory is NULL");
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__memory_of(core, memory);
+    return sqlpool__leave(core, SQLPOOL_OK);
+#else
+    return sqlpool__leave(core, SQLPOOL_UNSUPPORTED);
+#endif
+}
+
+SQLPOOL_API int sqlpool_get_alerts(sqlpool *pool, sqlpool_alert *alerts, int capacity) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int count = SQLPOOL_UNSUPPORTED, rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (capacity < 0 || (capacity > 0 && alerts == NULL)) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "alerts is NULL or capacity %d is negative",
+                            capacity);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__lock(core);
+    count = sqlpool__alerts_locked(core, alerts, capacity);
+    sqlpool__unlock(core);
+#endif
+    return sqlpool__leave(core, count);
+}
 
 static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, bool is_json) {
     sqlpool_error local;
     sqlpool__core *core;
-    sqlpool_stats stats;
-    sqlpool_holder holders[SQLPOOL__STATUS_HOLDERS];
+    sqlpool__view view;
     sqlpool__text text;
-    int count, rc;
+    int rc;
     sqlpool__error_clear(&local);
     if (buffer != NULL && buffer_bytes > 0) buffer[0] = '\0';
     rc = sqlpool__enter_inside(pool, &core, &local);
@@ -11757,12 +14608,10 @@ static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, boo
         (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "buffer is NULL but buffer_bytes is not 0");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
-    count = sqlpool_holders(pool, holders, SQLPOOL__STATUS_HOLDERS);
-    if (count < 0) return sqlpool__leave(core, count);
-    sqlpool__collect(core, &stats);
+    rc = sqlpool__look(core, &view);
+    if (rc != SQLPOOL_OK) return sqlpool__leave(core, rc);
     text = sqlpool__text_into(buffer, buffer_bytes);
-    (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(core, &stats, holders, count,
-                                                                  SQLPOOL__STATUS_HOLDERS, &text);
+    (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(&view, &text);
     return sqlpool__leave(core, (int)text.length);
 }
 
@@ -11835,7 +14684,8 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(journal, 0, 4, 0, false) \
     X(synchronous, 0, 3, 0, false) \
     X(page_cache_kib, 1, 1 << 30, 65536, false) \
-    X(wal_wait_ms, 1, 60000, 50, false)
+    X(wal_wait_ms, 1, 60000, 50, false) \
+    X(history_count, 2, 100000, 300, true)
 
 #define SQLPOOL__INT64_FIELDS(X) \
     X(statement_cache_bytes, 1, INT64_C(1) << 40, INT64_C(4) << 20) \
@@ -11845,7 +14695,9 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(mmap_bytes, 0, INT64_C(1) << 40, 0) \
     X(journal_size_limit_bytes, 1, INT64_C(1) << 40, INT64_C(64) << 20) \
     X(wal_budget_bytes, 4096, INT64_C(1) << 40, INT64_C(4) << 20) \
-    X(wal_limit_bytes, 4096, INT64_C(1) << 40, INT64_C(64) << 20)
+    X(wal_limit_bytes, 4096, INT64_C(1) << 40, INT64_C(64) << 20) \
+    X(memory_soft_bytes, 0, INT64_C(1) << 50, 0) \
+    X(memory_hard_bytes, 0, INT64_C(1) << 50, 0)
 
 /*  A hook table is all or none. Each member is named once, here; the first missing one is reported.
     */
@@ -11893,6 +14745,35 @@ static void sqlpool__check_table(sqlpool__text *text, const char *name, int coun
         int count = 0, set = 0; \
         members(SQLPOOL__COUNT_MEMBER) sqlpool__check_table(&text, #name, count, set, missing); \
     } while (0)
+
+static void sqlpool__check_alerts(const sqlpool_config *config, sqlpool__text *text) {
+    int kind;
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        const sqlpool_alert_limits *limits = &config->alerts[kind];
+        if (limits->notice < -1 || limits->warning < -1 || limits->critical < -1 ||
+            limits->for_ms < 0) {
+            sqlpool__text_add(text,
+                              "alerts[%d], %s, has a value below 0 that is not SQLPOOL_OFF; ",
+                              kind, sqlpool__alert_table[kind].name);
+        }
+    }
+}
+
+static void sqlpool__resolve_alerts(sqlpool_config *config) {
+    int kind;
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        sqlpool_alert_limits *limits = &config->alerts[kind];
+        const bool is_log = kind == SQLPOOL_ALERT_LOG;
+        if (limits->notice == 0) limits->notice = sqlpool__alert_table[kind].notice;
+        if (limits->warning == 0)
+            limits->warning = is_log ? config->wal_limit_bytes
+                                     : sqlpool__alert_table[kind].warning;
+        if (limits->critical == 0)
+            limits->critical = is_log ? 4 * config->wal_limit_bytes
+                                      : sqlpool__alert_table[kind].critical;
+        if (limits->for_ms == 0) limits->for_ms = 10000;
+    }
+}
 
 /*  Names every bad field. `config` is not NULL. */
 static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *error) {
@@ -11959,6 +14840,13 @@ static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *er
             sqlpool__text_add(&text, "busy_poll_min_us is %d, above busy_poll_max_us %d; ",
                               config->busy_poll_min_us, config->busy_poll_max_us);
         }
+        if (config->memory_hard_bytes > 0 &&
+            config->memory_soft_bytes > config->memory_hard_bytes) {
+            sqlpool__text_add(&text, "memory_soft_bytes is %lld, above memory_hard_bytes %lld; ",
+                              (long long)config->memory_soft_bytes,
+                              (long long)config->memory_hard_bytes);
+        }
+        sqlpool__check_alerts(config, &text);
         if (config->single_process && config->vfs_name != NULL) {
             sqlpool__text_add(&text, "single_process chooses the VFS: vfs_name must be NULL; ");
         }
@@ -12081,6 +14969,7 @@ static void sqlpool__resolve_config(sqlpool_config *config) {
         config->busy_poll_max_us = config->busy_poll_min_us;
     if (config->wal_limit_bytes < config->wal_budget_bytes)
         config->wal_limit_bytes = config->wal_budget_bytes;
+    sqlpool__resolve_alerts(config);
     if (config->max_connections == 1) {
         config->topology = SQLPOOL_TOPOLOGY_GENERAL; /* one connection reads and writes */
         config->reserve_connections = SQLPOOL_OFF;
@@ -12199,6 +15088,10 @@ static void sqlpool__destroy(sqlpool__core *core) {
     if (core->vfs_name != NULL) sqlpool__free(memory, core->vfs_name, strlen(core->vfs_name) + 1);
     if (core->name != NULL) sqlpool__free(memory, core->name, strlen(core->name) + 1);
     sqlpool__free(memory, core->slot_block, core->slot_block_bytes);
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__free(memory, core->history,
+                  (size_t)core->config.history_count * sizeof *core->history);
+#endif
     if (core->entries != NULL) {
         int n; /* done, and never fetched */
         for (n = 0; n < core->config.submit_count; n++)
@@ -12228,6 +15121,7 @@ static sqlpool__core *sqlpool__new_core(const sqlpool_config *config) {
     if (core == NULL) return NULL;
     memset(core, 0, sizeof *core);
     core->config = *config;
+    memory.limit_bytes = config->memory_hard_bytes;
     core->memory = memory;
     core->upkeep_wake_ns = SQLPOOL__NEVER;
     core->snapshot_state = "off: the pool is being opened";
@@ -12312,6 +15206,13 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
         is_ok = core->schedule != NULL;
         if (is_ok) memcpy(core->schedule, config->retry_schedule_us, bytes);
     }
+#ifndef SQLPOOL_NO_METRICS
+    if (is_ok && config->history_count > 0) {
+        core->history = (sqlpool__sample *)sqlpool__alloc(
+            memory, (size_t)config->history_count * sizeof *core->history);
+        is_ok = core->history != NULL;
+    }
+#endif
     if (!is_ok) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to open the pool");
     config->name = core->name;
     config->vfs_name = core->vfs_name;
@@ -12412,6 +15313,8 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     if (rc == SQLITE_OK) rc = sqlpool__ask(slot->db, "PRAGMA page_size", answer, sizeof answer);
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
     core->page_bytes = sqlpool__to_int64(answer);
+    if (sqlpool__ask(slot->db, "PRAGMA page_count", answer, sizeof answer) == SQLITE_OK)
+        core->file_pages = sqlpool__to_int64(answer);
     if (core->config.enable_uri && !core->is_memory) {
         const char *file = sqlite3_db_filename(slot->db, "main");
         const char *cache = file == NULL ? NULL : sqlite3_uri_parameter(file, "cache");
