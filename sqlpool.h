@@ -76,6 +76,7 @@
       [I06] NUMBERS AND TIME
       [I07] CONTAINERS
       [I08] SQL TEXT
+      [I09] METRICS
       [I10] ENGINE
       [I11] STAMP
       [I12] STATEMENTS
@@ -3023,6 +3024,241 @@ static const char *sqlpool__find_statement(const char *at, const char *end) {
         at++;
     }
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I08.2] fingerprints                                               (private)
+ *------------------------------------------------------------------------------
+    Statements that differ in values, in the length of their IN lists or of their VALUES, in white
+    space, comments or the case of words are one kind. The text of the kind: words in lower case
+    with one space between them, "?" for every value and parameter, "(?...)" for a list. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+/*  Is the token a value or a parameter? */
+static bool sqlpool__token_is_value(const sqlpool__token *token, const char **at,
+                                    const char *end) {
+    const char first = token->text[0];
+    sqlpool__token rest;
+    if (token->bytes == 0) return false;
+    if (first == '\'') return true;
+    if (token->is_word && token->bytes == 1 && (first == 'x' || first == 'X') && *at < end &&
+        **at == '\'') {
+        (void)sqlpool__next_token(at, end); /* a blob: its text */
+        return true;
+    }
+    if (first == '?' || first == ':' || first == '@' || first == '#') { /* and its name */
+        if (*at < end && sqlpool__is_word_byte(**at)) (void)sqlpool__next_token(at, end);
+        return true;
+    }
+    if (token->is_word && first == '$') return true;
+    if (first == '.' && *at < end && **at >= '0' && **at <= '9') { /* .5 */
+        (void)sqlpool__next_token(at, end);
+        return true;
+    }
+    if (!token->is_word || first < '0' || first > '9') return false;
+    if (*at < end && **at == '.') { /* 1.5: a word, a point and a word */
+        ++*at;
+        if (*at < end && sqlpool__is_word_byte(**at)) {
+            rest = sqlpool__next_token(at, end);
+            token = &rest;
+        }
+    }
+    if ((token->text[token->bytes - 1] | 0x20) == 'e' && end - *at >= 2 &&
+        (**at == '+' || **at == '-') && (*at)[1] >= '0' && (*at)[1] <= '9') { /* 1e-5 */
+        ++*at;
+        (void)sqlpool__next_token(at, end);
+    }
+    return true;
+}
+
+/*  A list in parentheses of nothing but values: past it; else nothing is read. */
+static bool sqlpool__skip_value_list(const char **position, const char *end) {
+    const char *at = *position;
+    sqlpool__token token = sqlpool__next_token(&at, end);
+    if (token.bytes != 1 || *token.text != '(') return false;
+    do {
+        token = sqlpool__next_token(&at, end);
+        while (token.bytes == 1 && (*token.text == '-' || *token.text == '+'))
+            token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0 || !sqlpool__token_is_value(&token, &at, end)) return false;
+        token = sqlpool__next_token(&at, end);
+    } while (token.bytes == 1 && *token.text == ',');
+    if (token.bytes != 1 || *token.text != ')') return false;
+    *position = at;
+    return true;
+}
+
+static void sqlpool__fingerprint_token(sqlpool__text *text, const sqlpool__token *token) {
+    size_t i;
+    for (i = 0; i < token->bytes; i++) {
+        const char c = token->text[i];
+        sqlpool__text_byte(text,
+                           token->is_word && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+    }
+}
+
+/*  The text of the statement's kind; cut where `text` is full. */
+static void sqlpool__fingerprint(const char *sql, size_t bytes, sqlpool__text *text) {
+    const char *at = sql, *const end = sql + bytes;
+    bool was_word = false;
+    for (;;) {
+        sqlpool__token token = sqlpool__next_token(&at, end);
+        const bool is_list = sqlpool__token_is(&token, "IN") || sqlpool__token_is(&token, "VALUES");
+        if (token.bytes == 0) break;
+        if (sqlpool__token_is_value(&token, &at, end)) {
+            sqlpool__text_string(text, was_word ? " ?" : "?");
+            was_word = true;
+            continue;
+        }
+        if (was_word && token.is_word) sqlpool__text_byte(text, ' ');
+        was_word = token.is_word;
+        if (token.bytes == 1 && *token.text == ';' && sqlpool__find_statement(at, end) == NULL)
+            break;
+        sqlpool__fingerprint_token(text, &token);
+        if (!is_list || !sqlpool__skip_value_list(&at, end)) continue;
+        sqlpool__text_string(text, "(?...)");
+        for (;;) { /* further rows of VALUES */
+            const char *behind = at;
+            token = sqlpool__next_token(&behind, end);
+            if (token.bytes != 1 || *token.text != ',' || !sqlpool__skip_value_list(&behind, end))
+                break;
+            at = behind;
+        }
+        was_word = false;
+    }
+}
+
+#endif
+
+/*==============================================================================
+ * >>[I09] METRICS: histograms and rings of events                      (private)
+ *==============================================================================
+    Who holds a slot records into what belongs to that slot: plain loads and stores, no contention
+    and no lost update. Who reads adds the slots up while they go on.
+
+      histogram   32 equal buckets for each power of two of nanoseconds: a value is known within a
+                  64th, 1.6 %, and so is every percentile, however long the tail. A ring of the
+                  last thousand values would miss the 99.9th percentile by most of it.
+      ring        the last so many events, 32 bytes each. The writer stores the words of an event,
+                  then their number; a reader takes a copy and keeps what the number says was not
+                  overwritten meanwhile. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+#define SQLPOOL__HISTOGRAM_BITS 5    /* 2^5 buckets for each power of two */
+#define SQLPOOL__HISTOGRAM_OCTAVE 42 /* values from 2^42 ns on, 73 minutes, are the last bucket */
+#define SQLPOOL__HISTOGRAM_BUCKETS \
+    ((SQLPOOL__HISTOGRAM_OCTAVE - SQLPOOL__HISTOGRAM_BITS + 1) << SQLPOOL__HISTOGRAM_BITS)
+
+typedef struct sqlpool__histogram {
+    uint64_t total_ns, max_ns;
+    uint64_t counts[SQLPOOL__HISTOGRAM_BUCKETS];
+} sqlpool__histogram;
+
+/*  Position of the highest bit that is set; of 0: 0. */
+static unsigned sqlpool__log2(uint64_t x) {
+#ifdef __GNUC__
+    return 63u - (unsigned)__builtin_clzll(x | 1);
+#else
+    unsigned log = 0;
+    while ((x >>= 1) != 0) log++;
+    return log;
+#endif
+}
+
+static unsigned sqlpool__bucket_of(int64_t ns) {
+    const uint64_t most = (UINT64_C(1) << SQLPOOL__HISTOGRAM_OCTAVE) - 1;
+    const uint64_t value = ns < 0 ? 0 : (uint64_t)ns < most ? (uint64_t)ns : most;
+    const unsigned log = sqlpool__log2(value);
+    const unsigned shift =
+        log < SQLPOOL__HISTOGRAM_BITS ? 0 : log - SQLPOOL__HISTOGRAM_BITS;
+    return (shift << SQLPOOL__HISTOGRAM_BITS) + (unsigned)(value >> shift);
+}
+
+/*  The middle of a bucket. */
+static int64_t sqlpool__bucket_value(unsigned bucket) {
+    const unsigned row = bucket >> SQLPOOL__HISTOGRAM_BITS;
+    const unsigned shift = row > 0 ? row - 1 : 0;
+    const uint64_t low = (uint64_t)(bucket - (shift << SQLPOOL__HISTOGRAM_BITS)) << shift;
+    return (int64_t)(low + ((UINT64_C(1) << shift) >> 1));
+}
+
+/*  By the one who may write to it. A clock that went back is a duration of 0. */
+static void sqlpool__histogram_add(sqlpool__histogram *histogram, int64_t ns) {
+    uint64_t *count = &histogram->counts[sqlpool__bucket_of(ns)];
+    const uint64_t value = ns < 0 ? 0 : (uint64_t)ns;
+    SQLPOOL__STORE_RELAXED(count, SQLPOOL__LOAD_RELAXED(count) + 1);
+    SQLPOOL__STORE_RELAXED(&histogram->total_ns,
+                           SQLPOOL__LOAD_RELAXED(&histogram->total_ns) + value);
+    if (value > SQLPOOL__LOAD_RELAXED(&histogram->max_ns))
+        SQLPOOL__STORE_RELAXED(&histogram->max_ns, value);
+}
+
+/*  Adds what another one has counted so far. */
+static void sqlpool__histogram_merge(sqlpool__histogram *into, sqlpool__histogram *from) {
+    const uint64_t max_ns = SQLPOOL__LOAD_RELAXED(&from->max_ns);
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++)
+        into->counts[i] += SQLPOOL__LOAD_RELAXED(&from->counts[i]);
+    into->total_ns += SQLPOOL__LOAD_RELAXED(&from->total_ns);
+    if (max_ns > into->max_ns) into->max_ns = max_ns;
+}
+
+static uint64_t sqlpool__histogram_count(const sqlpool__histogram *histogram) {
+    uint64_t count = 0;
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++) count += histogram->counts[i];
+    return count;
+}
+
+/*  The value that so many of a million values do not pass. */
+static int64_t sqlpool__histogram_at(const sqlpool__histogram *histogram, uint64_t count,
+                                     int millionths) {
+    const uint64_t whole = count / 1000000, rest = count % 1000000;
+    uint64_t rank = whole * (uint64_t)millionths +
+                    (rest * (uint64_t)millionths + 999999) / 1000000;
+    unsigned i;
+    if (count == 0) return 0;
+    if (rank == 0) rank = 1;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++) {
+        if (rank <= histogram->counts[i]) break;
+        rank -= histogram->counts[i];
+    }
+    {
+        const int64_t value = sqlpool__bucket_value(i);
+        return (uint64_t)value > histogram->max_ns ? (int64_t)histogram->max_ns : value;
+    }
+}
+
+#define SQLPOOL__EVENT_WORDS 4
+
+/*  `size` events, a power of two, of words that only its writer stores. */
+typedef struct sqlpool__ring {
+    uint64_t written; /* events so far */
+    uint64_t size;
+    uint64_t *words;
+} sqlpool__ring;
+
+static void sqlpool__ring_put(sqlpool__ring *ring, const uint64_t *event) {
+    const uint64_t number = SQLPOOL__LOAD_RELAXED(&ring->written);
+    uint64_t *const at = ring->words + (number & (ring->size - 1)) * SQLPOOL__EVENT_WORDS;
+    unsigned i;
+    /* each store is seen after the number of the event before: a reader that meets a word of this
+       one also finds that the oldest one is gone */
+    for (i = 0; i < SQLPOOL__EVENT_WORDS; i++) SQLPOOL__STORE(&at[i], event[i]);
+    SQLPOOL__STORE(&ring->written, number + 1);
+}
+
+/*  Copies event `number`, counted from 0; false when it is gone, or not there yet. */
+static bool sqlpool__ring_get(sqlpool__ring *ring, uint64_t number, uint64_t *event) {
+    uint64_t *const at = ring->words + (number & (ring->size - 1)) * SQLPOOL__EVENT_WORDS;
+    unsigned i;
+    if (number >= SQLPOOL__LOAD(&ring->written)) return false;
+    for (i = 0; i < SQLPOOL__EVENT_WORDS; i++) event[i] = SQLPOOL__LOAD(&at[i]);
+    return SQLPOOL__LOAD(&ring->written) < number + ring->size;
+}
+
+#endif
 
 /*==============================================================================
  * >>[I10] ENGINE: structures, callbacks, opening a connection          (private)
