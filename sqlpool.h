@@ -76,6 +76,7 @@
       [I06] NUMBERS AND TIME
       [I07] CONTAINERS
       [I08] SQL TEXT
+      [I09] METRICS
       [I10] ENGINE
       [I11] STAMP
       [I12] STATEMENTS
@@ -84,6 +85,7 @@
       [I15] RETRY
       [I16] CHECKPOINT
       [I17] LEASE AND TRANSACTION
+      [I19] MEASURES
       [I20] QUERY
       [I21] SUBMIT
       [I22] BULK
@@ -562,9 +564,11 @@ typedef enum sqlpool_level {
     X(CHECKPOINT, "a checkpoint ran")                                                             \
     X(BREAKER, "the circuit breaker of reads or writes opened or closed")                         \
     X(STAMP, "whether commits are seen in shared memory, and why not")                            \
+    X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")                             \
+    X(SLOW, "a statement took slow_ms or longer")                                                 \
+    X(REPEATED, "a lease runs one statement again and again, with other values")                  \
     X(MEMORY, "caches shrank because of memory_soft_bytes")                                       \
-    X(ALERT, "an alert was raised, changed or cleared")                                           \
-    X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")
+    X(ALERT, "an alert was raised, changed or cleared")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
 typedef enum sqlpool_log_item {
@@ -774,6 +778,14 @@ typedef enum sqlpool_retry {
     SQLPOOL_RETRY_FAILOVER = 3     /* after 100, 500 and 2000 ms, within 5 s: a file that moves */
 } sqlpool_retry;
 
+/*  What is recorded, see MONITORING in the manual. */
+typedef enum sqlpool_metrics {
+    SQLPOOL_METRICS_FULL = 0,     /* everything */
+    SQLPOOL_METRICS_COUNTERS = 1, /* no clock around statements and leases: no latencies of these,
+                                     no events of them, no slow statements */
+    SQLPOOL_METRICS_OFF = 2       /* sqlpool_get_stats() alone */
+} sqlpool_metrics;
+
 typedef enum sqlpool_priority {
     SQLPOOL_PRIORITY_NORMAL = 0,
     SQLPOOL_PRIORITY_CRITICAL = 1
@@ -888,6 +900,17 @@ typedef struct sqlpool_config {
                                          kept out while the pool is open, unless a connection of
                                          this process without it has the file. VFS "unix-excl" */
     bool disable_foreign_keys;        /* foreign_keys stays off */
+
+    /* monitoring; see MONITORING in the manual */
+    int metrics;                   /* sqlpool_metrics [FULL] */
+    int event_count;               /* events kept per connection [1024], 16 .. 1048576, a power of
+                                      two */
+    int statement_count;           /* kinds of statements in the table [100], .. 10000 */
+    int slow_ms;                   /* a statement that takes longer is logged [100]; OFF */
+    int slow_per_minute;           /* at most so many of these lines [60] */
+    int repeat_count;              /* a lease that reads with one statement so often, with other
+                                      values, is reported [20], 2 ..; OFF */
+    bool slow_values;              /* these lines show the bound values too */
 
     /* safety */
     bool untrusted;                /* hostile files or SQL: tight limits, quick_check at open */
@@ -1089,6 +1112,11 @@ typedef struct sqlpool_holder {
     X(closed_bad, "closed because they failed")                                 \
     X(closed_recycled, "closed by sqlpool_recycle()")                           \
     X(statements, "statements run")                                             \
+    X(errors, "statements that failed")                                         \
+    X(slow, "statements that took slow_ms or longer")                           \
+    X(slow_unlogged, "of these, without a line in the log")                     \
+    X(repeats, "leases that repeated a statement with other values")            \
+    X(kinds_evicted, "kinds of statements dropped from a full table")           \
     X(cache_hits, "statements found prepared")                                  \
     X(cache_misses, "statements prepared")                                      \
     X(cache_evictions, "statements dropped from a full cache")                  \
@@ -1813,6 +1841,173 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
 SQLPOOL_API int sqlpool_status_text(sqlpool *pool, char *buffer, size_t buffer_bytes);
 SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_bytes);
 
+/*  sqlpool_result_name, sqlpool_result_text - "SQLPOOL_TIMEOUT" or "SQLITE_BUSY", and what it
+    means.
+    Returns  a static string, never NULL
+    Threads  any  */
+SQLPOOL_API const char *sqlpool_result_name(int result);
+SQLPOOL_API const char *sqlpool_result_text(int result);
+
+/*------------------------------------------------------------------------------
+ * >>[D13.2] latencies, events, statements                              (public)
+ *----------------------------------------------------------------------------*/
+
+/*  What is timed; the list makes the enum and the names. */
+#define SQLPOOL_TIMINGS(X)                                                                 \
+    X(WAIT, wait, "from asking for a connection to having it, or giving up")               \
+    X(HOLD, hold, "from having a connection to giving it back")                            \
+    X(STATEMENT, statement, "one statement, a cursor with what its caller does meanwhile") \
+    X(BUSY, busy, "one sleep for a lock of another connection or process")                 \
+    X(COMMIT, commit, "from COMMIT's first write to its end")                              \
+    X(CHECKPOINT, checkpoint, "one checkpoint")                                            \
+    X(OPEN, open, "opening one connection")
+
+#define SQLPOOL__TIMING_ENUM(name, word, text) SQLPOOL_TIMING_##name,
+typedef enum sqlpool_timing {
+    SQLPOOL_TIMINGS(SQLPOOL__TIMING_ENUM) SQLPOOL_TIMING_COUNT
+} sqlpool_timing;
+#undef SQLPOOL__TIMING_ENUM
+
+/*  A distribution. Values and percentiles are within 2 %, count and mean are exact. */
+typedef struct sqlpool_latency {
+    uint64_t count;
+    int64_t mean_ns, p50_ns, p95_ns, p99_ns, p999_ns, max_ns;
+} sqlpool_latency;
+
+/*  One step of 10 s or more of the recent past. */
+typedef struct sqlpool_latency_step {
+    int64_t from_ns, to_ns; /* on the clock hook */
+    sqlpool_latency latency;
+} sqlpool_latency_step;
+
+/*  What the rings hold; the list makes the enum and the names. */
+#define SQLPOOL_EVENT_KINDS(X)                                                              \
+    X(LEASE, lease, "a lease, from acquire to release; cause: sqlpool_mode")                \
+    X(WAIT, wait, "a wait for a connection; cause: sqlpool_mode")                           \
+    X(STATEMENT, statement, "a statement; cause: its fingerprint")                          \
+    X(BUSY, busy, "a sleep for a lock of another connection or process; cause: how often")  \
+    X(COMMIT, commit, "a commit; cause: its sequence")                                      \
+    X(CHECKPOINT, checkpoint, "a checkpoint; cause: frames in the log")                     \
+    X(RETRY, retry, "the pause before a retry; cause: the attempt that failed")             \
+    X(OPEN, open, "a connection was opened")                                                \
+    X(CLOSE, close, "a connection was closed; cause: sqlpool_close_cause")                  \
+    X(ERROR, error, "a statement or COMMIT failed; cause: its fingerprint, or 0")
+
+#define SQLPOOL__EVENT_ENUM(name, word, text) SQLPOOL_EVENT_##name,
+typedef enum sqlpool_event_kind {
+    SQLPOOL_EVENT_KINDS(SQLPOOL__EVENT_ENUM) SQLPOOL_EVENT_KIND_COUNT
+} sqlpool_event_kind;
+#undef SQLPOOL__EVENT_ENUM
+
+/*  Why a connection was closed. */
+typedef enum sqlpool_close_cause {
+    SQLPOOL_CLOSE_END = 0,      /* the pool closed it with itself, or it did not open well */
+    SQLPOOL_CLOSE_IDLE = 1,     /* idle_timeout_ms */
+    SQLPOOL_CLOSE_LIFETIME = 2, /* max_lifetime_ms */
+    SQLPOOL_CLOSE_BAD = 3,      /* it failed */
+    SQLPOOL_CLOSE_RECYCLED = 4  /* sqlpool_recycle(), or its settings were changed */
+} sqlpool_close_cause;
+
+typedef struct sqlpool_event {
+    int64_t at_ns;       /* when it began, on the clock hook */
+    int64_t duration_ns; /* 0: a moment */
+    uint64_t cause;      /* see SQLPOOL_EVENT_KINDS */
+    int kind;            /* sqlpool_event_kind */
+    int result;          /* SQLPOOL_OK, or what it failed with */
+    int slot;            /* the connection; -1: none was had */
+} sqlpool_event;
+
+/*  All statements of one kind: the same text but for its values. */
+typedef struct sqlpool_statement_stats {
+    uint64_t fingerprint;
+    uint64_t calls;          /* that have ended */
+    uint64_t rows;           /* handed to callers, or stepped over */
+    uint64_t errors;         /* calls that failed */
+    uint64_t busy;           /* calls that met a lock of another connection or process */
+    uint64_t cache_hits;     /* calls that found it prepared */
+    uint64_t slow;           /* calls that took slow_ms or longer */
+    int64_t total_ns, mean_ns, min_ns, max_ns;
+    int64_t p50_ns, p95_ns, p99_ns;
+    uint64_t vm_steps;       /* instructions of SQLite's virtual machine; this and the next four are
+                                up to 15 calls old where a call takes less than 10 us */
+    uint64_t fullscan_steps; /* rows stepped over in tables without an index that fits */
+    uint64_t sorts;
+    uint64_t autoindexes;    /* rows put into indexes made for one run */
+    uint64_t reprepares;     /* prepared again, for a new schema */
+    int64_t last_ns;         /* end of the last call, on the clock hook */
+    char sql[256];           /* values as ?, cut to fit; any bytes but control bytes */
+    char plan[512];          /* of the last slow call, one line a step; empty: none was slow */
+} sqlpool_statement_stats;
+
+typedef enum sqlpool_statement_order {
+    SQLPOOL_BY_TOTAL = 0, /* total_ns */
+    SQLPOOL_BY_MEAN = 1,
+    SQLPOOL_BY_P99 = 2,
+    SQLPOOL_BY_STEPS = 3, /* vm_steps */
+    SQLPOOL_BY_CALLS = 4
+} sqlpool_statement_order;
+
+/*  sqlpool_get_latency - how long something takes: count, mean, percentiles.
+    which    [in]       what
+    window_s [in]       0: since the pool was opened; else the last so many seconds, .. 300, rounded
+                        up to the 10 s or more between two looks of upkeep
+    out      [out]      all 0 when nothing was recorded
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE; SQLPOOL_UNSUPPORTED when it is not recorded (metrics, or
+             SQLPOOL_NO_METRICS); SQLPOOL_CLOSED; SQLPOOL_FORKED
+    Threads  any; no lock; never blocks an acquire
+    Cost     10 KiB of stack, and some microseconds for each connection
+    See      MONITORING in the manual  */
+SQLPOOL_API int sqlpool_get_latency(sqlpool *pool, sqlpool_timing which, int window_s,
+                                    sqlpool_latency *out);
+
+/*  sqlpool_get_histogram - the same distribution, as counts of values up to given bounds.
+    bounds_ns, count [in] ascending
+    counts   [out]      counts[i]: values of at most bounds_ns[i], within 2 % of the bound
+    out      [out,opt]  as sqlpool_get_latency()
+    Returns  as sqlpool_get_latency()
+    Threads  any  */
+SQLPOOL_API int sqlpool_get_histogram(sqlpool *pool, sqlpool_timing which, int window_s,
+                                      const int64_t *bounds_ns, uint64_t *counts, int count,
+                                      sqlpool_latency *out);
+
+/*  sqlpool_get_latency_steps - the last minutes step by step, oldest first.
+    steps    [out]      the newest `capacity` of them; the last one is not over
+    Returns  how many there are, at most 31 (may be more than capacity); a negative result as
+             sqlpool_get_latency()
+    Threads  any  */
+SQLPOOL_API int sqlpool_get_latency_steps(sqlpool *pool, sqlpool_timing which,
+                                          sqlpool_latency_step *steps, int capacity);
+
+/*  sqlpool_get_events - what happened last, of all connections, in the order in which it ended.
+    events   [out]      the newest `capacity`
+    Returns  how many were written; a negative result as sqlpool_get_latency()
+    Threads  any; no lock
+    Cost     about 50 ns for each event that is kept  */
+SQLPOOL_API int sqlpool_get_events(sqlpool *pool, sqlpool_event *events, int capacity);
+
+/*  sqlpool_get_statements - the kinds of statements, those first that matter most.
+    by       [in]       what matters
+    out      [out]      the first `capacity` of them
+    Returns  how many kinds there are (may be more than capacity); a negative result as
+             sqlpool_get_latency(). kinds_evicted of sqlpool_stats: those that were dropped for want
+             of room
+    Threads  any; waits only for another call of this function
+    Cost     some microseconds for each kind and connection  */
+SQLPOOL_API int sqlpool_get_statements(sqlpool *pool, sqlpool_statement_order by,
+                                       sqlpool_statement_stats *out, int capacity);
+
+/*  sqlpool_fingerprint - the number of a statement's kind, as sqlpool_statement_stats has it.
+    text, text_bytes [out,opt]  the text of the kind, NUL-terminated, cut to fit
+    Returns  the fingerprint, never 0; 0 for NULL, or with SQLPOOL_NO_METRICS
+    Threads  any  */
+SQLPOOL_API uint64_t sqlpool_fingerprint(const char *sql, char *text, size_t text_bytes);
+
+/*  sqlpool_timing_name, sqlpool_event_name - "statement", "checkpoint", ...
+    Returns  a static string, never NULL
+    Threads  any  */
+SQLPOOL_API const char *sqlpool_timing_name(int timing);
+SQLPOOL_API const char *sqlpool_event_name(int kind);
+
 /*------------------------------------------------------------------------------
  * >>[D13.3] alerts, health, memory                                     (public)
  *----------------------------------------------------------------------------*/
@@ -1940,13 +2135,6 @@ typedef int (*sqlpool_report_fn)(void *user, const char *text, size_t bytes);
     See      REPORTS in the manual  */
 SQLPOOL_API int sqlpool_report(sqlpool *pool, sqlpool_report_format format, sqlpool_report_fn write,
                                void *user, sqlpool_error *error);
-
-/*  sqlpool_result_name, sqlpool_result_text - "SQLPOOL_TIMEOUT" or "SQLITE_BUSY", and what it
-    means.
-    Returns  a static string, never NULL
-    Threads  any  */
-SQLPOOL_API const char *sqlpool_result_name(int result);
-SQLPOOL_API const char *sqlpool_result_text(int result);
 
 /*------------------------------------------------------------------------------
  * >>[D14] building arguments in C                                      (public)
@@ -2472,7 +2660,20 @@ extern void sqlpool_testing_point(void);
     (SQLPOOL__POINT __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, \
                                                 __ATOMIC_RELAXED))
 #define SQLPOOL__THREAD_LOCAL __thread
+/*  The same for what is only recorded, without the point: nothing depends on its order. */
+#define SQLPOOL__PEEK(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define SQLPOOL__PEEK_FIRST(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define SQLPOOL__NOTE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define SQLPOOL__NOTE_LAST(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define SQLPOOL__NOTE_ADD(p, v) ((void)__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
+#define SQLPOOL__NOTE_EXCHANGE(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE)
 #else
+#define SQLPOOL__PEEK(p) (*(p))
+#define SQLPOOL__PEEK_FIRST(p) (*(p))
+#define SQLPOOL__NOTE(p, v) ((void)(*(p) = (v)))
+#define SQLPOOL__NOTE_LAST(p, v) ((void)(*(p) = (v)))
+#define SQLPOOL__NOTE_ADD(p, v) ((void)(*(p) += (v)))
+#define SQLPOOL__NOTE_EXCHANGE(p, v) ((void)(*(p) = (v)), 0u)
 #define SQLPOOL__LOAD(p) (*(p))
 #define SQLPOOL__LOAD_RELAXED(p) (*(p))
 #define SQLPOOL__LOAD_ORDERED(p) (*(p))
@@ -2944,6 +3145,8 @@ static void sqlpool__text_json(sqlpool__text *text, const char *string) {
     sqlpool__text_byte(text, '"');
 }
 
+#ifndef SQLPOOL_NO_METRICS
+
 /*  A number with three digits and its unit. */
 static void sqlpool__text_scaled(sqlpool__text *text, double value, const char *unit) {
     sqlpool__text_add(text, value < 9.995  ? "%.2f %s"
@@ -2981,6 +3184,8 @@ static void sqlpool__text_bytes(sqlpool__text *text, int64_t bytes) {
         sqlpool__text_scaled(text, value, units[unit]);
     }
 }
+
+#endif
 
 /*  SQL or another foreign text on one line, cut to `most` bytes. */
 static void sqlpool__text_excerpt(sqlpool__text *text, const char *string, size_t most) {
@@ -3327,6 +3532,415 @@ static const char *sqlpool__find_statement(const char *at, const char *end) {
     }
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I08.2] fingerprints                                               (private)
+ *------------------------------------------------------------------------------
+    Statements that differ in values, in the length of their IN lists or of their VALUES, in white
+    space, comments or the case of words are one kind. The text of the kind: words in lower case
+    with one space between them, "?" for every value and parameter, "(?...)" for a list. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+/*  Is the token a value or a parameter? */
+static bool sqlpool__token_is_value(const sqlpool__token *token, const char **at, const char *end) {
+    const char first = token->text[0];
+    sqlpool__token rest;
+    if (token->bytes == 0) return false;
+    if (first == '\'') return true;
+    if (token->is_word && token->bytes == 1 && (first == 'x' || first == 'X') && *at < end &&
+        **at == '\'') {
+        (void)sqlpool__next_token(at, end); /* a blob: its text */
+        return true;
+    }
+    if (first == '?' || first == ':' || first == '@' || first == '#') { /* and its name */
+        if (*at < end && sqlpool__is_word_byte(**at)) (void)sqlpool__next_token(at, end);
+        return true;
+    }
+    if (token->is_word && first == '$') return true;
+    if (first == '.' && *at < end && **at >= '0' && **at <= '9') { /* .5 */
+        (void)sqlpool__next_token(at, end);
+        return true;
+    }
+    if (!token->is_word || first < '0' || first > '9') return false;
+    if (*at < end && **at == '.') { /* 1.5: a word, a point and a word */
+        ++*at;
+        if (*at < end && sqlpool__is_word_byte(**at)) {
+            rest = sqlpool__next_token(at, end);
+            token = &rest;
+        }
+    }
+    if ((token->text[token->bytes - 1] | 0x20) == 'e' && end - *at >= 2 &&
+        (**at == '+' || **at == '-') && (*at)[1] >= '0' && (*at)[1] <= '9') { /* 1e-5 */
+        ++*at;
+        (void)sqlpool__next_token(at, end);
+    }
+    return true;
+}
+
+/*  A list in parentheses of nothing but values: past it; else nothing is read. */
+static bool sqlpool__skip_value_list(const char **position, const char *end) {
+    const char *at = *position;
+    sqlpool__token token = sqlpool__next_token(&at, end);
+    if (token.bytes != 1 || *token.text != '(') return false;
+    do {
+        token = sqlpool__next_token(&at, end);
+        while (token.bytes == 1 && (*token.text == '-' || *token.text == '+'))
+            token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0 || !sqlpool__token_is_value(&token, &at, end)) return false;
+        token = sqlpool__next_token(&at, end);
+    } while (token.bytes == 1 && *token.text == ',');
+    if (token.bytes != 1 || *token.text != ')') return false;
+    *position = at;
+    return true;
+}
+
+/*  Where the text of a kind goes: cut in `text`, whole in the hash (FNV-1a). */
+typedef struct sqlpool__kind_text {
+    sqlpool__text text;
+    uint64_t hash;
+} sqlpool__kind_text;
+
+static void sqlpool__kind_byte(sqlpool__kind_text *kind, char byte) {
+    const unsigned char code = (unsigned char)byte;
+    kind->hash = (kind->hash ^ code) * UINT64_C(0x100000001b3);
+    sqlpool__text_byte(&kind->text, code < 0x20 || code == 0x7f ? '?' : byte);
+}
+static void sqlpool__kind_string(sqlpool__kind_text *kind, const char *string) {
+    for (; *string != '\0'; string++) sqlpool__kind_byte(kind, *string);
+}
+static void sqlpool__kind_token(sqlpool__kind_text *kind, const sqlpool__token *token) {
+    size_t i;
+    for (i = 0; i < token->bytes; i++) {
+        const char c = token->text[i];
+        sqlpool__kind_byte(kind,
+                           token->is_word && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+    }
+}
+
+/*  The number of the statement's kind, never 0; its text goes to `out`, cut to fit. */
+static uint64_t sqlpool__fingerprint(const char *sql, size_t bytes, char *out, size_t out_bytes) {
+    const char *at = sql, *const end = sql + bytes;
+    sqlpool__kind_text kind;
+    bool was_word = false;
+    kind.text = sqlpool__text_into(out, out_bytes);
+    kind.hash = UINT64_C(0xcbf29ce484222325);
+    for (;;) {
+        sqlpool__token token = sqlpool__next_token(&at, end);
+        const bool is_list = sqlpool__token_is(&token, "IN") || sqlpool__token_is(&token, "VALUES");
+        if (token.bytes == 0) break;
+        if (sqlpool__token_is_value(&token, &at, end)) {
+            sqlpool__kind_string(&kind, was_word ? " ?" : "?");
+            was_word = true;
+            continue;
+        }
+        if (was_word && token.is_word) sqlpool__kind_byte(&kind, ' ');
+        was_word = token.is_word;
+        if (token.bytes == 1 && *token.text == ';' && sqlpool__find_statement(at, end) == NULL)
+            break;
+        sqlpool__kind_token(&kind, &token);
+        if (!is_list || !sqlpool__skip_value_list(&at, end)) continue;
+        sqlpool__kind_string(&kind, "(?...)");
+        for (;;) { /* further rows of VALUES */
+            const char *behind = at;
+            token = sqlpool__next_token(&behind, end);
+            if (token.bytes != 1 || *token.text != ',' || !sqlpool__skip_value_list(&behind, end))
+                break;
+            at = behind;
+        }
+        was_word = false;
+    }
+    kind.hash = sqlpool__mix(kind.hash);
+    return kind.hash != 0 ? kind.hash : 1;
+}
+
+#endif
+
+/*==============================================================================
+ * >>[I09] METRICS: histograms and rings of events                      (private)
+ *==============================================================================
+    Who holds a slot records into what belongs to that slot: plain loads and stores, no contention
+    and no lost update. Who reads adds the slots up while they go on. What is rare and slow (waits,
+    commits, checkpoints, openings) is added to one histogram of the pool, atomically.
+
+      ticks       time is read from the processor's cycle counter where that is steady, else from
+                  the clock hook, and kept in its unit; who reads converts. Reading the counter
+                  costs a third of a clock call, and converting later loses nothing.
+      histogram   32 equal buckets for each power of two: a value is known within a 64th, 1.6 %, and
+                  so is every percentile, however long the tail. A ring of the last thousand values
+                  would miss the 99.9th percentile by most of it.
+      ring        the last so many events, 32 bytes each. The writer stores the words of an event,
+                  then their number; a reader takes a copy and keeps what the number says was not
+                  overwritten meanwhile.
+      kinds       the statements that differ in values only have one number in the pool, and a
+                  *usage* in each slot that runs them, with a histogram of which only those powers
+                  of two exist that occur.
+      looks       upkeep notes every 10 s what all histograms hold; the difference of two looks is
+                  what came between them.
+
+    Statements on one call are the bulk of what is recorded, and for them the lease lasts as long as
+    the statement: one histogram counts both, and two times are read for them. An acquire that need
+    not wait is not timed at all; `acquires` knows how many there were. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+#define SQLPOOL__HISTOGRAM_BITS 5 /* 2^5 buckets for each power of two */
+#define SQLPOOL__HISTOGRAM_OCTAVE \
+    42 /* values from 2^42 on are the last bucket: 24 minutes of 3 GHz */
+#define SQLPOOL__HISTOGRAM_ROWS (SQLPOOL__HISTOGRAM_OCTAVE - SQLPOOL__HISTOGRAM_BITS + 1)
+#define SQLPOOL__ROW_BUCKETS (1 << SQLPOOL__HISTOGRAM_BITS)
+#define SQLPOOL__HISTOGRAM_BUCKETS (SQLPOOL__HISTOGRAM_ROWS * SQLPOOL__ROW_BUCKETS)
+
+typedef struct sqlpool__histogram {
+    sqlpool__u64 total, most;
+    sqlpool__u64 counts[SQLPOOL__HISTOGRAM_BUCKETS];
+} sqlpool__histogram;
+
+/*  Position of the highest bit that is set; of 0: 0. */
+static unsigned sqlpool__log2(uint64_t x) {
+#ifdef __GNUC__
+    return 63u - (unsigned)__builtin_clzll(x | 1);
+#else
+    unsigned log = 0;
+    while ((x >>= 1) != 0) log++;
+    return log;
+#endif
+}
+
+/*  A clock that went back is a duration of 0. */
+static uint64_t sqlpool__duration(uint64_t begin, uint64_t end) {
+    return (int64_t)(end - begin) > 0 ? end - begin : 0;
+}
+
+static unsigned sqlpool__bucket_of(uint64_t ticks) {
+    const uint64_t most = (UINT64_C(1) << SQLPOOL__HISTOGRAM_OCTAVE) - 1;
+    const uint64_t value = ticks < most ? ticks : most;
+    const unsigned log = sqlpool__log2(value | SQLPOOL__ROW_BUCKETS);
+    const unsigned shift = log - SQLPOOL__HISTOGRAM_BITS;
+    return (shift << SQLPOOL__HISTOGRAM_BITS) + (unsigned)(value >> shift);
+}
+
+/*  The lowest value of a bucket, and its middle. */
+static uint64_t sqlpool__bucket_low(unsigned bucket) {
+    const unsigned row = bucket >> SQLPOOL__HISTOGRAM_BITS;
+    const unsigned shift = row > 0 ? row - 1 : 0;
+    return (uint64_t)(bucket - (shift << SQLPOOL__HISTOGRAM_BITS)) << shift;
+}
+static uint64_t sqlpool__bucket_value(unsigned bucket) {
+    const unsigned row = bucket >> SQLPOOL__HISTOGRAM_BITS;
+    return sqlpool__bucket_low(bucket) + (row > 0 ? (UINT64_C(1) << (row - 1)) >> 1 : 0);
+}
+
+/*  By the one who may write to it. Returns the bucket. */
+static inline unsigned sqlpool__histogram_add(sqlpool__histogram *histogram, uint64_t ticks) {
+    const unsigned bucket = sqlpool__bucket_of(ticks);
+    sqlpool__u64 *count = &histogram->counts[bucket];
+    SQLPOOL__NOTE(count, SQLPOOL__PEEK(count) + 1);
+    SQLPOOL__NOTE(&histogram->total, SQLPOOL__PEEK(&histogram->total) + ticks);
+    if (SQLPOOL__UNLIKELY(ticks > SQLPOOL__PEEK(&histogram->most)))
+        SQLPOOL__NOTE(&histogram->most, ticks);
+    return bucket;
+}
+
+/*  By anyone. */
+static void sqlpool__histogram_share(sqlpool__histogram *histogram, uint64_t ticks) {
+    SQLPOOL__NOTE_ADD(&histogram->counts[sqlpool__bucket_of(ticks)], (uint64_t)1);
+    SQLPOOL__NOTE_ADD(&histogram->total, ticks);
+    if (ticks > SQLPOOL__PEEK(&histogram->most)) SQLPOOL__NOTE(&histogram->most, ticks);
+}
+
+/*  Adds what another one has counted so far. */
+static void sqlpool__histogram_merge(sqlpool__histogram *into, sqlpool__histogram *from) {
+    const uint64_t most = SQLPOOL__PEEK(&from->most);
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++)
+        into->counts[i] += SQLPOOL__PEEK(&from->counts[i]);
+    into->total += SQLPOOL__PEEK(&from->total);
+    if (most > into->most) into->most = most;
+}
+
+static uint64_t sqlpool__histogram_count(const sqlpool__histogram *histogram) {
+    uint64_t count = 0;
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++) count += histogram->counts[i];
+    return count;
+}
+
+/*  The value that so many of a million values do not pass. */
+static uint64_t sqlpool__histogram_at(const sqlpool__histogram *histogram, uint64_t count,
+                                      int millionths) {
+    const uint64_t whole = count / 1000000, rest = count % 1000000;
+    uint64_t rank = whole * (uint64_t)millionths + (rest * (uint64_t)millionths + 999999) / 1000000;
+    uint64_t value;
+    unsigned i;
+    if (count == 0) return 0;
+    if (rank == 0) rank = 1;
+    for (i = 0; i + 1 < SQLPOOL__HISTOGRAM_BUCKETS; i++) {
+        if (rank <= histogram->counts[i]) break;
+        rank -= histogram->counts[i];
+    }
+    value = sqlpool__bucket_value(i);
+    return value > histogram->most ? histogram->most : value;
+}
+
+#define SQLPOOL__EVENT_WORDS 4
+
+/*  `size` events, a power of two, of words that only its writer stores. */
+typedef struct sqlpool__ring {
+    sqlpool__u64 written; /* events so far */
+    uint64_t size;
+    sqlpool__u64 *words;
+} sqlpool__ring;
+
+static void sqlpool__ring_put(sqlpool__ring *ring, uint64_t begin, uint64_t ticks, uint64_t cause,
+                              uint64_t what) {
+    const uint64_t number = SQLPOOL__PEEK(&ring->written);
+    sqlpool__u64 *const at = ring->words + (number & (ring->size - 1)) * SQLPOOL__EVENT_WORDS;
+    /* each store is seen after the number of the event before: a reader that meets a word of this
+       one also finds that the oldest one is gone */
+    SQLPOOL__NOTE_LAST(&at[0], begin);
+    SQLPOOL__NOTE_LAST(&at[1], ticks);
+    SQLPOOL__NOTE_LAST(&at[2], cause);
+    SQLPOOL__NOTE_LAST(&at[3], what);
+    SQLPOOL__NOTE_LAST(&ring->written, number + 1);
+}
+
+/*  Copies event `number`, counted from 0; false when it is gone, or not there yet. */
+static bool sqlpool__ring_get(sqlpool__ring *ring, uint64_t number, uint64_t *event) {
+    sqlpool__u64 *const at = ring->words + (number & (ring->size - 1)) * SQLPOOL__EVENT_WORDS;
+    unsigned i;
+    if (number >= SQLPOOL__PEEK_FIRST(&ring->written)) return false;
+    for (i = 0; i < SQLPOOL__EVENT_WORDS; i++) event[i] = SQLPOOL__PEEK_FIRST(&at[i]);
+    return SQLPOOL__PEEK_FIRST(&ring->written) < number + ring->size;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I09.2] what is recorded where                                     (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Of one kind of statement in one slot. Written by the holder; made anew under the kinds' lock. */
+typedef struct sqlpool__usage {
+    sqlpool__u64 calls, rows, ticks, least, most;
+    sqlpool__u64 last;  /* when the last call ended */
+    sqlpool__u64 lease; /* the lease that these count for: */
+    uint32_t lease_calls;
+    uint32_t generation;   /* of the kind */
+    uint64_t lease_values; /* hash of the values of a call of that lease */
+    sqlpool__u64 errors, busy, slow, prepared;
+    sqlpool__u64 vm_steps, fullscan_steps, sorts, autoindexes, reprepares;
+    uint32_t
+        rows_at[SQLPOOL__HISTOGRAM_ROWS]; /* number of the page of each power of two; 0: none */
+} sqlpool__usage;
+
+/*  The counts of one power of two; a free page begins with the number of the next. */
+typedef struct sqlpool__page {
+    uint32_t counts[SQLPOOL__ROW_BUCKETS];
+} sqlpool__page;
+
+#define SQLPOOL__PAGES_PER_KIND 16 /* from a microsecond to 30 ms; touched when they occur */
+
+/*  Of one slot, from its first opening on, in one block. */
+typedef struct sqlpool__recorder {
+    sqlpool__histogram calls;      /* statements on one call, and their leases */
+    sqlpool__histogram statements; /* of longer leases */
+    sqlpool__histogram holds;      /* those leases */
+    sqlpool__ring ring;
+    sqlpool__usage *usages; /* by number of the kind */
+    sqlpool__page *pages;   /* the first one is not used */
+    uint32_t page_count, pages_begun, free_page;
+    size_t block_bytes;
+} sqlpool__recorder;
+
+/*  A kind of statement. Under the kinds' lock. */
+typedef struct sqlpool__kind {
+    char sql[sizeof((sqlpool_statement_stats *)0)->sql];
+    char plan[sizeof((sqlpool_statement_stats *)0)->plan];
+} sqlpool__kind;
+
+/*  Histograms that all slots share. */
+enum {
+    SQLPOOL__SHARED_WAIT,
+    SQLPOOL__SHARED_BUSY,
+    SQLPOOL__SHARED_COMMIT,
+    SQLPOOL__SHARED_CHECKPOINT,
+    SQLPOOL__SHARED_OPEN,
+    SQLPOOL__SHARED
+};
+
+#define SQLPOOL__LOOKS 32 /* the last 31 are kept: 300 s and what has begun */
+#define SQLPOOL__LOOK_NS (INT64_C(10000) * SQLPOOL__NS_PER_MS)
+
+/*  What all histograms held at one moment; counts modulo 2^32, of which only differences are used.
+    */
+typedef struct sqlpool__look {
+    sqlpool__i64 at_ns;
+    sqlpool__u64 totals[SQLPOOL_TIMING_COUNT];
+    uint32_t counts[SQLPOOL_TIMING_COUNT][SQLPOOL__HISTOGRAM_BUCKETS];
+} sqlpool__look;
+
+#define SQLPOOL__REPEATS_KNOWN 64 /* kinds whose repetition was reported */
+
+/*  Of the pool. */
+typedef struct sqlpool__monitor {
+    sqlpool__histogram shared[SQLPOOL__SHARED];
+    sqlpool__u64 waited;      /* acquires that are in the histogram of waits and got a connection */
+    sqlpool__u64 ratio_bits;  /* atomic: nanoseconds per tick, a double */
+    sqlpool__u64 slow_ticks;  /* atomic: slow_ms */
+    sqlpool__u64 looks_taken; /* atomic; by upkeep */
+    sqlpool__look *looks;
+    sqlpool__ring ring; /* what has no slot; under the pool's lock */
+    /* upkeep only */
+    int64_t ratio_ns; /* a pair of times, */
+    uint64_t ratio_ticks;
+    int64_t next_look_ns;
+    /* under the pool's lock */
+    int64_t slow_since_ns; /* begin of the minute that slow_lines counts for */
+    int slow_lines;
+    uint64_t repeats[SQLPOOL__REPEATS_KNOWN];
+    uint32_t repeats_count;
+    /* under the kinds' lock: a flag, since it is held for microseconds and nothing waits for it but
+       a report */
+    uint32_t kinds_locked; /* atomic */
+    uint32_t kind_count;   /* atomic */
+    uint32_t last_generation;
+    sqlpool__u64 *fingerprints; /* by number of the kind */
+    uint32_t *generations;      /* atomic; 0: none */
+    sqlpool__kind *kinds;
+    size_t block_bytes;
+} sqlpool__monitor;
+
+/*  Where the processor's counter of cycles runs on whatever it does, it is the clock. */
+#if defined(SQLPOOL_NO_DEFAULT_HOOKS)
+#define SQLPOOL__HAS_CYCLES 0
+#elif (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+#define SQLPOOL__HAS_CYCLES 1
+static inline uint64_t sqlpool__cycles(void) {
+    return __builtin_ia32_rdtsc();
+}
+static bool sqlpool__are_cycles_steady(void) { /* CPUID 80000007H, EDX bit 8: invariant TSC */
+    unsigned a = 0x80000000u, b = 0, c = 0, d = 0;
+    __asm__ __volatile__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    if (a < 0x80000007u) return false;
+    a = 0x80000007u;
+    c = 0;
+    __asm__ __volatile__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return (d >> 8 & 1) != 0;
+}
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+#define SQLPOOL__HAS_CYCLES 1
+static inline uint64_t sqlpool__cycles(void) {
+    uint64_t count;
+    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(count));
+    return count;
+}
+static bool sqlpool__are_cycles_steady(void) {
+    return true;
+}
+#else
+#define SQLPOOL__HAS_CYCLES 0
+#endif
+
+#endif
+
 /*==============================================================================
  * >>[I10] ENGINE: structures, callbacks, opening a connection          (private)
  *==============================================================================
@@ -3440,6 +4054,13 @@ typedef struct sqlpool__stmt {
     bool is_bound;     /* has values from its last use; none of them points anywhere */
     bool has_pointers; /* a value points into the caller's memory or the arena */
     bool is_read_only; /* changes nothing: may run on a reader */
+#ifndef SQLPOOL_NO_METRICS
+    bool is_counted;      /* as prepared */
+    uint32_t kind;        /* its number, while that has this */
+    uint32_t generation;  /* 0: none was given */
+    uint64_t fingerprint; /* 0: not asked for */
+    uint64_t begun;       /* ticks when the call began that runs it */
+#endif
 } sqlpool__stmt;
 
 static sqlpool__stmt *sqlpool__stmt_of_link(sqlpool__link *link) {
@@ -3578,6 +4199,20 @@ typedef struct sqlpool__slot {
     sqlpool__memo memo[SQLPOOL__MEMO_SIZE];
     char *arena; /* SQLPOOL__ARENA_BYTES */
     size_t arena_used;
+
+#ifndef SQLPOOL_NO_METRICS
+    /* lease holder only: recording (I10.3.1) */
+    sqlpool__recorder *recorder; /* atomic; NULL: nothing is recorded, or it was never opened */
+    bool is_timed;               /* statements and leases are */
+    int close_cause;             /* sqlpool_close_cause of the next closing */
+    uint64_t held_from;          /* ticks; 0: the lease is for one call */
+    uint64_t wait_ticks;         /* that it was waited for */
+    uint64_t commit_from;        /* ticks of the commit hook, */
+    uint64_t commit_to;          /* and of the end, if the log's hook told it */
+    uint64_t busy_from; /* ticks of the first sleep for a lock; 0: none since the last note */
+    uint64_t busy_to;
+    uint64_t busy_sleeps;
+#endif
 } SQLPOOL__ALIGNED(SQLPOOL__SLOT_LINE) sqlpool__slot;
 
 /*------------------------------------------------------------------------------
@@ -3724,6 +4359,10 @@ typedef struct sqlpool__core {
     sqlpool__memory memory;
     sqlite3 *keep_alive;         /* :memory: databases live while one connection does */
     sqlpool__slot *checkpointer; /* the last of the slots; in no lane */
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__monitor *monitor; /* NULL: nothing is recorded */
+    bool has_cycles;           /* ticks are cycles of the processor */
+#endif
 
     /* atomic */
     uint32_t gate;
@@ -3795,6 +4434,7 @@ typedef struct sqlpool__core {
 #ifndef SQLPOOL_NO_METRICS
     sqlpool__sample *history; /* room for history_count, fixed after open; NULL: off */
     uint32_t history_used, history_next;
+    sqlpool__i64 totals_told[SQLPOOL_TIMING_COUNT]; /* atomic; by reports */
     sqlpool__alarm watches[SQLPOOL_ALERT_COUNT];
     sqlpool__fault faults[SQLPOOL__FAULTS];
 #endif
@@ -3945,6 +4585,233 @@ static uint64_t sqlpool__counter(const sqlpool__core *core, int which) {
 }
 
 /*------------------------------------------------------------------------------
+ * >>[I10.3.1] recording: ticks, events, timings                        (private)
+ *------------------------------------------------------------------------------
+    What the rooms below call when something happened. Without metrics the calls are empty. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+static inline uint64_t sqlpool__ticks(const sqlpool__core *core) {
+#if SQLPOOL__HAS_CYCLES
+    if (SQLPOOL__LIKELY(core->has_cycles)) return sqlpool__cycles();
+#endif
+    return (uint64_t)core->config.clock.now_ns_fn(core->config.clock.user);
+}
+
+/*  Ticks where statements and leases are timed, else 0. */
+static inline uint64_t sqlpool__timed_now(const sqlpool__slot *slot) {
+    return slot->is_timed ? sqlpool__ticks(slot->core) : 0;
+}
+
+/*  Ticks where anything is recorded, else 0. */
+static inline uint64_t sqlpool__noted_now(const sqlpool__core *core) {
+    return core->monitor != NULL ? sqlpool__ticks(core) : 0;
+}
+
+static inline uint64_t sqlpool__what(sqlpool_event_kind kind, int result) {
+    return (uint64_t)(uint32_t)result << 8 | (uint64_t)kind;
+}
+
+/*  An event of the slot's holder that has just ended. */
+static void sqlpool__note(sqlpool__slot *slot, sqlpool_event_kind kind, uint64_t begin,
+                          uint64_t ticks, int result, uint64_t cause) {
+    if (slot->recorder == NULL) return;
+    sqlpool__ring_put(&slot->recorder->ring, begin, ticks, cause, sqlpool__what(kind, result));
+}
+
+/*  The same, timed in a histogram of the pool. */
+static void sqlpool__note_shared(sqlpool__slot *slot, int which, sqlpool_event_kind kind,
+                                 uint64_t begin, uint64_t ticks, int result, uint64_t cause) {
+    if (slot->core->monitor == NULL) return;
+    sqlpool__histogram_share(&slot->core->monitor->shared[which], ticks);
+    sqlpool__note(slot, kind, begin, ticks, result, cause);
+}
+
+/*  The sleeps for a lock since this was last called. */
+static SQLPOOL__NOINLINE void sqlpool__note_busy_slow(sqlpool__slot *slot) {
+    sqlpool__note_shared(slot, SQLPOOL__SHARED_BUSY, SQLPOOL_EVENT_BUSY, slot->busy_from,
+                         sqlpool__duration(slot->busy_from, slot->busy_to), SQLPOOL_OK,
+                         slot->busy_sleeps);
+    slot->busy_from = slot->busy_sleeps = 0;
+}
+static inline void sqlpool__note_busy(sqlpool__slot *slot) {
+    if (SQLPOOL__UNLIKELY(slot->busy_from != 0)) sqlpool__note_busy_slow(slot);
+}
+
+/*  A sleep for a lock is over. */
+static void sqlpool__note_sleep(sqlpool__slot *slot, uint64_t begin) {
+    if (slot->core->monitor == NULL) return;
+    if (slot->busy_from == 0) slot->busy_from = begin != 0 ? begin : 1;
+    slot->busy_to = sqlpool__ticks(slot->core);
+    slot->busy_sleeps++;
+}
+
+static void sqlpool__note_commit_begins(sqlpool__slot *slot) {
+    slot->commit_from = sqlpool__noted_now(slot->core);
+    slot->commit_to = 0;
+}
+
+static void sqlpool__note_commit_ends(sqlpool__slot *slot) {
+    slot->commit_to = sqlpool__noted_now(slot->core);
+}
+
+/*  COMMIT, or a statement that was its own transaction, has ended well or with this result. */
+static void sqlpool__note_commit(sqlpool__slot *slot, int result, uint64_t sequence) {
+    sqlpool__core *core = slot->core;
+    const uint64_t begin = slot->commit_from;
+    uint64_t ticks;
+    slot->commit_from = 0;
+    if (core->monitor == NULL || begin == 0) return;
+    ticks = sqlpool__duration(begin, slot->commit_to != 0 ? slot->commit_to : sqlpool__ticks(core));
+    if (result == SQLPOOL_OK) {
+        sqlpool__note_shared(slot, SQLPOOL__SHARED_COMMIT, SQLPOOL_EVENT_COMMIT, begin, ticks,
+                             result, sequence);
+    } else {
+        sqlpool__note(slot, SQLPOOL_EVENT_COMMIT, begin, ticks, result, sequence);
+    }
+}
+
+/*  A wait for a connection is over; `slot` is what it brought, or NULL. */
+static void sqlpool__note_wait(sqlpool__core *core, sqlpool__slot *slot, uint64_t begin,
+                               sqlpool_mode mode, int result) {
+    sqlpool__monitor *monitor = core->monitor;
+    uint64_t ticks;
+    if (monitor == NULL) return;
+    ticks = sqlpool__duration(begin, sqlpool__ticks(core));
+    sqlpool__histogram_share(&monitor->shared[SQLPOOL__SHARED_WAIT], ticks);
+    if (slot != NULL) {
+        SQLPOOL__NOTE_ADD(&monitor->waited, (uint64_t)1);
+        slot->wait_ticks = ticks;
+        sqlpool__note(slot, SQLPOOL_EVENT_WAIT, begin, ticks, result, (uint64_t)mode);
+        return;
+    }
+    sqlpool__lock(core);
+    sqlpool__ring_put(&monitor->ring, begin, ticks, (uint64_t)mode,
+                      sqlpool__what(SQLPOOL_EVENT_WAIT, result));
+    sqlpool__unlock(core);
+}
+
+/*  The pause after a try that failed with `result` is over. */
+static void sqlpool__note_retry(sqlpool__slot *slot, uint64_t begin, int result, int attempt) {
+    if (slot->core->monitor == NULL) return;
+    sqlpool__note(slot, SQLPOOL_EVENT_RETRY, begin,
+                  sqlpool__duration(begin, sqlpool__ticks(slot->core)), result, (uint64_t)attempt);
+}
+
+static void sqlpool__note_checkpoint(sqlpool__slot *writer, uint64_t begin, int result,
+                                     int frames) {
+    if (writer->core->monitor == NULL) return;
+    sqlpool__note_shared(writer, SQLPOOL__SHARED_CHECKPOINT, SQLPOOL_EVENT_CHECKPOINT, begin,
+                         sqlpool__duration(begin, sqlpool__ticks(writer->core)), result,
+                         frames > 0 ? (uint64_t)frames : 0);
+}
+
+static void sqlpool__note_open(sqlpool__slot *slot, uint64_t begin, int result) {
+    if (slot->core->monitor == NULL) return;
+    sqlpool__note_shared(slot, SQLPOOL__SHARED_OPEN, SQLPOOL_EVENT_OPEN, begin,
+                         sqlpool__duration(begin, sqlpool__ticks(slot->core)), result, 0);
+}
+
+static void sqlpool__note_cause(sqlpool__slot *slot, sqlpool_close_cause cause) {
+    slot->close_cause = (int)cause;
+}
+static void sqlpool__note_close(sqlpool__slot *slot) {
+    if (slot->recorder != NULL && slot->core->monitor != NULL)
+        sqlpool__note(slot, SQLPOOL_EVENT_CLOSE, sqlpool__ticks(slot->core), 0, SQLPOOL_OK,
+                      (uint64_t)slot->close_cause);
+    slot->close_cause = SQLPOOL_CLOSE_END;
+}
+
+/*  A lease begins that is for one call, or a longer one. */
+static inline void sqlpool__note_lease_begins(sqlpool__slot *slot, bool is_call) {
+    slot->wait_ticks = 0;
+    slot->held_from = is_call ? 0 : sqlpool__timed_now(slot);
+}
+/*  It gets longer after all. */
+static void sqlpool__note_hold_begins(sqlpool__slot *slot) {
+    if (slot->held_from == 0) slot->held_from = sqlpool__timed_now(slot);
+}
+static SQLPOOL__NOINLINE void sqlpool__note_hold_slow(sqlpool__slot *slot) {
+    const uint64_t ticks = sqlpool__duration(slot->held_from, sqlpool__ticks(slot->core));
+    (void)sqlpool__histogram_add(&slot->recorder->holds, ticks);
+    sqlpool__note(slot, SQLPOOL_EVENT_LEASE, slot->held_from, ticks, SQLPOOL_OK,
+                  (uint64_t)SQLPOOL__LOAD_RELAXED(&slot->mode));
+    slot->held_from = 0;
+}
+static inline void sqlpool__note_hold(sqlpool__slot *slot) {
+    sqlpool__note_busy(slot);
+    if (slot->held_from != 0) sqlpool__note_hold_slow(slot);
+}
+
+/*  A block for the slot's recordings: three histograms, the ring, the usages, the pages. */
+static size_t sqlpool__recorder_bytes(const sqlpool_config *config) {
+    const size_t kinds = (size_t)config->statement_count;
+    const bool is_full = config->metrics == SQLPOOL_METRICS_FULL;
+    return sizeof(sqlpool__recorder) +
+           (size_t)config->event_count * SQLPOOL__EVENT_WORDS * sizeof(sqlpool__u64) +
+           kinds * sizeof(sqlpool__usage) +
+           (is_full ? (kinds * SQLPOOL__PAGES_PER_KIND + 1) * sizeof(sqlpool__page) : 0);
+}
+
+/*  False: no memory. The slot keeps it while connections come and go. */
+static bool sqlpool__recorder_ready(sqlpool__slot *slot) {
+    const sqlpool_config *config = &slot->core->config;
+    const size_t bytes = sqlpool__recorder_bytes(config);
+    sqlpool__recorder *recorder;
+    if (slot->core->monitor == NULL || slot->recorder != NULL ||
+        slot->role == SQLPOOL__ROLE_CHECKPOINTER)
+        return true;
+    recorder = (sqlpool__recorder *)sqlpool__alloc(&slot->core->memory, bytes);
+    if (recorder == NULL) return false;
+    memset(recorder, 0, sizeof *recorder);
+    recorder->block_bytes = bytes;
+    recorder->ring.size = (uint64_t)config->event_count;
+    recorder->ring.words = (sqlpool__u64 *)(void *)(recorder + 1);
+    recorder->usages = (sqlpool__usage *)(void *)(recorder->ring.words +
+                                                  recorder->ring.size * SQLPOOL__EVENT_WORDS);
+    memset(recorder->usages, 0, (size_t)config->statement_count * sizeof *recorder->usages);
+    recorder->pages = (sqlpool__page *)(void *)(recorder->usages + config->statement_count);
+    recorder->pages_begun = 1;
+    if (config->metrics == SQLPOOL_METRICS_FULL)
+        recorder->page_count = (uint32_t)config->statement_count * SQLPOOL__PAGES_PER_KIND + 1;
+    slot->is_timed = config->metrics == SQLPOOL_METRICS_FULL;
+    SQLPOOL__NOTE_LAST(&slot->recorder, recorder);
+    return true;
+}
+static void sqlpool__recorder_free(sqlpool__slot *slot) {
+    if (slot->recorder != NULL)
+        sqlpool__free(&slot->core->memory, slot->recorder, slot->recorder->block_bytes);
+    slot->recorder = NULL;
+}
+
+#else
+
+#define sqlpool__noted_now(core) ((void)(core), (uint64_t)0)
+#define sqlpool__timed_now(slot) ((void)(slot), (uint64_t)0)
+#define sqlpool__note_busy(slot) ((void)(slot))
+#define sqlpool__note_sleep(slot, begin) ((void)(slot), (void)(begin))
+#define sqlpool__note_commit_begins(slot) ((void)(slot))
+#define sqlpool__note_commit_ends(slot) ((void)(slot))
+#define sqlpool__note_commit(slot, result, sequence) ((void)(slot), (void)(result))
+#define sqlpool__note_wait(core, slot, begin, mode, result) ((void)(begin))
+#define sqlpool__note_retry(slot, begin, result, attempt) ((void)(begin))
+#define sqlpool__note_checkpoint(writer, begin, result, frames) ((void)(begin))
+#define sqlpool__note_open(slot, begin, result) ((void)(begin))
+#define sqlpool__note_cause(slot, cause) ((void)(slot))
+#define sqlpool__note_close(slot) ((void)(slot))
+#define sqlpool__note_lease_begins(slot, is_call) ((void)(slot))
+#define sqlpool__note_hold_begins(slot) ((void)(slot))
+#define sqlpool__note_hold(slot) ((void)(slot))
+#define sqlpool__recorder_ready(slot) ((void)(slot), true)
+#define sqlpool__recorder_free(slot) ((void)(slot))
+#define sqlpool__monitor_make(core) ((void)(core), true)
+#define sqlpool__monitor_begin(core) ((void)(core))
+#define sqlpool__monitor_free(core) ((void)(core))
+#define sqlpool__watch_latencies(core, now) ((void)(core))
+
+#endif
+
+/*------------------------------------------------------------------------------
  * >>[I10.4] callbacks that SQLite calls                                (private)
  *----------------------------------------------------------------------------*/
 
@@ -3977,6 +4844,7 @@ static int sqlpool__on_busy(void *argument, int count) {
     const sqlpool_config *config = &core->config;
     const int64_t now = sqlpool__now(core);
     int64_t pause;
+    uint64_t began;
     if (slot->chain.busy_fn != NULL && slot->chain.busy_fn(slot->chain.user, count) == 0) return 0;
     if (!slot->is_ending && sqlpool__is_cancelled(slot)) return 0;
     if (slot->busy_deadline_ns == 0) {
@@ -3998,6 +4866,7 @@ static int sqlpool__on_busy(void *argument, int count) {
                                    config->busy_poll_max_us - config->busy_poll_min_us));
     pause = sqlpool__earlier(pause, slot->busy_deadline_ns - now);
     SQLPOOL__TALLY(slot, busy_waits);
+    began = sqlpool__noted_now(core);
 #ifdef SQLPOOL_NO_THREADS
     sqlpool__sleep(core, pause);
 #else
@@ -4008,6 +4877,7 @@ static int sqlpool__on_busy(void *argument, int count) {
     (void)SQLPOOL__ADD(&core->busy_sleepers, (uint32_t)-1);
 #endif
     slot->waited_us += (sqlpool__now(core) - now) / SQLPOOL__NS_PER_US;
+    sqlpool__note_sleep(slot, began);
     return 1;
 }
 
@@ -4025,6 +4895,7 @@ static int sqlpool__on_commit(void *argument) {
     if (slot->chain.commit_fn != NULL && slot->chain.commit_fn(slot->chain.user) != 0) return 1;
     slot->is_committed = slot->has_commit_begun = true;
     slot->has_frames = false; /* the wal_hook comes after this, if anything was written */
+    sqlpool__note_commit_begins(slot);
     if (sqlpool__is_counter_due(slot)) { /* nobody else commits: the write lock is ours */
         slot->counter_before = SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]);
         slot->has_counter = true;
@@ -4063,6 +4934,7 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
         }
         slot->has_counter = false;
     }
+    sqlpool__note_commit_ends(slot);
     return slot->chain.wal_fn != NULL ? slot->chain.wal_fn(slot->chain.user, db, database, frames)
                                       : SQLITE_OK;
 }
@@ -5261,7 +6133,7 @@ static int sqlpool__cache_init(sqlpool__slot *slot) {
     }
     if (slot->arena == NULL)
         slot->arena = (char *)sqlpool__alloc(&core->memory, SQLPOOL__ARENA_BYTES);
-    return slot->arena != NULL ? SQLPOOL_OK : SQLPOOL_NOMEM;
+    return slot->arena != NULL && sqlpool__recorder_ready(slot) ? SQLPOOL_OK : SQLPOOL_NOMEM;
 }
 
 static void sqlpool__cache_free(sqlpool__slot *slot) {
@@ -5270,6 +6142,7 @@ static void sqlpool__cache_free(sqlpool__slot *slot) {
     sqlpool__free(memory, slot->arena, SQLPOOL__ARENA_BYTES);
     slot->buckets = NULL;
     slot->arena = NULL;
+    sqlpool__recorder_free(slot);
 }
 
 /*------------------------------------------------------------------------------
@@ -5366,6 +6239,482 @@ static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool
     return SQLPOOL_OK;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I12.3] kinds of statements                                        (private)
+ *------------------------------------------------------------------------------
+    A statement of the cache knows the number of its kind. It is looked up when the statement first
+    runs, and again when that number was given to another kind meanwhile: then its generation is
+    another. The table is the pool's, under a flag that is only tried here: if another one has it,
+    this call is not recorded by kind. When it is full, the kind goes that has cost least for the
+    time since it was last seen. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+static bool sqlpool__kinds_try(sqlpool__monitor *monitor) {
+    return SQLPOOL__PEEK(&monitor->kinds_locked) == 0 &&
+           SQLPOOL__NOTE_EXCHANGE(&monitor->kinds_locked, 1u) == 0;
+}
+static void sqlpool__kinds_enter(sqlpool__core *core) {
+    while (!sqlpool__kinds_try(core->monitor)) sqlpool__sleep(core, 0);
+}
+static void sqlpool__kinds_leave(sqlpool__monitor *monitor) {
+    SQLPOOL__NOTE_LAST(&monitor->kinds_locked, 0u);
+}
+
+/*  The recorder of a slot, for readers. */
+static sqlpool__recorder *sqlpool__recorder_of(sqlpool__core *core, uint32_t slot) {
+    return SQLPOOL__PEEK_FIRST(&core->slots[slot].recorder);
+}
+
+/*  What the kind is worth keeping: time, or calls where there is none, by age. */
+static double sqlpool__kind_worth(sqlpool__core *core, uint32_t kind, uint64_t now) {
+    sqlpool__monitor *monitor = core->monitor;
+    uint64_t cost = 0, last = 0;
+    double age;
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__recorder *recorder = sqlpool__recorder_of(core, i);
+        sqlpool__usage *usage;
+        if (recorder == NULL) continue;
+        usage = &recorder->usages[kind];
+        if (usage->generation != monitor->generations[kind]) continue;
+        cost += SQLPOOL__PEEK(&usage->ticks) + SQLPOOL__PEEK(&usage->calls);
+        if (SQLPOOL__PEEK(&usage->last) > last) last = SQLPOOL__PEEK(&usage->last);
+    }
+    age = (double)sqlpool__duration(last, now);
+    return (double)cost / (age + 1e9); /* a second's worth of ticks: nothing young is without age */
+}
+
+/*  A number for a new kind; the least useful one goes when there is none. */
+static uint32_t sqlpool__kind_place(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    sqlpool__monitor *monitor = core->monitor;
+    const uint64_t now = sqlpool__ticks(core);
+    double least = 0;
+    uint32_t i, worst = 0;
+    if (monitor->kind_count < (uint32_t)core->config.statement_count) return monitor->kind_count++;
+    for (i = 0; i < monitor->kind_count; i++) {
+        const double worth = sqlpool__kind_worth(core, i, now);
+        if (i > 0 && worth >= least) continue;
+        least = worth;
+        worst = i;
+    }
+    SQLPOOL__TALLY(slot, kinds_evicted);
+    return worst;
+}
+
+/*  The slot's usage begins anew, for another kind. */
+static void sqlpool__usage_clear(sqlpool__recorder *recorder, sqlpool__usage *usage,
+                                 uint32_t generation) {
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_ROWS; i++) {
+        const uint32_t page = usage->rows_at[i];
+        if (page == 0) continue;
+        recorder->pages[page].counts[0] = recorder->free_page;
+        recorder->free_page = page;
+    }
+    memset(usage, 0, sizeof *usage);
+    usage->least = UINT64_MAX;
+    usage->generation = generation;
+}
+
+/*  The statement is of a kind that is in the table: it gets its number, if nobody is at the table.
+    */
+static SQLPOOL__NOINLINE sqlpool__usage *sqlpool__usage_find(sqlpool__slot *slot,
+                                                             sqlpool__stmt *stmt) {
+    sqlpool__monitor *monitor = slot->core->monitor;
+    sqlpool__recorder *recorder = slot->recorder;
+    sqlpool__kind text;
+    sqlpool__usage *usage;
+    uint32_t i;
+    stmt->generation = 0;
+    text.sql[0] = '\0';
+    if (stmt->fingerprint == 0)
+        stmt->fingerprint =
+            sqlpool__fingerprint(stmt->sql, stmt->sql_bytes, text.sql, sizeof text.sql);
+    if (!sqlpool__kinds_try(monitor)) return NULL;
+    for (i = 0; i < monitor->kind_count && monitor->fingerprints[i] != stmt->fingerprint; i++) {
+    }
+    if (i == monitor->kind_count) {
+        if (text.sql[0] == '\0') /* it was dropped meanwhile */
+            (void)sqlpool__fingerprint(stmt->sql, stmt->sql_bytes, text.sql, sizeof text.sql);
+        i = sqlpool__kind_place(slot);
+        memcpy(monitor->kinds[i].sql, text.sql, sizeof text.sql);
+        monitor->kinds[i].plan[0] = '\0';
+        monitor->fingerprints[i] = stmt->fingerprint;
+        SQLPOOL__NOTE_LAST(&monitor->generations[i], ++monitor->last_generation);
+    }
+    usage = &recorder->usages[i];
+    if (usage->generation != monitor->generations[i])
+        sqlpool__usage_clear(recorder, usage, monitor->generations[i]);
+    stmt->kind = i;
+    stmt->generation = monitor->generations[i];
+    if (!stmt->is_counted) usage->prepared++;
+    stmt->is_counted = true;
+    sqlpool__kinds_leave(monitor);
+    return usage;
+}
+
+/*  What the slot has recorded of the statement's kind; NULL: it has no place. */
+static inline sqlpool__usage *sqlpool__usage_of(const sqlpool__slot *slot,
+                                                const sqlpool__stmt *stmt) {
+    return SQLPOOL__LIKELY(stmt->generation != 0 &&
+                           SQLPOOL__PEEK(&slot->core->monitor->generations[stmt->kind]) ==
+                               stmt->generation)
+               ? &slot->recorder->usages[stmt->kind]
+               : NULL;
+}
+
+/*  A page for a power of two that this kind has not met in this slot; 0: there is none left. */
+static SQLPOOL__NOINLINE uint32_t sqlpool__page_take(sqlpool__recorder *recorder,
+                                                     sqlpool__usage *usage, unsigned row) {
+    uint32_t page = recorder->free_page;
+    if (page != 0) {
+        recorder->free_page = recorder->pages[page].counts[0];
+    } else if (recorder->pages_begun < recorder->page_count) {
+        page = recorder->pages_begun++;
+    } else {
+        return 0;
+    }
+    memset(&recorder->pages[page], 0, sizeof recorder->pages[page]);
+    SQLPOOL__NOTE_LAST(&usage->rows_at[row], page);
+    return page;
+}
+
+/*  A count is full: all of the kind are halved, so that the distribution stays what it was. */
+static SQLPOOL__NOINLINE void sqlpool__pages_halve(sqlpool__recorder *recorder,
+                                                   const sqlpool__usage *usage) {
+    unsigned row, i;
+    for (row = 0; row < SQLPOOL__HISTOGRAM_ROWS; row++) {
+        uint32_t *counts = recorder->pages[usage->rows_at[row]].counts;
+        if (usage->rows_at[row] == 0) continue;
+        for (i = 0; i < SQLPOOL__ROW_BUCKETS; i++) SQLPOOL__NOTE(&counts[i], counts[i] / 2);
+    }
+}
+
+static inline void sqlpool__usage_time(sqlpool__recorder *recorder, sqlpool__usage *usage,
+                                       uint64_t ticks, unsigned bucket) {
+    const unsigned row = bucket >> SQLPOOL__HISTOGRAM_BITS;
+    uint32_t page = usage->rows_at[row];
+    uint32_t *count;
+    if (SQLPOOL__UNLIKELY(page == 0)) page = sqlpool__page_take(recorder, usage, row);
+    if (SQLPOOL__LIKELY(page != 0)) {
+        count = &recorder->pages[page].counts[bucket & (SQLPOOL__ROW_BUCKETS - 1)];
+        if (SQLPOOL__UNLIKELY(*count == UINT32_MAX)) sqlpool__pages_halve(recorder, usage);
+        SQLPOOL__NOTE(count, *count + 1);
+    }
+    SQLPOOL__NOTE(&usage->ticks, usage->ticks + ticks);
+    if (SQLPOOL__UNLIKELY(ticks < usage->least)) SQLPOOL__NOTE(&usage->least, ticks);
+    if (SQLPOOL__UNLIKELY(ticks > usage->most)) SQLPOOL__NOTE(&usage->most, ticks);
+}
+
+/*  What SQLite has counted for the statement since the last time. */
+static SQLPOOL__NOINLINE void sqlpool__usage_status(sqlpool__usage *usage, sqlite3_stmt *handle) {
+    const int steps = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_VM_STEP, 1);
+    const int scans = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_FULLSCAN_STEP, 1);
+    const int sorts = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_SORT, 1);
+    const int indexes = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_AUTOINDEX, 1);
+    const int prepares = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_REPREPARE, 1);
+    SQLPOOL__NOTE(&usage->vm_steps, usage->vm_steps + (uint64_t)(unsigned)steps);
+    SQLPOOL__NOTE(&usage->fullscan_steps, usage->fullscan_steps + (uint64_t)(unsigned)scans);
+    SQLPOOL__NOTE(&usage->sorts, usage->sorts + (uint64_t)(unsigned)sorts);
+    SQLPOOL__NOTE(&usage->autoindexes, usage->autoindexes + (uint64_t)(unsigned)indexes);
+    SQLPOOL__NOTE(&usage->reprepares, usage->reprepares + (uint64_t)(unsigned)prepares);
+}
+
+/*  The statement begins; `begun` is when its call did. */
+static inline void sqlpool__note_statement(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                           uint64_t begun) {
+    if (slot->recorder == NULL) return;
+    stmt->begun = begun;
+    if (SQLPOOL__UNLIKELY(sqlpool__usage_of(slot, stmt) == NULL))
+        (void)sqlpool__usage_find(slot, stmt);
+}
+
+#else
+#define sqlpool__note_statement(slot, stmt, begun) ((void)(stmt), (void)(begun))
+#endif
+
+/*------------------------------------------------------------------------------
+ * >>[I12.4] slow statements, repeated ones, and the end of each        (private)
+ *----------------------------------------------------------------------------*/
+
+#ifndef SQLPOOL_NO_METRICS
+
+static double sqlpool__ratio(const sqlpool__core *core) {
+    const uint64_t bits = SQLPOOL__PEEK(&core->monitor->ratio_bits);
+    double ratio;
+    memcpy(&ratio, &bits, sizeof ratio);
+    return ratio;
+}
+
+/*  Ticks as nanoseconds. */
+static int64_t sqlpool__ticks_ns(double ratio, uint64_t ticks) {
+    const double ns = (double)ticks * ratio;
+    return ns < 9e18 ? (int64_t)(ns + 0.5) : INT64_MAX;
+}
+
+/*  May a slow statement be logged now? */
+static bool sqlpool__may_log_slow(sqlpool__core *core) {
+    sqlpool__monitor *monitor = core->monitor;
+    const int64_t now = sqlpool__now(core);
+    bool may_log;
+    if (core->config.log.write_fn == NULL) return false;
+    sqlpool__lock(core);
+    if (monitor->slow_lines == 0 || now - monitor->slow_since_ns >= 60000 * SQLPOOL__NS_PER_MS ||
+        now < monitor->slow_since_ns) {
+        monitor->slow_since_ns = now;
+        monitor->slow_lines = 0;
+    }
+    may_log = monitor->slow_lines < core->config.slow_per_minute;
+    if (may_log) monitor->slow_lines++;
+    sqlpool__unlock(core);
+    return may_log;
+}
+
+#define SQLPOOL__PLAN_SQL_MOST 100000 /* bytes of a statement whose plan is asked for */
+#define SQLPOOL__PLAN_STEPS 64
+
+/*  The plan as SQLite tells it, a line for each step, those inside another one indented. Nothing is
+    said when SQLite does not tell. */
+static void sqlpool__explain(sqlpool__slot *slot, const char *sql, size_t bytes,
+                             sqlpool__text *text) {
+    static const char prefix[] = "EXPLAIN QUERY PLAN ";
+    const size_t block = sizeof prefix + bytes;
+    int ids[SQLPOOL__PLAN_STEPS], depths[SQLPOOL__PLAN_STEPS], count = 0, i;
+    const sqlpool__check check = slot->check;
+    const bool was_shielded = slot->is_shielded;
+    sqlite3_stmt *plan = NULL;
+    char *copy;
+    if (slot->is_bad || bytes > SQLPOOL__PLAN_SQL_MOST) return;
+    copy = (char *)sqlpool__alloc(&slot->core->memory, block);
+    if (copy == NULL) return;
+    memcpy(copy, prefix, sizeof prefix - 1);
+    memcpy(copy + sizeof prefix - 1, sql, bytes);
+    copy[block - 1] = '\0';
+    slot->check = SQLPOOL__CHECK_ALLOW;
+    slot->is_shielded = true;
+    if (sqlite3_prepare_v2(slot->db, copy, (int)block, &plan, NULL) != SQLITE_OK) plan = NULL;
+    while (plan != NULL && sqlite3_step(plan) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(plan, 3);
+        int depth = 0;
+        for (i = count; i-- > 0;) {
+            if (ids[i] != sqlite3_column_int(plan, 1)) continue;
+            depth = depths[i] + 1;
+            break;
+        }
+        if (count < SQLPOOL__PLAN_STEPS) {
+            ids[count] = sqlite3_column_int(plan, 0);
+            depths[count++] = depth;
+        }
+        if (text->length > 0) sqlpool__text_byte(text, '\n');
+        for (i = 0; i < depth; i++) sqlpool__text_string(text, "  ");
+        sqlpool__text_excerpt(text, detail != NULL ? detail : "?", 200);
+    }
+    (void)sqlite3_finalize(plan);
+    slot->is_shielded = was_shielded;
+    slot->check = check;
+    sqlpool__free(&slot->core->memory, copy, block);
+}
+
+/*  The plan stays with the kind. */
+static void sqlpool__keep_plan(sqlpool__core *core, uint64_t fingerprint, const char *plan) {
+    sqlpool__monitor *monitor = core->monitor;
+    sqlpool__text kept;
+    uint32_t i;
+    sqlpool__kinds_enter(core);
+    for (i = 0; i < monitor->kind_count; i++) {
+        if (monitor->fingerprints[i] != fingerprint) continue;
+        kept = sqlpool__text_into(monitor->kinds[i].plan, sizeof monitor->kinds[i].plan);
+        sqlpool__text_string(&kept, plan);
+    }
+    sqlpool__kinds_leave(monitor);
+}
+
+/*  The bound values, when the program asked for them. They are there until the statement is put
+    back. */
+static void sqlpool__text_values(sqlpool__text *text, sqlpool__stmt *stmt) {
+    char *expanded = sqlite3_expanded_sql(stmt->handle);
+    if (expanded == NULL) return;
+    sqlpool__text_add(text, "; with its values: ");
+    sqlpool__text_excerpt(text, expanded, 400);
+    sqlite3_free(expanded);
+}
+
+/*  It took slow_ms or longer. */
+static SQLPOOL__NOINLINE void sqlpool__note_slow(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                 uint64_t ticks, uint64_t rows, int result) {
+    sqlpool__core *core = slot->core;
+    const double ratio = sqlpool__ratio(core);
+    char plan[sizeof core->monitor->kinds->plan], line[1200];
+    sqlpool__text text = sqlpool__text_into(plan, sizeof plan);
+    SQLPOOL__TALLY(slot, slow);
+    if (!sqlpool__may_log_slow(core)) {
+        SQLPOOL__TALLY(slot, slow_unlogged);
+        if (core->config.log.write_fn != NULL) return; /* a plan for each would make it worse */
+    }
+    sqlpool__explain(slot, stmt->sql, stmt->sql_bytes, &text);
+    sqlpool__keep_plan(core, stmt->fingerprint, plan);
+    text = sqlpool__text_into(line, sizeof line);
+    sqlpool__text_add(&text, "%lld us, %llu rows",
+                      (long long)(sqlpool__ticks_ns(ratio, ticks) / SQLPOOL__NS_PER_US),
+                      (unsigned long long)rows);
+    if (result != SQLPOOL_OK) sqlpool__text_add(&text, ", %s", sqlpool_result_name(result));
+    sqlpool__text_add(&text,
+                      "; waited %lld us for the connection, %lld us for locks; kind %016llx: ",
+                      (long long)(sqlpool__ticks_ns(ratio, slot->wait_ticks) / SQLPOOL__NS_PER_US),
+                      (long long)slot->waited_us, (unsigned long long)stmt->fingerprint);
+    sqlpool__text_excerpt(&text, stmt->sql, 200);
+    sqlpool__text_site(&text, slot);
+    if (core->config.slow_values) sqlpool__text_values(&text, stmt);
+    if (plan[0] != '\0') sqlpool__text_add(&text, "\n%s", plan);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SLOW, "%s", line);
+}
+
+/*  Told once of each kind. */
+static void sqlpool__report_repeat(sqlpool__slot *slot, const sqlpool__stmt *stmt) {
+    sqlpool__core *core = slot->core;
+    sqlpool__monitor *monitor = core->monitor;
+    bool is_known = false;
+    uint32_t i;
+    char line[512];
+    sqlpool__text text = sqlpool__text_into(line, sizeof line);
+    SQLPOOL__TALLY(slot, repeats);
+    sqlpool__lock(core);
+    for (i = 0; i < SQLPOOL__REPEATS_KNOWN && i < monitor->repeats_count; i++)
+        is_known |= monitor->repeats[i] == stmt->fingerprint;
+    if (!is_known)
+        monitor->repeats[monitor->repeats_count++ % SQLPOOL__REPEATS_KNOWN] = stmt->fingerprint;
+    sqlpool__unlock(core);
+    if (is_known) return;
+    sqlpool__text_add(&text,
+                      "a lease has read %d times with one statement and other values; one "
+                      "statement with a join, or IN, does: ",
+                      core->config.repeat_count);
+    sqlpool__text_excerpt(&text, stmt->sql, 200);
+    sqlpool__text_site(&text, slot);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_REPEATED, "%s", line);
+}
+
+static uint64_t sqlpool__hash_values(const sqlpool__stmt *stmt, const sqlpool_value *args,
+                                     int count) {
+    uint64_t hash = stmt->hash; /* of the text, where the values may stand as well */
+    int i;
+    for (i = 0; i < count; i++) {
+        hash = sqlpool__mix(hash + (uint64_t)args[i].type);
+        if (args[i].type == SQLPOOL_TYPE_INT64) hash += (uint64_t)args[i].as.integer;
+        if (args[i].type == SQLPOOL_TYPE_DOUBLE) {
+            uint64_t bits;
+            memcpy(&bits, &args[i].as.real, sizeof bits);
+            hash += bits;
+        }
+        if (args[i].type >= SQLPOOL_TYPE_TEXT)
+            hash += sqlpool__hash((const char *)args[i].as.blob, args[i].size);
+    }
+    return sqlpool__mix(hash);
+}
+
+/*  The lease has come to repeat_count reads with this kind, or is about to. */
+static SQLPOOL__NOINLINE void sqlpool__note_repeat_slow(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                        sqlpool__usage *usage,
+                                                        const sqlpool_value *args, int count) {
+    const uint32_t most = (uint32_t)slot->core->config.repeat_count;
+    const uint64_t values = sqlpool__hash_values(stmt, args, count);
+    if (usage->lease_calls == most - 1) {
+        usage->lease_values = values;
+    } else if (values != usage->lease_values) {
+        usage->lease_calls = UINT32_MAX; /* said of this lease */
+        sqlpool__report_repeat(slot, stmt);
+    }
+}
+
+/*  A read with these values begins: is it one of many of a lease? */
+static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                        const sqlpool_value *args, int count) {
+    sqlpool__usage *usage;
+    const int most = slot->core->config.repeat_count;
+    if (slot->recorder == NULL || slot->held_from == 0 || most <= 0 || !stmt->is_read_only) return;
+    usage = sqlpool__usage_of(slot, stmt);
+    if (usage == NULL) return;
+    if (usage->lease != slot->number) {
+        usage->lease = slot->number;
+        usage->lease_calls = 0;
+    }
+    if (usage->lease_calls == UINT32_MAX) return;
+    if (SQLPOOL__UNLIKELY(++usage->lease_calls >= (uint32_t)most - 1))
+        sqlpool__note_repeat_slow(slot, stmt, usage, args, count);
+}
+
+#define SQLPOOL__STATUS_CALLS 16    /* quick statements: SQLite's counts are fetched so often */
+#define SQLPOOL__QUICK_TICKS 30000u /* 10 us of a 3 GHz counter: from here on each time */
+
+/*  What is seldom: it failed, it met a lock, it was slow. */
+static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                   sqlpool__usage *usage, uint64_t ticks,
+                                                   uint64_t rows, int result) {
+    const bool is_slow = slot->is_timed && ticks >= SQLPOOL__PEEK(&slot->core->monitor->slow_ticks);
+    if (usage != NULL) {
+        if (result != SQLPOOL_OK) SQLPOOL__NOTE(&usage->errors, usage->errors + 1);
+        if (slot->busy_deadline_ns != 0) SQLPOOL__NOTE(&usage->busy, usage->busy + 1);
+        if (is_slow) SQLPOOL__NOTE(&usage->slow, usage->slow + 1);
+    }
+    if (result != SQLPOOL_OK)
+        sqlpool__note(slot, SQLPOOL_EVENT_ERROR, stmt->begun, ticks, result, stmt->fingerprint);
+    sqlpool__note_busy(slot);
+    if (is_slow) sqlpool__note_slow(slot, stmt, ticks, rows, result);
+}
+
+/*  The statement has ended; it may be in the cache again. */
+static inline void sqlpool__note_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
+                                     int result) {
+    sqlpool__recorder *recorder = slot->recorder;
+    sqlpool__usage *usage;
+    uint64_t end = 0, ticks = 0;
+    if (SQLPOOL__UNLIKELY(recorder == NULL)) return;
+    usage = sqlpool__usage_of(slot, stmt);
+    if (SQLPOOL__LIKELY(slot->is_timed)) {
+        const uint64_t begun = stmt->begun;
+        unsigned bucket;
+        end = sqlpool__ticks(slot->core);
+        ticks = sqlpool__duration(begun, end);
+        bucket = sqlpool__histogram_add(
+            slot->held_from == 0 ? &recorder->calls : &recorder->statements, ticks);
+        sqlpool__ring_put(&recorder->ring, begun, ticks, stmt->fingerprint,
+                          sqlpool__what(SQLPOOL_EVENT_STATEMENT, result));
+        if (SQLPOOL__LIKELY(usage != NULL)) sqlpool__usage_time(recorder, usage, ticks, bucket);
+    }
+    if (SQLPOOL__LIKELY(usage != NULL)) {
+        const uint64_t calls = usage->calls + 1;
+        SQLPOOL__NOTE(&usage->calls, calls);
+        SQLPOOL__NOTE(&usage->rows, usage->rows + rows);
+        SQLPOOL__NOTE(&usage->last, end);
+        if (SQLPOOL__UNLIKELY(calls % SQLPOOL__STATUS_CALLS == 1 || ticks > SQLPOOL__QUICK_TICKS))
+            sqlpool__usage_status(usage, stmt->handle);
+    }
+    if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK || slot->busy_deadline_ns != 0 ||
+                          ticks >= SQLPOOL__PEEK(&slot->core->monitor->slow_ticks)))
+        sqlpool__note_seldom(slot, stmt, usage, ticks, rows, result);
+}
+
+#else
+#define sqlpool__note_values(slot, stmt, args, count) ((void)(stmt))
+#define sqlpool__note_end(slot, stmt, rows, result) ((void)(stmt), (void)(rows), (void)(result))
+#endif
+
+/*  The end of a statement that ran. One that is not kept, or whose values are to be seen, is noted
+    while it is there; others when it is reset, which ends their read transaction. */
+static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
+                                     int result) {
+    if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK)) SQLPOOL__TALLY(slot, errors);
+    if (SQLPOOL__LIKELY(stmt->is_cached && !slot->core->config.slow_values)) {
+        sqlpool__stmt_put(slot, stmt);
+        sqlpool__note_end(slot, stmt, rows, result);
+    } else {
+        sqlpool__note_end(slot, stmt, rows, result);
+        sqlpool__stmt_put(slot, stmt);
+    }
+}
+
 /*==============================================================================
  * >>[I13] CONNECTION: slot life cycle and the clean-return contract    (private)
  *==============================================================================
@@ -5393,6 +6742,7 @@ static int sqlpool__run_own(sqlpool__slot *slot, int which) {
     slot->is_shielded = was_shielded;
     slot->is_ending = false;
     slot->check = check;
+    sqlpool__note_busy(slot);
     return rc;
 }
 
@@ -5418,6 +6768,7 @@ static void sqlpool__close_connection(sqlpool__slot *slot) {
     }
     slot->depth = 0;
     sqlpool__close_db(slot);
+    sqlpool__note_close(slot);
 }
 
 /*  The handle that the lease's holder passes to the public calls. */
@@ -5490,13 +6841,17 @@ static void sqlpool__watch(sqlpool__slot *slot) {
     none. */
 static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
+    const uint64_t began = sqlpool__noted_now(core);
     int rc, i;
     if (sqlpool__cache_init(slot) != SQLPOOL_OK) {
         SQLPOOL__TALLY_POOL(core, open_failures);
         return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a connection's statement cache");
     }
     rc = sqlpool__open_db(slot, error);
-    if (rc != SQLPOOL_OK) return rc;
+    if (rc != SQLPOOL_OK) {
+        sqlpool__note_open(slot, began, rc);
+        return rc;
+    }
     for (i = 0; i < SQLPOOL__OWN_STATEMENTS && rc == SQLITE_OK; i++) {
         rc = sqlite3_prepare_v3(slot->db, sqlpool__own_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
                                 &slot->own[i], NULL);
@@ -5537,10 +6892,12 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     if (rc != SQLPOOL_OK) {
         sqlpool__close_connection(slot);
         SQLPOOL__TALLY_POOL(core, open_failures);
+        sqlpool__note_open(slot, began, rc);
         return rc;
     }
     sqlpool__watch(slot);
     sqlpool__warm_up(slot);
+    sqlpool__note_open(slot, began, SQLPOOL_OK);
     SQLPOOL__STORE_RELAXED(&slot->attention, 0u);
     return SQLPOOL_OK;
 }
@@ -5693,6 +7050,7 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
     if (core->is_memory && core->keep_alive == NULL) return false; /* it is the database */
     if (SQLPOOL__UNLIKELY(slot->is_bad)) {
         SQLPOOL__TALLY(slot, closed_bad);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_BAD);
 #ifndef SQLPOOL_NO_METRICS
         if (sqlpool__fault_of(slot->bad_code) != SQLPOOL__FAULT_CORRUPT &&
             (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) == 0)
@@ -5708,6 +7066,7 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
     if (SQLPOOL__UNLIKELY(slot->is_changed || SQLPOOL__LOAD_RELAXED(&slot->epoch) !=
                                                   SQLPOOL__LOAD_RELAXED(&core->epoch))) {
         SQLPOOL__TALLY(slot, closed_recycled);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_RECYCLED);
         return true;
     }
     return false;
@@ -5776,6 +7135,7 @@ typedef struct sqlpool__request {
     bool is_internal;         /* upkeep or a drained section: not counted */
     bool is_drain;            /* and it is for submitted writes: what fails is theirs */
     bool is_trial;            /* the open breaker lets this one through */
+    bool is_call;             /* the lease is for one statement */
     sqlpool__job *job;        /* what another holder of the writer may run instead; or NULL */
     sqlpool__place *place;    /* of a caller that comes back to the queue; or NULL */
 } sqlpool__request;
@@ -5807,6 +7167,8 @@ static inline void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__requ
     slot->has_failed = false;
     slot->last_error.result = SQLPOOL_OK;
     SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
+    sqlpool__note_lease_begins(slot,
+                               request->is_call || (request->is_internal && !request->is_drain));
     if (!request->is_internal) SQLPOOL__TALLY(slot, acquires);
 }
 
@@ -6465,7 +7827,7 @@ static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpo
     request.call = call;
     request.deadline_ns = deadline_ns;
     request.is_internal = true;
-    request.is_drain = request.is_trial = false;
+    request.is_drain = request.is_trial = request.is_call = false;
     request.job = NULL;
     request.place = NULL;
     return request;
@@ -6723,8 +8085,10 @@ static SQLPOOL__NOINLINE int sqlpool__revalidate(sqlpool__slot *slot, sqlpool__l
     if (!is_recycled && now < SQLPOOL__LOAD_RELAXED(&slot->dies_ns)) return SQLPOOL_OK;
     if (is_recycled) {
         SQLPOOL__TALLY(slot, closed_recycled);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_RECYCLED);
     } else {
         SQLPOOL__TALLY(slot, closed_lifetime);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_LIFETIME);
     }
     sqlpool__close_connection(slot);
     return sqlpool__grow(slot, lane, is_end, error);
@@ -6742,14 +8106,18 @@ static inline bool sqlpool__is_check_due(const sqlpool__slot *slot) {
 static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *request,
                                  sqlpool__slot **out, sqlpool_error *error) {
     sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
+    const uint64_t began = sqlpool__noted_now(core);
     int rc = SQLPOOL_OK;
     *out = NULL;
     if (request->mode == SQLPOOL_WRITE && core->config.read_only) {
         return SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
     }
     rc = sqlpool__acquire_slow(core, request, out, error);
+    if (rc == SQLPOOL_OK && *out != NULL)
+        sqlpool__lease_begin(*out, request, sqlpool__thread_id(core));
+    if (!request->is_internal)
+        sqlpool__note_wait(core, rc == SQLPOOL_OK ? *out : NULL, began, request->mode, rc);
     if (rc != SQLPOOL_OK || *out == NULL) return rc;
-    sqlpool__lease_begin(*out, request, sqlpool__thread_id(core));
     return SQLPOOL__LOAD_RELAXED(&(*out)->attention) != 0 || sqlpool__is_check_due(*out)
                ? sqlpool__revalidate(*out, lane, sqlpool__is_of_caller(request), error)
                : SQLPOOL_OK;
@@ -6923,6 +8291,7 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     SQLPOOL__TALLY(slot, commits);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 1)) sqlpool__distrust(core);
     commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
+    sqlpool__note_commit(slot, SQLPOOL_OK, commits);
     if (core->is_wal && !slot->is_relaxed && slot->has_frames &&
         SQLPOOL__LOAD(&core->is_log_doubtful) == 0 &&
         slot->role == SQLPOOL__ROLE_WRITER && /* several writers count in another order */
@@ -7055,6 +8424,7 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
     sqlpool__core *core = slot->core;
     const sqlpool_config *config = &core->config;
     const int code = error->result;
+    uint64_t began;
     int64_t delay_us;
     error->attempts = attempt;
     if (sqlpool__is_cancelled(slot)) return false;
@@ -7079,6 +8449,7 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
                       (long long)delay_us);
     if (config->events.retry_fn != NULL)
         config->events.retry_fn(config->events.user, attempt, code, delay_us);
+    began = sqlpool__noted_now(core);
 #ifdef SQLPOOL_NO_THREADS
     sqlpool__sleep(core, delay_us * SQLPOOL__NS_PER_US);
 #else
@@ -7092,6 +8463,7 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
     }
 #endif
     slot->waited_us += delay_us;
+    sqlpool__note_retry(slot, began, code, attempt);
     sqlpool__error_clear(error);
     error->attempts = attempt + 1;
     error->waited_us = slot->waited_us;
@@ -7203,8 +8575,10 @@ static int sqlpool__checkpointer_ready(sqlpool__core *core, sqlpool_error *error
 static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_result *result,
                                     sqlpool_error *error) {
     sqlpool__core *core = writer->core;
+    uint64_t began;
     int rc = sqlpool__checkpointer_ready(core, error);
     if (rc != SQLPOOL_OK) return rc;
+    began = sqlpool__noted_now(core);
     sqlpool__retire_snapshots(core);
     rc = sqlpool__run_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
     if (rc != SQLITE_OK) {
@@ -7220,6 +8594,7 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
         SQLPOOL__STORE(&core->is_log_doubtful, 0u);
     }
     sqlpool__abandon_transaction(writer);
+    sqlpool__note_checkpoint(writer, began, error->result, result->log_frames);
     SQLPOOL__TALLY_POOL(core, checkpoints);
     SQLPOOL__STORE_RELAXED(&core->frames_checkpointed, SQLPOOL__LOAD_RELAXED(&core->frames_total));
     if (rc != SQLITE_OK && core->checkpointer->is_bad)
@@ -7439,6 +8814,7 @@ static bool sqlpool__lease_end(sqlpool__slot *slot) {
     sqlpool__unpark(slot);
     was_unclean = slot->db != NULL && sqlpool__clean(slot);
     if (SQLPOOL__UNLIKELY(slot->is_committed)) sqlpool__after_commit(slot);
+    sqlpool__note_hold(slot);
     if (SQLPOOL__UNLIKELY(slot->trouble != 0)) {
         sqlpool__breaker_failed(slot);
     } else if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->breakers[SQLPOOL_READ].state) !=
@@ -7626,7 +9002,7 @@ static inline int sqlpool__make_request(sqlpool__core *core, const char *file, i
     request->mode = mode;
     request->call = call != NULL ? call : &sqlpool__default_call;
     request->deadline_ns = 0;
-    request->is_internal = request->is_drain = false;
+    request->is_internal = request->is_drain = request->is_call = false;
     request->is_trial = false;
     request->job = NULL;
     request->place = NULL;
@@ -7846,6 +9222,7 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
     rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
     if (rc != SQLITE_OK) {
         (void)sqlpool__statement_failed(slot, rc, "COMMIT", error);
+        sqlpool__note_commit(slot, error->result, 0);
         sqlpool__reset_own(slot, SQLPOOL__COMMIT);
         if (sqlite3_get_autocommit(slot->db) != 0) slot->depth = 0;
         return error->result;
@@ -8273,6 +9650,638 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
 }
 
 /*==============================================================================
+ * >>[I19] MEASURES: what was recorded, added up                        (private)
+ *==============================================================================
+    For reports, alerts and the public getters. Nothing here waits for a connection or keeps anyone
+    from one: the histograms are read while they grow, so a count may be some statements old. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+/*------------------------------------------------------------------------------
+ * >>[I19.1] the monitor, and its clock                                 (private)
+ *----------------------------------------------------------------------------*/
+
+static void sqlpool__ratio_set(sqlpool__core *core, double ratio) {
+    sqlpool__monitor *monitor = core->monitor;
+    const double slow = (double)core->config.slow_ms * (double)SQLPOOL__NS_PER_MS / ratio;
+    uint64_t bits;
+    memcpy(&bits, &ratio, sizeof bits);
+    SQLPOOL__NOTE(&monitor->ratio_bits, bits);
+    SQLPOOL__NOTE(&monitor->slow_ticks,
+                  core->config.slow_ms > 0 && slow < 9e18 ? (uint64_t)slow : UINT64_MAX);
+}
+
+/*  One pair of times. The clock is read between two looks at the counter, so that a thread that was
+    stopped in between is noticed. */
+static void sqlpool__pair_of_times(sqlpool__core *core, int64_t *ns, uint64_t *ticks) {
+    int tries;
+    for (tries = 0; tries < 8; tries++) {
+        const uint64_t before = sqlpool__ticks(core);
+        *ns = sqlpool__now(core);
+        *ticks = sqlpool__ticks(core);
+        if (*ticks - before < 10000) return;
+    }
+}
+
+#define SQLPOOL__CALIBRATION_NS (200 * SQLPOOL__NS_PER_US) /* within 0.1 % */
+
+/*  Nanoseconds per tick, from two pairs; the longer between them the better. A clock that jumped
+    says nothing. */
+static void sqlpool__calibrate(sqlpool__core *core) {
+    sqlpool__monitor *monitor = core->monitor;
+    const double known = sqlpool__ratio(core);
+    int64_t ns;
+    uint64_t ticks;
+    double ratio;
+    if (!core->has_cycles) return;
+    sqlpool__pair_of_times(core, &ns, &ticks);
+    ratio = (double)(ns - monitor->ratio_ns) / (double)(int64_t)(ticks - monitor->ratio_ticks);
+    if (ns - monitor->ratio_ns >= SQLPOOL__CALIBRATION_NS &&
+        (int64_t)(ticks - monitor->ratio_ticks) > 0 &&
+        (known <= 0 || (ratio > known * 0.98 && ratio < known * 1.02))) {
+        sqlpool__ratio_set(core, ratio);
+    } else if (known > 0) {
+        monitor->ratio_ns = ns;
+        monitor->ratio_ticks = ticks;
+    }
+}
+
+static size_t sqlpool__monitor_bytes(const sqlpool_config *config) {
+    const size_t kinds = (size_t)config->statement_count;
+    return sizeof(sqlpool__monitor) + SQLPOOL__LOOKS * sizeof(sqlpool__look) +
+           (size_t)config->event_count * SQLPOOL__EVENT_WORDS * sizeof(sqlpool__u64) +
+           kinds * (sizeof(sqlpool__u64) + sizeof(sqlpool__kind) + sizeof(uint32_t));
+}
+
+/*  What the pool records into, before its first connection. False: no memory. */
+static bool sqlpool__monitor_make(sqlpool__core *core) {
+    const sqlpool_config *config = &core->config;
+    const size_t bytes = sqlpool__monitor_bytes(config), kinds = (size_t)config->statement_count;
+    sqlpool__monitor *monitor;
+    if (config->metrics == SQLPOOL_METRICS_OFF) return true;
+    monitor = (sqlpool__monitor *)sqlpool__alloc(&core->memory, bytes);
+    if (monitor == NULL) return false;
+    memset(monitor, 0, sizeof *monitor);
+    monitor->block_bytes = bytes;
+    monitor->looks = (sqlpool__look *)(void *)(monitor + 1);
+    monitor->ring.size = (uint64_t)config->event_count;
+    monitor->ring.words = (sqlpool__u64 *)(void *)(monitor->looks + SQLPOOL__LOOKS);
+    monitor->fingerprints = monitor->ring.words + monitor->ring.size * SQLPOOL__EVENT_WORDS;
+    monitor->kinds = (sqlpool__kind *)(void *)(monitor->fingerprints + kinds);
+    monitor->generations = (uint32_t *)(void *)(monitor->kinds + kinds);
+    memset(monitor->generations, 0, kinds * sizeof *monitor->generations);
+    core->monitor = monitor;
+#if SQLPOOL__HAS_CYCLES
+    core->has_cycles =
+        config->clock.now_ns_fn == sqlpool__default_now && sqlpool__are_cycles_steady();
+#endif
+    if (core->has_cycles) {
+        monitor->slow_ticks = UINT64_MAX; /* until it is known */
+        sqlpool__pair_of_times(core, &monitor->ratio_ns, &monitor->ratio_ticks);
+    } else {
+        sqlpool__ratio_set(core, 1.0);
+    }
+    memset(monitor->looks, 0, sizeof *monitor->looks);
+    monitor->looks->at_ns = sqlpool__now(core);
+    monitor->next_look_ns = sqlpool__time_add(monitor->looks->at_ns, SQLPOOL__LOOK_NS);
+    monitor->looks_taken = 1;
+    return true;
+}
+
+/*  Once the connections are open: how long is a tick? */
+static void sqlpool__monitor_begin(sqlpool__core *core) {
+    if (core->monitor == NULL) return;
+    while (core->has_cycles &&
+           sqlpool__now(core) - core->monitor->ratio_ns < SQLPOOL__CALIBRATION_NS) {
+    }
+    sqlpool__calibrate(core);
+    if (sqlpool__ratio(core) > 0) return;
+    core->has_cycles = false; /* the counter stands still */
+    sqlpool__ratio_set(core, 1.0);
+}
+
+static void sqlpool__monitor_free(sqlpool__core *core) {
+    if (core->monitor != NULL)
+        sqlpool__free(&core->memory, core->monitor, core->monitor->block_bytes);
+    core->monitor = NULL;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I19.2] latencies                                                  (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Is this timing recorded in this pool? */
+static bool sqlpool__is_recorded(const sqlpool__core *core, sqlpool_timing which) {
+    return core->monitor != NULL &&
+           (core->config.metrics == SQLPOOL_METRICS_FULL ||
+            (which != SQLPOOL_TIMING_HOLD && which != SQLPOOL_TIMING_STATEMENT));
+}
+
+/*  Everything recorded so far. Acquires that did not wait are counted at 0. */
+static void sqlpool__sum_up(sqlpool__core *core, sqlpool_timing which, sqlpool__histogram *sum) {
+    sqlpool__monitor *monitor = core->monitor;
+    static const signed char shared[SQLPOOL_TIMING_COUNT] = {SQLPOOL__SHARED_WAIT,
+                                                             -1,
+                                                             -1,
+                                                             SQLPOOL__SHARED_BUSY,
+                                                             SQLPOOL__SHARED_COMMIT,
+                                                             SQLPOOL__SHARED_CHECKPOINT,
+                                                             SQLPOOL__SHARED_OPEN};
+    uint32_t i;
+    memset(sum, 0, sizeof *sum);
+    if (shared[which] >= 0) {
+        sqlpool__histogram_merge(sum, &monitor->shared[shared[which]]);
+        if (which == SQLPOOL_TIMING_WAIT) {
+            const uint64_t waited = SQLPOOL__PEEK(&monitor->waited);
+            const uint64_t acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+            if (acquires > waited) sum->counts[0] += acquires - waited;
+        }
+        return;
+    }
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__recorder *recorder = sqlpool__recorder_of(core, i);
+        if (recorder == NULL) continue;
+        sqlpool__histogram_merge(sum, &recorder->calls);
+        sqlpool__histogram_merge(sum, which == SQLPOOL_TIMING_HOLD ? &recorder->holds
+                                                                   : &recorder->statements);
+    }
+}
+
+/*  What came between a look and a sum. Counts that the look had already seen and the sum missed are
+    none. */
+static void sqlpool__since(sqlpool__histogram *sum, sqlpool_timing which, sqlpool__look *look) {
+    const uint64_t total = SQLPOOL__PEEK(&look->totals[which]);
+    unsigned i, top = 0;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++) {
+        const uint32_t count = (uint32_t)sum->counts[i] - SQLPOOL__PEEK(&look->counts[which][i]);
+        sum->counts[i] = count <= INT32_MAX ? count : 0;
+        if (sum->counts[i] != 0) top = i;
+    }
+    sum->total = sum->total > total ? sum->total - total : 0;
+    if (sum->most > sqlpool__bucket_value(top)) sum->most = sqlpool__bucket_value(top);
+}
+
+static void sqlpool__measure(const sqlpool__core *core, const sqlpool__histogram *sum,
+                             sqlpool_latency *out) {
+    const double ratio = sqlpool__ratio(core);
+    const uint64_t count = sqlpool__histogram_count(sum);
+    memset(out, 0, sizeof *out);
+    if (count == 0) return;
+    out->count = count;
+    out->mean_ns = sqlpool__ticks_ns(ratio / (double)count, sum->total);
+    out->p50_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(sum, count, 500000));
+    out->p95_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(sum, count, 950000));
+    out->p99_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(sum, count, 990000));
+    out->p999_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(sum, count, 999000));
+    out->max_ns = sqlpool__ticks_ns(ratio, sum->most);
+}
+
+static sqlpool__look *sqlpool__look_at(sqlpool__monitor *monitor, uint64_t number) {
+    return &monitor->looks[number % SQLPOOL__LOOKS];
+}
+
+/*  The oldest look that is kept while the next one is taken. */
+static uint64_t sqlpool__first_look(uint64_t taken) {
+    return taken > SQLPOOL__LOOKS - 1 ? taken - (SQLPOOL__LOOKS - 1) : 0;
+}
+
+/*  By upkeep, every 10 s that anything happens in. */
+static void sqlpool__take_look(sqlpool__core *core, int64_t now) {
+    sqlpool__monitor *monitor = core->monitor;
+    const uint64_t taken = monitor->looks_taken;
+    sqlpool__look *look = sqlpool__look_at(monitor, taken);
+    sqlpool__histogram sum;
+    int which;
+    unsigned i;
+    sqlpool__calibrate(core);
+    monitor->next_look_ns = sqlpool__time_add(now, SQLPOOL__LOOK_NS);
+    for (which = 0; which < SQLPOOL_TIMING_COUNT; which++) {
+        sqlpool__sum_up(core, (sqlpool_timing)which, &sum);
+        SQLPOOL__NOTE(&look->totals[which], sum.total);
+        for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++)
+            SQLPOOL__NOTE(&look->counts[which][i], (uint32_t)sum.counts[i]);
+    }
+    SQLPOOL__NOTE(&look->at_ns, now);
+    SQLPOOL__NOTE_LAST(&monitor->looks_taken, taken + 1);
+}
+
+/*  Part of the upkeep pass; returns when to come again. A clock that went back is a reason too. */
+static int64_t sqlpool__watch_latencies(sqlpool__core *core, int64_t now) {
+    sqlpool__monitor *monitor = core->monitor;
+    if (monitor == NULL) return SQLPOOL__NEVER;
+    if (now >= monitor->next_look_ns || monitor->next_look_ns - now > SQLPOOL__LOOK_NS)
+        sqlpool__take_look(core, now);
+    return monitor->next_look_ns;
+}
+
+/*  The distribution of the last `window_s` seconds, or since open. */
+static void sqlpool__collect_latency(sqlpool__core *core, sqlpool_timing which, int window_s,
+                                     sqlpool__histogram *sum) {
+    sqlpool__monitor *monitor = core->monitor;
+    const int64_t since = sqlpool__now(core) - window_s * (1000 * SQLPOOL__NS_PER_MS);
+    uint64_t taken, at;
+    if (window_s == 0) {
+        sqlpool__sum_up(core, which, sum);
+        return;
+    }
+    do { /* again when upkeep came by twice meanwhile */
+        taken = SQLPOOL__PEEK_FIRST(&monitor->looks_taken);
+        sqlpool__sum_up(core, which, sum);
+        for (at = taken - 1; at > sqlpool__first_look(taken); at--) {
+            if (SQLPOOL__PEEK(&sqlpool__look_at(monitor, at)->at_ns) <= since) break;
+        }
+        sqlpool__since(sum, which, sqlpool__look_at(monitor, at));
+    } while (SQLPOOL__PEEK_FIRST(&monitor->looks_taken) > taken + 1);
+}
+
+/*  A look as a sum. */
+static void sqlpool__recall(sqlpool__look *look, sqlpool_timing which, sqlpool__histogram *sum) {
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++)
+        sum->counts[i] = SQLPOOL__PEEK(&look->counts[which][i]);
+    sum->total = SQLPOOL__PEEK(&look->totals[which]);
+    sum->most = UINT64_MAX;
+}
+
+static int sqlpool__collect_steps(sqlpool__core *core, sqlpool_timing which,
+                                  sqlpool_latency_step *steps, int capacity) {
+    sqlpool__monitor *monitor = core->monitor;
+    const uint64_t taken = SQLPOOL__PEEK_FIRST(&monitor->looks_taken);
+    const uint64_t first = sqlpool__first_look(taken);
+    const int count = (int)(taken - first);
+    sqlpool__histogram sum;
+    uint64_t at;
+    int out = 0;
+    for (at = taken - (uint64_t)(count < capacity ? count : capacity); at < taken; at++) {
+        sqlpool__look *look = sqlpool__look_at(monitor, at);
+        steps[out].from_ns = SQLPOOL__PEEK(&look->at_ns);
+        if (at + 1 < taken) {
+            sqlpool__recall(sqlpool__look_at(monitor, at + 1), which, &sum);
+            steps[out].to_ns = SQLPOOL__PEEK(&sqlpool__look_at(monitor, at + 1)->at_ns);
+        } else {
+            sqlpool__sum_up(core, which, &sum);
+            steps[out].to_ns = sqlpool__now(core);
+        }
+        sqlpool__since(&sum, which, look);
+        sqlpool__measure(core, &sum, &steps[out].latency);
+        out++;
+    }
+    return count;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I19.3] events                                                     (private)
+ *----------------------------------------------------------------------------*/
+
+static uint64_t sqlpool__event_end(const sqlpool_event *event) {
+    return (uint64_t)event->at_ns + (uint64_t)event->duration_ns;
+}
+
+/*  A heap whose root ended first: what is newer than the root takes its place. */
+static void sqlpool__event_sink(sqlpool_event *heap, int count, int at) {
+    const sqlpool_event event = heap[at];
+    for (;;) {
+        int child = 2 * at + 1;
+        if (child >= count) break;
+        if (child + 1 < count &&
+            (int64_t)(sqlpool__event_end(&heap[child + 1]) - sqlpool__event_end(&heap[child])) < 0)
+            child++;
+        if ((int64_t)(sqlpool__event_end(&heap[child]) - sqlpool__event_end(&event)) >= 0) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = event;
+}
+
+/*  Puts what a ring holds into the heap, newest first, until one is older than all of a full heap.
+    Times are ticks here. */
+static int sqlpool__gather_ring(sqlpool__ring *ring, int slot, sqlpool_event *heap, int count,
+                                int capacity) {
+    const uint64_t written = SQLPOOL__PEEK_FIRST(&ring->written);
+    uint64_t number = written;
+    while (number > 0 && written - number < ring->size) {
+        uint64_t words[SQLPOOL__EVENT_WORDS];
+        sqlpool_event event;
+        int at;
+        if (!sqlpool__ring_get(ring, --number, words)) break;
+        event.at_ns = (int64_t)words[0];
+        event.duration_ns = (int64_t)words[1];
+        event.cause = words[2];
+        event.kind = (int)(words[3] & 0xff);
+        event.result = (int)(uint32_t)(words[3] >> 8);
+        event.slot = slot;
+        if (count == capacity) {
+            if ((int64_t)(sqlpool__event_end(&event) - sqlpool__event_end(heap)) <= 0) {
+                if (event.kind == SQLPOOL_EVENT_BUSY || event.kind == SQLPOOL_EVENT_COMMIT)
+                    continue; /* these ended before the statement that they were noted behind */
+                break;
+            }
+            heap[0] = event;
+            sqlpool__event_sink(heap, count, 0);
+            continue;
+        }
+        heap[count++] = event;
+        for (at = count == capacity ? count / 2 : 0; at-- > 0;)
+            sqlpool__event_sink(heap, count, at);
+    }
+    return count;
+}
+
+static int sqlpool__collect_events(sqlpool__core *core, sqlpool_event *events, int capacity) {
+    const double ratio = sqlpool__ratio(core);
+    int64_t now;
+    uint64_t ticks, slot;
+    int count = 0, left;
+    if (capacity == 0) return 0;
+    for (slot = 0; slot < core->slot_count; slot++) {
+        sqlpool__recorder *recorder = sqlpool__recorder_of(core, (uint32_t)slot);
+        if (recorder != NULL)
+            count = sqlpool__gather_ring(&recorder->ring, (int)slot, events, count, capacity);
+    }
+    count = sqlpool__gather_ring(&core->monitor->ring, -1, events, count, capacity);
+    for (left = count < capacity ? count / 2 : 0; left-- > 0;)
+        sqlpool__event_sink(events, count, left);
+    for (left = count - 1; left > 0; left--) { /* the oldest goes to the back, */
+        const sqlpool_event oldest = events[0];
+        events[0] = events[left];
+        events[left] = oldest;
+        sqlpool__event_sink(events, left, 0);
+    }
+    for (left = 0; left < count / 2; left++) { /* and the back to the front */
+        const sqlpool_event event = events[left];
+        events[left] = events[count - 1 - left];
+        events[count - 1 - left] = event;
+    }
+    sqlpool__pair_of_times(core, &now, &ticks);
+    for (left = 0; left < count; left++) {
+        const double ago = (double)(int64_t)(ticks - (uint64_t)events[left].at_ns) * ratio;
+        events[left].at_ns = now - (int64_t)ago;
+        events[left].duration_ns = sqlpool__ticks_ns(ratio, (uint64_t)events[left].duration_ns);
+    }
+    return count;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I19.4] statements                                                 (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Adds what a slot has recorded of a kind. Under the kinds' lock. */
+static void sqlpool__add_usage(sqlpool__recorder *recorder, uint32_t kind, uint32_t generation,
+                               sqlpool__usage *sum, sqlpool__histogram *times) {
+    sqlpool__usage *usage = &recorder->usages[kind];
+    const uint64_t least = SQLPOOL__PEEK(&usage->least), most = SQLPOOL__PEEK(&usage->most);
+    unsigned row, i;
+    if (usage->generation != generation) return;
+    sum->calls += SQLPOOL__PEEK(&usage->calls);
+    sum->rows += SQLPOOL__PEEK(&usage->rows);
+    sum->ticks += SQLPOOL__PEEK(&usage->ticks);
+    if (least < sum->least) sum->least = least;
+    if (most > sum->most) sum->most = most;
+    if (SQLPOOL__PEEK(&usage->last) > sum->last) sum->last = SQLPOOL__PEEK(&usage->last);
+    sum->errors += SQLPOOL__PEEK(&usage->errors);
+    sum->busy += SQLPOOL__PEEK(&usage->busy);
+    sum->slow += SQLPOOL__PEEK(&usage->slow);
+    sum->prepared += SQLPOOL__PEEK(&usage->prepared);
+    sum->vm_steps += SQLPOOL__PEEK(&usage->vm_steps);
+    sum->fullscan_steps += SQLPOOL__PEEK(&usage->fullscan_steps);
+    sum->sorts += SQLPOOL__PEEK(&usage->sorts);
+    sum->autoindexes += SQLPOOL__PEEK(&usage->autoindexes);
+    sum->reprepares += SQLPOOL__PEEK(&usage->reprepares);
+    for (row = 0; row < SQLPOOL__HISTOGRAM_ROWS; row++) {
+        const uint32_t page = SQLPOOL__PEEK_FIRST(&usage->rows_at[row]);
+        if (page == 0) continue;
+        for (i = 0; i < SQLPOOL__ROW_BUCKETS; i++)
+            times->counts[row * SQLPOOL__ROW_BUCKETS + i] +=
+                SQLPOOL__PEEK(&recorder->pages[page].counts[i]);
+    }
+}
+
+static void sqlpool__collect_kind(sqlpool__core *core, uint32_t kind,
+                                  sqlpool_statement_stats *out) {
+    sqlpool__monitor *monitor = core->monitor;
+    const double ratio = sqlpool__ratio(core);
+    sqlpool__histogram times;
+    sqlpool__usage sum;
+    uint64_t count, ticks;
+    int64_t now;
+    uint32_t i;
+    memset(&times, 0, sizeof times);
+    memset(&sum, 0, sizeof sum);
+    sum.least = UINT64_MAX;
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__recorder *recorder = sqlpool__recorder_of(core, i);
+        if (recorder != NULL)
+            sqlpool__add_usage(recorder, kind, monitor->generations[kind], &sum, &times);
+    }
+    memset(out, 0, sizeof *out);
+    out->fingerprint = monitor->fingerprints[kind];
+    memcpy(out->sql, monitor->kinds[kind].sql, sizeof out->sql);
+    memcpy(out->plan, monitor->kinds[kind].plan, sizeof out->plan);
+    out->calls = sum.calls;
+    out->rows = sum.rows;
+    out->errors = sum.errors;
+    out->busy = sum.busy;
+    out->slow = sum.slow;
+    out->cache_hits = sum.calls > sum.prepared ? sum.calls - sum.prepared : 0;
+    out->vm_steps = sum.vm_steps;
+    out->fullscan_steps = sum.fullscan_steps;
+    out->sorts = sum.sorts;
+    out->autoindexes = sum.autoindexes;
+    out->reprepares = sum.reprepares;
+    if (core->config.metrics != SQLPOOL_METRICS_FULL || sum.calls == 0) return;
+    times.most = sum.most;
+    count = sqlpool__histogram_count(&times);
+    out->total_ns = sqlpool__ticks_ns(ratio, sum.ticks);
+    out->mean_ns = sqlpool__ticks_ns(ratio / (double)sum.calls, sum.ticks);
+    out->min_ns = sum.least != UINT64_MAX ? sqlpool__ticks_ns(ratio, sum.least) : 0;
+    out->max_ns = sqlpool__ticks_ns(ratio, sum.most);
+    out->p50_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(&times, count, 500000));
+    out->p95_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(&times, count, 950000));
+    out->p99_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(&times, count, 990000));
+    sqlpool__pair_of_times(core, &now, &ticks);
+    out->last_ns = now - (int64_t)((double)(int64_t)(ticks - sum.last) * ratio);
+}
+
+static double sqlpool__statement_weight(const sqlpool_statement_stats *stats,
+                                        sqlpool_statement_order by) {
+    switch (by) {
+    case SQLPOOL_BY_MEAN:
+        return (double)stats->mean_ns;
+    case SQLPOOL_BY_P99:
+        return (double)stats->p99_ns;
+    case SQLPOOL_BY_STEPS:
+        return (double)stats->vm_steps;
+    case SQLPOOL_BY_CALLS:
+        return (double)stats->calls;
+    default:
+        return (double)stats->total_ns;
+    }
+}
+
+static int sqlpool__collect_statements(sqlpool__core *core, sqlpool_statement_order by,
+                                       sqlpool_statement_stats *out, int capacity) {
+    sqlpool__monitor *monitor = core->monitor;
+    uint32_t kind;
+    int kept = 0, count;
+    sqlpool__kinds_enter(core);
+    count = (int)monitor->kind_count;
+    for (kind = 0; kind < monitor->kind_count && capacity > 0; kind++) {
+        sqlpool_statement_stats stats;
+        int at;
+        sqlpool__collect_kind(core, kind, &stats);
+        at = kept < capacity ? kept++ : capacity;
+        while (at > 0 && sqlpool__statement_weight(&out[at - 1], by) <
+                             sqlpool__statement_weight(&stats, by)) {
+            if (at < capacity) out[at] = out[at - 1];
+            at--;
+        }
+        if (at < capacity) out[at] = stats;
+    }
+    sqlpool__kinds_leave(monitor);
+    return count;
+}
+
+#endif
+
+/*------------------------------------------------------------------------------
+ * >>[I19.5] public calls: latencies, events, statements                 (public)
+ *----------------------------------------------------------------------------*/
+
+/*  What all of them check. SQLPOOL_OK: the core is entered. */
+static int sqlpool__measures_enter(sqlpool *pool, bool is_fine, const char *mistake,
+                                   sqlpool__core **core) {
+    sqlpool_error local;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (!is_fine) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "%s", mistake);
+        return sqlpool__leave(*core, sqlpool__finish(*core, &local));
+    }
+    return SQLPOOL_OK;
+}
+
+static bool sqlpool__is_timing(sqlpool_timing which) {
+    return (int)which >= 0 && which < SQLPOOL_TIMING_COUNT;
+}
+
+SQLPOOL_API int sqlpool_get_histogram(sqlpool *pool, sqlpool_timing which, int window_s,
+                                      const int64_t *bounds_ns, uint64_t *counts, int count,
+                                      sqlpool_latency *out) {
+    sqlpool__core *core;
+    int rc, i;
+    if (out != NULL) memset(out, 0, sizeof *out);
+    for (i = 0; i < count && counts != NULL; i++) counts[i] = 0;
+    rc = sqlpool__measures_enter(
+        pool,
+        sqlpool__is_timing(which) && window_s >= 0 && window_s <= 300 && count >= 0 &&
+            (count == 0 || (bounds_ns != NULL && counts != NULL)),
+        "which is no sqlpool_timing, window_s is not in 0..300, or bounds_ns or counts is NULL",
+        &core);
+    if (rc != SQLPOOL_OK) return rc;
+#ifndef SQLPOOL_NO_METRICS
+    if (sqlpool__is_recorded(core, which)) {
+        const double ratio = sqlpool__ratio(core);
+        sqlpool__histogram sum;
+        uint64_t passed = 0;
+        unsigned bucket = 0;
+        sqlpool__collect_latency(core, which, window_s, &sum);
+        for (i = 0; i < count; i++) {
+            for (; bucket < SQLPOOL__HISTOGRAM_BUCKETS &&
+                   sqlpool__ticks_ns(ratio, sqlpool__bucket_value(bucket)) <= bounds_ns[i];
+                 bucket++)
+                passed += sum.counts[bucket];
+            counts[i] = passed;
+        }
+        if (out != NULL) sqlpool__measure(core, &sum, out);
+        return sqlpool__leave(core, SQLPOOL_OK);
+    }
+#endif
+    return sqlpool__leave(core, SQLPOOL_UNSUPPORTED);
+}
+
+SQLPOOL_API int sqlpool_get_latency(sqlpool *pool, sqlpool_timing which, int window_s,
+                                    sqlpool_latency *out) {
+    sqlpool_latency latency;
+    const int rc =
+        sqlpool_get_histogram(pool, which, window_s, NULL, NULL, out != NULL ? 0 : -1, &latency);
+    if (out != NULL) *out = latency;
+    return rc;
+}
+
+SQLPOOL_API int sqlpool_get_latency_steps(sqlpool *pool, sqlpool_timing which,
+                                          sqlpool_latency_step *steps, int capacity) {
+    sqlpool__core *core;
+    int rc = sqlpool__measures_enter(
+        pool, sqlpool__is_timing(which) && capacity >= 0 && (capacity == 0 || steps != NULL),
+        "which is no sqlpool_timing, steps is NULL, or capacity is negative", &core);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = SQLPOOL_UNSUPPORTED;
+#ifndef SQLPOOL_NO_METRICS
+    if (sqlpool__is_recorded(core, which))
+        rc = sqlpool__collect_steps(core, which, steps, capacity);
+#endif
+    return sqlpool__leave(core, rc);
+}
+
+SQLPOOL_API int sqlpool_get_events(sqlpool *pool, sqlpool_event *events, int capacity) {
+    sqlpool__core *core;
+    int rc = sqlpool__measures_enter(pool, capacity >= 0 && (capacity == 0 || events != NULL),
+                                     "events is NULL, or capacity is negative", &core);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = SQLPOOL_UNSUPPORTED;
+#ifndef SQLPOOL_NO_METRICS
+    if (core->monitor != NULL) rc = sqlpool__collect_events(core, events, capacity);
+#endif
+    return sqlpool__leave(core, rc);
+}
+
+SQLPOOL_API int sqlpool_get_statements(sqlpool *pool, sqlpool_statement_order by,
+                                       sqlpool_statement_stats *out, int capacity) {
+    sqlpool__core *core;
+    int rc = sqlpool__measures_enter(
+        pool,
+        (int)by >= SQLPOOL_BY_TOTAL && by <= SQLPOOL_BY_CALLS && capacity >= 0 &&
+            (capacity == 0 || out != NULL),
+        "by is no sqlpool_statement_order, out is NULL, or capacity is negative", &core);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = SQLPOOL_UNSUPPORTED;
+#ifndef SQLPOOL_NO_METRICS
+    if (core->monitor != NULL) rc = sqlpool__collect_statements(core, by, out, capacity);
+#endif
+    return sqlpool__leave(core, rc);
+}
+
+SQLPOOL_API uint64_t sqlpool_fingerprint(const char *sql, char *text, size_t text_bytes) {
+    if (text != NULL && text_bytes > 0) text[0] = '\0';
+#ifndef SQLPOOL_NO_METRICS
+    if (sql != NULL)
+        return sqlpool__fingerprint(sql, strlen(sql), text, text != NULL ? text_bytes : 0);
+#endif
+    (void)sql;
+    return 0;
+}
+
+SQLPOOL_API const char *sqlpool_timing_name(int timing) {
+    static const char *const names[] = {
+#define SQLPOOL__TIMING_NAME(name, word, text) #word,
+        SQLPOOL_TIMINGS(SQLPOOL__TIMING_NAME)
+#undef SQLPOOL__TIMING_NAME
+    };
+    return timing >= 0 && timing < SQLPOOL_TIMING_COUNT ? names[timing] : "unknown";
+}
+
+SQLPOOL_API const char *sqlpool_event_name(int kind) {
+    static const char *const names[] = {
+#define SQLPOOL__EVENT_NAME(name, word, text) #word,
+        SQLPOOL_EVENT_KINDS(SQLPOOL__EVENT_NAME)
+#undef SQLPOOL__EVENT_NAME
+    };
+    return kind >= 0 && kind < SQLPOOL_EVENT_KIND_COUNT ? names[kind] : "unknown";
+}
+
+/*==============================================================================
  * >>[I20] QUERY: routing, running, rows, scripts                       (private)
  *==============================================================================
     A one-call statement is routed by its text (I08), acquires a lease like anybody, runs through
@@ -8413,12 +10422,10 @@ static void sqlpool__after_write(sqlpool__slot *slot, const sqlpool__stmt *stmt,
 /*  Steps to the end. SQLite asks the progress handler once more after the last instruction, and
     reports an interrupt for a statement that it has committed: that one has succeeded. */
 static int sqlpool__run_to_end(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool_result *result,
-                               sqlpool_error *error) {
+                               uint64_t *rows, sqlpool_error *error) {
     const sqlpool__before before = sqlpool__before_write(slot, stmt, result);
     int rc;
-    do {
-        rc = sqlite3_step(stmt->handle);
-    } while (rc == SQLITE_ROW);
+    while ((rc = sqlite3_step(stmt->handle)) == SQLITE_ROW) ++*rows;
     if (SQLPOOL__UNLIKELY(rc == SQLITE_INTERRUPT && slot->is_committed && slot->depth == 0))
         rc = SQLITE_DONE;
     if (rc != SQLITE_DONE) rc = sqlpool__statement_failed(slot, rc, stmt->sql, error);
@@ -8428,7 +10435,7 @@ static int sqlpool__run_to_end(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool
 
 /*  A write that returns rows: all of it happens before the first row is shown. */
 static int sqlpool__run_buffered(sqlpool__slot *slot, sqlpool__stmt *stmt,
-                                 const sqlpool__work *work, sqlpool_error *error) {
+                                 const sqlpool__work *work, uint64_t *rows, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
     sqlpool__buffer *buffer = NULL;
     sqlpool__before before;
@@ -8448,7 +10455,10 @@ static int sqlpool__run_buffered(sqlpool__slot *slot, sqlpool__stmt *stmt,
             buffer = sqlpool__buffer_new(core, stmt->handle, work->rows->column_count);
             if (buffer == NULL) rc = SQLPOOL_NOMEM;
         }
-        if (rc == SQLITE_ROW) rc = sqlpool__buffer_row(core, buffer, stmt->handle);
+        if (rc == SQLITE_ROW) {
+            rc = sqlpool__buffer_row(core, buffer, stmt->handle);
+            ++*rows;
+        }
         if (rc == SQLITE_DONE) break;
     }
     sqlpool__disarm(slot);
@@ -8496,21 +10506,28 @@ static int sqlpool__run_cursor(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool
 }
 
 static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_error *error) {
+    const uint64_t began = sqlpool__timed_now(slot);
     sqlpool__stmt *stmt;
+    uint64_t rows = 0;
     bool is_done = true;
     int rc = sqlpool__statement_begin(slot, error);
-    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
+        SQLPOOL__TALLY(slot, errors);
+        return rc;
+    }
     SQLPOOL__TALLY(slot, statements);
     if (slot->may_pin && slot->depth == 0 && sqlpool__list_is_empty(&slot->in_use)) {
         sqlpool__refresh(slot);
         if (SQLPOOL__UNLIKELY(slot->is_bad && sqlpool__is_stuck(slot, error))) {
             sqlpool__disarm(slot);
+            SQLPOOL__TALLY(slot, errors);
             return error->result;
         }
     }
     rc = sqlpool__stmt_get(slot, work->sql, &stmt, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
         sqlpool__disarm(slot);
+        SQLPOOL__TALLY(slot, errors);
         return rc;
     }
     if (SQLPOOL__UNLIKELY(!stmt->is_read_only &&
@@ -8519,23 +10536,29 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
         rc = SQLPOOL__FAIL(error, SQLITE_READONLY,
                            "a reader cannot write: acquire with SQLPOOL_WRITE; in: %.200s",
                            stmt->sql);
-    } else {
+        sqlpool__stmt_put(slot, stmt);
+        sqlpool__disarm(slot);
+        return rc;
+    }
+    sqlpool__note_statement(slot, stmt, began);
+    {
         const bool is_cursor = work->rows != NULL && stmt->is_read_only && stmt->column_count > 0;
         if (work->rows != NULL) work->rows->column_count = stmt->column_count;
         rc = sqlpool__bind(slot, stmt, work->args, work->count, is_cursor, error);
+        sqlpool__note_values(slot, stmt, work->args, work->count);
         if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
             /* nothing ran */
         } else if (is_cursor) {
             rc = sqlpool__run_cursor(slot, stmt, work->rows, &is_done, error);
         } else if (work->rows != NULL && stmt->column_count > 0) {
-            rc = sqlpool__run_buffered(slot, stmt, work, error);
+            rc = sqlpool__run_buffered(slot, stmt, work, &rows, error);
         } else {
             work->has_begun = true;
-            rc = sqlpool__run_to_end(slot, stmt, work->result, error);
+            rc = sqlpool__run_to_end(slot, stmt, work->result, &rows, error);
         }
     }
     if (!is_done) return SQLPOOL_OK; /* the cursor goes on */
-    sqlpool__stmt_put(slot, stmt);
+    sqlpool__stmt_end(slot, stmt, rows, rc);
     sqlpool__disarm(slot);
     if (slot->is_committed && slot->depth == 0) sqlpool__after_commit(slot);
     return rc;
@@ -9191,6 +11214,7 @@ static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
     sqlpool__core *core = slot->core;
     int at = 0;
     SQLPOOL__STORE_RELAXED(&slot->floor, 1u);
+    sqlpool__note_hold_begins(slot);
     sqlpool__serve_nobody(slot);
     while (at < group->count) {
         sqlpool__job *job = group->jobs[at];
@@ -9369,6 +11393,7 @@ static int sqlpool__one_call(const char *file, int line, sqlpool *pool, const sq
         return rc;
     }
     rc = sqlpool__make_request(core, file, line, SQLPOOL_READ, call, &request, error);
+    request.is_call = true;
     if (SQLPOOL__UNLIKELY(rc == SQLPOOL_OK && work->sql == NULL))
         rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sql is NULL");
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
@@ -9504,7 +11529,7 @@ static void sqlpool__rows_end(sqlpool_rows *rows, sqlpool__slot *slot, sqlpool__
     const bool owns = (rows->flags & SQLPOOL__ROWS_OWNS) != 0;
     rows->flags = 0;
     rows->statement = NULL;
-    sqlpool__stmt_put(slot, stmt);
+    sqlpool__stmt_end(slot, stmt, (uint64_t)rows->position, rows->result);
     sqlpool__disarm(slot);
     if (owns) {
         (void)sqlpool__lease_end(slot);
@@ -9560,12 +11585,15 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
     }
     if ((rows->flags & SQLPOOL__ROWS_PENDING) != 0) {
         rows->flags = (rows->flags & ~(uint32_t)SQLPOOL__ROWS_PENDING) | SQLPOOL__ROWS_ON_ROW;
+        rows->position++;
         return true;
     }
     if (SQLPOOL__UNLIKELY(rows->deadline_ns != SQLPOOL__LOAD_RELAXED(&slot->deadline_ns)))
         sqlpool__arm(slot, rows->deadline_ns);
     rc = sqlite3_step(stmt->handle); /* an interrupt stays pending while it is on a row */
-    return SQLPOOL__LIKELY(rc == SQLITE_ROW) ? true : sqlpool__rows_stop(rows, rc);
+    if (SQLPOOL__UNLIKELY(rc != SQLITE_ROW)) return sqlpool__rows_stop(rows, rc);
+    rows->position++;
+    return true;
 }
 
 SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
@@ -11622,7 +13650,7 @@ static const struct {
 #define SQLPOOL__MEASURE_S 10 /* statements and schema are counted by walking over them */
 
 /*  By the holder. */
-static void sqlpool__measure(sqlpool__slot *slot) {
+static void sqlpool__weigh(sqlpool__slot *slot) {
     static const int options[] = {SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_STMT_USED,
                                   SQLITE_DBSTATUS_SCHEMA_USED, SQLITE_DBSTATUS_LOOKASIDE_USED};
     sqlpool__i64 *const places[] = {&slot->page_cache_bytes, &slot->prepared_bytes,
@@ -11678,7 +13706,7 @@ static void sqlpool__shed_slot(sqlpool__slot *slot, int step) {
         SQLPOOL__TALLY(slot, closed_idle);
         sqlpool__close_connection(slot);
     }
-    sqlpool__measure(slot);
+    sqlpool__weigh(slot);
 }
 
 /*  Idle connections one after the other, as long as too much is held; to be measured does not make
@@ -11814,6 +13842,18 @@ static int64_t sqlpool__growth_locked(sqlpool__core *core) {
     if (to->at_ns - from->at_ns < 60 * SQLPOOL__NS_PER_S) return 0;
     return (int64_t)((double)(to->file_bytes - from->file_bytes) * 3600e9 /
                      (double)(to->at_ns - from->at_ns));
+}
+
+static int64_t sqlpool__monitoring_bytes(sqlpool__core *core) {
+    size_t bytes = core->monitor != NULL ? core->monitor->block_bytes : 0;
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        const sqlpool__recorder *recorder = sqlpool__recorder_of(core, i);
+        if (recorder != NULL) bytes += recorder->block_bytes;
+    }
+    if (core->history != NULL)
+        bytes += (size_t)core->config.history_count * sizeof *core->history;
+    return (int64_t)bytes;
 }
 
 static void sqlpool__memory_of(sqlpool__core *core, sqlpool_memory *memory) {
@@ -12423,6 +14463,7 @@ static void sqlpool__reap(sqlpool__core *core, int64_t now) {
             !sqlpool__claim(slot))
             continue;
         SQLPOOL__TALLY(slot, closed_idle);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_IDLE);
         sqlpool__close_connection(slot);
         sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
         open--;
@@ -12488,6 +14529,7 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
     bool may_begin = true; /* one task, whatever the budget */
     next = sqlpool__earlier(next, sqlpool__end_idle_snapshots(core, now));
     next = sqlpool__earlier(next, sqlpool__report_scopes(core, now));
+    (void)sqlpool__watch_latencies(core, now);
     if (SQLPOOL__LOAD(&core->is_awake) != 0) {
         core->next_reap_ns =
             sqlpool__earlier(core->next_reap_ns, sqlpool__time_add(now, config->upkeep_interval_ms *
@@ -12790,7 +14832,7 @@ typedef struct sqlpool__view {
     sqlpool__breaker breakers[2];
 } sqlpool__view;
 
-static int sqlpool__look(sqlpool__core *core, sqlpool__view *view) {
+static int sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
     view->core = core;
     view->holder_count =
         sqlpool_holders(core->handle, view->holders, SQLPOOL__REPORT_HOLDERS);
@@ -12849,14 +14891,34 @@ static const int64_t sqlpool__bar_bounds[SQLPOOL__BARS] = {
     316227766,  562341325,  1000000000, 1778279410, INT64_C(3162277660), INT64_C(5623413252),
     INT64_C(10000000000)};
 
+/*  All that took this time together. A total never falls, though the length of a tick is known
+    better and better. */
+static int64_t sqlpool__total_of(sqlpool__core *core, sqlpool_timing which) {
+    sqlpool__i64 *const told = &core->totals_told[which];
+    sqlpool__histogram sum;
+    int64_t total, before = SQLPOOL__LOAD(told);
+    sqlpool__sum_up(core, which, &sum);
+    total = sqlpool__ticks_ns(sqlpool__ratio(core), sum.total);
+    while (before < total && !SQLPOOL__CAS(told, &before, total)) {
+    }
+    return total > before ? total : before;
+}
+
+/*  Events that a trace has room for. */
+static size_t sqlpool__event_room(sqlpool__core *core) {
+    const size_t all = (size_t)core->config.event_count * core->slot_count;
+    if (core->monitor == NULL) return 0;
+    return all < SQLPOOL__REPORT_EVENTS ? all : SQLPOOL__REPORT_EVENTS;
+}
+
 static void sqlpool__copy_latencies(sqlpool__report *report) {
     sqlpool *pool = report->view.core->handle;
     int i, which;
     for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
         if (sqlpool_get_histogram(pool, (sqlpool_timing)i, 0, sqlpool__bucket_bounds,
                                   report->buckets[i], SQLPOOL__BUCKETS,
-                                  &report->latencies[i]) != SQLPOOL_OK)
-            memset(&report->latencies[i], 0, sizeof report->latencies[i]);
+                                  &report->latencies[i]) == SQLPOOL_OK)
+            report->totals_ns[i] = sqlpool__total_of(report->view.core, (sqlpool_timing)i);
     }
     (void)sqlpool_get_histogram(pool, SQLPOOL_TIMING_STATEMENT, 0, sqlpool__bar_bounds,
                                 report->bars, SQLPOOL__BARS, NULL);
@@ -12904,13 +14966,13 @@ static void sqlpool__copy_report(sqlpool__report *report, int event_capacity) {
  *----------------------------------------------------------------------------*/
 
 /*  Lines of at most `width` columns, broken at spaces; 0: of any width. */
-typedef struct sqlpool__page {
+typedef struct sqlpool__sheet {
     sqlpool__text *text;
     int width, indent, column;
-} sqlpool__page;
+} sqlpool__sheet;
 
 /*  The end of the run of spaces, or of other bytes, and its columns. */
-static const char *sqlpool__page_run(const char *at, bool is_space, int *columns) {
+static const char *sqlpool__sheet_run(const char *at, bool is_space, int *columns) {
     *columns = 0;
     while (*at != '\0' && (*at == ' ') == is_space) {
         uint32_t code = 0;
@@ -12921,226 +14983,226 @@ static const char *sqlpool__page_run(const char *at, bool is_space, int *columns
     return at;
 }
 
-static void sqlpool__page_break(sqlpool__page *page) {
-    sqlpool__text_byte(page->text, '\n');
-    for (page->column = 0; page->column < page->indent; page->column++)
-        sqlpool__text_byte(page->text, ' ');
+static void sqlpool__sheet_break(sqlpool__sheet *sheet) {
+    sqlpool__text_byte(sheet->text, '\n');
+    for (sheet->column = 0; sheet->column < sheet->indent; sheet->column++)
+        sqlpool__text_byte(sheet->text, ' ');
 }
 
 /*  A word that may be longer than a line. */
-static void sqlpool__page_word(sqlpool__page *page, const char *at, const char *end) {
+static void sqlpool__sheet_word(sqlpool__sheet *sheet, const char *at, const char *end) {
     while (at < end) {
         char piece[5] = "";
         uint32_t code = 0;
         const unsigned bytes = sqlpool__utf8_bytes((const unsigned char *)at, &code);
         const int columns = code >= 0x1100 ? 2 : 1;
         memcpy(piece, at, bytes > 0 ? bytes : 1);
-        if (page->width > 0 && page->column + columns > page->width) sqlpool__page_break(page);
-        sqlpool__text_escaped(page->text, piece, SQLPOOL__ESCAPE_NONE);
-        page->column += columns;
+        if (sheet->width > 0 && sheet->column + columns > sheet->width) sqlpool__sheet_break(sheet);
+        sqlpool__text_escaped(sheet->text, piece, SQLPOOL__ESCAPE_NONE);
+        sheet->column += columns;
         at += bytes > 0 ? bytes : 1;
     }
 }
 
 /*  A text of any length, foreign or ours, on the line that is open. */
-static void sqlpool__page_string(sqlpool__page *page, const char *at) {
+static void sqlpool__sheet_string(sqlpool__sheet *sheet, const char *at) {
     while (*at != '\0') {
         int spaces = 0, columns = 0;
-        const char *word = sqlpool__page_run(at, true, &spaces);
-        const char *end = sqlpool__page_run(word, false, &columns);
-        if (page->width > 0 && page->column + spaces + columns > page->width &&
-            page->column > page->indent && spaces > 0) {
-            sqlpool__page_break(page);
+        const char *word = sqlpool__sheet_run(at, true, &spaces);
+        const char *end = sqlpool__sheet_run(word, false, &columns);
+        if (sheet->width > 0 && sheet->column + spaces + columns > sheet->width &&
+            sheet->column > sheet->indent && spaces > 0) {
+            sqlpool__sheet_break(sheet);
         } else {
-            sqlpool__page_word(page, at, word);
+            sqlpool__sheet_word(sheet, at, word);
         }
-        sqlpool__page_word(page, word, end);
+        sqlpool__sheet_word(sheet, word, end);
         at = end;
     }
 }
 
 SQLPOOL__PRINTF(2, 3)
-static void sqlpool__page_add(sqlpool__page *page, const char *format, ...) {
+static void sqlpool__sheet_add(sqlpool__sheet *sheet, const char *format, ...) {
     char piece[1024];
     sqlpool__text text = sqlpool__text_into(piece, sizeof piece);
     va_list list;
     va_start(list, format);
     sqlpool__text_add_list(&text, format, list);
     va_end(list);
-    sqlpool__page_string(page, piece);
+    sqlpool__sheet_string(sheet, piece);
 }
 
-static void sqlpool__page_end(sqlpool__page *page) {
-    sqlpool__text_byte(page->text, '\n');
-    page->column = page->indent = 0;
+static void sqlpool__sheet_end(sqlpool__sheet *sheet) {
+    sqlpool__text_byte(sheet->text, '\n');
+    sheet->column = sheet->indent = 0;
 }
 
 /*  A breaker that is not closed, with its cause. */
-static void sqlpool__page_breaker(sqlpool__page *page, const sqlpool__view *view, int mode) {
+static void sqlpool__sheet_breaker(sqlpool__sheet *sheet, const sqlpool__view *view, int mode) {
     const sqlpool__breaker *breaker = &view->breakers[mode];
     if (breaker->state == SQLPOOL__BREAKER_CLOSED) return;
-    page->indent = 13;
-    sqlpool__page_add(page,
+    sheet->indent = 13;
+    sqlpool__sheet_add(sheet,
                       "breaker      %s fail at once for %lld ms, %s: ", sqlpool__mode_noun(mode),
                       (long long)((view->now - breaker->opened_ns) / SQLPOOL__NS_PER_MS),
                       breaker->state == SQLPOOL__BREAKER_TRYING ? "one tries" : "none tries");
-    sqlpool__page_string(page, breaker->message);
-    sqlpool__page_end(page);
+    sqlpool__sheet_string(sheet, breaker->message);
+    sqlpool__sheet_end(sheet);
 }
 
-static void sqlpool__page_head(sqlpool__page *page, const sqlpool__view *view) {
+static void sqlpool__sheet_head(sqlpool__sheet *sheet, const sqlpool__view *view) {
     sqlpool__core *core = view->core;
-    sqlpool__page_string(page, core->config.name);
-    sqlpool__page_add(page, ": ");
-    sqlpool__page_string(page, core->path);
-    sqlpool__page_add(page, " (%s%s)",
+    sqlpool__sheet_string(sheet, core->config.name);
+    sqlpool__sheet_add(sheet, ": ");
+    sqlpool__sheet_string(sheet, core->path);
+    sqlpool__sheet_add(sheet, " (%s%s)",
                       core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
                       core->config.read_only ? ", read-only" : "");
-    sqlpool__page_end(page);
+    sqlpool__sheet_end(sheet);
 }
 
-static void sqlpool__page_gauges(sqlpool__page *page, const sqlpool__view *view) {
+static void sqlpool__sheet_gauges(sqlpool__sheet *sheet, const sqlpool__view *view) {
     const sqlpool_stats *stats = &view->stats;
-    sqlpool__page_add(page, "connections  %d open of %d..%d, %d used (%d %%), %d idle",
+    sqlpool__sheet_add(sheet, "connections  %d open of %d..%d, %d used (%d %%), %d idle",
                       stats->open, stats->min, stats->max, stats->used, stats->utilisation_percent,
                       stats->idle);
-    sqlpool__page_end(page);
-    sqlpool__page_add(page, "waiting      %d for a reader, %d for the writer, %d submitted writes",
+    sqlpool__sheet_end(sheet);
+    sqlpool__sheet_add(sheet, "waiting      %d for a reader, %d for the writer, %d submitted writes",
                       stats->waiting_read, stats->waiting_write, stats->submitted_now);
-    sqlpool__page_end(page);
-    sqlpool__page_breaker(page, view, SQLPOOL_READ);
-    sqlpool__page_breaker(page, view, SQLPOOL_WRITE);
-    sqlpool__page_add(page, "log          %lld frames, %lld bytes", (long long)stats->wal_frames,
+    sqlpool__sheet_end(sheet);
+    sqlpool__sheet_breaker(sheet, view, SQLPOOL_READ);
+    sqlpool__sheet_breaker(sheet, view, SQLPOOL_WRITE);
+    sqlpool__sheet_add(sheet, "log          %lld frames, %lld bytes", (long long)stats->wal_frames,
                       (long long)stats->wal_bytes);
-    sqlpool__page_end(page);
-    page->indent = 13;
-    sqlpool__page_add(page, "snapshots    %s", SQLPOOL__LOAD(&view->core->snapshot_state));
-    sqlpool__page_end(page);
-    sqlpool__page_add(page, "memory       %lld bytes in %lld allocations so far",
+    sqlpool__sheet_end(sheet);
+    sheet->indent = 13;
+    sqlpool__sheet_add(sheet, "snapshots    %s", SQLPOOL__LOAD(&view->core->snapshot_state));
+    sqlpool__sheet_end(sheet);
+    sqlpool__sheet_add(sheet, "memory       %lld bytes in %lld allocations so far",
                       (long long)stats->memory_bytes, (long long)stats->allocations);
-    sqlpool__page_end(page);
+    sqlpool__sheet_end(sheet);
 }
 
-static void sqlpool__page_counters(sqlpool__page *page, const sqlpool_stats *stats) {
+static void sqlpool__sheet_counters(sqlpool__sheet *sheet, const sqlpool_stats *stats) {
 #define SQLPOOL__COUNTER_LINE(name, meaning) \
-    page->indent = 35; \
-    sqlpool__page_add(page, "%-20s %12llu  %s", #name, (unsigned long long)stats->name, meaning); \
-    sqlpool__page_end(page);
+    sheet->indent = 35; \
+    sqlpool__sheet_add(sheet, "%-20s %12llu  %s", #name, (unsigned long long)stats->name, meaning); \
+    sqlpool__sheet_end(sheet);
     SQLPOOL_COUNTERS(SQLPOOL__COUNTER_LINE)
 #undef SQLPOOL__COUNTER_LINE
 }
 
-static void sqlpool__page_holders(sqlpool__page *page, const sqlpool__view *view) {
+static void sqlpool__sheet_holders(sqlpool__sheet *sheet, const sqlpool__view *view) {
     int i;
-    sqlpool__page_add(page, "leases out   %d", view->holder_count);
-    sqlpool__page_end(page);
+    sqlpool__sheet_add(sheet, "leases out   %d", view->holder_count);
+    sqlpool__sheet_end(sheet);
     for (i = 0; i < view->holders_known; i++) {
         char line[600];
         sqlpool__text text = sqlpool__text_into(line, sizeof line);
-        page->indent = 4;
+        sheet->indent = 4;
         sqlpool__text_holder(&text, &view->holders[i]);
-        sqlpool__page_add(page, "  ");
-        sqlpool__page_string(page, line);
-        sqlpool__page_end(page);
+        sqlpool__sheet_add(sheet, "  ");
+        sqlpool__sheet_string(sheet, line);
+        sqlpool__sheet_end(sheet);
     }
 }
 
 /*  What sqlpool_status_text() shows. */
 static void sqlpool__status_as_text(const sqlpool__view *view, sqlpool__text *text) {
-    sqlpool__page page;
-    memset(&page, 0, sizeof page);
-    page.text = text;
-    sqlpool__page_head(&page, view);
-    sqlpool__page_gauges(&page, view);
-    sqlpool__page_counters(&page, &view->stats);
-    sqlpool__page_holders(&page, view);
+    sqlpool__sheet sheet;
+    memset(&sheet, 0, sizeof sheet);
+    sheet.text = text;
+    sqlpool__sheet_head(&sheet, view);
+    sqlpool__sheet_gauges(&sheet, view);
+    sqlpool__sheet_counters(&sheet, &view->stats);
+    sqlpool__sheet_holders(&sheet, view);
 }
 
 #ifndef SQLPOOL_NO_METRICS
 
-static void sqlpool__page_health(sqlpool__page *page, const sqlpool__report *report) {
+static void sqlpool__sheet_health(sqlpool__sheet *sheet, const sqlpool__report *report) {
     int i;
-    sqlpool__page_add(page, "health       %d of 100%s", report->health.score,
+    sqlpool__sheet_add(sheet, "health       %d of 100%s", report->health.score,
                       report->health.cause_count > 0 ? ":" : "");
-    sqlpool__page_end(page);
+    sqlpool__sheet_end(sheet);
     for (i = 0; i < report->health.cause_count; i++) {
         const sqlpool_cause *cause = &report->health.causes[i];
-        page->indent = 4;
-        sqlpool__page_add(page, "  %s: ", sqlpool__cause_table[cause->kind].text);
-        sqlpool__page_string(page, cause->text);
-        sqlpool__page_end(page);
+        sheet->indent = 4;
+        sqlpool__sheet_add(sheet, "  %s: ", sqlpool__cause_table[cause->kind].text);
+        sqlpool__sheet_string(sheet, cause->text);
+        sqlpool__sheet_end(sheet);
     }
-    sqlpool__page_add(page, "alerts       %d", report->alert_count);
-    sqlpool__page_end(page);
+    sqlpool__sheet_add(sheet, "alerts       %d", report->alert_count);
+    sqlpool__sheet_end(sheet);
     for (i = 0; i < report->alert_count; i++) {
-        page->indent = 4;
-        sqlpool__page_add(page, "  %s, for ", report->alerts[i].message);
-        sqlpool__page_add(page, "%lld s",
+        sheet->indent = 4;
+        sqlpool__sheet_add(sheet, "  %s, for ", report->alerts[i].message);
+        sqlpool__sheet_add(sheet, "%lld s",
                           (long long)((report->view.now - report->alerts[i].since_ns) /
                                       SQLPOOL__NS_PER_S));
-        sqlpool__page_end(page);
+        sqlpool__sheet_end(sheet);
     }
 }
 
 /*  A duration in a column of ten. */
-static void sqlpool__page_duration(sqlpool__page *page, int64_t ns) {
+static void sqlpool__sheet_duration(sqlpool__sheet *sheet, int64_t ns) {
     char cell[32];
     sqlpool__text text = sqlpool__text_into(cell, sizeof cell);
     sqlpool__text_duration(&text, ns);
-    sqlpool__page_add(page, "%10s", cell);
+    sqlpool__sheet_add(sheet, "%10s", cell);
 }
 
-static void sqlpool__page_latencies(sqlpool__page *page, const sqlpool__report *report) {
+static void sqlpool__sheet_latencies(sqlpool__sheet *sheet, const sqlpool__report *report) {
     int i;
-    sqlpool__page_add(page, "%-11s%11s%10s%10s%10s%10s%10s", "latency", "count", "mean", "p50",
+    sqlpool__sheet_add(sheet, "%-11s%11s%10s%10s%10s%10s%10s", "latency", "count", "mean", "p50",
                       "p95", "p99", "max");
-    sqlpool__page_end(page);
+    sqlpool__sheet_end(sheet);
     for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
         const sqlpool_latency *latency = &report->latencies[i];
         if (latency->count == 0) continue;
-        sqlpool__page_add(page, "  %-11s%9llu", sqlpool_timing_name(i),
+        sqlpool__sheet_add(sheet, "  %-11s%9llu", sqlpool_timing_name(i),
                           (unsigned long long)latency->count);
-        sqlpool__page_duration(page, latency->mean_ns);
-        sqlpool__page_duration(page, latency->p50_ns);
-        sqlpool__page_duration(page, latency->p95_ns);
-        sqlpool__page_duration(page, latency->p99_ns);
-        sqlpool__page_duration(page, latency->max_ns);
-        sqlpool__page_end(page);
+        sqlpool__sheet_duration(sheet, latency->mean_ns);
+        sqlpool__sheet_duration(sheet, latency->p50_ns);
+        sqlpool__sheet_duration(sheet, latency->p95_ns);
+        sqlpool__sheet_duration(sheet, latency->p99_ns);
+        sqlpool__sheet_duration(sheet, latency->max_ns);
+        sqlpool__sheet_end(sheet);
     }
 }
 
-static void sqlpool__page_statements(sqlpool__page *page, const sqlpool__report *report) {
+static void sqlpool__sheet_statements(sqlpool__sheet *sheet, const sqlpool__report *report) {
     int i;
-    sqlpool__page_add(page, "%-22s%10s%10s%10s%10s%10s", "statements, by total", "calls", "mean",
+    sqlpool__sheet_add(sheet, "%-22s%10s%10s%10s%10s%10s", "statements, by total", "calls", "mean",
                       "p95", "p99", "total");
-    sqlpool__page_end(page);
+    sqlpool__sheet_end(sheet);
     for (i = 0; i < report->statement_count; i++) {
         const sqlpool_statement_stats *stats = &report->statements[i];
-        sqlpool__page_add(page, "  %-20d%10llu", i + 1, (unsigned long long)stats->calls);
-        sqlpool__page_duration(page, stats->mean_ns);
-        sqlpool__page_duration(page, stats->p95_ns);
-        sqlpool__page_duration(page, stats->p99_ns);
-        sqlpool__page_duration(page, stats->total_ns);
-        sqlpool__page_end(page);
-        page->indent = 4;
-        sqlpool__page_add(page, "    ");
-        sqlpool__page_string(page, stats->sql);
-        sqlpool__page_end(page);
+        sqlpool__sheet_add(sheet, "  %-20d%10llu", i + 1, (unsigned long long)stats->calls);
+        sqlpool__sheet_duration(sheet, stats->mean_ns);
+        sqlpool__sheet_duration(sheet, stats->p95_ns);
+        sqlpool__sheet_duration(sheet, stats->p99_ns);
+        sqlpool__sheet_duration(sheet, stats->total_ns);
+        sqlpool__sheet_end(sheet);
+        sheet->indent = 4;
+        sqlpool__sheet_add(sheet, "    ");
+        sqlpool__sheet_string(sheet, stats->sql);
+        sqlpool__sheet_end(sheet);
     }
 }
 
 static void sqlpool__report_text(const sqlpool__report *report, sqlpool__text *text) {
-    sqlpool__page page;
-    memset(&page, 0, sizeof page);
-    page.text = text;
-    page.width = 80;
-    sqlpool__page_head(&page, &report->view);
-    sqlpool__page_health(&page, report);
-    sqlpool__page_gauges(&page, &report->view);
-    sqlpool__page_latencies(&page, report);
-    sqlpool__page_statements(&page, report);
-    sqlpool__page_holders(&page, &report->view);
-    sqlpool__page_counters(&page, &report->view.stats);
+    sqlpool__sheet sheet;
+    memset(&sheet, 0, sizeof sheet);
+    sheet.text = text;
+    sheet.width = 80;
+    sqlpool__sheet_head(&sheet, &report->view);
+    sqlpool__sheet_health(&sheet, report);
+    sqlpool__sheet_gauges(&sheet, &report->view);
+    sqlpool__sheet_latencies(&sheet, report);
+    sqlpool__sheet_statements(&sheet, report);
+    sqlpool__sheet_holders(&sheet, &report->view);
+    sqlpool__sheet_counters(&sheet, &report->view.stats);
 }
 
 #endif
@@ -14481,7 +16543,7 @@ static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format form
     memset(report, 0, bytes);
     report->samples = (sqlpool__sample *)(void *)(report + 1);
     report->events = (sqlpool_event *)(void *)(report->samples + samples);
-    rc = sqlpool__look(core, &report->view);
+    rc = sqlpool__view_take(core, &report->view);
     if (rc == SQLPOOL_OK) {
         sqlpool__copy_report(report, (int)events);
         text = sqlpool__text_into(report->buffer, sizeof report->buffer);
@@ -14608,7 +16670,7 @@ static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, boo
         (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "buffer is NULL but buffer_bytes is not 0");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
-    rc = sqlpool__look(core, &view);
+    rc = sqlpool__view_take(core, &view);
     if (rc != SQLPOOL_OK) return sqlpool__leave(core, rc);
     text = sqlpool__text_into(buffer, buffer_bytes);
     (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(&view, &text);
@@ -14685,6 +16747,12 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(synchronous, 0, 3, 0, false) \
     X(page_cache_kib, 1, 1 << 30, 65536, false) \
     X(wal_wait_ms, 1, 60000, 50, false) \
+    X(metrics, 0, 2, 0, false) \
+    X(event_count, 16, 1048576, 1024, false) \
+    X(statement_count, 1, 10000, 100, false) \
+    X(slow_ms, 1, INT32_MAX, 100, true) \
+    X(slow_per_minute, 1, 1000000, 60, false) \
+    X(repeat_count, 2, 1000000, 20, true) \
     X(history_count, 2, 100000, 300, true)
 
 #define SQLPOOL__INT64_FIELDS(X) \
@@ -14970,6 +17038,8 @@ static void sqlpool__resolve_config(sqlpool_config *config) {
     if (config->wal_limit_bytes < config->wal_budget_bytes)
         config->wal_limit_bytes = config->wal_budget_bytes;
     sqlpool__resolve_alerts(config);
+    while ((config->event_count & (config->event_count - 1)) != 0)
+        config->event_count += config->event_count & -config->event_count;
     if (config->max_connections == 1) {
         config->topology = SQLPOOL_TOPOLOGY_GENERAL; /* one connection reads and writes */
         config->reserve_connections = SQLPOOL_OFF;
@@ -15084,6 +17154,7 @@ static void sqlpool__destroy(sqlpool__core *core) {
         sqlpool__free(memory, core->schedule,
                       (size_t)core->config.retry_schedule_count * sizeof *core->schedule);
     }
+    sqlpool__monitor_free(core);
     if (core->path != NULL) sqlpool__free(memory, core->path, strlen(core->path) + 1);
     if (core->vfs_name != NULL) sqlpool__free(memory, core->vfs_name, strlen(core->vfs_name) + 1);
     if (core->name != NULL) sqlpool__free(memory, core->name, strlen(core->name) + 1);
@@ -15206,6 +17277,7 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
         is_ok = core->schedule != NULL;
         if (is_ok) memcpy(core->schedule, config->retry_schedule_us, bytes);
     }
+    is_ok = is_ok && sqlpool__monitor_make(core);
 #ifndef SQLPOOL_NO_METRICS
     if (is_ok && config->history_count > 0) {
         core->history = (sqlpool__sample *)sqlpool__alloc(
@@ -15385,6 +17457,7 @@ static int sqlpool__open_all(sqlpool__core *core, sqlpool_error *error) {
         sqlpool__time_add(sqlpool__now(core), core->config.upkeep_interval_ms * SQLPOOL__NS_PER_MS);
     core->next_health_ns =
         sqlpool__time_add(sqlpool__now(core), core->config.health_interval_ms * SQLPOOL__NS_PER_MS);
+    sqlpool__monitor_begin(core);
 #ifndef SQLPOOL_NO_THREADS
     if (!core->config.disable_upkeep_thread) {
         core->has_thread = true;
