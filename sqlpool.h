@@ -4324,10 +4324,13 @@ enum {
     SQLPOOL__FAULTS
 };
 
+#define SQLPOOL__FAULT_NS (60000 * SQLPOOL__NS_PER_MS) /* a fault counts for so long */
+
 /*  The last one of a kind. Under the pool's lock. */
 typedef struct sqlpool__fault {
     int64_t at_ns;
     uint64_t count;   /* so far */
+    int in_row;       /* each within a minute of the one before */
     uint64_t commits; /* so far when it happened */
     uint32_t epoch;   /* of its connection */
     int slot, code;
@@ -4435,7 +4438,7 @@ typedef struct sqlpool__core {
     sqlpool__sample *history; /* room for history_count, fixed after open; NULL: off */
     uint32_t history_used, history_next;
     sqlpool__i64 totals_told[SQLPOOL_TIMING_COUNT]; /* atomic; by reports */
-    sqlpool__alarm watches[SQLPOOL_ALERT_COUNT];
+    sqlpool__alarm alarms[SQLPOOL_ALERT_COUNT];
     sqlpool__fault faults[SQLPOOL__FAULTS];
 #endif
     bool is_upkeep_kicked;
@@ -5114,6 +5117,7 @@ static void sqlpool__note_fault(sqlpool__slot *slot, int fault, int code, const 
     const int64_t now = sqlpool__now(core);
     sqlpool__text text;
     sqlpool__lock(core);
+    it->in_row = it->count > 0 && now - it->at_ns < SQLPOOL__FAULT_NS ? it->in_row + 1 : 1;
     it->at_ns = now;
     it->count++;
     it->commits = commits;
@@ -13982,22 +13986,22 @@ static void sqlpool__text_value(sqlpool__text *text, int kind, int64_t value) {
 }
 
 /*  An alert as callers see it. */
-static void sqlpool__alarm_tell(const sqlpool_config *config, int kind, const sqlpool__alarm *watch,
+static void sqlpool__alarm_tell(const sqlpool_config *config, int kind, const sqlpool__alarm *alarm,
                                 int before, sqlpool_alert *alert) {
     const bool is_less = kind == SQLPOOL_ALERT_SUCCESS;
     sqlpool__text text = sqlpool__text_into(alert->message, sizeof alert->message);
-    const int severity = watch->severity != SQLPOOL_SEVERITY_NONE ? watch->severity : before;
+    const int severity = alarm->severity != SQLPOOL_SEVERITY_NONE ? alarm->severity : before;
     alert->kind = kind;
-    alert->severity = watch->severity;
+    alert->severity = alarm->severity;
     alert->before = before;
-    alert->value = watch->value;
-    alert->since_ns = watch->since_ns;
+    alert->value = alarm->value;
+    alert->since_ns = alarm->since_ns;
     alert->limit = sqlpool__alarm_limit(config, kind, severity);
     sqlpool__text_add(&text, "%s is ", sqlpool__alert_table[kind].name);
-    sqlpool__text_value(&text, kind, watch->value);
-    sqlpool__text_add(&text, watch->severity != SQLPOOL_SEVERITY_NONE ? ", %s %s " : ", %s %s ",
-                      watch->severity != SQLPOOL_SEVERITY_NONE
-                          ? sqlpool__severity_names[watch->severity]
+    sqlpool__text_value(&text, kind, alarm->value);
+    sqlpool__text_add(&text, "; %s %s ",
+                      alarm->severity != SQLPOOL_SEVERITY_NONE
+                          ? sqlpool__severity_names[alarm->severity]
                           : "cleared, it was raised",
                       is_less ? "down from" : "from");
     sqlpool__text_value(&text, kind, alert->limit);
@@ -14005,28 +14009,28 @@ static void sqlpool__alarm_tell(const sqlpool_config *config, int kind, const sq
 }
 
 /*  Lets `duration_ns` pass with this value; true when the severity changes. */
-static bool sqlpool__alarm_step(const sqlpool_config *config, int kind, sqlpool__alarm *watch,
+static bool sqlpool__alarm_step(const sqlpool_config *config, int kind, sqlpool__alarm *alarm,
                                 int64_t value, int64_t duration_ns) {
     const int64_t wanted = config->alerts[kind].for_ms * SQLPOOL__NS_PER_MS;
     const int64_t most = 2 * config->upkeep_interval_ms * SQLPOOL__NS_PER_MS;
     const int rising = sqlpool__alarm_severity(config, kind, value, false);
     const int falling = sqlpool__alarm_severity(config, kind, value, true);
-    const bool is_up = rising > watch->severity, is_down = falling < watch->severity;
-    watch->value = value;
+    const bool is_up = rising > alarm->severity, is_down = falling < alarm->severity;
+    alarm->value = value;
     if (!is_up && !is_down) {
-        watch->pending = watch->severity;
-        watch->held_ns = 0;
+        alarm->pending = alarm->severity;
+        alarm->held_ns = 0;
         return false;
     }
-    if (watch->pending == watch->severity || (watch->pending > watch->severity) != is_up) {
-        watch->pending = is_up ? rising : falling; /* begins now */
-        watch->held_ns = 0;
+    if (alarm->pending == alarm->severity || (alarm->pending > alarm->severity) != is_up) {
+        alarm->pending = is_up ? rising : falling; /* begins now */
+        alarm->held_ns = 0;
         duration_ns = 0;
     }
-    if (is_up ? rising < watch->pending : falling > watch->pending)
-        watch->pending = is_up ? rising : falling;
-    watch->held_ns += is_up && duration_ns > most ? most : duration_ns > 0 ? duration_ns : 0;
-    return watch->held_ns >= wanted;
+    if (is_up ? rising < alarm->pending : falling > alarm->pending)
+        alarm->pending = is_up ? rising : falling;
+    alarm->held_ns += is_up && duration_ns > most ? most : duration_ns > 0 ? duration_ns : 0;
+    return alarm->held_ns >= wanted;
 }
 
 /*  Looks at every kind with the newest sample; tells of each change. */
@@ -14035,23 +14039,23 @@ static void sqlpool__alarm_all(sqlpool__core *core, int64_t now) {
     int kind;
     if (core->history_used > 1) duration = now - sqlpool__sample_back(core, 1)->at_ns;
     for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
-        sqlpool__alarm watch = core->watches[kind]; /* only upkeep changes it */
-        const int before = watch.severity;
+        sqlpool__alarm alarm = core->alarms[kind]; /* only upkeep changes it */
+        const int before = alarm.severity;
         sqlpool_alert alert;
-        bool is_new = sqlpool__alarm_step(&core->config, kind, &watch,
+        bool is_new = sqlpool__alarm_step(&core->config, kind, &alarm,
                                           sqlpool__alarm_value(core, kind), duration);
         if (is_new) {
-            watch.severity = watch.pending;
-            watch.held_ns = 0;
-            if (before == SQLPOOL_SEVERITY_NONE) watch.since_ns = now;
+            alarm.severity = alarm.pending;
+            alarm.held_ns = 0;
+            if (before == SQLPOOL_SEVERITY_NONE) alarm.since_ns = now;
         }
         sqlpool__lock(core);
-        core->watches[kind] = watch;
+        core->alarms[kind] = alarm;
         sqlpool__unlock(core);
         if (!is_new) continue;
-        sqlpool__alarm_tell(&core->config, kind, &watch, before, &alert);
+        sqlpool__alarm_tell(&core->config, kind, &alarm, before, &alert);
         sqlpool__log_line(core,
-                          watch.severity > SQLPOOL_SEVERITY_NOTICE ? SQLPOOL_LEVEL_WARNING
+                          alarm.severity > SQLPOOL_SEVERITY_NOTICE ? SQLPOOL_LEVEL_WARNING
                                                                    : SQLPOOL_LEVEL_INFO,
                           SQLPOOL_LOG_ALERT, "%s", alert.message);
         if (core->config.events.alert_fn != NULL)
@@ -14063,8 +14067,8 @@ static void sqlpool__alarm_all(sqlpool__core *core, int64_t now) {
 static bool sqlpool__is_watching(const sqlpool__core *core) {
     int kind;
     for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
-        if (core->watches[kind].severity != SQLPOOL_SEVERITY_NONE ||
-            core->watches[kind].pending != SQLPOOL_SEVERITY_NONE)
+        if (core->alarms[kind].severity != SQLPOOL_SEVERITY_NONE ||
+            core->alarms[kind].pending != SQLPOOL_SEVERITY_NONE)
             return true;
     }
     return false;
@@ -14075,10 +14079,10 @@ static int sqlpool__alerts_locked(sqlpool__core *core, sqlpool_alert *alerts, in
     int severity, kind, count = 0;
     for (severity = SQLPOOL_SEVERITY_CRITICAL; severity > SQLPOOL_SEVERITY_NONE; severity--) {
         for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
-            const sqlpool__alarm *watch = &core->watches[kind];
-            if (watch->severity != severity) continue;
+            const sqlpool__alarm *alarm = &core->alarms[kind];
+            if (alarm->severity != severity) continue;
             if (count < capacity)
-                sqlpool__alarm_tell(&core->config, kind, watch, severity, &alerts[count]);
+                sqlpool__alarm_tell(&core->config, kind, alarm, severity, &alerts[count]);
             count++;
         }
     }
@@ -14089,7 +14093,7 @@ static int sqlpool__alerts_locked(sqlpool__core *core, sqlpool_alert *alerts, in
  * >>[I23.4] causes                                                     (private)
  *----------------------------------------------------------------------------*/
 
-#define SQLPOOL__FAULT_S 60      /* a fault counts for so long */
+#define SQLPOOL__COMMITS_S 60    /* commits of so long are looked at */
 #define SQLPOOL__STUCK_MS 5000   /* a writer that is out for so long, and does nothing */
 #define SQLPOOL__STARVED_MS 1000 /* a caller that waits for a reader for so long */
 #define SQLPOOL__SLOW_MS 50      /* a commit takes so long on the average */
@@ -14100,6 +14104,7 @@ typedef struct sqlpool__findings {
     sqlpool_health *health;
     int64_t now;
     int score_1000; /* what is left of the score, in thousandths of it */
+    bool is_gone;   /* nothing is at the path */
 } sqlpool__findings;
 
 static sqlpool_cause *sqlpool__find(sqlpool__findings *found, int kind, int slot, int code,
@@ -14116,7 +14121,7 @@ static sqlpool_cause *sqlpool__find(sqlpool__findings *found, int kind, int slot
 /*  Was such a fault met in the last minute? */
 static bool sqlpool__is_recent(const sqlpool__findings *found, int fault) {
     const sqlpool__fault *it = &found->core->faults[fault];
-    return it->count > 0 && found->now - it->at_ns < SQLPOOL__FAULT_S * SQLPOOL__NS_PER_S;
+    return it->count > 0 && found->now - it->at_ns < SQLPOOL__FAULT_NS;
 }
 
 static void sqlpool__find_fault(sqlpool__findings *found, int kind, int fault, const char *what) {
@@ -14128,19 +14133,20 @@ static void sqlpool__find_fault(sqlpool__findings *found, int kind, int fault, c
     sqlpool__text_string(&text, it->message);
 }
 
-/*  Did nothing go well in the file since the fault? A breaker that is open because of it says so,
-    and without one that nothing was committed. */
+/*  Does it last? A breaker that is open because of it says so. A disk is full until something was
+    committed again; one failure of reading or writing may be a connection's, three are the disk's. */
 static bool sqlpool__is_lasting(const sqlpool__findings *found, int fault) {
     const sqlpool__fault *it = &found->core->faults[fault];
     int mode;
     for (mode = 0; mode < 2; mode++) {
         const sqlpool__breaker *breaker = &found->core->breakers[mode];
-        if (breaker->state != SQLPOOL__BREAKER_CLOSED &&
-            sqlpool__fault_of(breaker->code) == fault)
+        if (breaker->state != SQLPOOL__BREAKER_CLOSED && sqlpool__fault_of(breaker->code) == fault)
             return true;
     }
-    return found->core->config.breaker_open_ms <= 0 && sqlpool__is_recent(found, fault) &&
-           it->commits == sqlpool__counter(found->core, SQLPOOL__COUNT_commits);
+    if (!sqlpool__is_recent(found, fault)) return false;
+    return fault == SQLPOOL__FAULT_FULL
+               ? it->commits == sqlpool__counter(found->core, SQLPOOL__COUNT_commits)
+               : it->in_row >= 3;
 }
 
 static void sqlpool__find_file_causes(sqlpool__findings *found) {
@@ -14150,7 +14156,7 @@ static void sqlpool__find_file_causes(sqlpool__findings *found) {
         core->faults[SQLPOOL__FAULT_CORRUPT].epoch == SQLPOOL__LOAD(&core->epoch))
         sqlpool__find_fault(found, SQLPOOL_CAUSE_CORRUPT, SQLPOOL__FAULT_CORRUPT,
                             "SQLite found damage");
-    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0) {
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0 || found->is_gone) {
         (void)sqlpool__find(found, SQLPOOL_CAUSE_MOVED, -1, 0, &text);
         sqlpool__text_add(&text, "the file that was opened is not at %.160s any more",
                           core->path);
@@ -14250,8 +14256,9 @@ static void sqlpool__find_slow_disk(sqlpool__findings *found, const sqlpool_late
 }
 
 /*  In the order of their weight. */
-static void sqlpool__health_locked(sqlpool__core *core, int64_t now, const sqlpool_latency *commit,
-                                   int64_t memory_bytes, sqlpool_health *health) {
+static void sqlpool__health_locked(sqlpool__core *core, int64_t now, bool is_gone,
+                                   const sqlpool_latency *commit, int64_t memory_bytes,
+                                   sqlpool_health *health) {
     sqlpool__findings found;
     sqlpool__text text;
     memset(health, 0, sizeof *health);
@@ -14259,6 +14266,7 @@ static void sqlpool__health_locked(sqlpool__core *core, int64_t now, const sqlpo
     found.health = health;
     found.now = now;
     found.score_1000 = 100000;
+    found.is_gone = is_gone;
     sqlpool__observe_locked(core, now);
     sqlpool__find_file_causes(&found);
     sqlpool__find_stuck_writer(&found);
@@ -14280,12 +14288,27 @@ static void sqlpool__health_locked(sqlpool__core *core, int64_t now, const sqlpo
     health->score = (found.score_1000 + 500) / 1000;
 }
 
+/*  Could a connection not be opened because there is no file any more? Without an open connection
+    that is idle nobody else would notice. */
+static bool sqlpool__is_file_gone(sqlpool__core *core) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    int error, exists = 1;
+    sqlpool__lock(core);
+    error = core->open_error;
+    sqlpool__unlock(core);
+    if (sqlpool__primary(error) != SQLITE_CANTOPEN || core->is_memory ||
+        core->config.enable_uri || vfs == NULL)
+        return false;
+    return vfs->xAccess(vfs, core->path, SQLITE_ACCESS_EXISTS, &exists) == SQLITE_OK && exists == 0;
+}
+
 static void sqlpool__health(sqlpool__core *core, sqlpool_health *health) {
     const int64_t now = sqlpool__now(core), memory_bytes = sqlpool__memory_total(core);
+    const bool is_gone = sqlpool__is_file_gone(core);
     sqlpool_latency commit;
-    sqlpool__latency_of(core, SQLPOOL_TIMING_COMMIT, SQLPOOL__FAULT_S, &commit);
+    sqlpool__latency_of(core, SQLPOOL_TIMING_COMMIT, SQLPOOL__COMMITS_S, &commit);
     sqlpool__lock(core);
-    sqlpool__health_locked(core, now, &commit, memory_bytes, health);
+    sqlpool__health_locked(core, now, is_gone, &commit, memory_bytes, health);
     sqlpool__unlock(core);
 }
 
@@ -15748,7 +15771,9 @@ static const char sqlpool__html_style_2[] =
     "text-overflow:ellipsis}\n"
     ".tile b{font-size:21px;line-height:1.35;letter-spacing:-.01em;white-space:nowrap}\n"
     ".tile svg{display:block;width:100%;height:26px;margin-top:4px}\n"
-    ".say{border-left:4px solid var(--line);margin-bottom:10px;padding:10px 14px}\n"
+    "#troubles{display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(260px,1fr));"
+    "margin-bottom:14px}#troubles:empty{display:none}\n"
+    ".say{border-left:4px solid var(--line);padding:10px 14px}\n"
     ".say b{display:block}.say span{overflow-wrap:anywhere;color:var(--soft);font-size:13.5px}\n"
     ".good{--x:var(--good);--y:var(--goodbg)}.warn{--x:var(--warn);--y:var(--warnbg)}"
     ".bad{--x:var(--bad);--y:var(--badbg)}\n"
@@ -15811,8 +15836,12 @@ static void sqlpool__html(sqlpool__text *text, const char *foreign) {
     sqlpool__text_escaped(text, foreign, SQLPOOL__ESCAPE_HTML);
 }
 
-static const char *sqlpool__html_mood(int score) {
-    return score >= 90 ? "good" : score >= 60 ? "warn" : "bad";
+/*  Green only while no alert is more than a notice. */
+static const char *sqlpool__html_mood(const sqlpool__report *report) {
+    const int score = report->health.score;
+    const int severity = report->alert_count > 0 ? report->alerts[0].severity : 0;
+    if (score < 60) return "bad";
+    return score < 90 || severity > SQLPOOL_SEVERITY_NOTICE ? "warn" : "good";
 }
 
 static void sqlpool__html_header(const sqlpool__report *report, sqlpool__text *text) {
@@ -15828,7 +15857,7 @@ static void sqlpool__html_header(const sqlpool__report *report, sqlpool__text *t
                       "</head><body><main>\n<header class=\"%s\"><div class=\"ring\"><svg "
                       "viewBox=\"0 0 76 76\" aria-hidden=\"true\"><circle cx=\"38\" cy=\"38\" "
                       "r=\"34\"/>",
-                      sqlpool__html_mood(score));
+                      sqlpool__html_mood(report));
     if (score > 0)
         sqlpool__text_add(text,
                           "<circle class=\"now\" cx=\"38\" cy=\"38\" r=\"34\" pathLength=\"100\" "
@@ -15854,7 +15883,7 @@ static void sqlpool__html_say(sqlpool__text *text, const char *mood, const char 
 
 static void sqlpool__html_troubles(const sqlpool__report *report, sqlpool__text *text) {
     int i;
-    sqlpool__text_string(text, "<section id=\"troubles\">\n");
+    sqlpool__text_string(text, "<section id=\"troubles\">");
     for (i = 0; i < report->health.cause_count; i++) {
         const sqlpool_cause *cause = &report->health.causes[i];
         sqlpool__html_say(text, sqlpool__cause_table[cause->kind].points >= 40 ? "bad" : "warn",
@@ -15926,7 +15955,7 @@ static void sqlpool__text_unit(sqlpool__text *text, sqlpool__unit unit, int64_t 
     }
 }
 
-/*  Sixteen times the binary logarithm, with straight lines between the powers of two: no libm. */
+/*  1,024 times the binary logarithm, with straight lines between the powers of two: no libm. */
 static int64_t sqlpool__log_scale(int64_t value) {
     int64_t power = 0;
     if (value < 1) value = 1;
@@ -16018,20 +16047,38 @@ static void sqlpool__chart_key(sqlpool__text *text, const sqlpool__chart *chart)
     sqlpool__text_string(text, "</span></figcaption>");
 }
 
+/*  The same for round values, without decimals: "1 ms", "2500/s". */
+static void sqlpool__text_tick(sqlpool__text *text, sqlpool__unit unit, int64_t value) {
+    static const char *const times[] = {"ns", "us", "ms", "s"};
+    static const char *const sizes[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    int step = 0;
+    if (unit == SQLPOOL__UNIT_TIME) {
+        for (; step < 3 && value % 1000 == 0; step++) value /= 1000;
+        sqlpool__text_add(text, "%lld %s", (long long)value, times[step]);
+    } else if (unit == SQLPOOL__UNIT_BYTES) {
+        for (; step < 4 && value % 1024 == 0 && value > 0; step++) value /= 1024;
+        sqlpool__text_add(text, "%lld %s", (long long)value, sizes[step]);
+    } else if (unit == SQLPOOL__UNIT_RATE && value % 1000 == 0) {
+        sqlpool__text_add(text, "%lld/s", (long long)(value / 1000));
+    } else {
+        sqlpool__text_unit(text, unit, value);
+    }
+}
+
 /*  The labels of the left edge, from the top. */
 static void sqlpool__chart_labels(sqlpool__text *text, const sqlpool__chart *chart, int64_t low,
                                   int64_t high) {
     sqlpool__text_string(text, "<div class=\"plot\"><div class=\"y\"><span>");
-    sqlpool__text_unit(text, chart->unit, high);
+    sqlpool__text_tick(text, chart->unit, high);
     if (chart->unit != SQLPOOL__UNIT_TIME) {
         sqlpool__text_string(text, "</span><span>");
-        sqlpool__text_unit(text, chart->unit, high / 2);
+        sqlpool__text_tick(text, chart->unit, high / 2);
         sqlpool__text_string(text, "</span><span>0");
     } else {
         int64_t value;
         for (value = high / 10; value >= low && value > 0; value /= 10) {
             sqlpool__text_string(text, "</span><span>");
-            sqlpool__text_unit(text, chart->unit, value);
+            sqlpool__text_tick(text, chart->unit, value);
         }
     }
     sqlpool__text_string(text, "</span></div>");
@@ -16209,7 +16256,7 @@ static void sqlpool__html_latency(const sqlpool__report *report, sqlpool__text *
     chart.unit = SQLPOOL__UNIT_TIME;
     chart.series_count = 3;
     chart.series = drawing->series;
-    chart.span_ns = SQLPOOL__NS_PER_S;
+    chart.span_ns = sqlpool__history_span(report);
     if (drawing->series[0].points > 0 && drawing->series[0].x[0] > chart.span_ns)
         chart.span_ns = drawing->series[0].x[0];
     sqlpool__html_chart(text, &chart, "");
