@@ -4032,6 +4032,8 @@ typedef struct sqlpool__stamp {
     uint32_t words[SQLPOOL__STAMP_WORDS];
 } sqlpool__stamp;
 
+#define SQLPOOL__STATUSES 5 /* counters of SQLite that are kept of a statement */
+
 /*  A prepared statement with a copy of its text, in one block. The text is freed under the pool's
     lock, because reports on other threads read it. */
 typedef struct sqlpool__stmt {
@@ -4060,6 +4062,7 @@ typedef struct sqlpool__stmt {
     uint32_t generation;  /* 0: none was given */
     uint64_t fingerprint; /* 0: not asked for */
     uint64_t begun;       /* ticks when the call began that runs it */
+    uint32_t status_seen[SQLPOOL__STATUSES]; /* SQLite's counters when they were last read */
 #endif
 } sqlpool__stmt;
 
@@ -6412,18 +6415,21 @@ static inline void sqlpool__usage_time(sqlpool__recorder *recorder, sqlpool__usa
     if (SQLPOOL__UNLIKELY(ticks > usage->most)) SQLPOOL__NOTE(&usage->most, ticks);
 }
 
-/*  What SQLite has counted for the statement since the last time. */
-static SQLPOOL__NOINLINE void sqlpool__usage_status(sqlpool__usage *usage, sqlite3_stmt *handle) {
-    const int steps = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_VM_STEP, 1);
-    const int scans = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_FULLSCAN_STEP, 1);
-    const int sorts = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_SORT, 1);
-    const int indexes = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_AUTOINDEX, 1);
-    const int prepares = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_REPREPARE, 1);
-    SQLPOOL__NOTE(&usage->vm_steps, usage->vm_steps + (uint64_t)(unsigned)steps);
-    SQLPOOL__NOTE(&usage->fullscan_steps, usage->fullscan_steps + (uint64_t)(unsigned)scans);
-    SQLPOOL__NOTE(&usage->sorts, usage->sorts + (uint64_t)(unsigned)sorts);
-    SQLPOOL__NOTE(&usage->autoindexes, usage->autoindexes + (uint64_t)(unsigned)indexes);
-    SQLPOOL__NOTE(&usage->reprepares, usage->reprepares + (uint64_t)(unsigned)prepares);
+/*  What SQLite has counted since the last time. Its counters are not set back: it asks the progress
+    handler by one of them, and would not with statements that are set back before they reach the
+    number of instructions between two questions. */
+static void sqlpool__status_add(sqlpool__stmt *stmt, int which, unsigned seen,
+                                sqlpool__u64 *sum) {
+    const uint32_t now = (uint32_t)sqlite3_stmt_status(stmt->handle, which, 0);
+    SQLPOOL__NOTE(sum, *sum + (uint32_t)(now - stmt->status_seen[seen]));
+    stmt->status_seen[seen] = now;
+}
+static SQLPOOL__NOINLINE void sqlpool__usage_status(sqlpool__usage *usage, sqlpool__stmt *stmt) {
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_VM_STEP, 0, &usage->vm_steps);
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_FULLSCAN_STEP, 1, &usage->fullscan_steps);
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_SORT, 2, &usage->sorts);
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_AUTOINDEX, 3, &usage->autoindexes);
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_REPREPARE, 4, &usage->reprepares);
 }
 
 /*  The statement begins; `begun` is when its call did. */
@@ -6693,7 +6699,7 @@ static inline void sqlpool__note_end(sqlpool__slot *slot, sqlpool__stmt *stmt, u
         SQLPOOL__NOTE(&usage->rows, usage->rows + rows);
         SQLPOOL__NOTE(&usage->last, end);
         if (SQLPOOL__UNLIKELY(calls % SQLPOOL__STATUS_CALLS == 1 || ticks > SQLPOOL__QUICK_TICKS))
-            sqlpool__usage_status(usage, stmt->handle);
+            sqlpool__usage_status(usage, stmt);
     }
     if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK || slot->busy_deadline_ns != 0 ||
                           ticks >= SQLPOOL__PEEK(&slot->core->monitor->slow_ticks)))
