@@ -488,7 +488,7 @@ struct sqlite3_stmt;
     X(OK, 0, "success")                                                                           \
     X(MISUSE, -1, "the call breaks a rule of the library; the message says which")                \
     X(CONFIG, -2, "the configuration is not valid; the message names each bad field")             \
-    X(NOMEM, -3, "the allocator hook returned no memory")                                         \
+    X(NOMEM, -3, "the allocator hook returned no memory, or memory_hard_bytes is reached")         \
     X(TIMEOUT, -4, "the deadline passed; the message says what was waited for and who holds it")  \
     X(CLOSED, -5, "the pool is closed or closing")                                                \
     X(CANCELLED, -6, "cancelled by sqlpool_conn_cancel() or sqlpool_cancel()")                    \
@@ -4578,6 +4578,24 @@ static int sqlpool__finish(sqlpool__core *core, const sqlpool_error *error) {
     return result;
 }
 
+/*  Says that there is no memory for something, and whose limit that may be. */
+SQLPOOL__PRINTF(3, 4)
+static void sqlpool__no_memory_text(sqlpool__core *core, sqlpool_error *error, const char *format,
+                                    ...) {
+    sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+    va_list list;
+    va_start(list, format);
+    sqlpool__text_add_list(&text, format, list);
+    va_end(list);
+    if (core->memory.limit_bytes > 0)
+        sqlpool__text_add(&text, "; %lld bytes are held, memory_hard_bytes is %lld",
+                          (long long)(SQLPOOL__LOAD_RELAXED(&core->memory.held_bytes) +
+                                      SQLPOOL__LOAD_RELAXED(&core->memory.outside_bytes)),
+                          (long long)core->memory.limit_bytes);
+}
+#define SQLPOOL__NO_MEMORY(core, error, ...) \
+    (sqlpool__no_memory_text((core), (error), __VA_ARGS__), (error)->result = SQLPOOL_NOMEM)
+
 static bool sqlpool__is_memory_path(const char *path) {
     return strcmp(path, ":memory:") == 0;
 }
@@ -6012,7 +6030,7 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     stmt = (sqlpool__stmt *)sqlpool__alloc(&core->memory, block_bytes);
     if (stmt == NULL) {
         (void)sqlite3_finalize(handle);
-        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to cache a statement of %llu bytes",
+        return SQLPOOL__NO_MEMORY(core, error, "no memory to cache a statement of %llu bytes",
                              (unsigned long long)bytes);
     }
     memset(stmt, 0, sizeof *stmt);
@@ -6855,7 +6873,11 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     int rc, i;
     if (sqlpool__cache_init(slot) != SQLPOOL_OK) {
         SQLPOOL__TALLY_POOL(core, open_failures);
-        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a connection's statement cache");
+        return SQLPOOL__NO_MEMORY(core, error, "no memory for a connection's statement cache");
+    }
+    if (sqlpool__is_above_limit(&core->memory, 1)) {
+        SQLPOOL__TALLY_POOL(core, open_failures);
+        return SQLPOOL__NO_MEMORY(core, error, "no connection is opened");
     }
     rc = sqlpool__open_db(slot, error);
     if (rc != SQLPOOL_OK) {
@@ -10482,8 +10504,8 @@ static int sqlpool__run_buffered(sqlpool__slot *slot, sqlpool__stmt *stmt,
             "the rows of RETURNING pass returning_bytes (%lld); nothing was changed: %.200s",
             (long long)core->config.returning_bytes, stmt->sql);
     } else if (rc == SQLPOOL_NOMEM) {
-        (void)SQLPOOL__FAIL(error, rc,
-                            "no memory to buffer the rows of RETURNING; nothing was changed");
+        (void)SQLPOOL__NO_MEMORY(core, error,
+                                 "no memory to buffer the rows of RETURNING; nothing was changed");
     }
     if (rc != SQLPOOL_OK) {
         (void)sqlite3_reset(stmt->handle);
@@ -11925,7 +11947,7 @@ static int sqlpool__script_body(sqlpool_conn *conn, void *user, int attempt) {
         return sqlpool__run_script(slot, script->sql, script->bytes, script->error);
     copy = (char *)sqlpool__alloc(&core->memory, script->bytes + 1);
     if (copy == NULL)
-        return SQLPOOL__FAIL(script->error, SQLPOOL_NOMEM, "no memory to copy the script");
+        return SQLPOOL__NO_MEMORY(core, script->error, "no memory to copy the script");
     memcpy(copy, script->sql, script->bytes);
     copy[script->bytes] = '\0';
     rc = sqlpool__run_script(slot, copy, script->bytes, script->error);
@@ -12539,7 +12561,7 @@ static int sqlpool__submit(sqlpool *pool, const sqlpool_submission *options,
     if (rc == SQLPOOL_OK && what->bytes > SQLPOOL__ENTRY_ROOM) {
         block = sqlpool__alloc(&core->memory, what->bytes);
         if (block == NULL)
-            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to copy %llu bytes",
+            rc = SQLPOOL__NO_MEMORY(core, error, "no memory to copy %llu bytes",
                                (unsigned long long)what->bytes);
     }
     if (rc == SQLPOOL_OK) {
@@ -13115,7 +13137,7 @@ static int sqlpool__bulk_refuse(sqlpool_bulk *bulk, int row, sqlpool_error *erro
                                      (size_t)bulk->refusal_room * sizeof *bulk->refusals,
                                      (size_t)room * sizeof *bulk->refusals);
         if (list == NULL)
-            return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to report refused rows");
+            return SQLPOOL__NO_MEMORY(bulk->core, error, "no memory to report refused rows");
         bulk->refusals = (sqlpool__refused_row *)list;
         bulk->refusal_room = room;
     }
@@ -13426,7 +13448,7 @@ SQLPOOL_API int sqlpool_bulk_begin_at(const char *file, int line, sqlpool *pool,
     if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
     made = sqlpool__bulk_new(core, config);
     if (made == NULL) {
-        (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a batch of rows");
+        (void)SQLPOOL__NO_MEMORY(core, error, "no memory for a batch of rows");
         return sqlpool__leave(core, sqlpool__finish(core, error));
     }
     made->file = file;
@@ -13509,7 +13531,7 @@ static int sqlpool__bulk_big_row(sqlpool_bulk *bulk, const sqlpool_value *args, 
     bulk->arena = (char *)sqlpool__alloc(&core->memory, big);
     if (bulk->arena == NULL) {
         bulk->arena = arena;
-        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a row of %llu bytes",
+        return SQLPOOL__NO_MEMORY(bulk->core, error, "no memory for a row of %llu bytes",
                              (unsigned long long)big);
     }
     bulk->arena_bytes = bulk->payload = big;
@@ -16591,7 +16613,7 @@ static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format form
     if (format == SQLPOOL_REPORT_HTML) bytes += sizeof(sqlpool__drawing);
     report = (sqlpool__report *)sqlpool__alloc(&core->memory, bytes);
     if (report == NULL)
-        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a report: %llu bytes",
+        return SQLPOOL__NO_MEMORY(core, error, "no memory for a report: %llu bytes",
                              (unsigned long long)bytes);
     memset(report, 0, bytes);
     report->samples = (sqlpool__sample *)(void *)(report + 1);
