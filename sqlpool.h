@@ -16602,7 +16602,8 @@ static void sqlpool__report_html(const sqlpool__report *report, sqlpool__text *t
 
 /*  One block for all: the report, the samples, the events, the chart that is being drawn. */
 static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format format,
-                                 sqlpool_report_fn write_fn, void *user, sqlpool_error *error) {
+                                 sqlpool_report_fn write_fn, void *user, bool *is_theirs,
+                                 sqlpool_error *error) {
     const size_t samples = core->history != NULL ? (size_t)core->config.history_count : 0;
     size_t events = 0, bytes = sizeof(sqlpool__report) + samples * sizeof(sqlpool__sample);
     sqlpool__report *report;
@@ -16634,6 +16635,7 @@ static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format form
         if (format == SQLPOOL_REPORT_TRACE) sqlpool__report_trace(report, &text);
         sqlpool__text_flush(&text);
         rc = text.result;
+        *is_theirs = rc != 0;
         if (rc != 0) (void)SQLPOOL__FAIL(error, rc, "the write function ended the report: %d", rc);
     } else {
         (void)SQLPOOL__FAIL(error, rc, "the leases could not be listed");
@@ -16660,9 +16662,11 @@ SQLPOOL_API int sqlpool_report(sqlpool *pool, sqlpool_report_format format,
                             "sqlpool_report() was called by the write function of a report");
     } else {
 #ifndef SQLPOOL_NO_METRICS
+        bool is_theirs = false;
         sqlpool__hint.is_reporting = true;
-        (void)sqlpool__write_report(core, format, write, user, error);
+        rc = sqlpool__write_report(core, format, write, user, &is_theirs, error);
         sqlpool__hint.is_reporting = false;
+        if (is_theirs) return sqlpool__leave(core, rc); /* no failure of the pool's */
 #else
         (void)user;
         (void)SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED, "built with SQLPOOL_NO_METRICS");
