@@ -16536,8 +16536,8 @@ static void sqlpool__html_tables(const sqlpool__report *report, sqlpool__text *t
         sqlpool__text_duration(text, latency->max_ns);
         sqlpool__text_string(text, "</td></tr>\n");
     }
-    sqlpool__text_string(text, "</table></section>\n<section class=\"card scroll\"><h2>Memory and "
-                               "file</h2><table>\n");
+    sqlpool__text_string(text, "</table></section>\n<section class=\"card scroll\"><h2>Memory</h2>"
+                               "<table>\n");
 #define SQLPOOL__HTML_MEMORY(name, meaning) \
     sqlpool__text_string(text, "<tr><td>" meaning "</td><td>"); \
     if (strstr(#name, "_bytes") != NULL) { \
@@ -16547,6 +16547,8 @@ static void sqlpool__html_tables(const sqlpool__report *report, sqlpool__text *t
     } \
     sqlpool__text_string(text, "</td></tr>\n");
     SQLPOOL_MEMORY_MEMBERS(SQLPOOL__HTML_MEMORY)
+    sqlpool__text_string(text, "</table></section>\n<section class=\"card scroll\"><h2>File</h2>"
+                               "<table>\n");
     SQLPOOL_FILE_MEMBERS(SQLPOOL__HTML_MEMORY)
 #undef SQLPOOL__HTML_MEMORY
     sqlpool__text_string(text, "</table></section>\n<section class=\"card wide\"><details><summary>"
