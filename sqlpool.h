@@ -1929,7 +1929,7 @@ typedef struct sqlpool_statement_stats {
     int64_t total_ns, mean_ns, min_ns, max_ns;
     int64_t p50_ns, p95_ns, p99_ns;
     uint64_t vm_steps;       /* instructions of SQLite's virtual machine; this and the next four are
-                                up to 15 calls old where a call takes less than 10 us */
+                                up to 15 calls old where a call takes less than 100 us */
     uint64_t fullscan_steps; /* rows stepped over in tables without an index that fits */
     uint64_t sorts;
     uint64_t autoindexes;    /* rows put into indexes made for one run */
@@ -3844,6 +3844,7 @@ typedef struct sqlpool__recorder {
     sqlpool__histogram statements; /* of longer leases */
     sqlpool__histogram holds;      /* those leases */
     sqlpool__ring ring;
+    uint32_t *generations;  /* of the pool's kinds */
     sqlpool__usage *usages; /* by number of the kind */
     sqlpool__page *pages;   /* the first one is not used */
     uint32_t page_count, pages_begun, free_page;
@@ -4057,11 +4058,11 @@ typedef struct sqlpool__stmt {
     bool has_pointers; /* a value points into the caller's memory or the arena */
     bool is_read_only; /* changes nothing: may run on a reader */
 #ifndef SQLPOOL_NO_METRICS
-    bool is_counted;      /* as prepared */
-    uint32_t kind;        /* its number, while that has this */
-    uint32_t generation;  /* 0: none was given */
-    uint64_t fingerprint; /* 0: not asked for */
-    uint64_t begun;       /* ticks when the call began that runs it */
+    bool is_counted;                         /* as prepared */
+    uint32_t kind;                           /* its number, while that has this */
+    uint32_t generation;                     /* 0: none was given */
+    uint64_t fingerprint;                    /* 0: not asked for */
+    uint64_t begun;                          /* ticks when the call began that runs it */
     uint32_t status_seen[SQLPOOL__STATUSES]; /* SQLite's counters when they were last read */
 #endif
 } sqlpool__stmt;
@@ -4141,7 +4142,12 @@ typedef struct sqlpool__slot {
 
     /* lease holder only */
     sqlite3 *db;
-    uint64_t number;    /* of this lease */
+    uint64_t number; /* of this lease */
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__recorder *recorder; /* atomic; NULL: nothing is recorded, or it was never opened */
+    uint64_t held_from;          /* ticks; 0: the lease is for one call */
+    bool is_timed;               /* statements and leases are */
+#endif
     int64_t checked_ns; /* last look at the file */
     int64_t lease_deadline_ns;
     int64_t busy_deadline_ns; /* end of the lock wait of the running statement; 0: not begun */
@@ -4205,14 +4211,12 @@ typedef struct sqlpool__slot {
 
 #ifndef SQLPOOL_NO_METRICS
     /* lease holder only: recording (I10.3.1) */
-    sqlpool__recorder *recorder; /* atomic; NULL: nothing is recorded, or it was never opened */
-    bool is_timed;               /* statements and leases are */
-    int close_cause;             /* sqlpool_close_cause of the next closing */
-    uint64_t held_from;          /* ticks; 0: the lease is for one call */
-    uint64_t wait_ticks;         /* that it was waited for */
-    uint64_t commit_from;        /* ticks of the commit hook, */
-    uint64_t commit_to;          /* and of the end, if the log's hook told it */
-    uint64_t busy_from; /* ticks of the first sleep for a lock; 0: none since the last note */
+    int close_cause;        /* sqlpool_close_cause of the next closing */
+    uint64_t wait_ticks;    /* that the last lease that had to wait has waited, */
+    uint64_t waited_number; /* and its number */
+    uint64_t commit_from;   /* ticks of the commit hook, */
+    uint64_t commit_to;     /* and of the end, if the log's hook told it */
+    uint64_t busy_from;     /* ticks of the first sleep for a lock; 0: none since the last note */
     uint64_t busy_to;
     uint64_t busy_sleeps;
 #endif
@@ -4662,9 +4666,10 @@ static inline void sqlpool__note_busy(sqlpool__slot *slot) {
     if (SQLPOOL__UNLIKELY(slot->busy_from != 0)) sqlpool__note_busy_slow(slot);
 }
 
-/*  A sleep for a lock is over. */
-static void sqlpool__note_sleep(sqlpool__slot *slot, uint64_t begin) {
+/*  A sleep for a lock is over; the first one of a statement or another one. */
+static void sqlpool__note_sleep(sqlpool__slot *slot, uint64_t begin, bool is_first) {
     if (slot->core->monitor == NULL) return;
+    if (is_first) sqlpool__note_busy(slot);
     if (slot->busy_from == 0) slot->busy_from = begin != 0 ? begin : 1;
     slot->busy_to = sqlpool__ticks(slot->core);
     slot->busy_sleeps++;
@@ -4706,6 +4711,7 @@ static void sqlpool__note_wait(sqlpool__core *core, sqlpool__slot *slot, uint64_
     if (slot != NULL) {
         SQLPOOL__NOTE_ADD(&monitor->waited, (uint64_t)1);
         slot->wait_ticks = ticks;
+        slot->waited_number = slot->number;
         sqlpool__note(slot, SQLPOOL_EVENT_WAIT, begin, ticks, result, (uint64_t)mode);
         return;
     }
@@ -4746,13 +4752,8 @@ static void sqlpool__note_close(sqlpool__slot *slot) {
     slot->close_cause = SQLPOOL_CLOSE_END;
 }
 
-/*  A lease begins that is for one call, or a longer one. */
-static inline void sqlpool__note_lease_begins(sqlpool__slot *slot, bool is_call) {
-    slot->wait_ticks = 0;
-    slot->held_from = is_call ? 0 : sqlpool__timed_now(slot);
-}
-/*  It gets longer after all. */
-static void sqlpool__note_hold_begins(sqlpool__slot *slot) {
+/*  A lease begins, or gets longer than one call after all. */
+static SQLPOOL__NOINLINE void sqlpool__note_hold_begins(sqlpool__slot *slot) {
     if (slot->held_from == 0) slot->held_from = sqlpool__timed_now(slot);
 }
 static SQLPOOL__NOINLINE void sqlpool__note_hold_slow(sqlpool__slot *slot) {
@@ -4763,8 +4764,7 @@ static SQLPOOL__NOINLINE void sqlpool__note_hold_slow(sqlpool__slot *slot) {
     slot->held_from = 0;
 }
 static inline void sqlpool__note_hold(sqlpool__slot *slot) {
-    sqlpool__note_busy(slot);
-    if (slot->held_from != 0) sqlpool__note_hold_slow(slot);
+    if (SQLPOOL__UNLIKELY(slot->held_from != 0)) sqlpool__note_hold_slow(slot);
 }
 
 /*  A block for the slot's recordings: three histograms, the ring, the usages, the pages. */
@@ -4789,6 +4789,7 @@ static bool sqlpool__recorder_ready(sqlpool__slot *slot) {
     if (recorder == NULL) return false;
     memset(recorder, 0, sizeof *recorder);
     recorder->block_bytes = bytes;
+    recorder->generations = slot->core->monitor->generations;
     recorder->ring.size = (uint64_t)config->event_count;
     recorder->ring.words = (sqlpool__u64 *)(void *)(recorder + 1);
     recorder->usages = (sqlpool__usage *)(void *)(recorder->ring.words +
@@ -4813,7 +4814,7 @@ static void sqlpool__recorder_free(sqlpool__slot *slot) {
 #define sqlpool__noted_now(core) ((void)(core), (uint64_t)0)
 #define sqlpool__timed_now(slot) ((void)(slot), (uint64_t)0)
 #define sqlpool__note_busy(slot) ((void)(slot))
-#define sqlpool__note_sleep(slot, begin) ((void)(slot), (void)(begin))
+#define sqlpool__note_sleep(slot, begin, is_first) ((void)(begin), (void)(is_first))
 #define sqlpool__note_commit_begins(slot) ((void)(slot))
 #define sqlpool__note_commit_ends(slot) ((void)(slot))
 #define sqlpool__note_commit(slot, result, sequence) ((void)(slot), (void)(result))
@@ -4823,7 +4824,6 @@ static void sqlpool__recorder_free(sqlpool__slot *slot) {
 #define sqlpool__note_open(slot, begin, result) ((void)(begin))
 #define sqlpool__note_cause(slot, cause) ((void)(slot))
 #define sqlpool__note_close(slot) ((void)(slot))
-#define sqlpool__note_lease_begins(slot, is_call) ((void)(slot))
 #define sqlpool__note_hold_begins(slot) ((void)(slot))
 #define sqlpool__note_hold(slot) ((void)(slot))
 #define sqlpool__recorder_ready(slot) ((void)(slot), true)
@@ -4867,6 +4867,7 @@ static int sqlpool__on_busy(void *argument, int count) {
     sqlpool__core *core = slot->core;
     const sqlpool_config *config = &core->config;
     const int64_t now = sqlpool__now(core);
+    const bool is_first = slot->busy_deadline_ns == 0;
     int64_t pause;
     uint64_t began;
     if (slot->chain.busy_fn != NULL && slot->chain.busy_fn(slot->chain.user, count) == 0) return 0;
@@ -4901,7 +4902,7 @@ static int sqlpool__on_busy(void *argument, int count) {
     (void)SQLPOOL__ADD(&core->busy_sleepers, (uint32_t)-1);
 #endif
     slot->waited_us += (sqlpool__now(core) - now) / SQLPOOL__NS_PER_US;
-    sqlpool__note_sleep(slot, began);
+    sqlpool__note_sleep(slot, began, is_first);
     return 1;
 }
 
@@ -6267,11 +6268,11 @@ static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool
 /*------------------------------------------------------------------------------
  * >>[I12.3] kinds of statements                                        (private)
  *------------------------------------------------------------------------------
-    A statement of the cache knows the number of its kind. It is looked up when the statement first
-    runs, and again when that number was given to another kind meanwhile: then its generation is
-    another. The table is the pool's, under a flag that is only tried here: if another one has it,
-    this call is not recorded by kind. When it is full, the kind goes that has cost least for the
-    time since it was last seen. */
+    A statement of the cache knows the number of its kind. It is looked up when the statement has
+    first run, and again when that number was given to another kind meanwhile: then its generation
+    is another. The table is the pool's, under a flag that is only tried here: if another one has
+    it, this call is not recorded by kind. When it is full, the kind goes that has cost least for
+    the time since it was last seen. */
 
 #ifndef SQLPOOL_NO_METRICS
 
@@ -6380,14 +6381,13 @@ static SQLPOOL__NOINLINE sqlpool__usage *sqlpool__usage_find(sqlpool__slot *slot
     return usage;
 }
 
-/*  What the slot has recorded of the statement's kind; NULL: it has no place. */
-static inline sqlpool__usage *sqlpool__usage_of(const sqlpool__slot *slot,
-                                                const sqlpool__stmt *stmt) {
-    return SQLPOOL__LIKELY(stmt->generation != 0 &&
-                           SQLPOOL__PEEK(&slot->core->monitor->generations[stmt->kind]) ==
-                               stmt->generation)
-               ? &slot->recorder->usages[stmt->kind]
-               : NULL;
+/*  What the slot has recorded of the statement's kind; NULL: it cannot be had now. */
+static inline sqlpool__usage *sqlpool__usage_of(sqlpool__slot *slot, sqlpool__stmt *stmt) {
+    sqlpool__recorder *recorder = slot->recorder;
+    if (SQLPOOL__LIKELY(stmt->generation != 0 &&
+                        SQLPOOL__PEEK(&recorder->generations[stmt->kind]) == stmt->generation))
+        return &recorder->usages[stmt->kind];
+    return sqlpool__usage_find(slot, stmt);
 }
 
 /*  A page for a power of two that this kind has not met in this slot; 0: there is none left. */
@@ -6436,8 +6436,7 @@ static inline void sqlpool__usage_time(sqlpool__recorder *recorder, sqlpool__usa
 /*  What SQLite has counted since the last time. Its counters are not set back: it asks the progress
     handler by one of them, and would not with statements that are set back before they reach the
     number of instructions between two questions. */
-static void sqlpool__status_add(sqlpool__stmt *stmt, int which, unsigned seen,
-                                sqlpool__u64 *sum) {
+static void sqlpool__status_add(sqlpool__stmt *stmt, int which, unsigned seen, sqlpool__u64 *sum) {
     const uint32_t now = (uint32_t)sqlite3_stmt_status(stmt->handle, which, 0);
     SQLPOOL__NOTE(sum, *sum + (uint32_t)(now - stmt->status_seen[seen]));
     stmt->status_seen[seen] = now;
@@ -6451,16 +6450,12 @@ static SQLPOOL__NOINLINE void sqlpool__usage_status(sqlpool__usage *usage, sqlpo
 }
 
 /*  The statement begins; `begun` is when its call did. */
-static inline void sqlpool__note_statement(sqlpool__slot *slot, sqlpool__stmt *stmt,
-                                           uint64_t begun) {
-    if (slot->recorder == NULL) return;
+static inline void sqlpool__note_statement(sqlpool__stmt *stmt, uint64_t begun) {
     stmt->begun = begun;
-    if (SQLPOOL__UNLIKELY(sqlpool__usage_of(slot, stmt) == NULL))
-        (void)sqlpool__usage_find(slot, stmt);
 }
 
 #else
-#define sqlpool__note_statement(slot, stmt, begun) ((void)(stmt), (void)(begun))
+#define sqlpool__note_statement(stmt, begun) ((void)(begun))
 #endif
 
 /*------------------------------------------------------------------------------
@@ -6588,10 +6583,12 @@ static SQLPOOL__NOINLINE void sqlpool__note_slow(sqlpool__slot *slot, sqlpool__s
                       (long long)(sqlpool__ticks_ns(ratio, ticks) / SQLPOOL__NS_PER_US),
                       (unsigned long long)rows);
     if (result != SQLPOOL_OK) sqlpool__text_add(&text, ", %s", sqlpool_result_name(result));
-    sqlpool__text_add(&text,
-                      "; waited %lld us for the connection, %lld us for locks; kind %016llx: ",
-                      (long long)(sqlpool__ticks_ns(ratio, slot->wait_ticks) / SQLPOOL__NS_PER_US),
-                      (long long)slot->waited_us, (unsigned long long)stmt->fingerprint);
+    sqlpool__text_add(
+        &text, "; waited %lld us for the connection, %lld us for locks; kind %016llx: ",
+        (long long)(slot->waited_number == slot->number
+                        ? sqlpool__ticks_ns(ratio, slot->wait_ticks) / SQLPOOL__NS_PER_US
+                        : 0),
+        (long long)slot->waited_us, (unsigned long long)stmt->fingerprint);
     sqlpool__text_excerpt(&text, stmt->sql, 200);
     sqlpool__text_site(&text, slot);
     if (core->config.slow_values) sqlpool__text_values(&text, stmt);
@@ -6673,10 +6670,10 @@ static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt
         sqlpool__note_repeat_slow(slot, stmt, usage, args, count);
 }
 
-#define SQLPOOL__STATUS_CALLS 16    /* quick statements: SQLite's counts are fetched so often */
-#define SQLPOOL__QUICK_TICKS 30000u /* 10 us of a 3 GHz counter: from here on each time */
+#define SQLPOOL__STATUS_CALLS 16     /* quick statements: SQLite's counts are fetched so often */
+#define SQLPOOL__QUICK_TICKS 100000u /* 33 us of a 3 GHz counter: from here on each time */
 
-/*  What is seldom: it failed, it met a lock, it was slow. */
+/*  What is seldom: it failed, it met a lock, it took long. */
 static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool__stmt *stmt,
                                                    sqlpool__usage *usage, uint64_t ticks,
                                                    uint64_t rows, int result) {
@@ -6685,6 +6682,7 @@ static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool_
         if (result != SQLPOOL_OK) SQLPOOL__NOTE(&usage->errors, usage->errors + 1);
         if (slot->busy_deadline_ns != 0) SQLPOOL__NOTE(&usage->busy, usage->busy + 1);
         if (is_slow) SQLPOOL__NOTE(&usage->slow, usage->slow + 1);
+        sqlpool__usage_status(usage, stmt);
     }
     if (result != SQLPOOL_OK)
         sqlpool__note(slot, SQLPOOL_EVENT_ERROR, stmt->begun, ticks, result, stmt->fingerprint);
@@ -6693,41 +6691,35 @@ static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool_
 }
 
 /*  The statement has ended; it may be in the cache again. */
-static inline void sqlpool__note_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
-                                     int result) {
+static SQLPOOL__NOINLINE void sqlpool__note_end(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                uint64_t rows, int result) {
     sqlpool__recorder *recorder = slot->recorder;
-    sqlpool__usage *usage;
-    uint64_t end = 0, ticks = 0;
-    if (SQLPOOL__UNLIKELY(recorder == NULL)) return;
-    usage = sqlpool__usage_of(slot, stmt);
+    sqlpool__usage *usage = sqlpool__usage_of(slot, stmt);
+    uint64_t ticks = 0;
     if (SQLPOOL__LIKELY(slot->is_timed)) {
-        const uint64_t begun = stmt->begun;
+        const uint64_t end = sqlpool__ticks(slot->core);
         unsigned bucket;
-        end = sqlpool__ticks(slot->core);
-        ticks = sqlpool__duration(begun, end);
+        ticks = sqlpool__duration(stmt->begun, end);
         bucket = sqlpool__histogram_add(
             slot->held_from == 0 ? &recorder->calls : &recorder->statements, ticks);
-        sqlpool__ring_put(&recorder->ring, begun, ticks, stmt->fingerprint,
+        sqlpool__ring_put(&recorder->ring, stmt->begun, ticks, stmt->fingerprint,
                           sqlpool__what(SQLPOOL_EVENT_STATEMENT, result));
-        if (SQLPOOL__LIKELY(usage != NULL)) sqlpool__usage_time(recorder, usage, ticks, bucket);
+        if (SQLPOOL__LIKELY(usage != NULL)) {
+            sqlpool__usage_time(recorder, usage, ticks, bucket);
+            SQLPOOL__NOTE(&usage->last, end);
+        }
     }
     if (SQLPOOL__LIKELY(usage != NULL)) {
-        const uint64_t calls = usage->calls + 1;
-        SQLPOOL__NOTE(&usage->calls, calls);
+        const uint64_t calls = usage->calls;
+        SQLPOOL__NOTE(&usage->calls, calls + 1);
         SQLPOOL__NOTE(&usage->rows, usage->rows + rows);
-        SQLPOOL__NOTE(&usage->last, end);
-        if (SQLPOOL__UNLIKELY(calls % SQLPOOL__STATUS_CALLS == 1 || ticks > SQLPOOL__QUICK_TICKS))
+        if (SQLPOOL__UNLIKELY(calls % SQLPOOL__STATUS_CALLS == 0))
             sqlpool__usage_status(usage, stmt);
     }
     if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK || slot->busy_deadline_ns != 0 ||
-                          ticks >= SQLPOOL__PEEK(&slot->core->monitor->slow_ticks)))
+                          ticks > SQLPOOL__QUICK_TICKS))
         sqlpool__note_seldom(slot, stmt, usage, ticks, rows, result);
 }
-
-#else
-#define sqlpool__note_values(slot, stmt, args, count) ((void)(stmt))
-#define sqlpool__note_end(slot, stmt, rows, result) ((void)(stmt), (void)(rows), (void)(result))
-#endif
 
 /*  The end of a statement that ran. One that is not kept, or whose values are to be seen, is noted
     while it is there; others when it is reset, which ends their read transaction. */
@@ -6736,12 +6728,24 @@ static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, u
     if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK)) SQLPOOL__TALLY(slot, errors);
     if (SQLPOOL__LIKELY(stmt->is_cached && !slot->core->config.slow_values)) {
         sqlpool__stmt_put(slot, stmt);
-        sqlpool__note_end(slot, stmt, rows, result);
+        if (slot->recorder != NULL) sqlpool__note_end(slot, stmt, rows, result);
     } else {
-        sqlpool__note_end(slot, stmt, rows, result);
+        if (slot->recorder != NULL) sqlpool__note_end(slot, stmt, rows, result);
         sqlpool__stmt_put(slot, stmt);
     }
 }
+
+#else
+#define sqlpool__note_values(slot, stmt, args, count) ((void)(stmt))
+
+static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
+                                     int result) {
+    (void)rows;
+    if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK)) SQLPOOL__TALLY(slot, errors);
+    sqlpool__stmt_put(slot, stmt);
+}
+
+#endif
 
 /*==============================================================================
  * >>[I13] CONNECTION: slot life cycle and the clean-return contract    (private)
@@ -7199,8 +7203,6 @@ static inline void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__requ
     slot->has_failed = false;
     slot->last_error.result = SQLPOOL_OK;
     SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
-    sqlpool__note_lease_begins(slot,
-                               request->is_call || (request->is_internal && !request->is_drain));
     if (!request->is_internal) SQLPOOL__TALLY(slot, acquires);
 }
 
@@ -7859,7 +7861,8 @@ static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpo
     request.call = call;
     request.deadline_ns = deadline_ns;
     request.is_internal = true;
-    request.is_drain = request.is_trial = request.is_call = false;
+    request.is_drain = request.is_trial = false;
+    request.is_call = true; /* it does not end like a caller's */
     request.job = NULL;
     request.place = NULL;
     return request;
@@ -8184,6 +8187,7 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
                                 SQLPOOL__LOAD_RELAXED(&slot->attention) == 0 &&
                                 !sqlpool__is_check_due(slot))) {
                 *out = slot;
+                if (!request->is_call) sqlpool__note_hold_begins(slot);
                 return SQLPOOL_OK;
             }
             sqlpool__go_inside(core); /* the slot holds the pool until here */
@@ -8195,15 +8199,22 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
                 sqlpool__give_back(slot, sqlpool__lane_of(core, request->mode));
                 rc = sqlpool__take_or_wait(core, request, out, error);
             }
-            if (rc != SQLPOOL_OK || *out == NULL) (void)sqlpool__finish(core, error);
+            if (rc != SQLPOOL_OK || *out == NULL) {
+                (void)sqlpool__finish(core, error);
+            } else if (!request->is_call) {
+                sqlpool__note_hold_begins(*out);
+            }
             sqlpool__go_outside(core);
             return rc;
         }
     }
     sqlpool__go_inside(core);
     rc = sqlpool__take_or_wait(core, request, out, error);
-    if (rc != SQLPOOL_OK || *out == NULL) /* a job that another did may have failed */
+    if (rc != SQLPOOL_OK || *out == NULL) { /* a job that another did may have failed */
         (void)sqlpool__finish(core, error);
+    } else if (!request->is_call) {
+        sqlpool__note_hold_begins(*out);
+    }
     sqlpool__go_outside(core);
     return rc;
 }
@@ -10572,7 +10583,7 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
         sqlpool__disarm(slot);
         return rc;
     }
-    sqlpool__note_statement(slot, stmt, began);
+    sqlpool__note_statement(stmt, began);
     {
         const bool is_cursor = work->rows != NULL && stmt->is_read_only && stmt->column_count > 0;
         if (work->rows != NULL) work->rows->column_count = stmt->column_count;
@@ -12205,6 +12216,7 @@ static int sqlpool__drain_once(sqlpool__core *core, bool can_wait, int step, int
     int rc;
     request.place = &core->drain_place;
     request.is_drain = true;
+    request.is_call = false;
     rc = SQLPOOL__LOAD(&core->breakers[SQLPOOL_WRITE].state) == SQLPOOL__BREAKER_CLOSED
              ? SQLPOOL_OK
              : sqlpool__breaker_admit(core, SQLPOOL_WRITE, error);
