@@ -315,6 +315,89 @@
       breaker_open_ms one call is let through, and closes it when it goes well. Reads go on while
       writes fail. sqlpool_status_text() shows it, events.breaker_fn hears of it.
 
+    WHO IS TOLD: ALERTS, HEALTH, MEMORY
+      Upkeep takes a sample each upkeep_interval_ms (while nothing happens: health_interval_ms) and
+      keeps history_count of them. Alerts look at the samples:
+        utilisation  connections in use, percent of max_connections, the mean of 10 s
+        average, p95 microseconds that statements of the last 30 s took
+        success      calls that were not refused and met no fault, of the last minute, hundredths of
+                     a percent; from 20 calls on
+        slow         statements of the last minute that took slow_ms
+        waiting      callers that wait for a connection
+        log, file    bytes of the log and of the database
+        memory       percent of memory_hard_bytes, or without that of memory_soft_bytes
+      SQLPOOL_ALERTS has the limits, sqlpool_config.alerts changes them. An alert is raised when the
+      value kept its limit for for_ms, and falls when it stayed a tenth better for as long, so it
+      does not flap. events.alert_fn hears of each change once, sqlpool_get_alerts() lists what is
+      raised.
+      sqlpool_get_health() says what is wrong now, by SQLPOOL_CAUSES, each with what was seen: who
+      holds the writer since when, which lease pins the log, what SQLite said. Faults count for a
+      minute; damage until sqlpool_recycle(); a full disk until something was committed. A writer is
+      stuck after 5 s in which it ran nothing or others waited for it; readers are exhausted when a
+      caller waited 1 s; commits of 50 ms on the average mean a slow disk. tests/fault/mixtures.c
+      breaks pools in nine ways at once and compares.
+      sqlpool_get_memory() tells memory by what it is for. Above memory_soft_bytes caches shrink,
+      above memory_hard_bytes nothing more is allocated. What SQLite holds is known of connections
+      as they were when upkeep last found them idle, 10 s or more ago.
+
+        | static void page_somebody(void *user, const sqlpool_alert *alert) {
+        |     if (alert->severity == SQLPOOL_SEVERITY_CRITICAL || alert->before > alert->severity)
+        |         fprintf((FILE *)user, "%s\n", alert->message);
+        | }
+        | static int open_watched(sqlpool **pool, const char *path, sqlpool_error *error) {
+        |     sqlpool_config config = sqlpool_config_default();
+        |     config.events.user = stderr;
+        |     config.events.alert_fn = page_somebody;
+        |     config.alerts[SQLPOOL_ALERT_P95].warning = 20000; // 20 ms
+        |     config.alerts[SQLPOOL_ALERT_WAITING].notice = SQLPOOL_OFF;
+        |     return sqlpool_open(pool, path, &config, error);
+        | }
+
+    REPORTS
+      sqlpool_report() writes the pool as a whole through a function of yours: text for a terminal,
+      JSON, metrics for Prometheus or OpenMetrics, a page of HTML with charts that loads and runs
+      nothing, or a trace that ui.perfetto.dev opens, each connection a track.
+      sqlpool_status_text() and _json() are its first part in a buffer. examples/dashboard.c serves
+      all of them. Values are in none; but a text of SQL with values in it is shown as it is where a
+      lease runs it.
+
+        | static int to_file(void *user, const char *text, size_t bytes) {
+        |     return fwrite(text, 1, bytes, (FILE *)user) == bytes ? 0 : -1;
+        | }
+        | static int save_page(sqlpool *pool, FILE *file, sqlpool_error *error) {
+        |     return sqlpool_report(pool, SQLPOOL_REPORT_HTML, to_file, file, error);
+        | }
+
+      Members of the JSON (tests/report/schema.json has each):
+        name, path, journal, read_only, snapshot_state, version, sqlite
+        the gauges and counters of sqlpool_stats by their names
+        holders[]              as sqlpool_holder
+        health                 score, causes[]: cause, meaning, slot, code, text
+        alerts[]               alert, severity, value, limit, for_ms, message
+        memory                 as sqlpool_memory
+        latency                by timing: count, mean_ns, p50_ns, p95_ns, p99_ns, p999_ns, max_ns
+        latency_steps          wait[], statement[]: from_ms and to_ms, from now, and the same
+        statement_kinds[]      as sqlpool_statement_stats, most time first; fingerprint in
+                               hexadecimal, plan[] line by line
+        history[]              age_ms, open, used, waiting, statements, commits, failures, slow,
+                               wal_bytes, file_bytes, memory_bytes; counters since open
+      Metrics, their names behind "sqlpool_", each with the label `pool`, and what OpenTelemetry
+      calls the same:
+        connections{state}        db.client.connection.count
+        connections_max, _min     db.client.connection.max, .idle.min
+        waiting{mode}             db.client.connection.pending_requests
+        timeouts_total            db.client.connection.timeouts
+        wait_seconds              db.client.connection.wait_time
+        hold_seconds              db.client.connection.use_time
+        open_seconds              db.client.connection.create_time
+        statement_seconds         db.client.operation.duration
+        commit_seconds, busy_seconds, checkpoint_seconds
+        statement_calls_total, statement_errors_total, statement_rows_total,
+        statement_time_seconds_total{fingerprint,sql}: the 20 kinds with most time
+        health_score, cause{cause}, alert_severity{alert}, breaker_open{mode}, submitted_writes,
+        wal_bytes, database_bytes, memory_bytes{kind}, pool_info
+        every counter of SQLPOOL_COUNTERS with _total behind it
+
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
       and a limit, and replaces its memory statistics, which take a lock of the whole process at
@@ -678,9 +761,9 @@ typedef struct sqlpool_conn {
     uint64_t lease; /* 0: no lease */
 } sqlpool_conn;
 
-/*  What alerts watch, in which unit, and the values from which one is a notice, a warning, critical;
-    -1: none. One list makes the enum, the names and the defaults; WHO IS TOLD in the manual says
-    what is measured. */
+/*  What alerts watch, in which unit, and the values from which one is a notice, a warning,
+    critical; -1: none. One list makes the enum, the names and the defaults; WHO IS TOLD in the
+    manual says what is measured. */
 #define SQLPOOL_ALERTS(X)                                              \
     X(UTILISATION, utilisation, "%", 60, 80, 90)                       \
     X(AVERAGE, average, "us", -1, 50000, 100000)                       \
@@ -2057,8 +2140,8 @@ typedef struct sqlpool_health {
 /*  sqlpool_get_health - is anything wrong, and what?
     From what failed in the last minute, who holds what now, and how long commits take.
     health   [out]
-    Returns  SQLPOOL_OK; SQLPOOL_UNSUPPORTED with SQLPOOL_NO_METRICS; SQLPOOL_MISUSE; SQLPOOL_CLOSED;
-             SQLPOOL_FORKED
+    Returns  SQLPOOL_OK; SQLPOOL_UNSUPPORTED with SQLPOOL_NO_METRICS; SQLPOOL_MISUSE;
+             SQLPOOL_CLOSED; SQLPOOL_FORKED
     Threads  any; never blocks an acquire
     See      WHO IS TOLD in the manual  */
 SQLPOOL_API int sqlpool_get_health(sqlpool *pool, sqlpool_health *health);
@@ -2072,8 +2155,8 @@ SQLPOOL_API int sqlpool_get_health(sqlpool *pool, sqlpool_health *health);
     See      events.alert_fn, sqlpool_config.alerts  */
 SQLPOOL_API int sqlpool_get_alerts(sqlpool *pool, sqlpool_alert *alerts, int capacity);
 
-/*  What memory is for, and the size of the file. The library's own is exact; SQLite's is that of the
-    pool's connections as upkeep last found them idle. */
+/*  What memory is for, and the size of the file. The library's own is exact; SQLite's is that of
+    the pool's connections as upkeep last found them idle. */
 #define SQLPOOL_MEMORY_MEMBERS(X)                                            \
     X(pool_bytes, "the pool and the places of its connections")              \
     X(statement_bytes, "texts of cached statements")                         \
@@ -2123,8 +2206,8 @@ typedef enum sqlpool_report_format {
     SQLPOOL_REPORT_FORMAT_COUNT
 } sqlpool_report_format;
 
-/*  Gets the report piece by piece. 0 goes on, anything else ends it with that. May use the pool, but
-    neither close it nor ask for another report. */
+/*  Gets the report piece by piece. 0 goes on, anything else ends it with that. May use the pool,
+    but neither close it nor ask for another report. */
 typedef int (*sqlpool_report_fn)(void *user, const char *text, size_t bytes);
 
 /*  sqlpool_report - the pool as a whole, for a person or a program.
@@ -2727,10 +2810,14 @@ static struct sqlpool__global_state {
 static SQLPOOL__THREAD_LOCAL struct sqlpool__hint_state {
     const struct sqlpool__core *core;
     uint32_t slot;
-    uint32_t shard;  /* of sqlpool_global_init()'s counters, from 1; 0: none yet */
-    uint32_t inside; /* calls of this thread that use a pool without a lease: none may close it */
+    uint32_t shard;    /* of sqlpool_global_init()'s counters, from 1; 0: none yet */
+    uint32_t inside;   /* calls of this thread that use a pool without a lease: none may close it */
     bool is_reporting; /* this thread is inside the write function of a report */
 } sqlpool__hint;
+
+/*------------------------------------------------------------------------------
+ * >>[I02.2] the default hooks                                          (private)
+ *----------------------------------------------------------------------------*/
 
 #ifndef SQLPOOL_NO_DEFAULT_HOOKS
 
@@ -2959,16 +3046,16 @@ static bool sqlpool__is_forked(void) {
     come from counts that a configuration bounds, or are added with sqlpool__size_sum(). */
 
 typedef struct sqlpool__memory {
-    sqlpool_allocator hook;   /* fixed after open */
-    sqlpool__i64 held_bytes;  /* atomic */
-    sqlpool__i64 allocations; /* atomic */
+    sqlpool_allocator hook;     /* fixed after open */
+    sqlpool__i64 held_bytes;    /* atomic */
+    sqlpool__i64 allocations;   /* atomic */
     sqlpool__i64 outside_bytes; /* atomic; what SQLite holds for the pool, as last measured */
     int64_t limit_bytes;        /* fixed after open; of both together, 0: none */
 } sqlpool__memory;
 
 static bool sqlpool__is_above_limit(sqlpool__memory *memory, size_t bytes) {
-    const int64_t held = SQLPOOL__LOAD_RELAXED(&memory->held_bytes) +
-                         SQLPOOL__LOAD_RELAXED(&memory->outside_bytes);
+    const int64_t held =
+        SQLPOOL__LOAD_RELAXED(&memory->held_bytes) + SQLPOOL__LOAD_RELAXED(&memory->outside_bytes);
     return memory->limit_bytes > 0 &&
            (held > memory->limit_bytes || bytes > (uint64_t)(memory->limit_bytes - held));
 }
@@ -3035,7 +3122,8 @@ typedef struct sqlpool__text {
     size_t room;    /* bytes of out, the terminator included */
     size_t length;  /* of the whole text, fitted or not */
     size_t flushed; /* bytes of it that write_fn has */
-    /* gets what fills `out`, unless NULL: then the text is cut there; until it returns other than 0 */
+    /* gets what fills `out`, unless NULL: then the text is cut there; until it returns other than 0
+        */
     int (*write_fn)(void *user, const char *text, size_t bytes);
     void *user; /* of write_fn */
     int result; /* what that returned */
@@ -3094,8 +3182,8 @@ static void sqlpool__text_add(sqlpool__text *text, const char *format, ...) {
 }
 
 /*  Bytes of the UTF-8 character at `at`, its code point in `code`; 0: not UTF-8, a control
-    character, or one that turns the direction of writing, which could make a line of a report read as
-    another. */
+    character, or one that turns the direction of writing, which could make a line of a report read
+    as another. */
 static unsigned sqlpool__utf8_bytes(const unsigned char *at, uint32_t *code) {
     const unsigned bytes = *at < 0x80 ? 1 : *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -3153,13 +3241,18 @@ static void sqlpool__text_json(sqlpool__text *text, const char *string) {
     sqlpool__text_byte(text, '"');
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I05.2] numbers as people read them, results, error detail         (private)
+ *----------------------------------------------------------------------------*/
+
 #ifndef SQLPOOL_NO_METRICS
 
 /*  A number with three digits and its unit. */
 static void sqlpool__text_scaled(sqlpool__text *text, double value, const char *unit) {
-    sqlpool__text_add(text, value < 9.995  ? "%.2f %s"
-                            : value < 99.95 ? "%.1f %s"
-                                            : "%.0f %s",
+    sqlpool__text_add(text,
+                      value < 9.995   ? "%.2f %s"
+                      : value < 99.95 ? "%.1f %s"
+                                      : "%.0f %s",
                       value, unit);
 }
 
@@ -4479,7 +4572,7 @@ typedef struct sqlpool__core {
     int64_t done_reported_ns;  /* done_since_ns of the report */
     uint32_t next_health_slot; /* in turn */
     int64_t next_measure_ns;
-    uint64_t last_activity;    /* sum of lease numbers at the last pass */
+    uint64_t last_activity; /* sum of lease numbers at the last pass */
 } sqlpool__core;
 
 /*------------------------------------------------------------------------------
@@ -5919,9 +6012,8 @@ static void sqlpool__stmt_destroy(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     if (SQLPOOL__LOAD_RELAXED(&slot->sql) == stmt->sql)
         SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
     sqlpool__unlock(core);
-    SQLPOOL__STORE_RELAXED(&slot->statement_bytes,
-                           SQLPOOL__LOAD_RELAXED(&slot->statement_bytes) -
-                               (int64_t)stmt->block_bytes);
+    SQLPOOL__STORE_RELAXED(&slot->statement_bytes, SQLPOOL__LOAD_RELAXED(&slot->statement_bytes) -
+                                                       (int64_t)stmt->block_bytes);
     sqlpool__free(&core->memory, stmt, stmt->block_bytes);
 }
 
@@ -6045,7 +6137,7 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     if (stmt == NULL) {
         (void)sqlite3_finalize(handle);
         return SQLPOOL__NO_MEMORY(core, error, "no memory to cache a statement of %llu bytes",
-                             (unsigned long long)bytes);
+                                  (unsigned long long)bytes);
     }
     memset(stmt, 0, sizeof *stmt);
     text = (char *)(void *)(stmt + 1);
@@ -8673,7 +8765,7 @@ static int sqlpool__lose_log(sqlpool__core *core, uint32_t frames, uint32_t copi
     static const char why[] = "the log counts more frames as copied than it has: sqlpool_recycle() "
                               "while no lease is out, or close it everywhere without a checkpoint";
     (void)sqlpool__refuse_lost(error);
-    if (SQLPOOL__EXCHANGE(&core->is_log_lost, 1u) != 0) return error->result;
+    if (SQLPOOL__ADD(&core->is_log_lost, 1u) != 0) return error->result;
     sqlpool__breaker_open(core, SQLPOOL_WRITE, SQLITE_CORRUPT, why);
     sqlpool__breaker_open(core, SQLPOOL_READ, SQLITE_CORRUPT, why);
     sqlpool__lock_breakers(core, true);
@@ -12692,7 +12784,7 @@ static int sqlpool__submit(sqlpool *pool, const sqlpool_submission *options,
         block = sqlpool__alloc(&core->memory, what->bytes);
         if (block == NULL)
             rc = SQLPOOL__NO_MEMORY(core, error, "no memory to copy %llu bytes",
-                               (unsigned long long)what->bytes);
+                                    (unsigned long long)what->bytes);
     }
     if (rc == SQLPOOL_OK) {
         sqlpool__lock(core);
@@ -13662,7 +13754,7 @@ static int sqlpool__bulk_big_row(sqlpool_bulk *bulk, const sqlpool_value *args, 
     if (bulk->arena == NULL) {
         bulk->arena = arena;
         return SQLPOOL__NO_MEMORY(bulk->core, error, "no memory for a row of %llu bytes",
-                             (unsigned long long)big);
+                                  (unsigned long long)big);
     }
     bulk->arena_bytes = bulk->payload = big;
     sqlpool__bulk_copy(bulk, args);
@@ -13760,10 +13852,10 @@ SQLPOOL_API int sqlpool_bulk_abandon(sqlpool_bulk *bulk, sqlpool_bulk_progress *
     sampled, at most two intervals for each sample, so a clock that jumps raises nothing; falling
     takes the clock as it is, or an idle pool, which is looked at twice a minute, would stay red.
 
-    Health is asked for and computed then, from the gate, the breakers, the queues and leases as they
-    are, and from the faults that were noted where SQLite's answers are translated. Each cause has a
-    condition of its own, and where one failure shows in two ways (a damaged page also costs the
-    connection that met it) the condition of the lesser one leaves the other out. */
+    Health is asked for and computed then, from the gate, the breakers, the queues and leases as
+    they are, and from the faults that were noted where SQLite's answers are translated. Each cause
+    has a condition of its own, and where one failure shows in two ways (a damaged page also costs
+    the connection that met it) the condition of the lesser one leaves the other out. */
 
 static int sqlpool__open_count(const sqlpool__core *core) {
     uint32_t i;
@@ -13960,8 +14052,8 @@ static void sqlpool__sample_counts(sqlpool__core *core, sqlpool__sample *sample)
         sample->open += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
         sample->used += sqlpool__is_leased(&core->slots[i]) ? 1 : 0;
     }
-    sample->waiting = (int)(SQLPOOL__LOAD(&core->lanes[0].waiting) +
-                            SQLPOOL__LOAD(&core->lanes[1].waiting));
+    sample->waiting =
+        (int)(SQLPOOL__LOAD(&core->lanes[0].waiting) + SQLPOOL__LOAD(&core->lanes[1].waiting));
     sample->statements = sqlpool__counter(core, SQLPOOL__COUNT_statements);
     sample->commits = sqlpool__counter(core, SQLPOOL__COUNT_commits);
     sample->failures = sqlpool__counter(core, SQLPOOL__COUNT_timeouts) +
@@ -14013,8 +14105,7 @@ static int64_t sqlpool__monitoring_bytes(sqlpool__core *core) {
         const sqlpool__recorder *recorder = sqlpool__recorder_of(core, i);
         if (recorder != NULL) bytes += recorder->block_bytes;
     }
-    if (core->history != NULL)
-        bytes += (size_t)core->config.history_count * sizeof *core->history;
+    if (core->history != NULL) bytes += (size_t)core->config.history_count * sizeof *core->history;
     return (int64_t)bytes;
 }
 
@@ -14041,8 +14132,8 @@ static void sqlpool__memory_of(sqlpool__core *core, sqlpool_memory *memory) {
     memory->growth_bytes = sqlpool__growth_locked(core);
     memory->queue_bytes = core->entries_bytes;
     if (core->entries != NULL)
-        memory->queue_bytes += (int64_t)core->config.submit_count *
-                               (int64_t)sizeof(struct sqlpool__entry);
+        memory->queue_bytes +=
+            (int64_t)core->config.submit_count * (int64_t)sizeof(struct sqlpool__entry);
     sqlpool__unlock(core);
     memory->other_bytes = SQLPOOL__LOAD_RELAXED(&core->memory.held_bytes) - memory->pool_bytes -
                           memory->statement_bytes - memory->monitoring_bytes - memory->queue_bytes;
@@ -14292,7 +14383,8 @@ static void sqlpool__find_fault(sqlpool__findings *found, int kind, int fault, c
 }
 
 /*  Does it last? A breaker that is open because of it says so. A disk is full until something was
-    committed again; one failure of reading or writing may be a connection's, three are the disk's. */
+    committed again; one failure of reading or writing may be a connection's, three are the disk's.
+    */
 static bool sqlpool__is_lasting(const sqlpool__findings *found, int fault) {
     const sqlpool__fault *it = &found->core->faults[fault];
     int mode;
@@ -14316,8 +14408,7 @@ static void sqlpool__find_file_causes(sqlpool__findings *found) {
                             "SQLite found damage");
     if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0 || found->is_gone) {
         (void)sqlpool__find(found, SQLPOOL_CAUSE_MOVED, -1, 0, &text);
-        sqlpool__text_add(&text, "the file that was opened is not at %.160s any more",
-                          core->path);
+        sqlpool__text_add(&text, "the file that was opened is not at %.160s any more", core->path);
     }
     if (sqlpool__is_lasting(found, SQLPOOL__FAULT_IO))
         sqlpool__find_fault(found, SQLPOOL_CAUSE_FAILING_DISK, SQLPOOL__FAULT_IO,
@@ -14454,8 +14545,8 @@ static bool sqlpool__is_file_gone(sqlpool__core *core) {
     sqlpool__lock(core);
     error = core->open_error;
     sqlpool__unlock(core);
-    if (sqlpool__primary(error) != SQLITE_CANTOPEN || core->is_memory ||
-        core->config.enable_uri || vfs == NULL)
+    if (sqlpool__primary(error) != SQLITE_CANTOPEN || core->is_memory || core->config.enable_uri ||
+        vfs == NULL)
         return false;
     return vfs->xAccess(vfs, core->path, SQLITE_ACCESS_EXISTS, &exists) == SQLITE_OK && exists == 0;
 }
@@ -15024,11 +15115,10 @@ typedef struct sqlpool__view {
 
 static int sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
     view->core = core;
-    view->holder_count =
-        sqlpool_holders(core->handle, view->holders, SQLPOOL__REPORT_HOLDERS);
+    view->holder_count = sqlpool_holders(core->handle, view->holders, SQLPOOL__REPORT_HOLDERS);
     if (view->holder_count < 0) return view->holder_count;
-    view->holders_known = view->holder_count < SQLPOOL__REPORT_HOLDERS ? view->holder_count
-                                                                       : SQLPOOL__REPORT_HOLDERS;
+    view->holders_known =
+        view->holder_count < SQLPOOL__REPORT_HOLDERS ? view->holder_count : SQLPOOL__REPORT_HOLDERS;
     sqlpool__collect(core, &view->stats);
     view->now = sqlpool__now(core);
     sqlpool__lock(core);
@@ -15069,17 +15159,49 @@ typedef struct sqlpool__report {
     char buffer[4096];
 } sqlpool__report;
 
-static const int64_t sqlpool__bucket_bounds[SQLPOOL__BUCKETS] = {
-    1000,     4000,      16000,      64000,      256000,      1024000,     4096000,
-    16384000, 65536000, 262144000, 1048576000, INT64_C(4194304000), INT64_C(16777216000)};
+static const int64_t sqlpool__bucket_bounds[SQLPOOL__BUCKETS] = {1000,
+                                                                 4000,
+                                                                 16000,
+                                                                 64000,
+                                                                 256000,
+                                                                 1024000,
+                                                                 4096000,
+                                                                 16384000,
+                                                                 65536000,
+                                                                 262144000,
+                                                                 1048576000,
+                                                                 INT64_C(4194304000),
+                                                                 INT64_C(16777216000)};
 
 /*  10^(i/4) microseconds, i from 1 on. */
-static const int64_t sqlpool__bar_bounds[SQLPOOL__BARS] = {
-    1778,       3162,       5623,       10000,      17783,      31623,       56234,
-    100000,     177828,     316228,     562341,     1000000,    1778279,     3162278,
-    5623413,    10000000,   17782794,   31622777,   56234133,   100000000,   177827941,
-    316227766,  562341325,  1000000000, 1778279410, INT64_C(3162277660), INT64_C(5623413252),
-    INT64_C(10000000000)};
+static const int64_t sqlpool__bar_bounds[SQLPOOL__BARS] = {1778,
+                                                           3162,
+                                                           5623,
+                                                           10000,
+                                                           17783,
+                                                           31623,
+                                                           56234,
+                                                           100000,
+                                                           177828,
+                                                           316228,
+                                                           562341,
+                                                           1000000,
+                                                           1778279,
+                                                           3162278,
+                                                           5623413,
+                                                           10000000,
+                                                           17782794,
+                                                           31622777,
+                                                           56234133,
+                                                           100000000,
+                                                           177827941,
+                                                           316227766,
+                                                           562341325,
+                                                           1000000000,
+                                                           1778279410,
+                                                           INT64_C(3162277660),
+                                                           INT64_C(5623413252),
+                                                           INT64_C(10000000000)};
 
 /*  All that took this time together. A total never falls, though the length of a tick is known
     better and better. */
@@ -15113,12 +15235,12 @@ static void sqlpool__copy_latencies(sqlpool__report *report) {
     (void)sqlpool_get_histogram(pool, SQLPOOL_TIMING_STATEMENT, 0, sqlpool__bar_bounds,
                                 report->bars, SQLPOOL__BARS, NULL);
     for (i = SQLPOOL__BARS - 1; i > 0; i--) /* of each bar, not up to it */
-        report->bars[i] -= report->bars[i] >= report->bars[i - 1] ? report->bars[i - 1]
-                                                                  : report->bars[i];
+        report->bars[i] -=
+            report->bars[i] >= report->bars[i - 1] ? report->bars[i - 1] : report->bars[i];
     for (which = 0; which < 2; which++) {
         const int count = sqlpool_get_latency_steps(
-            pool, which == 0 ? SQLPOOL_TIMING_WAIT : SQLPOOL_TIMING_STATEMENT,
-            report->steps[which], SQLPOOL__REPORT_STEPS);
+            pool, which == 0 ? SQLPOOL_TIMING_WAIT : SQLPOOL_TIMING_STATEMENT, report->steps[which],
+            SQLPOOL__REPORT_STEPS);
         report->step_count[which] = count < 0                       ? 0
                                     : count < SQLPOOL__REPORT_STEPS ? count
                                                                     : SQLPOOL__REPORT_STEPS;
@@ -15144,8 +15266,8 @@ static void sqlpool__copy_report(sqlpool__report *report, int event_capacity) {
     report->statement_count = count < 0                            ? 0
                               : count < SQLPOOL__REPORT_STATEMENTS ? count
                                                                    : SQLPOOL__REPORT_STATEMENTS;
-    if (event_capacity > 0) count = sqlpool_get_events(core->handle, report->events,
-                                                       event_capacity);
+    if (event_capacity > 0)
+        count = sqlpool_get_events(core->handle, report->events, event_capacity);
     report->event_count = event_capacity > 0 && count > 0 ? count : 0;
 }
 
@@ -15233,9 +15355,9 @@ static void sqlpool__sheet_breaker(sqlpool__sheet *sheet, const sqlpool__view *v
     if (breaker->state == SQLPOOL__BREAKER_CLOSED) return;
     sheet->indent = 13;
     sqlpool__sheet_add(sheet,
-                      "breaker      %s fail at once for %lld ms, %s: ", sqlpool__mode_noun(mode),
-                      (long long)((view->now - breaker->opened_ns) / SQLPOOL__NS_PER_MS),
-                      breaker->state == SQLPOOL__BREAKER_TRYING ? "one tries" : "none tries");
+                       "breaker      %s fail at once for %lld ms, %s: ", sqlpool__mode_noun(mode),
+                       (long long)((view->now - breaker->opened_ns) / SQLPOOL__NS_PER_MS),
+                       breaker->state == SQLPOOL__BREAKER_TRYING ? "one tries" : "none tries");
     sqlpool__sheet_string(sheet, breaker->message);
     sqlpool__sheet_end(sheet);
 }
@@ -15246,37 +15368,39 @@ static void sqlpool__sheet_head(sqlpool__sheet *sheet, const sqlpool__view *view
     sqlpool__sheet_add(sheet, ": ");
     sqlpool__sheet_string(sheet, core->path);
     sqlpool__sheet_add(sheet, " (%s%s)",
-                      core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
-                      core->config.read_only ? ", read-only" : "");
+                       core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
+                       core->config.read_only ? ", read-only" : "");
     sqlpool__sheet_end(sheet);
 }
 
 static void sqlpool__sheet_gauges(sqlpool__sheet *sheet, const sqlpool__view *view) {
     const sqlpool_stats *stats = &view->stats;
     sqlpool__sheet_add(sheet, "connections  %d open of %d..%d, %d used (%d %%), %d idle",
-                      stats->open, stats->min, stats->max, stats->used, stats->utilisation_percent,
-                      stats->idle);
+                       stats->open, stats->min, stats->max, stats->used, stats->utilisation_percent,
+                       stats->idle);
     sqlpool__sheet_end(sheet);
-    sqlpool__sheet_add(sheet, "waiting      %d for a reader, %d for the writer, %d submitted writes",
-                      stats->waiting_read, stats->waiting_write, stats->submitted_now);
+    sqlpool__sheet_add(sheet,
+                       "waiting      %d for a reader, %d for the writer, %d submitted writes",
+                       stats->waiting_read, stats->waiting_write, stats->submitted_now);
     sqlpool__sheet_end(sheet);
     sqlpool__sheet_breaker(sheet, view, SQLPOOL_READ);
     sqlpool__sheet_breaker(sheet, view, SQLPOOL_WRITE);
     sqlpool__sheet_add(sheet, "log          %lld frames, %lld bytes", (long long)stats->wal_frames,
-                      (long long)stats->wal_bytes);
+                       (long long)stats->wal_bytes);
     sqlpool__sheet_end(sheet);
     sheet->indent = 13;
     sqlpool__sheet_add(sheet, "snapshots    %s", SQLPOOL__LOAD(&view->core->snapshot_state));
     sqlpool__sheet_end(sheet);
     sqlpool__sheet_add(sheet, "memory       %lld bytes in %lld allocations so far",
-                      (long long)stats->memory_bytes, (long long)stats->allocations);
+                       (long long)stats->memory_bytes, (long long)stats->allocations);
     sqlpool__sheet_end(sheet);
 }
 
 static void sqlpool__sheet_counters(sqlpool__sheet *sheet, const sqlpool_stats *stats) {
 #define SQLPOOL__COUNTER_LINE(name, meaning) \
     sheet->indent = 35; \
-    sqlpool__sheet_add(sheet, "%-20s %12llu  %s", #name, (unsigned long long)stats->name, meaning); \
+    sqlpool__sheet_add(sheet, "%-20s %12llu  %s", #name, (unsigned long long)stats->name, \
+                       meaning); \
     sqlpool__sheet_end(sheet);
     SQLPOOL_COUNTERS(SQLPOOL__COUNTER_LINE)
 #undef SQLPOOL__COUNTER_LINE
@@ -15313,7 +15437,7 @@ static void sqlpool__status_as_text(const sqlpool__view *view, sqlpool__text *te
 static void sqlpool__sheet_health(sqlpool__sheet *sheet, const sqlpool__report *report) {
     int i;
     sqlpool__sheet_add(sheet, "health       %d of 100%s", report->health.score,
-                      report->health.cause_count > 0 ? ":" : "");
+                       report->health.cause_count > 0 ? ":" : "");
     sqlpool__sheet_end(sheet);
     for (i = 0; i < report->health.cause_count; i++) {
         const sqlpool_cause *cause = &report->health.causes[i];
@@ -15327,9 +15451,9 @@ static void sqlpool__sheet_health(sqlpool__sheet *sheet, const sqlpool__report *
     for (i = 0; i < report->alert_count; i++) {
         sheet->indent = 4;
         sqlpool__sheet_add(sheet, "  %s, for ", report->alerts[i].message);
-        sqlpool__sheet_add(sheet, "%lld s",
-                          (long long)((report->view.now - report->alerts[i].since_ns) /
-                                      SQLPOOL__NS_PER_S));
+        sqlpool__sheet_add(
+            sheet, "%lld s",
+            (long long)((report->view.now - report->alerts[i].since_ns) / SQLPOOL__NS_PER_S));
         sqlpool__sheet_end(sheet);
     }
 }
@@ -15345,13 +15469,13 @@ static void sqlpool__sheet_duration(sqlpool__sheet *sheet, int64_t ns) {
 static void sqlpool__sheet_latencies(sqlpool__sheet *sheet, const sqlpool__report *report) {
     int i;
     sqlpool__sheet_add(sheet, "%-11s%11s%10s%10s%10s%10s%10s", "latency", "count", "mean", "p50",
-                      "p95", "p99", "max");
+                       "p95", "p99", "max");
     sqlpool__sheet_end(sheet);
     for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
         const sqlpool_latency *latency = &report->latencies[i];
         if (latency->count == 0) continue;
         sqlpool__sheet_add(sheet, "  %-11s%9llu", sqlpool_timing_name(i),
-                          (unsigned long long)latency->count);
+                           (unsigned long long)latency->count);
         sqlpool__sheet_duration(sheet, latency->mean_ns);
         sqlpool__sheet_duration(sheet, latency->p50_ns);
         sqlpool__sheet_duration(sheet, latency->p95_ns);
@@ -15364,7 +15488,7 @@ static void sqlpool__sheet_latencies(sqlpool__sheet *sheet, const sqlpool__repor
 static void sqlpool__sheet_statements(sqlpool__sheet *sheet, const sqlpool__report *report) {
     int i;
     sqlpool__sheet_add(sheet, "%-22s%10s%10s%10s%10s%10s", "statements, by total", "calls", "mean",
-                      "p95", "p99", "total");
+                       "p95", "p99", "total");
     sqlpool__sheet_end(sheet);
     for (i = 0; i < report->statement_count; i++) {
         const sqlpool_statement_stats *stats = &report->statements[i];
@@ -15534,8 +15658,7 @@ static void sqlpool__json_latencies(const sqlpool__report *report, sqlpool__text
 }
 
 static void sqlpool__json_statement(sqlpool__text *text, const sqlpool_statement_stats *stats) {
-    sqlpool__text_add(text, "{\"fingerprint\":\"%016llx\"",
-                      (unsigned long long)stats->fingerprint);
+    sqlpool__text_add(text, "{\"fingerprint\":\"%016llx\"", (unsigned long long)stats->fingerprint);
     sqlpool__json_member(text, "sql", stats->sql);
 #define SQLPOOL__JSON_STATEMENT(name) sqlpool__json_number(text, #name, (int64_t)stats->name);
     SQLPOOL__JSON_STATEMENT(calls)
@@ -15761,9 +15884,9 @@ static void sqlpool__metric_statements(const sqlpool__metrics_text *m,
                                        const sqlpool__report *report) {
     static const char *const names[] = {"statement_calls", "statement_errors", "statement_rows",
                                         "statement_time_seconds"};
-    static const char *const helps[] = {
-        "Calls of a kind of statement, of those with most time.", "Calls of it that failed.",
-        "Rows that it gave.", "Time that it took."};
+    static const char *const helps[] = {"Calls of a kind of statement, of those with most time.",
+                                        "Calls of it that failed.", "Rows that it gave.",
+                                        "Time that it took."};
     int what, i;
     for (what = 0; what < 4; what++) {
         sqlpool__metric(m, names[what], "counter", what == 3 ? "seconds" : NULL, helps[what]);
@@ -15854,14 +15977,16 @@ static void sqlpool__report_trace(const sqlpool__report *report, sqlpool__text *
     const sqlpool__core *core = report->view.core;
     uint32_t slot;
     int i;
-    sqlpool__text_add(text, "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n"
-                            "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":");
+    sqlpool__text_add(text,
+                      "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n"
+                      "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":");
     sqlpool__text_json(text, core->config.name);
     sqlpool__text_add(text, "}}");
     for (slot = 0; slot <= core->slot_count; slot++) {
         const sqlpool__slot *at = slot > 0 ? &core->slots[slot - 1] : NULL;
-        sqlpool__text_add(text, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%u,"
-                                "\"args\":{\"name\":\"",
+        sqlpool__text_add(text,
+                          ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%u,"
+                          "\"args\":{\"name\":\"",
                           slot);
         if (at == NULL) {
             sqlpool__text_add(text, "no connection");
@@ -15869,12 +15994,12 @@ static void sqlpool__report_trace(const sqlpool__report *report, sqlpool__text *
             sqlpool__text_add(text, "checkpoints");
         } else {
             sqlpool__text_add(text, "%s %u",
-                              at->role == SQLPOOL__ROLE_WRITER ? "writer" : "connection",
-                              slot - 1);
+                              at->role == SQLPOOL__ROLE_WRITER ? "writer" : "connection", slot - 1);
         }
         sqlpool__text_add(text, "\"}}");
     }
-    for (i = 0; i < report->event_count; i++) sqlpool__trace_event(report, text, &report->events[i]);
+    for (i = 0; i < report->event_count; i++)
+        sqlpool__trace_event(report, text, &report->events[i]);
     for (i = 0; i < report->sample_count; i++) {
         const sqlpool__sample *sample = &report->samples[i];
         sqlpool__text_add(text, ",\n{\"name\":\"connections\",\"ph\":\"C\",\"pid\":1");
@@ -15928,13 +16053,16 @@ static const char sqlpool__html_style[] =
     ".ring b{position:absolute;inset:0;display:grid;place-items:center;font-size:21px}\n"
     ".ring circle{fill:none;stroke-width:7;stroke:var(--line)}\n"
     ".ring .now{stroke-linecap:round}\n"
-    ".grid{display:grid;gap:14px;grid-template-columns:repeat(2,minmax(0,1fr));margin-bottom:14px}\n"
+    ".grid{display:grid;gap:14px;grid-template-columns:repeat(2,minmax(0,1fr));margin-bottom:14px}"
+    "\n"
     ".wide{grid-column:1/-1}\n";
 
 static const char sqlpool__html_style_2[] =
-    ".tiles{display:grid;gap:12px;grid-template-columns:repeat(6,minmax(0,1fr));margin-bottom:14px}\n"
+    ".tiles{display:grid;gap:12px;grid-template-columns:repeat(6,minmax(0,1fr));margin-bottom:14px}"
+    "\n"
     ".tile{padding:12px 14px 10px;overflow:hidden}\n"
-    ".tile span{color:var(--soft);font-size:12.5px;display:block;white-space:nowrap;overflow:hidden;"
+    ".tile "
+    "span{color:var(--soft);font-size:12.5px;display:block;white-space:nowrap;overflow:hidden;"
     "text-overflow:ellipsis}\n"
     ".tile b{font-size:21px;line-height:1.35;letter-spacing:-.01em;white-space:nowrap}\n"
     ".tile svg{display:block;width:100%;height:26px;margin-top:4px}\n"
@@ -16281,10 +16409,10 @@ static void sqlpool__html_chart(sqlpool__text *text, const sqlpool__chart *chart
     sqlpool__chart_grid(text, chart, low, high);
     for (s = chart->series_count - 1; s >= 0; s--) {
         if (s == 0) {
-            sqlpool__text_add(text, "<polygon class=\"f s0\" points=\"%lld,100 ",
-                              (long long)(SQLPOOL__CHART_WIDTH -
-                                          chart->series[0].x[0] /
-                                              (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
+            sqlpool__text_add(
+                text, "<polygon class=\"f s0\" points=\"%lld,100 ",
+                (long long)(SQLPOOL__CHART_WIDTH -
+                            chart->series[0].x[0] / (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
             sqlpool__chart_points(text, chart, 0, low, high);
             sqlpool__text_add(text, " %lld,100\"/>",
                               (long long)(SQLPOOL__CHART_WIDTH -
@@ -16325,7 +16453,7 @@ typedef enum sqlpool__quantity {
 static uint64_t sqlpool__sample_counter(const sqlpool__sample *sample, sqlpool__quantity measure) {
     return measure == SQLPOOL__DRAW_STATEMENTS ? sample->statements
            : measure == SQLPOOL__DRAW_COMMITS  ? sample->commits
-                                                  : sample->failures;
+                                               : sample->failures;
 }
 
 /*  The value between two samples, `from` before `to`. */
@@ -16393,8 +16521,7 @@ static void sqlpool__draw_steps(const sqlpool__report *report, int which, sqlpoo
 
 static int64_t sqlpool__history_span(const sqlpool__report *report) {
     int64_t span = SQLPOOL__NS_PER_S;
-    if (report->sample_count > 1 &&
-        report->view.now - report->samples[0].at_ns > SQLPOOL__NS_PER_S)
+    if (report->sample_count > 1 && report->view.now - report->samples[0].at_ns > SQLPOOL__NS_PER_S)
         span = report->view.now - report->samples[0].at_ns;
     return span;
 }
@@ -16439,8 +16566,9 @@ static void sqlpool__html_bars(const sqlpool__report *report, sqlpool__text *tex
     int i;
     for (i = 0; i < SQLPOOL__BARS; i++)
         if (report->bars[i] > most) most = report->bars[i];
-    sqlpool__text_string(text, "<figure class=\"card wide\"><figcaption><h2>How long statements take"
-                               "</h2><span class=\"key\">");
+    sqlpool__text_string(text,
+                         "<figure class=\"card wide\"><figcaption><h2>How long statements take"
+                         "</h2><span class=\"key\">");
     for (i = 0; i < 3; i++) {
         sqlpool__text_add(text, "<span><i class=\"s%d\"></i>%s<b>", i + 1, names[i]);
         sqlpool__text_duration(text, at[i]);
@@ -16451,13 +16579,13 @@ static void sqlpool__html_bars(const sqlpool__report *report, sqlpool__text *tex
         sqlpool__text_string(text, "<div class=\"none\">nothing yet</div></figure>\n");
         return;
     }
-    sqlpool__text_add(text,
-                      "<div class=\"plot\"><div class=\"y\"><span>%llu</span><span>%llu</span>"
-                      "<span>0</span></div><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" "
-                      "role=\"img\" aria-label=\"distribution of statement times\">"
-                      "<path class=\"g\" d=\"M0 0H980M0 50H980M0 100H980\"/>",
-                      (unsigned long long)most, (unsigned long long)(most / 2),
-                      width * SQLPOOL__BARS);
+    sqlpool__text_add(
+        text,
+        "<div class=\"plot\"><div class=\"y\"><span>%llu</span><span>%llu</span>"
+        "<span>0</span></div><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" "
+        "role=\"img\" aria-label=\"distribution of statement times\">"
+        "<path class=\"g\" d=\"M0 0H980M0 50H980M0 100H980\"/>",
+        (unsigned long long)most, (unsigned long long)(most / 2), width * SQLPOOL__BARS);
     for (i = 0; i < SQLPOOL__BARS; i++) {
         const int height = (int)((double)report->bars[i] * 1000 / (double)most);
         if (report->bars[i] == 0) continue;
@@ -16501,12 +16629,14 @@ static void sqlpool__html_tile(const sqlpool__report *report, sqlpool__text *tex
     chart.series = drawing->series;
     chart.span_ns = sqlpool__history_span(report);
     sqlpool__text_add(text, "<div class=\"card tile\"><span>%s</span><b>", title);
-    sqlpool__text_unit(text, unit, value >= 0                    ? value
-                                   : drawing->series[0].points > 0
-                                       ? drawing->series[0].y[drawing->series[0].points - 1]
-                                       : 0);
-    sqlpool__text_add(text, "</b><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" "
-                            "aria-hidden=\"true\">",
+    sqlpool__text_unit(text, unit,
+                       value >= 0 ? value
+                       : drawing->series[0].points > 0
+                           ? drawing->series[0].y[drawing->series[0].points - 1]
+                           : 0);
+    sqlpool__text_add(text,
+                      "</b><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" "
+                      "aria-hidden=\"true\">",
                       SQLPOOL__CHART_WIDTH);
     if (drawing->series[0].points > 1) {
         sqlpool__chart_range(&chart, &low, &high);
@@ -16527,12 +16657,12 @@ static void sqlpool__html_tiles(const sqlpool__report *report, sqlpool__text *te
                        SQLPOOL__DRAW_WAITING, stats->waiting_read + stats->waiting_write, 2);
     sqlpool__html_tile(report, text, drawing, "statements", SQLPOOL__UNIT_RATE,
                        SQLPOOL__DRAW_STATEMENTS, -1, 0);
-    sqlpool__html_tile(report, text, drawing, "commits", SQLPOOL__UNIT_RATE,
-                       SQLPOOL__DRAW_COMMITS, -1, 1);
+    sqlpool__html_tile(report, text, drawing, "commits", SQLPOOL__UNIT_RATE, SQLPOOL__DRAW_COMMITS,
+                       -1, 1);
     sqlpool__html_tile(report, text, drawing, "log", SQLPOOL__UNIT_BYTES, SQLPOOL__DRAW_LOG,
                        stats->wal_bytes, 3);
-    sqlpool__html_tile(report, text, drawing, "memory", SQLPOOL__UNIT_BYTES,
-                       SQLPOOL__DRAW_MEMORY, report->memory.total_bytes, 1);
+    sqlpool__html_tile(report, text, drawing, "memory", SQLPOOL__UNIT_BYTES, SQLPOOL__DRAW_MEMORY,
+                       report->memory.total_bytes, 1);
     sqlpool__text_string(text, "</section>\n");
 }
 
@@ -16572,7 +16702,8 @@ static void sqlpool__html_statement(sqlpool__text *text, const sqlpool_statement
     if (stats->plan[0] != '\0') {
         const char *at = stats->plan;
         sqlpool__text_string(text, "<pre>");
-        while (*at != '\0') { /* line by line: a line end is foreign text's to lose, not the plan's */
+        while (*at !=
+               '\0') { /* line by line: a line end is foreign text's to lose, not the plan's */
             char line[sizeof stats->plan];
             size_t bytes = 0;
             while (at[bytes] != '\0' && at[bytes] != '\n') bytes++;
@@ -16615,9 +16746,10 @@ static void sqlpool__html_leases(const sqlpool__report *report, sqlpool__text *t
     const sqlpool__core *core = report->view.core;
     uint32_t slot;
     int i;
-    sqlpool__text_string(text, "<section class=\"card wide\"><figcaption><h2>Connections</h2><small>"
-                               "blue reads, violet writes, green is free</small></figcaption>"
-                               "<div class=\"seats\">");
+    sqlpool__text_string(text,
+                         "<section class=\"card wide\"><figcaption><h2>Connections</h2><small>"
+                         "blue reads, violet writes, green is free</small></figcaption>"
+                         "<div class=\"seats\">");
     for (slot = 0; slot + 1 < core->slot_count && slot < 128; slot++) {
         const bool is_used = sqlpool__is_leased(&core->slots[slot]);
         const bool is_open = SQLPOOL__LOAD(&core->slots[slot].is_open) != 0;
@@ -16705,10 +16837,10 @@ static void sqlpool__report_html(const sqlpool__report *report, sqlpool__text *t
     static const sqlpool__quantity used[] = {SQLPOOL__DRAW_USED, SQLPOOL__DRAW_WAITING};
     static const char *const used_names[] = {"in use", "waiting"};
     static const sqlpool__quantity rates[] = {SQLPOOL__DRAW_STATEMENTS, SQLPOOL__DRAW_COMMITS,
-                                             SQLPOOL__DRAW_FAILURES};
+                                              SQLPOOL__DRAW_FAILURES};
     static const char *const rate_names[] = {"statements", "commits", "failures"};
     static const sqlpool__quantity sizes[] = {SQLPOOL__DRAW_FILE, SQLPOOL__DRAW_LOG,
-                                             SQLPOOL__DRAW_MEMORY};
+                                              SQLPOOL__DRAW_MEMORY};
     static const char *const size_names[] = {"database", "log", "memory"};
     sqlpool__html_header(report, text);
     sqlpool__html_troubles(report, text);
@@ -16756,7 +16888,7 @@ static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format form
     report = (sqlpool__report *)sqlpool__alloc(&core->memory, bytes);
     if (report == NULL)
         return SQLPOOL__NO_MEMORY(core, error, "no memory for a report: %llu bytes",
-                             (unsigned long long)bytes);
+                                  (unsigned long long)bytes);
     memset(report, 0, bytes);
     report->samples = (sqlpool__sample *)(void *)(report + 1);
     report->events = (sqlpool_event *)(void *)(report->samples + samples);
@@ -16787,8 +16919,8 @@ static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format form
 
 #endif
 
-SQLPOOL_API int sqlpool_report(sqlpool *pool, sqlpool_report_format format,
-                               sqlpool_report_fn write, void *user, sqlpool_error *error) {
+SQLPOOL_API int sqlpool_report(sqlpool *pool, sqlpool_report_format format, sqlpool_report_fn write,
+                               void *user, sqlpool_error *error) {
     sqlpool_error local;
     sqlpool__core *core;
     int rc;
@@ -17040,8 +17172,7 @@ static void sqlpool__check_alerts(const sqlpool_config *config, sqlpool__text *t
         const sqlpool_alert_limits *limits = &config->alerts[kind];
         if (limits->notice < -1 || limits->warning < -1 || limits->critical < -1 ||
             limits->for_ms < 0) {
-            sqlpool__text_add(text,
-                              "alerts[%d], %s, has a value below 0 that is not SQLPOOL_OFF; ",
+            sqlpool__text_add(text, "alerts[%d], %s, has a value below 0 that is not SQLPOOL_OFF; ",
                               kind, sqlpool__alert_table[kind].name);
         }
     }
@@ -17054,11 +17185,10 @@ static void sqlpool__resolve_alerts(sqlpool_config *config) {
         const bool is_log = kind == SQLPOOL_ALERT_LOG;
         if (limits->notice == 0) limits->notice = sqlpool__alert_table[kind].notice;
         if (limits->warning == 0)
-            limits->warning = is_log ? config->wal_limit_bytes
-                                     : sqlpool__alert_table[kind].warning;
+            limits->warning = is_log ? config->wal_limit_bytes : sqlpool__alert_table[kind].warning;
         if (limits->critical == 0)
-            limits->critical = is_log ? 4 * config->wal_limit_bytes
-                                      : sqlpool__alert_table[kind].critical;
+            limits->critical =
+                is_log ? 4 * config->wal_limit_bytes : sqlpool__alert_table[kind].critical;
         if (limits->for_ms == 0) limits->for_ms = 10000;
     }
 }
@@ -17213,6 +17343,10 @@ static sqlpool_locks sqlpool__default_locks(void) {
 #endif
     return locks;
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I26.2.1] defaults                                                 (private)
+ *----------------------------------------------------------------------------*/
 
 /*  What a preset puts in the place of zeros. */
 static void sqlpool__resolve_retry(sqlpool_config *config) {
@@ -17500,8 +17634,8 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
     is_ok = is_ok && sqlpool__monitor_make(core);
 #ifndef SQLPOOL_NO_METRICS
     if (is_ok && config->history_count > 0) {
-        core->history = (sqlpool__sample *)sqlpool__alloc(
-            memory, (size_t)config->history_count * sizeof *core->history);
+        core->history = (sqlpool__sample *)sqlpool__alloc(memory, (size_t)config->history_count *
+                                                                      sizeof *core->history);
         is_ok = core->history != NULL;
     }
 #endif

@@ -80,8 +80,7 @@ static void *look_up(void *argument) {
         seed = seed * 1103515245u + 12345u;
         if (sqlpool_query_with(w->pool, &call, &rows,
                                "SELECT id, customer, total FROM orders WHERE id = ?",
-                               SQLPOOL_ARGS((int)(seed >> 8) % ORDERS + 1),
-                               &error) == SQLPOOL_OK) {
+                               SQLPOOL_ARGS((int)(seed >> 8) % ORDERS + 1), &error) == SQLPOOL_OK) {
             while (sqlpool_rows_next(&rows)) {
             }
         }

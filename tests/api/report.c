@@ -29,7 +29,7 @@ static int keep(void *user, const char *text, size_t bytes) {
 static const sqlpool_report_format formats[] = {
     SQLPOOL_REPORT_TEXT,        SQLPOOL_REPORT_JSON, SQLPOOL_REPORT_PROMETHEUS,
     SQLPOOL_REPORT_OPENMETRICS, SQLPOOL_REPORT_HTML, SQLPOOL_REPORT_TRACE};
-static const char *const files[] = {"report.txt",  "report.json", "metrics.txt",
+static const char *const files[] = {"report.txt", "report.json", "metrics.txt",
                                     "metrics.om", "report.html", "trace.json"};
 
 #define CANARY "canary-4711-of-a-bound-value"
@@ -40,8 +40,10 @@ static const char *const hostile[] = {
     "SELECT 1 AS \"</code></script><script>alert(1)</script><img src=x onerror=alert(2)>\"",
     "SELECT 2 AS \"line\nfeed\r\ttab \x01\x02\x1b[31mred\x1b[0m \x7f\"",
     "SELECT 3 AS \"bad \xff\xfe\xc3 \xe2\x82 utf-8 \xed\xa0\x80\"",
-    "SELECT 4 AS \"Gr\xc3\xbc\xc3\x9f" "e \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x90\x98\"",
-    "SELECT 5 AS \"turn \xe2\x80\xae around \xc2\x9b" "31m c1\"",
+    "SELECT 4 AS \"Gr\xc3\xbc\xc3\x9f"
+    "e \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x90\x98\"",
+    "SELECT 5 AS \"turn \xe2\x80\xae around \xc2\x9b"
+    "31m c1\"",
     "SELECT 6 AS \"{\\\"a\\\":1}, # EOF\n# TYPE x counter\"",
     "SELECT 7 AS \"%s%n%d %%\""};
 
@@ -72,7 +74,8 @@ static void slow_function(sqlite3_context *context, int count, sqlite3_value **v
 static int add_function(void *user, const sqlpool_conn *conn) {
     sqlpool_conn lease = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&lease), "slowly", 0, SQLITE_UTF8, NULL, slow_function, NULL, NULL);
+    return sqlite3_create_function(sqlpool_conn_db(&lease), "slowly", 0, SQLITE_UTF8, NULL,
+                                   slow_function, NULL, NULL);
 }
 
 /*  A pool that has met everything; its name, a tag and the file of a call are hostile as well. */
@@ -106,12 +109,16 @@ static sqlpool *make(const char *path, sqlpool_conn *held) {
 static bool is_utf8_without_controls(const char *text, size_t bytes) {
     const unsigned char *at = (const unsigned char *)text, *end = at + bytes;
     while (at < end) {
-        int more = *at < 0x80 ? 0 : *at >= 0xc2 && *at < 0xe0 ? 1 : *at >= 0xe0 && *at < 0xf0 ? 2
-                                  : *at >= 0xf0 && *at < 0xf5 ? 3 : -1;
+        int more = *at < 0x80                  ? 0
+                   : *at >= 0xc2 && *at < 0xe0 ? 1
+                   : *at >= 0xe0 && *at < 0xf0 ? 2
+                   : *at >= 0xf0 && *at < 0xf5 ? 3
+                                               : -1;
         if (more < 0 || at + more >= end) return false;
         if ((*at < 0x20 && *at != '\n') || *at == 0x7f) return false;
         if (*at == 0xc2 && at[1] < 0xa0) return false; /* C1 */
-        if (*at == 0xe2 && at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae) return false; /* turns */
+        if (*at == 0xe2 && at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae)
+            return false; /* turns */
         for (at++; more > 0; more--, at++)
             if ((*at & 0xc0) != 0x80) return false;
     }
@@ -153,7 +160,8 @@ TEST(text_has_80_columns) {
     for (at = s.text; *at != '\0';) {
         int columns = 0;
         for (; *at != '\n' && *at != '\0'; at++) columns += (*at & 0xc0) != 0x80 ? 1 : 0;
-        if (columns > 80) test_fail(__FILE__, __LINE__, "%d columns: %.120s", columns, at - columns);
+        if (columns > 80)
+            test_fail(__FILE__, __LINE__, "%d columns: %.120s", columns, at - columns);
         if (*at == '\n') at++;
     }
     CHECK_HAS(s.text, "health       ");
@@ -169,7 +177,7 @@ TEST(text_has_80_columns) {
 }
 
 TEST(html_runs_and_loads_nothing) {
-    static const char *const never[] = {"<script", "<img",      "<iframe", "<b>\"", "onerror=\"",
+    static const char *const never[] = {"<script", "<img",     "<iframe", "<b>\"",  "onerror=\"",
                                         "http://", "https://", "url(",    "@import"};
     sqlpool_conn held;
     sqlpool *pool = make("html.db", &held);
@@ -182,7 +190,8 @@ TEST(html_runs_and_loads_nothing) {
             test_fail(__FILE__, __LINE__, "the page has %s", never[i]);
     CHECK_HAS(s.text, "default-src 'none'");
     CHECK_HAS(s.text, "&lt;/code&gt;&lt;/script&gt;&lt;script&gt;alert(1)");
-    CHECK_HAS(s.text, "<title>po&quot;ol\\ &lt;b&gt;?" "?</title>");
+    CHECK_HAS(s.text, "<title>po&quot;ol\\ &lt;b&gt;?"
+                      "?</title>");
     CHECK_HAS(s.text, "prefers-color-scheme:dark");
     CHECK_HAS(s.text, "width=device-width");
     free(s.text);
@@ -287,7 +296,7 @@ TEST(a_write_function_may_use_the_pool_but_not_report_or_close) {
     CHECK(n.status_rc > 0);
     CHECK_INT(n.value_rc, SQLPOOL_OK);
     CHECK_INT(n.value, 42);
-    {   /* and afterwards reports go on */
+    { /* and afterwards reports go on */
         sink s;
         PART(report(n.pool, SQLPOOL_REPORT_TEXT, &s));
         free(s.text);
@@ -339,7 +348,8 @@ TEST(misuse_has_a_name) {
     memset(&s, 0, sizeof s);
     CHECK(pool != NULL);
     CHECK_RC(sqlpool_report(pool, SQLPOOL_REPORT_TEXT, NULL, &s, &err), SQLPOOL_MISUSE, &err);
-    CHECK_RC(sqlpool_report(pool, SQLPOOL_REPORT_FORMAT_COUNT, keep, &s, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_report(pool, SQLPOOL_REPORT_FORMAT_COUNT, keep, &s, &err), SQLPOOL_MISUSE,
+             &err);
     CHECK_RC(sqlpool_report(pool, (sqlpool_report_format)-1, keep, &s, &err), SQLPOOL_MISUSE, &err);
     CHECK_RC(sqlpool_report(NULL, SQLPOOL_REPORT_TEXT, keep, &s, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(s.pieces, 0);
@@ -433,7 +443,8 @@ static int write_all(const char *folder) {
         report(pool, formats[i], &s);
         (void)snprintf(path, sizeof path, "%s/%s", folder, files[i]);
         file = fopen(path, "wb");
-        if (file == NULL || fwrite(s.text, 1, s.bytes, file) != s.bytes || fclose(file) != 0) return 1;
+        if (file == NULL || fwrite(s.text, 1, s.bytes, file) != s.bytes || fclose(file) != 0)
+            return 1;
         free(s.text);
     }
     (void)sqlpool_conn_release(&held);

@@ -10,15 +10,15 @@
 
 enum { COUNT = 100, RIGHT = 99, READERS = 3 };
 
-#define FAULTS(X)        \
-    X(DEAD_CONNECTION)   \
-    X(STUCK_WRITER)      \
-    X(PINNED_LOG)        \
-    X(EXHAUSTED)         \
-    X(SLOW_DISK)         \
-    X(FULL_DISK)         \
-    X(CORRUPT)           \
-    X(MOVED)             \
+#define FAULTS(X) \
+    X(DEAD_CONNECTION) \
+    X(STUCK_WRITER) \
+    X(PINNED_LOG) \
+    X(EXHAUSTED) \
+    X(SLOW_DISK) \
+    X(FULL_DISK) \
+    X(CORRUPT) \
+    X(MOVED) \
     X(LOCKED)
 #define FAULT_BIT(name) BIT_##name = 1 << SQLPOOL_CAUSE_##name,
 enum { FAULTS(FAULT_BIT) NO_BIT = 0 };
@@ -134,8 +134,10 @@ static void *wait_for_a_reader(void *argument) {
 static void exhaust(mixture *m) {
     sqlpool_stats stats;
     while (m->readers_held < READERS)
-        expect(m, sqlpool_conn_acquire(m->pool, SQLPOOL_READ, &m->readers[m->readers_held++], &m->error),
-               SQLPOOL_OK, "acquire a reader");
+        expect(
+            m,
+            sqlpool_conn_acquire(m->pool, SQLPOOL_READ, &m->readers[m->readers_held++], &m->error),
+            SQLPOOL_OK, "acquire a reader");
     (void)start_thread(&m->waiter, wait_for_a_reader, m);
     do {
         sim_real_sleep_ns(200000);
@@ -158,7 +160,8 @@ static void lock_out(mixture *m) {
     call.attempts = 1;
     (void)raw_exec(m->other, "BEGIN IMMEDIATE");
     expect(m,
-           sqlpool_exec_with(m->pool, &call, NULL, "DELETE FROM t WHERE 0", SQLPOOL_NO_ARGS, &m->error),
+           sqlpool_exec_with(m->pool, &call, NULL, "DELETE FROM t WHERE 0", SQLPOOL_NO_ARGS,
+                             &m->error),
            SQLPOOL_TIMEOUT, "a write beside another program's");
     (void)raw_exec(m->other, "ROLLBACK");
 }
@@ -300,7 +303,8 @@ int main(int words, char **word) {
     state = seed != NULL ? strtoull(seed, NULL, 10) : 1;
     if (words > 1 && atoi(word[1]) > 0) count = atoi(word[1]);
     sim_catch_crashes();
-    (void)snprintf(sim_replay, sizeof sim_replay, "SIM_SEED=%s mixtures %d", seed ? seed : "1", count);
+    (void)snprintf(sim_replay, sizeof sim_replay, "SIM_SEED=%s mixtures %d", seed ? seed : "1",
+                   count);
     if (sim_vfs_install() != SQLITE_OK) return 1;
     sim_vfs.point_fn = on_vfs;
     sim_vfs.skip_sync = 1;

@@ -340,9 +340,9 @@ TEST(the_file_grows_by_so_much_an_hour) {
     PART(unit_open(&u, "growth.db", &config));
     CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
     for (i = 0; i < 120; i++) { /* a page each second */
-        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(zeroblob(4000))", SQLPOOL_NO_ARGS,
-                              &u.error),
-                 &u.error);
+        CHECK_OK(
+            sqlpool_exec(u.pool, "INSERT INTO t VALUES(zeroblob(4000))", SQLPOOL_NO_ARGS, &u.error),
+            &u.error);
         PART(seconds(&u, 1));
     }
     CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
