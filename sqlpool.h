@@ -1925,7 +1925,8 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
 
 /*  sqlpool_status_text, sqlpool_status_json - the pool on one page: size, waits, holders, log,
     caches.
-    At most 32 holders; what is not ASCII becomes '?' in JSON.
+    The first part of the reports of sqlpool_report(). At most 32 holders; what is not UTF-8, and
+    control bytes, become '?'.
     buffer   [out]      NUL-terminated, cut to fit (cut JSON is not valid: compare the result)
     Returns  the bytes the whole text needs without the terminator, or a negative result
     Threads  any  */
@@ -15131,7 +15132,7 @@ static int sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
 
 #define SQLPOOL__REPORT_STATEMENTS 20
 #define SQLPOOL__REPORT_STEPS 31
-#define SQLPOOL__REPORT_EVENTS 20000 /* of a trace: some megabytes of it */
+#define SQLPOOL__REPORT_EVENTS 8192 /* of a trace, the newest: a megabyte and a half of it */
 
 /*  Bounds of the buckets that Prometheus gets: from 1 us on, each four times the one before. */
 #define SQLPOOL__BUCKETS 13
@@ -15939,13 +15940,6 @@ static void sqlpool__report_metrics(const sqlpool__report *report, sqlpool__text
  * >>[I25.6] Chrome trace                                               (private)
  *----------------------------------------------------------------------------*/
 
-/*  Microseconds with three decimals, of a time that may be below 0. */
-static void sqlpool__trace_time(sqlpool__text *text, const char *name, int64_t ns) {
-    const uint64_t size = ns < 0 ? (uint64_t)0 - (uint64_t)ns : (uint64_t)ns;
-    sqlpool__text_add(text, ",\"%s\":%s%llu.%03llu", name, ns < 0 ? "-" : "",
-                      (unsigned long long)(size / 1000), (unsigned long long)(size % 1000));
-}
-
 /*  The text of a kind of statement, when it is among those that the report has. */
 static const char *sqlpool__trace_sql(const sqlpool__report *report, uint64_t fingerprint) {
     int i;
@@ -15954,27 +15948,39 @@ static const char *sqlpool__trace_sql(const sqlpool__report *report, uint64_t fi
     return "";
 }
 
+/*  Times of a trace count from the oldest that is in it. */
+static int64_t sqlpool__trace_origin(const sqlpool__report *report) {
+    int64_t origin = report->view.now;
+    int i;
+    for (i = 0; i < report->event_count; i++)
+        origin = sqlpool__earlier(origin, report->events[i].at_ns);
+    return report->sample_count > 0 ? sqlpool__earlier(origin, report->samples[0].at_ns) : origin;
+}
+
+/*  One piece for most of it: a trace has thousands of these. */
 static void sqlpool__trace_event(const sqlpool__report *report, sqlpool__text *text,
-                                 const sqlpool_event *event) {
-    const bool is_statement =
+                                 const sqlpool_event *event, int64_t origin) {
+    const int64_t at = event->at_ns - origin;
+    const bool has_sql =
         event->kind == SQLPOOL_EVENT_STATEMENT || event->kind == SQLPOOL_EVENT_ERROR;
-    sqlpool__text_add(text, ",\n{\"name\":\"%s\",\"cat\":\"sqlpool\",\"pid\":1,\"tid\":%d,%s",
+    sqlpool__text_add(text,
+                      ",\n{\"name\":\"%s\",\"cat\":\"sqlpool\",\"pid\":1,\"tid\":%d,%s,"
+                      "\"ts\":%lld.%03d,\"dur\":%lld.%03d,\"args\":{\"result\":\"%s\",",
                       sqlpool_event_name(event->kind), event->slot + 1,
-                      event->duration_ns > 0 ? "\"ph\":\"X\"" : "\"ph\":\"i\",\"s\":\"t\"");
-    sqlpool__trace_time(text, "ts", event->at_ns);
-    if (event->duration_ns > 0) sqlpool__trace_time(text, "dur", event->duration_ns);
-    sqlpool__text_add(text, ",\"args\":{\"result\":\"%s\"", sqlpool_result_name(event->result));
-    if (is_statement) {
-        sqlpool__text_add(text, ",\"fingerprint\":\"%016llx\"", (unsigned long long)event->cause);
-        sqlpool__json_member(text, "sql", sqlpool__trace_sql(report, event->cause));
-    } else {
-        sqlpool__text_add(text, ",\"cause\":%llu", (unsigned long long)event->cause);
-    }
-    sqlpool__text_add(text, "}}");
+                      event->duration_ns > 0 ? "\"ph\":\"X\"" : "\"ph\":\"i\",\"s\":\"t\"",
+                      (long long)(at / 1000), (int)(at % 1000),
+                      (long long)(event->duration_ns / 1000), (int)(event->duration_ns % 1000),
+                      sqlpool_result_name(event->result));
+    sqlpool__text_add(text, has_sql ? "\"fingerprint\":\"%016llx\"" : "\"cause\":%llu",
+                      (unsigned long long)event->cause);
+    if (has_sql) sqlpool__json_member(text, "sql", sqlpool__trace_sql(report, event->cause));
+    sqlpool__text_byte(text, '}');
+    sqlpool__text_byte(text, '}');
 }
 
 static void sqlpool__report_trace(const sqlpool__report *report, sqlpool__text *text) {
     const sqlpool__core *core = report->view.core;
+    const int64_t origin = sqlpool__trace_origin(report);
     uint32_t slot;
     int i;
     sqlpool__text_add(text,
@@ -15999,13 +16005,14 @@ static void sqlpool__report_trace(const sqlpool__report *report, sqlpool__text *
         sqlpool__text_add(text, "\"}}");
     }
     for (i = 0; i < report->event_count; i++)
-        sqlpool__trace_event(report, text, &report->events[i]);
+        sqlpool__trace_event(report, text, &report->events[i], origin);
     for (i = 0; i < report->sample_count; i++) {
         const sqlpool__sample *sample = &report->samples[i];
-        sqlpool__text_add(text, ",\n{\"name\":\"connections\",\"ph\":\"C\",\"pid\":1");
-        sqlpool__trace_time(text, "ts", sample->at_ns);
-        sqlpool__text_add(text, ",\"args\":{\"used\":%d,\"waiting\":%d}}", sample->used,
-                          sample->waiting);
+        const int64_t at = sample->at_ns < origin ? 0 : sample->at_ns - origin; /* it jumped */
+        sqlpool__text_add(text,
+                          ",\n{\"name\":\"connections\",\"ph\":\"C\",\"pid\":1,\"ts\":%lld.%03d,"
+                          "\"args\":{\"used\":%d,\"waiting\":%d}}",
+                          (long long)(at / 1000), (int)(at % 1000), sample->used, sample->waiting);
     }
     sqlpool__text_add(text, "\n]}\n");
 }
