@@ -1871,7 +1871,8 @@ typedef struct sqlpool_statement_stats {
     int64_t total_ns, mean_ns, min_ns, max_ns;
     int64_t p50_ns, p95_ns, p99_ns;
     uint64_t vm_steps;       /* instructions of SQLite's virtual machine; this and the next four are
-                                up to 15 calls old where a call takes less than 100 us */
+                                up to 15 calls old where a call takes less than 100 us, and what
+                                was last when a statement leaves the cache is lost */
     uint64_t fullscan_steps; /* rows stepped over in tables without an index that fits */
     uint64_t sorts;
     uint64_t autoindexes;    /* rows put into indexes made for one run */
@@ -2415,6 +2416,12 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 
 #if !defined(__GNUC__) && !defined(__clang__) && !defined(SQLPOOL_NO_THREADS)
 #error "this compiler's atomics are not known: define SQLPOOL_NO_THREADS"
+#endif
+
+/*  For a profiler: what stands between the two is one zone of this thread. Empty unless defined. */
+#ifndef SQLPOOL_ZONE_BEGIN
+#define SQLPOOL_ZONE_BEGIN(zone, name)
+#define SQLPOOL_ZONE_END(zone)
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -4291,6 +4298,9 @@ static void sqlpool__note_commit_begins(sqlpool__slot *slot) {
     slot->commit_to = 0;
 }
 
+static void sqlpool__forget_commit(sqlpool__slot *slot) {
+    slot->commit_from = 0;
+}
 static void sqlpool__note_commit_ends(sqlpool__slot *slot) {
     slot->commit_to = sqlpool__noted_now(slot->core);
 }
@@ -4427,6 +4437,7 @@ static void sqlpool__recorder_free(sqlpool__slot *slot) {
 #define sqlpool__note_busy(slot) ((void)(slot))
 #define sqlpool__note_sleep(slot, begin, is_first) ((void)(begin), (void)(is_first))
 #define sqlpool__note_commit_begins(slot) ((void)(slot))
+#define sqlpool__forget_commit(slot) ((void)(slot))
 #define sqlpool__note_commit_ends(slot) ((void)(slot))
 #define sqlpool__note_commit(slot, result, sequence) ((void)(slot), (void)(result))
 #define sqlpool__note_wait(core, slot, begin, mode, result) ((void)(begin))
@@ -6147,7 +6158,7 @@ static SQLPOOL__NOINLINE void sqlpool__note_slow(sqlpool__slot *slot, sqlpool__s
                         ? sqlpool__ticks_ns(ratio, slot->wait_ticks) / SQLPOOL__NS_PER_US
                         : 0),
         (long long)slot->waited_us, (unsigned long long)stmt->fingerprint);
-    sqlpool__text_excerpt(&text, stmt->sql, 200);
+    sqlpool__text_excerpt(&text, stmt->sql, stmt->sql_bytes < 200 ? stmt->sql_bytes : 200);
     sqlpool__text_site(&text, slot);
     if (core->config.slow_values) sqlpool__text_values(&text, stmt);
     if (plan[0] != '\0') sqlpool__text_add(&text, "\n%s", plan);
@@ -6268,10 +6279,11 @@ static SQLPOOL__NOINLINE void sqlpool__note_end(sqlpool__slot *slot, sqlpool__st
         }
     }
     if (SQLPOOL__LIKELY(usage != NULL)) {
-        const uint64_t calls = usage->calls;
-        SQLPOOL__NOTE(&usage->calls, calls + 1);
+        SQLPOOL__NOTE(&usage->calls, usage->calls + 1);
         SQLPOOL__NOTE(&usage->rows, usage->rows + rows);
-        if (SQLPOOL__UNLIKELY(calls % SQLPOOL__STATUS_CALLS == 0))
+        /* it counts twice for each use: the first and every 16th, or the only one */
+        if (SQLPOOL__UNLIKELY((stmt->serial + 1) / 2 % SQLPOOL__STATUS_CALLS == 1 ||
+                              !stmt->is_cached))
             sqlpool__usage_status(usage, stmt);
     }
     if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK || slot->busy_deadline_ns != 0 ||
@@ -6293,8 +6305,23 @@ static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, u
     }
 }
 
+/*  A statement of a script has ended. */
+static void sqlpool__note_uncached(sqlpool__slot *slot, sqlite3_stmt *handle, uint64_t begun,
+                                   const char *sql, size_t bytes, uint64_t rows, int result) {
+    sqlpool__stmt stmt;
+    if (slot->recorder == NULL) return;
+    memset(&stmt, 0, sizeof stmt);
+    stmt.handle = handle;
+    stmt.sql = sql;
+    stmt.sql_bytes = bytes;
+    stmt.begun = begun;
+    sqlpool__note_end(slot, &stmt, rows, result);
+}
+
 #else
 #define sqlpool__note_values(slot, stmt, args, count) ((void)(stmt))
+#define sqlpool__note_uncached(slot, handle, begun, sql, bytes, rows, result) \
+    ((void)(begun), (void)(rows))
 
 static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
                                      int result) {
@@ -6488,6 +6515,7 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     sqlpool__watch(slot);
     sqlpool__warm_up(slot);
     sqlpool__note_open(slot, began, SQLPOOL_OK);
+    sqlpool__forget_commit(slot); /* of the settings */
     SQLPOOL__STORE_RELAXED(&slot->attention, 0u);
     return SQLPOOL_OK;
 }
@@ -7694,7 +7722,11 @@ static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *re
     if (request->mode == SQLPOOL_WRITE && core->config.read_only) {
         return SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
     }
-    rc = sqlpool__acquire_slow(core, request, out, error);
+    {
+        SQLPOOL_ZONE_BEGIN(zone, "sqlpool acquire");
+        rc = sqlpool__acquire_slow(core, request, out, error);
+        SQLPOOL_ZONE_END(zone);
+    }
     if (rc == SQLPOOL_OK && *out != NULL)
         sqlpool__lease_begin(*out, request, sqlpool__thread_id(core));
     if (!request->is_internal)
@@ -8176,8 +8208,12 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
         sqlpool__reset_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
         return error->result;
     }
-    rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
-                                   &result->log_frames, &result->checkpointed_frames);
+    {
+        SQLPOOL_ZONE_BEGIN(zone, "sqlpool checkpoint");
+        rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+                                       &result->log_frames, &result->checkpointed_frames);
+        SQLPOOL_ZONE_END(zone);
+    }
     if (rc != SQLITE_OK) {
         (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint", error);
     } else if (result->log_frames == result->checkpointed_frames) {
@@ -8809,7 +8845,11 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
         SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE) {
         return sqlpool__refuse_moved(slot->core, error);
     }
-    rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
+    {
+        SQLPOOL_ZONE_BEGIN(zone, "sqlpool commit");
+        rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
+        SQLPOOL_ZONE_END(zone);
+    }
     if (rc != SQLITE_OK) {
         (void)sqlpool__statement_failed(slot, rc, "COMMIT", error);
         sqlpool__note_commit(slot, error->result, 0);
@@ -10159,7 +10199,11 @@ static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__
                         sqlpool_error *error) {
     int attempt, rc;
     for (attempt = 1;; attempt++) {
-        rc = sqlpool__run_once(slot, work, error);
+        {
+            SQLPOOL_ZONE_BEGIN(zone, "sqlpool statement");
+            rc = sqlpool__run_once(slot, work, error);
+            SQLPOOL_ZONE_END(zone);
+        }
         if (SQLPOOL__LIKELY(rc == SQLPOOL_OK)) {
             error->result = SQLPOOL_OK;
             return SQLPOOL_OK;
@@ -11463,6 +11507,8 @@ static int sqlpool__run_script(sqlpool__slot *slot, const char *sql, size_t byte
     while ((at = sqlpool__find_statement(at, end)) != NULL) {
         sqlite3_stmt *handle;
         const char *tail = NULL;
+        const uint64_t began = sqlpool__timed_now(slot);
+        uint64_t rows = 0;
         int rc = sqlpool__prepare(slot, at, (size_t)(end - at), 0, &handle, &tail, error);
         SQLPOOL__TALLY(slot, statements);
         if (rc == SQLPOOL_OK) rc = sqlpool__statement_begin(slot, error);
@@ -11471,11 +11517,11 @@ static int sqlpool__run_script(sqlpool__slot *slot, const char *sql, size_t byte
                                "a script has no parameters: use sqlpool_exec()");
         }
         if (rc == SQLPOOL_OK) {
-            do {
-                rc = sqlite3_step(handle);
-            } while (rc == SQLITE_ROW);
+            while ((rc = sqlite3_step(handle)) == SQLITE_ROW) rows++;
             rc = rc == SQLITE_DONE ? SQLPOOL_OK : sqlpool__statement_failed(slot, rc, at, error);
+            sqlpool__note_uncached(slot, handle, began, at, (size_t)(tail - at), rows, rc);
         }
+        if (rc != SQLPOOL_OK) SQLPOOL__TALLY(slot, errors);
         (void)sqlite3_finalize(handle);
         sqlpool__disarm(slot);
         if (rc != SQLPOOL_OK) {
