@@ -145,6 +145,9 @@
                                 clock and, with threads, lock tables; there is no fork guard.
                                 vsnprintf and the mem and str functions remain
       SQLPOOL_NO_CPP            no C++ classes
+      SQLPOOL_NO_METRICS        nothing is recorded but the counters of sqlpool_get_stats(); calls
+                                that tell what was give SQLPOOL_UNSUPPORTED
+      SQLPOOL_ZONE_BEGIN(zone, name), SQLPOOL_ZONE_END(zone)   marks for a profiler [empty]
       SQLPOOL_MAX_POOLS         pools open at once in a process [64]; 32 bytes each
       SQLPOOL_ASSERT(x)         checks of the library's own invariants [assert; none under NDEBUG]
       `make size` prints what each costs. None changes the layout of a public struct.
@@ -313,6 +316,61 @@
       circuit breaker of writes or of reads: calls fail at once with the first cause. Every
       breaker_open_ms one call is let through, and closes it when it goes well. Reads go on while
       writes fail. sqlpool_status_text() shows it, events.breaker_fn hears of it.
+
+    MONITORING
+      Why is the database slow: who waits, on what, since when, and which statement costs most? The
+      pool records while it works; a getter adds up what the connections have recorded.
+        sqlpool_get_latency()     count, mean and percentiles of waits for a connection, of how long
+                                  connections are held, of statements, lock waits, commits,
+                                  checkpoints and openings, since open or of the last minutes
+        sqlpool_get_statements()  the kinds of statements, dearest first: calls, rows, errors, time,
+                                  percentiles, rows stepped over without an index, sorts, the plan
+        sqlpool_get_events()      what happened last on each connection
+        sqlpool_get_stats()       counters
+      Read the waits first. High p95 of `wait`, low `hold`: too few connections, or a queue for the
+      writer. High `hold` and low `statement`: leases are kept while the program does something
+      else. High `commit`: the disk. High `busy`: another process. High `statement`: ask for the
+      kinds by total, and look at fullscan_steps, sorts and autoindexes, which an index would end.
+
+        | static void print_dearest(sqlpool *pool) {
+        |     sqlpool_statement_stats kinds[5];
+        |     sqlpool_latency wait;
+        |     int i, count = sqlpool_get_statements(pool, SQLPOOL_BY_TOTAL, kinds, 5);
+        |     for (i = 0; i < count && i < 5; i++)
+        |         printf("%8lld us  %6llu calls  %s\n", (long long)(kinds[i].total_ns / 1000),
+        |                (unsigned long long)kinds[i].calls, kinds[i].sql);
+        |     if (sqlpool_get_latency(pool, SQLPOOL_TIMING_WAIT, 60, &wait) == SQLPOOL_OK)
+        |         printf("waits of the last minute: p95 %lld us\n", (long long)(wait.p95_ns / 1000));
+        | }
+
+      A kind is a statement without its values: "select a from t where id=?". Lists of IN and rows
+      of VALUES count as one, space, comments and the case of words do not count. Double quotes mark
+      names, so what stands in them is kept; where they are abused for text, it shows. The table has
+      statement_count kinds; when it is full the one goes that has cost least for its age.
+      Percentiles are within 2 %, from histograms; mean, count and max are exact. A window reaches
+      back to the last of upkeep's looks, every 10 s, that is old enough; while the pool is idle
+      they are further apart. The time of a cursor is that of its whole walk. Acquires that need not
+      wait count as 0. Statements that the caller steps (sqlpool_conn_stmt(), the raw handle) are
+      not seen.
+      A statement of slow_ms or more is logged (SQLPOOL_LOG_SLOW) with rows, wait, place, tag and
+      plan, at most slow_per_minute lines; its plan stays with its kind. Bound values are logged
+      with slow_values only. A lease that reads repeat_count times with one kind and other values
+      (N+1) is logged once for each kind (SQLPOOL_LOG_REPEATED).
+      Time is the processor's counter where that is steady (x86-64 with an invariant TSC, aarch64)
+      and the clock is the default one, else the clock hook, whose cost is then twice in each
+      statement. No step of recording takes a lock, waits or allocates.
+      `metrics` chooses: FULL; COUNTERS leaves out what needs a clock around each statement; OFF
+      leaves sqlpool_get_stats(). `make bench-metrics` measures the cost here: of a point query with
+      and without kept snapshots, and by instructions. Memory, taken when the pool and each of its
+      connections open for the first time: 1.2 MiB for the pool and 0.3 MiB a connection, of which
+      most is touched only when it is needed; per connection 32 bytes for each of event_count and
+      2.3 KiB for each of statement_count. COUNTERS takes 0.1 MiB a connection.
+      Zones for a profiler stand around acquire (where it is not immediate), each statement, COMMIT
+      of a transaction, and checkpoints; each is one scope. For Tracy, before the implementation:
+
+        #include <tracy/TracyC.h>
+        #define SQLPOOL_ZONE_BEGIN(zone, name) TracyCZoneN(zone, name, 1)
+        #define SQLPOOL_ZONE_END(zone) TracyCZoneEnd(zone)
 
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
@@ -2543,6 +2601,10 @@ static SQLPOOL__THREAD_LOCAL struct sqlpool__hint_state {
     uint32_t shard;  /* of sqlpool_global_init()'s counters, from 1; 0: none yet */
     uint32_t inside; /* calls of this thread that use a pool without a lease: none may close it */
 } sqlpool__hint;
+
+/*------------------------------------------------------------------------------
+ * >>[I02.2] the default hooks                                          (private)
+ *----------------------------------------------------------------------------*/
 
 #ifndef SQLPOOL_NO_DEFAULT_HOOKS
 
@@ -6028,7 +6090,7 @@ static inline void sqlpool__note_statement(sqlpool__stmt *stmt, uint64_t begun) 
 #endif
 
 /*------------------------------------------------------------------------------
- * >>[I12.4] slow statements, repeated ones, and the end of each        (private)
+ * >>[I12.4] slow statements, and repeated ones                         (private)
  *----------------------------------------------------------------------------*/
 
 #ifndef SQLPOOL_NO_METRICS
@@ -6238,6 +6300,10 @@ static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt
     if (SQLPOOL__UNLIKELY(++usage->lease_calls >= (uint32_t)most - 1))
         sqlpool__note_repeat_slow(slot, stmt, usage, args, count);
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I12.5] the end of each statement                                  (private)
+ *----------------------------------------------------------------------------*/
 
 #define SQLPOOL__STATUS_CALLS 16     /* quick statements: SQLite's counts are fetched so often */
 #define SQLPOOL__QUICK_TICKS 100000u /* 33 us of a 3 GHz counter: from here on each time */
