@@ -160,6 +160,24 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/bench/sqlpool_impl.o $(SQLIT
 	@mkdir -p $(@D)
 	$(COMPILE) -std=gnu11 -O2 -DNDEBUG -o $@ $< $(call impl_for,$<,bench/) $(LINK_END)
 
+# Two copies of the library, with and without metrics, each in four layouts of its code.
+METRICS_LAYOUTS := 1 2 3 4
+LAYOUT_1 := -falign-functions=16
+LAYOUT_2 := -falign-functions=32 -falign-loops=32
+LAYOUT_3 := -falign-functions=64
+LAYOUT_4 := -falign-functions=128 -falign-loops=16
+METRICS_OBJECTS := $(foreach l,$(METRICS_LAYOUTS),$(BUILD)/bench/metrics_with_$(l).o \
+    $(BUILD)/bench/metrics_without_$(l).o)
+
+$(BUILD)/bench/metrics_with_%.o: bench/metrics.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -std=gnu11 -O2 -DNDEBUG $(LAYOUT_$*) -DSYSTEM=metrics_with_$* -c -o $@ $<
+$(BUILD)/bench/metrics_without_%.o: bench/metrics.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -std=gnu11 -O2 -DNDEBUG $(LAYOUT_$*) -DSYSTEM=metrics_without_$* -DSQLPOOL_NO_METRICS -c -o $@ $<
+$(BUILD)/bench/metrics: bench/metrics.c $(METRICS_OBJECTS) $(BUILD)/flags $(SQLITE_OBJECT)
+	$(COMPILE) -std=gnu11 -O2 -DNDEBUG -o $@ $< $(METRICS_OBJECTS) $(LINK_END)
+
 # Fuzz targets: with the compiler's own reports of the code that was reached, where it has them; for
 # libFuzzer; and with a bug in the header that they must find.
 FUZZ ?= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
@@ -195,7 +213,8 @@ TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_ARGS='$(TEST_ARGS)' CC='$(CC)' CX
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
-.PHONY: FORCE help demo test examples dashboard dashboard-shot bench bench-instructions bench-plot stress powerloss walreset mutate lint \
+.PHONY: FORCE help demo test examples dashboard dashboard-shot bench bench-instructions bench-metrics \
+    bench-plot stress powerloss walreset mutate lint \
     torture torture-controls model model-controls soak schedules schedules-controls fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan matrix matrix-deps aarch64 valgrind cov analyze \
     install clean programs
@@ -240,6 +259,9 @@ bench: $(BENCH_PROGRAMS) ## measure: the numbers of the README
 bench-instructions: $(BUILD)/bench/bench ## instructions per operation, counted by callgrind
 	@command -v valgrind >/dev/null || { echo 'skipped: valgrind is not installed'; exit 1; }
 	@sh bench/instructions.sh $(BUILD)/bench $(BENCH_FLAGS)
+
+bench-metrics: $(BUILD)/bench/metrics ## what monitoring costs: full, counters, off, compiled out; two minutes
+	@sh bench/metrics.sh $(BUILD)/bench $(BENCH_FLAGS)
 
 bench-plot: $(BENCH_PROGRAMS) ## measure, and draw bench.svg below $(BUILD)/bench
 	@echo 'this takes about four minutes'

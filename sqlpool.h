@@ -146,6 +146,9 @@
                                 clock and, with threads, lock tables; there is no fork guard.
                                 vsnprintf and the mem and str functions remain
       SQLPOOL_NO_CPP            no C++ classes
+      SQLPOOL_NO_METRICS        nothing is recorded but the counters of sqlpool_get_stats(); calls
+                                that tell what was give SQLPOOL_UNSUPPORTED
+      SQLPOOL_ZONE_BEGIN(zone, name), SQLPOOL_ZONE_END(zone)   marks for a profiler [empty]
       SQLPOOL_MAX_POOLS         pools open at once in a process [64]; 32 bytes each
       SQLPOOL_ASSERT(x)         checks of the library's own invariants [assert; none under NDEBUG]
       `make size` prints what each costs. None changes the layout of a public struct.
@@ -314,6 +317,61 @@
       circuit breaker of writes or of reads: calls fail at once with the first cause. Every
       breaker_open_ms one call is let through, and closes it when it goes well. Reads go on while
       writes fail. sqlpool_status_text() shows it, events.breaker_fn hears of it.
+
+    MONITORING
+      Why is the database slow: who waits, on what, since when, and which statement costs most? The
+      pool records while it works; a getter adds up what the connections have recorded.
+        sqlpool_get_latency()     count, mean and percentiles of waits for a connection, of how long
+                                  connections are held, of statements, lock waits, commits,
+                                  checkpoints and openings, since open or of the last minutes
+        sqlpool_get_statements()  the kinds of statements, dearest first: calls, rows, errors, time,
+                                  percentiles, rows stepped over without an index, sorts, the plan
+        sqlpool_get_events()      what happened last on each connection
+        sqlpool_get_stats()       counters
+      Read the waits first. High p95 of `wait`, low `hold`: too few connections, or a queue for the
+      writer. High `hold` and low `statement`: leases are kept while the program does something
+      else. High `commit`: the disk. High `busy`: another process. High `statement`: ask for the
+      kinds by total, and look at fullscan_steps, sorts and autoindexes, which an index would end.
+
+        | static void print_dearest(sqlpool *pool) {
+        |     sqlpool_statement_stats kinds[5];
+        |     sqlpool_latency wait;
+        |     int i, count = sqlpool_get_statements(pool, SQLPOOL_BY_TOTAL, kinds, 5);
+        |     for (i = 0; i < count && i < 5; i++)
+        |         printf("%8lld us  %6llu calls  %s\n", (long long)(kinds[i].total_ns / 1000),
+        |                (unsigned long long)kinds[i].calls, kinds[i].sql);
+        |     if (sqlpool_get_latency(pool, SQLPOOL_TIMING_WAIT, 60, &wait) == SQLPOOL_OK)
+        |         printf("waits of the last minute: p95 %lld us\n", (long long)(wait.p95_ns / 1000));
+        | }
+
+      A kind is a statement without its values: "select a from t where id=?". Lists of IN and rows
+      of VALUES count as one, space, comments and the case of words do not count. Double quotes mark
+      names, so what stands in them is kept; where they are abused for text, it shows. The table has
+      statement_count kinds; when it is full the one goes that has cost least for its age.
+      Percentiles are within 2 %, from histograms; mean, count and max are exact. A window reaches
+      back to the last of upkeep's looks, every 10 s, that is old enough; while the pool is idle
+      they are further apart. The time of a cursor is that of its whole walk. Acquires that need not
+      wait count as 0. Statements that the caller steps (sqlpool_conn_stmt(), the raw handle) are
+      not seen.
+      A statement of slow_ms or more is logged (SQLPOOL_LOG_SLOW) with rows, wait, place, tag and
+      plan, at most slow_per_minute lines; its plan stays with its kind. Bound values are logged
+      with slow_values only. A lease that reads repeat_count times with one kind and other values
+      (N+1) is logged once for each kind (SQLPOOL_LOG_REPEATED).
+      Time is the processor's counter where that is steady (x86-64 with an invariant TSC, aarch64)
+      and the clock is the default one, else the clock hook, whose cost is then twice in each
+      statement. No step of recording takes a lock, waits or allocates.
+      `metrics` chooses: FULL; COUNTERS leaves out what needs a clock around each statement; OFF
+      leaves sqlpool_get_stats(). `make bench-metrics` measures the cost here: of a point query with
+      and without kept snapshots, and by instructions. Memory, taken when the pool and each of its
+      connections open for the first time: 1.2 MiB for the pool and 0.3 MiB a connection, of which
+      most is touched only when it is needed; per connection 32 bytes for each of event_count and
+      2.3 KiB for each of statement_count. COUNTERS takes 0.1 MiB a connection.
+      Zones for a profiler stand around acquire (where it is not immediate), each statement, COMMIT
+      of a transaction, and checkpoints; each is one scope. For Tracy, before the implementation:
+
+        #include <tracy/TracyC.h>
+        #define SQLPOOL_ZONE_BEGIN(zone, name) TracyCZoneN(zone, name, 1)
+        #define SQLPOOL_ZONE_END(zone) TracyCZoneEnd(zone)
 
     WHO IS TOLD: ALERTS, HEALTH, MEMORY
       Upkeep takes a sample each upkeep_interval_ms (while nothing happens: health_interval_ms) and
@@ -2021,7 +2079,8 @@ typedef struct sqlpool_statement_stats {
     int64_t total_ns, mean_ns, min_ns, max_ns;
     int64_t p50_ns, p95_ns, p99_ns;
     uint64_t vm_steps;       /* instructions of SQLite's virtual machine; this and the next four are
-                                up to 15 calls old where a call takes less than 100 us */
+                                up to 15 calls old where a call takes less than 100 us, and what
+                                was last when a statement leaves the cache is lost */
     uint64_t fullscan_steps; /* rows stepped over in tables without an index that fits */
     uint64_t sorts;
     uint64_t autoindexes;    /* rows put into indexes made for one run */
@@ -2693,6 +2752,12 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 
 #if !defined(__GNUC__) && !defined(__clang__) && !defined(SQLPOOL_NO_THREADS)
 #error "this compiler's atomics are not known: define SQLPOOL_NO_THREADS"
+#endif
+
+/*  For a profiler: what stands between the two is one zone of this thread. Empty unless defined. */
+#ifndef SQLPOOL_ZONE_BEGIN
+#define SQLPOOL_ZONE_BEGIN(zone, name)
+#define SQLPOOL_ZONE_END(zone)
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -4785,6 +4850,9 @@ static void sqlpool__note_commit_begins(sqlpool__slot *slot) {
     slot->commit_to = 0;
 }
 
+static void sqlpool__forget_commit(sqlpool__slot *slot) {
+    slot->commit_from = 0;
+}
 static void sqlpool__note_commit_ends(sqlpool__slot *slot) {
     slot->commit_to = sqlpool__noted_now(slot->core);
 }
@@ -4921,6 +4989,7 @@ static void sqlpool__recorder_free(sqlpool__slot *slot) {
 #define sqlpool__note_busy(slot) ((void)(slot))
 #define sqlpool__note_sleep(slot, begin, is_first) ((void)(begin), (void)(is_first))
 #define sqlpool__note_commit_begins(slot) ((void)(slot))
+#define sqlpool__forget_commit(slot) ((void)(slot))
 #define sqlpool__note_commit_ends(slot) ((void)(slot))
 #define sqlpool__note_commit(slot, result, sequence) ((void)(slot), (void)(result))
 #define sqlpool__note_wait(core, slot, begin, mode, result) ((void)(begin))
@@ -6565,7 +6634,7 @@ static inline void sqlpool__note_statement(sqlpool__stmt *stmt, uint64_t begun) 
 #endif
 
 /*------------------------------------------------------------------------------
- * >>[I12.4] slow statements, repeated ones, and the end of each        (private)
+ * >>[I12.4] slow statements, and repeated ones                         (private)
  *----------------------------------------------------------------------------*/
 
 #ifndef SQLPOOL_NO_METRICS
@@ -6695,7 +6764,7 @@ static SQLPOOL__NOINLINE void sqlpool__note_slow(sqlpool__slot *slot, sqlpool__s
                         ? sqlpool__ticks_ns(ratio, slot->wait_ticks) / SQLPOOL__NS_PER_US
                         : 0),
         (long long)slot->waited_us, (unsigned long long)stmt->fingerprint);
-    sqlpool__text_excerpt(&text, stmt->sql, 200);
+    sqlpool__text_excerpt(&text, stmt->sql, stmt->sql_bytes < 200 ? stmt->sql_bytes : 200);
     sqlpool__text_site(&text, slot);
     if (core->config.slow_values) sqlpool__text_values(&text, stmt);
     if (plan[0] != '\0') sqlpool__text_add(&text, "\n%s", plan);
@@ -6776,6 +6845,10 @@ static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt
         sqlpool__note_repeat_slow(slot, stmt, usage, args, count);
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I12.5] the end of each statement                                  (private)
+ *----------------------------------------------------------------------------*/
+
 #define SQLPOOL__STATUS_CALLS 16     /* quick statements: SQLite's counts are fetched so often */
 #define SQLPOOL__QUICK_TICKS 100000u /* 33 us of a 3 GHz counter: from here on each time */
 
@@ -6816,10 +6889,11 @@ static SQLPOOL__NOINLINE void sqlpool__note_end(sqlpool__slot *slot, sqlpool__st
         }
     }
     if (SQLPOOL__LIKELY(usage != NULL)) {
-        const uint64_t calls = usage->calls;
-        SQLPOOL__NOTE(&usage->calls, calls + 1);
+        SQLPOOL__NOTE(&usage->calls, usage->calls + 1);
         SQLPOOL__NOTE(&usage->rows, usage->rows + rows);
-        if (SQLPOOL__UNLIKELY(calls % SQLPOOL__STATUS_CALLS == 0))
+        /* it counts twice for each use: the first and every 16th, or the only one */
+        if (SQLPOOL__UNLIKELY((stmt->serial + 1) / 2 % SQLPOOL__STATUS_CALLS == 1 ||
+                              !stmt->is_cached))
             sqlpool__usage_status(usage, stmt);
     }
     if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK || slot->busy_deadline_ns != 0 ||
@@ -6841,8 +6915,23 @@ static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, u
     }
 }
 
+/*  A statement of a script has ended. */
+static void sqlpool__note_uncached(sqlpool__slot *slot, sqlite3_stmt *handle, uint64_t begun,
+                                   const char *sql, size_t bytes, uint64_t rows, int result) {
+    sqlpool__stmt stmt;
+    if (slot->recorder == NULL) return;
+    memset(&stmt, 0, sizeof stmt);
+    stmt.handle = handle;
+    stmt.sql = sql;
+    stmt.sql_bytes = bytes;
+    stmt.begun = begun;
+    sqlpool__note_end(slot, &stmt, rows, result);
+}
+
 #else
 #define sqlpool__note_values(slot, stmt, args, count) ((void)(stmt))
+#define sqlpool__note_uncached(slot, handle, begun, sql, bytes, rows, result) \
+    ((void)(begun), (void)(rows))
 
 static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
                                      int result) {
@@ -7040,6 +7129,7 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     sqlpool__watch(slot);
     sqlpool__warm_up(slot);
     sqlpool__note_open(slot, began, SQLPOOL_OK);
+    sqlpool__forget_commit(slot); /* of the settings */
     SQLPOOL__STORE_RELAXED(&slot->attention, 0u);
     return SQLPOOL_OK;
 }
@@ -8263,7 +8353,11 @@ static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *re
     if (request->mode == SQLPOOL_WRITE && core->config.read_only) {
         return SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
     }
-    rc = sqlpool__acquire_slow(core, request, out, error);
+    {
+        SQLPOOL_ZONE_BEGIN(zone, "sqlpool acquire");
+        rc = sqlpool__acquire_slow(core, request, out, error);
+        SQLPOOL_ZONE_END(zone);
+    }
     if (rc == SQLPOOL_OK && *out != NULL)
         sqlpool__lease_begin(*out, request, sqlpool__thread_id(core));
     if (!request->is_internal)
@@ -8806,8 +8900,12 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
         return error->result;
     }
     SQLPOOL__STORE(&core->checkpoint_due, 0u); /* of the commits so far: this is it */
-    rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
-                                   &result->log_frames, &result->checkpointed_frames);
+    {
+        SQLPOOL_ZONE_BEGIN(zone, "sqlpool checkpoint");
+        rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+                                       &result->log_frames, &result->checkpointed_frames);
+        SQLPOOL_ZONE_END(zone);
+    }
     /* it has copied nothing then */
     if (rc == SQLITE_OK && result->checkpointed_frames > result->log_frames) {
         (void)sqlpool__lose_log(core, (uint32_t)result->log_frames,
@@ -9476,7 +9574,11 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
         SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE) {
         return sqlpool__refuse_moved(slot->core, error);
     }
-    rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
+    {
+        SQLPOOL_ZONE_BEGIN(zone, "sqlpool commit");
+        rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
+        SQLPOOL_ZONE_END(zone);
+    }
     if (rc != SQLITE_OK) {
         (void)sqlpool__statement_failed(slot, rc, "COMMIT", error);
         sqlpool__note_commit(slot, error->result, 0);
@@ -10825,7 +10927,11 @@ static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__
                         sqlpool_error *error) {
     int attempt, rc;
     for (attempt = 1;; attempt++) {
-        rc = sqlpool__run_once(slot, work, error);
+        {
+            SQLPOOL_ZONE_BEGIN(zone, "sqlpool statement");
+            rc = sqlpool__run_once(slot, work, error);
+            SQLPOOL_ZONE_END(zone);
+        }
         if (SQLPOOL__LIKELY(rc == SQLPOOL_OK)) {
             error->result = SQLPOOL_OK;
             return SQLPOOL_OK;
@@ -12127,6 +12233,8 @@ static int sqlpool__run_script(sqlpool__slot *slot, const char *sql, size_t byte
     while ((at = sqlpool__find_statement(at, end)) != NULL) {
         sqlite3_stmt *handle;
         const char *tail = NULL;
+        const uint64_t began = sqlpool__timed_now(slot);
+        uint64_t rows = 0;
         int rc = sqlpool__prepare(slot, at, (size_t)(end - at), 0, &handle, &tail, error);
         SQLPOOL__TALLY(slot, statements);
         if (rc == SQLPOOL_OK) rc = sqlpool__statement_begin(slot, error);
@@ -12135,11 +12243,11 @@ static int sqlpool__run_script(sqlpool__slot *slot, const char *sql, size_t byte
                                "a script has no parameters: use sqlpool_exec()");
         }
         if (rc == SQLPOOL_OK) {
-            do {
-                rc = sqlite3_step(handle);
-            } while (rc == SQLITE_ROW);
+            while ((rc = sqlite3_step(handle)) == SQLITE_ROW) rows++;
             rc = rc == SQLITE_DONE ? SQLPOOL_OK : sqlpool__statement_failed(slot, rc, at, error);
+            sqlpool__note_uncached(slot, handle, began, at, (size_t)(tail - at), rows, rc);
         }
+        if (rc != SQLPOOL_OK) SQLPOOL__TALLY(slot, errors);
         (void)sqlite3_finalize(handle);
         sqlpool__disarm(slot);
         if (rc != SQLPOOL_OK) {

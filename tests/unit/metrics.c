@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 /*---- histograms ----*/
@@ -119,8 +120,10 @@ TEST(a_ring_keeps_the_last_events) {
 static void *put_many(void *unused) {
     uint64_t n;
     (void)unused;
-    for (n = 0; n < 300000; n++) put_number(n);
-    __atomic_store_n(&ring_done, 1, __ATOMIC_SEQ_CST);
+    for (n = 0; !__atomic_load_n(&ring_done, __ATOMIC_SEQ_CST); n++) {
+        put_number(n);
+        if (n % 5000 == 0) (void)sched_yield(); /* or it laps the reader for ever */
+    }
     return NULL;
 }
 TEST(no_event_is_torn) {
@@ -129,7 +132,7 @@ TEST(no_event_is_torn) {
     ring.written = 0;
     ring_done = 0;
     CHECK(pthread_create(&thread, NULL, put_many, NULL) == 0);
-    while (!__atomic_load_n(&ring_done, __ATOMIC_SEQ_CST)) {
+    while (got < 20000) {
         const uint64_t written = SQLPOOL__LOAD(&ring.written);
         uint64_t event[SQLPOOL__EVENT_WORDS], n;
         for (n = written > RING ? written - RING : 0; n < written; n++) {
@@ -142,10 +145,10 @@ TEST(no_event_is_torn) {
             }
         }
     }
+    __atomic_store_n(&ring_done, 1, __ATOMIC_SEQ_CST);
     (void)pthread_join(thread, NULL);
     printf("# %llu events read, %llu gone meanwhile\n", (unsigned long long)got,
            (unsigned long long)missed);
-    CHECK(got > 0);
 }
 
 /*---- fingerprints ----*/
