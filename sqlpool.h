@@ -341,7 +341,8 @@
         |         printf("%8lld us  %6llu calls  %s\n", (long long)(kinds[i].total_ns / 1000),
         |                (unsigned long long)kinds[i].calls, kinds[i].sql);
         |     if (sqlpool_get_latency(pool, SQLPOOL_TIMING_WAIT, 60, &wait) == SQLPOOL_OK)
-        |         printf("waits of the last minute: p95 %lld us\n", (long long)(wait.p95_ns / 1000));
+        |         printf("waits of the last minute: p95 %lld us\n", (long long)(wait.p95_ns /
+        1000));
         | }
 
       A kind is a statement without its values: "select a from t where id=?". Lists of IN and rows
@@ -14491,17 +14492,23 @@ static void sqlpool__find_fault(sqlpool__findings *found, int kind, int fault, c
     sqlpool__text_string(&text, it->message);
 }
 
-/*  Does it last? A breaker that is open because of it says so. A disk is full until something was
-    committed again; one failure of reading or writing may be a connection's, three are the disk's.
-    */
-static bool sqlpool__is_lasting(const sqlpool__findings *found, int fault) {
-    const sqlpool__fault *it = &found->core->faults[fault];
+/*  Does a breaker keep calls away because of it? */
+static bool sqlpool__is_kept_away(const sqlpool__findings *found, int fault) {
     int mode;
     for (mode = 0; mode < 2; mode++) {
         const sqlpool__breaker *breaker = &found->core->breakers[mode];
         if (breaker->state != SQLPOOL__BREAKER_CLOSED && sqlpool__fault_of(breaker->code) == fault)
             return true;
     }
+    return false;
+}
+
+/*  Does it last? A breaker that is open because of it says so. A disk is full until something was
+    committed again; one failure of reading or writing may be a connection's, three are the disk's.
+    */
+static bool sqlpool__is_lasting(const sqlpool__findings *found, int fault) {
+    const sqlpool__fault *it = &found->core->faults[fault];
+    if (sqlpool__is_kept_away(found, fault)) return true;
     if (!sqlpool__is_recent(found, fault)) return false;
     return fault == SQLPOOL__FAULT_FULL
                ? it->commits == sqlpool__counter(found->core, SQLPOOL__COUNT_commits)
@@ -14512,9 +14519,13 @@ static void sqlpool__find_file_causes(sqlpool__findings *found) {
     sqlpool__core *core = found->core;
     sqlpool__text text;
     if (core->faults[SQLPOOL__FAULT_CORRUPT].count > 0 &&
-        core->faults[SQLPOOL__FAULT_CORRUPT].epoch == SQLPOOL__LOAD(&core->epoch))
+        core->faults[SQLPOOL__FAULT_CORRUPT].epoch == SQLPOOL__LOAD(&core->epoch)) {
         sqlpool__find_fault(found, SQLPOOL_CAUSE_CORRUPT, SQLPOOL__FAULT_CORRUPT,
                             "SQLite found damage");
+    } else if (sqlpool__is_kept_away(found, SQLPOOL__FAULT_CORRUPT)) { /* of the log */
+        (void)sqlpool__find(found, SQLPOOL_CAUSE_CORRUPT, -1, SQLITE_CORRUPT, &text);
+        sqlpool__text_string(&text, core->breakers[SQLPOOL_WRITE].message);
+    }
     if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0 || found->is_gone) {
         (void)sqlpool__find(found, SQLPOOL_CAUSE_MOVED, -1, 0, &text);
         sqlpool__text_add(&text, "the file that was opened is not at %.160s any more", core->path);
