@@ -341,8 +341,8 @@
         |         printf("%8lld us  %6llu calls  %s\n", (long long)(kinds[i].total_ns / 1000),
         |                (unsigned long long)kinds[i].calls, kinds[i].sql);
         |     if (sqlpool_get_latency(pool, SQLPOOL_TIMING_WAIT, 60, &wait) == SQLPOOL_OK)
-        |         printf("waits of the last minute: p95 %lld us\n", (long long)(wait.p95_ns /
-        1000));
+        |         printf("waits of the last minute: p95 %lld us\n",
+        |                (long long)(wait.p95_ns / 1000));
         | }
 
       A kind is a statement without its values: "select a from t where id=?". Lists of IN and rows
