@@ -340,7 +340,8 @@
         |         printf("%8lld us  %6llu calls  %s\n", (long long)(kinds[i].total_ns / 1000),
         |                (unsigned long long)kinds[i].calls, kinds[i].sql);
         |     if (sqlpool_get_latency(pool, SQLPOOL_TIMING_WAIT, 60, &wait) == SQLPOOL_OK)
-        |         printf("waits of the last minute: p95 %lld us\n", (long long)(wait.p95_ns / 1000));
+        |         printf("waits of the last minute: p95 %lld us\n", (long long)(wait.p95_ns /
+        1000));
         | }
 
       A kind is a statement without its values: "select a from t where id=?". Lists of IN and rows
@@ -3608,8 +3609,10 @@ typedef struct sqlpool__recorder {
     sqlpool__ring ring;
     uint32_t *generations;  /* of the pool's kinds */
     sqlpool__usage *usages; /* by number of the kind */
-    sqlpool__page *pages;   /* the first one is not used */
+    sqlpool__page *pages;   /* the first one takes what has no page */
     uint32_t page_count, pages_begun, free_page;
+    uint32_t repeats_from; /* repeat_count less 2: from here on values are looked at */
+    bool shows_values;     /* slow_values */
     size_t block_bytes;
 } sqlpool__recorder;
 
@@ -3900,6 +3903,7 @@ typedef struct sqlpool__slot {
     sqlpool__recorder *recorder; /* atomic; NULL: nothing is recorded, or it was never opened */
     uint64_t held_from;          /* ticks; 0: the lease is for one call */
     bool is_timed;               /* statements and leases are */
+    uint32_t repeating;          /* kinds that this lease has read with almost repeat_count times */
 #endif
     int64_t checked_ns; /* last look at the file */
     int64_t lease_deadline_ns;
@@ -4438,6 +4442,7 @@ static void sqlpool__note_close(sqlpool__slot *slot) {
 /*  A lease begins, or gets longer than one call after all. */
 static SQLPOOL__NOINLINE void sqlpool__note_hold_begins(sqlpool__slot *slot) {
     if (slot->held_from == 0) slot->held_from = sqlpool__timed_now(slot);
+    slot->repeating = slot->held_from != 0 && slot->recorder->repeats_from == 0 ? 1 : 0;
 }
 static SQLPOOL__NOINLINE void sqlpool__note_hold_slow(sqlpool__slot *slot) {
     const uint64_t ticks = sqlpool__duration(slot->held_from, sqlpool__ticks(slot->core));
@@ -4445,6 +4450,7 @@ static SQLPOOL__NOINLINE void sqlpool__note_hold_slow(sqlpool__slot *slot) {
     sqlpool__note(slot, SQLPOOL_EVENT_LEASE, slot->held_from, ticks, SQLPOOL_OK,
                   (uint64_t)SQLPOOL__LOAD_RELAXED(&slot->mode));
     slot->held_from = 0;
+    slot->repeating = 0;
 }
 static inline void sqlpool__note_hold(sqlpool__slot *slot) {
     if (SQLPOOL__UNLIKELY(slot->held_from != 0)) sqlpool__note_hold_slow(slot);
@@ -4473,6 +4479,9 @@ static bool sqlpool__recorder_ready(sqlpool__slot *slot) {
     memset(recorder, 0, sizeof *recorder);
     recorder->block_bytes = bytes;
     recorder->generations = slot->core->monitor->generations;
+    recorder->repeats_from =
+        config->repeat_count > 0 ? (uint32_t)config->repeat_count - 2 : UINT32_MAX - 1;
+    recorder->shows_values = config->slow_values;
     recorder->ring.size = (uint64_t)config->event_count;
     recorder->ring.words = (sqlpool__u64 *)(void *)(recorder + 1);
     recorder->usages = (sqlpool__usage *)(void *)(recorder->ring.words +
@@ -6012,13 +6021,10 @@ static SQLPOOL__NOINLINE sqlpool__usage *sqlpool__usage_find(sqlpool__slot *slot
     return usage;
 }
 
-/*  What the slot has recorded of the statement's kind; NULL: it cannot be had now. */
-static inline sqlpool__usage *sqlpool__usage_of(sqlpool__slot *slot, sqlpool__stmt *stmt) {
-    sqlpool__recorder *recorder = slot->recorder;
-    if (SQLPOOL__LIKELY(stmt->generation != 0 &&
-                        SQLPOOL__PEEK(&recorder->generations[stmt->kind]) == stmt->generation))
-        return &recorder->usages[stmt->kind];
-    return sqlpool__usage_find(slot, stmt);
+/*  Has the statement's kind still the number that the statement knows? */
+static inline bool sqlpool__has_usage(const sqlpool__slot *slot, const sqlpool__stmt *stmt) {
+    return stmt->generation != 0 &&
+           SQLPOOL__PEEK(&slot->recorder->generations[stmt->kind]) == stmt->generation;
 }
 
 /*  A page for a power of two that this kind has not met in this slot; 0: there is none left. */
@@ -6046,22 +6052,6 @@ static SQLPOOL__NOINLINE void sqlpool__pages_halve(sqlpool__recorder *recorder,
         if (usage->rows_at[row] == 0) continue;
         for (i = 0; i < SQLPOOL__ROW_BUCKETS; i++) SQLPOOL__NOTE(&counts[i], counts[i] / 2);
     }
-}
-
-static inline void sqlpool__usage_time(sqlpool__recorder *recorder, sqlpool__usage *usage,
-                                       uint64_t ticks, unsigned bucket) {
-    const unsigned row = bucket >> SQLPOOL__HISTOGRAM_BITS;
-    uint32_t page = usage->rows_at[row];
-    uint32_t *count;
-    if (SQLPOOL__UNLIKELY(page == 0)) page = sqlpool__page_take(recorder, usage, row);
-    if (SQLPOOL__LIKELY(page != 0)) {
-        count = &recorder->pages[page].counts[bucket & (SQLPOOL__ROW_BUCKETS - 1)];
-        if (SQLPOOL__UNLIKELY(*count == UINT32_MAX)) sqlpool__pages_halve(recorder, usage);
-        SQLPOOL__NOTE(count, *count + 1);
-    }
-    SQLPOOL__NOTE(&usage->ticks, usage->ticks + ticks);
-    if (SQLPOOL__UNLIKELY(ticks < usage->least)) SQLPOOL__NOTE(&usage->least, ticks);
-    if (SQLPOOL__UNLIKELY(ticks > usage->most)) SQLPOOL__NOTE(&usage->most, ticks);
 }
 
 /*  What SQLite has counted since the last time. Its counters are not set back: it asks the progress
@@ -6270,35 +6260,36 @@ static uint64_t sqlpool__hash_values(const sqlpool__stmt *stmt, const sqlpool_va
     return sqlpool__mix(hash);
 }
 
-/*  The lease has come to repeat_count reads with this kind, or is about to. */
-static SQLPOOL__NOINLINE void sqlpool__note_repeat_slow(sqlpool__slot *slot, sqlpool__stmt *stmt,
-                                                        sqlpool__usage *usage,
-                                                        const sqlpool_value *args, int count) {
+/*  A lease that has read almost repeat_count times with some kind reads again: with this one, and
+    with other values? */
+static SQLPOOL__NOINLINE void sqlpool__note_repeat(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                   const sqlpool_value *args, int count) {
     const uint32_t most = (uint32_t)slot->core->config.repeat_count;
-    const uint64_t values = sqlpool__hash_values(stmt, args, count);
-    if (usage->lease_calls == most - 1) {
-        usage->lease_values = values;
-    } else if (values != usage->lease_values) {
-        usage->lease_calls = UINT32_MAX; /* said of this lease */
-        sqlpool__report_repeat(slot, stmt);
-    }
-}
-
-/*  A read with these values begins: is it one of many of a lease? */
-static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt,
-                                        const sqlpool_value *args, int count) {
     sqlpool__usage *usage;
-    const int most = slot->core->config.repeat_count;
-    if (slot->recorder == NULL || slot->held_from == 0 || most <= 0 || !stmt->is_read_only) return;
-    usage = sqlpool__usage_of(slot, stmt);
+    uint64_t values;
+    usage = sqlpool__has_usage(slot, stmt) ? &slot->recorder->usages[stmt->kind]
+                                           : sqlpool__usage_find(slot, stmt);
     if (usage == NULL) return;
     if (usage->lease != slot->number) {
         usage->lease = slot->number;
         usage->lease_calls = 0;
     }
-    if (usage->lease_calls == UINT32_MAX) return;
-    if (SQLPOOL__UNLIKELY(++usage->lease_calls >= (uint32_t)most - 1))
-        sqlpool__note_repeat_slow(slot, stmt, usage, args, count);
+    if (usage->lease_calls < most - 2 || usage->lease_calls == UINT32_MAX || !stmt->is_read_only)
+        return;
+    values = sqlpool__hash_values(stmt, args, count);
+    if (usage->lease_calls == most - 2) {
+        usage->lease_values = values;
+    } else if (values != usage->lease_values) {
+        usage->lease_calls = UINT32_MAX; /* said of this lease */
+        if (most > 2) slot->repeating--;
+        sqlpool__report_repeat(slot, stmt);
+    }
+}
+
+/*  A statement with these values begins. */
+static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                        const sqlpool_value *args, int count) {
+    if (SQLPOOL__UNLIKELY(slot->repeating != 0)) sqlpool__note_repeat(slot, stmt, args, count);
 }
 
 /*------------------------------------------------------------------------------
@@ -6308,12 +6299,24 @@ static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt
 #define SQLPOOL__STATUS_CALLS 16     /* quick statements: SQLite's counts are fetched so often */
 #define SQLPOOL__QUICK_TICKS 100000u /* 33 us of a 3 GHz counter: from here on each time */
 
-/*  What is seldom: it failed, it met a lock, it took long. */
+/*  What is seldom, last: it failed, met a lock, took long, SQLite's counters are due, it took a
+    time for which there is no page yet (which went into page 0), a count is full. */
 static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool__stmt *stmt,
-                                                   sqlpool__usage *usage, uint64_t ticks,
-                                                   uint64_t rows, int result) {
+                                                   uint64_t ticks, uint64_t rows, int result) {
+    sqlpool__recorder *recorder = slot->recorder;
+    sqlpool__usage *usage = sqlpool__has_usage(slot, stmt) ? &recorder->usages[stmt->kind] : NULL;
     const bool is_slow = slot->is_timed && ticks >= SQLPOOL__PEEK(&slot->core->monitor->slow_ticks);
     if (usage != NULL) {
+        const unsigned bucket = sqlpool__bucket_of(ticks);
+        const unsigned row = bucket >> SQLPOOL__HISTOGRAM_BITS;
+        const unsigned column = bucket & (SQLPOOL__ROW_BUCKETS - 1);
+        if (slot->is_timed && usage->rows_at[row] == 0) {
+            const uint32_t page = sqlpool__page_take(recorder, usage, row);
+            if (page != 0) SQLPOOL__NOTE(&recorder->pages[page].counts[column], 1u);
+        } else if (slot->is_timed &&
+                   recorder->pages[usage->rows_at[row]].counts[column] == UINT32_MAX) {
+            sqlpool__pages_halve(recorder, usage);
+        }
         if (result != SQLPOOL_OK) SQLPOOL__NOTE(&usage->errors, usage->errors + 1);
         if (slot->busy_deadline_ns != 0) SQLPOOL__NOTE(&usage->busy, usage->busy + 1);
         if (is_slow) SQLPOOL__NOTE(&usage->slow, usage->slow + 1);
@@ -6325,50 +6328,107 @@ static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool_
     if (is_slow) sqlpool__note_slow(slot, stmt, ticks, rows, result);
 }
 
-/*  The statement has ended; it may be in the cache again. */
-static SQLPOOL__NOINLINE void sqlpool__note_end(sqlpool__slot *slot, sqlpool__stmt *stmt,
-                                                uint64_t rows, int result) {
-    sqlpool__recorder *recorder = slot->recorder;
-    sqlpool__usage *usage = sqlpool__usage_of(slot, stmt);
-    uint64_t ticks = 0;
-    if (SQLPOOL__LIKELY(slot->is_timed)) {
-        const uint64_t end = sqlpool__ticks(slot->core);
-        unsigned bucket;
-        ticks = sqlpool__duration(stmt->begun, end);
-        bucket = sqlpool__histogram_add(
-            slot->held_from == 0 ? &recorder->calls : &recorder->statements, ticks);
-        sqlpool__ring_put(&recorder->ring, stmt->begun, ticks, stmt->fingerprint,
-                          sqlpool__what(SQLPOOL_EVENT_STATEMENT, result));
-        if (SQLPOOL__LIKELY(usage != NULL)) {
-            sqlpool__usage_time(recorder, usage, ticks, bucket);
-            SQLPOOL__NOTE(&usage->last, end);
-        }
-    }
+/*  The calls of a statement are counted twice in its number: the first and every 16th, or the only
+    one, is when SQLite's counters are fetched. */
+static inline bool sqlpool__is_status_due(const sqlpool__stmt *stmt) {
+    return (stmt->serial + 1) / 2 % SQLPOOL__STATUS_CALLS == 1 || !stmt->is_cached;
+}
+
+/*  A call has ended that is counted only; usage is NULL when its kind is not to be had now. */
+static inline void sqlpool__count_end(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                      sqlpool__usage *usage, uint64_t rows, int result) {
     if (SQLPOOL__LIKELY(usage != NULL)) {
         SQLPOOL__NOTE(&usage->calls, usage->calls + 1);
         SQLPOOL__NOTE(&usage->rows, usage->rows + rows);
-        /* it counts twice for each use: the first and every 16th, or the only one */
-        if (SQLPOOL__UNLIKELY((stmt->serial + 1) / 2 % SQLPOOL__STATUS_CALLS == 1 ||
-                              !stmt->is_cached))
-            sqlpool__usage_status(usage, stmt);
     }
     if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK || slot->busy_deadline_ns != 0 ||
-                          ticks > SQLPOOL__QUICK_TICKS))
-        sqlpool__note_seldom(slot, stmt, usage, ticks, rows, result);
+                          sqlpool__is_status_due(stmt)))
+        sqlpool__note_seldom(slot, stmt, 0, rows, result);
+}
+static SQLPOOL__NOINLINE void sqlpool__count_end_find(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                      uint64_t rows, int result) {
+    sqlpool__count_end(slot, stmt, sqlpool__usage_find(slot, stmt), rows, result);
+}
+static SQLPOOL__NOINLINE void sqlpool__note_counted(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                    uint64_t rows, int result) {
+    if (SQLPOOL__LIKELY(sqlpool__has_usage(slot, stmt))) {
+        sqlpool__count_end(slot, stmt, &slot->recorder->usages[stmt->kind], rows, result);
+    } else {
+        sqlpool__count_end_find(slot, stmt, rows, result);
+    }
+}
+
+/*  A call has ended that is timed. Nothing on the way is called but what comes last. */
+static inline void sqlpool__time_end(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                     sqlpool__usage *usage, uint64_t end, uint64_t rows,
+                                     int result) {
+    sqlpool__recorder *recorder = slot->recorder;
+    const uint64_t ticks = sqlpool__duration(stmt->begun, end);
+    bool is_seldom = result != SQLPOOL_OK || slot->busy_deadline_ns != 0 ||
+                     ticks > SQLPOOL__QUICK_TICKS || sqlpool__is_status_due(stmt);
+    const unsigned bucket = sqlpool__histogram_add(
+        slot->held_from == 0 ? &recorder->calls : &recorder->statements, ticks);
+    sqlpool__ring_put(&recorder->ring, stmt->begun, ticks, stmt->fingerprint,
+                      sqlpool__what(SQLPOOL_EVENT_STATEMENT, result));
+    if (SQLPOOL__LIKELY(usage != NULL)) {
+        const uint32_t page = usage->rows_at[bucket >> SQLPOOL__HISTOGRAM_BITS];
+        uint32_t *count = &recorder->pages[page].counts[bucket & (SQLPOOL__ROW_BUCKETS - 1)];
+        const uint32_t counted = *count + 1;
+        is_seldom |= page == 0 || counted == UINT32_MAX;
+        SQLPOOL__NOTE(count, counted);
+        SQLPOOL__NOTE(&usage->calls, usage->calls + 1);
+        SQLPOOL__NOTE(&usage->rows, usage->rows + rows);
+        SQLPOOL__NOTE(&usage->ticks, usage->ticks + ticks);
+        SQLPOOL__NOTE(&usage->last, end);
+        if (SQLPOOL__UNLIKELY(ticks < usage->least)) SQLPOOL__NOTE(&usage->least, ticks);
+        if (SQLPOOL__UNLIKELY(ticks > usage->most)) SQLPOOL__NOTE(&usage->most, ticks);
+        if (slot->held_from != 0) { /* one of many reads of a lease? see sqlpool__note_repeat() */
+            if (usage->lease != slot->number) {
+                usage->lease = slot->number;
+                usage->lease_calls = 0;
+            }
+            if (usage->lease_calls != UINT32_MAX) usage->lease_calls++;
+            if (SQLPOOL__UNLIKELY(usage->lease_calls == recorder->repeats_from)) slot->repeating++;
+        }
+    }
+    if (SQLPOOL__UNLIKELY(is_seldom)) sqlpool__note_seldom(slot, stmt, ticks, rows, result);
+}
+static SQLPOOL__NOINLINE void sqlpool__time_end_find(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                     uint64_t end, uint64_t rows, int result) {
+    sqlpool__time_end(slot, stmt, sqlpool__usage_find(slot, stmt), end, rows, result);
+}
+static SQLPOOL__NOINLINE void sqlpool__note_timed(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                  uint64_t end, uint64_t rows, int result) {
+    if (SQLPOOL__LIKELY(sqlpool__has_usage(slot, stmt))) {
+        sqlpool__time_end(slot, stmt, &slot->recorder->usages[stmt->kind], end, rows, result);
+    } else {
+        sqlpool__time_end_find(slot, stmt, end, rows, result);
+    }
+}
+
+/*  The statement has ended; it may be in the cache again. */
+static inline void sqlpool__note_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
+                                     int result) {
+    if (SQLPOOL__LIKELY(slot->is_timed)) {
+        sqlpool__note_timed(slot, stmt, sqlpool__ticks(slot->core), rows, result);
+    } else {
+        sqlpool__note_counted(slot, stmt, rows, result);
+    }
 }
 
 /*  The end of a statement that ran. One that is not kept, or whose values are to be seen, is noted
     while it is there; others when it is reset, which ends their read transaction. */
 static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
                                      int result) {
+    const bool is_recorded = slot->recorder != NULL;
     if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK)) SQLPOOL__TALLY(slot, errors);
-    if (SQLPOOL__LIKELY(stmt->is_cached && !slot->core->config.slow_values)) {
+    if (SQLPOOL__UNLIKELY(is_recorded && (!stmt->is_cached || slot->recorder->shows_values))) {
+        sqlpool__note_end(slot, stmt, rows, result);
         sqlpool__stmt_put(slot, stmt);
-        if (slot->recorder != NULL) sqlpool__note_end(slot, stmt, rows, result);
-    } else {
-        if (slot->recorder != NULL) sqlpool__note_end(slot, stmt, rows, result);
-        sqlpool__stmt_put(slot, stmt);
+        return;
     }
+    sqlpool__stmt_put(slot, stmt);
+    if (is_recorded) sqlpool__note_end(slot, stmt, rows, result);
 }
 
 /*  A statement of a script has ended. */
