@@ -13,7 +13,8 @@
                kept     the same with kept snapshots: the fastest call on the pool
                scope    the same on a lease, in a snapshot scope: the fastest call there is
 
-    Every system has its own pool on its own copy of the file. A round gives each a slice in an order
+    Every system has its own pool on its own copy of the file, opened anew for each layout, in an order
+    and after an allocation drawn anew, since it also matters where the memory lies. A round gives each a slice in an order
     drawn anew; processor time is measured, not the wall's. The figure of a layout is the median over
     the rounds of the ratio to `none`, and to `off`, within the round.  */
 #define _POSIX_C_SOURCE 200809L
@@ -97,7 +98,7 @@ const metrics_side SYSTEM = {side_open, side_fill, side_run, side_close};
 extern const metrics_side metrics_with_1, metrics_with_2, metrics_with_3, metrics_with_4;
 extern const metrics_side metrics_without_1, metrics_without_2, metrics_without_3, metrics_without_4;
 
-enum { LAYOUTS = 4 };
+enum { LAYOUTS = 4, PASSES = 3 * LAYOUTS };
 static const metrics_side *const with[LAYOUTS] = {&metrics_with_1, &metrics_with_2, &metrics_with_3,
                                                   &metrics_with_4};
 static const metrics_side *const without[LAYOUTS] = {&metrics_without_1, &metrics_without_2,
@@ -142,12 +143,15 @@ static figures compare(int workload, int layout, int rounds, int slice_ms, uint6
     static double to_none[SYSTEMS][BENCH_ROUNDS_MAX], to_off[SYSTEMS][BENCH_ROUNDS_MAX],
         times[SYSTEMS][BENCH_ROUNDS_MAX];
     figures result;
-    void *pools[SYSTEMS];
+    void *pools[SYSTEMS], *gaps[SYSTEMS];
     int order[SYSTEMS], system, round, count = 200;
+    for (system = 0; system < SYSTEMS; system++) order[system] = system;
+    bench_shuffle(seed, order, SYSTEMS);
     for (system = 0; system < SYSTEMS; system++) {
-        order[system] = system;
-        pools[system] = open_one(system, layout, workload);
-        side_of(system, layout)->run_fn(pools[system], workload, 20000, seed);
+        const int which = order[system];
+        gaps[system] = malloc(1 + bench_random_below(seed, 20000));
+        pools[which] = open_one(which, layout, workload);
+        side_of(which, layout)->run_fn(pools[which], workload, 20000, seed);
     }
     for (;; count *= 2) { /* how many make a slice? */
         const int64_t start = bench_cpu_ns();
@@ -175,26 +179,27 @@ static figures compare(int workload, int layout, int rounds, int slice_ms, uint6
         result.to_none[system] = bench_median(to_none[system], rounds);
         result.to_off[system] = bench_median(to_off[system], rounds);
         side_of(system, layout)->close_fn(pools[system]);
+        free(gaps[system]);
     }
     return result;
 }
 
 static void report(int workload, int rounds, int slice_ms, uint64_t *seed, bool is_json) {
-    figures all[LAYOUTS];
-    int layout, system;
-    for (layout = 0; layout < LAYOUTS; layout++)
-        all[layout] = compare(workload, layout, rounds, slice_ms, seed);
+    figures all[PASSES];
+    int pass, system;
+    for (pass = 0; pass < PASSES; pass++)
+        all[pass] = compare(workload, pass % LAYOUTS, rounds, slice_ms, seed);
     for (system = 0; system < SYSTEMS; system++) {
         double ns = 0, to_none = 0, to_off = 0, least = 1e9, most = 0;
-        for (layout = 0; layout < LAYOUTS; layout++) {
-            const figures *f = &all[layout];
-            ns += f->ns[system] / LAYOUTS;
-            to_none += (f->to_none[system] - 1) * 100 / LAYOUTS;
-            to_off += (f->to_off[system] - 1) * 100 / LAYOUTS;
+        for (pass = 0; pass < PASSES; pass++) {
+            const figures *f = &all[pass];
+            ns += f->ns[system] / PASSES;
+            to_none += (f->to_none[system] - 1) * 100 / PASSES;
+            to_off += (f->to_off[system] - 1) * 100 / PASSES;
             if (f->to_none[system] < least) least = f->to_none[system];
             if (f->to_none[system] > most) most = f->to_none[system];
         }
-        printf("%-9s %-9s %8.1f ns  %+7.2f %% (layouts %+.2f .. %+.2f)  %+7.2f %%\n",
+        printf("%-9s %-9s %8.1f ns  %+7.2f %% (%+.2f .. %+.2f)  %+7.2f %%\n",
                workload_names[workload], system_names[system], ns, to_none, (least - 1) * 100,
                (most - 1) * 100, to_off);
         if (is_json)
@@ -206,7 +211,7 @@ static void report(int workload, int rounds, int slice_ms, uint64_t *seed, bool 
 
 int main(int argc, char **argv) {
     const char *dir = ".", *only_workload = NULL, *only_system = NULL;
-    int rounds = 101, slice_ms = 4, ops = 0, workload, i;
+    int rounds = 41, slice_ms = 4, ops = 0, workload, i;
     bool is_json = false;
     uint64_t seed = (uint64_t)bench_now_ns();
     for (i = 1; i < argc; i++) {
@@ -238,9 +243,10 @@ int main(int argc, char **argv) {
         side_of(system, 0)->run_fn(pool, workload, ops, &seed);
         side_of(system, 0)->close_fn(pool);
     } else {
-        printf("what monitoring costs: %d layouts, medians of %d rounds of %d ms; SQLite %s; seed %llu\n"
-               "%-9s %-9s %11s  %34s %10s\n",
-               LAYOUTS, rounds, slice_ms, sqlite3_libversion(), (unsigned long long)seed, "workload",
+        printf("what monitoring costs: means of %d passes, medians of %d rounds of %d ms; SQLite %s; seed "
+               "%llu\n"
+               "%-9s %-9s %11s  %9s (passes) %20s\n",
+               PASSES, rounds, slice_ms, sqlite3_libversion(), (unsigned long long)seed, "workload",
                "system", "a query", "over none", "over off");
         for (workload = 0; workload < WORKLOADS; workload++) {
             if (only_workload == NULL || strcmp(only_workload, workload_names[workload]) == 0)

@@ -460,10 +460,10 @@ TEST(the_times_of_a_kind_have_bounds) {
     recorder = u.core->slots[1].recorder;
     page = recorder->usages[2].rows_at[sqlpool__bucket_of(40) / SQLPOOL__ROW_BUCKETS];
     CHECK(page != 0);
-    recorder->pages[page].counts[sqlpool__bucket_of(40) % SQLPOOL__ROW_BUCKETS] = UINT32_MAX;
+    recorder->pages[page].counts[sqlpool__bucket_of(40) % SQLPOOL__ROW_BUCKETS] = UINT32_MAX - 1;
     PART(run_for(&u, 40));
     CHECK_INT(recorder->pages[page].counts[sqlpool__bucket_of(40) % SQLPOOL__ROW_BUCKETS],
-              UINT32_MAX / 2 + 1);
+              UINT32_MAX / 2);
     recorder->pages_begun = recorder->page_count;
     for (i = 0; i < 10; i++) PART(run_for(&u, 900000));
     kind = kind_of(&u, "SELECT take(?)");
@@ -606,6 +606,13 @@ TEST(a_lease_that_repeats_itself_is_told_once) {
     CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 1);
     CHECK_OK(sqlpool_get_stats(u.pool, &stats), &u.error);
     CHECK_INT(stats.repeats, 2);
+    /* values that cannot be bound are not looked at */
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    for (i = 0; i < 30; i++)
+        CHECK_INT(sqlpool_conn_exec(&conn, "SELECT b, a FROM t WHERE id = ?", NULL, 1, NULL, &u.error),
+                  SQLPOOL_ARGUMENTS);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 1);
     /* the values may stand in the text */
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     for (i = 0; i < 20; i++) {
