@@ -14539,21 +14539,20 @@ static void sqlpool__latency_of(sqlpool__core *core, sqlpool_timing which, int w
 }
 
 /*  What the kind measures now, in its unit. */
-static int64_t sqlpool__alarm_value(sqlpool__core *core, int kind) {
+static int64_t sqlpool__alarm_value(sqlpool__core *core, int kind,
+                                    const sqlpool_latency *latency) {
     const sqlpool__sample *newest = sqlpool__sample_back(core, 0);
     const sqlpool__sample *before = sqlpool__sample_of_age(core, SQLPOOL__SUCCESS_S);
     const uint64_t failures = newest->failures - before->failures;
     const uint64_t calls = newest->statements - before->statements + failures;
     const int64_t most = core->config.memory_hard_bytes > 0 ? core->config.memory_hard_bytes
                                                             : core->config.memory_soft_bytes;
-    sqlpool_latency latency;
     switch (kind) {
     case SQLPOOL_ALERT_UTILISATION:
         return sqlpool__alarm_utilisation(core);
     case SQLPOOL_ALERT_AVERAGE:
     case SQLPOOL_ALERT_P95:
-        sqlpool__latency_of(core, SQLPOOL_TIMING_STATEMENT, SQLPOOL__LATENCY_S, &latency);
-        return (kind == SQLPOOL_ALERT_P95 ? latency.p95_ns : latency.mean_ns) / SQLPOOL__NS_PER_US;
+        return (kind == SQLPOOL_ALERT_P95 ? latency->p95_ns : latency->mean_ns) / SQLPOOL__NS_PER_US;
     case SQLPOOL_ALERT_SUCCESS:
         return calls < SQLPOOL__SUCCESS_CALLS ? 10000
                                               : (int64_t)((calls - failures) * 10000 / calls);
@@ -14659,14 +14658,16 @@ static bool sqlpool__alarm_step(const sqlpool_config *config, int kind, sqlpool_
 /*  Looks at every kind with the newest sample; tells of each change. */
 static void sqlpool__alarm_all(sqlpool__core *core, int64_t now) {
     int64_t duration = 0;
+    sqlpool_latency latency;
     int kind;
     if (core->history_used > 1) duration = now - sqlpool__sample_back(core, 1)->at_ns;
+    sqlpool__latency_of(core, SQLPOOL_TIMING_STATEMENT, SQLPOOL__LATENCY_S, &latency);
     for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
         sqlpool__alarm alarm = core->alarms[kind]; /* only upkeep changes it */
         const int before = alarm.severity;
         sqlpool_alert alert;
         bool is_new = sqlpool__alarm_step(&core->config, kind, &alarm,
-                                          sqlpool__alarm_value(core, kind), duration);
+                                          sqlpool__alarm_value(core, kind, &latency), duration);
         if (is_new) {
             alarm.severity = alarm.pending;
             alarm.held_ns = 0;
