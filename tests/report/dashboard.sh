@@ -1,5 +1,5 @@
 #!/bin/sh
-# dashboard.sh [shot] - examples/dashboard under its load, asked by curl's like and looked at in a
+# dashboard.sh [shot] - examples/dashboard under its load, asked over HTTP and looked at in a
 # headless Chromium. SPDX-License-Identifier: MIT OR Unlicense
 #
 # Wants chromium, node and npm; playwright-core is fetched into $BUILD/node. What is missing is said
