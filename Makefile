@@ -95,7 +95,11 @@ endif
 C_TESTS := $(wildcard tests/api/*.c tests/unit/*.c tests/oom/*.c tests/fault/*.c tests/stress/*.c \
     tests/matrix/*.c)
 CXX_TESTS := $(wildcard tests/api/*.cpp)
-C_EXAMPLES := $(wildcard examples/*.c)
+# The dashboard wants libmicrohttpd; the others want nothing.
+HAVE_HTTP := $(shell printf '\043include <microhttpd.h>\nint main(void) { return 0; }\n' | \
+    $(CC) $(CPPFLAGS) -x c - -lmicrohttpd -o /dev/null 2>/dev/null && echo yes)
+NO_HTTP := libmicrohttpd (libmicrohttpd-dev) is not installed
+C_EXAMPLES := $(filter-out $(if $(HAVE_HTTP),,examples/dashboard.c),$(wildcard examples/*.c))
 CXX_EXAMPLES := $(wildcard examples/*.cpp)
 BENCHES := $(wildcard bench/*.c)
 
@@ -109,7 +113,7 @@ NO_CXX := no C++ compiler ($(CXX)) works here
 test_programs := $(C_TESTS:%.c=$(BUILD)/%) $(if $(HAVE_CXX),$(CXX_TESTS:%.cpp=$(BUILD)/%_cpp))
 TEST_PROGRAMS := $(if $(ONLY),$(filter $(ONLY:%=$(BUILD)/tests/%),$(test_programs)),$(filter-out \
     $(SKIP:%=$(BUILD)/tests/%),$(test_programs)))
-TEST_SCRIPTS ?= $(if $(ONLY),,tests/lint/snippets.sh)
+TEST_SCRIPTS ?= $(if $(ONLY),,tests/lint/snippets.sh tests/report/formats.sh)
 EXAMPLES := $(C_EXAMPLES:%.c=$(BUILD)/%) $(if $(HAVE_CXX),$(CXX_EXAMPLES:%.cpp=$(BUILD)/%_cpp))
 BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
 
@@ -117,7 +121,7 @@ BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
 SELF := $(shell grep -l '^ *\# *define  *SQLPOOL_IMPLEMENTATION' $(C_TESTS) $(CXX_TESTS) \
     $(C_EXAMPLES) $(CXX_EXAMPLES) $(BENCHES) /dev/null)
 impl_for = $(if $(filter $(1),$(SELF)),,$(BUILD)/$(2)sqlpool_impl.o)
-LINK_END = $(SQLITE_LINK) $(LDFLAGS) $(LDLIBS)
+LINK_END = $(if $(filter %/dashboard,$@),-lmicrohttpd) $(SQLITE_LINK) $(LDFLAGS) $(LDLIBS)
 
 # Objects are made anew when compiler or flags change.
 FLAGS := $(CC) / $(CXX) / $(COMPILE) / $(COMPILE_CXX) / $(SQLITE_CFLAGS) / $(LINK_END)
@@ -156,6 +160,24 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/bench/sqlpool_impl.o $(SQLIT
 	@mkdir -p $(@D)
 	$(COMPILE) -std=gnu11 -O2 -DNDEBUG -o $@ $< $(call impl_for,$<,bench/) $(LINK_END)
 
+# Two copies of the library, with and without metrics, each in four layouts of its code.
+METRICS_LAYOUTS := 1 2 3 4
+LAYOUT_1 := -falign-functions=16
+LAYOUT_2 := -falign-functions=32 -falign-loops=32
+LAYOUT_3 := -falign-functions=64
+LAYOUT_4 := -falign-functions=128 -falign-loops=16
+METRICS_OBJECTS := $(foreach l,$(METRICS_LAYOUTS),$(BUILD)/bench/metrics_with_$(l).o \
+    $(BUILD)/bench/metrics_without_$(l).o)
+
+$(BUILD)/bench/metrics_with_%.o: bench/metrics.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -std=gnu11 -O2 -DNDEBUG $(LAYOUT_$*) -DSYSTEM=metrics_with_$* -c -o $@ $<
+$(BUILD)/bench/metrics_without_%.o: bench/metrics.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -std=gnu11 -O2 -DNDEBUG $(LAYOUT_$*) -DSYSTEM=metrics_without_$* -DSQLPOOL_NO_METRICS -c -o $@ $<
+$(BUILD)/bench/metrics: bench/metrics.c $(METRICS_OBJECTS) $(BUILD)/flags $(SQLITE_OBJECT)
+	$(COMPILE) -std=gnu11 -O2 -DNDEBUG -o $@ $< $(METRICS_OBJECTS) $(LINK_END)
+
 # Fuzz targets: with the compiler's own reports of the code that was reached, where it has them; for
 # libFuzzer; and with a bug in the header that they must find.
 FUZZ ?= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
@@ -191,7 +213,8 @@ TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_ARGS='$(TEST_ARGS)' CC='$(CC)' CX
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
-.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss walreset mutate lint \
+.PHONY: FORCE help demo test examples dashboard dashboard-shot bench bench-instructions bench-metrics \
+    bench-plot stress powerloss walreset mutate lint \
     torture torture-controls model model-controls soak schedules schedules-controls fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan matrix matrix-deps aarch64 valgrind cov analyze \
     install clean programs
@@ -212,7 +235,8 @@ test: $(TEST_PROGRAMS) $(SQLITE_OBJECT) ## build and run all test programs; ends
 programs: $(TEST_PROGRAMS) $(EXAMPLES) $(BENCH_PROGRAMS) ## build every program and run none
 
 examples: $(EXAMPLES) ## build every example, run the quick starts and a short ingest
-	@$(if $(HAVE_CXX),,$(if $(CXX_EXAMPLES),echo 'skipped: $(CXX_EXAMPLES): $(NO_CXX)';)) \
+	@$(if $(HAVE_HTTP),,echo 'skipped: examples/dashboard.c: $(NO_HTTP)';) \
+	$(if $(HAVE_CXX),,$(if $(CXX_EXAMPLES),echo 'skipped: $(CXX_EXAMPLES): $(NO_CXX)';)) \
 	for program in $(filter $(BUILD)/examples/quickstart%,$(EXAMPLES)); do \
 	    rm -rf $$program.dir && mkdir -p $$program.dir && path=$$(cd $(BUILD) && pwd) && \
 	    echo "running $$program" && \
@@ -221,12 +245,23 @@ examples: $(EXAMPLES) ## build every example, run the quick starts and a short i
 	@rm -rf $(BUILD)/examples/ingest.dir && mkdir -p $(BUILD)/examples/ingest.dir
 	$(BUILD)/examples/ingest $(BUILD)/examples/ingest.dir/log.db --events 2000 --seed 1
 
+dashboard: $(filter %/dashboard,$(EXAMPLES)) ## the dashboard under its load, in a headless Chromium: does it show what is wrong?
+	@$(if $(HAVE_HTTP),,echo 'skipped: examples/dashboard.c: $(NO_HTTP)';) \
+	$(TEST_ENV) sh tests/run.sh $(BUILD) tests/report/dashboard.sh; status=$$?; \
+	grep '^# skipped' $(BUILD)/tests/report/dashboard.log; exit $$status
+
+dashboard-shot: $(filter %/dashboard,$(EXAMPLES)) ## pictures of it, light and dark, on a desk and on a phone, below $(BUILD)
+	@$(TEST_ENV) sh tests/report/dashboard.sh shot
+
 bench: $(BENCH_PROGRAMS) ## measure: the numbers of the README
 	sh bench/run.sh $(BUILD)/bench $(BENCH_FLAGS)
 
 bench-instructions: $(BUILD)/bench/bench ## instructions per operation, counted by callgrind
 	@command -v valgrind >/dev/null || { echo 'skipped: valgrind is not installed'; exit 1; }
 	@sh bench/instructions.sh $(BUILD)/bench $(BENCH_FLAGS)
+
+bench-metrics: $(BUILD)/bench/metrics ## what monitoring costs: full, counters, off, compiled out; two minutes
+	@sh bench/metrics.sh $(BUILD)/bench $(BENCH_FLAGS)
 
 bench-plot: $(BENCH_PROGRAMS) ## measure, and draw bench.svg below $(BUILD)/bench
 	@echo 'this takes about four minutes'

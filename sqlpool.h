@@ -76,6 +76,7 @@
       [I06] NUMBERS AND TIME
       [I07] CONTAINERS
       [I08] SQL TEXT
+      [I09] METRICS
       [I10] ENGINE
       [I11] STAMP
       [I12] STATEMENTS
@@ -84,9 +85,11 @@
       [I15] RETRY
       [I16] CHECKPOINT
       [I17] LEASE AND TRANSACTION
+      [I19] MEASURES
       [I20] QUERY
       [I21] SUBMIT
       [I22] BULK
+      [I23] HEALTH
       [I24] UPKEEP
       [I25] REPORT
       [I26] LIFECYCLE
@@ -143,6 +146,9 @@
                                 clock and, with threads, lock tables; there is no fork guard.
                                 vsnprintf and the mem and str functions remain
       SQLPOOL_NO_CPP            no C++ classes
+      SQLPOOL_NO_METRICS        nothing is recorded but the counters of sqlpool_get_stats(); calls
+                                that tell what was give SQLPOOL_UNSUPPORTED
+      SQLPOOL_ZONE_BEGIN(zone, name), SQLPOOL_ZONE_END(zone)   marks for a profiler [empty]
       SQLPOOL_MAX_POOLS         pools open at once in a process [64]; 32 bytes each
       SQLPOOL_ASSERT(x)         checks of the library's own invariants [assert; none under NDEBUG]
       `make size` prints what each costs. None changes the layout of a public struct.
@@ -311,6 +317,146 @@
       circuit breaker of writes or of reads: calls fail at once with the first cause. Every
       breaker_open_ms one call is let through, and closes it when it goes well. Reads go on while
       writes fail. sqlpool_status_text() shows it, events.breaker_fn hears of it.
+
+    MONITORING
+      Why is the database slow: who waits, on what, since when, and which statement costs most? The
+      pool records while it works; a getter adds up what the connections have recorded.
+        sqlpool_get_latency()     count, mean and percentiles of waits for a connection, of how long
+                                  connections are held, of statements, lock waits, commits,
+                                  checkpoints and openings, since open or of the last minutes
+        sqlpool_get_statements()  the kinds of statements, dearest first: calls, rows, errors, time,
+                                  percentiles, rows stepped over without an index, sorts, the plan
+        sqlpool_get_events()      what happened last on each connection
+        sqlpool_get_stats()       counters
+      Read the waits first. High p95 of `wait`, low `hold`: too few connections, or a queue for the
+      writer. High `hold` and low `statement`: leases are kept while the program does something
+      else. High `commit`: the disk. High `busy`: another process. High `statement`: ask for the
+      kinds by total, and look at fullscan_steps, sorts and autoindexes, which an index would end.
+
+        | static void print_dearest(sqlpool *pool) {
+        |     sqlpool_statement_stats kinds[5];
+        |     sqlpool_latency wait;
+        |     int i, count = sqlpool_get_statements(pool, SQLPOOL_BY_TOTAL, kinds, 5);
+        |     for (i = 0; i < count && i < 5; i++)
+        |         printf("%8lld us  %6llu calls  %s\n", (long long)(kinds[i].total_ns / 1000),
+        |                (unsigned long long)kinds[i].calls, kinds[i].sql);
+        |     if (sqlpool_get_latency(pool, SQLPOOL_TIMING_WAIT, 60, &wait) == SQLPOOL_OK)
+        |         printf("waits, last minute: p95 %lld ns\n", (long long)wait.p95_ns);
+        | }
+
+      A kind is a statement without its values: "select a from t where id=?". Lists of IN and rows
+      of VALUES count as one, space, comments and the case of words do not count. Double quotes mark
+      names, so what stands in them is kept; where they are abused for text, it shows. The table has
+      statement_count kinds; when it is full the one goes that has cost least for its age.
+      Percentiles are within 2 %, from histograms; mean, count and max are exact. A window reaches
+      back to the last of upkeep's looks, every 10 s, that is old enough; while the pool is idle
+      they are further apart. The time of a cursor is that of its whole walk. Acquires that need not
+      wait count as 0. Statements that the caller steps (sqlpool_conn_stmt(), the raw handle) are
+      not seen.
+      A statement of slow_ms or more is logged (SQLPOOL_LOG_SLOW) with rows, wait, place, tag and
+      plan, at most slow_per_minute lines; its plan stays with its kind. Bound values are logged
+      with slow_values only. A lease that reads repeat_count times with one kind and other values
+      (N+1) is logged once for each kind (SQLPOOL_LOG_REPEATED).
+      Time is the processor's counter where that is steady (x86-64 with an invariant TSC, aarch64)
+      and the clock is the default one, else the clock hook, whose cost is then twice in each
+      statement. No step of recording takes a lock, waits or allocates.
+      `metrics` chooses: FULL; COUNTERS leaves out what needs a clock around each statement; OFF
+      leaves sqlpool_get_stats(). `make bench-metrics` compares with SQLPOOL_NO_METRICS: FULL costs
+      a point query 1.8 %, one on a kept snapshot (0.33 us) 7 %; COUNTERS 0.9 % and 3.4 %, OFF 0.3 %
+      and 2.7 %, of which most is where the code happens to lie.
+      Memory is taken when the pool is opened, and when each of its connections is for the first
+      time: 1.2 MiB and 0.3 MiB a connection, of which most is touched only when it is needed. Each
+      of event_count is 32 bytes, each of statement_count 2.3 KiB a connection. With COUNTERS a
+      connection has 0.1 MiB. memory_bytes of sqlpool_stats has the sum.
+      Zones for a profiler stand around acquire (where it is not immediate), each statement, COMMIT
+      of a transaction, and checkpoints; each is one scope. For Tracy, before the implementation:
+
+        #include <tracy/TracyC.h>
+        #define SQLPOOL_ZONE_BEGIN(zone, name) TracyCZoneN(zone, name, 1)
+        #define SQLPOOL_ZONE_END(zone) TracyCZoneEnd(zone)
+
+    WHO IS TOLD: ALERTS, HEALTH, MEMORY
+      Upkeep takes a sample each upkeep_interval_ms (while nothing happens: health_interval_ms) and
+      keeps history_count of them. Alerts look at the samples:
+        utilisation  connections in use, percent of max_connections, the mean of 10 s
+        average, p95 microseconds that statements of the last 30 s took
+        success      calls that were not refused and met no fault, of the last minute, hundredths of
+                     a percent; from 20 calls on
+        slow         statements of the last minute that took slow_ms
+        waiting      callers that wait for a connection
+        log, file    bytes of the log and of the database
+        memory       percent of memory_hard_bytes, or without that of memory_soft_bytes
+      SQLPOOL_ALERTS has the limits, sqlpool_config.alerts changes them. An alert is raised when the
+      value kept its limit for for_ms, and falls when it stayed a tenth better for as long, so it
+      does not flap. events.alert_fn hears of each change once, sqlpool_get_alerts() lists what is
+      raised.
+      sqlpool_get_health() says what is wrong now, by SQLPOOL_CAUSES, each with what was seen: who
+      holds the writer since when, which lease pins the log, what SQLite said. Faults count for a
+      minute; damage until sqlpool_recycle(); a full disk until something was committed. A writer is
+      stuck after 5 s in which it ran nothing or others waited for it; readers are exhausted when a
+      caller waited 1 s; commits of 50 ms on the average mean a slow disk. tests/fault/mixtures.c
+      breaks pools in nine ways at once and compares.
+      sqlpool_get_memory() tells memory by what it is for. Above memory_soft_bytes caches shrink,
+      above memory_hard_bytes nothing more is allocated. What SQLite holds is known of connections
+      as they were when upkeep last found them idle, 10 s or more ago.
+
+        | static void page_somebody(void *user, const sqlpool_alert *alert) {
+        |     if (alert->severity == SQLPOOL_SEVERITY_CRITICAL || alert->before > alert->severity)
+        |         fprintf((FILE *)user, "%s\n", alert->message);
+        | }
+        | static int open_watched(sqlpool **pool, const char *path, sqlpool_error *error) {
+        |     sqlpool_config config = sqlpool_config_default();
+        |     config.events.user = stderr;
+        |     config.events.alert_fn = page_somebody;
+        |     config.alerts[SQLPOOL_ALERT_P95].warning = 20000; // 20 ms
+        |     config.alerts[SQLPOOL_ALERT_WAITING].notice = SQLPOOL_OFF;
+        |     return sqlpool_open(pool, path, &config, error);
+        | }
+
+    REPORTS
+      sqlpool_report() writes the pool as a whole through a function of yours: text for a terminal,
+      JSON, metrics for Prometheus or OpenMetrics, a page of HTML with charts that loads and runs
+      nothing, or a trace that ui.perfetto.dev opens, each connection a track.
+      sqlpool_status_text() and _json() are its first part in a buffer. examples/dashboard.c serves
+      all of them. Values are in none; but a text of SQL with values in it is shown as it is where a
+      lease runs it.
+
+        | static int to_file(void *user, const char *text, size_t bytes) {
+        |     return fwrite(text, 1, bytes, (FILE *)user) == bytes ? 0 : -1;
+        | }
+        | static int save_page(sqlpool *pool, FILE *file, sqlpool_error *error) {
+        |     return sqlpool_report(pool, SQLPOOL_REPORT_HTML, to_file, file, error);
+        | }
+
+      Members of the JSON (tests/report/schema.json has each):
+        name, path, journal, read_only, snapshot_state, version, sqlite
+        the gauges and counters of sqlpool_stats by their names
+        holders[]              as sqlpool_holder
+        health                 score, causes[]: cause, meaning, slot, code, text
+        alerts[]               alert, severity, value, limit, for_ms, message
+        memory                 as sqlpool_memory
+        latency                by timing: count, mean_ns, p50_ns, p95_ns, p99_ns, p999_ns, max_ns
+        latency_steps          wait[], statement[]: from_ms and to_ms, from now, and the same
+        statement_kinds[]      as sqlpool_statement_stats, most time first; fingerprint in
+                               hexadecimal, plan[] line by line
+        history[]              age_ms, open, used, waiting, statements, commits, failures, slow,
+                               wal_bytes, file_bytes, memory_bytes; counters since open
+      Metrics, their names behind "sqlpool_", each with the label `pool`, and what OpenTelemetry
+      calls the same:
+        connections{state}        db.client.connection.count
+        connections_max, _min     db.client.connection.max, .idle.min
+        waiting{mode}             db.client.connection.pending_requests
+        timeouts_total            db.client.connection.timeouts
+        wait_seconds              db.client.connection.wait_time
+        hold_seconds              db.client.connection.use_time
+        open_seconds              db.client.connection.create_time
+        statement_seconds         db.client.operation.duration
+        commit_seconds, busy_seconds, checkpoint_seconds
+        statement_calls_total, statement_errors_total, statement_rows_total,
+        statement_time_seconds_total{fingerprint,sql}: the 20 kinds with most time
+        health_score, cause{cause}, alert_severity{alert}, breaker_open{mode}, submitted_writes,
+        wal_bytes, database_bytes, memory_bytes{kind}, pool_info
+        every counter of SQLPOOL_COUNTERS with _total behind it
 
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
@@ -490,7 +636,7 @@ struct sqlite3_stmt;
     X(OK, 0, "success")                                                                           \
     X(MISUSE, -1, "the call breaks a rule of the library; the message says which")                \
     X(CONFIG, -2, "the configuration is not valid; the message names each bad field")             \
-    X(NOMEM, -3, "the allocator hook returned no memory")                                         \
+    X(NOMEM, -3, "the allocator hook returned no memory, or memory_hard_bytes is reached")         \
     X(TIMEOUT, -4, "the deadline passed; the message says what was waited for and who holds it")  \
     X(CLOSED, -5, "the pool is closed or closing")                                                \
     X(CANCELLED, -6, "cancelled by sqlpool_conn_cancel() or sqlpool_cancel()")                    \
@@ -567,7 +713,11 @@ typedef enum sqlpool_level {
     X(CHECKPOINT, "a checkpoint ran")                                                             \
     X(BREAKER, "the circuit breaker of reads or writes opened or closed")                         \
     X(STAMP, "whether commits are seen in shared memory, and why not")                            \
-    X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")
+    X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")                             \
+    X(SLOW, "a statement took slow_ms or longer")                                                 \
+    X(REPEATED, "a lease runs one statement again and again, with other values")                  \
+    X(MEMORY, "caches shrank because of memory_soft_bytes")                                       \
+    X(ALERT, "an alert was raised, changed or cleared")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
 typedef enum sqlpool_log_item {
@@ -671,6 +821,44 @@ typedef struct sqlpool_conn {
     uint64_t lease; /* 0: no lease */
 } sqlpool_conn;
 
+/*  What alerts watch, in which unit, and the values from which one is a notice, a warning,
+    critical; -1: none. One list makes the enum, the names and the defaults; WHO IS TOLD in the
+    manual says what is measured. */
+#define SQLPOOL_ALERTS(X)                                              \
+    X(UTILISATION, utilisation, "%", 60, 80, 90)                       \
+    X(AVERAGE, average, "us", -1, 50000, 100000)                       \
+    X(P95, p95, "us", -1, 80000, 150000)                               \
+    X(SUCCESS, success, "% of 100", -1, 9900, 9500)                    \
+    X(SLOW, slow, "a minute", -1, 5, 20)                               \
+    X(WAITING, waiting, "callers", 1, 10, -1)                          \
+    X(LOG, log, "bytes", -1, -1, -1)                                   \
+    X(FILE, file, "bytes", -1, -1, -1)                                 \
+    X(MEMORY, memory, "%", 70, 80, 95)
+
+#define SQLPOOL__ALERT_ENUM(name, word, unit, notice, warning, critical) SQLPOOL_ALERT_##name,
+typedef enum sqlpool_alert_kind {
+    SQLPOOL_ALERTS(SQLPOOL__ALERT_ENUM) SQLPOOL_ALERT_COUNT
+} sqlpool_alert_kind;
+#undef SQLPOOL__ALERT_ENUM
+
+typedef enum sqlpool_severity {
+    SQLPOOL_SEVERITY_NONE = 0, /* cleared */
+    SQLPOOL_SEVERITY_NOTICE = 1,
+    SQLPOOL_SEVERITY_WARNING = 2,
+    SQLPOOL_SEVERITY_CRITICAL = 3
+} sqlpool_severity;
+
+/*  An alert that was raised, changed or cleared. */
+typedef struct sqlpool_alert {
+    int kind;           /* sqlpool_alert_kind */
+    int severity;       /* sqlpool_severity; NONE: cleared */
+    int before;         /* the severity until now */
+    int64_t value;      /* as measured, in the unit of the kind */
+    int64_t limit;      /* of the severity; cleared: that which is kept again */
+    int64_t since_ns;   /* when it was first raised, on the clock hook */
+    char message[160];  /* "utilisation is 93 %, critical from 90 % on" */
+} sqlpool_alert;
+
 /*  Called as things happen, never with a lock of the pool held. Each member may be NULL.
     connect_fn runs once on every new connection before anyone gets it: the place for functions,
     collations, ATTACH; on readers it cannot write. A result other than 0 fails the opening. Both it
@@ -692,6 +880,8 @@ typedef struct sqlpool_events {
     /* The breaker of a sqlpool_mode opened (state 1) for that code, or closed (state 0). */
     void (*breaker_fn)(void *user, int mode, int state, int code);
     void (*commit_fn)(void *user, uint64_t commits);          /* after a write of this pool */
+    /* An alert changed its severity; by upkeep, once for each change. */
+    void (*alert_fn)(void *user, const sqlpool_alert *alert);
 } sqlpool_events;
 
 /*------------------------------------------------------------------------------
@@ -737,6 +927,14 @@ typedef enum sqlpool_retry {
     SQLPOOL_RETRY_FAILOVER = 3     /* after 100, 500 and 2000 ms, within 5 s: a file that moves */
 } sqlpool_retry;
 
+/*  What is recorded, see MONITORING in the manual. */
+typedef enum sqlpool_metrics {
+    SQLPOOL_METRICS_FULL = 0,     /* everything */
+    SQLPOOL_METRICS_COUNTERS = 1, /* no clock around statements and leases: no latencies of these,
+                                     no events of them, no slow statements */
+    SQLPOOL_METRICS_OFF = 2       /* sqlpool_get_stats() alone */
+} sqlpool_metrics;
+
 typedef enum sqlpool_priority {
     SQLPOOL_PRIORITY_NORMAL = 0,
     SQLPOOL_PRIORITY_CRITICAL = 1
@@ -746,6 +944,12 @@ typedef enum sqlpool_priority {
 #define SQLPOOL_FOREVER (-1) /* a timeout: wait without a limit; elsewhere -1 switches off */
 #define SQLPOOL_NO_WAIT (-2) /* a timeout: do not wait at all */
 #define SQLPOOL_OFF (-1)
+
+/*  When an alert is raised. A zero is the default of SQLPOOL_ALERTS, SQLPOOL_OFF means never. */
+typedef struct sqlpool_alert_limits {
+    int64_t notice, warning, critical; /* from this value on; of SUCCESS: down from it */
+    int for_ms;                        /* once it has been so for so long [10000] */
+} sqlpool_alert_limits;
 
 /*  All zero is a complete configuration: zero means "the default in brackets". Where "off" makes
     sense (idle_timeout_ms, leak_report_ms, acquire_timeout_ms, ...; the message of a refused value
@@ -814,6 +1018,14 @@ typedef struct sqlpool_config {
     int submit_count;        /* submitted writes that wait, run, or have a ticket out [1024] */
     int64_t submit_bytes;    /* their text and arguments [8 MiB] */
 
+    /* being looked at; see WHO IS TOLD in the manual */
+    sqlpool_alert_limits alerts[SQLPOOL_ALERT_COUNT]; /* by sqlpool_alert_kind; LOG
+                                                         [wal_limit_bytes, four times that] */
+    int history_count;         /* samples kept for charts, one each upkeep_interval_ms [300]; OFF:
+                                  none, and no alerts */
+    int64_t memory_soft_bytes; /* above this caches shrink [none] */
+    int64_t memory_hard_bytes; /* above this nothing grows, see sqlpool_get_memory() [none] */
+
     /* statements */
     int statement_cache_count;      /* per connection [100], 1 .. 100000 */
     int64_t statement_cache_bytes;  /* per connection [4 MiB] */
@@ -837,6 +1049,17 @@ typedef struct sqlpool_config {
                                          kept out while the pool is open, unless a connection of
                                          this process without it has the file. VFS "unix-excl" */
     bool disable_foreign_keys;        /* foreign_keys stays off */
+
+    /* monitoring; see MONITORING in the manual */
+    int metrics;                   /* sqlpool_metrics [FULL] */
+    int event_count;               /* events kept per connection [1024], 16 .. 1048576, a power of
+                                      two */
+    int statement_count;           /* kinds of statements in the table [100], .. 10000 */
+    int slow_ms;                   /* a statement that takes longer is logged [100]; OFF */
+    int slow_per_minute;           /* at most so many of these lines [60] */
+    int repeat_count;              /* a lease that reads with one statement so often, with other
+                                      values, is reported [20], 2 ..; OFF */
+    bool slow_values;              /* these lines show the bound values too */
 
     /* safety */
     bool untrusted;                /* hostile files or SQL: tight limits, quick_check at open */
@@ -1038,6 +1261,11 @@ typedef struct sqlpool_holder {
     X(closed_bad, "closed because they failed")                                 \
     X(closed_recycled, "closed by sqlpool_recycle()")                           \
     X(statements, "statements run")                                             \
+    X(errors, "statements that failed")                                         \
+    X(slow, "statements that took slow_ms or longer")                           \
+    X(slow_unlogged, "of these, beyond slow_per_minute")                        \
+    X(repeats, "leases that repeated a statement with other values")            \
+    X(kinds_evicted, "kinds of statements dropped from a full table")           \
     X(cache_hits, "statements found prepared")                                  \
     X(cache_misses, "statements prepared")                                      \
     X(cache_evictions, "statements dropped from a full cache")                  \
@@ -1062,7 +1290,8 @@ typedef struct sqlpool_holder {
     X(misuses, "calls that broke a rule")                                       \
     X(checkpoints, "checkpoints run")                                           \
     X(checkpoints_pinned, "checkpoints that a reader kept from finishing")      \
-    X(wal_waits, "writes that waited for the log to start over")
+    X(wal_waits, "writes that waited for the log to start over")                \
+    X(memory_sheds, "times that caches shrank for memory_soft_bytes")
 
 typedef struct sqlpool_stats {
     int min, max;            /* as configured, without the reserve */
@@ -1763,7 +1992,8 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
 
 /*  sqlpool_status_text, sqlpool_status_json - the pool on one page: size, waits, holders, log,
     caches.
-    At most 32 holders; what is not ASCII becomes '?' in JSON.
+    The first part of the reports of sqlpool_report(). At most 32 holders; what is not UTF-8, and
+    control bytes, become '?'.
     buffer   [out]      NUL-terminated, cut to fit (cut JSON is not valid: compare the result)
     Returns  the bytes the whole text needs without the terminator, or a negative result
     Threads  any  */
@@ -1776,6 +2006,295 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     Threads  any  */
 SQLPOOL_API const char *sqlpool_result_name(int result);
 SQLPOOL_API const char *sqlpool_result_text(int result);
+
+/*------------------------------------------------------------------------------
+ * >>[D13.2] latencies, events, statements                              (public)
+ *----------------------------------------------------------------------------*/
+
+/*  What is timed; the list makes the enum and the names. */
+#define SQLPOOL_TIMINGS(X)                                                                 \
+    X(WAIT, wait, "from asking for a connection to having it, or giving up")               \
+    X(HOLD, hold, "from having a connection to giving it back")                            \
+    X(STATEMENT, statement, "one statement, a cursor with what its caller does meanwhile") \
+    X(BUSY, busy, "one sleep for a lock of another connection or process")                 \
+    X(COMMIT, commit, "from COMMIT's first write to its end")                              \
+    X(CHECKPOINT, checkpoint, "one checkpoint")                                            \
+    X(OPEN, open, "opening one connection")
+
+#define SQLPOOL__TIMING_ENUM(name, word, text) SQLPOOL_TIMING_##name,
+typedef enum sqlpool_timing {
+    SQLPOOL_TIMINGS(SQLPOOL__TIMING_ENUM) SQLPOOL_TIMING_COUNT
+} sqlpool_timing;
+#undef SQLPOOL__TIMING_ENUM
+
+/*  A distribution. Values and percentiles are within 2 %, count and mean are exact. */
+typedef struct sqlpool_latency {
+    uint64_t count;
+    int64_t mean_ns, p50_ns, p95_ns, p99_ns, p999_ns, max_ns;
+} sqlpool_latency;
+
+/*  One step of 10 s or more of the recent past. */
+typedef struct sqlpool_latency_step {
+    int64_t from_ns, to_ns; /* on the clock hook */
+    sqlpool_latency latency;
+} sqlpool_latency_step;
+
+/*  What the rings hold; the list makes the enum and the names. */
+#define SQLPOOL_EVENT_KINDS(X)                                                              \
+    X(LEASE, lease, "a lease, from acquire to release; cause: sqlpool_mode")                \
+    X(WAIT, wait, "a wait for a connection; cause: sqlpool_mode")                           \
+    X(STATEMENT, statement, "a statement; cause: its fingerprint")                          \
+    X(BUSY, busy, "a sleep for a lock of another connection or process; cause: how often")  \
+    X(COMMIT, commit, "a commit; cause: its sequence")                                      \
+    X(CHECKPOINT, checkpoint, "a checkpoint; cause: frames in the log")                     \
+    X(RETRY, retry, "the pause before a retry; cause: the attempt that failed")             \
+    X(OPEN, open, "a connection was opened")                                                \
+    X(CLOSE, close, "a connection was closed; cause: sqlpool_close_cause")                  \
+    X(ERROR, error, "a statement or COMMIT failed; cause: its fingerprint, or 0")
+
+#define SQLPOOL__EVENT_ENUM(name, word, text) SQLPOOL_EVENT_##name,
+typedef enum sqlpool_event_kind {
+    SQLPOOL_EVENT_KINDS(SQLPOOL__EVENT_ENUM) SQLPOOL_EVENT_KIND_COUNT
+} sqlpool_event_kind;
+#undef SQLPOOL__EVENT_ENUM
+
+/*  Why a connection was closed. */
+typedef enum sqlpool_close_cause {
+    SQLPOOL_CLOSE_END = 0,      /* the pool closed it with itself, or it did not open well */
+    SQLPOOL_CLOSE_IDLE = 1,     /* idle_timeout_ms */
+    SQLPOOL_CLOSE_LIFETIME = 2, /* max_lifetime_ms */
+    SQLPOOL_CLOSE_BAD = 3,      /* it failed */
+    SQLPOOL_CLOSE_RECYCLED = 4  /* sqlpool_recycle(), or its settings were changed */
+} sqlpool_close_cause;
+
+typedef struct sqlpool_event {
+    int64_t at_ns;       /* when it began, on the clock hook */
+    int64_t duration_ns; /* 0: a moment */
+    uint64_t cause;      /* see SQLPOOL_EVENT_KINDS */
+    int kind;            /* sqlpool_event_kind */
+    int result;          /* SQLPOOL_OK, or what it failed with */
+    int slot;            /* the connection; -1: none was had */
+} sqlpool_event;
+
+/*  All statements of one kind: the same text but for its values. */
+typedef struct sqlpool_statement_stats {
+    uint64_t fingerprint;
+    uint64_t calls;          /* that have ended */
+    uint64_t rows;           /* handed to callers, or stepped over */
+    uint64_t errors;         /* calls that failed */
+    uint64_t busy;           /* calls that met a lock of another connection or process */
+    uint64_t cache_hits;     /* calls that found it prepared */
+    uint64_t slow;           /* calls that took slow_ms or longer */
+    int64_t total_ns, mean_ns, min_ns, max_ns;
+    int64_t p50_ns, p95_ns, p99_ns;
+    uint64_t vm_steps;       /* instructions of SQLite's virtual machine; this and the next four are
+                                up to 15 calls old where a call takes less than 100 us, and what
+                                was last when a statement leaves the cache is lost */
+    uint64_t fullscan_steps; /* rows stepped over in tables without an index that fits */
+    uint64_t sorts;
+    uint64_t autoindexes;    /* rows put into indexes made for one run */
+    uint64_t reprepares;     /* prepared again, for a new schema */
+    int64_t last_ns;         /* end of the last call, on the clock hook */
+    char sql[256];           /* values as ?, cut to fit; any bytes but control bytes */
+    char plan[512];          /* of the last slow call, one line a step; empty: none was slow */
+} sqlpool_statement_stats;
+
+typedef enum sqlpool_statement_order {
+    SQLPOOL_BY_TOTAL = 0, /* total_ns */
+    SQLPOOL_BY_MEAN = 1,
+    SQLPOOL_BY_P99 = 2,
+    SQLPOOL_BY_STEPS = 3, /* vm_steps */
+    SQLPOOL_BY_CALLS = 4
+} sqlpool_statement_order;
+
+/*  sqlpool_get_latency - how long something takes: count, mean, percentiles.
+    which    [in]       what
+    window_s [in]       0: since the pool was opened; else the last so many seconds, .. 300, rounded
+                        up to the 10 s or more between two looks of upkeep
+    out      [out]      all 0 when nothing was recorded
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE; SQLPOOL_UNSUPPORTED when it is not recorded (metrics, or
+             SQLPOOL_NO_METRICS); SQLPOOL_CLOSED; SQLPOOL_FORKED
+    Threads  any; no lock; never blocks an acquire
+    Cost     10 KiB of stack, and some microseconds for each connection
+    See      MONITORING in the manual  */
+SQLPOOL_API int sqlpool_get_latency(sqlpool *pool, sqlpool_timing which, int window_s,
+                                    sqlpool_latency *out);
+
+/*  sqlpool_get_histogram - the same distribution, as counts of values up to given bounds.
+    bounds_ns, count [in] ascending
+    counts   [out]      counts[i]: values of at most bounds_ns[i], within 2 % of the bound
+    out      [out,opt]  as sqlpool_get_latency()
+    Returns  as sqlpool_get_latency()
+    Threads  any  */
+SQLPOOL_API int sqlpool_get_histogram(sqlpool *pool, sqlpool_timing which, int window_s,
+                                      const int64_t *bounds_ns, uint64_t *counts, int count,
+                                      sqlpool_latency *out);
+
+/*  sqlpool_get_latency_steps - the last minutes step by step, oldest first.
+    steps    [out]      the newest `capacity` of them; the last one is not over
+    Returns  how many there are, at most 31 (may be more than capacity); a negative result as
+             sqlpool_get_latency()
+    Threads  any  */
+SQLPOOL_API int sqlpool_get_latency_steps(sqlpool *pool, sqlpool_timing which,
+                                          sqlpool_latency_step *steps, int capacity);
+
+/*  sqlpool_get_events - what happened last, of all connections, in the order in which it ended.
+    events   [out]      the newest `capacity`
+    Returns  how many were written; a negative result as sqlpool_get_latency()
+    Threads  any; no lock
+    Cost     about 50 ns for each event that is kept  */
+SQLPOOL_API int sqlpool_get_events(sqlpool *pool, sqlpool_event *events, int capacity);
+
+/*  sqlpool_get_statements - the kinds of statements, those first that matter most.
+    by       [in]       what matters
+    out      [out]      the first `capacity` of them
+    Returns  how many kinds there are (may be more than capacity); a negative result as
+             sqlpool_get_latency(). kinds_evicted of sqlpool_stats: those that were dropped for want
+             of room
+    Threads  any; waits only for another call of this function
+    Cost     some microseconds for each kind and connection  */
+SQLPOOL_API int sqlpool_get_statements(sqlpool *pool, sqlpool_statement_order by,
+                                       sqlpool_statement_stats *out, int capacity);
+
+/*  sqlpool_fingerprint - the number of a statement's kind, as sqlpool_statement_stats has it.
+    text, text_bytes [out,opt]  the text of the kind, NUL-terminated, cut to fit
+    Returns  the fingerprint, never 0; 0 for NULL, or with SQLPOOL_NO_METRICS
+    Threads  any  */
+SQLPOOL_API uint64_t sqlpool_fingerprint(const char *sql, char *text, size_t text_bytes);
+
+/*  sqlpool_timing_name, sqlpool_event_name - "statement", "checkpoint", ...
+    Returns  a static string, never NULL
+    Threads  any  */
+SQLPOOL_API const char *sqlpool_timing_name(int timing);
+SQLPOOL_API const char *sqlpool_event_name(int kind);
+
+/*------------------------------------------------------------------------------
+ * >>[D13.3] alerts, health, memory                                     (public)
+ *----------------------------------------------------------------------------*/
+
+/*  What can be wrong: name, how much of the score it takes (percent of what the others left), and
+    what it means. */
+#define SQLPOOL_CAUSES(X)                                                          \
+    X(CORRUPT, corrupt, 100, "the database file is damaged")                       \
+    X(MOVED, moved, 90, "the database file was moved, replaced or deleted")        \
+    X(FAILING_DISK, failing_disk, 80, "reading or writing the file fails")         \
+    X(FULL_DISK, full_disk, 60, "the disk is full")                                \
+    X(STUCK_WRITER, stuck_writer, 50, "one lease keeps the writer from all others") \
+    X(EXHAUSTED, exhausted, 40, "callers wait for a reader and none comes back")   \
+    X(SLOW_DISK, slow_disk, 30, "the disk takes long to write")                    \
+    X(LOCKED, locked, 25, "another process kept a lock for longer than callers wait") \
+    X(PINNED_LOG, pinned_log, 20, "a reader keeps the log from starting over")     \
+    X(MEMORY, memory, 20, "more memory is held than memory_soft_bytes")            \
+    X(DEAD_CONNECTION, dead_connection, 10, "a connection failed and was replaced")
+
+#define SQLPOOL__CAUSE_ENUM(name, word, points, text) SQLPOOL_CAUSE_##name,
+typedef enum sqlpool_cause_kind {
+    SQLPOOL_CAUSES(SQLPOOL__CAUSE_ENUM) SQLPOOL_CAUSE_COUNT
+} sqlpool_cause_kind;
+#undef SQLPOOL__CAUSE_ENUM
+
+typedef struct sqlpool_cause {
+    int kind;       /* sqlpool_cause_kind */
+    int slot;       /* of the connection that it is about, or -1 */
+    int code;       /* SQLite's code behind it, or 0 */
+    char text[240]; /* what was seen, in words */
+} sqlpool_cause;
+
+typedef struct sqlpool_health {
+    int score;       /* 100: nothing is wrong; 0: nothing works */
+    int cause_count; /* of these, the gravest first */
+    sqlpool_cause causes[SQLPOOL_CAUSE_COUNT];
+} sqlpool_health;
+
+/*  sqlpool_get_health - is anything wrong, and what?
+    From what failed in the last minute, who holds what now, and how long commits take.
+    health   [out]
+    Returns  SQLPOOL_OK; SQLPOOL_UNSUPPORTED with SQLPOOL_NO_METRICS; SQLPOOL_MISUSE;
+             SQLPOOL_CLOSED; SQLPOOL_FORKED
+    Threads  any; never blocks an acquire
+    See      WHO IS TOLD in the manual  */
+SQLPOOL_API int sqlpool_get_health(sqlpool *pool, sqlpool_health *health);
+
+/*  sqlpool_get_alerts - the alerts that are raised now, the gravest first.
+    alerts   [out]      room for `capacity` entries; NULL with 0
+    Returns  how many are raised (may be more than capacity), or a negative result:
+             SQLPOOL_UNSUPPORTED with SQLPOOL_NO_METRICS; SQLPOOL_MISUSE; SQLPOOL_CLOSED;
+             SQLPOOL_FORKED
+    Threads  any; never blocks an acquire
+    See      events.alert_fn, sqlpool_config.alerts  */
+SQLPOOL_API int sqlpool_get_alerts(sqlpool *pool, sqlpool_alert *alerts, int capacity);
+
+/*  What memory is for, and the size of the file. The library's own is exact; SQLite's is that of
+    the pool's connections as upkeep last found them idle. */
+#define SQLPOOL_MEMORY_MEMBERS(X)                                            \
+    X(pool_bytes, "the pool and the places of its connections")              \
+    X(statement_bytes, "texts of cached statements")                         \
+    X(monitoring_bytes, "samples, events, latencies, kinds of statements")   \
+    X(queue_bytes, "submitted writes")                                       \
+    X(other_bytes, "buffered rows, bulk loads, reports, arguments")          \
+    X(page_cache_bytes, "SQLite: pages")                                     \
+    X(prepared_bytes, "SQLite: prepared statements")                         \
+    X(schema_bytes, "SQLite: schemas")                                       \
+    X(lookaside_used, "SQLite: places of lookaside in use")
+#define SQLPOOL_FILE_MEMBERS(X)                                              \
+    X(file_bytes, "the database, with what only its log has")                \
+    X(free_bytes, "pages of it that are free, as last looked")               \
+    X(wal_bytes, "the log")                                                  \
+    X(growth_bytes, "by so much the database grows an hour, of late")
+
+typedef struct sqlpool_memory {
+    int64_t total_bytes;   /* the library's, SQLite's pages, statements and schemas */
+    int64_t process_bytes; /* all that SQLite holds in this process */
+#define SQLPOOL__MEMORY_MEMBER(name, text) int64_t name;
+    SQLPOOL_MEMORY_MEMBERS(SQLPOOL__MEMORY_MEMBER)
+    SQLPOOL_FILE_MEMBERS(SQLPOOL__MEMORY_MEMBER)
+#undef SQLPOOL__MEMORY_MEMBER
+} sqlpool_memory;
+
+/*  sqlpool_get_memory - what memory is for, and how large the file is.
+    Above memory_soft_bytes upkeep drops, until it is enough, what costs least to get back: cached
+    statements that were not used lately, pages, connections above the minimum. Above
+    memory_hard_bytes the library allocates nothing and opens no connection: SQLPOOL_NOMEM.
+    memory   [out]
+    Returns  as sqlpool_get_health()
+    Threads  any; never blocks an acquire
+    SQLite   sqlite.org/c3ref/c_dbstatus_options.html  */
+SQLPOOL_API int sqlpool_get_memory(sqlpool *pool, sqlpool_memory *memory);
+
+/*------------------------------------------------------------------------------
+ * >>[D13.4] reports                                                    (public)
+ *----------------------------------------------------------------------------*/
+
+typedef enum sqlpool_report_format {
+    SQLPOOL_REPORT_TEXT = 0,        /* for a terminal, 80 columns wide */
+    SQLPOOL_REPORT_JSON = 1,        /* members: REPORTS in the manual */
+    SQLPOOL_REPORT_PROMETHEUS = 2,  /* text format 0.0.4 */
+    SQLPOOL_REPORT_OPENMETRICS = 3, /* the same metrics as OpenMetrics 1.0 */
+    SQLPOOL_REPORT_HTML = 4,        /* one page that loads nothing and runs nothing */
+    SQLPOOL_REPORT_TRACE = 5,       /* Chrome trace events, for ui.perfetto.dev */
+    SQLPOOL_REPORT_FORMAT_COUNT
+} sqlpool_report_format;
+
+/*  Gets the report piece by piece. 0 goes on, anything else ends it with that. May use the pool,
+    but neither close it nor ask for another report. */
+typedef int (*sqlpool_report_fn)(void *user, const char *text, size_t bytes);
+
+/*  sqlpool_report - the pool as a whole, for a person or a program.
+    What is shown is copied first, the pool's lock is not held while it is written. No bound value
+    is in it. Text of the program (SQL, tags, names) is escaped as the format wants; what is not
+    UTF-8, and control bytes, become '?'.
+    format   [in]       sqlpool_report_format
+    write    [in]       called with each piece, in order, on this thread
+    user     [in]       passed to write
+    Returns  SQLPOOL_OK; what write returned when not 0; SQLPOOL_NOMEM; SQLPOOL_MISUSE also inside
+             the write function of another report; SQLPOOL_UNSUPPORTED with SQLPOOL_NO_METRICS;
+             SQLPOOL_CLOSED (while sqlpool_close() waits for leases there still is a report);
+             SQLPOOL_FORKED
+    Threads  any; never blocks an acquire
+    Cost     some milliseconds of this thread; one allocation, freed again
+    See      REPORTS in the manual  */
+SQLPOOL_API int sqlpool_report(sqlpool *pool, sqlpool_report_format format, sqlpool_report_fn write,
+                               void *user, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
  * >>[D14] building arguments in C                                      (public)
@@ -2244,6 +2763,12 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 #error "this compiler's atomics are not known: define SQLPOOL_NO_THREADS"
 #endif
 
+/*  For a profiler: what stands between the two is one zone of this thread. Empty unless defined. */
+#ifndef SQLPOOL_ZONE_BEGIN
+#define SQLPOOL_ZONE_BEGIN(zone, name)
+#define SQLPOOL_ZONE_END(zone)
+#endif
+
 #if defined(__GNUC__) || defined(__clang__)
 #define SQLPOOL__PRINTF(at, first) __attribute__((__format__(__printf__, at, first)))
 #define SQLPOOL__NOINLINE __attribute__((noinline))
@@ -2301,7 +2826,20 @@ extern void sqlpool_testing_point(void);
     (SQLPOOL__POINT __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, \
                                                 __ATOMIC_RELAXED))
 #define SQLPOOL__THREAD_LOCAL __thread
+/*  The same for what is only recorded, without the point: nothing depends on its order. */
+#define SQLPOOL__PEEK(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define SQLPOOL__PEEK_FIRST(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define SQLPOOL__NOTE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define SQLPOOL__NOTE_LAST(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define SQLPOOL__NOTE_ADD(p, v) ((void)__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
+#define SQLPOOL__NOTE_EXCHANGE(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE)
 #else
+#define SQLPOOL__PEEK(p) (*(p))
+#define SQLPOOL__PEEK_FIRST(p) (*(p))
+#define SQLPOOL__NOTE(p, v) ((void)(*(p) = (v)))
+#define SQLPOOL__NOTE_LAST(p, v) ((void)(*(p) = (v)))
+#define SQLPOOL__NOTE_ADD(p, v) ((void)(*(p) += (v)))
+#define SQLPOOL__NOTE_EXCHANGE(p, v) ((void)(*(p) = (v)), 0u)
 #define SQLPOOL__LOAD(p) (*(p))
 #define SQLPOOL__LOAD_RELAXED(p) (*(p))
 #define SQLPOOL__LOAD_ORDERED(p) (*(p))
@@ -2347,9 +2885,14 @@ static struct sqlpool__global_state {
 static SQLPOOL__THREAD_LOCAL struct sqlpool__hint_state {
     const struct sqlpool__core *core;
     uint32_t slot;
-    uint32_t shard;  /* of sqlpool_global_init()'s counters, from 1; 0: none yet */
-    uint32_t inside; /* calls of this thread that use a pool without a lease: none may close it */
+    uint32_t shard;    /* of sqlpool_global_init()'s counters, from 1; 0: none yet */
+    uint32_t inside;   /* calls of this thread that use a pool without a lease: none may close it */
+    bool is_reporting; /* this thread is inside the write function of a report */
 } sqlpool__hint;
+
+/*------------------------------------------------------------------------------
+ * >>[I02.2] the default hooks                                          (private)
+ *----------------------------------------------------------------------------*/
 
 #ifndef SQLPOOL_NO_DEFAULT_HOOKS
 
@@ -2578,14 +3121,24 @@ static bool sqlpool__is_forked(void) {
     come from counts that a configuration bounds, or are added with sqlpool__size_sum(). */
 
 typedef struct sqlpool__memory {
-    sqlpool_allocator hook;   /* fixed after open */
-    sqlpool__i64 held_bytes;  /* atomic */
-    sqlpool__i64 allocations; /* atomic */
+    sqlpool_allocator hook;     /* fixed after open */
+    sqlpool__i64 held_bytes;    /* atomic */
+    sqlpool__i64 allocations;   /* atomic */
+    sqlpool__i64 outside_bytes; /* atomic; what SQLite holds for the pool, as last measured */
+    int64_t limit_bytes;        /* fixed after open; of both together, 0: none */
 } sqlpool__memory;
+
+static bool sqlpool__is_above_limit(sqlpool__memory *memory, size_t bytes) {
+    const int64_t held =
+        SQLPOOL__LOAD_RELAXED(&memory->held_bytes) + SQLPOOL__LOAD_RELAXED(&memory->outside_bytes);
+    return memory->limit_bytes > 0 &&
+           (held > memory->limit_bytes || bytes > (uint64_t)(memory->limit_bytes - held));
+}
 
 static void *sqlpool__alloc(sqlpool__memory *memory, size_t bytes) {
     void *block;
     SQLPOOL_ASSERT(bytes > 0);
+    if (SQLPOOL__UNLIKELY(sqlpool__is_above_limit(memory, bytes))) return NULL;
     block = memory->hook.alloc_fn(memory->hook.user, bytes);
     if (block == NULL) return NULL;
     (void)SQLPOOL__ADD(&memory->held_bytes, (int64_t)bytes);
@@ -2606,6 +3159,7 @@ static void *sqlpool__resize(sqlpool__memory *memory, void *block, size_t old_by
     void *moved;
     SQLPOOL_ASSERT(new_bytes > old_bytes);
     if (block == NULL) return sqlpool__alloc(memory, new_bytes);
+    if (SQLPOOL__UNLIKELY(sqlpool__is_above_limit(memory, new_bytes - old_bytes))) return NULL;
     moved = memory->hook.resize_fn(memory->hook.user, block, old_bytes, new_bytes);
     if (moved == NULL) return NULL;
     (void)SQLPOOL__ADD(&memory->held_bytes, (int64_t)(new_bytes - old_bytes));
@@ -2639,24 +3193,43 @@ static char *sqlpool__copy_text(sqlpool__memory *memory, const char *text) {
     because logs end on terminals. */
 
 typedef struct sqlpool__text {
-    char *out;     /* NULL only counts */
-    size_t room;   /* bytes of out, the terminator included */
-    size_t length; /* of the whole text, fitted or not */
+    char *out;      /* NULL only counts */
+    size_t room;    /* bytes of out, the terminator included */
+    size_t length;  /* of the whole text, fitted or not */
+    size_t flushed; /* bytes of it that write_fn has */
+    /* gets what fills `out`, unless NULL: then the text is cut there; until it returns other than 0
+        */
+    int (*write_fn)(void *user, const char *text, size_t bytes);
+    void *user; /* of write_fn */
+    int result; /* what that returned */
 } sqlpool__text;
 
 static sqlpool__text sqlpool__text_into(char *out, size_t room) {
     sqlpool__text text;
+    memset(&text, 0, sizeof text);
     text.out = out;
     text.room = room;
-    text.length = 0;
     if (room > 0) out[0] = '\0';
     return text;
 }
 
+/*  Hands on what is there. */
+static void sqlpool__text_flush(sqlpool__text *text) {
+    const size_t bytes = text->length - text->flushed;
+    if (bytes == 0 || text->write_fn == NULL) return;
+    if (text->result == 0) text->result = text->write_fn(text->user, text->out, bytes);
+    text->flushed = text->length;
+}
+
 static void sqlpool__text_byte(sqlpool__text *text, char byte) {
-    if (text->length + 1 < text->room) {
-        text->out[text->length] = byte;
-        text->out[text->length + 1] = '\0';
+    size_t at = text->length - text->flushed;
+    if (at + 1 >= text->room && text->write_fn != NULL) {
+        sqlpool__text_flush(text);
+        at = 0;
+    }
+    if (at + 1 < text->room) {
+        text->out[at] = byte;
+        text->out[at + 1] = '\0';
     }
     text->length++;
 }
@@ -2683,16 +3256,112 @@ static void sqlpool__text_add(sqlpool__text *text, const char *format, ...) {
     va_end(list);
 }
 
-/*  A JSON string with its quotes; what is not ASCII text is escaped or replaced. */
+/*  Bytes of the UTF-8 character at `at`, its code point in `code`; 0: not UTF-8, a control
+    character, or one that turns the direction of writing, which could make a line of a report read
+    as another. */
+static unsigned sqlpool__utf8_bytes(const unsigned char *at, uint32_t *code) {
+    const unsigned bytes = *at < 0x80 ? 1 : *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    uint32_t c = bytes < 2 ? *at : *at & (0x7fu >> bytes);
+    unsigned i;
+    if (bytes == 0 || *at > 0xf4) return 0;
+    for (i = 1; i < bytes; i++) {
+        if ((at[i] & 0xc0) != 0x80) return 0; /* the terminator too */
+        c = c << 6 | (at[i] & 0x3fu);
+    }
+    *code = c;
+    if (c < least[bytes] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return 0;
+    if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return 0;
+    if (c == 0x200e || c == 0x200f || (c >= 0x2028 && c < 0x202f) || (c >= 0x2066 && c < 0x206a))
+        return 0;
+    return bytes;
+}
+
+/*  What a foreign text must not contain as it is. */
+typedef enum sqlpool__escape {
+    SQLPOOL__ESCAPE_NONE, /* nothing but what is in no format */
+    SQLPOOL__ESCAPE_JSON,
+    SQLPOOL__ESCAPE_HTML, /* also inside an attribute in double quotes */
+    SQLPOOL__ESCAPE_LABEL /* of Prometheus, in double quotes */
+} sqlpool__escape;
+
+/*  A foreign text in a format. What is not UTF-8, and control bytes, become '?'. */
+static void sqlpool__text_escaped(sqlpool__text *text, const char *string, sqlpool__escape escape) {
+    const unsigned char *at = (const unsigned char *)string;
+    while (*at != '\0') {
+        uint32_t code = 0;
+        unsigned bytes = sqlpool__utf8_bytes(at, &code);
+        const char *instead = bytes == 0 ? "?" : NULL;
+        if (escape == SQLPOOL__ESCAPE_HTML) {
+            if (code == '<') instead = "&lt;";
+            if (code == '>') instead = "&gt;";
+            if (code == '&') instead = "&amp;";
+            if (code == '"') instead = "&quot;";
+        } else if (escape != SQLPOOL__ESCAPE_NONE && (code == '"' || code == '\\')) {
+            sqlpool__text_byte(text, '\\');
+        }
+        if (instead != NULL) {
+            while (*instead != '\0') sqlpool__text_byte(text, *instead++);
+            at += bytes > 0 ? bytes : 1;
+            continue;
+        }
+        while (bytes-- > 0) sqlpool__text_byte(text, (char)*at++);
+    }
+}
+
+/*  A JSON string with its quotes. */
 static void sqlpool__text_json(sqlpool__text *text, const char *string) {
     sqlpool__text_byte(text, '"');
-    for (; *string != '\0'; string++) {
-        const unsigned char byte = (unsigned char)*string;
-        if (byte == '"' || byte == '\\') sqlpool__text_byte(text, '\\');
-        sqlpool__text_byte(text, byte < 0x20 || byte >= 0x7f ? '?' : *string);
-    }
+    sqlpool__text_escaped(text, string, SQLPOOL__ESCAPE_JSON);
     sqlpool__text_byte(text, '"');
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I05.2] numbers as people read them, results, error detail         (private)
+ *----------------------------------------------------------------------------*/
+
+#ifndef SQLPOOL_NO_METRICS
+
+/*  A number with three digits and its unit. */
+static void sqlpool__text_scaled(sqlpool__text *text, double value, const char *unit) {
+    sqlpool__text_add(text,
+                      value < 9.995   ? "%.2f %s"
+                      : value < 99.95 ? "%.1f %s"
+                                      : "%.0f %s",
+                      value, unit);
+}
+
+/*  "850 ns", "1.24 ms", "90.0 s", "12 min", "3.00 h". */
+static void sqlpool__text_duration(sqlpool__text *text, int64_t ns) {
+    if (ns < 1000) {
+        sqlpool__text_add(text, "%lld ns", (long long)ns);
+    } else if (ns < 1000000) {
+        sqlpool__text_scaled(text, (double)ns / 1e3, "us");
+    } else if (ns < 1000000000) {
+        sqlpool__text_scaled(text, (double)ns / 1e6, "ms");
+    } else if (ns < INT64_C(120000000000)) {
+        sqlpool__text_scaled(text, (double)ns / 1e9, "s");
+    } else if (ns < INT64_C(7200000000000)) {
+        sqlpool__text_scaled(text, (double)ns / 6e10, "min");
+    } else {
+        sqlpool__text_scaled(text, (double)ns / 3.6e12, "h");
+    }
+}
+
+/*  "512 B", "1.50 KiB", "64.0 MiB". */
+static void sqlpool__text_bytes(sqlpool__text *text, int64_t bytes) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    int unit = 0;
+    for (; value >= 1023.5 && unit < 4; unit++) value /= 1024;
+    if (unit == 0) {
+        sqlpool__text_add(text, "%lld B", (long long)bytes);
+    } else {
+        sqlpool__text_scaled(text, value, units[unit]);
+    }
+}
+
+#endif
 
 /*  SQL or another foreign text on one line, cut to `most` bytes. */
 static void sqlpool__text_excerpt(sqlpool__text *text, const char *string, size_t most) {
@@ -3039,6 +3708,418 @@ static const char *sqlpool__find_statement(const char *at, const char *end) {
     }
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I08.2] fingerprints                                               (private)
+ *------------------------------------------------------------------------------
+    Statements that differ in values, in the length of their IN lists or of their VALUES, in white
+    space, comments or the case of words are one kind. The text of the kind: words in lower case
+    with one space between them, "?" for every value and parameter, "(?...)" for a list. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+/*  Is the token a value or a parameter? */
+static bool sqlpool__token_is_value(const sqlpool__token *token, const char **at, const char *end) {
+    const char first = token->text[0];
+    sqlpool__token rest;
+    if (token->bytes == 0) return false;
+    if (first == '\'') return true;
+    if (token->is_word && token->bytes == 1 && (first == 'x' || first == 'X') && *at < end &&
+        **at == '\'') {
+        (void)sqlpool__next_token(at, end); /* a blob: its text */
+        return true;
+    }
+    if (first == '?' || first == ':' || first == '@' || first == '#') { /* and its name */
+        if (*at < end && sqlpool__is_word_byte(**at)) (void)sqlpool__next_token(at, end);
+        return true;
+    }
+    if (token->is_word && first == '$') return true;
+    if (first == '.' && *at < end && **at >= '0' && **at <= '9') { /* .5 */
+        (void)sqlpool__next_token(at, end);
+        return true;
+    }
+    if (!token->is_word || first < '0' || first > '9') return false;
+    if (*at < end && **at == '.') { /* 1.5: a word, a point and a word */
+        ++*at;
+        if (*at < end && sqlpool__is_word_byte(**at)) {
+            rest = sqlpool__next_token(at, end);
+            token = &rest;
+        }
+    }
+    if ((token->text[token->bytes - 1] | 0x20) == 'e' && end - *at >= 2 &&
+        (**at == '+' || **at == '-') && (*at)[1] >= '0' && (*at)[1] <= '9') { /* 1e-5 */
+        ++*at;
+        (void)sqlpool__next_token(at, end);
+    }
+    return true;
+}
+
+/*  A list in parentheses of nothing but values: past it; else nothing is read. */
+static bool sqlpool__skip_value_list(const char **position, const char *end) {
+    const char *at = *position;
+    sqlpool__token token = sqlpool__next_token(&at, end);
+    if (token.bytes != 1 || *token.text != '(') return false;
+    do {
+        token = sqlpool__next_token(&at, end);
+        while (token.bytes == 1 && (*token.text == '-' || *token.text == '+'))
+            token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0 || !sqlpool__token_is_value(&token, &at, end)) return false;
+        token = sqlpool__next_token(&at, end);
+    } while (token.bytes == 1 && *token.text == ',');
+    if (token.bytes != 1 || *token.text != ')') return false;
+    *position = at;
+    return true;
+}
+
+/*  Where the text of a kind goes: cut in `text`, whole in the hash (FNV-1a). */
+typedef struct sqlpool__kind_text {
+    sqlpool__text text;
+    uint64_t hash;
+} sqlpool__kind_text;
+
+static void sqlpool__kind_byte(sqlpool__kind_text *kind, char byte) {
+    const unsigned char code = (unsigned char)byte;
+    kind->hash = (kind->hash ^ code) * UINT64_C(0x100000001b3);
+    sqlpool__text_byte(&kind->text, code < 0x20 || code == 0x7f ? '?' : byte);
+}
+static void sqlpool__kind_string(sqlpool__kind_text *kind, const char *string) {
+    for (; *string != '\0'; string++) sqlpool__kind_byte(kind, *string);
+}
+static void sqlpool__kind_token(sqlpool__kind_text *kind, const sqlpool__token *token) {
+    size_t i;
+    for (i = 0; i < token->bytes; i++) {
+        const char c = token->text[i];
+        sqlpool__kind_byte(kind,
+                           token->is_word && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+    }
+}
+
+/*  The number of the statement's kind, never 0; its text goes to `out`, cut to fit. */
+static uint64_t sqlpool__fingerprint(const char *sql, size_t bytes, char *out, size_t out_bytes) {
+    const char *at = sql, *const end = sql + bytes;
+    sqlpool__kind_text kind;
+    bool was_word = false;
+    kind.text = sqlpool__text_into(out, out_bytes);
+    kind.hash = UINT64_C(0xcbf29ce484222325);
+    for (;;) {
+        sqlpool__token token = sqlpool__next_token(&at, end);
+        const bool is_list = sqlpool__token_is(&token, "IN") || sqlpool__token_is(&token, "VALUES");
+        if (token.bytes == 0) break;
+        if (sqlpool__token_is_value(&token, &at, end)) {
+            sqlpool__kind_string(&kind, was_word ? " ?" : "?");
+            was_word = true;
+            continue;
+        }
+        if (was_word && token.is_word) sqlpool__kind_byte(&kind, ' ');
+        was_word = token.is_word;
+        if (token.bytes == 1 && *token.text == ';' && sqlpool__find_statement(at, end) == NULL)
+            break;
+        sqlpool__kind_token(&kind, &token);
+        if (!is_list || !sqlpool__skip_value_list(&at, end)) continue;
+        sqlpool__kind_string(&kind, "(?...)");
+        for (;;) { /* further rows of VALUES */
+            const char *behind = at;
+            token = sqlpool__next_token(&behind, end);
+            if (token.bytes != 1 || *token.text != ',' || !sqlpool__skip_value_list(&behind, end))
+                break;
+            at = behind;
+        }
+        was_word = false;
+    }
+    kind.hash = sqlpool__mix(kind.hash);
+    return kind.hash != 0 ? kind.hash : 1;
+}
+
+#endif
+
+/*==============================================================================
+ * >>[I09] METRICS: histograms and rings of events                      (private)
+ *==============================================================================
+    Who holds a slot records into what belongs to that slot: plain loads and stores, no contention
+    and no lost update. Who reads adds the slots up while they go on. What is rare and slow (waits,
+    commits, checkpoints, openings) is added to one histogram of the pool, atomically.
+
+      ticks       time is read from the processor's cycle counter where that is steady, else from
+                  the clock hook, and kept in its unit; who reads converts. Reading the counter
+                  costs a third of a clock call, and converting later loses nothing.
+      histogram   32 equal buckets for each power of two: a value is known within a 64th, 1.6 %, and
+                  so is every percentile, however long the tail. A ring of the last thousand values
+                  would miss the 99.9th percentile by most of it.
+      ring        the last so many events, 32 bytes each. The writer stores the words of an event,
+                  then their number; a reader takes a copy and keeps what the number says was not
+                  overwritten meanwhile.
+      kinds       the statements that differ in values only have one number in the pool, and a
+                  *usage* in each slot that runs them, with a histogram of which only those powers
+                  of two exist that occur.
+      looks       upkeep notes every 10 s what all histograms hold; the difference of two looks is
+                  what came between them.
+
+    Statements on one call are the bulk of what is recorded, and for them the lease lasts as long as
+    the statement: one histogram counts both, and two times are read for them. An acquire that need
+    not wait is not timed at all; `acquires` knows how many there were. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+#define SQLPOOL__HISTOGRAM_BITS 5 /* 2^5 buckets for each power of two */
+#define SQLPOOL__HISTOGRAM_OCTAVE \
+    42 /* values from 2^42 on are the last bucket: 24 minutes of 3 GHz */
+#define SQLPOOL__HISTOGRAM_ROWS (SQLPOOL__HISTOGRAM_OCTAVE - SQLPOOL__HISTOGRAM_BITS + 1)
+#define SQLPOOL__ROW_BUCKETS (1 << SQLPOOL__HISTOGRAM_BITS)
+#define SQLPOOL__HISTOGRAM_BUCKETS (SQLPOOL__HISTOGRAM_ROWS * SQLPOOL__ROW_BUCKETS)
+
+typedef struct sqlpool__histogram {
+    sqlpool__u64 total, most;
+    sqlpool__u64 counts[SQLPOOL__HISTOGRAM_BUCKETS];
+} sqlpool__histogram;
+
+/*  Position of the highest bit that is set; of 0: 0. */
+static unsigned sqlpool__log2(uint64_t x) {
+#ifdef __GNUC__
+    return 63u - (unsigned)__builtin_clzll(x | 1);
+#else
+    unsigned log = 0;
+    while ((x >>= 1) != 0) log++;
+    return log;
+#endif
+}
+
+/*  A clock that went back is a duration of 0. */
+static uint64_t sqlpool__duration(uint64_t begin, uint64_t end) {
+    return (int64_t)(end - begin) > 0 ? end - begin : 0;
+}
+
+static unsigned sqlpool__bucket_of(uint64_t ticks) {
+    const uint64_t most = (UINT64_C(1) << SQLPOOL__HISTOGRAM_OCTAVE) - 1;
+    const uint64_t value = ticks < most ? ticks : most;
+    const unsigned log = sqlpool__log2(value | SQLPOOL__ROW_BUCKETS);
+    const unsigned shift = log - SQLPOOL__HISTOGRAM_BITS;
+    return (shift << SQLPOOL__HISTOGRAM_BITS) + (unsigned)(value >> shift);
+}
+
+/*  The lowest value of a bucket, and its middle. */
+static uint64_t sqlpool__bucket_low(unsigned bucket) {
+    const unsigned row = bucket >> SQLPOOL__HISTOGRAM_BITS;
+    const unsigned shift = row > 0 ? row - 1 : 0;
+    return (uint64_t)(bucket - (shift << SQLPOOL__HISTOGRAM_BITS)) << shift;
+}
+static uint64_t sqlpool__bucket_value(unsigned bucket) {
+    const unsigned row = bucket >> SQLPOOL__HISTOGRAM_BITS;
+    return sqlpool__bucket_low(bucket) + (row > 0 ? (UINT64_C(1) << (row - 1)) >> 1 : 0);
+}
+
+/*  By the one who may write to it. Returns the bucket. */
+static inline unsigned sqlpool__histogram_add(sqlpool__histogram *histogram, uint64_t ticks) {
+    const unsigned bucket = sqlpool__bucket_of(ticks);
+    sqlpool__u64 *count = &histogram->counts[bucket];
+    SQLPOOL__NOTE(count, SQLPOOL__PEEK(count) + 1);
+    SQLPOOL__NOTE(&histogram->total, SQLPOOL__PEEK(&histogram->total) + ticks);
+    if (SQLPOOL__UNLIKELY(ticks > SQLPOOL__PEEK(&histogram->most)))
+        SQLPOOL__NOTE(&histogram->most, ticks);
+    return bucket;
+}
+
+/*  By anyone. */
+static void sqlpool__histogram_share(sqlpool__histogram *histogram, uint64_t ticks) {
+    SQLPOOL__NOTE_ADD(&histogram->counts[sqlpool__bucket_of(ticks)], (uint64_t)1);
+    SQLPOOL__NOTE_ADD(&histogram->total, ticks);
+    if (ticks > SQLPOOL__PEEK(&histogram->most)) SQLPOOL__NOTE(&histogram->most, ticks);
+}
+
+/*  Adds what another one has counted so far. */
+static void sqlpool__histogram_merge(sqlpool__histogram *into, sqlpool__histogram *from) {
+    const uint64_t most = SQLPOOL__PEEK(&from->most);
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++)
+        into->counts[i] += SQLPOOL__PEEK(&from->counts[i]);
+    into->total += SQLPOOL__PEEK(&from->total);
+    if (most > into->most) into->most = most;
+}
+
+static uint64_t sqlpool__histogram_count(const sqlpool__histogram *histogram) {
+    uint64_t count = 0;
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++) count += histogram->counts[i];
+    return count;
+}
+
+/*  The value that so many of a million values do not pass. */
+static uint64_t sqlpool__histogram_at(const sqlpool__histogram *histogram, uint64_t count,
+                                      int millionths) {
+    const uint64_t whole = count / 1000000, rest = count % 1000000;
+    uint64_t rank = whole * (uint64_t)millionths + (rest * (uint64_t)millionths + 999999) / 1000000;
+    uint64_t value;
+    unsigned i;
+    if (count == 0) return 0;
+    if (rank == 0) rank = 1;
+    for (i = 0; i + 1 < SQLPOOL__HISTOGRAM_BUCKETS; i++) {
+        if (rank <= histogram->counts[i]) break;
+        rank -= histogram->counts[i];
+    }
+    value = sqlpool__bucket_value(i);
+    return value > histogram->most ? histogram->most : value;
+}
+
+#define SQLPOOL__EVENT_WORDS 4
+
+/*  `size` events, a power of two, of words that only its writer stores. */
+typedef struct sqlpool__ring {
+    sqlpool__u64 written; /* events so far */
+    uint64_t size;
+    sqlpool__u64 *words;
+} sqlpool__ring;
+
+static void sqlpool__ring_put(sqlpool__ring *ring, uint64_t begin, uint64_t ticks, uint64_t cause,
+                              uint64_t what) {
+    const uint64_t number = SQLPOOL__PEEK(&ring->written);
+    sqlpool__u64 *const at = ring->words + (number & (ring->size - 1)) * SQLPOOL__EVENT_WORDS;
+    /* each store is seen after the number of the event before: a reader that meets a word of this
+       one also finds that the oldest one is gone */
+    SQLPOOL__NOTE_LAST(&at[0], begin);
+    SQLPOOL__NOTE_LAST(&at[1], ticks);
+    SQLPOOL__NOTE_LAST(&at[2], cause);
+    SQLPOOL__NOTE_LAST(&at[3], what);
+    SQLPOOL__NOTE_LAST(&ring->written, number + 1);
+}
+
+/*  Copies event `number`, counted from 0; false when it is gone, or not there yet. */
+static bool sqlpool__ring_get(sqlpool__ring *ring, uint64_t number, uint64_t *event) {
+    sqlpool__u64 *const at = ring->words + (number & (ring->size - 1)) * SQLPOOL__EVENT_WORDS;
+    unsigned i;
+    if (number >= SQLPOOL__PEEK_FIRST(&ring->written)) return false;
+    for (i = 0; i < SQLPOOL__EVENT_WORDS; i++) event[i] = SQLPOOL__PEEK_FIRST(&at[i]);
+    return SQLPOOL__PEEK_FIRST(&ring->written) < number + ring->size;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I09.2] what is recorded where                                     (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Of one kind of statement in one slot. Written by the holder; made anew under the kinds' lock. */
+typedef struct sqlpool__usage {
+    sqlpool__u64 calls, rows, ticks, least, most;
+    sqlpool__u64 last;  /* when the last call ended */
+    sqlpool__u64 lease; /* the lease that these count for: */
+    uint32_t lease_calls;
+    uint32_t generation;   /* of the kind */
+    uint64_t lease_values; /* hash of the values of a call of that lease */
+    sqlpool__u64 errors, busy, slow, prepared;
+    sqlpool__u64 vm_steps, fullscan_steps, sorts, autoindexes, reprepares;
+    uint32_t
+        rows_at[SQLPOOL__HISTOGRAM_ROWS]; /* number of the page of each power of two; 0: none */
+} sqlpool__usage;
+
+/*  The counts of one power of two; a free page begins with the number of the next. */
+typedef struct sqlpool__page {
+    uint32_t counts[SQLPOOL__ROW_BUCKETS];
+} sqlpool__page;
+
+#define SQLPOOL__PAGES_PER_KIND 16 /* from a microsecond to 30 ms; touched when they occur */
+
+/*  Of one slot, from its first opening on, in one block. */
+typedef struct sqlpool__recorder {
+    sqlpool__histogram calls;      /* statements on one call, and their leases */
+    sqlpool__histogram statements; /* of longer leases */
+    sqlpool__histogram holds;      /* those leases */
+    sqlpool__ring ring;
+    uint32_t *generations;  /* of the pool's kinds */
+    sqlpool__usage *usages; /* by number of the kind */
+    sqlpool__page *pages;   /* the first one takes what has no page */
+    uint32_t page_count, pages_begun, free_page;
+    uint32_t repeats_from; /* repeat_count less 2: from here on values are looked at */
+    bool shows_values;     /* slow_values */
+    size_t block_bytes;
+} sqlpool__recorder;
+
+/*  A kind of statement. Under the kinds' lock. */
+typedef struct sqlpool__kind {
+    char sql[sizeof((sqlpool_statement_stats *)0)->sql];
+    char plan[sizeof((sqlpool_statement_stats *)0)->plan];
+} sqlpool__kind;
+
+/*  Histograms that all slots share. */
+enum {
+    SQLPOOL__SHARED_WAIT,
+    SQLPOOL__SHARED_BUSY,
+    SQLPOOL__SHARED_COMMIT,
+    SQLPOOL__SHARED_CHECKPOINT,
+    SQLPOOL__SHARED_OPEN,
+    SQLPOOL__SHARED
+};
+
+#define SQLPOOL__LOOKS 32 /* the last 31 are kept: 300 s and what has begun */
+#define SQLPOOL__LOOK_NS (INT64_C(10000) * SQLPOOL__NS_PER_MS)
+
+/*  What all histograms held at one moment; counts modulo 2^32, of which only differences are used.
+    */
+typedef struct sqlpool__look {
+    sqlpool__i64 at_ns;
+    sqlpool__u64 totals[SQLPOOL_TIMING_COUNT];
+    uint32_t counts[SQLPOOL_TIMING_COUNT][SQLPOOL__HISTOGRAM_BUCKETS];
+} sqlpool__look;
+
+#define SQLPOOL__REPEATS_KNOWN 64 /* kinds whose repetition was reported */
+
+/*  Of the pool. */
+typedef struct sqlpool__monitor {
+    sqlpool__histogram shared[SQLPOOL__SHARED];
+    sqlpool__u64 waited;      /* acquires that are in the histogram of waits and got a connection */
+    sqlpool__u64 ratio_bits;  /* atomic: nanoseconds per tick, a double */
+    sqlpool__u64 slow_ticks;  /* atomic: slow_ms */
+    sqlpool__u64 looks_taken; /* atomic; by upkeep */
+    sqlpool__look *looks;
+    sqlpool__ring ring; /* what has no slot; under the pool's lock */
+    /* upkeep only */
+    int64_t ratio_ns; /* a pair of times, */
+    uint64_t ratio_ticks;
+    int64_t next_look_ns;
+    /* under the pool's lock */
+    int64_t slow_since_ns; /* begin of the minute that slow_lines counts for */
+    int slow_lines;
+    uint64_t repeats[SQLPOOL__REPEATS_KNOWN];
+    uint32_t repeats_count;
+    /* under the kinds' lock: a flag, since it is held for microseconds and nothing waits for it but
+       a report */
+    uint32_t kinds_locked; /* atomic */
+    uint32_t kind_count;   /* atomic */
+    uint32_t last_generation;
+    sqlpool__u64 *fingerprints; /* by number of the kind */
+    uint32_t *generations;      /* atomic; 0: none */
+    sqlpool__kind *kinds;
+    size_t block_bytes;
+} sqlpool__monitor;
+
+/*  Where the processor's counter of cycles runs on whatever it does, it is the clock. */
+#if defined(SQLPOOL_NO_DEFAULT_HOOKS)
+#define SQLPOOL__HAS_CYCLES 0
+#elif (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+#define SQLPOOL__HAS_CYCLES 1
+static inline uint64_t sqlpool__cycles(void) {
+    return __builtin_ia32_rdtsc();
+}
+static bool sqlpool__are_cycles_steady(void) { /* CPUID 80000007H, EDX bit 8: invariant TSC */
+    unsigned a = 0x80000000u, b = 0, c = 0, d = 0;
+    __asm__ __volatile__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    if (a < 0x80000007u) return false;
+    a = 0x80000007u;
+    c = 0;
+    __asm__ __volatile__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return (d >> 8 & 1) != 0;
+}
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+#define SQLPOOL__HAS_CYCLES 1
+static inline uint64_t sqlpool__cycles(void) {
+    uint64_t count;
+    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(count));
+    return count;
+}
+static bool sqlpool__are_cycles_steady(void) {
+    return true;
+}
+#else
+#define SQLPOOL__HAS_CYCLES 0
+#endif
+
+#endif
+
 /*==============================================================================
  * >>[I10] ENGINE: structures, callbacks, opening a connection          (private)
  *==============================================================================
@@ -3124,12 +4205,15 @@ enum {
 #define SQLPOOL__STAMP_UNUSED 1   /* a word that is 0 */
 #define SQLPOOL__STAMP_COUNTER 2  /* the word that counts commits: iChange */
 #define SQLPOOL__STAMP_FRAMES 4   /* mxFrame: frames in the log */
+#define SQLPOOL__STAMP_PAGES 5    /* nPage: pages of the database after the last commit */
 #define SQLPOOL__STAMP_SALT 8     /* another one each time that the log starts over */
 #define SQLPOOL__BACKFILL 24      /* behind both copies, nBackfill: frames in the database file */
 #define SQLPOOL__RENEW UINT32_MAX /* as slot->backfill: begin anew with the next statement */
 typedef struct sqlpool__stamp {
     uint32_t words[SQLPOOL__STAMP_WORDS];
 } sqlpool__stamp;
+
+#define SQLPOOL__STATUSES 5 /* counters of SQLite that are kept of a statement */
 
 /*  A prepared statement with a copy of its text, in one block. The text is freed under the pool's
     lock, because reports on other threads read it. */
@@ -3153,6 +4237,14 @@ typedef struct sqlpool__stmt {
     bool is_bound;     /* has values from its last use; none of them points anywhere */
     bool has_pointers; /* a value points into the caller's memory or the arena */
     bool is_read_only; /* changes nothing: may run on a reader */
+#ifndef SQLPOOL_NO_METRICS
+    bool is_counted;                         /* as prepared */
+    uint32_t kind;                           /* its number, while that has this */
+    uint32_t generation;                     /* 0: none was given */
+    uint64_t fingerprint;                    /* 0: not asked for */
+    uint64_t begun;                          /* ticks when the call began that runs it */
+    uint32_t status_seen[SQLPOOL__STATUSES]; /* SQLite's counters when they were last read */
+#endif
 } sqlpool__stmt;
 
 static sqlpool__stmt *sqlpool__stmt_of_link(sqlpool__link *link) {
@@ -3207,6 +4299,11 @@ typedef struct sqlpool__slot {
     uint32_t is_open; /* has a connection */
     uint32_t epoch;   /* core->epoch when it was opened */
     sqlpool__u64 counters[SQLPOOL__COUNTERS]; /* written by the holder only */
+    sqlpool__i64 page_cache_bytes;            /* these four as upkeep found them (I23.1) */
+    sqlpool__i64 prepared_bytes;
+    sqlpool__i64 schema_bytes;
+    sqlpool__i64 lookaside_used;
+    sqlpool__i64 statement_bytes; /* blocks of statements; by the holder */
 
     /* under the pool's lock: what upkeep and reports saw of it */
     uint64_t seen_word;     /* the word last seen */
@@ -3214,6 +4311,9 @@ typedef struct sqlpool__slot {
     uint64_t seen_use;      /* leases and statements so far, as last seen */
     int64_t seen_use_ns;    /* since when it has been so many */
     uint64_t reported_word; /* the lease that was reported as a leak, while it is out; 0: none */
+    uint64_t sampled_use;   /* leases and statements so far, at the last sample that saw more */
+    int64_t sampled_ns;     /* and when that was */
+    uint64_t measured_use;  /* leases and statements so far, when its memory was measured */
     bool is_shared_hold;    /* counts in core->holds_read or holds_write */
 
     /* fixed after open */
@@ -3222,7 +4322,13 @@ typedef struct sqlpool__slot {
 
     /* lease holder only */
     sqlite3 *db;
-    uint64_t number;    /* of this lease */
+    uint64_t number; /* of this lease */
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__recorder *recorder; /* atomic; NULL: nothing is recorded, or it was never opened */
+    uint64_t held_from;          /* ticks; 0: the lease is for one call */
+    bool is_timed;               /* statements and leases are */
+    uint32_t repeating;          /* kinds that this lease has read with almost repeat_count times */
+#endif
     int64_t checked_ns; /* last look at the file */
     int64_t lease_deadline_ns;
     int64_t busy_deadline_ns; /* end of the lock wait of the running statement; 0: not begun */
@@ -3239,6 +4345,7 @@ typedef struct sqlpool__slot {
     sqlpool_error last_error;   /* of the last statement of this lease that failed */
     int trouble;                /* code of a failure that is the disk's or the file's; 0: none */
     char trouble_message[200];
+    int bad_code;             /* why is_bad was set; 0: not known */
     bool has_failed;          /* something of this lease did: it proves nothing */
     int64_t retry_delay_us;   /* the last one, and */
     int64_t retry_total_us;   /* all of this call */
@@ -3282,6 +4389,18 @@ typedef struct sqlpool__slot {
     sqlpool__memo memo[SQLPOOL__MEMO_SIZE];
     char *arena; /* SQLPOOL__ARENA_BYTES */
     size_t arena_used;
+
+#ifndef SQLPOOL_NO_METRICS
+    /* lease holder only: recording (I10.3.1) */
+    int close_cause;        /* sqlpool_close_cause of the next closing */
+    uint64_t wait_ticks;    /* that the last lease that had to wait has waited, */
+    uint64_t waited_number; /* and its number */
+    uint64_t commit_from;   /* ticks of the commit hook, */
+    uint64_t commit_to;     /* and of the end, if the log's hook told it */
+    uint64_t busy_from;     /* ticks of the first sleep for a lock; 0: none since the last note */
+    uint64_t busy_to;
+    uint64_t busy_sleeps;
+#endif
 } SQLPOOL__ALIGNED(SQLPOOL__SLOT_LINE) sqlpool__slot;
 
 /*------------------------------------------------------------------------------
@@ -3365,6 +4484,50 @@ typedef struct sqlpool__breaker {
     bool is_locked;        /* nobody tries */
 } sqlpool__breaker;
 
+#ifndef SQLPOOL_NO_METRICS
+
+/*  What upkeep saw at one moment (I23); counters since open. */
+typedef struct sqlpool__sample {
+    int64_t at_ns;
+    int open, used, waiting;
+    uint64_t statements, commits, failures, slow;
+    int64_t wal_bytes, file_bytes, memory_bytes;
+} sqlpool__sample;
+
+/*  An alert of one kind. Written by upkeep, under the pool's lock. */
+typedef struct sqlpool__alarm {
+    int severity;     /* as told */
+    int pending;      /* what it becomes when the value stays like this; `severity`: nothing new */
+    int64_t held_ns;  /* for so long it has */
+    int64_t since_ns; /* when it was raised */
+    int64_t value;
+} sqlpool__alarm;
+
+/*  Failures that say something about the file, the disk or a connection. */
+enum {
+    SQLPOOL__FAULT_CORRUPT,
+    SQLPOOL__FAULT_FULL,
+    SQLPOOL__FAULT_IO,
+    SQLPOOL__FAULT_LOCK,
+    SQLPOOL__FAULT_CONNECTION,
+    SQLPOOL__FAULTS
+};
+
+#define SQLPOOL__FAULT_NS (60000 * SQLPOOL__NS_PER_MS) /* a fault counts for so long */
+
+/*  The last one of a kind. Under the pool's lock. */
+typedef struct sqlpool__fault {
+    int64_t at_ns;
+    uint64_t count;   /* so far */
+    int in_row;       /* each within a minute of the one before */
+    uint64_t commits; /* so far when it happened */
+    uint32_t epoch;   /* of its connection */
+    int slot, code;
+    char message[160];
+} sqlpool__fault;
+
+#endif
+
 typedef struct sqlpool__core {
     /* fixed after open */
     sqlpool *handle;
@@ -3388,6 +4551,10 @@ typedef struct sqlpool__core {
     sqlpool__memory memory;
     sqlite3 *keep_alive;         /* :memory: databases live while one connection does */
     sqlpool__slot *checkpointer; /* the last of the slots; in no lane */
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__monitor *monitor; /* NULL: nothing is recorded */
+    bool has_cycles;           /* ticks are cycles of the processor */
+#endif
 
     /* atomic */
     uint32_t gate;
@@ -3423,6 +4590,8 @@ typedef struct sqlpool__core {
     uint32_t scopes;                    /* snapshot scopes that are open */
     sqlpool__u64 durable;               /* commits up to this one are on the disk */
     sqlpool__i64 done_since_ns;         /* since when a done_fn runs; 0: none does */
+    sqlpool__i64 file_pages;            /* of the database, as last seen */
+    sqlpool__i64 free_pages;            /* of these */
     sqlpool__u64 counters[SQLPOOL__COUNTERS]; /* what no lease holder counts */
 
     /* shared, read by everyone in the slow path only */
@@ -3459,6 +4628,13 @@ typedef struct sqlpool__core {
     int draining;      /* sleepers on drain_condition */
     int holds_read;    /* leases under the shared gate */
     int holds_write;
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__sample *history; /* room for history_count, fixed after open; NULL: off */
+    uint32_t history_used, history_next;
+    sqlpool__i64 totals_told[SQLPOOL_TIMING_COUNT]; /* atomic; by reports */
+    sqlpool__alarm alarms[SQLPOOL_ALERT_COUNT];
+    sqlpool__fault faults[SQLPOOL__FAULTS];
+#endif
     bool is_upkeep_kicked;
     bool is_upkeep_stopping;
     bool is_submit_idle; /* the thread sleeps on work_condition */
@@ -3478,7 +4654,8 @@ typedef struct sqlpool__core {
     int64_t next_reap_ns, next_health_ns;
     int64_t done_reported_ns;  /* done_since_ns of the report */
     uint32_t next_health_slot; /* in turn */
-    uint64_t last_activity;    /* sum of lease numbers at the last pass */
+    int64_t next_measure_ns;
+    uint64_t last_activity; /* sum of lease numbers at the last pass */
 } sqlpool__core;
 
 /*------------------------------------------------------------------------------
@@ -3592,6 +4769,24 @@ static int sqlpool__finish(sqlpool__core *core, const sqlpool_error *error) {
     return result;
 }
 
+/*  Says that there is no memory for something, and whose limit that may be. */
+SQLPOOL__PRINTF(3, 4)
+static void sqlpool__no_memory_text(sqlpool__core *core, sqlpool_error *error, const char *format,
+                                    ...) {
+    sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+    va_list list;
+    va_start(list, format);
+    sqlpool__text_add_list(&text, format, list);
+    va_end(list);
+    if (core->memory.limit_bytes > 0)
+        sqlpool__text_add(&text, "; %lld bytes are held, memory_hard_bytes is %lld",
+                          (long long)(SQLPOOL__LOAD_RELAXED(&core->memory.held_bytes) +
+                                      SQLPOOL__LOAD_RELAXED(&core->memory.outside_bytes)),
+                          (long long)core->memory.limit_bytes);
+}
+#define SQLPOOL__NO_MEMORY(core, error, ...) \
+    (sqlpool__no_memory_text((core), (error), __VA_ARGS__), (error)->result = SQLPOOL_NOMEM)
+
 static bool sqlpool__is_memory_path(const char *path) {
     return strcmp(path, ":memory:") == 0;
 }
@@ -3603,6 +4798,240 @@ static uint64_t sqlpool__counter(const sqlpool__core *core, int which) {
         sum += SQLPOOL__LOAD_RELAXED(&core->slots[i].counters[which]);
     return sum;
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I10.3.1] recording: ticks, events, timings                        (private)
+ *------------------------------------------------------------------------------
+    What the rooms below call when something happened. Without metrics the calls are empty. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+static inline uint64_t sqlpool__ticks(const sqlpool__core *core) {
+#if SQLPOOL__HAS_CYCLES
+    if (SQLPOOL__LIKELY(core->has_cycles)) return sqlpool__cycles();
+#endif
+    return (uint64_t)core->config.clock.now_ns_fn(core->config.clock.user);
+}
+
+/*  Ticks where statements and leases are timed, else 0. */
+static inline uint64_t sqlpool__timed_now(const sqlpool__slot *slot) {
+    return slot->is_timed ? sqlpool__ticks(slot->core) : 0;
+}
+
+/*  Ticks where anything is recorded, else 0. */
+static inline uint64_t sqlpool__noted_now(const sqlpool__core *core) {
+    return core->monitor != NULL ? sqlpool__ticks(core) : 0;
+}
+
+static inline uint64_t sqlpool__what(sqlpool_event_kind kind, int result) {
+    return (uint64_t)(uint32_t)result << 8 | (uint64_t)kind;
+}
+
+/*  An event of the slot's holder that has just ended. */
+static void sqlpool__note(sqlpool__slot *slot, sqlpool_event_kind kind, uint64_t begin,
+                          uint64_t ticks, int result, uint64_t cause) {
+    if (slot->recorder == NULL) return;
+    sqlpool__ring_put(&slot->recorder->ring, begin, ticks, cause, sqlpool__what(kind, result));
+}
+
+/*  The same, timed in a histogram of the pool. */
+static void sqlpool__note_shared(sqlpool__slot *slot, int which, sqlpool_event_kind kind,
+                                 uint64_t begin, uint64_t ticks, int result, uint64_t cause) {
+    if (slot->core->monitor == NULL) return;
+    sqlpool__histogram_share(&slot->core->monitor->shared[which], ticks);
+    sqlpool__note(slot, kind, begin, ticks, result, cause);
+}
+
+/*  The sleeps for a lock since this was last called. */
+static SQLPOOL__NOINLINE void sqlpool__note_busy_slow(sqlpool__slot *slot) {
+    sqlpool__note_shared(slot, SQLPOOL__SHARED_BUSY, SQLPOOL_EVENT_BUSY, slot->busy_from,
+                         sqlpool__duration(slot->busy_from, slot->busy_to), SQLPOOL_OK,
+                         slot->busy_sleeps);
+    slot->busy_from = slot->busy_sleeps = 0;
+}
+static inline void sqlpool__note_busy(sqlpool__slot *slot) {
+    if (SQLPOOL__UNLIKELY(slot->busy_from != 0)) sqlpool__note_busy_slow(slot);
+}
+
+/*  A sleep for a lock is over; the first one of a statement or another one. */
+static void sqlpool__note_sleep(sqlpool__slot *slot, uint64_t begin, bool is_first) {
+    if (slot->core->monitor == NULL) return;
+    if (is_first) sqlpool__note_busy(slot);
+    if (slot->busy_from == 0) slot->busy_from = begin != 0 ? begin : 1;
+    slot->busy_to = sqlpool__ticks(slot->core);
+    slot->busy_sleeps++;
+}
+
+static void sqlpool__note_commit_begins(sqlpool__slot *slot) {
+    slot->commit_from = sqlpool__noted_now(slot->core);
+    slot->commit_to = 0;
+}
+
+static void sqlpool__forget_commit(sqlpool__slot *slot) {
+    slot->commit_from = 0;
+}
+static void sqlpool__note_commit_ends(sqlpool__slot *slot) {
+    slot->commit_to = sqlpool__noted_now(slot->core);
+}
+
+/*  COMMIT, or a statement that was its own transaction, has ended well or with this result. */
+static void sqlpool__note_commit(sqlpool__slot *slot, int result, uint64_t sequence) {
+    sqlpool__core *core = slot->core;
+    const uint64_t begin = slot->commit_from;
+    uint64_t ticks;
+    slot->commit_from = 0;
+    if (core->monitor == NULL || begin == 0) return;
+    ticks = sqlpool__duration(begin, slot->commit_to != 0 ? slot->commit_to : sqlpool__ticks(core));
+    if (result == SQLPOOL_OK) {
+        sqlpool__note_shared(slot, SQLPOOL__SHARED_COMMIT, SQLPOOL_EVENT_COMMIT, begin, ticks,
+                             result, sequence);
+    } else {
+        sqlpool__note(slot, SQLPOOL_EVENT_COMMIT, begin, ticks, result, sequence);
+    }
+}
+
+/*  A wait for a connection is over; `slot` is what it brought, or NULL. */
+static void sqlpool__note_wait(sqlpool__core *core, sqlpool__slot *slot, uint64_t begin,
+                               sqlpool_mode mode, int result) {
+    sqlpool__monitor *monitor = core->monitor;
+    uint64_t ticks;
+    if (monitor == NULL) return;
+    ticks = sqlpool__duration(begin, sqlpool__ticks(core));
+    sqlpool__histogram_share(&monitor->shared[SQLPOOL__SHARED_WAIT], ticks);
+    if (slot != NULL) {
+        SQLPOOL__NOTE_ADD(&monitor->waited, (uint64_t)1);
+        slot->wait_ticks = ticks;
+        slot->waited_number = slot->number;
+        sqlpool__note(slot, SQLPOOL_EVENT_WAIT, begin, ticks, result, (uint64_t)mode);
+        return;
+    }
+    if (result == SQLPOOL_OK)
+        return; /* another one has run the write: no lock for each of a group */
+    sqlpool__lock(core);
+    sqlpool__ring_put(&monitor->ring, begin, ticks, (uint64_t)mode,
+                      sqlpool__what(SQLPOOL_EVENT_WAIT, result));
+    sqlpool__unlock(core);
+}
+
+/*  The pause after a try that failed with `result` is over. */
+static void sqlpool__note_retry(sqlpool__slot *slot, uint64_t begin, int result, int attempt) {
+    if (slot->core->monitor == NULL) return;
+    sqlpool__note(slot, SQLPOOL_EVENT_RETRY, begin,
+                  sqlpool__duration(begin, sqlpool__ticks(slot->core)), result, (uint64_t)attempt);
+}
+
+static void sqlpool__note_checkpoint(sqlpool__slot *writer, uint64_t begin, int result,
+                                     int frames) {
+    if (writer->core->monitor == NULL) return;
+    sqlpool__note_shared(writer, SQLPOOL__SHARED_CHECKPOINT, SQLPOOL_EVENT_CHECKPOINT, begin,
+                         sqlpool__duration(begin, sqlpool__ticks(writer->core)), result,
+                         frames > 0 ? (uint64_t)frames : 0);
+}
+
+static void sqlpool__note_open(sqlpool__slot *slot, uint64_t begin, int result) {
+    if (slot->core->monitor == NULL) return;
+    sqlpool__note_shared(slot, SQLPOOL__SHARED_OPEN, SQLPOOL_EVENT_OPEN, begin,
+                         sqlpool__duration(begin, sqlpool__ticks(slot->core)), result, 0);
+}
+
+static void sqlpool__note_cause(sqlpool__slot *slot, sqlpool_close_cause cause) {
+    slot->close_cause = (int)cause;
+}
+static void sqlpool__note_close(sqlpool__slot *slot) {
+    if (slot->recorder != NULL && slot->core->monitor != NULL)
+        sqlpool__note(slot, SQLPOOL_EVENT_CLOSE, sqlpool__ticks(slot->core), 0, SQLPOOL_OK,
+                      (uint64_t)slot->close_cause);
+    slot->close_cause = SQLPOOL_CLOSE_END;
+}
+
+/*  A lease begins, or gets longer than one call after all. */
+static SQLPOOL__NOINLINE void sqlpool__note_hold_begins(sqlpool__slot *slot) {
+    if (slot->held_from == 0) slot->held_from = sqlpool__timed_now(slot);
+    slot->repeating = slot->held_from != 0 && slot->recorder->repeats_from == 0 ? 1 : 0;
+}
+static SQLPOOL__NOINLINE void sqlpool__note_hold_slow(sqlpool__slot *slot) {
+    const uint64_t ticks = sqlpool__duration(slot->held_from, sqlpool__ticks(slot->core));
+    (void)sqlpool__histogram_add(&slot->recorder->holds, ticks);
+    sqlpool__note(slot, SQLPOOL_EVENT_LEASE, slot->held_from, ticks, SQLPOOL_OK,
+                  (uint64_t)SQLPOOL__LOAD_RELAXED(&slot->mode));
+    slot->held_from = 0;
+    slot->repeating = 0;
+}
+static inline void sqlpool__note_hold(sqlpool__slot *slot) {
+    if (SQLPOOL__UNLIKELY(slot->held_from != 0)) sqlpool__note_hold_slow(slot);
+}
+
+/*  A block for the slot's recordings: three histograms, the ring, the usages, the pages. */
+static size_t sqlpool__recorder_bytes(const sqlpool_config *config) {
+    const size_t kinds = (size_t)config->statement_count;
+    const bool is_full = config->metrics == SQLPOOL_METRICS_FULL;
+    return sizeof(sqlpool__recorder) +
+           (size_t)config->event_count * SQLPOOL__EVENT_WORDS * sizeof(sqlpool__u64) +
+           kinds * sizeof(sqlpool__usage) +
+           (is_full ? (kinds * SQLPOOL__PAGES_PER_KIND + 1) * sizeof(sqlpool__page) : 0);
+}
+
+/*  False: no memory. The slot keeps it while connections come and go. */
+static bool sqlpool__recorder_ready(sqlpool__slot *slot) {
+    const sqlpool_config *config = &slot->core->config;
+    const size_t bytes = sqlpool__recorder_bytes(config);
+    sqlpool__recorder *recorder;
+    if (slot->core->monitor == NULL || slot->recorder != NULL ||
+        slot->role == SQLPOOL__ROLE_CHECKPOINTER)
+        return true;
+    recorder = (sqlpool__recorder *)sqlpool__alloc(&slot->core->memory, bytes);
+    if (recorder == NULL) return false;
+    memset(recorder, 0, sizeof *recorder);
+    recorder->block_bytes = bytes;
+    recorder->generations = slot->core->monitor->generations;
+    recorder->repeats_from =
+        config->repeat_count > 0 ? (uint32_t)config->repeat_count - 2 : UINT32_MAX - 1;
+    recorder->shows_values = config->slow_values;
+    recorder->ring.size = (uint64_t)config->event_count;
+    recorder->ring.words = (sqlpool__u64 *)(void *)(recorder + 1);
+    recorder->usages = (sqlpool__usage *)(void *)(recorder->ring.words +
+                                                  recorder->ring.size * SQLPOOL__EVENT_WORDS);
+    memset(recorder->usages, 0, (size_t)config->statement_count * sizeof *recorder->usages);
+    recorder->pages = (sqlpool__page *)(void *)(recorder->usages + config->statement_count);
+    recorder->pages_begun = 1;
+    if (config->metrics == SQLPOOL_METRICS_FULL)
+        recorder->page_count = (uint32_t)config->statement_count * SQLPOOL__PAGES_PER_KIND + 1;
+    slot->is_timed = config->metrics == SQLPOOL_METRICS_FULL;
+    SQLPOOL__NOTE_LAST(&slot->recorder, recorder);
+    return true;
+}
+static void sqlpool__recorder_free(sqlpool__slot *slot) {
+    if (slot->recorder != NULL)
+        sqlpool__free(&slot->core->memory, slot->recorder, slot->recorder->block_bytes);
+    slot->recorder = NULL;
+}
+
+#else
+
+#define sqlpool__noted_now(core) ((void)(core), (uint64_t)0)
+#define sqlpool__timed_now(slot) ((void)(slot), (uint64_t)0)
+#define sqlpool__note_busy(slot) ((void)(slot))
+#define sqlpool__note_sleep(slot, begin, is_first) ((void)(begin), (void)(is_first))
+#define sqlpool__note_commit_begins(slot) ((void)(slot))
+#define sqlpool__forget_commit(slot) ((void)(slot))
+#define sqlpool__note_commit_ends(slot) ((void)(slot))
+#define sqlpool__note_commit(slot, result, sequence) ((void)(slot), (void)(result))
+#define sqlpool__note_wait(core, slot, begin, mode, result) ((void)(begin))
+#define sqlpool__note_retry(slot, begin, result, attempt) ((void)(begin))
+#define sqlpool__note_checkpoint(writer, begin, result, frames) ((void)(begin))
+#define sqlpool__note_open(slot, begin, result) ((void)(begin))
+#define sqlpool__note_cause(slot, cause) ((void)(slot))
+#define sqlpool__note_close(slot) ((void)(slot))
+#define sqlpool__note_hold_begins(slot) ((void)(slot))
+#define sqlpool__note_hold(slot) ((void)(slot))
+#define sqlpool__recorder_ready(slot) ((void)(slot), true)
+#define sqlpool__recorder_free(slot) ((void)(slot))
+#define sqlpool__monitor_make(core) ((void)(core), true)
+#define sqlpool__monitor_begin(core) ((void)(core))
+#define sqlpool__monitor_free(core) ((void)(core))
+#define sqlpool__watch_latencies(core, now) ((void)(core))
+
+#endif
 
 /*------------------------------------------------------------------------------
  * >>[I10.4] callbacks that SQLite calls                                (private)
@@ -3636,7 +5065,9 @@ static int sqlpool__on_busy(void *argument, int count) {
     sqlpool__core *core = slot->core;
     const sqlpool_config *config = &core->config;
     const int64_t now = sqlpool__now(core);
+    const bool is_first = slot->busy_deadline_ns == 0;
     int64_t pause;
+    uint64_t began;
     if (slot->chain.busy_fn != NULL && slot->chain.busy_fn(slot->chain.user, count) == 0) return 0;
     if (!slot->is_ending && sqlpool__is_cancelled(slot)) return 0;
     if (slot->busy_deadline_ns == 0) {
@@ -3658,6 +5089,7 @@ static int sqlpool__on_busy(void *argument, int count) {
                                    config->busy_poll_max_us - config->busy_poll_min_us));
     pause = sqlpool__earlier(pause, slot->busy_deadline_ns - now);
     SQLPOOL__TALLY(slot, busy_waits);
+    began = sqlpool__noted_now(core);
 #ifdef SQLPOOL_NO_THREADS
     sqlpool__sleep(core, pause);
 #else
@@ -3668,6 +5100,7 @@ static int sqlpool__on_busy(void *argument, int count) {
     (void)SQLPOOL__ADD(&core->busy_sleepers, (uint32_t)-1);
 #endif
     slot->waited_us += (sqlpool__now(core) - now) / SQLPOOL__NS_PER_US;
+    sqlpool__note_sleep(slot, began, is_first);
     return 1;
 }
 
@@ -3685,6 +5118,7 @@ static int sqlpool__on_commit(void *argument) {
     if (slot->chain.commit_fn != NULL && slot->chain.commit_fn(slot->chain.user) != 0) return 1;
     slot->is_committed = slot->has_commit_begun = true;
     slot->has_frames = false; /* the wal_hook comes after this, if anything was written */
+    sqlpool__note_commit_begins(slot);
     if (sqlpool__is_counter_due(slot)) { /* nobody else commits: the write lock is ours */
         slot->counter_before = SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]);
         slot->has_counter = true;
@@ -3729,6 +5163,7 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
         }
         slot->has_counter = false;
     }
+    sqlpool__note_commit_ends(slot);
     if (slot->chain.wal_fn != NULL)
         (void)slot->chain.wal_fn(slot->chain.user, db, database, frames);
     return SQLITE_OK; /* SQLite would report a failure of what it has committed */
@@ -3885,6 +5320,44 @@ static void sqlpool__text_site(sqlpool__text *text, const sqlpool__slot *slot) {
         sqlpool__text_add(text, " at %s:%u", file, SQLPOOL__LOAD_RELAXED(&slot->line));
 }
 
+#ifndef SQLPOOL_NO_METRICS
+
+/*  Which kind of fault a code is; SQLPOOL__FAULTS: none. */
+static int sqlpool__fault_of(int code) {
+    switch (sqlpool__primary(code)) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return code == SQLITE_CORRUPT_VTAB ? SQLPOOL__FAULTS : SQLPOOL__FAULT_CORRUPT;
+    case SQLITE_FULL:
+        return SQLPOOL__FAULT_FULL;
+    case SQLITE_IOERR:
+        return code == SQLITE_IOERR_NOMEM ? SQLPOOL__FAULTS : SQLPOOL__FAULT_IO;
+    default:
+        return SQLPOOL__FAULTS;
+    }
+}
+
+static void sqlpool__note_fault(sqlpool__slot *slot, int fault, int code, const char *message) {
+    sqlpool__core *core = slot->core;
+    sqlpool__fault *it = &core->faults[fault];
+    const uint64_t commits = sqlpool__counter(core, SQLPOOL__COUNT_commits);
+    const int64_t now = sqlpool__now(core);
+    sqlpool__text text;
+    sqlpool__lock(core);
+    it->in_row = it->count > 0 && now - it->at_ns < SQLPOOL__FAULT_NS ? it->in_row + 1 : 1;
+    it->at_ns = now;
+    it->count++;
+    it->commits = commits;
+    it->epoch = SQLPOOL__LOAD_RELAXED(&slot->epoch);
+    it->slot = (int)(slot - core->slots);
+    it->code = code;
+    text = sqlpool__text_into(it->message, sizeof it->message);
+    sqlpool__text_excerpt(&text, message, sizeof it->message - 4);
+    sqlpool__unlock(core);
+}
+
+#endif
+
 /*  A failure that the breaker counts: not the statement's, but the disk's, the file's, or of locks
     that nobody gave back in time. */
 static void sqlpool__note_trouble(sqlpool__slot *slot, int code, int result, const char *message) {
@@ -3975,13 +5448,23 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
         }
     }
     sqlpool__note_trouble(slot, code, result, error->message);
+#ifndef SQLPOOL_NO_METRICS
+    if (result == SQLPOOL_TIMEOUT && sqlpool__primary(code) == SQLITE_BUSY) {
+        sqlpool__note_fault(slot, SQLPOOL__FAULT_LOCK, code, error->message);
+    } else if (result != SQLPOOL_MOVED && sqlpool__fault_of(code) != SQLPOOL__FAULTS) {
+        sqlpool__note_fault(slot, sqlpool__fault_of(code), code, error->message);
+    }
+#endif
     if (sql != NULL) {
         sqlpool__text_add(&text, "; in: ");
         sqlpool__text_excerpt(&text, sql, 200);
     }
     sqlpool__text_add(&text, "; %s", core->config.name);
     sqlpool__text_site(&text, slot);
-    if (sqlpool__is_connection_bad(code)) slot->is_bad = true;
+    if (sqlpool__is_connection_bad(code)) {
+        slot->is_bad = true;
+        slot->bad_code = code;
+    }
     return result;
 }
 
@@ -4650,6 +6133,8 @@ static void sqlpool__stmt_destroy(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     if (SQLPOOL__LOAD_RELAXED(&slot->sql) == stmt->sql)
         SQLPOOL__STORE_RELAXED(&slot->sql, (const char *)NULL);
     sqlpool__unlock(core);
+    SQLPOOL__STORE_RELAXED(&slot->statement_bytes, SQLPOOL__LOAD_RELAXED(&slot->statement_bytes) -
+                                                       (int64_t)stmt->block_bytes);
     sqlpool__free(&core->memory, stmt, stmt->block_bytes);
 }
 
@@ -4772,8 +6257,8 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     stmt = (sqlpool__stmt *)sqlpool__alloc(&core->memory, block_bytes);
     if (stmt == NULL) {
         (void)sqlite3_finalize(handle);
-        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to cache a statement of %llu bytes",
-                             (unsigned long long)bytes);
+        return SQLPOOL__NO_MEMORY(core, error, "no memory to cache a statement of %llu bytes",
+                                  (unsigned long long)bytes);
     }
     memset(stmt, 0, sizeof *stmt);
     text = (char *)(void *)(stmt + 1);
@@ -4784,6 +6269,8 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
     stmt->sql_bytes = bytes;
     stmt->hash = hash;
     stmt->block_bytes = block_bytes;
+    SQLPOOL__STORE_RELAXED(&slot->statement_bytes,
+                           SQLPOOL__LOAD_RELAXED(&slot->statement_bytes) + (int64_t)block_bytes);
     stmt->parameter_count = sqlite3_bind_parameter_count(handle);
     stmt->column_count = sqlite3_column_count(handle);
     stmt->charge_bytes =
@@ -4898,7 +6385,7 @@ static int sqlpool__cache_init(sqlpool__slot *slot) {
     }
     if (slot->arena == NULL)
         slot->arena = (char *)sqlpool__alloc(&core->memory, SQLPOOL__ARENA_BYTES);
-    return slot->arena != NULL ? SQLPOOL_OK : SQLPOOL_NOMEM;
+    return slot->arena != NULL && sqlpool__recorder_ready(slot) ? SQLPOOL_OK : SQLPOOL_NOMEM;
 }
 
 static void sqlpool__cache_free(sqlpool__slot *slot) {
@@ -4907,6 +6394,7 @@ static void sqlpool__cache_free(sqlpool__slot *slot) {
     sqlpool__free(memory, slot->arena, SQLPOOL__ARENA_BYTES);
     slot->buckets = NULL;
     slot->arena = NULL;
+    sqlpool__recorder_free(slot);
 }
 
 /*------------------------------------------------------------------------------
@@ -5003,6 +6491,558 @@ static int sqlpool__bind(sqlpool__slot *slot, sqlpool__stmt *stmt, const sqlpool
     return SQLPOOL_OK;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I12.3] kinds of statements                                        (private)
+ *------------------------------------------------------------------------------
+    A statement of the cache knows the number of its kind. It is looked up when the statement has
+    first run, and again when that number was given to another kind meanwhile: then its generation
+    is another. The table is the pool's, under a flag that is only tried here: if another one has
+    it, this call is not recorded by kind. When it is full, the kind goes that has cost least for
+    the time since it was last seen. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+static bool sqlpool__kinds_try(sqlpool__monitor *monitor) {
+    return SQLPOOL__PEEK(&monitor->kinds_locked) == 0 &&
+           SQLPOOL__NOTE_EXCHANGE(&monitor->kinds_locked, 1u) == 0;
+}
+static void sqlpool__kinds_enter(sqlpool__core *core) {
+    while (!sqlpool__kinds_try(core->monitor)) sqlpool__sleep(core, 0);
+}
+static void sqlpool__kinds_leave(sqlpool__monitor *monitor) {
+    SQLPOOL__NOTE_LAST(&monitor->kinds_locked, 0u);
+}
+
+/*  The recorder of a slot, for readers. */
+static sqlpool__recorder *sqlpool__recorder_of(sqlpool__core *core, uint32_t slot) {
+    return SQLPOOL__PEEK_FIRST(&core->slots[slot].recorder);
+}
+
+/*  What the kind is worth keeping: time, or calls where there is none, by age. */
+static double sqlpool__kind_worth(sqlpool__core *core, uint32_t kind, uint64_t now) {
+    sqlpool__monitor *monitor = core->monitor;
+    uint64_t cost = 0, last = 0;
+    double age;
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__recorder *recorder = sqlpool__recorder_of(core, i);
+        sqlpool__usage *usage;
+        if (recorder == NULL) continue;
+        usage = &recorder->usages[kind];
+        if (usage->generation != monitor->generations[kind]) continue;
+        cost += SQLPOOL__PEEK(&usage->ticks) + SQLPOOL__PEEK(&usage->calls);
+        if (SQLPOOL__PEEK(&usage->last) > last) last = SQLPOOL__PEEK(&usage->last);
+    }
+    age = (double)sqlpool__duration(last, now);
+    return (double)cost / (age + 1e9); /* a second's worth of ticks: nothing young is without age */
+}
+
+/*  A number for a new kind; the least useful one goes when there is none. */
+static uint32_t sqlpool__kind_place(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    sqlpool__monitor *monitor = core->monitor;
+    const uint64_t now = sqlpool__ticks(core);
+    double least = 0;
+    uint32_t i, worst = 0;
+    if (monitor->kind_count < (uint32_t)core->config.statement_count) return monitor->kind_count++;
+    for (i = 0; i < monitor->kind_count; i++) {
+        const double worth = sqlpool__kind_worth(core, i, now);
+        if (i > 0 && worth >= least) continue;
+        least = worth;
+        worst = i;
+    }
+    SQLPOOL__TALLY(slot, kinds_evicted);
+    return worst;
+}
+
+/*  The slot's usage begins anew, for another kind. */
+static void sqlpool__usage_clear(sqlpool__recorder *recorder, sqlpool__usage *usage,
+                                 uint32_t generation) {
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_ROWS; i++) {
+        const uint32_t page = usage->rows_at[i];
+        if (page == 0) continue;
+        recorder->pages[page].counts[0] = recorder->free_page;
+        recorder->free_page = page;
+    }
+    memset(usage, 0, sizeof *usage);
+    usage->least = UINT64_MAX;
+    usage->generation = generation;
+}
+
+/*  The statement is of a kind that is in the table: it gets its number, if nobody is at the table.
+    */
+static SQLPOOL__NOINLINE sqlpool__usage *sqlpool__usage_find(sqlpool__slot *slot,
+                                                             sqlpool__stmt *stmt) {
+    sqlpool__monitor *monitor = slot->core->monitor;
+    sqlpool__recorder *recorder = slot->recorder;
+    sqlpool__kind text;
+    sqlpool__usage *usage;
+    uint32_t i;
+    stmt->generation = 0;
+    text.sql[0] = '\0';
+    if (stmt->fingerprint == 0)
+        stmt->fingerprint =
+            sqlpool__fingerprint(stmt->sql, stmt->sql_bytes, text.sql, sizeof text.sql);
+    if (!sqlpool__kinds_try(monitor)) return NULL;
+    for (i = 0; i < monitor->kind_count && monitor->fingerprints[i] != stmt->fingerprint; i++) {
+    }
+    if (i == monitor->kind_count) {
+        if (text.sql[0] == '\0') /* it was dropped meanwhile */
+            (void)sqlpool__fingerprint(stmt->sql, stmt->sql_bytes, text.sql, sizeof text.sql);
+        i = sqlpool__kind_place(slot);
+        memcpy(monitor->kinds[i].sql, text.sql, sizeof text.sql);
+        monitor->kinds[i].plan[0] = '\0';
+        monitor->fingerprints[i] = stmt->fingerprint;
+        SQLPOOL__NOTE_LAST(&monitor->generations[i], ++monitor->last_generation);
+    }
+    usage = &recorder->usages[i];
+    if (usage->generation != monitor->generations[i])
+        sqlpool__usage_clear(recorder, usage, monitor->generations[i]);
+    stmt->kind = i;
+    stmt->generation = monitor->generations[i];
+    if (!stmt->is_counted) usage->prepared++;
+    stmt->is_counted = true;
+    sqlpool__kinds_leave(monitor);
+    return usage;
+}
+
+/*  Has the statement's kind still the number that the statement knows? */
+static inline bool sqlpool__has_usage(const sqlpool__slot *slot, const sqlpool__stmt *stmt) {
+    return stmt->generation != 0 &&
+           SQLPOOL__PEEK(&slot->recorder->generations[stmt->kind]) == stmt->generation;
+}
+
+/*  A page for a power of two that this kind has not met in this slot; 0: there is none left. */
+static SQLPOOL__NOINLINE uint32_t sqlpool__page_take(sqlpool__recorder *recorder,
+                                                     sqlpool__usage *usage, unsigned row) {
+    uint32_t page = recorder->free_page;
+    if (page != 0) {
+        recorder->free_page = recorder->pages[page].counts[0];
+    } else if (recorder->pages_begun < recorder->page_count) {
+        page = recorder->pages_begun++;
+    } else {
+        return 0;
+    }
+    memset(&recorder->pages[page], 0, sizeof recorder->pages[page]);
+    SQLPOOL__NOTE_LAST(&usage->rows_at[row], page);
+    return page;
+}
+
+/*  A count is full: all of the kind are halved, so that the distribution stays what it was. */
+static SQLPOOL__NOINLINE void sqlpool__pages_halve(sqlpool__recorder *recorder,
+                                                   const sqlpool__usage *usage) {
+    unsigned row, i;
+    for (row = 0; row < SQLPOOL__HISTOGRAM_ROWS; row++) {
+        uint32_t *counts = recorder->pages[usage->rows_at[row]].counts;
+        if (usage->rows_at[row] == 0) continue;
+        for (i = 0; i < SQLPOOL__ROW_BUCKETS; i++) SQLPOOL__NOTE(&counts[i], counts[i] / 2);
+    }
+}
+
+/*  What SQLite has counted since the last time. Its counters are not set back: it asks the progress
+    handler by one of them, and would not with statements that are set back before they reach the
+    number of instructions between two questions. */
+static void sqlpool__status_add(sqlpool__stmt *stmt, int which, unsigned seen, sqlpool__u64 *sum) {
+    const uint32_t now = (uint32_t)sqlite3_stmt_status(stmt->handle, which, 0);
+    SQLPOOL__NOTE(sum, *sum + (uint32_t)(now - stmt->status_seen[seen]));
+    stmt->status_seen[seen] = now;
+}
+static SQLPOOL__NOINLINE void sqlpool__usage_status(sqlpool__usage *usage, sqlpool__stmt *stmt) {
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_VM_STEP, 0, &usage->vm_steps);
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_FULLSCAN_STEP, 1, &usage->fullscan_steps);
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_SORT, 2, &usage->sorts);
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_AUTOINDEX, 3, &usage->autoindexes);
+    sqlpool__status_add(stmt, SQLITE_STMTSTATUS_REPREPARE, 4, &usage->reprepares);
+}
+
+/*  The statement begins; `begun` is when its call did. */
+static inline void sqlpool__note_statement(sqlpool__stmt *stmt, uint64_t begun) {
+    stmt->begun = begun;
+}
+
+#else
+#define sqlpool__note_statement(stmt, begun) ((void)(begun))
+#endif
+
+/*------------------------------------------------------------------------------
+ * >>[I12.4] slow statements, and repeated ones                         (private)
+ *----------------------------------------------------------------------------*/
+
+#ifndef SQLPOOL_NO_METRICS
+
+static double sqlpool__ratio(const sqlpool__core *core) {
+    const uint64_t bits = SQLPOOL__PEEK(&core->monitor->ratio_bits);
+    double ratio;
+    memcpy(&ratio, &bits, sizeof ratio);
+    return ratio;
+}
+
+/*  Ticks as nanoseconds. */
+static int64_t sqlpool__ticks_ns(double ratio, uint64_t ticks) {
+    const double ns = (double)ticks * ratio;
+    return ns < 9e18 ? (int64_t)(ns + 0.5) : INT64_MAX;
+}
+
+/*  May a slow statement be explained and logged now? */
+static bool sqlpool__may_log_slow(sqlpool__core *core) {
+    sqlpool__monitor *monitor = core->monitor;
+    const int64_t now = sqlpool__now(core);
+    bool may_log;
+    sqlpool__lock(core);
+    if (monitor->slow_lines == 0 || now - monitor->slow_since_ns >= 60000 * SQLPOOL__NS_PER_MS ||
+        now < monitor->slow_since_ns) {
+        monitor->slow_since_ns = now;
+        monitor->slow_lines = 0;
+    }
+    may_log = monitor->slow_lines < core->config.slow_per_minute;
+    if (may_log) monitor->slow_lines++;
+    sqlpool__unlock(core);
+    return may_log;
+}
+
+#define SQLPOOL__PLAN_SQL_MOST 100000 /* bytes of a statement whose plan is asked for */
+#define SQLPOOL__PLAN_STEPS 64
+
+/*  The plan as SQLite tells it, a line for each step, those inside another one indented. Nothing is
+    said when SQLite does not tell. */
+static void sqlpool__explain(sqlpool__slot *slot, const char *sql, size_t bytes,
+                             sqlpool__text *text) {
+    static const char prefix[] = "EXPLAIN QUERY PLAN ";
+    const size_t block = sizeof prefix + bytes;
+    int ids[SQLPOOL__PLAN_STEPS], depths[SQLPOOL__PLAN_STEPS], count = 0, i;
+    const sqlpool__check check = slot->check;
+    const bool was_shielded = slot->is_shielded;
+    sqlite3_stmt *plan = NULL;
+    char *copy;
+    if (slot->is_bad || bytes > SQLPOOL__PLAN_SQL_MOST) return;
+    copy = (char *)sqlpool__alloc(&slot->core->memory, block);
+    if (copy == NULL) return;
+    memcpy(copy, prefix, sizeof prefix - 1);
+    memcpy(copy + sizeof prefix - 1, sql, bytes);
+    copy[block - 1] = '\0';
+    slot->check = SQLPOOL__CHECK_ALLOW;
+    slot->is_shielded = true;
+    if (sqlite3_prepare_v2(slot->db, copy, (int)block, &plan, NULL) != SQLITE_OK) plan = NULL;
+    while (plan != NULL && sqlite3_step(plan) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(plan, 3);
+        int depth = 0;
+        for (i = count; i-- > 0;) {
+            if (ids[i] != sqlite3_column_int(plan, 1)) continue;
+            depth = depths[i] + 1;
+            break;
+        }
+        if (count < SQLPOOL__PLAN_STEPS) {
+            ids[count] = sqlite3_column_int(plan, 0);
+            depths[count++] = depth;
+        }
+        if (text->length > 0) sqlpool__text_byte(text, '\n');
+        for (i = 0; i < depth; i++) sqlpool__text_string(text, "  ");
+        sqlpool__text_excerpt(text, detail != NULL ? detail : "?", 200);
+    }
+    (void)sqlite3_finalize(plan);
+    slot->is_shielded = was_shielded;
+    slot->check = check;
+    sqlpool__free(&slot->core->memory, copy, block);
+}
+
+/*  The plan stays with the kind. */
+static void sqlpool__keep_plan(sqlpool__core *core, uint64_t fingerprint, const char *plan) {
+    sqlpool__monitor *monitor = core->monitor;
+    sqlpool__text kept;
+    uint32_t i;
+    sqlpool__kinds_enter(core);
+    for (i = 0; i < monitor->kind_count; i++) {
+        if (monitor->fingerprints[i] != fingerprint) continue;
+        kept = sqlpool__text_into(monitor->kinds[i].plan, sizeof monitor->kinds[i].plan);
+        sqlpool__text_string(&kept, plan);
+    }
+    sqlpool__kinds_leave(monitor);
+}
+
+/*  The bound values, when the program asked for them. They are there until the statement is put
+    back. */
+static void sqlpool__text_values(sqlpool__text *text, sqlpool__stmt *stmt) {
+    char *expanded = sqlite3_expanded_sql(stmt->handle);
+    if (expanded == NULL) return;
+    sqlpool__text_add(text, "; with its values: ");
+    sqlpool__text_excerpt(text, expanded, 400);
+    sqlite3_free(expanded);
+}
+
+/*  It took slow_ms or longer. */
+static SQLPOOL__NOINLINE void sqlpool__note_slow(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                 uint64_t ticks, uint64_t rows, int result) {
+    sqlpool__core *core = slot->core;
+    const double ratio = sqlpool__ratio(core);
+    char plan[sizeof core->monitor->kinds->plan], line[1200];
+    sqlpool__text text = sqlpool__text_into(plan, sizeof plan);
+    SQLPOOL__TALLY(slot, slow);
+    if (!sqlpool__may_log_slow(core)) {
+        SQLPOOL__TALLY(slot, slow_unlogged);
+        return; /* a plan for each would make it worse */
+    }
+    sqlpool__explain(slot, stmt->sql, stmt->sql_bytes, &text);
+    sqlpool__keep_plan(core, stmt->fingerprint, plan);
+    text = sqlpool__text_into(line, sizeof line);
+    sqlpool__text_add(&text, "%lld us, %llu rows",
+                      (long long)(sqlpool__ticks_ns(ratio, ticks) / SQLPOOL__NS_PER_US),
+                      (unsigned long long)rows);
+    if (result != SQLPOOL_OK) sqlpool__text_add(&text, ", %s", sqlpool_result_name(result));
+    sqlpool__text_add(
+        &text, "; waited %lld us for the connection, %lld us for locks; kind %016llx: ",
+        (long long)(slot->waited_number == slot->number
+                        ? sqlpool__ticks_ns(ratio, slot->wait_ticks) / SQLPOOL__NS_PER_US
+                        : 0),
+        (long long)slot->waited_us, (unsigned long long)stmt->fingerprint);
+    sqlpool__text_excerpt(&text, stmt->sql, stmt->sql_bytes < 200 ? stmt->sql_bytes : 200);
+    sqlpool__text_site(&text, slot);
+    if (core->config.slow_values) sqlpool__text_values(&text, stmt);
+    if (plan[0] != '\0') sqlpool__text_add(&text, "\n%s", plan);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_SLOW, "%s", line);
+}
+
+/*  Told once of each kind. */
+static void sqlpool__report_repeat(sqlpool__slot *slot, const sqlpool__stmt *stmt) {
+    sqlpool__core *core = slot->core;
+    sqlpool__monitor *monitor = core->monitor;
+    bool is_known = false;
+    uint32_t i;
+    char line[512];
+    sqlpool__text text = sqlpool__text_into(line, sizeof line);
+    SQLPOOL__TALLY(slot, repeats);
+    sqlpool__lock(core);
+    for (i = 0; i < SQLPOOL__REPEATS_KNOWN && i < monitor->repeats_count; i++)
+        is_known |= monitor->repeats[i] == stmt->fingerprint;
+    if (!is_known)
+        monitor->repeats[monitor->repeats_count++ % SQLPOOL__REPEATS_KNOWN] = stmt->fingerprint;
+    sqlpool__unlock(core);
+    if (is_known) return;
+    sqlpool__text_add(&text,
+                      "a lease has read %d times with one statement and other values; one "
+                      "statement with a join, or IN, does: ",
+                      core->config.repeat_count);
+    sqlpool__text_excerpt(&text, stmt->sql, 200);
+    sqlpool__text_site(&text, slot);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_REPEATED, "%s", line);
+}
+
+static uint64_t sqlpool__hash_values(const sqlpool__stmt *stmt, const sqlpool_value *args,
+                                     int count) {
+    uint64_t hash = stmt->hash; /* of the text, where the values may stand as well */
+    int i;
+    for (i = 0; i < count; i++) {
+        hash = sqlpool__mix(hash + (uint64_t)args[i].type);
+        if (args[i].type == SQLPOOL_TYPE_INT64) hash += (uint64_t)args[i].as.integer;
+        if (args[i].type == SQLPOOL_TYPE_DOUBLE) {
+            uint64_t bits;
+            memcpy(&bits, &args[i].as.real, sizeof bits);
+            hash += bits;
+        }
+        if (args[i].type >= SQLPOOL_TYPE_TEXT)
+            hash += sqlpool__hash((const char *)args[i].as.blob, args[i].size);
+    }
+    return sqlpool__mix(hash);
+}
+
+/*  A lease that has read almost repeat_count times with some kind reads again: with this one, and
+    with other values? */
+static SQLPOOL__NOINLINE void sqlpool__note_repeat(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                   const sqlpool_value *args, int count) {
+    const uint32_t most = (uint32_t)slot->core->config.repeat_count;
+    sqlpool__usage *usage;
+    uint64_t values;
+    usage = sqlpool__has_usage(slot, stmt) ? &slot->recorder->usages[stmt->kind]
+                                           : sqlpool__usage_find(slot, stmt);
+    if (usage == NULL) return;
+    if (usage->lease != slot->number) {
+        usage->lease = slot->number;
+        usage->lease_calls = 0;
+    }
+    if (usage->lease_calls < most - 2 || usage->lease_calls == UINT32_MAX || !stmt->is_read_only)
+        return;
+    values = sqlpool__hash_values(stmt, args, count);
+    if (usage->lease_calls == most - 2) {
+        usage->lease_values = values;
+    } else if (values != usage->lease_values) {
+        usage->lease_calls = UINT32_MAX; /* said of this lease */
+        if (most > 2) slot->repeating--;
+        sqlpool__report_repeat(slot, stmt);
+    }
+}
+
+/*  A statement with these values begins. */
+static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                        const sqlpool_value *args, int count) {
+    if (SQLPOOL__UNLIKELY(slot->repeating != 0)) sqlpool__note_repeat(slot, stmt, args, count);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I12.5] the end of each statement                                  (private)
+ *----------------------------------------------------------------------------*/
+
+#define SQLPOOL__STATUS_CALLS 16     /* quick statements: SQLite's counts are fetched so often */
+#define SQLPOOL__QUICK_TICKS 100000u /* 33 us of a 3 GHz counter: from here on each time */
+
+/*  What is seldom, last: it failed, met a lock, took long, SQLite's counters are due, it took a
+    time for which there is no page yet (which went into page 0), a count is full. */
+static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                   uint64_t ticks, uint64_t rows, int result) {
+    sqlpool__recorder *recorder = slot->recorder;
+    sqlpool__usage *usage = sqlpool__has_usage(slot, stmt) ? &recorder->usages[stmt->kind] : NULL;
+    const bool is_slow = slot->is_timed && ticks >= SQLPOOL__PEEK(&slot->core->monitor->slow_ticks);
+    if (usage != NULL) {
+        const unsigned bucket = sqlpool__bucket_of(ticks);
+        const unsigned row = bucket >> SQLPOOL__HISTOGRAM_BITS;
+        const unsigned column = bucket & (SQLPOOL__ROW_BUCKETS - 1);
+        if (slot->is_timed && usage->rows_at[row] == 0) {
+            const uint32_t page = sqlpool__page_take(recorder, usage, row);
+            if (page != 0) SQLPOOL__NOTE(&recorder->pages[page].counts[column], 1u);
+        } else if (slot->is_timed &&
+                   recorder->pages[usage->rows_at[row]].counts[column] == UINT32_MAX) {
+            sqlpool__pages_halve(recorder, usage);
+        }
+        if (result != SQLPOOL_OK) SQLPOOL__NOTE(&usage->errors, usage->errors + 1);
+        if (slot->busy_deadline_ns != 0) SQLPOOL__NOTE(&usage->busy, usage->busy + 1);
+        if (is_slow) SQLPOOL__NOTE(&usage->slow, usage->slow + 1);
+        sqlpool__usage_status(usage, stmt);
+    }
+    if (result != SQLPOOL_OK)
+        sqlpool__note(slot, SQLPOOL_EVENT_ERROR, stmt->begun, ticks, result, stmt->fingerprint);
+    sqlpool__note_busy(slot);
+    if (is_slow) sqlpool__note_slow(slot, stmt, ticks, rows, result);
+}
+
+/*  The calls of a statement are counted twice in its number: the first and every 16th, or the only
+    one, is when SQLite's counters are fetched. */
+static inline bool sqlpool__is_status_due(const sqlpool__stmt *stmt) {
+    return (stmt->serial + 1) / 2 % SQLPOOL__STATUS_CALLS == 1 || !stmt->is_cached;
+}
+
+/*  A call has ended that is counted only; usage is NULL when its kind is not to be had now. */
+static inline void sqlpool__count_end(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                      sqlpool__usage *usage, uint64_t rows, int result) {
+    if (SQLPOOL__LIKELY(usage != NULL)) {
+        SQLPOOL__NOTE(&usage->calls, usage->calls + 1);
+        SQLPOOL__NOTE(&usage->rows, usage->rows + rows);
+    }
+    if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK || slot->busy_deadline_ns != 0 ||
+                          sqlpool__is_status_due(stmt)))
+        sqlpool__note_seldom(slot, stmt, 0, rows, result);
+}
+static SQLPOOL__NOINLINE void sqlpool__count_end_find(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                      uint64_t rows, int result) {
+    sqlpool__count_end(slot, stmt, sqlpool__usage_find(slot, stmt), rows, result);
+}
+static SQLPOOL__NOINLINE void sqlpool__note_counted(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                    uint64_t rows, int result) {
+    if (SQLPOOL__LIKELY(sqlpool__has_usage(slot, stmt))) {
+        sqlpool__count_end(slot, stmt, &slot->recorder->usages[stmt->kind], rows, result);
+    } else {
+        sqlpool__count_end_find(slot, stmt, rows, result);
+    }
+}
+
+/*  A call has ended that is timed. Nothing on the way is called but what comes last. */
+static inline void sqlpool__time_end(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                     sqlpool__usage *usage, uint64_t end, uint64_t rows,
+                                     int result) {
+    sqlpool__recorder *recorder = slot->recorder;
+    const uint64_t ticks = sqlpool__duration(stmt->begun, end);
+    bool is_seldom = result != SQLPOOL_OK || slot->busy_deadline_ns != 0 ||
+                     ticks > SQLPOOL__QUICK_TICKS || sqlpool__is_status_due(stmt);
+    const unsigned bucket = sqlpool__histogram_add(
+        slot->held_from == 0 ? &recorder->calls : &recorder->statements, ticks);
+    sqlpool__ring_put(&recorder->ring, stmt->begun, ticks, stmt->fingerprint,
+                      sqlpool__what(SQLPOOL_EVENT_STATEMENT, result));
+    if (SQLPOOL__LIKELY(usage != NULL)) {
+        const uint32_t page = usage->rows_at[bucket >> SQLPOOL__HISTOGRAM_BITS];
+        uint32_t *count = &recorder->pages[page].counts[bucket & (SQLPOOL__ROW_BUCKETS - 1)];
+        const uint32_t counted = *count + 1;
+        is_seldom |= page == 0 || counted == UINT32_MAX;
+        SQLPOOL__NOTE(count, counted);
+        SQLPOOL__NOTE(&usage->calls, usage->calls + 1);
+        SQLPOOL__NOTE(&usage->rows, usage->rows + rows);
+        SQLPOOL__NOTE(&usage->ticks, usage->ticks + ticks);
+        SQLPOOL__NOTE(&usage->last, end);
+        if (SQLPOOL__UNLIKELY(ticks < usage->least)) SQLPOOL__NOTE(&usage->least, ticks);
+        if (SQLPOOL__UNLIKELY(ticks > usage->most)) SQLPOOL__NOTE(&usage->most, ticks);
+        if (slot->held_from != 0) { /* one of many reads of a lease? see sqlpool__note_repeat() */
+            if (usage->lease != slot->number) {
+                usage->lease = slot->number;
+                usage->lease_calls = 0;
+            }
+            if (usage->lease_calls != UINT32_MAX) usage->lease_calls++;
+            if (SQLPOOL__UNLIKELY(usage->lease_calls == recorder->repeats_from)) slot->repeating++;
+        }
+    }
+    if (SQLPOOL__UNLIKELY(is_seldom)) sqlpool__note_seldom(slot, stmt, ticks, rows, result);
+}
+static SQLPOOL__NOINLINE void sqlpool__time_end_find(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                     uint64_t end, uint64_t rows, int result) {
+    sqlpool__time_end(slot, stmt, sqlpool__usage_find(slot, stmt), end, rows, result);
+}
+static SQLPOOL__NOINLINE void sqlpool__note_timed(sqlpool__slot *slot, sqlpool__stmt *stmt,
+                                                  uint64_t end, uint64_t rows, int result) {
+    if (SQLPOOL__LIKELY(sqlpool__has_usage(slot, stmt))) {
+        sqlpool__time_end(slot, stmt, &slot->recorder->usages[stmt->kind], end, rows, result);
+    } else {
+        sqlpool__time_end_find(slot, stmt, end, rows, result);
+    }
+}
+
+/*  The statement has ended; it may be in the cache again. */
+static inline void sqlpool__note_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
+                                     int result) {
+    if (SQLPOOL__LIKELY(slot->is_timed)) {
+        sqlpool__note_timed(slot, stmt, sqlpool__ticks(slot->core), rows, result);
+    } else {
+        sqlpool__note_counted(slot, stmt, rows, result);
+    }
+}
+
+/*  The end of a statement that ran. One that is not kept, or whose values are to be seen, is noted
+    while it is there; others when it is reset, which ends their read transaction. */
+static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
+                                     int result) {
+    const bool is_recorded = slot->recorder != NULL;
+    if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK)) SQLPOOL__TALLY(slot, errors);
+    if (SQLPOOL__UNLIKELY(is_recorded && (!stmt->is_cached || slot->recorder->shows_values))) {
+        sqlpool__note_end(slot, stmt, rows, result);
+        sqlpool__stmt_put(slot, stmt);
+        return;
+    }
+    sqlpool__stmt_put(slot, stmt);
+    if (is_recorded) sqlpool__note_end(slot, stmt, rows, result);
+}
+
+/*  A statement of a script has ended. */
+static void sqlpool__note_uncached(sqlpool__slot *slot, sqlite3_stmt *handle, uint64_t begun,
+                                   const char *sql, size_t bytes, uint64_t rows, int result) {
+    sqlpool__stmt stmt;
+    if (slot->recorder == NULL) return;
+    memset(&stmt, 0, sizeof stmt);
+    stmt.handle = handle;
+    stmt.sql = sql;
+    stmt.sql_bytes = bytes;
+    stmt.begun = begun;
+    sqlpool__note_end(slot, &stmt, rows, result);
+}
+
+#else
+#define sqlpool__note_values(slot, stmt, args, count) ((void)(stmt))
+#define sqlpool__note_uncached(slot, handle, begun, sql, bytes, rows, result) \
+    ((void)(begun), (void)(rows))
+
+static inline void sqlpool__stmt_end(sqlpool__slot *slot, sqlpool__stmt *stmt, uint64_t rows,
+                                     int result) {
+    (void)rows;
+    if (SQLPOOL__UNLIKELY(result != SQLPOOL_OK)) SQLPOOL__TALLY(slot, errors);
+    sqlpool__stmt_put(slot, stmt);
+}
+
+#endif
+
 /*==============================================================================
  * >>[I13] CONNECTION: slot life cycle and the clean-return contract    (private)
  *==============================================================================
@@ -5030,6 +7070,7 @@ static int sqlpool__run_own(sqlpool__slot *slot, int which) {
     slot->is_shielded = was_shielded;
     slot->is_ending = false;
     slot->check = check;
+    sqlpool__note_busy(slot);
     return rc;
 }
 
@@ -5055,6 +7096,7 @@ static void sqlpool__close_connection(sqlpool__slot *slot) {
     }
     slot->depth = 0;
     sqlpool__close_db(slot);
+    sqlpool__note_close(slot);
 }
 
 /*  The handle that the lease's holder passes to the public calls. */
@@ -5127,13 +7169,21 @@ static void sqlpool__watch(sqlpool__slot *slot) {
     none. */
 static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
+    const uint64_t began = sqlpool__noted_now(core);
     int rc, i;
     if (sqlpool__cache_init(slot) != SQLPOOL_OK) {
         SQLPOOL__TALLY_POOL(core, open_failures);
-        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a connection's statement cache");
+        return SQLPOOL__NO_MEMORY(core, error, "no memory for a connection's statement cache");
+    }
+    if (sqlpool__is_above_limit(&core->memory, 1)) {
+        SQLPOOL__TALLY_POOL(core, open_failures);
+        return SQLPOOL__NO_MEMORY(core, error, "no connection is opened");
     }
     rc = sqlpool__open_db(slot, error);
-    if (rc != SQLPOOL_OK) return rc;
+    if (rc != SQLPOOL_OK) {
+        sqlpool__note_open(slot, began, rc);
+        return rc;
+    }
     for (i = 0; i < SQLPOOL__OWN_STATEMENTS && rc == SQLITE_OK; i++) {
         rc = sqlite3_prepare_v3(slot->db, sqlpool__own_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
                                 &slot->own[i], NULL);
@@ -5174,10 +7224,13 @@ static int sqlpool__open_connection(sqlpool__slot *slot, sqlpool_error *error) {
     if (rc != SQLPOOL_OK) {
         sqlpool__close_connection(slot);
         SQLPOOL__TALLY_POOL(core, open_failures);
+        sqlpool__note_open(slot, began, rc);
         return rc;
     }
     sqlpool__watch(slot);
     sqlpool__warm_up(slot);
+    sqlpool__note_open(slot, began, SQLPOOL_OK);
+    sqlpool__forget_commit(slot); /* of the settings */
     SQLPOOL__STORE_RELAXED(&slot->attention, 0u);
     return SQLPOOL_OK;
 }
@@ -5330,6 +7383,14 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
     if (core->is_memory && core->keep_alive == NULL) return false; /* it is the database */
     if (SQLPOOL__UNLIKELY(slot->is_bad)) {
         SQLPOOL__TALLY(slot, closed_bad);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_BAD);
+#ifndef SQLPOOL_NO_METRICS
+        if (sqlpool__fault_of(slot->bad_code) != SQLPOOL__FAULT_CORRUPT &&
+            (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) == 0)
+            sqlpool__note_fault(slot, SQLPOOL__FAULT_CONNECTION, slot->bad_code,
+                                slot->bad_code != 0 ? sqlite3_errstr(slot->bad_code)
+                                                    : "it did not answer");
+#endif
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_CONNECTION_BAD,
                           "connection %u is closed after an error and opened anew",
                           (unsigned)(slot - core->slots));
@@ -5338,6 +7399,7 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
     if (SQLPOOL__UNLIKELY(slot->is_changed || SQLPOOL__LOAD_RELAXED(&slot->epoch) !=
                                                   SQLPOOL__LOAD_RELAXED(&core->epoch))) {
         SQLPOOL__TALLY(slot, closed_recycled);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_RECYCLED);
         return true;
     }
     return false;
@@ -5406,6 +7468,7 @@ typedef struct sqlpool__request {
     bool is_internal;         /* upkeep or a drained section: not counted */
     bool is_drain;            /* and it is for submitted writes: what fails is theirs */
     bool is_trial;            /* the open breaker lets this one through */
+    bool is_call;             /* the lease is for one statement */
     sqlpool__job *job;        /* what another holder of the writer may run instead; or NULL */
     sqlpool__place *place;    /* of a caller that comes back to the queue; or NULL */
 } sqlpool__request;
@@ -6106,6 +8169,7 @@ static sqlpool__request sqlpool__internal_request(sqlpool_mode mode, const sqlpo
     request.deadline_ns = deadline_ns;
     request.is_internal = true;
     request.is_drain = request.is_trial = false;
+    request.is_call = true; /* it does not end like a caller's */
     request.job = NULL;
     request.place = NULL;
     return request;
@@ -6370,8 +8434,10 @@ static SQLPOOL__NOINLINE int sqlpool__revalidate(sqlpool__slot *slot, sqlpool__l
     if (!is_recycled && now < SQLPOOL__LOAD_RELAXED(&slot->dies_ns)) return SQLPOOL_OK;
     if (is_recycled) {
         SQLPOOL__TALLY(slot, closed_recycled);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_RECYCLED);
     } else {
         SQLPOOL__TALLY(slot, closed_lifetime);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_LIFETIME);
     }
     sqlpool__close_connection(slot);
     return sqlpool__grow(slot, lane, is_end, error);
@@ -6389,14 +8455,22 @@ static inline bool sqlpool__is_check_due(const sqlpool__slot *slot) {
 static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *request,
                                  sqlpool__slot **out, sqlpool_error *error) {
     sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
+    const uint64_t began = sqlpool__noted_now(core);
     int rc = SQLPOOL_OK;
     *out = NULL;
     if (request->mode == SQLPOOL_WRITE && core->config.read_only) {
         return SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
     }
-    rc = sqlpool__acquire_slow(core, request, out, error);
+    {
+        SQLPOOL_ZONE_BEGIN(zone, "sqlpool acquire");
+        rc = sqlpool__acquire_slow(core, request, out, error);
+        SQLPOOL_ZONE_END(zone);
+    }
+    if (rc == SQLPOOL_OK && *out != NULL)
+        sqlpool__lease_begin(*out, request, sqlpool__thread_id(core));
+    if (!request->is_internal)
+        sqlpool__note_wait(core, rc == SQLPOOL_OK ? *out : NULL, began, request->mode, rc);
     if (rc != SQLPOOL_OK || *out == NULL) return rc;
-    sqlpool__lease_begin(*out, request, sqlpool__thread_id(core));
     return SQLPOOL__LOAD_RELAXED(&(*out)->attention) != 0 || sqlpool__is_check_due(*out)
                ? sqlpool__revalidate(*out, lane, sqlpool__is_of_caller(request), error)
                : SQLPOOL_OK;
@@ -6431,6 +8505,7 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
                                 SQLPOOL__LOAD_RELAXED(&slot->attention) == 0 &&
                                 !sqlpool__is_check_due(slot))) {
                 *out = slot;
+                if (!request->is_call) sqlpool__note_hold_begins(slot);
                 return SQLPOOL_OK;
             }
             sqlpool__go_inside(core); /* the slot holds the pool until here */
@@ -6442,15 +8517,22 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
                 sqlpool__give_back(slot, sqlpool__lane_of(core, request->mode));
                 rc = sqlpool__take_or_wait(core, request, out, error);
             }
-            if (rc != SQLPOOL_OK || *out == NULL) (void)sqlpool__finish(core, error);
+            if (rc != SQLPOOL_OK || *out == NULL) {
+                (void)sqlpool__finish(core, error);
+            } else if (!request->is_call) {
+                sqlpool__note_hold_begins(*out);
+            }
             sqlpool__go_outside(core);
             return rc;
         }
     }
     sqlpool__go_inside(core);
     rc = sqlpool__take_or_wait(core, request, out, error);
-    if (rc != SQLPOOL_OK || *out == NULL) /* a job that another did may have failed */
+    if (rc != SQLPOOL_OK || *out == NULL) { /* a job that another did may have failed */
         (void)sqlpool__finish(core, error);
+    } else if (!request->is_call) {
+        sqlpool__note_hold_begins(*out);
+    }
     sqlpool__go_outside(core);
     return rc;
 }
@@ -6570,6 +8652,7 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     SQLPOOL__TALLY(slot, commits);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 1)) sqlpool__distrust(core);
     commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
+    sqlpool__note_commit(slot, SQLPOOL_OK, commits);
     if (core->is_wal && !slot->is_relaxed && slot->has_frames &&
         SQLPOOL__LOAD(&core->is_log_doubtful) == 0 &&
         slot->role == SQLPOOL__ROLE_WRITER && /* several writers count in another order */
@@ -6706,6 +8789,7 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
     sqlpool__core *core = slot->core;
     const sqlpool_config *config = &core->config;
     const int code = error->result;
+    uint64_t began;
     int64_t delay_us;
     error->attempts = attempt;
     if (sqlpool__is_cancelled(slot)) return false;
@@ -6730,6 +8814,7 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
                       (long long)delay_us);
     if (config->events.retry_fn != NULL)
         config->events.retry_fn(config->events.user, attempt, code, delay_us);
+    began = sqlpool__noted_now(core);
 #ifdef SQLPOOL_NO_THREADS
     sqlpool__sleep(core, delay_us * SQLPOOL__NS_PER_US);
 #else
@@ -6743,6 +8828,7 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
     }
 #endif
     slot->waited_us += delay_us;
+    sqlpool__note_retry(slot, began, code, attempt);
     sqlpool__error_clear(error);
     error->attempts = attempt + 1;
     error->waited_us = slot->waited_us;
@@ -7012,8 +9098,10 @@ static SQLPOOL__NOINLINE int sqlpool__mend_log(sqlpool__slot *writer, sqlpool_er
 static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_result *result,
                                     sqlpool_error *error) {
     sqlpool__core *core = writer->core;
+    uint64_t began;
     int rc = sqlpool__checkpointer_ready(core, error);
     if (rc != SQLPOOL_OK) return rc;
+    began = sqlpool__noted_now(core);
     sqlpool__retire_snapshots(core);
     rc = sqlpool__lock_log(writer, error);
     if (rc != SQLPOOL_OK) return rc;
@@ -7024,8 +9112,12 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
         return rc;
     }
     SQLPOOL__STORE(&core->checkpoint_due, 0u); /* of the commits so far: this is it */
-    rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
-                                   &result->log_frames, &result->checkpointed_frames);
+    {
+        SQLPOOL_ZONE_BEGIN(zone, "sqlpool checkpoint");
+        rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+                                       &result->log_frames, &result->checkpointed_frames);
+        SQLPOOL_ZONE_END(zone);
+    }
     /* it has copied nothing then */
     if (rc == SQLITE_OK && result->checkpointed_frames > result->log_frames) {
         (void)sqlpool__lose_log(core, (uint32_t)result->log_frames,
@@ -7034,6 +9126,7 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
         (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint", error);
     }
     sqlpool__abandon_transaction(writer);
+    sqlpool__note_checkpoint(writer, began, error->result, result->log_frames);
     SQLPOOL__TALLY_POOL(core, checkpoints);
     SQLPOOL__STORE_RELAXED(&core->frames_checkpointed, SQLPOOL__LOAD_RELAXED(&core->frames_total));
     if (rc != SQLITE_OK && core->checkpointer->is_bad)
@@ -7267,6 +9360,7 @@ static bool sqlpool__lease_end(sqlpool__slot *slot) {
     sqlpool__unpark(slot);
     was_unclean = slot->db != NULL && sqlpool__clean(slot);
     if (SQLPOOL__UNLIKELY(slot->is_committed)) sqlpool__after_commit(slot);
+    sqlpool__note_hold(slot);
     if (SQLPOOL__UNLIKELY(slot->trouble != 0)) {
         sqlpool__breaker_failed(slot);
     } else if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->breakers[SQLPOOL_READ].state) !=
@@ -7461,7 +9555,7 @@ static inline int sqlpool__make_request(sqlpool__core *core, const char *file, i
     request->mode = mode;
     request->call = call != NULL ? call : &sqlpool__default_call;
     request->deadline_ns = 0;
-    request->is_internal = request->is_drain = false;
+    request->is_internal = request->is_drain = request->is_call = false;
     request->is_trial = false;
     request->job = NULL;
     request->place = NULL;
@@ -7682,9 +9776,14 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
         SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE) {
         return sqlpool__refuse_moved(slot->core, error);
     }
-    rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
+    {
+        SQLPOOL_ZONE_BEGIN(zone, "sqlpool commit");
+        rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);
+        SQLPOOL_ZONE_END(zone);
+    }
     if (rc != SQLITE_OK) {
         (void)sqlpool__statement_failed(slot, rc, "COMMIT", error);
+        sqlpool__note_commit(slot, error->result, 0);
         sqlpool__reset_own(slot, SQLPOOL__COMMIT);
         if (sqlite3_get_autocommit(slot->db) != 0) slot->depth = 0;
         return error->result;
@@ -8118,6 +10217,638 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
 }
 
 /*==============================================================================
+ * >>[I19] MEASURES: what was recorded, added up                        (private)
+ *==============================================================================
+    For reports, alerts and the public getters. Nothing here waits for a connection or keeps anyone
+    from one: the histograms are read while they grow, so a count may be some statements old. */
+
+#ifndef SQLPOOL_NO_METRICS
+
+/*------------------------------------------------------------------------------
+ * >>[I19.1] the monitor, and its clock                                 (private)
+ *----------------------------------------------------------------------------*/
+
+static void sqlpool__ratio_set(sqlpool__core *core, double ratio) {
+    sqlpool__monitor *monitor = core->monitor;
+    const double slow = (double)core->config.slow_ms * (double)SQLPOOL__NS_PER_MS / ratio;
+    uint64_t bits;
+    memcpy(&bits, &ratio, sizeof bits);
+    SQLPOOL__NOTE(&monitor->ratio_bits, bits);
+    SQLPOOL__NOTE(&monitor->slow_ticks,
+                  core->config.slow_ms > 0 && slow < 9e18 ? (uint64_t)slow : UINT64_MAX);
+}
+
+/*  One pair of times. The clock is read between two looks at the counter, so that a thread that was
+    stopped in between is noticed. */
+static void sqlpool__pair_of_times(sqlpool__core *core, int64_t *ns, uint64_t *ticks) {
+    int tries;
+    for (tries = 0; tries < 8; tries++) {
+        const uint64_t before = sqlpool__ticks(core);
+        *ns = sqlpool__now(core);
+        *ticks = sqlpool__ticks(core);
+        if (*ticks - before < 10000) return;
+    }
+}
+
+#define SQLPOOL__CALIBRATION_NS (200 * SQLPOOL__NS_PER_US) /* within 0.1 % */
+
+/*  Nanoseconds per tick, from two pairs; the longer between them the better. A clock that jumped
+    says nothing. */
+static void sqlpool__calibrate(sqlpool__core *core) {
+    sqlpool__monitor *monitor = core->monitor;
+    const double known = sqlpool__ratio(core);
+    int64_t ns;
+    uint64_t ticks;
+    double ratio;
+    if (!core->has_cycles) return;
+    sqlpool__pair_of_times(core, &ns, &ticks);
+    ratio = (double)(ns - monitor->ratio_ns) / (double)(int64_t)(ticks - monitor->ratio_ticks);
+    if (ns - monitor->ratio_ns >= SQLPOOL__CALIBRATION_NS &&
+        (int64_t)(ticks - monitor->ratio_ticks) > 0 &&
+        (known <= 0 || (ratio > known * 0.98 && ratio < known * 1.02))) {
+        sqlpool__ratio_set(core, ratio);
+    } else if (known > 0) {
+        monitor->ratio_ns = ns;
+        monitor->ratio_ticks = ticks;
+    }
+}
+
+static size_t sqlpool__monitor_bytes(const sqlpool_config *config) {
+    const size_t kinds = (size_t)config->statement_count;
+    return sizeof(sqlpool__monitor) + SQLPOOL__LOOKS * sizeof(sqlpool__look) +
+           (size_t)config->event_count * SQLPOOL__EVENT_WORDS * sizeof(sqlpool__u64) +
+           kinds * (sizeof(sqlpool__u64) + sizeof(sqlpool__kind) + sizeof(uint32_t));
+}
+
+/*  What the pool records into, before its first connection. False: no memory. */
+static bool sqlpool__monitor_make(sqlpool__core *core) {
+    const sqlpool_config *config = &core->config;
+    const size_t bytes = sqlpool__monitor_bytes(config), kinds = (size_t)config->statement_count;
+    sqlpool__monitor *monitor;
+    if (config->metrics == SQLPOOL_METRICS_OFF) return true;
+    monitor = (sqlpool__monitor *)sqlpool__alloc(&core->memory, bytes);
+    if (monitor == NULL) return false;
+    memset(monitor, 0, sizeof *monitor);
+    monitor->block_bytes = bytes;
+    monitor->looks = (sqlpool__look *)(void *)(monitor + 1);
+    monitor->ring.size = (uint64_t)config->event_count;
+    monitor->ring.words = (sqlpool__u64 *)(void *)(monitor->looks + SQLPOOL__LOOKS);
+    monitor->fingerprints = monitor->ring.words + monitor->ring.size * SQLPOOL__EVENT_WORDS;
+    monitor->kinds = (sqlpool__kind *)(void *)(monitor->fingerprints + kinds);
+    monitor->generations = (uint32_t *)(void *)(monitor->kinds + kinds);
+    memset(monitor->generations, 0, kinds * sizeof *monitor->generations);
+    core->monitor = monitor;
+#if SQLPOOL__HAS_CYCLES
+    core->has_cycles =
+        config->clock.now_ns_fn == sqlpool__default_now && sqlpool__are_cycles_steady();
+#endif
+    if (core->has_cycles) {
+        monitor->slow_ticks = UINT64_MAX; /* until it is known */
+        sqlpool__pair_of_times(core, &monitor->ratio_ns, &monitor->ratio_ticks);
+    } else {
+        sqlpool__ratio_set(core, 1.0);
+    }
+    memset(monitor->looks, 0, sizeof *monitor->looks);
+    monitor->looks->at_ns = sqlpool__now(core);
+    monitor->next_look_ns = sqlpool__time_add(monitor->looks->at_ns, SQLPOOL__LOOK_NS);
+    monitor->looks_taken = 1;
+    return true;
+}
+
+/*  Once the connections are open: how long is a tick? */
+static void sqlpool__monitor_begin(sqlpool__core *core) {
+    if (core->monitor == NULL) return;
+    while (core->has_cycles &&
+           sqlpool__now(core) - core->monitor->ratio_ns < SQLPOOL__CALIBRATION_NS) {
+    }
+    sqlpool__calibrate(core);
+    if (sqlpool__ratio(core) > 0) return;
+    core->has_cycles = false; /* the counter stands still */
+    sqlpool__ratio_set(core, 1.0);
+}
+
+static void sqlpool__monitor_free(sqlpool__core *core) {
+    if (core->monitor != NULL)
+        sqlpool__free(&core->memory, core->monitor, core->monitor->block_bytes);
+    core->monitor = NULL;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I19.2] latencies                                                  (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Is this timing recorded in this pool? */
+static bool sqlpool__is_recorded(const sqlpool__core *core, sqlpool_timing which) {
+    return core->monitor != NULL &&
+           (core->config.metrics == SQLPOOL_METRICS_FULL ||
+            (which != SQLPOOL_TIMING_HOLD && which != SQLPOOL_TIMING_STATEMENT));
+}
+
+/*  Everything recorded so far. Acquires that did not wait are counted at 0. */
+static void sqlpool__sum_up(sqlpool__core *core, sqlpool_timing which, sqlpool__histogram *sum) {
+    sqlpool__monitor *monitor = core->monitor;
+    static const signed char shared[SQLPOOL_TIMING_COUNT] = {SQLPOOL__SHARED_WAIT,
+                                                             -1,
+                                                             -1,
+                                                             SQLPOOL__SHARED_BUSY,
+                                                             SQLPOOL__SHARED_COMMIT,
+                                                             SQLPOOL__SHARED_CHECKPOINT,
+                                                             SQLPOOL__SHARED_OPEN};
+    uint32_t i;
+    memset(sum, 0, sizeof *sum);
+    if (shared[which] >= 0) {
+        sqlpool__histogram_merge(sum, &monitor->shared[shared[which]]);
+        if (which == SQLPOOL_TIMING_WAIT) {
+            const uint64_t waited = SQLPOOL__PEEK(&monitor->waited);
+            const uint64_t acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+            if (acquires > waited) sum->counts[0] += acquires - waited;
+        }
+        return;
+    }
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__recorder *recorder = sqlpool__recorder_of(core, i);
+        if (recorder == NULL) continue;
+        sqlpool__histogram_merge(sum, &recorder->calls);
+        sqlpool__histogram_merge(sum, which == SQLPOOL_TIMING_HOLD ? &recorder->holds
+                                                                   : &recorder->statements);
+    }
+}
+
+/*  What came between a look and a sum. Counts that the look had already seen and the sum missed are
+    none. */
+static void sqlpool__since(sqlpool__histogram *sum, sqlpool_timing which, sqlpool__look *look) {
+    const uint64_t total = SQLPOOL__PEEK(&look->totals[which]);
+    unsigned i, top = 0;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++) {
+        const uint32_t count = (uint32_t)sum->counts[i] - SQLPOOL__PEEK(&look->counts[which][i]);
+        sum->counts[i] = count <= INT32_MAX ? count : 0;
+        if (sum->counts[i] != 0) top = i;
+    }
+    sum->total = sum->total > total ? sum->total - total : 0;
+    if (sum->most > sqlpool__bucket_value(top)) sum->most = sqlpool__bucket_value(top);
+}
+
+static void sqlpool__measure(const sqlpool__core *core, const sqlpool__histogram *sum,
+                             sqlpool_latency *out) {
+    const double ratio = sqlpool__ratio(core);
+    const uint64_t count = sqlpool__histogram_count(sum);
+    memset(out, 0, sizeof *out);
+    if (count == 0) return;
+    out->count = count;
+    out->mean_ns = sqlpool__ticks_ns(ratio / (double)count, sum->total);
+    out->p50_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(sum, count, 500000));
+    out->p95_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(sum, count, 950000));
+    out->p99_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(sum, count, 990000));
+    out->p999_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(sum, count, 999000));
+    out->max_ns = sqlpool__ticks_ns(ratio, sum->most);
+}
+
+static sqlpool__look *sqlpool__look_at(sqlpool__monitor *monitor, uint64_t number) {
+    return &monitor->looks[number % SQLPOOL__LOOKS];
+}
+
+/*  The oldest look that is kept while the next one is taken. */
+static uint64_t sqlpool__first_look(uint64_t taken) {
+    return taken > SQLPOOL__LOOKS - 1 ? taken - (SQLPOOL__LOOKS - 1) : 0;
+}
+
+/*  By upkeep, every 10 s that anything happens in. */
+static void sqlpool__take_look(sqlpool__core *core, int64_t now) {
+    sqlpool__monitor *monitor = core->monitor;
+    const uint64_t taken = monitor->looks_taken;
+    sqlpool__look *look = sqlpool__look_at(monitor, taken);
+    sqlpool__histogram sum;
+    int which;
+    unsigned i;
+    sqlpool__calibrate(core);
+    monitor->next_look_ns = sqlpool__time_add(now, SQLPOOL__LOOK_NS);
+    for (which = 0; which < SQLPOOL_TIMING_COUNT; which++) {
+        sqlpool__sum_up(core, (sqlpool_timing)which, &sum);
+        SQLPOOL__NOTE(&look->totals[which], sum.total);
+        for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++)
+            SQLPOOL__NOTE(&look->counts[which][i], (uint32_t)sum.counts[i]);
+    }
+    SQLPOOL__NOTE(&look->at_ns, now);
+    SQLPOOL__NOTE_LAST(&monitor->looks_taken, taken + 1);
+}
+
+/*  Part of the upkeep pass; returns when to come again. A clock that went back is a reason too. */
+static int64_t sqlpool__watch_latencies(sqlpool__core *core, int64_t now) {
+    sqlpool__monitor *monitor = core->monitor;
+    if (monitor == NULL) return SQLPOOL__NEVER;
+    if (now >= monitor->next_look_ns || monitor->next_look_ns - now > SQLPOOL__LOOK_NS)
+        sqlpool__take_look(core, now);
+    return monitor->next_look_ns;
+}
+
+/*  The distribution of the last `window_s` seconds, or since open. */
+static void sqlpool__collect_latency(sqlpool__core *core, sqlpool_timing which, int window_s,
+                                     sqlpool__histogram *sum) {
+    sqlpool__monitor *monitor = core->monitor;
+    const int64_t since = sqlpool__now(core) - window_s * (1000 * SQLPOOL__NS_PER_MS);
+    uint64_t taken, at;
+    if (window_s == 0) {
+        sqlpool__sum_up(core, which, sum);
+        return;
+    }
+    do { /* again when upkeep came by twice meanwhile */
+        taken = SQLPOOL__PEEK_FIRST(&monitor->looks_taken);
+        sqlpool__sum_up(core, which, sum);
+        for (at = taken - 1; at > sqlpool__first_look(taken); at--) {
+            if (SQLPOOL__PEEK(&sqlpool__look_at(monitor, at)->at_ns) <= since) break;
+        }
+        sqlpool__since(sum, which, sqlpool__look_at(monitor, at));
+    } while (SQLPOOL__PEEK_FIRST(&monitor->looks_taken) > taken + 1);
+}
+
+/*  A look as a sum. */
+static void sqlpool__recall(sqlpool__look *look, sqlpool_timing which, sqlpool__histogram *sum) {
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++)
+        sum->counts[i] = SQLPOOL__PEEK(&look->counts[which][i]);
+    sum->total = SQLPOOL__PEEK(&look->totals[which]);
+    sum->most = UINT64_MAX;
+}
+
+static int sqlpool__collect_steps(sqlpool__core *core, sqlpool_timing which,
+                                  sqlpool_latency_step *steps, int capacity) {
+    sqlpool__monitor *monitor = core->monitor;
+    const uint64_t taken = SQLPOOL__PEEK_FIRST(&monitor->looks_taken);
+    const uint64_t first = sqlpool__first_look(taken);
+    const int count = (int)(taken - first);
+    sqlpool__histogram sum;
+    uint64_t at;
+    int out = 0;
+    for (at = taken - (uint64_t)(count < capacity ? count : capacity); at < taken; at++) {
+        sqlpool__look *look = sqlpool__look_at(monitor, at);
+        steps[out].from_ns = SQLPOOL__PEEK(&look->at_ns);
+        if (at + 1 < taken) {
+            sqlpool__recall(sqlpool__look_at(monitor, at + 1), which, &sum);
+            steps[out].to_ns = SQLPOOL__PEEK(&sqlpool__look_at(monitor, at + 1)->at_ns);
+        } else {
+            sqlpool__sum_up(core, which, &sum);
+            steps[out].to_ns = sqlpool__now(core);
+        }
+        sqlpool__since(&sum, which, look);
+        sqlpool__measure(core, &sum, &steps[out].latency);
+        out++;
+    }
+    return count;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I19.3] events                                                     (private)
+ *----------------------------------------------------------------------------*/
+
+static uint64_t sqlpool__event_end(const sqlpool_event *event) {
+    return (uint64_t)event->at_ns + (uint64_t)event->duration_ns;
+}
+
+/*  A heap whose root ended first: what is newer than the root takes its place. */
+static void sqlpool__event_sink(sqlpool_event *heap, int count, int at) {
+    const sqlpool_event event = heap[at];
+    for (;;) {
+        int child = 2 * at + 1;
+        if (child >= count) break;
+        if (child + 1 < count &&
+            (int64_t)(sqlpool__event_end(&heap[child + 1]) - sqlpool__event_end(&heap[child])) < 0)
+            child++;
+        if ((int64_t)(sqlpool__event_end(&heap[child]) - sqlpool__event_end(&event)) >= 0) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = event;
+}
+
+/*  Puts what a ring holds into the heap, newest first, until one is older than all of a full heap.
+    Times are ticks here. */
+static int sqlpool__gather_ring(sqlpool__ring *ring, int slot, sqlpool_event *heap, int count,
+                                int capacity) {
+    const uint64_t written = SQLPOOL__PEEK_FIRST(&ring->written);
+    uint64_t number = written;
+    while (number > 0 && written - number < ring->size) {
+        uint64_t words[SQLPOOL__EVENT_WORDS];
+        sqlpool_event event;
+        int at;
+        if (!sqlpool__ring_get(ring, --number, words)) break;
+        event.at_ns = (int64_t)words[0];
+        event.duration_ns = (int64_t)words[1];
+        event.cause = words[2];
+        event.kind = (int)(words[3] & 0xff);
+        event.result = (int)(uint32_t)(words[3] >> 8);
+        event.slot = slot;
+        if (count == capacity) {
+            if ((int64_t)(sqlpool__event_end(&event) - sqlpool__event_end(heap)) <= 0) {
+                if (event.kind == SQLPOOL_EVENT_BUSY || event.kind == SQLPOOL_EVENT_COMMIT)
+                    continue; /* these ended before the statement that they were noted behind */
+                break;
+            }
+            heap[0] = event;
+            sqlpool__event_sink(heap, count, 0);
+            continue;
+        }
+        heap[count++] = event;
+        for (at = count == capacity ? count / 2 : 0; at-- > 0;)
+            sqlpool__event_sink(heap, count, at);
+    }
+    return count;
+}
+
+static int sqlpool__collect_events(sqlpool__core *core, sqlpool_event *events, int capacity) {
+    const double ratio = sqlpool__ratio(core);
+    int64_t now;
+    uint64_t ticks, slot;
+    int count = 0, left;
+    if (capacity == 0) return 0;
+    for (slot = 0; slot < core->slot_count; slot++) {
+        sqlpool__recorder *recorder = sqlpool__recorder_of(core, (uint32_t)slot);
+        if (recorder != NULL)
+            count = sqlpool__gather_ring(&recorder->ring, (int)slot, events, count, capacity);
+    }
+    count = sqlpool__gather_ring(&core->monitor->ring, -1, events, count, capacity);
+    for (left = count < capacity ? count / 2 : 0; left-- > 0;)
+        sqlpool__event_sink(events, count, left);
+    for (left = count - 1; left > 0; left--) { /* the oldest goes to the back, */
+        const sqlpool_event oldest = events[0];
+        events[0] = events[left];
+        events[left] = oldest;
+        sqlpool__event_sink(events, left, 0);
+    }
+    for (left = 0; left < count / 2; left++) { /* and the back to the front */
+        const sqlpool_event event = events[left];
+        events[left] = events[count - 1 - left];
+        events[count - 1 - left] = event;
+    }
+    sqlpool__pair_of_times(core, &now, &ticks);
+    for (left = 0; left < count; left++) {
+        const double ago = (double)(int64_t)(ticks - (uint64_t)events[left].at_ns) * ratio;
+        events[left].at_ns = now - (int64_t)ago;
+        events[left].duration_ns = sqlpool__ticks_ns(ratio, (uint64_t)events[left].duration_ns);
+    }
+    return count;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I19.4] statements                                                 (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Adds what a slot has recorded of a kind. Under the kinds' lock. */
+static void sqlpool__add_usage(sqlpool__recorder *recorder, uint32_t kind, uint32_t generation,
+                               sqlpool__usage *sum, sqlpool__histogram *times) {
+    sqlpool__usage *usage = &recorder->usages[kind];
+    const uint64_t least = SQLPOOL__PEEK(&usage->least), most = SQLPOOL__PEEK(&usage->most);
+    unsigned row, i;
+    if (usage->generation != generation) return;
+    sum->calls += SQLPOOL__PEEK(&usage->calls);
+    sum->rows += SQLPOOL__PEEK(&usage->rows);
+    sum->ticks += SQLPOOL__PEEK(&usage->ticks);
+    if (least < sum->least) sum->least = least;
+    if (most > sum->most) sum->most = most;
+    if (SQLPOOL__PEEK(&usage->last) > sum->last) sum->last = SQLPOOL__PEEK(&usage->last);
+    sum->errors += SQLPOOL__PEEK(&usage->errors);
+    sum->busy += SQLPOOL__PEEK(&usage->busy);
+    sum->slow += SQLPOOL__PEEK(&usage->slow);
+    sum->prepared += SQLPOOL__PEEK(&usage->prepared);
+    sum->vm_steps += SQLPOOL__PEEK(&usage->vm_steps);
+    sum->fullscan_steps += SQLPOOL__PEEK(&usage->fullscan_steps);
+    sum->sorts += SQLPOOL__PEEK(&usage->sorts);
+    sum->autoindexes += SQLPOOL__PEEK(&usage->autoindexes);
+    sum->reprepares += SQLPOOL__PEEK(&usage->reprepares);
+    for (row = 0; row < SQLPOOL__HISTOGRAM_ROWS; row++) {
+        const uint32_t page = SQLPOOL__PEEK_FIRST(&usage->rows_at[row]);
+        if (page == 0) continue;
+        for (i = 0; i < SQLPOOL__ROW_BUCKETS; i++)
+            times->counts[row * SQLPOOL__ROW_BUCKETS + i] +=
+                SQLPOOL__PEEK(&recorder->pages[page].counts[i]);
+    }
+}
+
+static void sqlpool__collect_kind(sqlpool__core *core, uint32_t kind,
+                                  sqlpool_statement_stats *out) {
+    sqlpool__monitor *monitor = core->monitor;
+    const double ratio = sqlpool__ratio(core);
+    sqlpool__histogram times;
+    sqlpool__usage sum;
+    uint64_t count, ticks;
+    int64_t now;
+    uint32_t i;
+    memset(&times, 0, sizeof times);
+    memset(&sum, 0, sizeof sum);
+    sum.least = UINT64_MAX;
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__recorder *recorder = sqlpool__recorder_of(core, i);
+        if (recorder != NULL)
+            sqlpool__add_usage(recorder, kind, monitor->generations[kind], &sum, &times);
+    }
+    memset(out, 0, sizeof *out);
+    out->fingerprint = monitor->fingerprints[kind];
+    memcpy(out->sql, monitor->kinds[kind].sql, sizeof out->sql);
+    memcpy(out->plan, monitor->kinds[kind].plan, sizeof out->plan);
+    out->calls = sum.calls;
+    out->rows = sum.rows;
+    out->errors = sum.errors;
+    out->busy = sum.busy;
+    out->slow = sum.slow;
+    out->cache_hits = sum.calls > sum.prepared ? sum.calls - sum.prepared : 0;
+    out->vm_steps = sum.vm_steps;
+    out->fullscan_steps = sum.fullscan_steps;
+    out->sorts = sum.sorts;
+    out->autoindexes = sum.autoindexes;
+    out->reprepares = sum.reprepares;
+    if (core->config.metrics != SQLPOOL_METRICS_FULL || sum.calls == 0) return;
+    times.most = sum.most;
+    count = sqlpool__histogram_count(&times);
+    out->total_ns = sqlpool__ticks_ns(ratio, sum.ticks);
+    out->mean_ns = sqlpool__ticks_ns(ratio / (double)sum.calls, sum.ticks);
+    out->min_ns = sum.least != UINT64_MAX ? sqlpool__ticks_ns(ratio, sum.least) : 0;
+    out->max_ns = sqlpool__ticks_ns(ratio, sum.most);
+    out->p50_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(&times, count, 500000));
+    out->p95_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(&times, count, 950000));
+    out->p99_ns = sqlpool__ticks_ns(ratio, sqlpool__histogram_at(&times, count, 990000));
+    sqlpool__pair_of_times(core, &now, &ticks);
+    out->last_ns = now - (int64_t)((double)(int64_t)(ticks - sum.last) * ratio);
+}
+
+static double sqlpool__statement_weight(const sqlpool_statement_stats *stats,
+                                        sqlpool_statement_order by) {
+    switch (by) {
+    case SQLPOOL_BY_MEAN:
+        return (double)stats->mean_ns;
+    case SQLPOOL_BY_P99:
+        return (double)stats->p99_ns;
+    case SQLPOOL_BY_STEPS:
+        return (double)stats->vm_steps;
+    case SQLPOOL_BY_CALLS:
+        return (double)stats->calls;
+    default:
+        return (double)stats->total_ns;
+    }
+}
+
+static int sqlpool__collect_statements(sqlpool__core *core, sqlpool_statement_order by,
+                                       sqlpool_statement_stats *out, int capacity) {
+    sqlpool__monitor *monitor = core->monitor;
+    uint32_t kind;
+    int kept = 0, count;
+    sqlpool__kinds_enter(core);
+    count = (int)monitor->kind_count;
+    for (kind = 0; kind < monitor->kind_count && capacity > 0; kind++) {
+        sqlpool_statement_stats stats;
+        int at;
+        sqlpool__collect_kind(core, kind, &stats);
+        at = kept < capacity ? kept++ : capacity;
+        while (at > 0 && sqlpool__statement_weight(&out[at - 1], by) <
+                             sqlpool__statement_weight(&stats, by)) {
+            if (at < capacity) out[at] = out[at - 1];
+            at--;
+        }
+        if (at < capacity) out[at] = stats;
+    }
+    sqlpool__kinds_leave(monitor);
+    return count;
+}
+
+#endif
+
+/*------------------------------------------------------------------------------
+ * >>[I19.5] public calls: latencies, events, statements                 (public)
+ *----------------------------------------------------------------------------*/
+
+/*  What all of them check. SQLPOOL_OK: the core is entered. */
+static int sqlpool__measures_enter(sqlpool *pool, bool is_fine, const char *mistake,
+                                   sqlpool__core **core) {
+    sqlpool_error local;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (!is_fine) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "%s", mistake);
+        return sqlpool__leave(*core, sqlpool__finish(*core, &local));
+    }
+    return SQLPOOL_OK;
+}
+
+static bool sqlpool__is_timing(sqlpool_timing which) {
+    return (int)which >= 0 && which < SQLPOOL_TIMING_COUNT;
+}
+
+SQLPOOL_API int sqlpool_get_histogram(sqlpool *pool, sqlpool_timing which, int window_s,
+                                      const int64_t *bounds_ns, uint64_t *counts, int count,
+                                      sqlpool_latency *out) {
+    sqlpool__core *core;
+    int rc, i;
+    if (out != NULL) memset(out, 0, sizeof *out);
+    for (i = 0; i < count && counts != NULL; i++) counts[i] = 0;
+    rc = sqlpool__measures_enter(
+        pool,
+        sqlpool__is_timing(which) && window_s >= 0 && window_s <= 300 && count >= 0 &&
+            (count == 0 || (bounds_ns != NULL && counts != NULL)),
+        "which is no sqlpool_timing, window_s is not in 0..300, or bounds_ns or counts is NULL",
+        &core);
+    if (rc != SQLPOOL_OK) return rc;
+#ifndef SQLPOOL_NO_METRICS
+    if (sqlpool__is_recorded(core, which)) {
+        const double ratio = sqlpool__ratio(core);
+        sqlpool__histogram sum;
+        uint64_t passed = 0;
+        unsigned bucket = 0;
+        sqlpool__collect_latency(core, which, window_s, &sum);
+        for (i = 0; i < count; i++) {
+            for (; bucket < SQLPOOL__HISTOGRAM_BUCKETS &&
+                   sqlpool__ticks_ns(ratio, sqlpool__bucket_value(bucket)) <= bounds_ns[i];
+                 bucket++)
+                passed += sum.counts[bucket];
+            counts[i] = passed;
+        }
+        if (out != NULL) sqlpool__measure(core, &sum, out);
+        return sqlpool__leave(core, SQLPOOL_OK);
+    }
+#endif
+    return sqlpool__leave(core, SQLPOOL_UNSUPPORTED);
+}
+
+SQLPOOL_API int sqlpool_get_latency(sqlpool *pool, sqlpool_timing which, int window_s,
+                                    sqlpool_latency *out) {
+    sqlpool_latency latency;
+    const int rc =
+        sqlpool_get_histogram(pool, which, window_s, NULL, NULL, out != NULL ? 0 : -1, &latency);
+    if (out != NULL) *out = latency;
+    return rc;
+}
+
+SQLPOOL_API int sqlpool_get_latency_steps(sqlpool *pool, sqlpool_timing which,
+                                          sqlpool_latency_step *steps, int capacity) {
+    sqlpool__core *core;
+    int rc = sqlpool__measures_enter(
+        pool, sqlpool__is_timing(which) && capacity >= 0 && (capacity == 0 || steps != NULL),
+        "which is no sqlpool_timing, steps is NULL, or capacity is negative", &core);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = SQLPOOL_UNSUPPORTED;
+#ifndef SQLPOOL_NO_METRICS
+    if (sqlpool__is_recorded(core, which))
+        rc = sqlpool__collect_steps(core, which, steps, capacity);
+#endif
+    return sqlpool__leave(core, rc);
+}
+
+SQLPOOL_API int sqlpool_get_events(sqlpool *pool, sqlpool_event *events, int capacity) {
+    sqlpool__core *core;
+    int rc = sqlpool__measures_enter(pool, capacity >= 0 && (capacity == 0 || events != NULL),
+                                     "events is NULL, or capacity is negative", &core);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = SQLPOOL_UNSUPPORTED;
+#ifndef SQLPOOL_NO_METRICS
+    if (core->monitor != NULL) rc = sqlpool__collect_events(core, events, capacity);
+#endif
+    return sqlpool__leave(core, rc);
+}
+
+SQLPOOL_API int sqlpool_get_statements(sqlpool *pool, sqlpool_statement_order by,
+                                       sqlpool_statement_stats *out, int capacity) {
+    sqlpool__core *core;
+    int rc = sqlpool__measures_enter(
+        pool,
+        (int)by >= SQLPOOL_BY_TOTAL && by <= SQLPOOL_BY_CALLS && capacity >= 0 &&
+            (capacity == 0 || out != NULL),
+        "by is no sqlpool_statement_order, out is NULL, or capacity is negative", &core);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = SQLPOOL_UNSUPPORTED;
+#ifndef SQLPOOL_NO_METRICS
+    if (core->monitor != NULL) rc = sqlpool__collect_statements(core, by, out, capacity);
+#endif
+    return sqlpool__leave(core, rc);
+}
+
+SQLPOOL_API uint64_t sqlpool_fingerprint(const char *sql, char *text, size_t text_bytes) {
+    if (text != NULL && text_bytes > 0) text[0] = '\0';
+#ifndef SQLPOOL_NO_METRICS
+    if (sql != NULL)
+        return sqlpool__fingerprint(sql, strlen(sql), text, text != NULL ? text_bytes : 0);
+#endif
+    (void)sql;
+    return 0;
+}
+
+SQLPOOL_API const char *sqlpool_timing_name(int timing) {
+    static const char *const names[] = {
+#define SQLPOOL__TIMING_NAME(name, word, text) #word,
+        SQLPOOL_TIMINGS(SQLPOOL__TIMING_NAME)
+#undef SQLPOOL__TIMING_NAME
+    };
+    return timing >= 0 && timing < SQLPOOL_TIMING_COUNT ? names[timing] : "unknown";
+}
+
+SQLPOOL_API const char *sqlpool_event_name(int kind) {
+    static const char *const names[] = {
+#define SQLPOOL__EVENT_NAME(name, word, text) #word,
+        SQLPOOL_EVENT_KINDS(SQLPOOL__EVENT_NAME)
+#undef SQLPOOL__EVENT_NAME
+    };
+    return kind >= 0 && kind < SQLPOOL_EVENT_KIND_COUNT ? names[kind] : "unknown";
+}
+
+/*==============================================================================
  * >>[I20] QUERY: routing, running, rows, scripts                       (private)
  *==============================================================================
     A one-call statement is routed by its text (I08), acquires a lease like anybody, runs through
@@ -8258,12 +10989,10 @@ static void sqlpool__after_write(sqlpool__slot *slot, const sqlpool__stmt *stmt,
 /*  Steps to the end. SQLite asks the progress handler once more after the last instruction, and
     reports an interrupt for a statement that it has committed: that one has succeeded. */
 static int sqlpool__run_to_end(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool_result *result,
-                               sqlpool_error *error) {
+                               uint64_t *rows, sqlpool_error *error) {
     const sqlpool__before before = sqlpool__before_write(slot, stmt, result);
     int rc;
-    do {
-        rc = sqlite3_step(stmt->handle);
-    } while (rc == SQLITE_ROW);
+    while ((rc = sqlite3_step(stmt->handle)) == SQLITE_ROW) ++*rows;
     if (SQLPOOL__UNLIKELY(rc == SQLITE_INTERRUPT && slot->is_committed && slot->depth == 0))
         rc = SQLITE_DONE;
     if (rc != SQLITE_DONE) rc = sqlpool__statement_failed(slot, rc, stmt->sql, error);
@@ -8273,7 +11002,7 @@ static int sqlpool__run_to_end(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool
 
 /*  A write that returns rows: all of it happens before the first row is shown. */
 static int sqlpool__run_buffered(sqlpool__slot *slot, sqlpool__stmt *stmt,
-                                 const sqlpool__work *work, sqlpool_error *error) {
+                                 const sqlpool__work *work, uint64_t *rows, sqlpool_error *error) {
     sqlpool__core *core = slot->core;
     sqlpool__buffer *buffer = NULL;
     sqlpool__before before;
@@ -8293,7 +11022,10 @@ static int sqlpool__run_buffered(sqlpool__slot *slot, sqlpool__stmt *stmt,
             buffer = sqlpool__buffer_new(core, stmt->handle, work->rows->column_count);
             if (buffer == NULL) rc = SQLPOOL_NOMEM;
         }
-        if (rc == SQLITE_ROW) rc = sqlpool__buffer_row(core, buffer, stmt->handle);
+        if (rc == SQLITE_ROW) {
+            rc = sqlpool__buffer_row(core, buffer, stmt->handle);
+            ++*rows;
+        }
         if (rc == SQLITE_DONE) break;
     }
     sqlpool__disarm(slot);
@@ -8307,8 +11039,8 @@ static int sqlpool__run_buffered(sqlpool__slot *slot, sqlpool__stmt *stmt,
             "the rows of RETURNING pass returning_bytes (%lld); nothing was changed: %.200s",
             (long long)core->config.returning_bytes, stmt->sql);
     } else if (rc == SQLPOOL_NOMEM) {
-        (void)SQLPOOL__FAIL(error, rc,
-                            "no memory to buffer the rows of RETURNING; nothing was changed");
+        (void)SQLPOOL__NO_MEMORY(core, error,
+                                 "no memory to buffer the rows of RETURNING; nothing was changed");
     }
     if (rc != SQLPOOL_OK) {
         (void)sqlite3_reset(stmt->handle);
@@ -8341,21 +11073,28 @@ static int sqlpool__run_cursor(sqlpool__slot *slot, sqlpool__stmt *stmt, sqlpool
 }
 
 static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_error *error) {
+    const uint64_t began = sqlpool__timed_now(slot);
     sqlpool__stmt *stmt;
+    uint64_t rows = 0;
     bool is_done = true;
     int rc = sqlpool__statement_begin(slot, error);
-    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
+    if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
+        SQLPOOL__TALLY(slot, errors);
+        return rc;
+    }
     SQLPOOL__TALLY(slot, statements);
     if (slot->may_pin && slot->depth == 0 && sqlpool__list_is_empty(&slot->in_use)) {
         sqlpool__refresh(slot);
         if (SQLPOOL__UNLIKELY(slot->is_bad && sqlpool__is_stuck(slot, error))) {
             sqlpool__disarm(slot);
+            SQLPOOL__TALLY(slot, errors);
             return error->result;
         }
     }
     rc = sqlpool__stmt_get(slot, work->sql, &stmt, error);
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
         sqlpool__disarm(slot);
+        SQLPOOL__TALLY(slot, errors);
         return rc;
     }
     if (SQLPOOL__UNLIKELY(!stmt->is_read_only &&
@@ -8364,23 +11103,30 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
         rc = SQLPOOL__FAIL(error, SQLITE_READONLY,
                            "a reader cannot write: acquire with SQLPOOL_WRITE; in: %.200s",
                            stmt->sql);
-    } else {
+        sqlpool__stmt_put(slot, stmt);
+        sqlpool__disarm(slot);
+        return rc;
+    }
+    sqlpool__note_statement(stmt, began);
+    {
         const bool is_cursor = work->rows != NULL && stmt->is_read_only && stmt->column_count > 0;
         if (work->rows != NULL) work->rows->column_count = stmt->column_count;
         rc = sqlpool__bind(slot, stmt, work->args, work->count, is_cursor, error);
+        if (SQLPOOL__LIKELY(rc == SQLPOOL_OK))
+            sqlpool__note_values(slot, stmt, work->args, work->count);
         if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
             /* nothing ran */
         } else if (is_cursor) {
             rc = sqlpool__run_cursor(slot, stmt, work->rows, &is_done, error);
         } else if (work->rows != NULL && stmt->column_count > 0) {
-            rc = sqlpool__run_buffered(slot, stmt, work, error);
+            rc = sqlpool__run_buffered(slot, stmt, work, &rows, error);
         } else {
             work->has_begun = true;
-            rc = sqlpool__run_to_end(slot, stmt, work->result, error);
+            rc = sqlpool__run_to_end(slot, stmt, work->result, &rows, error);
         }
     }
     if (!is_done) return SQLPOOL_OK; /* the cursor goes on */
-    sqlpool__stmt_put(slot, stmt);
+    sqlpool__stmt_end(slot, stmt, rows, rc);
     sqlpool__disarm(slot);
     if (slot->is_committed && slot->depth == 0) sqlpool__after_commit(slot);
     return rc;
@@ -8391,7 +11137,11 @@ static int sqlpool__run(sqlpool__slot *slot, const sqlpool_call *call, sqlpool__
                         sqlpool_error *error) {
     int attempt, rc;
     for (attempt = 1;; attempt++) {
-        rc = sqlpool__run_once(slot, work, error);
+        {
+            SQLPOOL_ZONE_BEGIN(zone, "sqlpool statement");
+            rc = sqlpool__run_once(slot, work, error);
+            SQLPOOL_ZONE_END(zone);
+        }
         if (SQLPOOL__LIKELY(rc == SQLPOOL_OK)) {
             error->result = SQLPOOL_OK;
             return SQLPOOL_OK;
@@ -9075,6 +11825,7 @@ static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
     sqlpool__core *core = slot->core;
     int at = 0;
     SQLPOOL__STORE_RELAXED(&slot->floor, 1u);
+    sqlpool__note_hold_begins(slot);
     sqlpool__serve_nobody(slot);
     while (at < group->count) {
         sqlpool__job *job = group->jobs[at];
@@ -9255,6 +12006,7 @@ static int sqlpool__one_call(const char *file, int line, sqlpool *pool, const sq
         return rc;
     }
     rc = sqlpool__make_request(core, file, line, SQLPOOL_READ, call, &request, error);
+    request.is_call = true;
     if (SQLPOOL__UNLIKELY(rc == SQLPOOL_OK && work->sql == NULL))
         rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sql is NULL");
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
@@ -9390,7 +12142,7 @@ static void sqlpool__rows_end(sqlpool_rows *rows, sqlpool__slot *slot, sqlpool__
     const bool owns = (rows->flags & SQLPOOL__ROWS_OWNS) != 0;
     rows->flags = 0;
     rows->statement = NULL;
-    sqlpool__stmt_put(slot, stmt);
+    sqlpool__stmt_end(slot, stmt, (uint64_t)rows->position, rows->result);
     sqlpool__disarm(slot);
     if (owns) {
         (void)sqlpool__lease_end(slot);
@@ -9446,12 +12198,15 @@ SQLPOOL_API bool sqlpool_rows_next(sqlpool_rows *rows) {
     }
     if ((rows->flags & SQLPOOL__ROWS_PENDING) != 0) {
         rows->flags = (rows->flags & ~(uint32_t)SQLPOOL__ROWS_PENDING) | SQLPOOL__ROWS_ON_ROW;
+        rows->position++;
         return true;
     }
     if (SQLPOOL__UNLIKELY(rows->deadline_ns != SQLPOOL__LOAD_RELAXED(&slot->deadline_ns)))
         sqlpool__arm(slot, rows->deadline_ns);
     rc = sqlite3_step(stmt->handle); /* an interrupt stays pending while it is on a row */
-    return SQLPOOL__LIKELY(rc == SQLITE_ROW) ? true : sqlpool__rows_stop(rows, rc);
+    if (SQLPOOL__UNLIKELY(rc != SQLITE_ROW)) return sqlpool__rows_stop(rows, rc);
+    rows->position++;
+    return true;
 }
 
 SQLPOOL_API int sqlpool_rows_close(sqlpool_rows *rows, sqlpool_error *error) {
@@ -9731,6 +12486,8 @@ static int sqlpool__run_script(sqlpool__slot *slot, const char *sql, size_t byte
     while ((at = sqlpool__find_statement(at, end)) != NULL) {
         sqlite3_stmt *handle;
         const char *tail = NULL;
+        const uint64_t began = sqlpool__timed_now(slot);
+        uint64_t rows = 0;
         int rc = sqlpool__prepare(slot, at, (size_t)(end - at), 0, &handle, &tail, error);
         SQLPOOL__TALLY(slot, statements);
         if (rc == SQLPOOL_OK) rc = sqlpool__statement_begin(slot, error);
@@ -9739,11 +12496,11 @@ static int sqlpool__run_script(sqlpool__slot *slot, const char *sql, size_t byte
                                "a script has no parameters: use sqlpool_exec()");
         }
         if (rc == SQLPOOL_OK) {
-            do {
-                rc = sqlite3_step(handle);
-            } while (rc == SQLITE_ROW);
+            while ((rc = sqlite3_step(handle)) == SQLITE_ROW) rows++;
             rc = rc == SQLITE_DONE ? SQLPOOL_OK : sqlpool__statement_failed(slot, rc, at, error);
+            sqlpool__note_uncached(slot, handle, began, at, (size_t)(tail - at), rows, rc);
         }
+        if (rc != SQLPOOL_OK) SQLPOOL__TALLY(slot, errors);
         (void)sqlite3_finalize(handle);
         sqlpool__disarm(slot);
         if (rc != SQLPOOL_OK) {
@@ -9773,7 +12530,7 @@ static int sqlpool__script_body(sqlpool_conn *conn, void *user, int attempt) {
         return sqlpool__run_script(slot, script->sql, script->bytes, script->error);
     copy = (char *)sqlpool__alloc(&core->memory, script->bytes + 1);
     if (copy == NULL)
-        return SQLPOOL__FAIL(script->error, SQLPOOL_NOMEM, "no memory to copy the script");
+        return SQLPOOL__NO_MEMORY(core, script->error, "no memory to copy the script");
     memcpy(copy, script->sql, script->bytes);
     copy[script->bytes] = '\0';
     rc = sqlpool__run_script(slot, copy, script->bytes, script->error);
@@ -10031,6 +12788,7 @@ static int sqlpool__drain_once(sqlpool__core *core, bool can_wait, int step, int
     int rc;
     request.place = &core->drain_place;
     request.is_drain = true;
+    request.is_call = false;
     rc = SQLPOOL__LOAD(&core->breakers[SQLPOOL_WRITE].state) == SQLPOOL__BREAKER_CLOSED
              ? SQLPOOL_OK
              : sqlpool__breaker_admit(core, SQLPOOL_WRITE, error);
@@ -10387,8 +13145,8 @@ static int sqlpool__submit(sqlpool *pool, const sqlpool_submission *options,
     if (rc == SQLPOOL_OK && what->bytes > SQLPOOL__ENTRY_ROOM) {
         block = sqlpool__alloc(&core->memory, what->bytes);
         if (block == NULL)
-            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to copy %llu bytes",
-                               (unsigned long long)what->bytes);
+            rc = SQLPOOL__NO_MEMORY(core, error, "no memory to copy %llu bytes",
+                                    (unsigned long long)what->bytes);
     }
     if (rc == SQLPOOL_OK) {
         sqlpool__lock(core);
@@ -10970,7 +13728,7 @@ static int sqlpool__bulk_refuse(sqlpool_bulk *bulk, int row, sqlpool_error *erro
                                      (size_t)bulk->refusal_room * sizeof *bulk->refusals,
                                      (size_t)room * sizeof *bulk->refusals);
         if (list == NULL)
-            return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to report refused rows");
+            return SQLPOOL__NO_MEMORY(bulk->core, error, "no memory to report refused rows");
         bulk->refusals = (sqlpool__refused_row *)list;
         bulk->refusal_room = room;
     }
@@ -11288,7 +14046,7 @@ SQLPOOL_API int sqlpool_bulk_begin_at(const char *file, int line, sqlpool *pool,
     if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
     made = sqlpool__bulk_new(core, config);
     if (made == NULL) {
-        (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a batch of rows");
+        (void)SQLPOOL__NO_MEMORY(core, error, "no memory for a batch of rows");
         return sqlpool__leave(core, sqlpool__finish(core, error));
     }
     made->file = file;
@@ -11371,8 +14129,8 @@ static int sqlpool__bulk_big_row(sqlpool_bulk *bulk, const sqlpool_value *args, 
     bulk->arena = (char *)sqlpool__alloc(&core->memory, big);
     if (bulk->arena == NULL) {
         bulk->arena = arena;
-        return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a row of %llu bytes",
-                             (unsigned long long)big);
+        return SQLPOOL__NO_MEMORY(bulk->core, error, "no memory for a row of %llu bytes",
+                                  (unsigned long long)big);
     }
     bulk->arena_bytes = bulk->payload = big;
     sqlpool__bulk_copy(bulk, args);
@@ -11459,6 +14217,748 @@ SQLPOOL_API int sqlpool_bulk_abandon(sqlpool_bulk *bulk, sqlpool_bulk_progress *
 }
 
 /*==============================================================================
+ * >>[I23] HEALTH: what upkeep samples, alerts, causes                  (private)
+ *==============================================================================
+    Upkeep takes a sample once per pass: gauges and counters. The samples are what charts are drawn
+    from, and what alerts look at.
+
+    An alert has one state, its severity. It rises to the least severity that the value kept for
+    for_ms, and falls in the same way to one whose limit the value has left by a tenth: a value that
+    moves about its limit neither raises nor clears. Each change is told once. Time counts as it is
+    sampled, at most two intervals for each sample, so a clock that jumps raises nothing; falling
+    takes the clock as it is, or an idle pool, which is looked at twice a minute, would stay red.
+
+    Health is asked for and computed then, from the gate, the breakers, the queues and leases as
+    they are, and from the faults that were noted where SQLite's answers are translated. Each cause
+    has a condition of its own, and where one failure shows in two ways (a damaged page also costs
+    the connection that met it) the condition of the lesser one leaves the other out. */
+
+static int sqlpool__open_count(const sqlpool__core *core) {
+    uint32_t i;
+    int count = 0;
+    for (i = 0; i + 1 < core->slot_count; i++)
+        count += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
+    return count;
+}
+
+/*  The configuration wants it also where no alert is ever raised. */
+static const struct {
+    const char *name, *unit;
+    int64_t notice, warning, critical;
+} sqlpool__alert_table[] = {
+#define SQLPOOL__ALERT_ROW(name, word, unit, notice, warning, critical) \
+    {#word, unit, notice, warning, critical},
+    SQLPOOL_ALERTS(SQLPOOL__ALERT_ROW)
+#undef SQLPOOL__ALERT_ROW
+};
+
+#ifndef SQLPOOL_NO_METRICS
+
+static const char *const sqlpool__severity_names[] = {"cleared", "notice", "warning", "critical"};
+
+static const struct {
+    const char *name, *text;
+    int points;
+} sqlpool__cause_table[] = {
+#define SQLPOOL__CAUSE_ROW(name, word, points, text) {#word, text, points},
+    SQLPOOL_CAUSES(SQLPOOL__CAUSE_ROW)
+#undef SQLPOOL__CAUSE_ROW
+};
+
+#define SQLPOOL__NS_PER_S (1000 * SQLPOOL__NS_PER_MS)
+#define SQLPOOL__WATCH_S 10       /* utilisation is the mean of so long */
+#define SQLPOOL__LATENCY_S 30     /* latencies are those of so long */
+#define SQLPOOL__SUCCESS_S 60     /* and success and slow statements are counted over so long */
+#define SQLPOOL__SUCCESS_CALLS 20 /* fewer prove nothing */
+
+/*------------------------------------------------------------------------------
+ * >>[I23.1] memory                                                     (private)
+ *------------------------------------------------------------------------------
+    SQLite tells what a connection holds to who holds the connection, so upkeep asks the idle ones,
+    each once after it was used. Reports read what was told then. */
+
+#define SQLPOOL__MEASURE_S 10 /* statements and schema are counted by walking over them */
+
+/*  By the holder. */
+static void sqlpool__weigh(sqlpool__slot *slot) {
+    static const int options[] = {SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_STMT_USED,
+                                  SQLITE_DBSTATUS_SCHEMA_USED, SQLITE_DBSTATUS_LOOKASIDE_USED};
+    sqlpool__i64 *const places[] = {&slot->page_cache_bytes, &slot->prepared_bytes,
+                                    &slot->schema_bytes, &slot->lookaside_used};
+    int i;
+    for (i = 0; i < 4; i++) {
+        int now = 0, most = 0;
+        if (slot->db != NULL) (void)sqlite3_db_status(slot->db, options[i], &now, &most, 0);
+        SQLPOOL__STORE_RELAXED(places[i], (int64_t)now);
+    }
+}
+
+/*  Bytes that SQLite holds for the connections. */
+static int64_t sqlpool__measured(sqlpool__core *core) {
+    int64_t sum = 0;
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        if (SQLPOOL__LOAD_RELAXED(&slot->is_open) == 0) continue;
+        sum += SQLPOOL__LOAD_RELAXED(&slot->page_cache_bytes) +
+               SQLPOOL__LOAD_RELAXED(&slot->prepared_bytes) +
+               SQLPOOL__LOAD_RELAXED(&slot->schema_bytes);
+    }
+    return sum;
+}
+
+static int64_t sqlpool__memory_total(sqlpool__core *core) {
+    const int64_t outside = sqlpool__measured(core);
+    SQLPOOL__STORE_RELAXED(&core->memory.outside_bytes, outside);
+    return SQLPOOL__LOAD_RELAXED(&core->memory.held_bytes) + outside;
+}
+
+/*  What is done to an idle connection, in this order, while there is too much. */
+enum {
+    SQLPOOL__SHED_NOTHING, /* only measure */
+    SQLPOOL__SHED_STATEMENTS,
+    SQLPOOL__SHED_PAGES,
+    SQLPOOL__SHED_CONNECTION,
+    SQLPOOL__SHED_STEPS
+};
+
+static void sqlpool__shed_slot(sqlpool__slot *slot, int step) {
+    if (step == SQLPOOL__SHED_STATEMENTS) {
+        int keep = slot->cached_count / 2;
+        while (slot->cached_count > keep && !sqlpool__list_is_empty(&slot->recent)) {
+            sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->recent.prev));
+            SQLPOOL__TALLY(slot, cache_evictions);
+        }
+    } else if (step == SQLPOOL__SHED_PAGES) {
+        (void)sqlite3_db_release_memory(slot->db);
+    } else if (step == SQLPOOL__SHED_CONNECTION && slot->role == SQLPOOL__ROLE_READER &&
+               sqlpool__open_count(slot->core) > slot->core->config.min_connections) {
+        SQLPOOL__TALLY(slot, closed_idle);
+        sqlpool__close_connection(slot);
+    }
+    sqlpool__weigh(slot);
+}
+
+/*  Idle connections one after the other, as long as too much is held; to be measured does not make
+    them younger. */
+static void sqlpool__shed_step(sqlpool__core *core, int step, int64_t soft_bytes) {
+    uint32_t i = core->slot_count - 1;
+    while (i-- > 0 && (step == SQLPOOL__SHED_NOTHING || sqlpool__memory_total(core) > soft_bytes)) {
+        sqlpool__slot *slot = &core->slots[i];
+        const uint64_t before = SQLPOOL__LOAD_ORDERED(&slot->word);
+        const uint64_t statements =
+            SQLPOOL__LOAD_RELAXED(&slot->counters[SQLPOOL__COUNT_statements]);
+        sqlpool__lane *lane;
+        if (SQLPOOL__LOAD(&slot->is_open) == 0 ||
+            (step == SQLPOOL__SHED_NOTHING && slot->measured_use == before + statements) ||
+            !sqlpool__claim(slot))
+            continue;
+        lane = sqlpool__lane_of_slot(slot);
+        sqlpool__shed_slot(slot, step);
+        slot->measured_use = sqlpool__word(slot->number, SQLPOOL__IDLE) + statements;
+        if (slot->db != NULL) { /* else its place is empty, and nobody's age */
+            sqlpool__lock(core);
+            if (slot->seen_word == before)
+                slot->seen_word = sqlpool__word(slot->number, SQLPOOL__IDLE);
+            sqlpool__unlock(core);
+        }
+        sqlpool__give_back(slot, lane);
+    }
+}
+
+static void sqlpool__look_at_memory(sqlpool__core *core, int64_t now) {
+    const int64_t soft = core->config.memory_soft_bytes;
+    int step = SQLPOOL__SHED_STATEMENTS;
+    int64_t before;
+    if (now < core->next_measure_ns && soft <= 0) return;
+    core->next_measure_ns = sqlpool__time_add(now, SQLPOOL__MEASURE_S * SQLPOOL__NS_PER_S);
+    sqlpool__shed_step(core, SQLPOOL__SHED_NOTHING, 0);
+    before = sqlpool__memory_total(core);
+    if (soft <= 0 || before <= soft) return;
+    while (step < SQLPOOL__SHED_STEPS && sqlpool__memory_total(core) > soft)
+        sqlpool__shed_step(core, step++, soft);
+    SQLPOOL__TALLY_POOL(core, memory_sheds);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_MEMORY,
+                      "%lld bytes are held, memory_soft_bytes is %lld: %lld after statements%s%s",
+                      (long long)before, (long long)soft, (long long)sqlpool__memory_total(core),
+                      step > SQLPOOL__SHED_PAGES ? ", pages" : "",
+                      step > SQLPOOL__SHED_CONNECTION ? " and connections were dropped"
+                                                      : " were dropped");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I23.2] samples                                                    (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The sample that is `back` before the newest one; 0 is that. */
+static sqlpool__sample *sqlpool__sample_back(sqlpool__core *core, uint32_t back) {
+    const uint32_t size = (uint32_t)core->config.history_count;
+    SQLPOOL_ASSERT(back < core->history_used);
+    return &core->history[(core->history_next + size - 1 - back) % size];
+}
+
+/*  The newest sample that is at least so old, else the oldest. */
+static const sqlpool__sample *sqlpool__sample_of_age(sqlpool__core *core, int seconds) {
+    const int64_t now = sqlpool__sample_back(core, 0)->at_ns;
+    uint32_t back = 0;
+    while (back + 1 < core->history_used &&
+           now - sqlpool__sample_back(core, back)->at_ns < seconds * SQLPOOL__NS_PER_S)
+        back++;
+    return sqlpool__sample_back(core, back);
+}
+
+/*  Pages of the database as the last commit left it: the log's index knows, and without it the last
+    look at an idle connection. */
+static int64_t sqlpool__file_bytes(sqlpool__core *core) {
+    const volatile uint32_t *map;
+    (void)SQLPOOL__ADD(&core->stamp_users, 1u);
+    map = SQLPOOL__LOAD_ORDERED(&core->stamp_map);
+    if (map != NULL) {
+        const uint32_t pages = sqlpool__stamp_word(map, SQLPOOL__STAMP_PAGES);
+        if (pages > 0) SQLPOOL__STORE_RELAXED(&core->file_pages, (int64_t)pages);
+    }
+    (void)SQLPOOL__ADD(&core->stamp_users, (uint32_t)-1);
+    return SQLPOOL__LOAD_RELAXED(&core->file_pages) * core->page_bytes;
+}
+
+/*  Gauges and counters as they are. */
+static void sqlpool__sample_counts(sqlpool__core *core, sqlpool__sample *sample) {
+    uint32_t i;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sample->open += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
+        sample->used += sqlpool__is_leased(&core->slots[i]) ? 1 : 0;
+    }
+    sample->waiting =
+        (int)(SQLPOOL__LOAD(&core->lanes[0].waiting) + SQLPOOL__LOAD(&core->lanes[1].waiting));
+    sample->statements = sqlpool__counter(core, SQLPOOL__COUNT_statements);
+    sample->commits = sqlpool__counter(core, SQLPOOL__COUNT_commits);
+    sample->failures = sqlpool__counter(core, SQLPOOL__COUNT_timeouts) +
+                       sqlpool__counter(core, SQLPOOL__COUNT_expirations) +
+                       sqlpool__counter(core, SQLPOOL__COUNT_breaker_refusals);
+    sample->slow = sqlpool__counter(core, SQLPOOL__COUNT_slow);
+    sample->wal_bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
+    sample->file_bytes = sqlpool__file_bytes(core);
+}
+
+static void sqlpool__take_sample(sqlpool__core *core, int64_t now) {
+    sqlpool__sample sample;
+    uint32_t i;
+    memset(&sample, 0, sizeof sample);
+    sample.at_ns = now;
+    sqlpool__sample_counts(core, &sample);
+    sample.memory_bytes = sqlpool__memory_total(core);
+    sqlpool__lock(core);
+    for (i = 0; i < SQLPOOL__FAULT_LOCK; i++) sample.failures += core->faults[i].count;
+    core->history[core->history_next] = sample;
+    core->history_next = (core->history_next + 1) % (uint32_t)core->config.history_count;
+    if (core->history_used < (uint32_t)core->config.history_count) core->history_used++;
+    for (i = 0; i < core->slot_count; i++) { /* whose holder runs something? */
+        sqlpool__slot *slot = &core->slots[i];
+        const uint64_t use = SQLPOOL__LOAD_ORDERED(&slot->word) +
+                             SQLPOOL__LOAD_RELAXED(&slot->counters[SQLPOOL__COUNT_statements]);
+        if (use == slot->sampled_use) continue;
+        slot->sampled_use = use;
+        slot->sampled_ns = now;
+    }
+    sqlpool__unlock(core);
+}
+
+/*  By so much the database grew an hour, as far as samples go back; 0 below a minute. */
+static int64_t sqlpool__growth_locked(sqlpool__core *core) {
+    const sqlpool__sample *from, *to;
+    if (core->history_used < 2) return 0;
+    from = sqlpool__sample_back(core, core->history_used - 1);
+    to = sqlpool__sample_back(core, 0);
+    if (to->at_ns - from->at_ns < 60 * SQLPOOL__NS_PER_S) return 0;
+    return (int64_t)((double)(to->file_bytes - from->file_bytes) * 3600e9 /
+                     (double)(to->at_ns - from->at_ns));
+}
+
+static int64_t sqlpool__monitoring_bytes(sqlpool__core *core) {
+    size_t bytes = core->monitor != NULL ? core->monitor->block_bytes : 0;
+    uint32_t i;
+    for (i = 0; i < core->slot_count; i++) {
+        const sqlpool__recorder *recorder = sqlpool__recorder_of(core, i);
+        if (recorder != NULL) bytes += recorder->block_bytes;
+    }
+    if (core->history != NULL) bytes += (size_t)core->config.history_count * sizeof *core->history;
+    return (int64_t)bytes;
+}
+
+static void sqlpool__memory_of(sqlpool__core *core, sqlpool_memory *memory) {
+    uint32_t i;
+    memset(memory, 0, sizeof *memory);
+    memory->total_bytes = sqlpool__memory_total(core);
+    memory->process_bytes = sqlpool_global_memory();
+    memory->pool_bytes = (int64_t)(sizeof *core + core->slot_block_bytes);
+    for (i = 0; i < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        memory->statement_bytes += SQLPOOL__LOAD_RELAXED(&slot->statement_bytes);
+        if (SQLPOOL__LOAD_RELAXED(&slot->is_open) == 0) continue;
+        memory->page_cache_bytes += SQLPOOL__LOAD_RELAXED(&slot->page_cache_bytes);
+        memory->prepared_bytes += SQLPOOL__LOAD_RELAXED(&slot->prepared_bytes);
+        memory->schema_bytes += SQLPOOL__LOAD_RELAXED(&slot->schema_bytes);
+        memory->lookaside_used += SQLPOOL__LOAD_RELAXED(&slot->lookaside_used);
+    }
+    memory->monitoring_bytes = sqlpool__monitoring_bytes(core);
+    memory->file_bytes = sqlpool__file_bytes(core);
+    memory->free_bytes = SQLPOOL__LOAD_RELAXED(&core->free_pages) * core->page_bytes;
+    memory->wal_bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
+    sqlpool__lock(core);
+    memory->growth_bytes = sqlpool__growth_locked(core);
+    memory->queue_bytes = core->entries_bytes;
+    if (core->entries != NULL)
+        memory->queue_bytes +=
+            (int64_t)core->config.submit_count * (int64_t)sizeof(struct sqlpool__entry);
+    sqlpool__unlock(core);
+    memory->other_bytes = SQLPOOL__LOAD_RELAXED(&core->memory.held_bytes) - memory->pool_bytes -
+                          memory->statement_bytes - memory->monitoring_bytes - memory->queue_bytes;
+    if (memory->other_bytes < 0) memory->other_bytes = 0; /* someone allocates meanwhile */
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I23.3] alerts                                                     (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The mean share of the connections that was out. */
+static int64_t sqlpool__alarm_utilisation(sqlpool__core *core) {
+    const int64_t newest = sqlpool__sample_back(core, 0)->at_ns;
+    int64_t used = 0;
+    uint32_t back;
+    for (back = 0; back < core->history_used; back++) {
+        const sqlpool__sample *sample = sqlpool__sample_back(core, back);
+        if (back > 0 && newest - sample->at_ns > SQLPOOL__WATCH_S * SQLPOOL__NS_PER_S) break;
+        used += sample->used;
+    }
+    return used * 100 / ((int64_t)back * core->config.max_connections);
+}
+
+/*  All 0 when it is not recorded. */
+static void sqlpool__latency_of(sqlpool__core *core, sqlpool_timing which, int window_s,
+                                sqlpool_latency *latency) {
+    if (sqlpool_get_latency(core->handle, which, window_s, latency) != SQLPOOL_OK)
+        memset(latency, 0, sizeof *latency);
+}
+
+/*  What the kind measures now, in its unit. */
+static int64_t sqlpool__alarm_value(sqlpool__core *core, int kind,
+                                    const sqlpool_latency *latency) {
+    const sqlpool__sample *newest = sqlpool__sample_back(core, 0);
+    const sqlpool__sample *before = sqlpool__sample_of_age(core, SQLPOOL__SUCCESS_S);
+    const uint64_t failures = newest->failures - before->failures;
+    const uint64_t calls = newest->statements - before->statements + failures;
+    const int64_t most = core->config.memory_hard_bytes > 0 ? core->config.memory_hard_bytes
+                                                            : core->config.memory_soft_bytes;
+    switch (kind) {
+    case SQLPOOL_ALERT_UTILISATION:
+        return sqlpool__alarm_utilisation(core);
+    case SQLPOOL_ALERT_AVERAGE:
+    case SQLPOOL_ALERT_P95:
+        return (kind == SQLPOOL_ALERT_P95 ? latency->p95_ns : latency->mean_ns) / SQLPOOL__NS_PER_US;
+    case SQLPOOL_ALERT_SUCCESS:
+        return calls < SQLPOOL__SUCCESS_CALLS ? 10000
+                                              : (int64_t)((calls - failures) * 10000 / calls);
+    case SQLPOOL_ALERT_SLOW:
+        return (int64_t)(newest->slow - before->slow);
+    case SQLPOOL_ALERT_WAITING:
+        return newest->waiting;
+    case SQLPOOL_ALERT_LOG:
+        return newest->wal_bytes;
+    case SQLPOOL_ALERT_FILE:
+        return newest->file_bytes;
+    default:
+        return most > 0 ? newest->memory_bytes * 100 / most : 0;
+    }
+}
+
+static int64_t sqlpool__alarm_limit(const sqlpool_config *config, int kind, int severity) {
+    const sqlpool_alert_limits *limits = &config->alerts[kind];
+    return severity == SQLPOOL_SEVERITY_CRITICAL  ? limits->critical
+           : severity == SQLPOOL_SEVERITY_WARNING ? limits->warning
+                                                  : limits->notice;
+}
+
+/*  The gravest severity whose limit the value has passed, or has not yet left by a tenth. */
+static int sqlpool__alarm_severity(const sqlpool_config *config, int kind, int64_t value,
+                                   bool is_falling) {
+    int severity;
+    for (severity = SQLPOOL_SEVERITY_CRITICAL; severity > SQLPOOL_SEVERITY_NONE; severity--) {
+        int64_t limit = sqlpool__alarm_limit(config, kind, severity);
+        if (limit < 0) continue;
+        if (kind == SQLPOOL_ALERT_SUCCESS) {
+            if (is_falling) limit += (10000 - limit) / 10;
+            if (value <= limit && value < 10000) break;
+        } else if (is_falling ? value > limit - limit / 10 - 1 : value >= limit) {
+            break;
+        }
+    }
+    return severity;
+}
+
+/*  A value in the words of its unit: "1.5 ms", "99.20 %". */
+static void sqlpool__text_value(sqlpool__text *text, int kind, int64_t value) {
+    if (kind == SQLPOOL_ALERT_AVERAGE || kind == SQLPOOL_ALERT_P95) {
+        sqlpool__text_duration(text, value * SQLPOOL__NS_PER_US);
+    } else if (kind == SQLPOOL_ALERT_LOG || kind == SQLPOOL_ALERT_FILE) {
+        sqlpool__text_bytes(text, value);
+    } else if (kind == SQLPOOL_ALERT_SUCCESS) {
+        sqlpool__text_add(text, "%lld.%02lld %%", (long long)(value / 100),
+                          (long long)(value % 100));
+    } else {
+        sqlpool__text_add(text, "%lld %s", (long long)value, sqlpool__alert_table[kind].unit);
+    }
+}
+
+/*  An alert as callers see it. */
+static void sqlpool__alarm_tell(const sqlpool_config *config, int kind, const sqlpool__alarm *alarm,
+                                int before, sqlpool_alert *alert) {
+    const bool is_less = kind == SQLPOOL_ALERT_SUCCESS;
+    sqlpool__text text = sqlpool__text_into(alert->message, sizeof alert->message);
+    const int severity = alarm->severity != SQLPOOL_SEVERITY_NONE ? alarm->severity : before;
+    alert->kind = kind;
+    alert->severity = alarm->severity;
+    alert->before = before;
+    alert->value = alarm->value;
+    alert->since_ns = alarm->since_ns;
+    alert->limit = sqlpool__alarm_limit(config, kind, severity);
+    sqlpool__text_add(&text, "%s is ", sqlpool__alert_table[kind].name);
+    sqlpool__text_value(&text, kind, alarm->value);
+    sqlpool__text_add(&text, "; %s %s ",
+                      alarm->severity != SQLPOOL_SEVERITY_NONE
+                          ? sqlpool__severity_names[alarm->severity]
+                          : "cleared, it was raised",
+                      is_less ? "down from" : "from");
+    sqlpool__text_value(&text, kind, alert->limit);
+    if (!is_less) sqlpool__text_add(&text, " on");
+}
+
+/*  Lets `duration_ns` pass with this value; true when the severity changes. */
+static bool sqlpool__alarm_step(const sqlpool_config *config, int kind, sqlpool__alarm *alarm,
+                                int64_t value, int64_t duration_ns) {
+    const int64_t wanted = config->alerts[kind].for_ms * SQLPOOL__NS_PER_MS;
+    const int64_t most = 2 * config->upkeep_interval_ms * SQLPOOL__NS_PER_MS;
+    const int rising = sqlpool__alarm_severity(config, kind, value, false);
+    const int falling = sqlpool__alarm_severity(config, kind, value, true);
+    const bool is_up = rising > alarm->severity, is_down = falling < alarm->severity;
+    alarm->value = value;
+    if (!is_up && !is_down) {
+        alarm->pending = alarm->severity;
+        alarm->held_ns = 0;
+        return false;
+    }
+    if (alarm->pending == alarm->severity || (alarm->pending > alarm->severity) != is_up) {
+        alarm->pending = is_up ? rising : falling; /* begins now */
+        alarm->held_ns = 0;
+        duration_ns = 0;
+    }
+    if (is_up ? rising < alarm->pending : falling > alarm->pending)
+        alarm->pending = is_up ? rising : falling;
+    alarm->held_ns += is_up && duration_ns > most ? most : duration_ns > 0 ? duration_ns : 0;
+    return alarm->held_ns >= wanted;
+}
+
+/*  Looks at every kind with the newest sample; tells of each change. */
+static void sqlpool__alarm_all(sqlpool__core *core, int64_t now) {
+    int64_t duration = 0;
+    sqlpool_latency latency;
+    int kind;
+    if (core->history_used > 1) duration = now - sqlpool__sample_back(core, 1)->at_ns;
+    sqlpool__latency_of(core, SQLPOOL_TIMING_STATEMENT, SQLPOOL__LATENCY_S, &latency);
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        sqlpool__alarm alarm = core->alarms[kind]; /* only upkeep changes it */
+        const int before = alarm.severity;
+        sqlpool_alert alert;
+        bool is_new = sqlpool__alarm_step(&core->config, kind, &alarm,
+                                          sqlpool__alarm_value(core, kind, &latency), duration);
+        if (is_new) {
+            alarm.severity = alarm.pending;
+            alarm.held_ns = 0;
+            if (before == SQLPOOL_SEVERITY_NONE) alarm.since_ns = now;
+        }
+        sqlpool__lock(core);
+        core->alarms[kind] = alarm;
+        sqlpool__unlock(core);
+        if (!is_new) continue;
+        sqlpool__alarm_tell(&core->config, kind, &alarm, before, &alert);
+        sqlpool__log_line(core,
+                          alarm.severity > SQLPOOL_SEVERITY_NOTICE ? SQLPOOL_LEVEL_WARNING
+                                                                   : SQLPOOL_LEVEL_INFO,
+                          SQLPOOL_LOG_ALERT, "%s", alert.message);
+        if (core->config.events.alert_fn != NULL)
+            core->config.events.alert_fn(core->config.events.user, &alert);
+    }
+}
+
+/*  Is one raised, or about to be? Then upkeep goes on looking. */
+static bool sqlpool__is_watching(const sqlpool__core *core) {
+    int kind;
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        if (core->alarms[kind].severity != SQLPOOL_SEVERITY_NONE ||
+            core->alarms[kind].pending != SQLPOOL_SEVERITY_NONE)
+            return true;
+    }
+    return false;
+}
+
+/*  Those that are raised, the gravest first; all are counted. */
+static int sqlpool__alerts_locked(sqlpool__core *core, sqlpool_alert *alerts, int capacity) {
+    int severity, kind, count = 0;
+    for (severity = SQLPOOL_SEVERITY_CRITICAL; severity > SQLPOOL_SEVERITY_NONE; severity--) {
+        for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+            const sqlpool__alarm *alarm = &core->alarms[kind];
+            if (alarm->severity != severity) continue;
+            if (count < capacity)
+                sqlpool__alarm_tell(&core->config, kind, alarm, severity, &alerts[count]);
+            count++;
+        }
+    }
+    return count;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I23.4] causes                                                     (private)
+ *----------------------------------------------------------------------------*/
+
+#define SQLPOOL__COMMITS_S 60    /* commits of so long are looked at */
+#define SQLPOOL__STUCK_MS 5000   /* a writer that is out for so long, and does nothing */
+#define SQLPOOL__STARVED_MS 1000 /* a caller that waits for a reader for so long */
+#define SQLPOOL__SLOW_MS 50      /* a commit takes so long on the average */
+
+/*  What causes are found from. */
+typedef struct sqlpool__findings {
+    sqlpool__core *core;
+    sqlpool_health *health;
+    int64_t now;
+    int score_1000; /* what is left of the score, in thousandths of it */
+    bool is_gone;   /* nothing is at the path */
+} sqlpool__findings;
+
+static sqlpool_cause *sqlpool__find(sqlpool__findings *found, int kind, int slot, int code,
+                                    sqlpool__text *text) {
+    sqlpool_cause *cause = &found->health->causes[found->health->cause_count++];
+    cause->kind = kind;
+    cause->slot = slot;
+    cause->code = code;
+    found->score_1000 -= found->score_1000 * sqlpool__cause_table[kind].points / 100;
+    *text = sqlpool__text_into(cause->text, sizeof cause->text);
+    return cause;
+}
+
+/*  Was such a fault met in the last minute? */
+static bool sqlpool__is_recent(const sqlpool__findings *found, int fault) {
+    const sqlpool__fault *it = &found->core->faults[fault];
+    return it->count > 0 && found->now - it->at_ns < SQLPOOL__FAULT_NS;
+}
+
+static void sqlpool__find_fault(sqlpool__findings *found, int kind, int fault, const char *what) {
+    const sqlpool__fault *it = &found->core->faults[fault];
+    sqlpool__text text;
+    (void)sqlpool__find(found, kind, it->slot, it->code, &text);
+    sqlpool__text_add(&text, "%s, %lld s ago: ", what,
+                      (long long)((found->now - it->at_ns) / SQLPOOL__NS_PER_S));
+    sqlpool__text_string(&text, it->message);
+}
+
+/*  Does a breaker keep calls away because of it? */
+static bool sqlpool__is_kept_away(const sqlpool__findings *found, int fault) {
+    int mode;
+    for (mode = 0; mode < 2; mode++) {
+        const sqlpool__breaker *breaker = &found->core->breakers[mode];
+        if (breaker->state != SQLPOOL__BREAKER_CLOSED && sqlpool__fault_of(breaker->code) == fault)
+            return true;
+    }
+    return false;
+}
+
+/*  Does it last? A breaker that is open because of it says so. A disk is full until something was
+    committed again; one failure of reading or writing may be a connection's, three are the disk's.
+    */
+static bool sqlpool__is_lasting(const sqlpool__findings *found, int fault) {
+    const sqlpool__fault *it = &found->core->faults[fault];
+    if (sqlpool__is_kept_away(found, fault)) return true;
+    if (!sqlpool__is_recent(found, fault)) return false;
+    return fault == SQLPOOL__FAULT_FULL
+               ? it->commits == sqlpool__counter(found->core, SQLPOOL__COUNT_commits)
+               : it->in_row >= 3;
+}
+
+static void sqlpool__find_file_causes(sqlpool__findings *found) {
+    sqlpool__core *core = found->core;
+    sqlpool__text text;
+    if (core->faults[SQLPOOL__FAULT_CORRUPT].count > 0 &&
+        core->faults[SQLPOOL__FAULT_CORRUPT].epoch == SQLPOOL__LOAD(&core->epoch)) {
+        sqlpool__find_fault(found, SQLPOOL_CAUSE_CORRUPT, SQLPOOL__FAULT_CORRUPT,
+                            "SQLite found damage");
+    } else if (sqlpool__is_kept_away(found, SQLPOOL__FAULT_CORRUPT)) { /* of the log */
+        (void)sqlpool__find(found, SQLPOOL_CAUSE_CORRUPT, -1, SQLITE_CORRUPT, &text);
+        sqlpool__text_string(&text, core->breakers[SQLPOOL_WRITE].message);
+    }
+    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0 || found->is_gone) {
+        (void)sqlpool__find(found, SQLPOOL_CAUSE_MOVED, -1, 0, &text);
+        sqlpool__text_add(&text, "the file that was opened is not at %.160s any more", core->path);
+    }
+    if (sqlpool__is_lasting(found, SQLPOOL__FAULT_IO))
+        sqlpool__find_fault(found, SQLPOOL_CAUSE_FAILING_DISK, SQLPOOL__FAULT_IO,
+                            "the last failure");
+    if (sqlpool__is_lasting(found, SQLPOOL__FAULT_FULL))
+        sqlpool__find_fault(found, SQLPOOL_CAUSE_FULL_DISK, SQLPOOL__FAULT_FULL,
+                            "a write found no room");
+}
+
+/*  Is the writer out for long, while somebody waits for it or its holder does nothing? */
+static void sqlpool__find_stuck_writer(sqlpool__findings *found) {
+    sqlpool__core *core = found->core;
+    uint32_t i;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        sqlpool__slot *slot = &core->slots[i];
+        sqlpool_holder holder;
+        sqlpool__text text;
+        if (!sqlpool__is_leased(slot) || SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_WRITE)
+            continue;
+        sqlpool__holder_locked(slot, found->now, &holder);
+        if (holder.held_ms < SQLPOOL__STUCK_MS) continue;
+        if (SQLPOOL__LOAD(&core->lane_of[SQLPOOL_WRITE]->waiting) == 0 &&
+            found->now - slot->sampled_ns < SQLPOOL__STUCK_MS * SQLPOOL__NS_PER_MS)
+            continue; /* it works, and nobody minds */
+        (void)sqlpool__find(found, SQLPOOL_CAUSE_STUCK_WRITER, (int)i, 0, &text);
+        sqlpool__text_holder(&text, &holder);
+        return;
+    }
+}
+
+static void sqlpool__find_exhausted(sqlpool__findings *found) {
+    sqlpool__core *core = found->core;
+    const sqlpool__lane *lane = core->lane_of[SQLPOOL_READ];
+    const sqlpool__link *link;
+    int64_t oldest = found->now;
+    sqlpool__text text;
+    uint32_t i;
+    if ((SQLPOOL__LOAD(&core->gate) & (uint32_t)SQLPOOL__GATE_BLOCKING) != 0) return;
+    for (link = lane->queue.next; link != &lane->queue; link = link->next) {
+        const sqlpool__waiter *waiter = (const sqlpool__waiter *)(const void *)link;
+        if (waiter->mode == SQLPOOL_READ) oldest = sqlpool__earlier(oldest, waiter->since_ns);
+    }
+    if (found->now - oldest < SQLPOOL__STARVED_MS * SQLPOOL__NS_PER_MS) return;
+    for (i = lane->first; i < lane->normal_end; i++) {
+        if (!sqlpool__is_leased(&core->slots[i])) return; /* one opens just now */
+    }
+    (void)sqlpool__find(found, SQLPOOL_CAUSE_EXHAUSTED, -1, 0, &text);
+    sqlpool__text_add(&text, "%u wait for a reader, the oldest for %lld ms; all %u are out",
+                      SQLPOOL__LOAD(&lane->waiting),
+                      (long long)((found->now - oldest) / SQLPOOL__NS_PER_MS),
+                      lane->normal_end - lane->first);
+}
+
+/*  The log is above its budget, and a checkpoint cannot help. */
+static void sqlpool__find_pinned_log(sqlpool__findings *found) {
+    sqlpool__core *core = found->core;
+    const int64_t log_bytes = (int64_t)SQLPOOL__LOAD(&core->wal_frames) * core->page_bytes;
+    sqlpool_holder worst, holder;
+    sqlpool__text text;
+    bool has_holder = false;
+    uint32_t i;
+    if (!core->is_wal || log_bytes <= core->config.wal_budget_bytes) return;
+    for (i = 0; i + 1 < core->slot_count; i++) {
+        if (!sqlpool__is_leased(&core->slots[i]) ||
+            SQLPOOL__LOAD_RELAXED(&core->slots[i].mode) == SQLPOOL_WRITE)
+            continue;
+        sqlpool__holder_locked(&core->slots[i], found->now, &holder);
+        if (!has_holder || holder.wal_frames > worst.wal_frames) worst = holder;
+        has_holder = true;
+    }
+    has_holder = has_holder && worst.wal_frames > 0 &&
+                 (int64_t)worst.wal_frames * core->page_bytes > core->config.wal_budget_bytes;
+    if (core->pinned_in_row < (has_holder ? 1 : SQLPOOL__PINS_BEFORE_LOG)) return;
+    (void)sqlpool__find(found, SQLPOOL_CAUSE_PINNED_LOG, has_holder ? (int)worst.slot : -1, 0,
+                        &text);
+    sqlpool__text_bytes(&text, log_bytes);
+    sqlpool__text_add(&text, " of log, pinned by ");
+    if (has_holder) {
+        sqlpool__text_holder(&text, &worst);
+    } else {
+        sqlpool__text_add(&text, "a reader of another process or pool");
+    }
+}
+
+static void sqlpool__find_slow_disk(sqlpool__findings *found, const sqlpool_latency *commit) {
+    sqlpool__text text;
+    if (commit->count < 2 || commit->mean_ns < SQLPOOL__SLOW_MS * SQLPOOL__NS_PER_MS) return;
+    (void)sqlpool__find(found, SQLPOOL_CAUSE_SLOW_DISK, -1, 0, &text);
+    sqlpool__text_add(&text, "%llu commits of the last minute took ",
+                      (unsigned long long)commit->count);
+    sqlpool__text_duration(&text, commit->mean_ns);
+    sqlpool__text_add(&text, " each, the longest ");
+    sqlpool__text_duration(&text, commit->max_ns);
+}
+
+/*  In the order of their weight. */
+static void sqlpool__health_locked(sqlpool__core *core, int64_t now, bool is_gone,
+                                   const sqlpool_latency *commit, int64_t memory_bytes,
+                                   sqlpool_health *health) {
+    sqlpool__findings found;
+    sqlpool__text text;
+    memset(health, 0, sizeof *health);
+    found.core = core;
+    found.health = health;
+    found.now = now;
+    found.score_1000 = 100000;
+    found.is_gone = is_gone;
+    sqlpool__observe_locked(core, now);
+    sqlpool__find_file_causes(&found);
+    sqlpool__find_stuck_writer(&found);
+    sqlpool__find_exhausted(&found);
+    sqlpool__find_slow_disk(&found, commit);
+    if (sqlpool__is_recent(&found, SQLPOOL__FAULT_LOCK))
+        sqlpool__find_fault(&found, SQLPOOL_CAUSE_LOCKED, SQLPOOL__FAULT_LOCK, "a call gave up");
+    sqlpool__find_pinned_log(&found);
+    if (core->config.memory_soft_bytes > 0 && memory_bytes > core->config.memory_soft_bytes) {
+        (void)sqlpool__find(&found, SQLPOOL_CAUSE_MEMORY, -1, 0, &text);
+        sqlpool__text_bytes(&text, memory_bytes);
+        sqlpool__text_add(&text, " are held, memory_soft_bytes is ");
+        sqlpool__text_bytes(&text, core->config.memory_soft_bytes);
+    }
+    if (sqlpool__is_recent(&found, SQLPOOL__FAULT_CONNECTION) &&
+        !sqlpool__is_lasting(&found, SQLPOOL__FAULT_IO))
+        sqlpool__find_fault(&found, SQLPOOL_CAUSE_DEAD_CONNECTION, SQLPOOL__FAULT_CONNECTION,
+                            "closed and opened anew");
+    health->score = (found.score_1000 + 500) / 1000;
+}
+
+/*  Could a connection not be opened because there is no file any more? Without an open connection
+    that is idle nobody else would notice. */
+static bool sqlpool__is_file_gone(sqlpool__core *core) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    int error, exists = 1;
+    sqlpool__lock(core);
+    error = core->open_error;
+    sqlpool__unlock(core);
+    if (sqlpool__primary(error) != SQLITE_CANTOPEN || core->is_memory || core->config.enable_uri ||
+        vfs == NULL)
+        return false;
+    return vfs->xAccess(vfs, core->path, SQLITE_ACCESS_EXISTS, &exists) == SQLITE_OK && exists == 0;
+}
+
+static void sqlpool__health(sqlpool__core *core, sqlpool_health *health) {
+    const int64_t now = sqlpool__now(core), memory_bytes = sqlpool__memory_total(core);
+    const bool is_gone = sqlpool__is_file_gone(core);
+    sqlpool_latency commit;
+    sqlpool__latency_of(core, SQLPOOL_TIMING_COMMIT, SQLPOOL__COMMITS_S, &commit);
+    sqlpool__lock(core);
+    sqlpool__health_locked(core, now, is_gone, &commit, memory_bytes, health);
+    sqlpool__unlock(core);
+}
+
+/*  The pass of upkeep. */
+static void sqlpool__look_after(sqlpool__core *core, int64_t now) {
+    sqlpool__look_at_memory(core, now);
+    if (core->history == NULL) return;
+    sqlpool__take_sample(core, now);
+    sqlpool__alarm_all(core, now);
+}
+
+#endif /* metrics */
+
+/*==============================================================================
  * >>[I24] UPKEEP: all periodic work                                    (private)
  *==============================================================================
     One function does everything that is due, in order of urgency, and says when it wants to run
@@ -11520,14 +15020,6 @@ static int64_t sqlpool__report_scopes(sqlpool__core *core, int64_t now) {
                           "older than its max_age_ms, and pins the log: %s", line);
     }
     return next;
-}
-
-static int sqlpool__open_count(const sqlpool__core *core) {
-    uint32_t i;
-    int count = 0;
-    for (i = 0; i + 1 < core->slot_count; i++)
-        count += SQLPOOL__LOAD(&core->slots[i].is_open) != 0 ? 1 : 0;
-    return count;
 }
 
 /*  A lease that is out for long is reported once, and once more when it is back; a completion
@@ -11630,6 +15122,7 @@ static void sqlpool__reap(sqlpool__core *core, int64_t now) {
             !sqlpool__claim(slot))
             continue;
         SQLPOOL__TALLY(slot, closed_idle);
+        sqlpool__note_cause(slot, SQLPOOL_CLOSE_IDLE);
         sqlpool__close_connection(slot);
         sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
         open--;
@@ -11655,6 +15148,7 @@ static void sqlpool__check_health(sqlpool__core *core) {
         sqlpool__slot *slot = &core->slots[i];
         sqlpool__lane *lane;
         sqlpool_error error;
+        char answer[32];
         if (!sqlpool__claim(slot)) continue;
         core->next_health_slot = i + 1;
         lane = sqlpool__lane_of_slot(slot);
@@ -11662,7 +15156,15 @@ static void sqlpool__check_health(sqlpool__core *core) {
         sqlpool__suspect_log(core, slot);
         if (!core->is_shared_gate) {
             const int rc = sqlpool__ask(slot->db, "SELECT 1 FROM sqlite_master LIMIT 1", NULL, 0);
-            if (sqlpool__is_connection_bad(rc)) slot->is_bad = true;
+            if (sqlpool__is_connection_bad(rc)) {
+                slot->is_bad = true;
+                slot->bad_code = rc;
+            } else if (sqlpool__ask(slot->db, "PRAGMA freelist_count", answer, sizeof answer) ==
+                       SQLITE_OK) {
+                SQLPOOL__STORE_RELAXED(&core->free_pages, sqlpool__to_int64(answer));
+                if (sqlpool__ask(slot->db, "PRAGMA page_count", answer, sizeof answer) == SQLITE_OK)
+                    SQLPOOL__STORE_RELAXED(&core->file_pages, sqlpool__to_int64(answer));
+            }
         }
         if (sqlpool__revalidate(slot, lane, false, &error) == SQLPOOL_OK)
             sqlpool__give_back(slot, lane);
@@ -11695,6 +15197,7 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
     bool may_begin = true; /* one task, whatever the budget */
     next = sqlpool__earlier(next, sqlpool__end_idle_snapshots(core, now));
     next = sqlpool__earlier(next, sqlpool__report_scopes(core, now));
+    (void)sqlpool__watch_latencies(core, now);
     if (SQLPOOL__LOAD(&core->is_awake) != 0) {
         core->next_reap_ns =
             sqlpool__earlier(core->next_reap_ns, sqlpool__time_add(now, config->upkeep_interval_ms *
@@ -11728,6 +15231,10 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
         is_busy =
             activity != core->last_activity || sqlpool__open_count(core) > config->min_connections;
         sqlpool__unlock(core);
+#ifndef SQLPOOL_NO_METRICS
+        sqlpool__look_after(core, now);
+        is_busy = is_busy || sqlpool__is_watching(core);
+#endif
         core->last_activity = sqlpool__activity(core);
         {
             uint32_t i;
@@ -11830,8 +15337,8 @@ SQLPOOL_API int sqlpool_tick(sqlpool *pool, int budget_us) {
 /*==============================================================================
  * >>[I25] REPORT: statistics, holders, status                          (private)
  *==============================================================================
-    Everything here reads atomics, and the lock only for the list of holders; no report waits for a
-    connection or makes anyone wait. */
+    Everything here reads atomics, and takes the lock only for lists that are copied at once; no
+    report waits for a connection or makes anyone wait. */
 
 static void sqlpool__collect(sqlpool__core *core, sqlpool_stats *stats) {
     uint32_t i;
@@ -11973,113 +15480,1933 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
     return sqlpool__leave(core, count);
 }
 
-/*  A breaker that is not closed, with its cause. */
-static void sqlpool__status_breaker(sqlpool__core *core, int mode, sqlpool__text *text) {
-    sqlpool__breaker breaker;
+/*------------------------------------------------------------------------------
+ * >>[I25.2] what a report shows                                        (private)
+ *------------------------------------------------------------------------------
+    A report first copies, into memory whose size is known before: the pool's lock is held for the
+    list of leases and the samples, some microseconds, and no connection is asked. Then it writes
+    without a lock, so that a write function may be as slow as it likes. The status is the same
+    report without what needs more than the stack. */
+
+#define SQLPOOL__REPORT_HOLDERS 32 /* on the stack of the caller: 7 KiB */
+
+/*  The pool as it is now. */
+typedef struct sqlpool__view {
+    sqlpool__core *core;
     int64_t now;
-    if (SQLPOOL__LOAD(&core->breakers[mode].state) == SQLPOOL__BREAKER_CLOSED) return;
-    now = sqlpool__now(core);
+    sqlpool_stats stats;
+    sqlpool_holder holders[SQLPOOL__REPORT_HOLDERS];
+    int holder_count, holders_known;
+    sqlpool__breaker breakers[2];
+} sqlpool__view;
+
+static int sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
+    view->core = core;
+    view->holder_count = sqlpool_holders(core->handle, view->holders, SQLPOOL__REPORT_HOLDERS);
+    if (view->holder_count < 0) return view->holder_count;
+    view->holders_known =
+        view->holder_count < SQLPOOL__REPORT_HOLDERS ? view->holder_count : SQLPOOL__REPORT_HOLDERS;
+    sqlpool__collect(core, &view->stats);
+    view->now = sqlpool__now(core);
     sqlpool__lock(core);
-    breaker = core->breakers[mode];
+    memcpy(view->breakers, core->breakers, sizeof view->breakers);
     sqlpool__unlock(core);
-    sqlpool__text_add(text,
-                      "breaker      %s fail at once for %lld ms, %s: ", sqlpool__mode_noun(mode),
-                      (long long)((now - breaker.opened_ns) / SQLPOOL__NS_PER_MS),
-                      breaker.state == SQLPOOL__BREAKER_TRYING ? "one tries" : "none tries");
-    sqlpool__text_string(text, breaker.message);
-    sqlpool__text_add(text, "\n");
+    return SQLPOOL_OK;
 }
 
-static void sqlpool__status_as_text(sqlpool__core *core, const sqlpool_stats *stats,
-                                    const sqlpool_holder *holders, int count, int known,
-                                    sqlpool__text *text) {
-    int i;
-    sqlpool__text_string(text, core->config.name);
-    sqlpool__text_add(text, ": ");
-    sqlpool__text_string(text, core->path);
-    sqlpool__text_add(text, " (%s%s)\n",
-                      core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
-                      core->config.read_only ? ", read-only" : "");
-    sqlpool__text_add(text, "connections  %d open of %d..%d, %d used (%d %%), %d idle\n",
-                      stats->open, stats->min, stats->max, stats->used, stats->utilisation_percent,
-                      stats->idle);
-    sqlpool__text_add(text,
-                      "waiting      %d for a reader, %d for the writer, %d submitted writes\n",
-                      stats->waiting_read, stats->waiting_write, stats->submitted_now);
-    sqlpool__status_breaker(core, SQLPOOL_READ, text);
-    sqlpool__status_breaker(core, SQLPOOL_WRITE, text);
-    sqlpool__text_add(text, "log          %lld frames, %lld bytes\n", (long long)stats->wal_frames,
-                      (long long)stats->wal_bytes);
-    sqlpool__text_add(text, "snapshots    %s\n", SQLPOOL__LOAD(&core->snapshot_state));
-    sqlpool__text_add(text, "memory       %lld bytes in %lld allocations so far\n",
-                      (long long)stats->memory_bytes, (long long)stats->allocations);
+#ifndef SQLPOOL_NO_METRICS
+
+#define SQLPOOL__REPORT_STATEMENTS 20
+#define SQLPOOL__REPORT_STEPS 31
+#define SQLPOOL__REPORT_EVENTS 8192 /* of a trace, the newest: a megabyte and a half of it */
+
+/*  Bounds of the buckets that Prometheus gets: from 1 us on, each four times the one before. */
+#define SQLPOOL__BUCKETS 13
+/*  Bars of the chart of latencies: four for each power of ten from 1 us to 10 s. */
+#define SQLPOOL__BARS 28
+
+typedef struct sqlpool__report {
+    sqlpool__view view;
+    sqlpool_health health;
+    sqlpool_alert alerts[SQLPOOL_ALERT_COUNT];
+    int alert_count;
+    sqlpool_memory memory;
+    sqlpool_latency latencies[SQLPOOL_TIMING_COUNT];
+    int64_t totals_ns[SQLPOOL_TIMING_COUNT];
+    uint64_t buckets[SQLPOOL_TIMING_COUNT][SQLPOOL__BUCKETS];
+    uint64_t bars[SQLPOOL__BARS];
+    sqlpool_latency_step steps[2][SQLPOOL__REPORT_STEPS]; /* of waits, of statements */
+    int step_count[2];
+    sqlpool_statement_stats statements[SQLPOOL__REPORT_STATEMENTS];
+    int statement_count;
+    sqlpool__sample *samples; /* behind this struct; the oldest first */
+    int sample_count;
+    sqlpool_event *events; /* behind those */
+    int event_count;
+    char buffer[4096];
+} sqlpool__report;
+
+static const int64_t sqlpool__bucket_bounds[SQLPOOL__BUCKETS] = {1000,
+                                                                 4000,
+                                                                 16000,
+                                                                 64000,
+                                                                 256000,
+                                                                 1024000,
+                                                                 4096000,
+                                                                 16384000,
+                                                                 65536000,
+                                                                 262144000,
+                                                                 1048576000,
+                                                                 INT64_C(4194304000),
+                                                                 INT64_C(16777216000)};
+
+/*  10^(i/4) microseconds, i from 1 on. */
+static const int64_t sqlpool__bar_bounds[SQLPOOL__BARS] = {1778,
+                                                           3162,
+                                                           5623,
+                                                           10000,
+                                                           17783,
+                                                           31623,
+                                                           56234,
+                                                           100000,
+                                                           177828,
+                                                           316228,
+                                                           562341,
+                                                           1000000,
+                                                           1778279,
+                                                           3162278,
+                                                           5623413,
+                                                           10000000,
+                                                           17782794,
+                                                           31622777,
+                                                           56234133,
+                                                           100000000,
+                                                           177827941,
+                                                           316227766,
+                                                           562341325,
+                                                           1000000000,
+                                                           1778279410,
+                                                           INT64_C(3162277660),
+                                                           INT64_C(5623413252),
+                                                           INT64_C(10000000000)};
+
+/*  All that took this time together. A total never falls, though the length of a tick is known
+    better and better. */
+static int64_t sqlpool__total_of(sqlpool__core *core, sqlpool_timing which) {
+    sqlpool__i64 *const told = &core->totals_told[which];
+    sqlpool__histogram sum;
+    int64_t total, before = SQLPOOL__LOAD(told);
+    sqlpool__sum_up(core, which, &sum);
+    total = sqlpool__ticks_ns(sqlpool__ratio(core), sum.total);
+    while (before < total && !SQLPOOL__CAS(told, &before, total)) {
+    }
+    return total > before ? total : before;
+}
+
+/*  Events that a trace has room for. */
+static size_t sqlpool__event_room(sqlpool__core *core) {
+    const size_t all = (size_t)core->config.event_count * core->slot_count;
+    if (core->monitor == NULL) return 0;
+    return all < SQLPOOL__REPORT_EVENTS ? all : SQLPOOL__REPORT_EVENTS;
+}
+
+static void sqlpool__copy_latencies(sqlpool__report *report) {
+    sqlpool *pool = report->view.core->handle;
+    int i, which;
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        if (sqlpool_get_histogram(pool, (sqlpool_timing)i, 0, sqlpool__bucket_bounds,
+                                  report->buckets[i], SQLPOOL__BUCKETS,
+                                  &report->latencies[i]) == SQLPOOL_OK)
+            report->totals_ns[i] = sqlpool__total_of(report->view.core, (sqlpool_timing)i);
+    }
+    (void)sqlpool_get_histogram(pool, SQLPOOL_TIMING_STATEMENT, 0, sqlpool__bar_bounds,
+                                report->bars, SQLPOOL__BARS, NULL);
+    for (i = SQLPOOL__BARS - 1; i > 0; i--) /* of each bar, not up to it */
+        report->bars[i] -=
+            report->bars[i] >= report->bars[i - 1] ? report->bars[i - 1] : report->bars[i];
+    for (which = 0; which < 2; which++) {
+        const int count = sqlpool_get_latency_steps(
+            pool, which == 0 ? SQLPOOL_TIMING_WAIT : SQLPOOL_TIMING_STATEMENT, report->steps[which],
+            SQLPOOL__REPORT_STEPS);
+        report->step_count[which] = count < 0                       ? 0
+                                    : count < SQLPOOL__REPORT_STEPS ? count
+                                                                    : SQLPOOL__REPORT_STEPS;
+    }
+}
+
+/*  Fills a report whose view is filled. */
+static void sqlpool__copy_report(sqlpool__report *report, int event_capacity) {
+    sqlpool__core *core = report->view.core;
+    int count;
+    sqlpool__health(core, &report->health);
+    sqlpool__lock(core);
+    report->alert_count = sqlpool__alerts_locked(core, report->alerts, SQLPOOL_ALERT_COUNT);
+    for (count = 0; count < (int)core->history_used; count++)
+        report->samples[count] =
+            *sqlpool__sample_back(core, core->history_used - 1 - (uint32_t)count);
+    report->sample_count = count;
+    sqlpool__unlock(core);
+    sqlpool__memory_of(core, &report->memory);
+    sqlpool__copy_latencies(report);
+    count = sqlpool_get_statements(core->handle, SQLPOOL_BY_TOTAL, report->statements,
+                                   SQLPOOL__REPORT_STATEMENTS);
+    report->statement_count = count < 0                            ? 0
+                              : count < SQLPOOL__REPORT_STATEMENTS ? count
+                                                                   : SQLPOOL__REPORT_STATEMENTS;
+    if (event_capacity > 0)
+        count = sqlpool_get_events(core->handle, report->events, event_capacity);
+    report->event_count = event_capacity > 0 && count > 0 ? count : 0;
+}
+
+#endif
+
+/*------------------------------------------------------------------------------
+ * >>[I25.3] text                                                       (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Lines of at most `width` columns, broken at spaces; 0: of any width. */
+typedef struct sqlpool__sheet {
+    sqlpool__text *text;
+    int width, indent, column;
+} sqlpool__sheet;
+
+/*  The end of the run of spaces, or of other bytes, and its columns. */
+static const char *sqlpool__sheet_run(const char *at, bool is_space, int *columns) {
+    *columns = 0;
+    while (*at != '\0' && (*at == ' ') == is_space) {
+        uint32_t code = 0;
+        const unsigned bytes = sqlpool__utf8_bytes((const unsigned char *)at, &code);
+        *columns += code >= 0x1100 ? 2 : 1; /* wide ones, and some that are not */
+        at += bytes > 0 ? bytes : 1;
+    }
+    return at;
+}
+
+static void sqlpool__sheet_break(sqlpool__sheet *sheet) {
+    sqlpool__text_byte(sheet->text, '\n');
+    for (sheet->column = 0; sheet->column < sheet->indent; sheet->column++)
+        sqlpool__text_byte(sheet->text, ' ');
+}
+
+/*  A word that may be longer than a line. */
+static void sqlpool__sheet_word(sqlpool__sheet *sheet, const char *at, const char *end) {
+    while (at < end) {
+        char piece[5] = "";
+        uint32_t code = 0;
+        const unsigned bytes = sqlpool__utf8_bytes((const unsigned char *)at, &code);
+        const int columns = code >= 0x1100 ? 2 : 1;
+        memcpy(piece, at, bytes > 0 ? bytes : 1);
+        if (sheet->width > 0 && sheet->column + columns > sheet->width) sqlpool__sheet_break(sheet);
+        sqlpool__text_escaped(sheet->text, piece, SQLPOOL__ESCAPE_NONE);
+        sheet->column += columns;
+        at += bytes > 0 ? bytes : 1;
+    }
+}
+
+/*  A text of any length, foreign or ours, on the line that is open. */
+static void sqlpool__sheet_string(sqlpool__sheet *sheet, const char *at) {
+    while (*at != '\0') {
+        int spaces = 0, columns = 0;
+        const char *word = sqlpool__sheet_run(at, true, &spaces);
+        const char *end = sqlpool__sheet_run(word, false, &columns);
+        if (sheet->width > 0 && sheet->column + spaces + columns > sheet->width &&
+            sheet->column > sheet->indent && spaces > 0) {
+            sqlpool__sheet_break(sheet);
+        } else {
+            sqlpool__sheet_word(sheet, at, word);
+        }
+        sqlpool__sheet_word(sheet, word, end);
+        at = end;
+    }
+}
+
+SQLPOOL__PRINTF(2, 3)
+static void sqlpool__sheet_add(sqlpool__sheet *sheet, const char *format, ...) {
+    char piece[1024];
+    sqlpool__text text = sqlpool__text_into(piece, sizeof piece);
+    va_list list;
+    va_start(list, format);
+    sqlpool__text_add_list(&text, format, list);
+    va_end(list);
+    sqlpool__sheet_string(sheet, piece);
+}
+
+static void sqlpool__sheet_end(sqlpool__sheet *sheet) {
+    sqlpool__text_byte(sheet->text, '\n');
+    sheet->column = sheet->indent = 0;
+}
+
+/*  A breaker that is not closed, with its cause. */
+static void sqlpool__sheet_breaker(sqlpool__sheet *sheet, const sqlpool__view *view, int mode) {
+    const sqlpool__breaker *breaker = &view->breakers[mode];
+    if (breaker->state == SQLPOOL__BREAKER_CLOSED) return;
+    sheet->indent = 13;
+    sqlpool__sheet_add(sheet,
+                       "breaker      %s fail at once for %lld ms, %s: ", sqlpool__mode_noun(mode),
+                       (long long)((view->now - breaker->opened_ns) / SQLPOOL__NS_PER_MS),
+                       breaker->state == SQLPOOL__BREAKER_TRYING ? "one tries" : "none tries");
+    sqlpool__sheet_string(sheet, breaker->message);
+    sqlpool__sheet_end(sheet);
+}
+
+static void sqlpool__sheet_head(sqlpool__sheet *sheet, const sqlpool__view *view) {
+    sqlpool__core *core = view->core;
+    sqlpool__sheet_string(sheet, core->config.name);
+    sqlpool__sheet_add(sheet, ": ");
+    sqlpool__sheet_string(sheet, core->path);
+    sqlpool__sheet_add(sheet, " (%s%s)",
+                       core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
+                       core->config.read_only ? ", read-only" : "");
+    sqlpool__sheet_end(sheet);
+}
+
+static void sqlpool__sheet_gauges(sqlpool__sheet *sheet, const sqlpool__view *view) {
+    const sqlpool_stats *stats = &view->stats;
+    sqlpool__sheet_add(sheet, "connections  %d open of %d..%d, %d used (%d %%), %d idle",
+                       stats->open, stats->min, stats->max, stats->used, stats->utilisation_percent,
+                       stats->idle);
+    sqlpool__sheet_end(sheet);
+    sqlpool__sheet_add(sheet,
+                       "waiting      %d for a reader, %d for the writer, %d submitted writes",
+                       stats->waiting_read, stats->waiting_write, stats->submitted_now);
+    sqlpool__sheet_end(sheet);
+    sqlpool__sheet_breaker(sheet, view, SQLPOOL_READ);
+    sqlpool__sheet_breaker(sheet, view, SQLPOOL_WRITE);
+    sqlpool__sheet_add(sheet, "log          %lld frames, %lld bytes", (long long)stats->wal_frames,
+                       (long long)stats->wal_bytes);
+    sqlpool__sheet_end(sheet);
+    sheet->indent = 13;
+    sqlpool__sheet_add(sheet, "snapshots    %s", SQLPOOL__LOAD(&view->core->snapshot_state));
+    sqlpool__sheet_end(sheet);
+    sqlpool__sheet_add(sheet, "memory       %lld bytes in %lld allocations so far",
+                       (long long)stats->memory_bytes, (long long)stats->allocations);
+    sqlpool__sheet_end(sheet);
+}
+
+static void sqlpool__sheet_counters(sqlpool__sheet *sheet, const sqlpool_stats *stats) {
 #define SQLPOOL__COUNTER_LINE(name, meaning) \
-    sqlpool__text_add(text, "%-20s %12llu  %s\n", #name, (unsigned long long)stats->name, meaning);
+    sheet->indent = 35; \
+    sqlpool__sheet_add(sheet, "%-20s %12llu  %s", #name, (unsigned long long)stats->name, \
+                       meaning); \
+    sqlpool__sheet_end(sheet);
     SQLPOOL_COUNTERS(SQLPOOL__COUNTER_LINE)
 #undef SQLPOOL__COUNTER_LINE
-    sqlpool__text_add(text, "leases out   %d", count);
-    for (i = 0; i < count && i < known; i++) {
-        sqlpool__text_add(text, "\n  ");
-        sqlpool__text_holder(text, &holders[i]);
-    }
-    sqlpool__text_add(text, "\n");
 }
 
-static void sqlpool__status_as_json(sqlpool__core *core, const sqlpool_stats *stats,
-                                    const sqlpool_holder *holders, int count, int known,
-                                    sqlpool__text *text) {
+static void sqlpool__sheet_holders(sqlpool__sheet *sheet, const sqlpool__view *view) {
+    int i;
+    sqlpool__sheet_add(sheet, "leases out   %d", view->holder_count);
+    sqlpool__sheet_end(sheet);
+    for (i = 0; i < view->holders_known; i++) {
+        char line[600];
+        sqlpool__text text = sqlpool__text_into(line, sizeof line);
+        sheet->indent = 4;
+        sqlpool__text_holder(&text, &view->holders[i]);
+        sqlpool__sheet_add(sheet, "  ");
+        sqlpool__sheet_string(sheet, line);
+        sqlpool__sheet_end(sheet);
+    }
+}
+
+/*  What sqlpool_status_text() shows. */
+static void sqlpool__status_as_text(const sqlpool__view *view, sqlpool__text *text) {
+    sqlpool__sheet sheet;
+    memset(&sheet, 0, sizeof sheet);
+    sheet.text = text;
+    sqlpool__sheet_head(&sheet, view);
+    sqlpool__sheet_gauges(&sheet, view);
+    sqlpool__sheet_counters(&sheet, &view->stats);
+    sqlpool__sheet_holders(&sheet, view);
+}
+
+#ifndef SQLPOOL_NO_METRICS
+
+static void sqlpool__sheet_health(sqlpool__sheet *sheet, const sqlpool__report *report) {
+    int i;
+    sqlpool__sheet_add(sheet, "health       %d of 100%s", report->health.score,
+                       report->health.cause_count > 0 ? ":" : "");
+    sqlpool__sheet_end(sheet);
+    for (i = 0; i < report->health.cause_count; i++) {
+        const sqlpool_cause *cause = &report->health.causes[i];
+        sheet->indent = 4;
+        sqlpool__sheet_add(sheet, "  %s: ", sqlpool__cause_table[cause->kind].text);
+        sqlpool__sheet_string(sheet, cause->text);
+        sqlpool__sheet_end(sheet);
+    }
+    sqlpool__sheet_add(sheet, "alerts       %d", report->alert_count);
+    sqlpool__sheet_end(sheet);
+    for (i = 0; i < report->alert_count; i++) {
+        sheet->indent = 4;
+        sqlpool__sheet_add(sheet, "  %s, for ", report->alerts[i].message);
+        sqlpool__sheet_add(
+            sheet, "%lld s",
+            (long long)((report->view.now - report->alerts[i].since_ns) / SQLPOOL__NS_PER_S));
+        sqlpool__sheet_end(sheet);
+    }
+}
+
+/*  A duration in a column of ten. */
+static void sqlpool__sheet_duration(sqlpool__sheet *sheet, int64_t ns) {
+    char cell[32];
+    sqlpool__text text = sqlpool__text_into(cell, sizeof cell);
+    sqlpool__text_duration(&text, ns);
+    sqlpool__sheet_add(sheet, "%10s", cell);
+}
+
+static void sqlpool__sheet_latencies(sqlpool__sheet *sheet, const sqlpool__report *report) {
+    int i;
+    sqlpool__sheet_add(sheet, "%-11s%11s%10s%10s%10s%10s%10s", "latency", "count", "mean", "p50",
+                       "p95", "p99", "max");
+    sqlpool__sheet_end(sheet);
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        const sqlpool_latency *latency = &report->latencies[i];
+        if (latency->count == 0) continue;
+        sqlpool__sheet_add(sheet, "  %-11s%9llu", sqlpool_timing_name(i),
+                           (unsigned long long)latency->count);
+        sqlpool__sheet_duration(sheet, latency->mean_ns);
+        sqlpool__sheet_duration(sheet, latency->p50_ns);
+        sqlpool__sheet_duration(sheet, latency->p95_ns);
+        sqlpool__sheet_duration(sheet, latency->p99_ns);
+        sqlpool__sheet_duration(sheet, latency->max_ns);
+        sqlpool__sheet_end(sheet);
+    }
+}
+
+static void sqlpool__sheet_statements(sqlpool__sheet *sheet, const sqlpool__report *report) {
+    int i;
+    sqlpool__sheet_add(sheet, "%-22s%10s%10s%10s%10s%10s", "statements, by total", "calls", "mean",
+                       "p95", "p99", "total");
+    sqlpool__sheet_end(sheet);
+    for (i = 0; i < report->statement_count; i++) {
+        const sqlpool_statement_stats *stats = &report->statements[i];
+        sqlpool__sheet_add(sheet, "  %-20d%10llu", i + 1, (unsigned long long)stats->calls);
+        sqlpool__sheet_duration(sheet, stats->mean_ns);
+        sqlpool__sheet_duration(sheet, stats->p95_ns);
+        sqlpool__sheet_duration(sheet, stats->p99_ns);
+        sqlpool__sheet_duration(sheet, stats->total_ns);
+        sqlpool__sheet_end(sheet);
+        sheet->indent = 4;
+        sqlpool__sheet_add(sheet, "    ");
+        sqlpool__sheet_string(sheet, stats->sql);
+        sqlpool__sheet_end(sheet);
+    }
+}
+
+static void sqlpool__report_text(const sqlpool__report *report, sqlpool__text *text) {
+    sqlpool__sheet sheet;
+    memset(&sheet, 0, sizeof sheet);
+    sheet.text = text;
+    sheet.width = 80;
+    sqlpool__sheet_head(&sheet, &report->view);
+    sqlpool__sheet_health(&sheet, report);
+    sqlpool__sheet_gauges(&sheet, &report->view);
+    sqlpool__sheet_latencies(&sheet, report);
+    sqlpool__sheet_statements(&sheet, report);
+    sqlpool__sheet_holders(&sheet, &report->view);
+    sqlpool__sheet_counters(&sheet, &report->view.stats);
+}
+
+#endif
+
+/*------------------------------------------------------------------------------
+ * >>[I25.4] JSON                                                       (private)
+ *----------------------------------------------------------------------------*/
+
+static void sqlpool__json_member(sqlpool__text *text, const char *name, const char *value) {
+    sqlpool__text_add(text, ",\"%s\":", name);
+    sqlpool__text_json(text, value != NULL ? value : "");
+}
+
+static void sqlpool__json_number(sqlpool__text *text, const char *name, int64_t value) {
+    sqlpool__text_add(text, ",\"%s\":%lld", name, (long long)value);
+}
+
+static void sqlpool__json_holder(sqlpool__text *text, const sqlpool_holder *holder) {
+    sqlpool__text_add(text, "{\"slot\":%u", (unsigned)holder->slot);
+    sqlpool__json_member(text, "mode", holder->mode == SQLPOOL_WRITE ? "write" : "read");
+    sqlpool__json_number(text, "held_ms", holder->held_ms);
+    sqlpool__json_number(text, "wal_frames", (int64_t)holder->wal_frames);
+    sqlpool__json_number(text, "snapshot_ms", holder->snapshot_ms);
+    sqlpool__json_member(text, "file", holder->file);
+    sqlpool__json_number(text, "line", holder->line);
+    sqlpool__json_member(text, "tag", holder->tag);
+    sqlpool__json_member(text, "sql", holder->sql);
+    sqlpool__text_byte(text, '}');
+}
+
+/*  The members of the status, without the last brace. */
+static void sqlpool__json_status(const sqlpool__view *view, sqlpool__text *text) {
+    sqlpool__core *core = view->core;
+    const sqlpool_stats *stats = &view->stats;
     int i;
     sqlpool__text_add(text, "{\"name\":");
     sqlpool__text_json(text, core->config.name);
-    sqlpool__text_add(text, ",\"path\":");
-    sqlpool__text_json(text, core->path);
-    sqlpool__text_add(text, ",\"journal\":\"%s\",\"read_only\":%s,\"snapshot_state\":",
-                      sqlpool__journal_names[core->config.journal],
-                      core->config.read_only ? "true" : "false");
-    sqlpool__text_json(text, SQLPOOL__LOAD(&core->snapshot_state));
-    sqlpool__text_add(
-        text,
-        ",\"min\":%d,\"max\":%d,\"open\":%d,\"used\":%d,\"idle\":%d,\"waiting_read\":"
-        "%d,\"waiting_write\":%d,\"submitted_now\":%d,\"breaker_read\":%d,\"breaker_write\":%d,"
-        "\"utilisation_percent\":%d,\"wal_frames\":%lld,\"wal_bytes\":%lld,\"memory_"
-        "bytes\":%lld,\"allocations\":%lld",
-        stats->min, stats->max, stats->open, stats->used, stats->idle, stats->waiting_read,
-        stats->waiting_write, stats->submitted_now, stats->breaker_read, stats->breaker_write,
-        stats->utilisation_percent, (long long)stats->wal_frames, (long long)stats->wal_bytes,
-        (long long)stats->memory_bytes, (long long)stats->allocations);
-#define SQLPOOL__COUNTER_JSON(name, meaning) \
-    sqlpool__text_add(text, ",\"" #name "\":%llu", (unsigned long long)stats->name);
-    SQLPOOL_COUNTERS(SQLPOOL__COUNTER_JSON)
-#undef SQLPOOL__COUNTER_JSON
+    sqlpool__json_member(text, "path", core->path);
+    sqlpool__json_member(text, "journal", sqlpool__journal_names[core->config.journal]);
+    sqlpool__text_add(text, ",\"read_only\":%s", core->config.read_only ? "true" : "false");
+    sqlpool__json_member(text, "snapshot_state", SQLPOOL__LOAD(&core->snapshot_state));
+#define SQLPOOL__JSON_GAUGE(name) sqlpool__json_number(text, #name, (int64_t)stats->name);
+    SQLPOOL__JSON_GAUGE(min)
+    SQLPOOL__JSON_GAUGE(max)
+    SQLPOOL__JSON_GAUGE(open)
+    SQLPOOL__JSON_GAUGE(used)
+    SQLPOOL__JSON_GAUGE(idle)
+    SQLPOOL__JSON_GAUGE(waiting_read)
+    SQLPOOL__JSON_GAUGE(waiting_write)
+    SQLPOOL__JSON_GAUGE(submitted_now)
+    SQLPOOL__JSON_GAUGE(breaker_read)
+    SQLPOOL__JSON_GAUGE(breaker_write)
+    SQLPOOL__JSON_GAUGE(utilisation_percent)
+    SQLPOOL__JSON_GAUGE(wal_frames)
+    SQLPOOL__JSON_GAUGE(wal_bytes)
+    SQLPOOL__JSON_GAUGE(memory_bytes)
+    SQLPOOL__JSON_GAUGE(allocations)
+#undef SQLPOOL__JSON_GAUGE
+#define SQLPOOL__JSON_COUNTER(name, meaning) \
+    sqlpool__json_number(text, #name, (int64_t)stats->name);
+    SQLPOOL_COUNTERS(SQLPOOL__JSON_COUNTER)
+#undef SQLPOOL__JSON_COUNTER
     sqlpool__text_add(text, ",\"holders\":[");
-    for (i = 0; i < count && i < known; i++) {
-        const sqlpool_holder *holder = &holders[i];
-        sqlpool__text_add(text,
-                          "%s{\"slot\":%u,\"mode\":\"%s\",\"held_ms\":%lld,\"wal_frames\":%llu,"
-                          "\"snapshot_ms\":%lld,\"file\":",
-                          i > 0 ? "," : "", (unsigned)holder->slot,
-                          holder->mode == SQLPOOL_WRITE ? "write" : "read",
-                          (long long)holder->held_ms, (unsigned long long)holder->wal_frames,
-                          (long long)holder->snapshot_ms);
-        sqlpool__text_json(text, holder->file != NULL ? holder->file : "");
-        sqlpool__text_add(text, ",\"line\":%d,\"tag\":", holder->line);
-        sqlpool__text_json(text, holder->tag != NULL ? holder->tag : "");
-        sqlpool__text_add(text, ",\"sql\":");
-        sqlpool__text_json(text, holder->sql);
-        sqlpool__text_add(text, "}");
+    for (i = 0; i < view->holders_known; i++) {
+        if (i > 0) sqlpool__text_byte(text, ',');
+        sqlpool__json_holder(text, &view->holders[i]);
+    }
+    sqlpool__text_byte(text, ']');
+}
+
+static void sqlpool__status_as_json(const sqlpool__view *view, sqlpool__text *text) {
+    sqlpool__json_status(view, text);
+    sqlpool__text_add(text, "}\n");
+}
+
+#ifndef SQLPOOL_NO_METRICS
+
+static void sqlpool__json_health(const sqlpool__report *report, sqlpool__text *text) {
+    int i;
+    sqlpool__text_add(text, ",\"health\":{\"score\":%d,\"causes\":[", report->health.score);
+    for (i = 0; i < report->health.cause_count; i++) {
+        const sqlpool_cause *cause = &report->health.causes[i];
+        sqlpool__text_add(text, "%s{\"cause\":\"%s\"", i > 0 ? "," : "",
+                          sqlpool__cause_table[cause->kind].name);
+        sqlpool__json_member(text, "meaning", sqlpool__cause_table[cause->kind].text);
+        sqlpool__json_number(text, "slot", cause->slot);
+        sqlpool__json_number(text, "code", cause->code);
+        sqlpool__json_member(text, "text", cause->text);
+        sqlpool__text_byte(text, '}');
+    }
+    sqlpool__text_add(text, "]},\"alerts\":[");
+    for (i = 0; i < report->alert_count; i++) {
+        const sqlpool_alert *alert = &report->alerts[i];
+        sqlpool__text_add(text, "%s{\"alert\":\"%s\"", i > 0 ? "," : "",
+                          sqlpool__alert_table[alert->kind].name);
+        sqlpool__json_member(text, "severity", sqlpool__severity_names[alert->severity]);
+        sqlpool__json_number(text, "value", alert->value);
+        sqlpool__json_number(text, "limit", alert->limit);
+        sqlpool__json_number(text, "for_ms",
+                             (report->view.now - alert->since_ns) / SQLPOOL__NS_PER_MS);
+        sqlpool__json_member(text, "message", alert->message);
+        sqlpool__text_byte(text, '}');
+    }
+    sqlpool__text_byte(text, ']');
+}
+
+/*  The members of a latency, behind a brace. */
+static void sqlpool__json_latency(sqlpool__text *text, const sqlpool_latency *latency) {
+    sqlpool__text_add(text, "\"count\":%llu", (unsigned long long)latency->count);
+    sqlpool__json_number(text, "mean_ns", latency->mean_ns);
+    sqlpool__json_number(text, "p50_ns", latency->p50_ns);
+    sqlpool__json_number(text, "p95_ns", latency->p95_ns);
+    sqlpool__json_number(text, "p99_ns", latency->p99_ns);
+    sqlpool__json_number(text, "p999_ns", latency->p999_ns);
+    sqlpool__json_number(text, "max_ns", latency->max_ns);
+    sqlpool__text_byte(text, '}');
+}
+
+static void sqlpool__json_latencies(const sqlpool__report *report, sqlpool__text *text) {
+    int i, which;
+    sqlpool__text_add(text, ",\"latency\":{");
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        sqlpool__text_add(text, "%s\"%s\":{", i > 0 ? "," : "", sqlpool_timing_name(i));
+        sqlpool__json_latency(text, &report->latencies[i]);
+    }
+    sqlpool__text_add(text, "},\"latency_steps\":{");
+    for (which = 0; which < 2; which++) {
+        sqlpool__text_add(text, which == 0 ? "\"wait\":[" : ",\"statement\":[");
+        for (i = 0; i < report->step_count[which]; i++) {
+            const sqlpool_latency_step *step = &report->steps[which][i];
+            sqlpool__text_add(text, "%s{\"from_ms\":%lld,\"to_ms\":%lld,", i > 0 ? "," : "",
+                              (long long)((step->from_ns - report->view.now) / SQLPOOL__NS_PER_MS),
+                              (long long)((step->to_ns - report->view.now) / SQLPOOL__NS_PER_MS));
+            sqlpool__json_latency(text, &step->latency);
+        }
+        sqlpool__text_byte(text, ']');
+    }
+    sqlpool__text_byte(text, '}');
+}
+
+static void sqlpool__json_statement(sqlpool__text *text, const sqlpool_statement_stats *stats) {
+    sqlpool__text_add(text, "{\"fingerprint\":\"%016llx\"", (unsigned long long)stats->fingerprint);
+    sqlpool__json_member(text, "sql", stats->sql);
+#define SQLPOOL__JSON_STATEMENT(name) sqlpool__json_number(text, #name, (int64_t)stats->name);
+    SQLPOOL__JSON_STATEMENT(calls)
+    SQLPOOL__JSON_STATEMENT(rows)
+    SQLPOOL__JSON_STATEMENT(errors)
+    SQLPOOL__JSON_STATEMENT(busy)
+    SQLPOOL__JSON_STATEMENT(slow)
+    SQLPOOL__JSON_STATEMENT(cache_hits)
+    SQLPOOL__JSON_STATEMENT(total_ns)
+    SQLPOOL__JSON_STATEMENT(mean_ns)
+    SQLPOOL__JSON_STATEMENT(min_ns)
+    SQLPOOL__JSON_STATEMENT(max_ns)
+    SQLPOOL__JSON_STATEMENT(p50_ns)
+    SQLPOOL__JSON_STATEMENT(p95_ns)
+    SQLPOOL__JSON_STATEMENT(p99_ns)
+    SQLPOOL__JSON_STATEMENT(vm_steps)
+    SQLPOOL__JSON_STATEMENT(fullscan_steps)
+    SQLPOOL__JSON_STATEMENT(sorts)
+    SQLPOOL__JSON_STATEMENT(autoindexes)
+    SQLPOOL__JSON_STATEMENT(reprepares)
+#undef SQLPOOL__JSON_STATEMENT
+    sqlpool__text_add(text, ",\"plan\":[");
+    {
+        const char *at = stats->plan;
+        while (*at != '\0') {
+            char line[sizeof stats->plan];
+            size_t bytes = 0;
+            while (at[bytes] != '\0' && at[bytes] != '\n') bytes++;
+            memcpy(line, at, bytes);
+            line[bytes] = '\0';
+            if (at != stats->plan) sqlpool__text_byte(text, ',');
+            sqlpool__text_json(text, line);
+            at += bytes + (at[bytes] == '\n' ? 1 : 0);
+        }
+    }
+    sqlpool__text_add(text, "]}");
+}
+
+static void sqlpool__json_memory(const sqlpool__report *report, sqlpool__text *text) {
+    sqlpool__text_add(text, ",\"memory\":{\"total_bytes\":%lld",
+                      (long long)report->memory.total_bytes);
+#define SQLPOOL__JSON_MEMORY(name, meaning) sqlpool__json_number(text, #name, report->memory.name);
+    SQLPOOL_MEMORY_MEMBERS(SQLPOOL__JSON_MEMORY)
+    SQLPOOL_FILE_MEMBERS(SQLPOOL__JSON_MEMORY)
+#undef SQLPOOL__JSON_MEMORY
+    sqlpool__text_byte(text, '}');
+}
+
+static void sqlpool__report_json(const sqlpool__report *report, sqlpool__text *text) {
+    int i;
+    sqlpool__json_status(&report->view, text);
+    sqlpool__text_add(text, ",\"version\":\"%d.%d.%d\",\"sqlite\":\"%s\"", SQLPOOL_VERSION_MAJOR,
+                      SQLPOOL_VERSION_MINOR, SQLPOOL_VERSION_PATCH, sqlite3_libversion());
+    sqlpool__json_health(report, text);
+    sqlpool__json_memory(report, text);
+    sqlpool__json_latencies(report, text);
+    sqlpool__text_add(text, ",\"statement_kinds\":[");
+    for (i = 0; i < report->statement_count; i++) {
+        if (i > 0) sqlpool__text_byte(text, ',');
+        sqlpool__json_statement(text, &report->statements[i]);
+    }
+    sqlpool__text_add(text, "],\"history\":[");
+    for (i = 0; i < report->sample_count; i++) {
+        const sqlpool__sample *sample = &report->samples[i];
+        sqlpool__text_add(text, "%s{\"age_ms\":%lld", i > 0 ? "," : "",
+                          (long long)((report->view.now - sample->at_ns) / SQLPOOL__NS_PER_MS));
+        sqlpool__json_number(text, "open", sample->open);
+        sqlpool__json_number(text, "used", sample->used);
+        sqlpool__json_number(text, "waiting", sample->waiting);
+        sqlpool__json_number(text, "statements", (int64_t)sample->statements);
+        sqlpool__json_number(text, "commits", (int64_t)sample->commits);
+        sqlpool__json_number(text, "failures", (int64_t)sample->failures);
+        sqlpool__json_number(text, "slow", (int64_t)sample->slow);
+        sqlpool__json_number(text, "wal_bytes", sample->wal_bytes);
+        sqlpool__json_number(text, "file_bytes", sample->file_bytes);
+        sqlpool__json_number(text, "memory_bytes", sample->memory_bytes);
+        sqlpool__text_byte(text, '}');
     }
     sqlpool__text_add(text, "]}\n");
 }
 
-#define SQLPOOL__STATUS_HOLDERS 32 /* on the stack of the caller: 6 KiB */
+/*------------------------------------------------------------------------------
+ * >>[I25.5] Prometheus and OpenMetrics                                 (private)
+ *------------------------------------------------------------------------------
+    Both have one group of lines per metric: help, type, samples. They differ in where a counter's
+    "_total" stands, and in the end. */
+
+typedef struct sqlpool__metrics_text {
+    sqlpool__text *text;
+    const char *pool; /* its name, the label of every sample */
+    bool is_open;     /* OpenMetrics */
+} sqlpool__metrics_text;
+
+/*  `unit` is that of the name's end, or NULL. */
+static void sqlpool__metric(const sqlpool__metrics_text *m, const char *name, const char *type,
+                            const char *unit, const char *help) {
+    const bool is_total = !m->is_open && strcmp(type, "counter") == 0;
+    sqlpool__text_add(m->text, "# HELP sqlpool_%s%s %s\n", name, is_total ? "_total" : "", help);
+    sqlpool__text_add(m->text, "# TYPE sqlpool_%s%s %s\n", name, is_total ? "_total" : "", type);
+    if (m->is_open && unit != NULL)
+        sqlpool__text_add(m->text, "# UNIT sqlpool_%s %s\n", name, unit);
+}
+
+/*  The sample's name and labels; `label` may be NULL. */
+static void sqlpool__metric_name(const sqlpool__metrics_text *m, const char *name,
+                                 const char *suffix, const char *label, const char *value) {
+    sqlpool__text_add(m->text, "sqlpool_%s%s{pool=\"", name, suffix);
+    sqlpool__text_escaped(m->text, m->pool, SQLPOOL__ESCAPE_LABEL);
+    sqlpool__text_byte(m->text, '"');
+    if (label != NULL) {
+        sqlpool__text_add(m->text, ",%s=\"", label);
+        sqlpool__text_escaped(m->text, value, SQLPOOL__ESCAPE_LABEL);
+        sqlpool__text_byte(m->text, '"');
+    }
+    sqlpool__text_add(m->text, "} ");
+}
+
+static void sqlpool__metric_value(const sqlpool__metrics_text *m, const char *name,
+                                  const char *suffix, const char *label, const char *value,
+                                  int64_t number) {
+    sqlpool__metric_name(m, name, suffix, label, value);
+    sqlpool__text_add(m->text, "%lld\n", (long long)number);
+}
+
+/*  Nanoseconds as seconds, exactly. */
+static void sqlpool__metric_seconds(const sqlpool__metrics_text *m, int64_t ns) {
+    sqlpool__text_add(m->text, "%lld.%09lld\n", (long long)(ns / SQLPOOL__NS_PER_S),
+                      (long long)(ns % SQLPOOL__NS_PER_S));
+}
+
+static void sqlpool__metric_gauge(const sqlpool__metrics_text *m, const char *name,
+                                  const char *unit, const char *help, int64_t number) {
+    sqlpool__metric(m, name, "gauge", unit, help);
+    sqlpool__metric_value(m, name, "", NULL, NULL, number);
+}
+
+static void sqlpool__metric_gauges(const sqlpool__metrics_text *m, const sqlpool__report *report) {
+    const sqlpool_stats *stats = &report->view.stats;
+    const sqlpool__core *core = report->view.core;
+    sqlpool__metric(m, m->is_open ? "pool" : "pool_info", m->is_open ? "info" : "gauge", NULL,
+                    "The database and how it is used.");
+    sqlpool__text_add(m->text, "sqlpool_pool_info{pool=\"");
+    sqlpool__text_escaped(m->text, m->pool, SQLPOOL__ESCAPE_LABEL);
+    sqlpool__text_add(m->text, "\",path=\"");
+    sqlpool__text_escaped(m->text, core->path, SQLPOOL__ESCAPE_LABEL);
+    sqlpool__text_add(m->text, "\",journal=\"%s\",version=\"%d.%d.%d\",sqlite=\"%s\"} 1\n",
+                      sqlpool__journal_names[core->config.journal], SQLPOOL_VERSION_MAJOR,
+                      SQLPOOL_VERSION_MINOR, SQLPOOL_VERSION_PATCH, sqlite3_libversion());
+    sqlpool__metric(m, "connections", "gauge", NULL, "Open connections by state.");
+    sqlpool__metric_value(m, "connections", "", "state", "used", stats->used);
+    sqlpool__metric_value(m, "connections", "", "state", "idle", stats->idle);
+    sqlpool__metric_gauge(m, "connections_max", NULL, "Most connections.", stats->max);
+    sqlpool__metric_gauge(m, "connections_min", NULL, "Connections that stay open.", stats->min);
+    sqlpool__metric(m, "waiting", "gauge", NULL, "Callers that wait for a connection.");
+    sqlpool__metric_value(m, "waiting", "", "mode", "read", stats->waiting_read);
+    sqlpool__metric_value(m, "waiting", "", "mode", "write", stats->waiting_write);
+    sqlpool__metric_gauge(m, "submitted_writes", NULL, "Submitted writes that wait.",
+                          stats->submitted_now);
+    sqlpool__metric(m, "breaker_open", "gauge", NULL,
+                    "Whether calls fail at once: 0 no, 1 yes, 2 one tries.");
+    sqlpool__metric_value(m, "breaker_open", "", "mode", "read", stats->breaker_read);
+    sqlpool__metric_value(m, "breaker_open", "", "mode", "write", stats->breaker_write);
+    sqlpool__metric(m, "memory_bytes", "gauge", "bytes", "Memory by what it is for.");
+#define SQLPOOL__METRIC_MEMORY(name, meaning) \
+    if (strstr(#name, "_bytes") != NULL) \
+        sqlpool__metric_value(m, "memory_bytes", "", "kind", #name, report->memory.name);
+    SQLPOOL_MEMORY_MEMBERS(SQLPOOL__METRIC_MEMORY)
+#undef SQLPOOL__METRIC_MEMORY
+}
+
+static void sqlpool__metric_state(const sqlpool__metrics_text *m, const sqlpool__report *report) {
+    int i, kind;
+    sqlpool__metric(m, "health_score", "gauge", NULL, "100: nothing is wrong; 0: nothing works.");
+    sqlpool__metric_value(m, "health_score", "", NULL, NULL, report->health.score);
+    sqlpool__metric(m, "cause", "gauge", NULL, "Whether this is wrong now.");
+    for (kind = 0; kind < SQLPOOL_CAUSE_COUNT; kind++) {
+        bool is_found = false;
+        for (i = 0; i < report->health.cause_count; i++)
+            is_found = is_found || report->health.causes[i].kind == kind;
+        sqlpool__metric_value(m, "cause", "", "cause", sqlpool__cause_table[kind].name,
+                              is_found ? 1 : 0);
+    }
+    sqlpool__metric(m, "alert_severity", "gauge", NULL,
+                    "0: not raised; 1 notice, 2 warning, 3 critical.");
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        int severity = 0;
+        for (i = 0; i < report->alert_count; i++)
+            if (report->alerts[i].kind == kind) severity = report->alerts[i].severity;
+        sqlpool__metric_value(m, "alert_severity", "", "alert", sqlpool__alert_table[kind].name,
+                              severity);
+    }
+}
+
+static void sqlpool__metric_histograms(const sqlpool__metrics_text *m,
+                                       const sqlpool__report *report) {
+    static const char *const helps[] = {
+#define SQLPOOL__METRIC_HELP(name, word, text) text,
+        SQLPOOL_TIMINGS(SQLPOOL__METRIC_HELP)
+#undef SQLPOOL__METRIC_HELP
+    };
+    int i, k;
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        char name[40], bound[40];
+        sqlpool__text text = sqlpool__text_into(name, sizeof name);
+        const int64_t count = (int64_t)report->latencies[i].count;
+        sqlpool__text_add(&text, "%s_seconds", sqlpool_timing_name(i));
+        sqlpool__metric(m, name, "histogram", "seconds", helps[i]);
+        for (k = 0; k < SQLPOOL__BUCKETS; k++) {
+            const int64_t ns = sqlpool__bucket_bounds[k];
+            text = sqlpool__text_into(bound, sizeof bound);
+            sqlpool__text_add(&text, "%lld.%06lld", (long long)(ns / SQLPOOL__NS_PER_S),
+                              (long long)(ns % SQLPOOL__NS_PER_S / 1000));
+            sqlpool__metric_value(m, name, "_bucket", "le", bound, (int64_t)report->buckets[i][k]);
+        }
+        sqlpool__metric_value(m, name, "_bucket", "le", "+Inf", count);
+        sqlpool__metric_name(m, name, "_sum", NULL, NULL);
+        sqlpool__metric_seconds(m, report->totals_ns[i]);
+        sqlpool__metric_value(m, name, "_count", NULL, NULL, count);
+    }
+}
+
+static void sqlpool__metric_statements(const sqlpool__metrics_text *m,
+                                       const sqlpool__report *report) {
+    static const char *const names[] = {"statement_calls", "statement_errors", "statement_rows",
+                                        "statement_time_seconds"};
+    static const char *const helps[] = {"Calls of a kind of statement, of those with most time.",
+                                        "Calls of it that failed.", "Rows that it gave.",
+                                        "Time that it took."};
+    int what, i;
+    for (what = 0; what < 4; what++) {
+        sqlpool__metric(m, names[what], "counter", what == 3 ? "seconds" : NULL, helps[what]);
+        for (i = 0; i < report->statement_count; i++) {
+            const sqlpool_statement_stats *stats = &report->statements[i];
+            char number[20];
+            sqlpool__text text = sqlpool__text_into(number, sizeof number);
+            sqlpool__text_add(&text, "%016llx", (unsigned long long)stats->fingerprint);
+            sqlpool__text_add(m->text, "sqlpool_%s_total{pool=\"", names[what]);
+            sqlpool__text_escaped(m->text, m->pool, SQLPOOL__ESCAPE_LABEL);
+            sqlpool__text_add(m->text, "\",fingerprint=\"%s\",sql=\"", number);
+            sqlpool__text_escaped(m->text, stats->sql, SQLPOOL__ESCAPE_LABEL);
+            sqlpool__text_add(m->text, "\"} ");
+            if (what == 3) {
+                sqlpool__metric_seconds(m, stats->total_ns);
+            } else {
+                sqlpool__text_add(m->text, "%llu\n",
+                                  (unsigned long long)(what == 0   ? stats->calls
+                                                       : what == 1 ? stats->errors
+                                                                   : stats->rows));
+            }
+        }
+    }
+}
+
+static void sqlpool__report_metrics(const sqlpool__report *report, sqlpool__text *text,
+                                    bool is_open) {
+    const sqlpool_stats *stats = &report->view.stats;
+    sqlpool__metrics_text m;
+    m.text = text;
+    m.pool = report->view.core->config.name;
+    m.is_open = is_open;
+    sqlpool__metric_gauges(&m, report);
+    sqlpool__metric_gauge(&m, "wal_bytes", "bytes", "Size of the write-ahead log.",
+                          stats->wal_bytes);
+    sqlpool__metric_gauge(&m, "database_bytes", "bytes", "Size of the database.",
+                          report->memory.file_bytes);
+    sqlpool__metric_state(&m, report);
+#define SQLPOOL__METRIC_COUNTER(name, meaning) \
+    sqlpool__metric(&m, #name, "counter", NULL, meaning); \
+    sqlpool__metric_value(&m, #name, "_total", NULL, NULL, (int64_t)stats->name);
+    SQLPOOL_COUNTERS(SQLPOOL__METRIC_COUNTER)
+#undef SQLPOOL__METRIC_COUNTER
+    sqlpool__metric_histograms(&m, report);
+    sqlpool__metric_statements(&m, report);
+    if (is_open) sqlpool__text_add(text, "# EOF\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.6] Chrome trace                                               (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The text of a kind of statement, when it is among those that the report has. */
+static const char *sqlpool__trace_sql(const sqlpool__report *report, uint64_t fingerprint) {
+    int i;
+    for (i = 0; i < report->statement_count; i++)
+        if (report->statements[i].fingerprint == fingerprint) return report->statements[i].sql;
+    return "";
+}
+
+/*  Times of a trace count from the oldest that is in it. */
+static int64_t sqlpool__trace_origin(const sqlpool__report *report) {
+    int64_t origin = report->view.now;
+    int i;
+    for (i = 0; i < report->event_count; i++)
+        origin = sqlpool__earlier(origin, report->events[i].at_ns);
+    return report->sample_count > 0 ? sqlpool__earlier(origin, report->samples[0].at_ns) : origin;
+}
+
+/*  One piece for most of it: a trace has thousands of these. */
+static void sqlpool__trace_event(const sqlpool__report *report, sqlpool__text *text,
+                                 const sqlpool_event *event, int64_t origin) {
+    const int64_t at = event->at_ns - origin;
+    const bool has_sql =
+        event->kind == SQLPOOL_EVENT_STATEMENT || event->kind == SQLPOOL_EVENT_ERROR;
+    sqlpool__text_add(text,
+                      ",\n{\"name\":\"%s\",\"cat\":\"sqlpool\",\"pid\":1,\"tid\":%d,%s,"
+                      "\"ts\":%lld.%03d,\"dur\":%lld.%03d,\"args\":{\"result\":\"%s\",",
+                      sqlpool_event_name(event->kind), event->slot + 1,
+                      event->duration_ns > 0 ? "\"ph\":\"X\"" : "\"ph\":\"i\",\"s\":\"t\"",
+                      (long long)(at / 1000), (int)(at % 1000),
+                      (long long)(event->duration_ns / 1000), (int)(event->duration_ns % 1000),
+                      sqlpool_result_name(event->result));
+    sqlpool__text_add(text, has_sql ? "\"fingerprint\":\"%016llx\"" : "\"cause\":%llu",
+                      (unsigned long long)event->cause);
+    if (has_sql) sqlpool__json_member(text, "sql", sqlpool__trace_sql(report, event->cause));
+    sqlpool__text_byte(text, '}');
+    sqlpool__text_byte(text, '}');
+}
+
+static void sqlpool__report_trace(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool__core *core = report->view.core;
+    const int64_t origin = sqlpool__trace_origin(report);
+    uint32_t slot;
+    int i;
+    sqlpool__text_add(text,
+                      "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n"
+                      "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":");
+    sqlpool__text_json(text, core->config.name);
+    sqlpool__text_add(text, "}}");
+    for (slot = 0; slot <= core->slot_count; slot++) {
+        const sqlpool__slot *at = slot > 0 ? &core->slots[slot - 1] : NULL;
+        sqlpool__text_add(text,
+                          ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%u,"
+                          "\"args\":{\"name\":\"",
+                          slot);
+        if (at == NULL) {
+            sqlpool__text_add(text, "no connection");
+        } else if (at == core->checkpointer) {
+            sqlpool__text_add(text, "checkpoints");
+        } else {
+            sqlpool__text_add(text, "%s %u",
+                              at->role == SQLPOOL__ROLE_WRITER ? "writer" : "connection", slot - 1);
+        }
+        sqlpool__text_add(text, "\"}}");
+    }
+    for (i = 0; i < report->event_count; i++)
+        sqlpool__trace_event(report, text, &report->events[i], origin);
+    for (i = 0; i < report->sample_count; i++) {
+        const sqlpool__sample *sample = &report->samples[i];
+        const int64_t at = sample->at_ns < origin ? 0 : sample->at_ns - origin; /* it jumped */
+        sqlpool__text_add(text,
+                          ",\n{\"name\":\"connections\",\"ph\":\"C\",\"pid\":1,\"ts\":%lld.%03d,"
+                          "\"args\":{\"used\":%d,\"waiting\":%d}}",
+                          (long long)(at / 1000), (int)(at % 1000), sample->used, sample->waiting);
+    }
+    sqlpool__text_add(text, "\n]}\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.7] HTML: the page                                             (private)
+ *------------------------------------------------------------------------------
+    One page that loads nothing and runs nothing: its own policy forbids both, should a text ever
+    escape its escaping. Charts are SVG without text in it, stretched to whatever width there is,
+    with lines that keep theirs; their labels are HTML beside them and keep the size of the text. */
+
+static const char sqlpool__html_head[] =
+    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+    "'unsafe-inline'; img-src data:\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+    "<meta name=\"color-scheme\" content=\"light dark\">\n"
+    "<link rel=\"icon\" href=\"data:,\">\n<title>";
+
+static const char sqlpool__html_style[] =
+    "<style>\n"
+    ":root{--bg:#f4f6f8;--card:#fff;--ink:#17202c;--soft:#5b6778;--line:#e3e8ee;--grid:#e9edf2;"
+    "--a:#2563eb;--b:#0d9488;--c:#c2410c;--d:#7c3aed;--good:#15803d;--warn:#b45309;--bad:#c81e1e;"
+    "--goodbg:#e7f6ec;--warnbg:#fdf1dc;--badbg:#fdeaea}\n"
+    "@media(prefers-color-scheme:dark){:root{--bg:#0c1118;--card:#141b25;--ink:#e6ebf2;"
+    "--soft:#93a0b2;--line:#232d3b;--grid:#202938;--a:#6ea8fe;--b:#4fd1c1;--c:#fb923c;--d:#b794f6;"
+    "--good:#4ade80;--warn:#fbbf24;--bad:#f87171;--goodbg:#11291c;--warnbg:#2e2411;"
+    "--badbg:#331819}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.45 system-ui,-apple-system,"
+    "'Segoe UI',Roboto,'Noto Sans',sans-serif;font-variant-numeric:tabular-nums;"
+    "-webkit-text-size-adjust:100%}\n"
+    "main{max-width:1200px;margin:0 auto;padding:20px 20px 40px}\n"
+    "h1{font-size:22px;line-height:1.2;margin:0;letter-spacing:-.01em;overflow-wrap:anywhere}\n"
+    "h2{font-size:13px;font-weight:600;margin:0;color:var(--ink)}\n"
+    "code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;"
+    "font-size:12.5px;overflow-wrap:anywhere;white-space:pre-wrap}\n"
+    ".card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px;"
+    "min-width:0}\n"
+    ".soft,small{color:var(--soft)}small{font-size:12.5px}\n"
+    "header{display:flex;gap:18px;align-items:center;margin-bottom:16px}\n"
+    "header p{margin:4px 0 0;overflow-wrap:anywhere}\n"
+    ".ring{flex:none;width:76px;height:76px;position:relative}\n"
+    ".ring svg{width:100%;height:100%;transform:rotate(-90deg)}\n"
+    ".ring b{position:absolute;inset:0;display:grid;place-items:center;font-size:21px}\n"
+    ".ring circle{fill:none;stroke-width:7;stroke:var(--line)}\n"
+    ".ring .now{stroke-linecap:round}\n"
+    ".grid{display:grid;gap:14px;grid-template-columns:repeat(2,minmax(0,1fr));margin-bottom:14px}"
+    "\n"
+    ".wide{grid-column:1/-1}\n";
+
+static const char sqlpool__html_style_2[] =
+    ".tiles{display:grid;gap:12px;grid-template-columns:repeat(6,minmax(0,1fr));margin-bottom:14px}"
+    "\n"
+    ".tile{padding:12px 14px 10px;overflow:hidden}\n"
+    ".tile "
+    "span{color:var(--soft);font-size:12.5px;display:block;white-space:nowrap;overflow:hidden;"
+    "text-overflow:ellipsis}\n"
+    ".tile b{font-size:21px;line-height:1.35;letter-spacing:-.01em;white-space:nowrap}\n"
+    ".tile svg{display:block;width:100%;height:26px;margin-top:4px}\n"
+    "#troubles{display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(260px,1fr));"
+    "margin-bottom:14px}#troubles:empty{display:none}\n"
+    ".say{border-left:4px solid var(--line);padding:10px 14px}\n"
+    ".say b{display:block}.say span{overflow-wrap:anywhere;color:var(--soft);font-size:13.5px}\n"
+    ".good{--x:var(--good);--y:var(--goodbg)}.warn{--x:var(--warn);--y:var(--warnbg)}"
+    ".bad{--x:var(--bad);--y:var(--badbg)}\n"
+    ".say.warn,.say.bad,.say.good{border-left-color:var(--x)}\n"
+    ".pill{display:inline-block;background:var(--y);color:var(--x);border-radius:99px;"
+    "padding:1px 9px;font-size:12.5px;font-weight:600;white-space:nowrap}\n"
+    "figure{margin:0}figcaption{display:flex;flex-wrap:wrap;gap:4px 14px;align-items:baseline;"
+    "justify-content:space-between;margin-bottom:10px}\n"
+    ".key{display:flex;flex-wrap:wrap;gap:2px 12px;font-size:12.5px;color:var(--soft)}\n"
+    ".key i{display:inline-block;width:10px;height:3px;border-radius:2px;margin-right:5px;"
+    "vertical-align:middle;background:currentColor}\n"
+    ".key b{font-weight:600;color:var(--ink);margin-left:4px}\n"
+    ".s0{color:var(--a)}.s1{color:var(--b)}.s2{color:var(--c)}.s3{color:var(--d)}\n"
+    ".plot{display:grid;grid-template-columns:auto 1fr;gap:0 8px}\n"
+    ".y{display:flex;flex-direction:column;justify-content:space-between;text-align:right;"
+    "font-size:11.5px;color:var(--soft);margin:-8px 0;line-height:16px;min-width:44px}\n"
+    ".plot svg{width:100%;height:150px;display:block;overflow:visible}\n"
+    ".x{grid-column:2;display:flex;justify-content:space-between;font-size:11.5px;"
+    "color:var(--soft);margin-top:6px}\n"
+    ".g{stroke:var(--grid);stroke-width:1;vector-effect:non-scaling-stroke}\n"
+    ".l{fill:none;stroke:currentColor;stroke-width:1.75;stroke-linejoin:round;"
+    "stroke-linecap:round;vector-effect:non-scaling-stroke}\n"
+    ".f{fill:currentColor;opacity:.13}.bar{fill:currentColor;opacity:.8}\n"
+    ".m{stroke:currentColor;stroke-width:1.5;stroke-dasharray:3 3;"
+    "vector-effect:non-scaling-stroke}\n"
+    ".none{color:var(--soft);display:grid;place-items:center;height:150px;font-size:13.5px}\n";
+
+static const char sqlpool__html_style_3[] =
+    "details{border-top:1px solid var(--line);padding:10px 0}\n"
+    "details:first-of-type{border-top:0}\n"
+    "summary{cursor:pointer;list-style:none}\nsummary::-webkit-details-marker{display:none}\n"
+    "summary code{display:block;margin-bottom:6px}\n"
+    ".share{height:4px;border-radius:2px;background:var(--grid);margin:0 0 6px;overflow:hidden}\n"
+    ".share i{display:block;height:100%;background:var(--a);border-radius:2px}\n"
+    ".nums{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:12.5px;color:var(--soft)}\n"
+    ".nums b{color:var(--ink);font-weight:600}\n"
+    "pre{background:var(--bg);border-radius:8px;padding:10px 12px;margin:10px 0 4px}\n"
+    ".seats{display:flex;flex-wrap:wrap;gap:6px;margin:2px 0 12px}\n"
+    ".seat{width:34px;height:30px;border-radius:7px;display:grid;place-items:center;"
+    "font-size:12px;font-weight:600;border:1px solid var(--line);color:var(--soft)}\n"
+    ".seat.idle{background:var(--goodbg);color:var(--good);border-color:transparent}\n"
+    ".seat.used{background:var(--a);color:var(--card);border-color:transparent}\n"
+    ".seat.write{background:var(--d)}\n"
+    ".lease{border-top:1px solid var(--line);padding:8px 0;font-size:13.5px}\n"
+    ".lease code{display:block;color:var(--soft);margin-top:2px}\n"
+    "table{border-collapse:collapse;width:100%;font-size:13.5px}\n"
+    "td,th{padding:4px 0 4px 10px;border-top:1px solid var(--line);text-align:right;"
+    "font-weight:400;white-space:nowrap}\n"
+    "th{color:var(--soft);border-top:0;font-size:12.5px}\n"
+    "td:first-child,th:first-child{text-align:left;padding-left:0;white-space:normal}\n"
+    ".scroll{overflow-x:auto}\n"
+    "footer{color:var(--soft);font-size:12.5px;margin-top:18px}\n"
+    "@media(max-width:980px){.tiles{grid-template-columns:repeat(3,minmax(0,1fr))}}\n"
+    "@media(max-width:700px){main{padding:14px 12px 32px}.grid{grid-template-columns:minmax(0,1fr)}"
+    ".tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.plot svg,.none{height:120px}"
+    ".ring{width:64px;height:64px}h1{font-size:19px}.rare{display:none}}\n"
+    "</style>\n";
+
+static void sqlpool__html(sqlpool__text *text, const char *foreign) {
+    sqlpool__text_escaped(text, foreign, SQLPOOL__ESCAPE_HTML);
+}
+
+/*  Green only while no alert is more than a notice. */
+static const char *sqlpool__html_mood(const sqlpool__report *report) {
+    const int score = report->health.score;
+    const int severity = report->alert_count > 0 ? report->alerts[0].severity : 0;
+    if (score < 60) return "bad";
+    return score < 90 || severity > SQLPOOL_SEVERITY_NOTICE ? "warn" : "good";
+}
+
+static void sqlpool__html_header(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool__core *core = report->view.core;
+    const int score = report->health.score;
+    sqlpool__text_string(text, sqlpool__html_head);
+    sqlpool__html(text, core->config.name);
+    sqlpool__text_string(text, "</title>\n");
+    sqlpool__text_string(text, sqlpool__html_style);
+    sqlpool__text_string(text, sqlpool__html_style_2);
+    sqlpool__text_string(text, sqlpool__html_style_3);
+    sqlpool__text_add(text,
+                      "</head><body><main>\n<header class=\"%s\"><div class=\"ring\"><svg "
+                      "viewBox=\"0 0 76 76\" aria-hidden=\"true\"><circle cx=\"38\" cy=\"38\" "
+                      "r=\"34\"/>",
+                      sqlpool__html_mood(report));
+    if (score > 0)
+        sqlpool__text_add(text,
+                          "<circle class=\"now\" cx=\"38\" cy=\"38\" r=\"34\" pathLength=\"100\" "
+                          "stroke-dasharray=\"%d 100\" style=\"stroke:var(--x)\"/>",
+                          score);
+    sqlpool__text_add(text, "</svg><b title=\"health, of 100\">%d</b></div><div><h1>", score);
+    sqlpool__html(text, core->config.name);
+    sqlpool__text_string(text, "</h1><p class=\"soft\">");
+    sqlpool__html(text, core->path);
+    sqlpool__text_add(text, " &middot; %s%s</p></div></header>\n",
+                      core->is_wal ? "WAL" : sqlpool__journal_names[core->config.journal],
+                      core->config.read_only ? ", read-only" : "");
+}
+
+static void sqlpool__html_say(sqlpool__text *text, const char *mood, const char *head,
+                              const char *detail) {
+    sqlpool__text_add(text, "<div class=\"card say %s\"><b>", mood);
+    sqlpool__html(text, head);
+    sqlpool__text_string(text, "</b><span>");
+    sqlpool__html(text, detail);
+    sqlpool__text_string(text, "</span></div>\n");
+}
+
+static void sqlpool__html_troubles(const sqlpool__report *report, sqlpool__text *text) {
+    int i;
+    sqlpool__text_string(text, "<section id=\"troubles\">");
+    for (i = 0; i < report->health.cause_count; i++) {
+        const sqlpool_cause *cause = &report->health.causes[i];
+        sqlpool__html_say(text, sqlpool__cause_table[cause->kind].points >= 40 ? "bad" : "warn",
+                          sqlpool__cause_table[cause->kind].text, cause->text);
+    }
+    for (i = 0; i < report->alert_count; i++) {
+        const sqlpool_alert *alert = &report->alerts[i];
+        char since[64];
+        sqlpool__text line = sqlpool__text_into(since, sizeof since);
+        sqlpool__text_add(&line, "%s for ", sqlpool__severity_names[alert->severity]);
+        sqlpool__text_duration(&line, report->view.now - alert->since_ns);
+        sqlpool__html_say(text,
+                          alert->severity == SQLPOOL_SEVERITY_CRITICAL  ? "bad alert"
+                          : alert->severity == SQLPOOL_SEVERITY_WARNING ? "warn alert"
+                                                                        : "alert",
+                          alert->message, since);
+    }
+    sqlpool__text_string(text, "</section>\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.8] HTML: charts                                               (private)
+ *----------------------------------------------------------------------------*/
+
+#define SQLPOOL__CHART_POINTS 240 /* more samples than that share a point */
+#define SQLPOOL__CHART_WIDTH 1000 /* of the box; its height is 100 */
+
+/*  A line of a chart. */
+typedef struct sqlpool__series {
+    const char *name;
+    int points;
+    int64_t x[SQLPOOL__CHART_POINTS]; /* nanoseconds before now */
+    int64_t y[SQLPOOL__CHART_POINTS];
+} sqlpool__series;
+
+/*  What a value counts; it chooses the words of the labels and the scale. */
+typedef enum sqlpool__unit {
+    SQLPOOL__UNIT_PERCENT,
+    SQLPOOL__UNIT_COUNT,
+    SQLPOOL__UNIT_RATE, /* a thousand a second are 1000 000 */
+    SQLPOOL__UNIT_BYTES,
+    SQLPOOL__UNIT_TIME /* logarithmic */
+} sqlpool__unit;
+
+typedef struct sqlpool__chart {
+    const char *title;
+    sqlpool__unit unit;
+    int series_count;
+    const sqlpool__series *series; /* the first one has its area filled */
+    int64_t span_ns;               /* from the left edge to now */
+} sqlpool__chart;
+
+static void sqlpool__text_unit(sqlpool__text *text, sqlpool__unit unit, int64_t value) {
+    if (unit == SQLPOOL__UNIT_TIME) {
+        sqlpool__text_duration(text, value);
+    } else if (unit == SQLPOOL__UNIT_BYTES) {
+        sqlpool__text_bytes(text, value);
+    } else if (unit == SQLPOOL__UNIT_RATE) {
+        const double rate = (double)value / 1000;
+        if (rate < 999.5) {
+            sqlpool__text_add(text, rate < 9.95 && value % 1000 != 0 ? "%.1f/s" : "%.0f/s", rate);
+        } else {
+            sqlpool__text_scaled(text, rate < 999500 ? rate / 1e3 : rate / 1e6,
+                                 rate < 999500 ? "k/s" : "M/s");
+        }
+    } else {
+        sqlpool__text_add(text, unit == SQLPOOL__UNIT_PERCENT ? "%lld %%" : "%lld",
+                          (long long)value);
+    }
+}
+
+/*  1,024 times the binary logarithm, with straight lines between the powers of two: no libm. */
+static int64_t sqlpool__log_scale(int64_t value) {
+    int64_t power = 0;
+    if (value < 1) value = 1;
+    while (value >> power > 1) power++;
+    return power * 1024 + ((value - (INT64_C(1) << power)) * 1024 >> power);
+}
+
+/*  The least round value that is not below: 1, 2 or 5 times a power of ten, of two for bytes. */
+static int64_t sqlpool__round_up(sqlpool__unit unit, int64_t value) {
+    int64_t step = unit == SQLPOOL__UNIT_RATE ? 1000 : 1;
+    if (unit == SQLPOOL__UNIT_PERCENT) return value <= 100 ? 100 : (value + 49) / 50 * 50;
+    if (unit == SQLPOOL__UNIT_COUNT && value <= 4) return 4;
+    if (unit == SQLPOOL__UNIT_BYTES) {
+        for (step = 4096; step < value && step < INT64_MAX / 4;) step *= 2;
+        return step;
+    }
+    while (step < value && step < INT64_MAX / 20) {
+        if (step * 2 >= value) return step * 2;
+        if (step * 5 >= value) return step * 5;
+        step *= 10;
+    }
+    return step;
+}
+
+/*  The values at the bottom and the top. */
+static void sqlpool__chart_range(const sqlpool__chart *chart, int64_t *low, int64_t *high) {
+    int64_t least = INT64_MAX, most = 1;
+    int s, i;
+    for (s = 0; s < chart->series_count; s++) {
+        for (i = 0; i < chart->series[s].points; i++) {
+            const int64_t y = chart->series[s].y[i];
+            if (y > most) most = y;
+            if (y > 0 && y < least) least = y;
+        }
+    }
+    *low = 0;
+    *high = sqlpool__round_up(chart->unit, most);
+    if (chart->unit != SQLPOOL__UNIT_TIME) return;
+    for (*low = 1000; *low > 1 && *low > least;) *low /= 10;
+    for (*high = *low * 10; *low * 100 <= least && *low < INT64_MAX / 1000;) *low *= 10;
+    for (*high = *low * 10; *high < most && *high < INT64_MAX / 100;) *high *= 10;
+}
+
+static int64_t sqlpool__chart_y(const sqlpool__chart *chart, int64_t low, int64_t high,
+                                int64_t value) {
+    if (chart->unit == SQLPOOL__UNIT_TIME) {
+        low = sqlpool__log_scale(low);
+        high = sqlpool__log_scale(high);
+        value = sqlpool__log_scale(value);
+    }
+    if (value < low) value = low;
+    if (value > high) value = high;
+    if (high - low > INT64_MAX / 2000) { /* no overflow below */
+        value /= 4096, low /= 4096, high /= 4096;
+    }
+    return 1000 - (value - low) * 1000 / (high - low > 0 ? high - low : 1);
+}
+
+/*  "x,y x,y ..." in the chart's box. */
+static void sqlpool__chart_points(sqlpool__text *text, const sqlpool__chart *chart, int s,
+                                  int64_t low, int64_t high) {
+    const sqlpool__series *series = &chart->series[s];
+    const int64_t span = chart->span_ns / SQLPOOL__CHART_WIDTH > 0 ? chart->span_ns : 1000;
+    int i;
+    for (i = 0; i < series->points; i++) {
+        const int64_t y = sqlpool__chart_y(chart, low, high, series->y[i]);
+        int64_t x = SQLPOOL__CHART_WIDTH - series->x[i] / (span / SQLPOOL__CHART_WIDTH);
+        if (x < 0) x = 0;
+        sqlpool__text_add(text, "%s%lld,%lld.%lld", i > 0 ? " " : "", (long long)x,
+                          (long long)(y / 10), (long long)(y % 10));
+    }
+}
+
+static void sqlpool__chart_key(sqlpool__text *text, const sqlpool__chart *chart) {
+    int s;
+    sqlpool__text_string(text, "<figcaption><h2>");
+    sqlpool__text_string(text, chart->title);
+    sqlpool__text_string(text, "</h2><span class=\"key\">");
+    for (s = 0; s < chart->series_count; s++) {
+        const sqlpool__series *series = &chart->series[s];
+        sqlpool__text_add(text, "<span><i class=\"s%d\"></i>%s", s, series->name);
+        if (series->points > 0) {
+            sqlpool__text_string(text, "<b>");
+            sqlpool__text_unit(text, chart->unit, series->y[series->points - 1]);
+            sqlpool__text_string(text, "</b>");
+        }
+        sqlpool__text_string(text, "</span>");
+    }
+    sqlpool__text_string(text, "</span></figcaption>");
+}
+
+/*  The same for round values, without decimals: "1 ms", "2500/s". */
+static void sqlpool__text_tick(sqlpool__text *text, sqlpool__unit unit, int64_t value) {
+    static const char *const times[] = {"ns", "us", "ms", "s"};
+    static const char *const sizes[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    int step = 0;
+    if (unit == SQLPOOL__UNIT_TIME) {
+        for (; step < 3 && value % 1000 == 0; step++) value /= 1000;
+        sqlpool__text_add(text, "%lld %s", (long long)value, times[step]);
+    } else if (unit == SQLPOOL__UNIT_BYTES) {
+        for (; step < 4 && value % 1024 == 0 && value > 0; step++) value /= 1024;
+        sqlpool__text_add(text, "%lld %s", (long long)value, sizes[step]);
+    } else if (unit == SQLPOOL__UNIT_RATE && value % 1000 == 0) {
+        sqlpool__text_add(text, "%lld/s", (long long)(value / 1000));
+    } else {
+        sqlpool__text_unit(text, unit, value);
+    }
+}
+
+/*  The labels of the left edge, from the top. */
+static void sqlpool__chart_labels(sqlpool__text *text, const sqlpool__chart *chart, int64_t low,
+                                  int64_t high) {
+    sqlpool__text_string(text, "<div class=\"plot\"><div class=\"y\"><span>");
+    sqlpool__text_tick(text, chart->unit, high);
+    if (chart->unit != SQLPOOL__UNIT_TIME) {
+        sqlpool__text_string(text, "</span><span>");
+        sqlpool__text_tick(text, chart->unit, high / 2);
+        sqlpool__text_string(text, "</span><span>0");
+    } else {
+        int64_t value;
+        for (value = high / 10; value >= low && value > 0; value /= 10) {
+            sqlpool__text_string(text, "</span><span>");
+            sqlpool__text_tick(text, chart->unit, value);
+        }
+    }
+    sqlpool__text_string(text, "</span></div>");
+}
+
+/*  Lines across, as many as there are labels. */
+static void sqlpool__chart_grid(sqlpool__text *text, const sqlpool__chart *chart, int64_t low,
+                                int64_t high) {
+    int lines = 2, i;
+    if (chart->unit == SQLPOOL__UNIT_TIME)
+        for (lines = 0; high > low; high /= 10) lines++;
+    for (i = 0; i <= lines; i++)
+        sqlpool__text_add(text, "<path class=\"g\" d=\"M0 %dH%d\"/>", i * 100 / lines,
+                          SQLPOOL__CHART_WIDTH);
+}
+
+static void sqlpool__html_chart(sqlpool__text *text, const sqlpool__chart *chart,
+                                const char *classes) {
+    int64_t low, high;
+    int s;
+    sqlpool__text_add(text, "<figure class=\"card %s\">", classes);
+    sqlpool__chart_key(text, chart);
+    if (chart->series[0].points < 2) {
+        sqlpool__text_string(text, "<div class=\"none\">nothing yet</div></figure>\n");
+        return;
+    }
+    sqlpool__chart_range(chart, &low, &high);
+    sqlpool__chart_labels(text, chart, low, high);
+    sqlpool__text_add(text,
+                      "<svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" role=\"img\" "
+                      "aria-label=\"%s\">",
+                      SQLPOOL__CHART_WIDTH, chart->title);
+    sqlpool__chart_grid(text, chart, low, high);
+    for (s = chart->series_count - 1; s >= 0; s--) {
+        if (s == 0) {
+            sqlpool__text_add(
+                text, "<polygon class=\"f s0\" points=\"%lld,100 ",
+                (long long)(SQLPOOL__CHART_WIDTH -
+                            chart->series[0].x[0] / (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
+            sqlpool__chart_points(text, chart, 0, low, high);
+            sqlpool__text_add(text, " %lld,100\"/>",
+                              (long long)(SQLPOOL__CHART_WIDTH -
+                                          chart->series[0].x[chart->series[0].points - 1] /
+                                              (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
+        }
+        sqlpool__text_add(text, "<polyline class=\"l s%d\" points=\"", s);
+        sqlpool__chart_points(text, chart, s, low, high);
+        sqlpool__text_string(text, "\"/>");
+    }
+    sqlpool__text_string(text, "</svg><div class=\"x\"><span>");
+    sqlpool__text_duration(text, chart->span_ns);
+    sqlpool__text_string(text, " ago</span><span>now</span></div></div></figure>\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.9] HTML: what the charts show                                 (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Room of a report for one chart. */
+typedef struct sqlpool__drawing {
+    sqlpool__series series[3];
+} sqlpool__drawing;
+
+/*  What can be drawn of samples. */
+typedef enum sqlpool__quantity {
+    SQLPOOL__DRAW_UTILISATION,
+    SQLPOOL__DRAW_USED,
+    SQLPOOL__DRAW_WAITING,
+    SQLPOOL__DRAW_STATEMENTS, /* these three a second */
+    SQLPOOL__DRAW_COMMITS,
+    SQLPOOL__DRAW_FAILURES,
+    SQLPOOL__DRAW_LOG,
+    SQLPOOL__DRAW_FILE,
+    SQLPOOL__DRAW_MEMORY
+} sqlpool__quantity;
+
+static uint64_t sqlpool__sample_counter(const sqlpool__sample *sample, sqlpool__quantity measure) {
+    return measure == SQLPOOL__DRAW_STATEMENTS ? sample->statements
+           : measure == SQLPOOL__DRAW_COMMITS  ? sample->commits
+                                               : sample->failures;
+}
+
+/*  The value between two samples, `from` before `to`. */
+static int64_t sqlpool__sample_value(const sqlpool__report *report, sqlpool__quantity measure,
+                                     const sqlpool__sample *from, const sqlpool__sample *to) {
+    const int64_t us = (to->at_ns - from->at_ns) / SQLPOOL__NS_PER_US;
+    switch (measure) {
+    case SQLPOOL__DRAW_UTILISATION:
+        return (int64_t)to->used * 100 / report->view.stats.max;
+    case SQLPOOL__DRAW_USED:
+        return to->used;
+    case SQLPOOL__DRAW_WAITING:
+        return to->waiting;
+    case SQLPOOL__DRAW_LOG:
+        return to->wal_bytes;
+    case SQLPOOL__DRAW_FILE:
+        return to->file_bytes;
+    case SQLPOOL__DRAW_MEMORY:
+        return to->memory_bytes;
+    default:
+        if (us <= 0) return 0;
+        return (int64_t)((double)(sqlpool__sample_counter(to, measure) -
+                                  sqlpool__sample_counter(from, measure)) *
+                         1e9 / (double)us);
+    }
+}
+
+/*  Every so many samples one point, the last one among them. */
+static void sqlpool__draw_samples(const sqlpool__report *report, sqlpool__quantity measure,
+                                  const char *name, sqlpool__series *series) {
+    const int count = report->sample_count;
+    const int step = (count + SQLPOOL__CHART_POINTS - 1) / SQLPOOL__CHART_POINTS;
+    int i;
+    series->name = name;
+    series->points = 0;
+    if (count < 2) return;
+    for (i = (count - 1) % step; i < count; i += step) {
+        if (i == 0) continue; /* nothing is known before it */
+        series->x[series->points] = report->view.now - report->samples[i].at_ns;
+        series->y[series->points] = sqlpool__sample_value(
+            report, measure, &report->samples[i >= step ? i - step : 0], &report->samples[i]);
+        if (series->x[series->points] < 0) series->x[series->points] = 0;
+        series->points++;
+    }
+}
+
+static void sqlpool__draw_steps(const sqlpool__report *report, int which, sqlpool__drawing *out) {
+    static const char *const names[] = {"p50", "p95", "p99"};
+    int s, i;
+    for (s = 0; s < 3; s++) {
+        sqlpool__series *series = &out->series[s];
+        series->name = names[s];
+        series->points = 0;
+        for (i = 0; i < report->step_count[which]; i++) {
+            const sqlpool_latency_step *step = &report->steps[which][i];
+            if (step->latency.count == 0) continue;
+            series->x[series->points] = report->view.now - step->to_ns;
+            if (series->x[series->points] < 0) series->x[series->points] = 0;
+            series->y[series->points++] = s == 0   ? step->latency.p50_ns
+                                          : s == 1 ? step->latency.p95_ns
+                                                   : step->latency.p99_ns;
+        }
+    }
+}
+
+static int64_t sqlpool__history_span(const sqlpool__report *report) {
+    int64_t span = SQLPOOL__NS_PER_S;
+    if (report->sample_count > 1 && report->view.now - report->samples[0].at_ns > SQLPOOL__NS_PER_S)
+        span = report->view.now - report->samples[0].at_ns;
+    return span;
+}
+
+static void sqlpool__html_history(const sqlpool__report *report, sqlpool__text *text,
+                                  sqlpool__drawing *drawing, const char *title, sqlpool__unit unit,
+                                  const sqlpool__quantity *measures, const char *const *names,
+                                  int count) {
+    sqlpool__chart chart;
+    int i;
+    for (i = 0; i < count; i++)
+        sqlpool__draw_samples(report, measures[i], names[i], &drawing->series[i]);
+    chart.title = title;
+    chart.unit = unit;
+    chart.series_count = count;
+    chart.series = drawing->series;
+    chart.span_ns = sqlpool__history_span(report);
+    sqlpool__html_chart(text, &chart, "");
+}
+
+static void sqlpool__html_latency(const sqlpool__report *report, sqlpool__text *text,
+                                  sqlpool__drawing *drawing, const char *title, int which) {
+    sqlpool__chart chart;
+    sqlpool__draw_steps(report, which, drawing);
+    chart.title = title;
+    chart.unit = SQLPOOL__UNIT_TIME;
+    chart.series_count = 3;
+    chart.series = drawing->series;
+    chart.span_ns = sqlpool__history_span(report);
+    if (drawing->series[0].points > 0 && drawing->series[0].x[0] > chart.span_ns)
+        chart.span_ns = drawing->series[0].x[0];
+    sqlpool__html_chart(text, &chart, "");
+}
+
+/*  How many statements took how long, with lines at their percentiles. */
+static void sqlpool__html_bars(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool_latency *latency = &report->latencies[SQLPOOL_TIMING_STATEMENT];
+    static const char *const names[] = {"p50", "p95", "p99"};
+    const int64_t at[3] = {latency->p50_ns, latency->p95_ns, latency->p99_ns};
+    const int width = SQLPOOL__CHART_WIDTH / SQLPOOL__BARS;
+    uint64_t most = 1;
+    int i;
+    for (i = 0; i < SQLPOOL__BARS; i++)
+        if (report->bars[i] > most) most = report->bars[i];
+    sqlpool__text_string(text,
+                         "<figure class=\"card wide\"><figcaption><h2>How long statements take"
+                         "</h2><span class=\"key\">");
+    for (i = 0; i < 3; i++) {
+        sqlpool__text_add(text, "<span><i class=\"s%d\"></i>%s<b>", i + 1, names[i]);
+        sqlpool__text_duration(text, at[i]);
+        sqlpool__text_string(text, "</b></span>");
+    }
+    sqlpool__text_string(text, "</span></figcaption>");
+    if (latency->count == 0) {
+        sqlpool__text_string(text, "<div class=\"none\">nothing yet</div></figure>\n");
+        return;
+    }
+    sqlpool__text_add(
+        text,
+        "<div class=\"plot\"><div class=\"y\"><span>%llu</span><span>%llu</span>"
+        "<span>0</span></div><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" "
+        "role=\"img\" aria-label=\"distribution of statement times\">"
+        "<path class=\"g\" d=\"M0 0H980M0 50H980M0 100H980\"/>",
+        (unsigned long long)most, (unsigned long long)(most / 2), width * SQLPOOL__BARS);
+    for (i = 0; i < SQLPOOL__BARS; i++) {
+        const int height = (int)((double)report->bars[i] * 1000 / (double)most);
+        if (report->bars[i] == 0) continue;
+        sqlpool__text_add(text,
+                          "<rect class=\"bar s0\" x=\"%d\" y=\"%d.%d\" width=\"%d\" "
+                          "height=\"%d.%d\"><title>%llu up to ",
+                          i * width + 3, (1000 - (height > 8 ? height : 8)) / 10,
+                          (1000 - (height > 8 ? height : 8)) % 10, width - 6,
+                          (height > 8 ? height : 8) / 10, (height > 8 ? height : 8) % 10,
+                          (unsigned long long)report->bars[i]);
+        sqlpool__text_duration(text, sqlpool__bar_bounds[i]);
+        sqlpool__text_string(text, "</title></rect>");
+    }
+    for (i = 0; i < 3; i++) {
+        const int64_t low = sqlpool__log_scale(1000);
+        int64_t x = (sqlpool__log_scale(at[i]) - low) * width * SQLPOOL__BARS /
+                    (sqlpool__log_scale(INT64_C(10000000000)) - low);
+        if (x < 0) x = 0;
+        sqlpool__text_add(text, "<path class=\"m s%d\" d=\"M%lld 0V100\"/>", i + 1, (long long)x);
+    }
+    sqlpool__text_string(text, "</svg><div class=\"x\"><span>1 us</span><span class=\"rare\">10 us"
+                               "</span><span>100 us</span><span class=\"rare\">1 ms</span><span>"
+                               "10 ms</span><span class=\"rare\">100 ms</span><span class=\"rare\">"
+                               "1 s</span><span>10 s</span></div></div></figure>\n");
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I25.10] HTML: tiles, statements, connections, counters            (private)
+ *----------------------------------------------------------------------------*/
+
+/*  A number with a small chart of how it came there. */
+static void sqlpool__html_tile(const sqlpool__report *report, sqlpool__text *text,
+                               sqlpool__drawing *drawing, const char *title, sqlpool__unit unit,
+                               sqlpool__quantity measure, int64_t value, int s) {
+    sqlpool__chart chart;
+    int64_t low, high;
+    sqlpool__draw_samples(report, measure, title, &drawing->series[0]);
+    chart.title = title;
+    chart.unit = unit;
+    chart.series_count = 1;
+    chart.series = drawing->series;
+    chart.span_ns = sqlpool__history_span(report);
+    sqlpool__text_add(text, "<div class=\"card tile\"><span>%s</span><b>", title);
+    sqlpool__text_unit(text, unit,
+                       value >= 0 ? value
+                       : drawing->series[0].points > 0
+                           ? drawing->series[0].y[drawing->series[0].points - 1]
+                           : 0);
+    sqlpool__text_add(text,
+                      "</b><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" "
+                      "aria-hidden=\"true\">",
+                      SQLPOOL__CHART_WIDTH);
+    if (drawing->series[0].points > 1) {
+        sqlpool__chart_range(&chart, &low, &high);
+        sqlpool__text_add(text, "<polyline class=\"l s%d\" points=\"", s);
+        sqlpool__chart_points(text, &chart, 0, low, high);
+        sqlpool__text_string(text, "\"/>");
+    }
+    sqlpool__text_string(text, "</svg></div>\n");
+}
+
+static void sqlpool__html_tiles(const sqlpool__report *report, sqlpool__text *text,
+                                sqlpool__drawing *drawing) {
+    const sqlpool_stats *stats = &report->view.stats;
+    sqlpool__text_string(text, "<section class=\"tiles\">\n");
+    sqlpool__html_tile(report, text, drawing, "connections in use", SQLPOOL__UNIT_PERCENT,
+                       SQLPOOL__DRAW_UTILISATION, stats->utilisation_percent, 0);
+    sqlpool__html_tile(report, text, drawing, "callers waiting", SQLPOOL__UNIT_COUNT,
+                       SQLPOOL__DRAW_WAITING, stats->waiting_read + stats->waiting_write, 2);
+    sqlpool__html_tile(report, text, drawing, "statements", SQLPOOL__UNIT_RATE,
+                       SQLPOOL__DRAW_STATEMENTS, -1, 0);
+    sqlpool__html_tile(report, text, drawing, "commits", SQLPOOL__UNIT_RATE, SQLPOOL__DRAW_COMMITS,
+                       -1, 1);
+    sqlpool__html_tile(report, text, drawing, "log", SQLPOOL__UNIT_BYTES, SQLPOOL__DRAW_LOG,
+                       stats->wal_bytes, 3);
+    sqlpool__html_tile(report, text, drawing, "memory", SQLPOOL__UNIT_BYTES, SQLPOOL__DRAW_MEMORY,
+                       report->memory.total_bytes, 1);
+    sqlpool__text_string(text, "</section>\n");
+}
+
+static void sqlpool__html_number(sqlpool__text *text, const char *name, uint64_t value) {
+    if (value > 0)
+        sqlpool__text_add(text, "<span>%s <b>%llu</b></span>", name, (unsigned long long)value);
+}
+
+static void sqlpool__html_time(sqlpool__text *text, const char *name, int64_t ns) {
+    sqlpool__text_add(text, "<span>%s <b>", name);
+    sqlpool__text_duration(text, ns);
+    sqlpool__text_string(text, "</b></span>");
+}
+
+static void sqlpool__html_statement(sqlpool__text *text, const sqlpool_statement_stats *stats,
+                                    int64_t all_ns) {
+    const int share = all_ns > 0 ? (int)((double)stats->total_ns * 1000 / (double)all_ns) : 0;
+    sqlpool__text_string(text, "<details class=\"statement\"><summary><code>");
+    sqlpool__html(text, stats->sql);
+    sqlpool__text_add(text,
+                      "</code><div class=\"share\"><i style=\"width:%d.%d%%\"></i></div>"
+                      "<div class=\"nums\"><span><b>%d.%d %%</b> of the time</span>",
+                      share / 10, share % 10, share / 10, share % 10);
+    sqlpool__html_number(text, "calls", stats->calls);
+    sqlpool__html_time(text, "mean", stats->mean_ns);
+    sqlpool__html_time(text, "p95", stats->p95_ns);
+    sqlpool__html_time(text, "p99", stats->p99_ns);
+    sqlpool__html_number(text, "rows", stats->rows);
+    sqlpool__html_number(text, "errors", stats->errors);
+    sqlpool__html_number(text, "met a lock", stats->busy);
+    if (stats->slow > 0)
+        sqlpool__text_add(text, "<span class=\"pill warn\">%llu slow</span>",
+                          (unsigned long long)stats->slow);
+    if (stats->fullscan_steps > 0)
+        sqlpool__text_string(text, "<span class=\"pill warn\">full scan</span>");
+    sqlpool__text_string(text, "</div></summary>");
+    if (stats->plan[0] != '\0') {
+        const char *at = stats->plan;
+        sqlpool__text_string(text, "<pre>");
+        while (*at !=
+               '\0') { /* line by line: a line end is foreign text's to lose, not the plan's */
+            char line[sizeof stats->plan];
+            size_t bytes = 0;
+            while (at[bytes] != '\0' && at[bytes] != '\n') bytes++;
+            memcpy(line, at, bytes);
+            line[bytes] = '\0';
+            sqlpool__html(text, line);
+            sqlpool__text_byte(text, '\n');
+            at += bytes + (at[bytes] == '\n' ? 1 : 0);
+        }
+        sqlpool__text_string(text, "</pre>");
+    }
+    sqlpool__text_string(text, "<div class=\"nums\">");
+    sqlpool__html_time(text, "total", stats->total_ns);
+    sqlpool__html_time(text, "least", stats->min_ns);
+    sqlpool__html_time(text, "longest", stats->max_ns);
+    sqlpool__html_number(text, "found prepared", stats->cache_hits);
+    sqlpool__html_number(text, "VM steps", stats->vm_steps);
+    sqlpool__html_number(text, "rows scanned", stats->fullscan_steps);
+    sqlpool__html_number(text, "sorts", stats->sorts);
+    sqlpool__html_number(text, "rows in automatic indexes", stats->autoindexes);
+    sqlpool__html_number(text, "prepared again", stats->reprepares);
+    sqlpool__text_string(text, "</div></details>\n");
+}
+
+static void sqlpool__html_statements(const sqlpool__report *report, sqlpool__text *text) {
+    int64_t all_ns = 0;
+    int i;
+    for (i = 0; i < report->statement_count; i++) all_ns += report->statements[i].total_ns;
+    sqlpool__text_string(text, "<section class=\"card wide\" id=\"statements\"><figcaption><h2>"
+                               "Statements that cost most</h2><small>by total time; a click shows "
+                               "the plan of the last slow call</small></figcaption>\n");
+    for (i = 0; i < report->statement_count; i++)
+        sqlpool__html_statement(text, &report->statements[i], all_ns);
+    if (report->statement_count == 0)
+        sqlpool__text_string(text, "<div class=\"none\">nothing yet</div>");
+    sqlpool__text_string(text, "</section>\n");
+}
+
+static void sqlpool__html_leases(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool__core *core = report->view.core;
+    uint32_t slot;
+    int i;
+    sqlpool__text_string(text,
+                         "<section class=\"card wide\"><figcaption><h2>Connections</h2><small>"
+                         "blue reads, violet writes, green is free</small></figcaption>"
+                         "<div class=\"seats\">");
+    for (slot = 0; slot + 1 < core->slot_count && slot < 128; slot++) {
+        const bool is_used = sqlpool__is_leased(&core->slots[slot]);
+        const bool is_open = SQLPOOL__LOAD(&core->slots[slot].is_open) != 0;
+        sqlpool__text_add(text, "<span class=\"seat%s%s\">%u</span>",
+                          is_used   ? " used"
+                          : is_open ? " idle"
+                                    : "",
+                          is_used && SQLPOOL__LOAD_RELAXED(&core->slots[slot].mode) == SQLPOOL_WRITE
+                              ? " write"
+                              : "",
+                          slot);
+    }
+    sqlpool__text_string(text, "</div>");
+    for (i = 0; i < report->view.holders_known; i++) {
+        const sqlpool_holder *holder = &report->view.holders[i];
+        sqlpool__text_add(text, "<div class=\"lease\"><b>%s %u</b> held for at least ",
+                          holder->mode == SQLPOOL_WRITE ? "writer" : "reader",
+                          (unsigned)holder->slot);
+        sqlpool__text_duration(text, holder->held_ms * SQLPOOL__NS_PER_MS);
+        if (holder->tag != NULL) {
+            sqlpool__text_string(text, " by <b>");
+            sqlpool__html(text, holder->tag);
+            sqlpool__text_string(text, "</b>");
+        }
+        if (holder->file != NULL) {
+            sqlpool__text_string(text, " <span class=\"soft\">");
+            sqlpool__html(text, holder->file);
+            sqlpool__text_add(text, ":%d</span>", holder->line);
+        }
+        sqlpool__text_string(text, "<code>");
+        sqlpool__html(text, holder->sql);
+        sqlpool__text_string(text, "</code></div>\n");
+    }
+    sqlpool__text_string(text, "</section>\n");
+}
+
+static void sqlpool__html_tables(const sqlpool__report *report, sqlpool__text *text) {
+    const sqlpool_stats *stats = &report->view.stats;
+    int i;
+    sqlpool__text_string(text, "<section class=\"card scroll\"><h2>Latencies since the pool was "
+                               "opened</h2><table><tr><th></th><th>count</th><th>p50</th><th>p95"
+                               "</th><th>p99</th><th class=\"rare\">longest</th></tr>\n");
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        const sqlpool_latency *latency = &report->latencies[i];
+        const int64_t times[3] = {latency->p50_ns, latency->p95_ns, latency->p99_ns};
+        int k;
+        sqlpool__text_add(text, "<tr><td>%s</td><td>%llu</td>", sqlpool_timing_name(i),
+                          (unsigned long long)latency->count);
+        for (k = 0; k < 3; k++) {
+            sqlpool__text_string(text, "<td>");
+            sqlpool__text_duration(text, times[k]);
+            sqlpool__text_string(text, "</td>");
+        }
+        sqlpool__text_string(text, "<td class=\"rare\">");
+        sqlpool__text_duration(text, latency->max_ns);
+        sqlpool__text_string(text, "</td></tr>\n");
+    }
+    sqlpool__text_string(text, "</table></section>\n<section class=\"card scroll\"><h2>Memory</h2>"
+                               "<table>\n");
+#define SQLPOOL__HTML_MEMORY(name, meaning) \
+    sqlpool__text_string(text, "<tr><td>" meaning "</td><td>"); \
+    if (strstr(#name, "_bytes") != NULL) { \
+        sqlpool__text_bytes(text, report->memory.name); \
+    } else { \
+        sqlpool__text_add(text, "%lld", (long long)report->memory.name); \
+    } \
+    sqlpool__text_string(text, "</td></tr>\n");
+    SQLPOOL_MEMORY_MEMBERS(SQLPOOL__HTML_MEMORY)
+    sqlpool__text_string(text, "</table></section>\n<section class=\"card scroll\"><h2>File</h2>"
+                               "<table>\n");
+    SQLPOOL_FILE_MEMBERS(SQLPOOL__HTML_MEMORY)
+#undef SQLPOOL__HTML_MEMORY
+    sqlpool__text_string(text, "</table></section>\n<section class=\"card wide\"><details><summary>"
+                               "<h2>Counters</h2></summary><table>\n");
+#define SQLPOOL__HTML_COUNTER(name, meaning) \
+    sqlpool__text_add(text, "<tr><td>%s</td><td>%llu</td></tr>\n", meaning, \
+                      (unsigned long long)stats->name);
+    SQLPOOL_COUNTERS(SQLPOOL__HTML_COUNTER)
+#undef SQLPOOL__HTML_COUNTER
+    sqlpool__text_string(text, "</table></details></section>\n");
+}
+
+static void sqlpool__report_html(const sqlpool__report *report, sqlpool__text *text,
+                                 sqlpool__drawing *drawing) {
+    static const sqlpool__quantity used[] = {SQLPOOL__DRAW_USED, SQLPOOL__DRAW_WAITING};
+    static const char *const used_names[] = {"in use", "waiting"};
+    static const sqlpool__quantity rates[] = {SQLPOOL__DRAW_STATEMENTS, SQLPOOL__DRAW_COMMITS,
+                                              SQLPOOL__DRAW_FAILURES};
+    static const char *const rate_names[] = {"statements", "commits", "failures"};
+    static const sqlpool__quantity sizes[] = {SQLPOOL__DRAW_FILE, SQLPOOL__DRAW_LOG,
+                                              SQLPOOL__DRAW_MEMORY};
+    static const char *const size_names[] = {"database", "log", "memory"};
+    sqlpool__html_header(report, text);
+    sqlpool__html_troubles(report, text);
+    sqlpool__html_tiles(report, text, drawing);
+    sqlpool__text_string(text, "<div class=\"grid\">\n");
+    sqlpool__html_latency(report, text, drawing, "Time per statement", 1);
+    sqlpool__html_latency(report, text, drawing, "Wait for a connection", 0);
+    sqlpool__html_history(report, text, drawing, "Connections", SQLPOOL__UNIT_COUNT, used,
+                          used_names, 2);
+    sqlpool__html_history(report, text, drawing, "Throughput", SQLPOOL__UNIT_RATE, rates,
+                          rate_names, 3);
+    sqlpool__html_statements(report, text);
+    sqlpool__html_bars(report, text);
+    sqlpool__html_leases(report, text);
+    sqlpool__html_history(report, text, drawing, "Sizes", SQLPOOL__UNIT_BYTES, sizes, size_names,
+                          3);
+    sqlpool__html_tables(report, text);
+    sqlpool__text_add(text,
+                      "</div>\n<footer>sqlpool %d.%d.%d, SQLite %s</footer>\n</main></body></html>"
+                      "\n",
+                      SQLPOOL_VERSION_MAJOR, SQLPOOL_VERSION_MINOR, SQLPOOL_VERSION_PATCH,
+                      sqlite3_libversion());
+}
+
+#endif /* metrics */
+
+/*------------------------------------------------------------------------------
+ * >>[I25.11] public calls: report, health, alerts, status              (public)
+ *----------------------------------------------------------------------------*/
+
+#ifndef SQLPOOL_NO_METRICS
+
+/*  One block for all: the report, the samples, the events, the chart that is being drawn. */
+static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format format,
+                                 sqlpool_report_fn write_fn, void *user, bool *is_theirs,
+                                 sqlpool_error *error) {
+    const size_t samples = core->history != NULL ? (size_t)core->config.history_count : 0;
+    size_t events = 0, bytes = sizeof(sqlpool__report) + samples * sizeof(sqlpool__sample);
+    sqlpool__report *report;
+    sqlpool__text text;
+    int rc;
+    if (format == SQLPOOL_REPORT_TRACE) events = sqlpool__event_room(core);
+    bytes += events * sizeof(sqlpool_event);
+    if (format == SQLPOOL_REPORT_HTML) bytes += sizeof(sqlpool__drawing);
+    report = (sqlpool__report *)sqlpool__alloc(&core->memory, bytes);
+    if (report == NULL)
+        return SQLPOOL__NO_MEMORY(core, error, "no memory for a report: %llu bytes",
+                                  (unsigned long long)bytes);
+    memset(report, 0, bytes);
+    report->samples = (sqlpool__sample *)(void *)(report + 1);
+    report->events = (sqlpool_event *)(void *)(report->samples + samples);
+    rc = sqlpool__view_take(core, &report->view);
+    if (rc == SQLPOOL_OK) {
+        sqlpool__copy_report(report, (int)events);
+        text = sqlpool__text_into(report->buffer, sizeof report->buffer);
+        text.write_fn = write_fn;
+        text.user = user;
+        if (format == SQLPOOL_REPORT_TEXT) sqlpool__report_text(report, &text);
+        if (format == SQLPOOL_REPORT_JSON) sqlpool__report_json(report, &text);
+        if (format == SQLPOOL_REPORT_PROMETHEUS) sqlpool__report_metrics(report, &text, false);
+        if (format == SQLPOOL_REPORT_OPENMETRICS) sqlpool__report_metrics(report, &text, true);
+        if (format == SQLPOOL_REPORT_HTML)
+            sqlpool__report_html(report, &text,
+                                 (sqlpool__drawing *)(void *)(report->events + events));
+        if (format == SQLPOOL_REPORT_TRACE) sqlpool__report_trace(report, &text);
+        sqlpool__text_flush(&text);
+        rc = text.result;
+        *is_theirs = rc != 0;
+        if (rc != 0) (void)SQLPOOL__FAIL(error, rc, "the write function ended the report: %d", rc);
+    } else {
+        (void)SQLPOOL__FAIL(error, rc, "the leases could not be listed");
+    }
+    sqlpool__free(&core->memory, report, bytes);
+    return rc;
+}
+
+#endif
+
+SQLPOOL_API int sqlpool_report(sqlpool *pool, sqlpool_report_format format, sqlpool_report_fn write,
+                               void *user, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (write == NULL || (int)format < 0 || format >= SQLPOOL_REPORT_FORMAT_COUNT) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "write is NULL, or format %d is none",
+                            (int)format);
+    } else if (sqlpool__hint.is_reporting) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                            "sqlpool_report() was called by the write function of a report");
+    } else {
+#ifndef SQLPOOL_NO_METRICS
+        bool is_theirs = false;
+        sqlpool__hint.is_reporting = true;
+        rc = sqlpool__write_report(core, format, write, user, &is_theirs, error);
+        sqlpool__hint.is_reporting = false;
+        if (is_theirs) return sqlpool__leave(core, rc); /* no failure of the pool's */
+#else
+        (void)user;
+        (void)SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED, "built with SQLPOOL_NO_METRICS");
+#endif
+    }
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_get_health(sqlpool *pool, sqlpool_health *health) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    if (health != NULL) memset(health, 0, sizeof *health);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (health == NULL) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "health is NULL");
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__health(core, health);
+    return sqlpool__leave(core, SQLPOOL_OK);
+#else
+    return sqlpool__leave(core, SQLPOOL_UNSUPPORTED);
+#endif
+}
+
+SQLPOOL_API int sqlpool_get_memory(sqlpool *pool, sqlpool_memory *memory) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    if (memory != NULL) memset(memory, 0, sizeof *memory);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (memory == NULL) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "memory is NULL");
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__memory_of(core, memory);
+    return sqlpool__leave(core, SQLPOOL_OK);
+#else
+    return sqlpool__leave(core, SQLPOOL_UNSUPPORTED);
+#endif
+}
+
+SQLPOOL_API int sqlpool_get_alerts(sqlpool *pool, sqlpool_alert *alerts, int capacity) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int count = SQLPOOL_UNSUPPORTED, rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (capacity < 0 || (capacity > 0 && alerts == NULL)) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "alerts is NULL or capacity %d is negative",
+                            capacity);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__lock(core);
+    count = sqlpool__alerts_locked(core, alerts, capacity);
+    sqlpool__unlock(core);
+#endif
+    return sqlpool__leave(core, count);
+}
 
 static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, bool is_json) {
     sqlpool_error local;
     sqlpool__core *core;
-    sqlpool_stats stats;
-    sqlpool_holder holders[SQLPOOL__STATUS_HOLDERS];
+    sqlpool__view view;
     sqlpool__text text;
-    int count, rc;
+    int rc;
     sqlpool__error_clear(&local);
     if (buffer != NULL && buffer_bytes > 0) buffer[0] = '\0';
     rc = sqlpool__enter_inside(pool, &core, &local);
@@ -12088,12 +17415,10 @@ static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, boo
         (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "buffer is NULL but buffer_bytes is not 0");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
-    count = sqlpool_holders(pool, holders, SQLPOOL__STATUS_HOLDERS);
-    if (count < 0) return sqlpool__leave(core, count);
-    sqlpool__collect(core, &stats);
+    rc = sqlpool__view_take(core, &view);
+    if (rc != SQLPOOL_OK) return sqlpool__leave(core, rc);
     text = sqlpool__text_into(buffer, buffer_bytes);
-    (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(core, &stats, holders, count,
-                                                                  SQLPOOL__STATUS_HOLDERS, &text);
+    (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(&view, &text);
     return sqlpool__leave(core, (int)text.length);
 }
 
@@ -12166,7 +17491,14 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(journal, 0, 4, 0, false) \
     X(synchronous, 0, 3, 0, false) \
     X(page_cache_kib, 1, 1 << 30, 65536, false) \
-    X(wal_wait_ms, 1, 60000, 50, false)
+    X(wal_wait_ms, 1, 60000, 50, false) \
+    X(metrics, 0, 2, 0, false) \
+    X(event_count, 16, 1048576, 1024, false) \
+    X(statement_count, 1, 10000, 100, false) \
+    X(slow_ms, 1, INT32_MAX, 100, true) \
+    X(slow_per_minute, 1, 1000000, 60, false) \
+    X(repeat_count, 2, 1000000, 20, true) \
+    X(history_count, 2, 100000, 300, true)
 
 #define SQLPOOL__INT64_FIELDS(X) \
     X(statement_cache_bytes, 1, INT64_C(1) << 40, INT64_C(4) << 20) \
@@ -12176,7 +17508,9 @@ SQLPOOL_API int sqlpool_status_json(sqlpool *pool, char *buffer, size_t buffer_b
     X(mmap_bytes, 0, INT64_C(1) << 40, 0) \
     X(journal_size_limit_bytes, 1, INT64_C(1) << 40, INT64_C(64) << 20) \
     X(wal_budget_bytes, 4096, INT64_C(1) << 40, INT64_C(4) << 20) \
-    X(wal_limit_bytes, 4096, INT64_C(1) << 40, INT64_C(64) << 20)
+    X(wal_limit_bytes, 4096, INT64_C(1) << 40, INT64_C(64) << 20) \
+    X(memory_soft_bytes, 0, INT64_C(1) << 50, 0) \
+    X(memory_hard_bytes, 0, INT64_C(1) << 50, 0)
 
 /*  A hook table is all or none. Each member is named once, here; the first missing one is reported.
     */
@@ -12224,6 +17558,33 @@ static void sqlpool__check_table(sqlpool__text *text, const char *name, int coun
         int count = 0, set = 0; \
         members(SQLPOOL__COUNT_MEMBER) sqlpool__check_table(&text, #name, count, set, missing); \
     } while (0)
+
+static void sqlpool__check_alerts(const sqlpool_config *config, sqlpool__text *text) {
+    int kind;
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        const sqlpool_alert_limits *limits = &config->alerts[kind];
+        if (limits->notice < -1 || limits->warning < -1 || limits->critical < -1 ||
+            limits->for_ms < 0) {
+            sqlpool__text_add(text, "alerts[%d], %s, has a value below 0 that is not SQLPOOL_OFF; ",
+                              kind, sqlpool__alert_table[kind].name);
+        }
+    }
+}
+
+static void sqlpool__resolve_alerts(sqlpool_config *config) {
+    int kind;
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        sqlpool_alert_limits *limits = &config->alerts[kind];
+        const bool is_log = kind == SQLPOOL_ALERT_LOG;
+        if (limits->notice == 0) limits->notice = sqlpool__alert_table[kind].notice;
+        if (limits->warning == 0)
+            limits->warning = is_log ? config->wal_limit_bytes : sqlpool__alert_table[kind].warning;
+        if (limits->critical == 0)
+            limits->critical =
+                is_log ? 4 * config->wal_limit_bytes : sqlpool__alert_table[kind].critical;
+        if (limits->for_ms == 0) limits->for_ms = 10000;
+    }
+}
 
 /*  Names every bad field. `config` is not NULL. */
 static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *error) {
@@ -12290,6 +17651,13 @@ static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *er
             sqlpool__text_add(&text, "busy_poll_min_us is %d, above busy_poll_max_us %d; ",
                               config->busy_poll_min_us, config->busy_poll_max_us);
         }
+        if (config->memory_hard_bytes > 0 &&
+            config->memory_soft_bytes > config->memory_hard_bytes) {
+            sqlpool__text_add(&text, "memory_soft_bytes is %lld, above memory_hard_bytes %lld; ",
+                              (long long)config->memory_soft_bytes,
+                              (long long)config->memory_hard_bytes);
+        }
+        sqlpool__check_alerts(config, &text);
         if (config->single_process && config->vfs_name != NULL) {
             sqlpool__text_add(&text, "single_process chooses the VFS: vfs_name must be NULL; ");
         }
@@ -12369,6 +17737,10 @@ static sqlpool_locks sqlpool__default_locks(void) {
     return locks;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I26.2.1] defaults                                                 (private)
+ *----------------------------------------------------------------------------*/
+
 /*  What a preset puts in the place of zeros. */
 static void sqlpool__resolve_retry(sqlpool_config *config) {
     static const int failover[] = {100000, 500000, 2000000};
@@ -12412,6 +17784,9 @@ static void sqlpool__resolve_config(sqlpool_config *config) {
         config->busy_poll_max_us = config->busy_poll_min_us;
     if (config->wal_limit_bytes < config->wal_budget_bytes)
         config->wal_limit_bytes = config->wal_budget_bytes;
+    sqlpool__resolve_alerts(config);
+    while ((config->event_count & (config->event_count - 1)) != 0)
+        config->event_count += config->event_count & -config->event_count;
     if (config->max_connections == 1) {
         config->topology = SQLPOOL_TOPOLOGY_GENERAL; /* one connection reads and writes */
         config->reserve_connections = SQLPOOL_OFF;
@@ -12526,10 +17901,15 @@ static void sqlpool__destroy(sqlpool__core *core) {
         sqlpool__free(memory, core->schedule,
                       (size_t)core->config.retry_schedule_count * sizeof *core->schedule);
     }
+    sqlpool__monitor_free(core);
     if (core->path != NULL) sqlpool__free(memory, core->path, strlen(core->path) + 1);
     if (core->vfs_name != NULL) sqlpool__free(memory, core->vfs_name, strlen(core->vfs_name) + 1);
     if (core->name != NULL) sqlpool__free(memory, core->name, strlen(core->name) + 1);
     sqlpool__free(memory, core->slot_block, core->slot_block_bytes);
+#ifndef SQLPOOL_NO_METRICS
+    sqlpool__free(memory, core->history,
+                  (size_t)core->config.history_count * sizeof *core->history);
+#endif
     if (core->entries != NULL) {
         int n; /* done, and never fetched */
         for (n = 0; n < core->config.submit_count; n++)
@@ -12559,6 +17939,7 @@ static sqlpool__core *sqlpool__new_core(const sqlpool_config *config) {
     if (core == NULL) return NULL;
     memset(core, 0, sizeof *core);
     core->config = *config;
+    memory.limit_bytes = config->memory_hard_bytes;
     core->memory = memory;
     core->upkeep_wake_ns = SQLPOOL__NEVER;
     core->snapshot_state = "off: the pool is being opened";
@@ -12643,6 +18024,14 @@ static int sqlpool__furnish(sqlpool__core *core, const char *path, sqlpool_error
         is_ok = core->schedule != NULL;
         if (is_ok) memcpy(core->schedule, config->retry_schedule_us, bytes);
     }
+    is_ok = is_ok && sqlpool__monitor_make(core);
+#ifndef SQLPOOL_NO_METRICS
+    if (is_ok && config->history_count > 0) {
+        core->history = (sqlpool__sample *)sqlpool__alloc(memory, (size_t)config->history_count *
+                                                                      sizeof *core->history);
+        is_ok = core->history != NULL;
+    }
+#endif
     if (!is_ok) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory to open the pool");
     config->name = core->name;
     config->vfs_name = core->vfs_name;
@@ -12743,6 +18132,8 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     if (rc == SQLITE_OK) rc = sqlpool__ask(slot->db, "PRAGMA page_size", answer, sizeof answer);
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
     core->page_bytes = sqlpool__to_int64(answer);
+    if (sqlpool__ask(slot->db, "PRAGMA page_count", answer, sizeof answer) == SQLITE_OK)
+        core->file_pages = sqlpool__to_int64(answer);
     if (core->config.enable_uri && !core->is_memory) {
         const char *file = sqlite3_db_filename(slot->db, "main");
         const char *cache = file == NULL ? NULL : sqlite3_uri_parameter(file, "cache");
@@ -12813,6 +18204,7 @@ static int sqlpool__open_all(sqlpool__core *core, sqlpool_error *error) {
         sqlpool__time_add(sqlpool__now(core), core->config.upkeep_interval_ms * SQLPOOL__NS_PER_MS);
     core->next_health_ns =
         sqlpool__time_add(sqlpool__now(core), core->config.health_interval_ms * SQLPOOL__NS_PER_MS);
+    sqlpool__monitor_begin(core);
 #ifndef SQLPOOL_NO_THREADS
     if (!core->config.disable_upkeep_thread) {
         core->has_thread = true;

@@ -115,7 +115,7 @@ enum {
     SCHED_MOVES = 4096,        /* decisions of a run that are not the default */
     SCHED_FRAMES = 60000,      /* decisions of a run */
     SCHED_OPTIONS = SCHED_TASKS + 2,
-    SCHED_PLACES = 8192        /* addresses that are known */
+    SCHED_PLACES = 32768       /* addresses that are known */
 };
 #define SCHED_HEAP_BYTES ((size_t)48 << 20)
 #define SCHED_NEVER INT64_MAX

@@ -22,8 +22,8 @@ static int broken_vsnprintf;
 static void *base_malloc(size_t bytes) {
     return fail_malloc ? NULL : malloc(bytes);
 }
-static int base_pthread_create(pthread_t *id, const pthread_attr_t *attribute,
-                               void *(*run)(void *), void *argument) {
+static int base_pthread_create(pthread_t *id, const pthread_attr_t *attribute, void *(*run)(void *),
+                               void *argument) {
     return fail_thread ? EAGAIN : pthread_create(id, attribute, run, argument);
 }
 static int base_condattr_init(pthread_condattr_t *attribute) {
@@ -347,13 +347,18 @@ TEST(a_piece_of_text_has_a_bound) {
 TEST(json_strings) {
     static const struct {
         const char *in, *out;
-    } table[] = {{"", "\"\""},
-                 {"plain", "\"plain\""},
-                 {"a\"b\\c", "\"a\\\"b\\\\c\""},
-                 {"tab\tline\nend\x01", "\"tab?line?end?\""},
-                 {"\x7f\x80\xff", "\"???\""},
-                 {"\xc3\xa4", "\"??\""},
-                 {"</script>", "\"</script>\""}};
+    } table[] = {
+        {"", "\"\""},
+        {"plain", "\"plain\""},
+        {"a\"b\\c", "\"a\\\"b\\\\c\""},
+        {"tab\tline\nend\x01", "\"tab?line?end?\""},
+        {"\x7f\x80\xff", "\"???\""},
+        {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\x98", "\"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\x98\""},
+        {"\xc3 \xe2\x82 \xf0\x9f\x90", "\"? ?? ???\""},    /* cut */
+        {"\xc0\xaf \xe0\x80\xaf", "\"?? ???\""},           /* longer than they need be */
+        {"\xed\xa0\x80 \xf4\x90\x80\x80", "\"??? ????\""}, /* no characters */
+        {"\xc2\x9b \xe2\x80\xae", "\"?? ???\""},           /* C1, and one that turns */
+        {"</script>", "\"</script>\""}};
     size_t i;
     for (i = 0; i < LENGTH(table); i++) {
         char out[64];
@@ -362,6 +367,94 @@ TEST(json_strings) {
         CHECK_STR(out, table[i].out);
         CHECK_INT(text.length, strlen(table[i].out));
     }
+}
+
+TEST(texts_are_escaped_as_their_format_wants) {
+    static const struct {
+        sqlpool__escape escape;
+        const char *in, *out;
+    } table[] = {
+        {SQLPOOL__ESCAPE_NONE, "a\"b\\c<&>\n", "a\"b\\c<&>?"},
+        {SQLPOOL__ESCAPE_LABEL, "a\"b\\c<&>\n", "a\\\"b\\\\c<&>?"},
+        {SQLPOOL__ESCAPE_HTML, "a\"b\\c<&>\n", "a&quot;b\\c&lt;&amp;&gt;?"},
+    };
+    size_t i;
+    for (i = 0; i < LENGTH(table); i++) {
+        char out[64];
+        sqlpool__text text = sqlpool__text_into(out, sizeof out);
+        sqlpool__text_escaped(&text, table[i].in, table[i].escape);
+        CHECK_STR(out, table[i].out);
+    }
+}
+
+typedef struct pieces {
+    char all[400];
+    size_t bytes;
+    int count, stop_at;
+} pieces;
+static int take_piece(void *user, const char *text, size_t bytes) {
+    pieces *p = (pieces *)user;
+    memcpy(p->all + p->bytes, text, bytes);
+    p->bytes += bytes;
+    p->all[p->bytes] = '\0';
+    return ++p->count == p->stop_at ? 7 : 0;
+}
+
+TEST(a_text_that_is_handed_on_loses_nothing) {
+    char out[16], expected[301];
+    sqlpool__text text;
+    pieces p;
+    int i;
+    for (i = 0; i < 300; i++) expected[i] = (char)('a' + i % 26);
+    expected[300] = '\0';
+    memset(&p, 0, sizeof p);
+    text = sqlpool__text_into(out, sizeof out);
+    text.write_fn = take_piece;
+    text.user = &p;
+    for (i = 0; i < 300; i += 60) sqlpool__text_add(&text, "%.60s", expected + i);
+    sqlpool__text_flush(&text);
+    sqlpool__text_flush(&text); /* once is enough */
+    CHECK_STR(p.all, expected);
+    CHECK_INT(p.count, 20);
+    CHECK_INT(text.length, 300);
+    CHECK_INT(text.result, 0);
+    memset(&p, 0, sizeof p);
+    p.stop_at = 3;
+    text = sqlpool__text_into(out, sizeof out);
+    text.write_fn = take_piece;
+    text.user = &p;
+    sqlpool__text_string(&text, expected);
+    sqlpool__text_flush(&text);
+    CHECK_INT(p.count, 3); /* not asked again */
+    CHECK_INT(text.result, 7);
+    CHECK_INT(text.length, 300);
+}
+
+static void check_number(int64_t value, bool is_bytes, const char *expected) {
+    char out[40];
+    sqlpool__text text = sqlpool__text_into(out, sizeof out);
+    if (is_bytes) {
+        sqlpool__text_bytes(&text, value);
+    } else {
+        sqlpool__text_duration(&text, value);
+    }
+    CHECK_STR(out, expected);
+}
+
+TEST(numbers_as_people_read_them) {
+    PART(check_number(0, false, "0 ns"));
+    PART(check_number(999, false, "999 ns"));
+    PART(check_number(1000, false, "1.00 us"));
+    PART(check_number(1240000, false, "1.24 ms"));
+    PART(check_number(12400000, false, "12.4 ms"));
+    PART(check_number(INT64_C(90000000000), false, "90.0 s"));
+    PART(check_number(INT64_C(720000000000), false, "12.0 min"));
+    PART(check_number(INT64_C(10800000000000), false, "3.00 h"));
+    PART(check_number(512, true, "512 B"));
+    PART(check_number(1536, true, "1.50 KiB"));
+    PART(check_number(INT64_C(64) << 20, true, "64.0 MiB"));
+    PART(check_number(INT64_C(5) << 40, true, "5.00 TiB"));
+    PART(check_number(-5, true, "-5 B"));
 }
 
 static void check_excerpt(const char *in, size_t most, const char *expected) {
@@ -375,7 +468,9 @@ TEST(excerpts) {
     PART(check_excerpt("", 10, ""));
     PART(check_excerpt("SELECT 1", 20, "SELECT 1"));
     PART(check_excerpt("  \n\t SELECT\r\n\r\n  1", 20, "SELECT 1"));
-    PART(check_excerpt("a\x7f\x01" "b\x1b[31mc", 20, "a b [31mc"));
+    PART(check_excerpt("a\x7f\x01"
+                       "b\x1b[31mc",
+                       20, "a b [31mc"));
     PART(check_excerpt("abcdefghijkl", 10, "abcdefghij..."));
     PART(check_excerpt("\xc3\xa4\xc3\xb6", 20, "\xc3\xa4\xc3\xb6"));
 }
@@ -409,32 +504,27 @@ TEST(every_result_has_name_and_text) {
                {-17, "SQLPOOL_UNCLEAN"},
                {-18, "SQLPOOL_ROLLED_BACK"},
                {-19, "SQLPOOL_UNSUPPORTED"},
-              {-21, "SQLPOOL_TOO_LATE"},
+               {-21, "SQLPOOL_TOO_LATE"},
                {-20, "SQLPOOL_TOO_BIG"}};
     static const struct {
         int value;
         const char *name;
-    } theirs[] = {{SQLITE_ERROR, "SQLITE_ERROR"},
-                  {SQLITE_BUSY, "SQLITE_BUSY"},
-                  {SQLITE_LOCKED, "SQLITE_LOCKED"},
-                  {SQLITE_INTERRUPT, "SQLITE_INTERRUPT"},
-                  {SQLITE_NOTFOUND, "SQLITE_NOTFOUND"},
-                  {SQLITE_PROTOCOL, "SQLITE_PROTOCOL"},
-                  {SQLITE_CONSTRAINT, "SQLITE_CONSTRAINT"},
-                  {SQLITE_NOLFS, "SQLITE_NOLFS"},
-                  {SQLITE_RANGE, "SQLITE_RANGE"},
-                  {SQLITE_NOTADB, "SQLITE_NOTADB"},
-                  {SQLITE_WARNING, "SQLITE_WARNING"},
-                  {SQLITE_BUSY_SNAPSHOT, "SQLITE_BUSY"},
-                  {SQLITE_IOERR_FSYNC, "SQLITE_IOERR"},
-                  {SQLITE_READONLY_DBMOVED, "SQLITE_READONLY"}};
+    } theirs[] = {
+        {SQLITE_ERROR, "SQLITE_ERROR"},           {SQLITE_BUSY, "SQLITE_BUSY"},
+        {SQLITE_LOCKED, "SQLITE_LOCKED"},         {SQLITE_INTERRUPT, "SQLITE_INTERRUPT"},
+        {SQLITE_NOTFOUND, "SQLITE_NOTFOUND"},     {SQLITE_PROTOCOL, "SQLITE_PROTOCOL"},
+        {SQLITE_CONSTRAINT, "SQLITE_CONSTRAINT"}, {SQLITE_NOLFS, "SQLITE_NOLFS"},
+        {SQLITE_RANGE, "SQLITE_RANGE"},           {SQLITE_NOTADB, "SQLITE_NOTADB"},
+        {SQLITE_WARNING, "SQLITE_WARNING"},       {SQLITE_BUSY_SNAPSHOT, "SQLITE_BUSY"},
+        {SQLITE_IOERR_FSYNC, "SQLITE_IOERR"},     {SQLITE_READONLY_DBMOVED, "SQLITE_READONLY"}};
     size_t i, k;
     for (i = 0; i < LENGTH(own); i++) {
         CHECK_STR(sqlpool_result_name(own[i].value), own[i].name);
         CHECK(strlen(sqlpool_result_text(own[i].value)) >= 7);
         CHECK(strcmp(sqlpool_result_text(own[i].value), "unknown result") != 0);
         for (k = 0; k < i; k++)
-            CHECK(strcmp(sqlpool_result_text(own[i].value), sqlpool_result_text(own[k].value)) != 0);
+            CHECK(strcmp(sqlpool_result_text(own[i].value), sqlpool_result_text(own[k].value)) !=
+                  0);
     }
     for (i = 0; i < LENGTH(theirs); i++) {
         CHECK_STR(sqlpool_result_name(theirs[i].value), theirs[i].name);
@@ -471,21 +561,22 @@ TEST(error_detail) {
 TEST(deadlines_saturate) {
     static const struct {
         int64_t time, duration, sum;
-    } table[] = {{0, 0, 0},
-                 {5, 7, 12},
-                 {-100, 30, -70},
-                 {INT64_MIN, INT64_MAX, -1},
-                 {INT64_MIN, 0, INT64_MIN},
-                 {-1, INT64_MAX, INT64_MAX - 1},
-                 {0, INT64_MAX, INT64_MAX},
-                 {1, INT64_MAX, INT64_MAX},
-                 {INT64_MAX - 1, 1, INT64_MAX},
-                 {INT64_MAX - 1, 2, INT64_MAX},
-                 {INT64_MAX - 10, 9, INT64_MAX - 1},
-                 {INT64_MAX, 0, INT64_MAX},
-                 {INT64_MAX, INT64_MAX, INT64_MAX},
-                 {INT64_MAX - (int64_t)INT32_MAX * 1000000, (int64_t)INT32_MAX * 1000000, INT64_MAX},
-                 {1000000000, (int64_t)INT32_MAX * 1000000, 1000000000 + (int64_t)INT32_MAX * 1000000}};
+    } table[] = {
+        {0, 0, 0},
+        {5, 7, 12},
+        {-100, 30, -70},
+        {INT64_MIN, INT64_MAX, -1},
+        {INT64_MIN, 0, INT64_MIN},
+        {-1, INT64_MAX, INT64_MAX - 1},
+        {0, INT64_MAX, INT64_MAX},
+        {1, INT64_MAX, INT64_MAX},
+        {INT64_MAX - 1, 1, INT64_MAX},
+        {INT64_MAX - 1, 2, INT64_MAX},
+        {INT64_MAX - 10, 9, INT64_MAX - 1},
+        {INT64_MAX, 0, INT64_MAX},
+        {INT64_MAX, INT64_MAX, INT64_MAX},
+        {INT64_MAX - (int64_t)INT32_MAX * 1000000, (int64_t)INT32_MAX * 1000000, INT64_MAX},
+        {1000000000, (int64_t)INT32_MAX * 1000000, 1000000000 + (int64_t)INT32_MAX * 1000000}};
     size_t i;
     for (i = 0; i < LENGTH(table); i++)
         CHECK_INT(sqlpool__time_add(table[i].time, table[i].duration), table[i].sum);
@@ -498,8 +589,8 @@ TEST(deadlines_saturate) {
 }
 
 TEST(random_stays_in_bounds) {
-    static const uint64_t extremes[] = {0, 1, 2, 0x7fffffffffffffffu, 0x8000000000000000u,
-                                        UINT64_MAX - 1, UINT64_MAX};
+    static const uint64_t extremes[] = {
+        0, 1, 2, 0x7fffffffffffffffu, 0x8000000000000000u, UINT64_MAX - 1, UINT64_MAX};
     static const int64_t ranges[] = {0, 1, 2, 9, 1000, 1000000, INT64_MAX - 1, INT64_MAX};
     bool seen[10] = {false};
     size_t i, k;
@@ -569,7 +660,8 @@ TEST(backoff) {
 
 TEST(hashes_and_mixing) {
     uint64_t state = 0;
-    const uint64_t first = sqlpool__default_random(&state), second = sqlpool__default_random(&state);
+    const uint64_t first = sqlpool__default_random(&state),
+                   second = sqlpool__default_random(&state);
     CHECK(first != second);
     CHECK(state == 2 * UINT64_C(0x9e3779b97f4a7c15));
     CHECK(sqlpool__hash("SELECT 1", 8) == sqlpool__hash("SELECT 12", 8));
@@ -588,10 +680,10 @@ TEST(lists) {
     int order[4], n = 0;
     sqlpool__list_init(&list);
     CHECK(sqlpool__list_is_empty(&list));
-    sqlpool__list_insert_before(&list, &items[1]);          /* 1 */
-    sqlpool__list_insert_before(&list, &items[3]);          /* 1 3 */
-    sqlpool__list_insert_before(&items[3], &items[2]);      /* 1 2 3 */
-    sqlpool__list_insert_before(list.next, &items[0]);      /* 0 1 2 3 */
+    sqlpool__list_insert_before(&list, &items[1]);     /* 1 */
+    sqlpool__list_insert_before(&list, &items[3]);     /* 1 3 */
+    sqlpool__list_insert_before(&items[3], &items[2]); /* 1 2 3 */
+    sqlpool__list_insert_before(list.next, &items[0]); /* 0 1 2 3 */
     CHECK(!sqlpool__list_is_empty(&list));
     for (at = list.next; at != &list; at = at->next) order[n++] = (int)(at - items);
     CHECK_INT(n, 4);
@@ -632,6 +724,9 @@ int main(void) {
     RUN(control_bytes_become_question_marks);
     RUN(a_piece_of_text_has_a_bound);
     RUN(json_strings);
+    RUN(texts_are_escaped_as_their_format_wants);
+    RUN(a_text_that_is_handed_on_loses_nothing);
+    RUN(numbers_as_people_read_them);
     RUN(excerpts);
     RUN(excerpt_that_fits_exactly);
     RUN(every_result_has_name_and_text);

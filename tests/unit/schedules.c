@@ -99,6 +99,7 @@ static sqlpool_config *plain_config(int variant, int readers) {
     config->min_connections = readers + 1;
     config->reserve_connections = SQLPOOL_OFF;
     config->disable_upkeep_thread = true;
+    config->history_count = SQLPOOL_OFF; /* adding latencies up is thousands of points */
     config->statement_cache_count = 8;
     config->page_cache_kib = 256;
     config->acquire_timeout_ms = SQLPOOL_FOREVER; /* the time may jump at any point */

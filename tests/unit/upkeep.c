@@ -812,6 +812,13 @@ TEST(ranges_are_those_of_the_manual) {
         {"synchronous", 0, 3, 0, false},
         {"page_cache_kib", 1, 1 << 30, 65536, false},
         {"wal_wait_ms", 1, 60000, 50, false},
+        {"metrics", 0, 2, 0, false},
+        {"event_count", 16, 1048576, 1024, false},
+        {"statement_count", 1, 10000, 100, false},
+        {"slow_ms", 1, INT32_MAX, 100, true},
+        {"slow_per_minute", 1, 1000000, 60, false},
+        {"repeat_count", 2, 1000000, 20, true},
+        {"history_count", 2, 100000, 300, true},
         {"statement_cache_bytes", 1, INT64_C(1) << 40, 4 << 20, false},
         {"returning_bytes", 1, 1 << 30, 1 << 20, false},
         {"group_bytes", 1, 1 << 30, 1 << 20, false},
@@ -819,7 +826,9 @@ TEST(ranges_are_those_of_the_manual) {
         {"mmap_bytes", 0, INT64_C(1) << 40, 0, false},
         {"journal_size_limit_bytes", 1, INT64_C(1) << 40, 64 << 20, false},
         {"wal_budget_bytes", 4096, INT64_C(1) << 40, 4 << 20, false},
-        {"wal_limit_bytes", 4096, INT64_C(1) << 40, 64 << 20, false}};
+        {"wal_limit_bytes", 4096, INT64_C(1) << 40, 64 << 20, false},
+        {"memory_soft_bytes", 0, INT64_C(1) << 50, 0, false},
+        {"memory_hard_bytes", 0, INT64_C(1) << 50, 0, false}};
 #define INT_ROW(name, least, most, fallback, may_be_off) {#name, least, most, fallback, may_be_off},
 #define LONG_ROW(name, least, most, fallback) {#name, least, most, fallback, false},
     static const range own[] = {SQLPOOL__INT_FIELDS(INT_ROW) SQLPOOL__INT64_FIELDS(LONG_ROW)};

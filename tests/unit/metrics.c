@@ -1,0 +1,215 @@
+/*  metrics.c - white box: histograms, rings of events, fingerprints (I08.2, I09).
+    SPDX-License-Identifier: MIT OR Unlicense */
+#define _GNU_SOURCE
+#define SQLPOOL_IMPLEMENTATION
+#include "unit/unit.h"
+
+#include "sim/sim.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+/*---- histograms ----*/
+
+TEST(buckets_join_without_gaps) {
+    unsigned i;
+    for (i = 0; i < SQLPOOL__HISTOGRAM_BUCKETS; i++) {
+        const uint64_t middle = sqlpool__bucket_value(i);
+        CHECK_INT(sqlpool__bucket_of(middle), i);
+        if (i > 0) CHECK(middle > sqlpool__bucket_value(i - 1));
+    }
+    CHECK_INT(sqlpool__bucket_of(0), 0);
+    CHECK_INT(sqlpool__bucket_of(UINT64_MAX), SQLPOOL__HISTOGRAM_BUCKETS - 1);
+}
+TEST(a_clock_that_goes_back_is_no_time) {
+    CHECK(sqlpool__duration(5, 12) == 7);
+    CHECK(sqlpool__duration(12, 5) == 0);
+    CHECK(sqlpool__duration(UINT64_MAX - 1, 3) == 5); /* a counter that wraps */
+}
+TEST(a_bucket_is_within_a_64th) {
+    int64_t value;
+    for (value = 1; value < INT64_C(1) << 41; value += value / 37 + 1) {
+        const double middle = (double)sqlpool__bucket_value(sqlpool__bucket_of((uint64_t)value));
+        CHECK(fabs(middle - (double)value) <= (double)value / 64 + 0.5);
+    }
+}
+
+static int by_value(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+/*  Pareto, with a tail over seven powers of ten; and what a disk does now and then. */
+static int64_t heavy(sim_random *random) {
+    const double u = ((double)(sim_random_next(random) >> 11) + 1) / 9007199254740993.0;
+    const double value = 300 * pow(u, -1.1);
+    if (sim_random_next(random) % 2000 == 0) return 20000000;
+    return value < 1e12 ? (int64_t)value : INT64_C(1000000000000);
+}
+/*  Percentiles of a recorded stream against sorting it. */
+TEST(percentiles_are_within_two_percent) {
+    enum { COUNT = 200000 };
+    static const int millionths[] = {1,      100000, 500000, 900000, 950000,
+                                     990000, 999000, 999900, 1000000};
+    static sqlpool__histogram histogram, sum;
+    int64_t *values = (int64_t *)malloc(COUNT * sizeof *values);
+    sim_random random = {sim_seed(), NULL, 0, 0};
+    int round, i;
+    CHECK(values != NULL);
+    for (round = 0; round < 3; round++) {
+        memset(&histogram, 0, sizeof histogram);
+        memset(&sum, 0, sizeof sum);
+        for (i = 0; i < COUNT; i++) {
+            values[i] = heavy(&random);
+            (void)sqlpool__histogram_add(&histogram, (uint64_t)values[i]);
+        }
+        sqlpool__histogram_merge(&sum, &histogram);
+        qsort(values, COUNT, sizeof *values, by_value);
+        CHECK_INT((int64_t)sqlpool__histogram_count(&sum), COUNT);
+        CHECK_INT((int64_t)sum.most, values[COUNT - 1]);
+        for (i = 0; i < (int)(sizeof millionths / sizeof *millionths); i++) {
+            const int64_t rank = ((int64_t)COUNT * millionths[i] + 999999) / 1000000;
+            const double exact = (double)values[rank > 0 ? rank - 1 : 0];
+            const double told = (double)sqlpool__histogram_at(&sum, COUNT, millionths[i]);
+            if (fabs(told - exact) > exact * 0.02 + 0.5)
+                test_fail(__FILE__, __LINE__, "at %d millionths: %.0f instead of %.0f",
+                          millionths[i], told, exact);
+        }
+    }
+    free(values);
+}
+TEST(an_empty_histogram) {
+    static sqlpool__histogram histogram;
+    CHECK_INT((int64_t)sqlpool__histogram_at(&histogram, 0, 500000), 0);
+    (void)sqlpool__histogram_add(&histogram, 0);
+    CHECK_INT((int64_t)sqlpool__histogram_at(&histogram, 1, 1000000), 0);
+    CHECK_INT((int64_t)histogram.total, 0);
+}
+
+/*---- rings ----*/
+
+enum { RING = 8 };
+static sqlpool__u64 ring_words[RING * SQLPOOL__EVENT_WORDS];
+static sqlpool__ring ring;
+static int ring_done;
+
+static void put_number(uint64_t number) {
+    sqlpool__ring_put(&ring, number * 4, number * 4 + 1, number * 4 + 2, number * 4 + 3);
+}
+static bool is_number(const uint64_t *event, uint64_t number) {
+    int i;
+    for (i = 0; i < SQLPOOL__EVENT_WORDS; i++)
+        if (event[i] != number * 4 + (uint64_t)i) return false;
+    return true;
+}
+TEST(a_ring_keeps_the_last_events) {
+    uint64_t event[SQLPOOL__EVENT_WORDS], n;
+    ring.size = RING;
+    ring.words = ring_words;
+    ring.written = 0;
+    CHECK(!sqlpool__ring_get(&ring, 0, event));
+    for (n = 0; n < 20; n++) put_number(n);
+    CHECK(!sqlpool__ring_get(&ring, 20, event));        /* not there yet */
+    CHECK(!sqlpool__ring_get(&ring, 20 - RING, event)); /* the next one goes there */
+    for (n = 20 - RING + 1; n < 20; n++) {
+        CHECK(sqlpool__ring_get(&ring, n, event));
+        CHECK(is_number(event, n));
+    }
+}
+static void *put_many(void *unused) {
+    uint64_t n;
+    (void)unused;
+    for (n = 0; !__atomic_load_n(&ring_done, __ATOMIC_SEQ_CST); n++) {
+        put_number(n);
+        if (n % 5000 == 0) (void)sched_yield(); /* or it laps the reader for ever */
+    }
+    return NULL;
+}
+TEST(no_event_is_torn) {
+    pthread_t thread;
+    uint64_t got = 0, missed = 0;
+    ring.written = 0;
+    ring_done = 0;
+    CHECK(pthread_create(&thread, NULL, put_many, NULL) == 0);
+    while (got < 20000) {
+        const uint64_t written = SQLPOOL__LOAD(&ring.written);
+        uint64_t event[SQLPOOL__EVENT_WORDS], n;
+        for (n = written > RING ? written - RING : 0; n < written; n++) {
+            if (!sqlpool__ring_get(&ring, n, event)) {
+                missed++;
+            } else {
+                got++;
+                if (!is_number(event, n))
+                    test_fail(__FILE__, __LINE__, "event %llu is torn", (unsigned long long)n);
+            }
+        }
+    }
+    __atomic_store_n(&ring_done, 1, __ATOMIC_SEQ_CST);
+    (void)pthread_join(thread, NULL);
+    printf("# %llu events read, %llu gone meanwhile\n", (unsigned long long)got,
+           (unsigned long long)missed);
+}
+
+/*---- fingerprints ----*/
+
+static void check_kind(const char *sql, const char *kind) {
+    char out[400];
+    CHECK(sqlpool_fingerprint(sql, out, sizeof out) != 0);
+    if (strcmp(out, kind) != 0)
+        test_fail(__FILE__, __LINE__, "%s: \"%s\" instead of \"%s\"", sql, out, kind);
+}
+TEST(fingerprints) {
+    check_kind("SELECT a FROM t WHERE id = 7", "select a from t where id=?");
+    check_kind("select  A\n\tfrom T -- comment\n where ID=?1;", "select a from t where id=?");
+    check_kind("SELECT 'it''s', x'00ff', 1.5e-3, .5, 0x1F, 1e+9, -3, NULL FROM t",
+               "select ?,?,?,?,?,?,-?,null from t");
+    check_kind("SELECT * FROM t WHERE a IN (1, 2, 'x', -4) AND b IN (?,:n,@m,$p)",
+               "select*from t where a in(?...)and b in(?...)");
+    check_kind("SELECT * FROM t WHERE a IN (SELECT b FROM u WHERE c = 1)",
+               "select*from t where a in(select b from u where c=?)");
+    check_kind("INSERT INTO t VALUES (1, 2), (3, 4), (?, ?)", "insert into t values(?...)");
+    check_kind("INSERT INTO t VALUES (1, random()), (3, 4)",
+               "insert into t values(?,random()),(?,?)");
+    check_kind("SELECT \"Quoted Name\", [B], `c` FROM t LIMIT 5 OFFSET 10",
+               "select\"Quoted Name\",[B],`c`from t limit ? offset ?");
+    check_kind("SELECT 1;;  /* the end */", "select ?");
+    check_kind("", "");
+    check_kind("SELECT 'open", "select ?");
+    check_kind("SELECT a1, b2 FROM t3 WHERE c=1and d=2", "select a1,b2 from t3 where c=? d=?");
+}
+/*  The kind of a kind is itself, for any bytes. */
+TEST(a_fingerprint_is_a_fixed_point) {
+    static const char *const words[] = {
+        "select", "a",  " ", "1", "'x'",   ",",     "(",  ")", "in", "values", "?", ":b",  "=",
+        "-",      "x'", ".", "e", "\"q\"", "--c\n", "/*", ";", "5e", "+",      "@", "\xff"};
+    sim_random random = {sim_seed(), NULL, 0, 0};
+    int round;
+    for (round = 0; round < 200000; round++) {
+        char sql[200], once[900], twice[900];
+        size_t used = 0;
+        int parts = (int)(sim_random_next(&random) % 12);
+        sql[0] = '\0';
+        while (parts-- > 0)
+            used +=
+                (size_t)snprintf(sql + used, sizeof sql - used, "%s",
+                                 words[sim_random_next(&random) % (sizeof words / sizeof *words)]);
+        (void)sqlpool__fingerprint(sql, used, once, sizeof once);
+        (void)sqlpool__fingerprint(once, strlen(once), twice, sizeof twice);
+        if (strlen(once) > 2 * used + 8) test_fail(__FILE__, __LINE__, "%s grew to %s", sql, once);
+    }
+}
+
+int main(void) {
+    printf("# seed %llu\n", (unsigned long long)sim_seed());
+    RUN(buckets_join_without_gaps);
+    RUN(a_clock_that_goes_back_is_no_time);
+    RUN(a_bucket_is_within_a_64th);
+    RUN(percentiles_are_within_two_percent);
+    RUN(an_empty_histogram);
+    RUN(a_ring_keeps_the_last_events);
+    RUN(no_event_is_torn);
+    RUN(fingerprints);
+    RUN(a_fingerprint_is_a_fixed_point);
+    return test_end();
+}

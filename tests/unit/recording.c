@@ -1,0 +1,861 @@
+/*  recording.c - white box: what a pool records on virtual time, where a statement lasts as long as
+    an SQL function says (I09, I10.3.1, I12.3, I12.4, I19).
+    SPDX-License-Identifier: MIT OR Unlicense */
+#define _GNU_SOURCE
+/*  Zones count themselves. */
+static int zones_open, zones_begun, zones_crossed;
+#define SQLPOOL_ZONE_BEGIN(zone, name) \
+    const char *const zone = name;     \
+    zones_begun++, zones_open++
+#define SQLPOOL_ZONE_END(zone) \
+    zones_crossed += zone == 0 || zones_open < 1, zones_open--
+#define SQLPOOL_IMPLEMENTATION
+#include "unit/unit.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define CANARY "c4n4ry-of-a-value"
+#define SECOND (1000 * MS)
+
+static sim_clock *clock_of_take;
+
+/*  take(ns): so much time passes; gives ns. */
+static void take(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    sim_clock_advance(clock_of_take, sqlite3_value_int64(values[0]));
+    sqlite3_result_int64(context, sqlite3_value_int64(values[0]));
+}
+static int add_take(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&copy), "take", 1, SQLITE_UTF8, NULL, take, NULL,
+                                   NULL);
+}
+static sqlpool_config config_of(unit_pool *u) {
+    sqlpool_config config = unit_config(u, 2);
+    config.min_connections = 2;
+    clock_of_take = &u->clock;
+    config.events.connect_fn = add_take;
+    return config;
+}
+static void open_with(unit_pool *u, const char *path, const sqlpool_config *config) {
+    sim_remove_database(path);
+    PART(unit_open(u, path, config));
+    CHECK_OK(sqlpool_script(u->pool,
+                            "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b);"
+                            "CREATE TABLE u(x, y);",
+                            -1, &u->error),
+             &u->error);
+}
+static void run_for(unit_pool *u, int64_t ns) {
+    int64_t value = 0;
+    CHECK_OK(sqlpool_query_int64(u->pool, &value, "SELECT take(?)", SQLPOOL_ARGS(ns), &u->error),
+             &u->error);
+    CHECK_INT(value, ns);
+}
+/*  The kind of a statement, or a zeroed one. */
+static sqlpool_statement_stats kind_of(unit_pool *u, const char *sql) {
+    static sqlpool_statement_stats all[64], none;
+    const uint64_t fingerprint = sqlpool_fingerprint(sql, NULL, 0);
+    int count = sqlpool_get_statements(u->pool, SQLPOOL_BY_TOTAL, all, 64), i;
+    for (i = 0; i < count && i < 64; i++)
+        if (all[i].fingerprint == fingerprint) return all[i];
+    return none;
+}
+static sqlpool_latency latency_of(unit_pool *u, sqlpool_timing which, int window_s) {
+    sqlpool_latency latency;
+    const int rc = sqlpool_get_latency(u->pool, which, window_s, &latency);
+    if (rc != SQLPOOL_OK) test_fail(__FILE__, __LINE__, "latency: %d", rc);
+    return latency;
+}
+
+/*---- latencies ----*/
+
+static int by_value(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+static void check_near(const char *what, int64_t told, int64_t exact) {
+    if (fabs((double)(told - exact)) > (double)exact * 0.02 + 1)
+        test_fail(__FILE__, __LINE__, "%s: %" PRId64 " instead of %" PRId64, what, told, exact);
+}
+static int64_t exact_at(const int64_t *sorted, int count, int thousandths) {
+    const int rank = (int)(((int64_t)count * thousandths + 999) / 1000);
+    return sorted[rank > 0 ? rank - 1 : 0];
+}
+/*  Pareto: a tail over six powers of ten. */
+TEST(percentiles_of_a_heavy_tail_are_within_two_percent) {
+    enum { COUNT = 5000 };
+    static int64_t values[COUNT];
+    sim_random random = {sim_seed(), NULL, 0, 0};
+    sqlpool_statement_stats kind;
+    sqlpool_latency latency;
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    int64_t total = 0;
+    int i;
+    PART(open_with(&u, "tail.db", &config));
+    for (i = 0; i < COUNT; i++) {
+        const double x = ((double)(sim_random_next(&random) >> 11) + 1) / 9007199254740993.0;
+        const double value = 300 * pow(x, -1.1);
+        values[i] = value < 1e11 ? (int64_t)value : INT64_C(100000000000);
+        total += values[i];
+        PART(run_for(&u, values[i]));
+    }
+    qsort(values, COUNT, sizeof *values, by_value);
+    kind = kind_of(&u, "SELECT take(?)");
+    CHECK_INT(kind.calls, COUNT);
+    CHECK_INT(kind.total_ns, total);
+    CHECK_INT(kind.mean_ns, (total + COUNT / 2) / COUNT);
+    CHECK_INT(kind.min_ns, values[0]);
+    CHECK_INT(kind.max_ns, values[COUNT - 1]);
+    check_near("p50 of the kind", kind.p50_ns, exact_at(values, COUNT, 500));
+    check_near("p95 of the kind", kind.p95_ns, exact_at(values, COUNT, 950));
+    check_near("p99 of the kind", kind.p99_ns, exact_at(values, COUNT, 990));
+    latency = latency_of(&u, SQLPOOL_TIMING_HOLD, 0);
+    CHECK_INT(latency.count, COUNT + 1); /* and the script */
+    latency = latency_of(&u, SQLPOOL_TIMING_STATEMENT, 0);
+    CHECK_INT(latency.count, COUNT + 2); /* its statements took no time */
+    CHECK_INT(latency.max_ns, values[COUNT - 1]);
+    check_near("p50", latency.p50_ns, exact_at(values, COUNT, 500));
+    check_near("p95", latency.p95_ns, exact_at(values, COUNT, 950));
+    check_near("p99", latency.p99_ns, exact_at(values, COUNT, 990));
+    check_near("p999", latency.p999_ns, exact_at(values, COUNT, 999));
+    unit_close(&u);
+}
+
+TEST(a_histogram_counts_up_to_its_bounds) {
+    static const int64_t bounds[] = {100, 1000, 10000, INT64_MAX};
+    uint64_t counts[4];
+    sqlpool_latency latency;
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    int i;
+    PART(open_with(&u, "bounds.db", &config));
+    for (i = 0; i < 10; i++) PART(run_for(&u, 500));
+    for (i = 0; i < 5; i++) PART(run_for(&u, 5000));
+    PART(run_for(&u, 50000));
+    CHECK_INT(sqlpool_get_histogram(u.pool, SQLPOOL_TIMING_STATEMENT, 0, bounds, counts, 4, &latency),
+              SQLPOOL_OK);
+    CHECK_INT(counts[0], 2);
+    CHECK_INT(counts[1], 12);
+    CHECK_INT(counts[2], 17);
+    CHECK_INT(counts[3], 18);
+    CHECK_INT(latency.count, 18);
+    unit_close(&u);
+}
+
+/*  What came in the last seconds, step by step. */
+TEST(windows_forget) {
+    sqlpool_latency_step steps[40];
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    int i;
+    PART(open_with(&u, "windows.db", &config));
+    for (i = 0; i < 7; i++) PART(run_for(&u, 2000));
+    sim_clock_advance(&u.clock, 10 * SECOND);
+    CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
+    for (i = 0; i < 4; i++) PART(run_for(&u, 40000));
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_STATEMENT, 10).count, 4 + 7 + 2);
+    sim_clock_advance(&u.clock, 10 * SECOND);
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_STATEMENT, 10).count, 4);
+    check_near("p50 of 10 s", latency_of(&u, SQLPOOL_TIMING_STATEMENT, 10).p50_ns, 40000);
+    check_near("max of 10 s", latency_of(&u, SQLPOOL_TIMING_STATEMENT, 10).max_ns, 40000);
+    check_near("mean of 10 s", latency_of(&u, SQLPOOL_TIMING_STATEMENT, 10).mean_ns, 40000);
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_STATEMENT, 300).count, 4 + 7 + 2);
+    CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
+    CHECK_INT(sqlpool_get_latency_steps(u.pool, SQLPOOL_TIMING_STATEMENT, steps, 40), 3);
+    CHECK_INT(steps[0].latency.count, 9);
+    CHECK_INT(steps[1].latency.count, 4);
+    CHECK_INT(steps[2].latency.count, 0);
+    CHECK_INT(steps[1].to_ns - steps[1].from_ns, 10 * SECOND + 4 * 40000);
+    CHECK_INT(steps[2].from_ns, steps[1].to_ns);
+    CHECK_INT(sqlpool_get_latency_steps(u.pool, SQLPOOL_TIMING_STATEMENT, steps, 1), 3);
+    CHECK_INT(steps[0].latency.count, 0); /* the newest one */
+    for (i = 0; i < 100; i++) {
+        sim_clock_advance(&u.clock, 10 * SECOND);
+        CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
+    }
+    CHECK_INT(sqlpool_get_latency_steps(u.pool, SQLPOOL_TIMING_STATEMENT, steps, 40), 31);
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_STATEMENT, 300).count, 0);
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_STATEMENT, 0).count, 13);
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_WAIT, 300).count, 0);
+    PART(run_for(&u, 1));
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_WAIT, 10).count, 1);
+    unit_close(&u);
+}
+
+TEST(a_clock_that_jumps_does_no_harm) {
+    sqlpool_event events[200];
+    sqlpool_latency latency;
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    int i, count;
+    PART(open_with(&u, "jumps.db", &config));
+    PART(run_for(&u, 100));
+    PART(run_for(&u, -500 * SECOND)); /* backwards, inside a statement */
+    PART(run_for(&u, 100));
+    latency = latency_of(&u, SQLPOOL_TIMING_STATEMENT, 0);
+    CHECK_INT(latency.count, 5);
+    CHECK_INT(latency.max_ns, 100);
+    for (i = 0; i < 3; i++) {
+        CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
+        CHECK(latency_of(&u, SQLPOOL_TIMING_STATEMENT, 10).count <= 6);
+    }
+    PART(run_for(&u, INT64_C(4000000000) * SECOND)); /* 127 years forward */
+    CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
+    latency = latency_of(&u, SQLPOOL_TIMING_STATEMENT, 0);
+    CHECK_INT(latency.count, 6);
+    CHECK(latency.p50_ns == 0 || latency.p50_ns == 100);
+    CHECK(latency.max_ns == INT64_C(4000000000) * SECOND);
+    PART(run_for(&u, 100));
+    CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
+    CHECK(latency_of(&u, SQLPOOL_TIMING_STATEMENT, 10).count <= 7);
+    count = sqlpool_get_events(u.pool, events, 200);
+    CHECK(count >= 7);
+    for (i = 0; i < count; i++) CHECK(events[i].duration_ns >= 0);
+    unit_close(&u);
+}
+
+/*---- events ----*/
+
+static int count_events(const sqlpool_event *events, int count, int kind) {
+    int i, found = 0;
+    for (i = 0; i < count; i++) found += events[i].kind == kind;
+    return found;
+}
+static const sqlpool_event *last_event(const sqlpool_event *events, int count, int kind) {
+    static const sqlpool_event none;
+    while (count-- > 0)
+        if (events[count].kind == kind) return &events[count];
+    return &none;
+}
+TEST(events_say_what_happened_in_order) {
+    static sqlpool_event events[500];
+    const sqlpool_event *event;
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    sqlpool_checkpoint_result checkpoint;
+    sqlpool_conn conn;
+    int64_t began;
+    int count, i;
+    PART(open_with(&u, "events.db", &config));
+    u.clock.step_ns = 1;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1, 2, 3)", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1, 2, 3)", SQLPOOL_NO_ARGS, &u.error),
+              SQLITE_CONSTRAINT_PRIMARYKEY);
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, &checkpoint, &u.error), &u.error);
+    began = sim_clock_now(&u.clock);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    sim_clock_advance(&u.clock, 5 * MS);
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT take(7000)", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    count = sqlpool_get_events(u.pool, events, 500);
+    CHECK_INT(count_events(events, count, SQLPOOL_EVENT_OPEN), 2);
+    CHECK_INT(count_events(events, count, SQLPOOL_EVENT_COMMIT), 2); /* the script, the insert */
+    CHECK_INT(count_events(events, count, SQLPOOL_EVENT_CHECKPOINT), 1);
+    CHECK_INT(count_events(events, count, SQLPOOL_EVENT_ERROR), 1);
+    CHECK_INT(count_events(events, count, SQLPOOL_EVENT_STATEMENT), 2 + 2 + 1);
+    CHECK_INT(count_events(events, count, SQLPOOL_EVENT_LEASE), 2); /* the script, this one */
+    for (i = 1; i < count; i++)
+        CHECK(events[i].at_ns + events[i].duration_ns >= events[i - 1].at_ns + events[i - 1].duration_ns);
+    event = last_event(events, count, SQLPOOL_EVENT_LEASE);
+    CHECK(event->at_ns >= began && event->at_ns < began + 20);
+    CHECK(event->duration_ns >= 5 * MS + 7000 && event->duration_ns < 5 * MS + 7100);
+    CHECK_INT(event->cause, SQLPOOL_READ);
+    CHECK(event->slot > 0);
+    event = last_event(events, count, SQLPOOL_EVENT_STATEMENT);
+    CHECK(event->cause == sqlpool_fingerprint("select take(1)", NULL, 0));
+    CHECK(event->at_ns >= began + 5 * MS && event->duration_ns >= 7000 && event->duration_ns < 7050);
+    event = last_event(events, count, SQLPOOL_EVENT_ERROR);
+    CHECK_INT(event->result, SQLITE_CONSTRAINT_PRIMARYKEY);
+    CHECK(event->cause == sqlpool_fingerprint("INSERT INTO t VALUES(?)", NULL, 0));
+    CHECK_INT(event->slot, 0);
+    event = last_event(events, count, SQLPOOL_EVENT_COMMIT);
+    CHECK(event->cause >= 2);
+    event = last_event(events, count, SQLPOOL_EVENT_CHECKPOINT);
+    CHECK_INT(event->cause, checkpoint.log_frames);
+    CHECK_INT(sqlpool_get_events(u.pool, events, 2), 2); /* the newest two */
+    CHECK_INT(events[0].kind, SQLPOOL_EVENT_STATEMENT);
+    CHECK_INT(events[1].kind, SQLPOOL_EVENT_LEASE);
+    CHECK_INT(sqlpool_get_events(u.pool, NULL, 0), 0);
+    CHECK_OK(sqlpool_recycle(u.pool), &u.error);
+    count = sqlpool_get_events(u.pool, events, 500);
+    CHECK(count_events(events, count, SQLPOOL_EVENT_CLOSE) >= 1);
+    CHECK_STR(sqlpool_event_name(SQLPOOL_EVENT_CHECKPOINT), "checkpoint");
+    CHECK_STR(sqlpool_event_name(-1), "unknown");
+    CHECK_STR(sqlpool_timing_name(SQLPOOL_TIMING_OPEN), "open");
+    CHECK_STR(sqlpool_timing_name(SQLPOOL_TIMING_COUNT), "unknown");
+    unit_close(&u);
+}
+TEST(rings_keep_the_last_of_all_connections) {
+    static sqlpool_event events[100];
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    sqlpool_config resolved;
+    int i, count;
+    config.event_count = 17;
+    PART(open_with(&u, "rings.db", &config));
+    CHECK_OK(sqlpool_config_resolved(u.pool, &resolved), &u.error);
+    CHECK_INT(resolved.event_count, 32);
+    for (i = 1; i <= 200; i++) PART(run_for(&u, i));
+    count = sqlpool_get_events(u.pool, events, 100);
+    CHECK(count > 31);
+    for (i = 1; i <= 31; i++) CHECK_INT(events[count - i].duration_ns, 201 - i);
+    CHECK(count_events(events, count, SQLPOOL_EVENT_COMMIT) == 1); /* the writer's ring is its own */
+    CHECK_INT(sqlpool_get_events(u.pool, events, 10), 10);
+    for (i = 0; i < 10; i++) CHECK_INT(events[i].duration_ns, 191 + i);
+    unit_close(&u);
+}
+TEST(a_closed_connection_has_its_cause) {
+    static sqlpool_event events[100];
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    sqlpool_conn a, b;
+    int count, i;
+    config.idle_timeout_ms = 1000;
+    config.min_connections = 1;
+    PART(open_with(&u, "cause.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &a, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &b, &u.error), &u.error);
+    (void)sqlpool_conn_release(&a);
+    (void)sqlpool_conn_release(&b);
+    for (i = 0; i < 5; i++) {
+        sim_clock_advance(&u.clock, 2 * SECOND);
+        CHECK_INT(sqlpool_tick(u.pool, 1000000), SQLPOOL_OK);
+    }
+    count = sqlpool_get_events(u.pool, events, 100);
+    CHECK_INT(count_events(events, count, SQLPOOL_EVENT_OPEN), 3);
+    CHECK_INT(count_events(events, count, SQLPOOL_EVENT_CLOSE), 2);
+    CHECK_INT(last_event(events, count, SQLPOOL_EVENT_CLOSE)->cause, SQLPOOL_CLOSE_IDLE);
+    CHECK_INT(count_events(events, count, SQLPOOL_EVENT_WAIT), 2); /* they had to be opened */
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_OPEN, 0).count, 3);
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_WAIT, 0).count, 3); /* and the script's, at once */
+    unit_close(&u);
+}
+
+/*---- kinds of statements ----*/
+
+TEST(a_kind_counts_what_its_statements_do) {
+    sqlpool_statement_stats kind;
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    char sql[100];
+    sqlpool_rows rows;
+    int i;
+    PART(open_with(&u, "kinds.db", &config));
+    for (i = 0; i < 40; i++)
+        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO u VALUES(?, ?)", SQLPOOL_ARGS(i % 7, i), &u.error),
+                 &u.error);
+    for (i = 0; i < 5; i++) { /* four texts of one kind */
+        (void)snprintf(sql, sizeof sql, "SELECT  x FROM u WHERE y >= %d", i < 4 ? 10 * i : 30);
+        CHECK_OK(sqlpool_query(u.pool, &rows, sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+        while (sqlpool_rows_next(&rows)) {
+        }
+        CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    }
+    kind = kind_of(&u, "select x from u where y >= 0");
+    CHECK_STR(kind.sql, "select x from u where y>=?");
+    CHECK_INT(kind.calls, 5);
+    CHECK_INT(kind.rows, 40 + 30 + 20 + 10 + 10);
+    CHECK_INT(kind.cache_hits, 1);
+    CHECK_INT(kind.errors, 0);
+    CHECK_INT(kind.fullscan_steps, 4 * 39); /* of the first run of each text: the fifth is to come */
+    kind = kind_of(&u, "insert into u values(1, 2)");
+    CHECK_INT(kind.calls, 40);
+    CHECK_INT(kind.rows, 0);
+    CHECK_INT(kind.cache_hits, 39);
+    CHECK(kind.vm_steps > 30 * 5);
+    CHECK_OK(sqlpool_exec(u.pool, "SELECT x FROM u ORDER BY y", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    kind = kind_of(&u, "SELECT x FROM u ORDER BY y");
+    CHECK_INT(kind.sorts, 1);
+    CHECK_INT(kind.rows, 40);
+    CHECK_OK(sqlpool_exec(u.pool, "SELECT * FROM u a JOIN u b ON a.x = b.y WHERE a.y < 20",
+                          SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK(kind_of(&u, "SELECT * FROM u a JOIN u b ON a.x = b.y WHERE a.y < 20").autoindexes > 0);
+    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES(9)", SQLPOOL_NO_ARGS, &u.error), 0);
+    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES(9)", SQLPOOL_NO_ARGS, &u.error),
+              SQLITE_CONSTRAINT_PRIMARYKEY);
+    CHECK_INT(kind_of(&u, "INSERT INTO t(id) VALUES(0)").errors, 1);
+    CHECK_OK(sqlpool_exec(u.pool, "ALTER TABLE t ADD COLUMN c", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (i = 0; i < 17; i++) /* the last of them is when SQLite's counters are looked at */
+        CHECK_OK(sqlpool_exec(u.pool, "SELECT x FROM u ORDER BY y", SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+    kind = kind_of(&u, "SELECT x FROM u ORDER BY y");
+    CHECK_INT(kind.reprepares, 1);
+    CHECK_INT(kind.sorts, 17);
+    unit_close(&u);
+}
+TEST(kinds_are_told_in_the_order_asked_for) {
+    sqlpool_statement_stats kinds[3];
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    int i;
+    PART(open_with(&u, "order.db", &config));
+    for (i = 0; i < 20; i++)
+        CHECK_OK(sqlpool_exec(u.pool, "SELECT take(1000), 'often'", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (i = 0; i < 3; i++)
+        CHECK_OK(sqlpool_exec(u.pool, "SELECT 1 + take(6000)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(sqlpool_exec(u.pool,
+                          "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 5000) "
+                          "SELECT count(*) FROM c",
+                          SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_TOTAL, kinds, 3), 5); /* and the script's */
+    CHECK_STR(kinds[0].sql, "select take(?),?");
+    CHECK_STR(kinds[1].sql, "select ?+take(?)");
+    (void)sqlpool_get_statements(u.pool, SQLPOOL_BY_MEAN, kinds, 3);
+    CHECK_STR(kinds[0].sql, "select ?+take(?)");
+    (void)sqlpool_get_statements(u.pool, SQLPOOL_BY_P99, kinds, 1);
+    CHECK_STR(kinds[0].sql, "select ?+take(?)");
+    (void)sqlpool_get_statements(u.pool, SQLPOOL_BY_CALLS, kinds, 3);
+    CHECK_STR(kinds[0].sql, "select take(?),?");
+    (void)sqlpool_get_statements(u.pool, SQLPOOL_BY_STEPS, kinds, 3);
+    CHECK(strncmp(kinds[0].sql, "with recursive", 14) == 0);
+    unit_close(&u);
+}
+TEST(the_least_useful_kind_goes) {
+    sqlpool_statement_stats kinds[4];
+    sqlpool_stats stats;
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    char sql[64];
+    int i;
+    config.statement_count = 3;
+    PART(open_with(&u, "evict.db", &config));
+    for (i = 0; i < 4; i++)
+        CHECK_OK(sqlpool_exec(u.pool, "SELECT take(900000), 'dear'", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (i = 0; i < 30; i++) {
+        (void)snprintf(sql, sizeof sql, "SELECT 1 AS name%d", i);
+        CHECK_OK(sqlpool_exec(u.pool, sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    }
+    CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_TOTAL, kinds, 4), 3);
+    CHECK_STR(kinds[0].sql, "select take(?),?");
+    CHECK_INT(kinds[0].calls, 4);
+    CHECK_OK(sqlpool_get_stats(u.pool, &stats), &u.error);
+    CHECK_INT(stats.kinds_evicted, 30 + 1 + 2 - 3); /* two of the script */
+    CHECK_INT(kind_of(&u, "SELECT 1 AS name29").calls, 1);
+    /* a statement that is still prepared finds its kind dropped, and comes in again */
+    CHECK_INT(kind_of(&u, "SELECT 1 AS name0").calls, 0);
+    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1 AS name0", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(kind_of(&u, "SELECT 1 AS name0").calls, 1);
+    CHECK_STR(kind_of(&u, "SELECT 1 AS name0").sql, "select ? as name0");
+    CHECK_INT(kind_of(&u, "SELECT take(1), 2").calls, 4);
+    unit_close(&u);
+}
+/*  Counts that are full, and powers of two for which there is no page any more. */
+TEST(the_times_of_a_kind_have_bounds) {
+    sqlpool_statement_stats kind;
+    sqlpool__recorder *recorder;
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    uint32_t page, i;
+    config.statement_count = 3;
+    PART(open_with(&u, "pages.db", &config));
+    for (i = 0; i < 4; i++) PART(run_for(&u, 40));
+    PART(run_for(&u, 5000));
+    recorder = u.core->slots[1].recorder;
+    page = recorder->usages[2].rows_at[sqlpool__bucket_of(40) / SQLPOOL__ROW_BUCKETS];
+    CHECK(page != 0);
+    recorder->pages[page].counts[sqlpool__bucket_of(40) % SQLPOOL__ROW_BUCKETS] = UINT32_MAX - 1;
+    PART(run_for(&u, 40));
+    CHECK_INT(recorder->pages[page].counts[sqlpool__bucket_of(40) % SQLPOOL__ROW_BUCKETS],
+              UINT32_MAX / 2);
+    recorder->pages_begun = recorder->page_count;
+    for (i = 0; i < 10; i++) PART(run_for(&u, 900000));
+    kind = kind_of(&u, "SELECT take(?)");
+    CHECK_INT(kind.calls, 16);
+    CHECK_INT(kind.max_ns, 900000);
+    CHECK_INT(kind.p99_ns, 40);
+    unit_close(&u);
+}
+
+/*---- slow statements ----*/
+
+TEST(a_slow_statement_is_logged_with_its_plan) {
+    sqlpool_statement_stats kind;
+    sqlpool_stats stats;
+    sqlpool_call call = {0};
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    PART(open_with(&u, "slow.db", &config));
+    call.tag = "the tag";
+    PART(run_for(&u, 99 * MS));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 0);
+    CHECK_OK(sqlpool_exec_at("some_file.c", 77, u.pool, &call, NULL,
+                             "SELECT take(?) + (SELECT count(*) FROM u WHERE y = ?)",
+                             SQLPOOL_ARGS(123 * MS, CANARY), &u.error),
+             &u.error);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 1);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "123000 us, 1 rows");
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "waited 0 us for the connection");
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(?) + (SELECT count(*) FROM u WHERE y = ?)");
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "[the tag] at some_file.c:77");
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "\n  SCAN ");
+    CHECK(strstr(u.log.last[SQLPOOL_LOG_SLOW], CANARY) == NULL);
+    kind = kind_of(&u, "SELECT take(?) + (SELECT count(*) FROM u WHERE y = ?)");
+    CHECK_INT(kind.slow, 1);
+    CHECK_HAS(kind.plan, "SCAN ");
+    CHECK_OK(sqlpool_get_stats(u.pool, &stats), &u.error);
+    CHECK_INT(stats.slow, 1);
+    CHECK_INT(stats.slow_unlogged, 0);
+    /* on a lease, and of a cursor */
+    {
+        sqlpool_conn conn;
+        sqlpool_rows rows;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+        CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT take(200000000) UNION SELECT 2",
+                                    SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+        CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 1);
+        while (sqlpool_rows_next(&rows)) {
+        }
+        CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 2);
+        CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "2 rows");
+        CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    }
+    /* in a script: the statement itself, not what follows it */
+    CHECK_OK(sqlpool_script(u.pool, "SELECT 1; SELECT take(300000000); SELECT 'behind'", -1, &u.error),
+             &u.error);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 3);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(300000000)");
+    CHECK(strstr(u.log.last[SQLPOOL_LOG_SLOW], "behind") == NULL);
+    /* one that fails is slow as well */
+    CHECK_INT(sqlpool_exec(u.pool, "SELECT take(400000000), abs(-9223372036854775808)", SQLPOOL_NO_ARGS,
+                           &u.error),
+              SQLITE_ERROR);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 4);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SQLITE_ERROR");
+    unit_close(&u);
+}
+TEST(bound_values_are_shown_on_request_only) {
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    config.slow_values = true;
+    PART(open_with(&u, "values.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "SELECT take(?), ?", SQLPOOL_ARGS(123 * MS, CANARY), &u.error),
+             &u.error);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], CANARY);
+    unit_close(&u);
+}
+TEST(slow_lines_are_limited) {
+    sqlpool_stats stats;
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    int i;
+    config.slow_ms = 10;
+    config.slow_per_minute = 3;
+    PART(open_with(&u, "limit.db", &config));
+    for (i = 0; i < 10; i++) PART(run_for(&u, 10 * MS));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 3);
+    CHECK_OK(sqlpool_get_stats(u.pool, &stats), &u.error);
+    CHECK_INT(stats.slow, 10);
+    CHECK_INT(stats.slow_unlogged, 7);
+    sim_clock_advance(&u.clock, 60 * SECOND);
+    for (i = 0; i < 10; i++) PART(run_for(&u, 10 * MS));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 6);
+    sim_clock_advance(&u.clock, -1000 * SECOND); /* a clock that goes back does not silence it */
+    PART(run_for(&u, 10 * MS));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 7);
+    unit_close(&u);
+    config = config_of(&u);
+    config.slow_ms = SQLPOOL_OFF;
+    PART(open_with(&u, "never.db", &config));
+    PART(run_for(&u, 1000 * SECOND));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 0);
+    unit_close(&u);
+}
+
+/*---- one statement again and again ----*/
+
+static void read_times(unit_pool *u, const char *sql, int times, bool is_other) {
+    sqlpool_conn conn;
+    int i;
+    CHECK_OK(sqlpool_conn_acquire(u->pool, SQLPOOL_READ, &conn, &u->error), &u->error);
+    for (i = 0; i < times; i++)
+        CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_ARGS(is_other ? i : 5), NULL, &u->error),
+                 &u->error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+}
+TEST(a_lease_that_repeats_itself_is_told_once) {
+    sqlpool_stats stats;
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    char sql[100];
+    sqlpool_conn conn;
+    int64_t value;
+    int i;
+    PART(open_with(&u, "repeat.db", &config));
+    PART(read_times(&u, "SELECT a FROM t WHERE id = ?", 19, true));
+    PART(read_times(&u, "SELECT a FROM t WHERE id = ?", 19, true));
+    PART(read_times(&u, "SELECT b FROM t WHERE id = ?", 100, false)); /* it polls */
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 0);
+    for (i = 0; i < 100; i++) /* no lease holds them together */
+        (void)sqlpool_query_int64(u.pool, &value, "SELECT a FROM t WHERE id = ?", SQLPOOL_ARGS(i), NULL);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 0);
+    PART(read_times(&u, "SELECT a FROM t WHERE id = ?", 20, true));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 1);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_REPEATED], "20 times");
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_REPEATED], "SELECT a FROM t WHERE id = ?");
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_REPEATED], "recording.c:");
+    PART(read_times(&u, "SELECT a FROM t WHERE id = ?", 500, true));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 1);
+    CHECK_OK(sqlpool_get_stats(u.pool, &stats), &u.error);
+    CHECK_INT(stats.repeats, 2);
+    /* values that cannot be bound are not looked at */
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    for (i = 0; i < 30; i++)
+        CHECK_INT(sqlpool_conn_exec(&conn, "SELECT b, a FROM t WHERE id = ?", NULL, 1, NULL, &u.error),
+                  SQLPOOL_ARGUMENTS);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 1);
+    /* the values may stand in the text */
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    for (i = 0; i < 20; i++) {
+        (void)snprintf(sql, sizeof sql, "SELECT a, b FROM t WHERE id = %d", i);
+        CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    }
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 2);
+    /* writes are not reads */
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    for (i = 0; i < 50; i++)
+        CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO u VALUES(?, 1)", SQLPOOL_ARGS(i), NULL, &u.error),
+                 &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 2);
+    unit_close(&u);
+    config = config_of(&u);
+    config.repeat_count = SQLPOOL_OFF;
+    PART(open_with(&u, "silent.db", &config));
+    PART(read_times(&u, "SELECT a FROM t WHERE id = ?", 500, true));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 0);
+    unit_close(&u);
+    config = config_of(&u);
+    config.repeat_count = 2;
+    PART(open_with(&u, "twice.db", &config));
+    PART(read_times(&u, "SELECT a FROM t WHERE id = ?", 2, true));
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 1);
+    unit_close(&u);
+}
+
+/*---- levels, memory ----*/
+
+TEST(counters_alone_need_no_clock) {
+    sqlpool_event events[10];
+    sqlpool_latency latency;
+    sqlpool_statement_stats kind;
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    uint64_t looks;
+    int i;
+    config.metrics = SQLPOOL_METRICS_COUNTERS;
+    PART(open_with(&u, "counters.db", &config));
+    u.core->has_thread = true; /* or each acquire looks whether upkeep is due */
+    PART(run_for(&u, 5000));
+    looks = u.clock.looks;
+    for (i = 0; i < 50; i++) PART(run_for(&u, 5000));
+    CHECK_INT(u.clock.looks - looks, 0);
+    u.core->has_thread = false;
+    kind = kind_of(&u, "SELECT take(1)");
+    CHECK_INT(kind.calls, 51);
+    CHECK_INT(kind.rows, 51);
+    CHECK_INT(kind.total_ns, 0);
+    CHECK(kind.vm_steps > 0);
+    CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_STATEMENT, 0, &latency), SQLPOOL_UNSUPPORTED);
+    CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_HOLD, 0, &latency), SQLPOOL_UNSUPPORTED);
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_COMMIT, 0).count, 1);
+    CHECK_INT(sqlpool_get_events(u.pool, events, 10), 3); /* two opened, the script's commit */
+    unit_close(&u);
+}
+TEST(nothing_is_recorded_when_it_is_off) {
+    sqlpool_event events[10];
+    sqlpool_latency latency;
+    sqlpool_statement_stats kinds[2];
+    sqlpool_latency_step steps[2];
+    sqlpool_stats stats;
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    config.metrics = SQLPOOL_METRICS_OFF;
+    PART(open_with(&u, "off.db", &config));
+    PART(run_for(&u, 5000 * MS));
+    CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_WAIT, 0, &latency), SQLPOOL_UNSUPPORTED);
+    CHECK_INT(sqlpool_get_latency_steps(u.pool, SQLPOOL_TIMING_WAIT, steps, 2), SQLPOOL_UNSUPPORTED);
+    CHECK_INT(sqlpool_get_events(u.pool, events, 10), SQLPOOL_UNSUPPORTED);
+    CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_TOTAL, kinds, 2), SQLPOOL_UNSUPPORTED);
+    CHECK_OK(sqlpool_get_stats(u.pool, &stats), &u.error);
+    CHECK(stats.statements >= 1);
+    CHECK(u.core->monitor == NULL && u.core->slots[0].recorder == NULL);
+    sim_clock_advance(&u.clock, 20 * SECOND);
+    CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
+    unit_close(&u);
+}
+TEST(memory_is_known_and_steady) {
+    sqlpool_stats with, without, later;
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    sqlpool_conn a, b;
+    int i;
+    config.metrics = SQLPOOL_METRICS_OFF;
+    PART(open_with(&u, "size.db", &config));
+    CHECK_OK(sqlpool_get_stats(u.pool, &without), &u.error);
+    unit_close(&u);
+    config = config_of(&u);
+    PART(open_with(&u, "size.db", &config));
+    CHECK_OK(sqlpool_get_stats(u.pool, &with), &u.error);
+    CHECK_INT(with.memory_bytes - without.memory_bytes,
+              sqlpool__monitor_bytes(&u.core->config) + 2 * sqlpool__recorder_bytes(&u.core->config));
+    PART(run_for(&u, 1));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &a, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &b, &u.error), &u.error);
+    (void)sqlpool_conn_release(&a);
+    (void)sqlpool_conn_release(&b);
+    PART(run_for(&u, 1));
+    CHECK_OK(sqlpool_get_stats(u.pool, &with), &u.error);
+    for (i = 0; i < 3000; i++) PART(run_for(&u, INT64_C(1) << (i % 26)));
+    sim_clock_advance(&u.clock, 20 * SECOND);
+    CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
+    CHECK_OK(sqlpool_get_stats(u.pool, &later), &u.error);
+    CHECK_INT(later.allocations, with.allocations);
+    CHECK_INT(later.memory_bytes, with.memory_bytes);
+    unit_close(&u);
+}
+
+/*---- bad input ----*/
+
+static bool is_clean(const char *text) {
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) return false;
+    return true;
+}
+TEST(any_statement_can_be_recorded) {
+    static const char *const texts[] = {
+        "SELECT 'a''b', \"x\ny\" FROM (SELECT 1 AS \"x\ny\")",
+        "SELECT 1 AS \"\x1b[31mred\x07\"",
+        "SELECT 1 AS \"\xff\xfe\xc3\"",
+        "SELECT '\xf0\x28\x8c\x28' AS [\xed\xa0\x80]",
+        "SELECT 1 /* not closed",
+        "SELECT\t1\r\nAS\fx"};
+    static sqlpool_statement_stats kinds[20];
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    char *big;
+    size_t used, i;
+    int count;
+    config.slow_ms = 1;
+    PART(open_with(&u, "texts.db", &config));
+    u.clock.step_ns = 2 * MS; /* all are slow: texts and plans go to the log too */
+    for (i = 0; i < LENGTH(texts); i++) {
+        CHECK_OK(sqlpool_exec(u.pool, texts[i], SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], (int)i + 1);
+        CHECK(strchr(u.log.last[SQLPOOL_LOG_SLOW], 0x1b) == NULL);
+    }
+    big = (char *)malloc(1 << 20); /* a mebibyte of values, and of names */
+    CHECK(big != NULL);
+    used = (size_t)sprintf(big, "SELECT 1 WHERE 5 IN (0");
+    while (used < 990000) used += (size_t)sprintf(big + used, ",%u", (unsigned)used);
+    (void)sprintf(big + used, ")");
+    CHECK_OK(sqlpool_exec(u.pool, big, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_STR(kind_of(&u, big).sql, "select ? where ? in(?...)");
+    used = (size_t)sprintf(big, "SELECT 1 AS \"");
+    memset(big + used, 'n', 900000);
+    (void)sprintf(big + used + 900000, "\"");
+    CHECK_OK(sqlpool_exec(u.pool, big, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(kind_of(&u, big).calls, 1);
+    big[used + 899999] = 'm'; /* another kind, though what is shown of both is the same */
+    CHECK_INT(kind_of(&u, big).calls, 0);
+    free(big);
+    count = sqlpool_get_statements(u.pool, SQLPOOL_BY_TOTAL, kinds, 20);
+    CHECK_INT(count, (int)LENGTH(texts) + 2 + 2);
+    for (i = 0; i < (size_t)count; i++) {
+        CHECK(strlen(kinds[i].sql) < sizeof kinds[i].sql && is_clean(kinds[i].sql));
+        CHECK(strlen(kinds[i].plan) < sizeof kinds[i].plan);
+    }
+    unit_close(&u);
+}
+TEST(wrong_arguments_are_refused) {
+    sqlpool_event event;
+    sqlpool_latency latency;
+    sqlpool_statement_stats kind;
+    sqlpool_latency_step step;
+    uint64_t count;
+    const int64_t bound = 5;
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    PART(open_with(&u, "wrong.db", &config));
+    CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_COUNT, 0, &latency), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_latency(u.pool, (sqlpool_timing)-1, 0, &latency), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_WAIT, -1, &latency), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_WAIT, 301, &latency), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_WAIT, 0, NULL), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_latency(NULL, SQLPOOL_TIMING_WAIT, 0, &latency), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_histogram(u.pool, SQLPOOL_TIMING_WAIT, 0, NULL, &count, 1, NULL),
+              SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_histogram(u.pool, SQLPOOL_TIMING_WAIT, 0, &bound, NULL, 1, NULL),
+              SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_histogram(u.pool, SQLPOOL_TIMING_WAIT, 0, &bound, &count, -1, NULL),
+              SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_latency_steps(u.pool, SQLPOOL_TIMING_WAIT, NULL, 1), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_latency_steps(u.pool, SQLPOOL_TIMING_WAIT, &step, -1), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_events(u.pool, NULL, 1), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_events(u.pool, &event, -1), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_statements(u.pool, (sqlpool_statement_order)9, &kind, 1), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_MEAN, NULL, 1), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_MEAN, &kind, -1), SQLPOOL_MISUSE);
+    CHECK(sqlpool_fingerprint(NULL, NULL, 0) == 0);
+    unit_close(&u);
+    CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_WAIT, 0, &latency), SQLPOOL_CLOSED);
+    CHECK_INT(sqlpool_get_events(u.pool, &event, 1), SQLPOOL_CLOSED);
+    CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_MEAN, &kind, 1), SQLPOOL_CLOSED);
+}
+
+TEST(zones_are_left_as_they_are_entered) {
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    sqlpool_conn conn;
+    const int before = zones_begun;
+    PART(open_with(&u, "zones.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_exec(&conn, "INSERT INTO nothing VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
+              SQLITE_ERROR);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO u VALUES(1, 2)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
+    unit_close(&u);
+    CHECK(zones_begun >= before + 4);
+    CHECK_INT(zones_open, 0);
+    CHECK_INT(zones_crossed, 0);
+}
+
+int main(void) {
+    printf("# seed %llu\n", (unsigned long long)sim_seed());
+    RUN(percentiles_of_a_heavy_tail_are_within_two_percent);
+    RUN(a_histogram_counts_up_to_its_bounds);
+    RUN(windows_forget);
+    RUN(a_clock_that_jumps_does_no_harm);
+    RUN(events_say_what_happened_in_order);
+    RUN(rings_keep_the_last_of_all_connections);
+    RUN(a_closed_connection_has_its_cause);
+    RUN(a_kind_counts_what_its_statements_do);
+    RUN(kinds_are_told_in_the_order_asked_for);
+    RUN(the_least_useful_kind_goes);
+    RUN(the_times_of_a_kind_have_bounds);
+    RUN(a_slow_statement_is_logged_with_its_plan);
+    RUN(bound_values_are_shown_on_request_only);
+    RUN(slow_lines_are_limited);
+    RUN(a_lease_that_repeats_itself_is_told_once);
+    RUN(counters_alone_need_no_clock);
+    RUN(nothing_is_recorded_when_it_is_off);
+    RUN(memory_is_known_and_steady);
+    RUN(any_statement_can_be_recorded);
+    RUN(wrong_arguments_are_refused);
+    RUN(zones_are_left_as_they_are_entered);
+    return test_end();
+}
