@@ -10360,7 +10360,9 @@ static void sqlpool__sum_up(sqlpool__core *core, sqlpool_timing which, sqlpool__
         sqlpool__histogram_merge(sum, &monitor->shared[shared[which]]);
         if (which == SQLPOOL_TIMING_WAIT) {
             const uint64_t waited = SQLPOOL__PEEK(&monitor->waited);
-            const uint64_t acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+            uint64_t acquires = SQLPOOL__PEEK(&core->counters[SQLPOOL__COUNT_acquires]);
+            for (i = 0; i < core->slot_count; i++)
+                acquires += SQLPOOL__PEEK(&core->slots[i].counters[SQLPOOL__COUNT_acquires]);
             if (acquires > waited) sum->counts[0] += acquires - waited;
         }
         return;

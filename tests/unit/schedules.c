@@ -92,6 +92,7 @@ static sqlpool_config *plain_config(int variant, int readers) {
     scene.variant = variant;
     scene.readers = readers;
     *config = sqlpool_config_default();
+    config->metrics = SQLPOOL_METRICS_OFF; /* a look at all histograms is more places than the tables hold */
     sched_hooks(config);
     config->name = "s";
     config->vfs_name = "disk";
