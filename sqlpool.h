@@ -1718,6 +1718,43 @@ SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
                                    sqlpool_checkpoint_result *result, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
+ * >>[D12.2] maintenance                                                (public)
+ *----------------------------------------------------------------------------*/
+
+/*  How far an operation has come. The strings live until the callback returns. */
+typedef struct sqlpool_progress {
+    const char *operation; /* "vacuum", "check", ... */
+    const char *object;    /* table, index or file that it is at, or "" */
+    const char *unit;      /* of done and total: "pages", "tables", "rows", ... */
+    int64_t done;
+    int64_t total;         /* as far as is known now; 0: not known */
+    double fraction;       /* of the whole, 0 .. 1, never less than before; an estimate where SQLite
+                              does the work in one statement */
+    int64_t elapsed_ms;    /* since the call */
+    int64_t left_ms;       /* until the end at this rate; -1: not known */
+} sqlpool_progress;
+
+/*  Called on the thread that called the operation: between its pieces and, at most every
+    progress_ms, inside them; the last time with fraction 1, when it ends well. 0 goes on, anything
+    else stops the operation as soon as SQLite can, and the call returns that. It may hold the
+    writer meanwhile: it must return soon and not use the pool. */
+typedef int (*sqlpool_progress_fn)(void *user, const sqlpool_progress *progress);
+
+/*  Options of an operation that takes its time: maintenance, backup, migrations. All zero is the
+    default. */
+typedef struct sqlpool_maintenance {
+    int timeout_ms;       /* of the whole operation [none; the wait for the writer, or for the lock
+                             of another process: acquire_timeout_ms each] */
+    int piece_ms;         /* what can be done in pieces gives the writer back after so many [20] */
+    int pause_ms;         /* and lets so many pass before it takes it again [0] */
+    int progress_ms;      /* at most one progress_fn in so many [100] */
+    const char *tag;      /* who asks, for reports; kept by pointer: a string literal */
+    sqlpool_token *token; /* cancels the operation when fired; must outlive it */
+    sqlpool_progress_fn progress_fn;
+    void *user; /* of progress_fn */
+} sqlpool_maintenance;
+
+/*------------------------------------------------------------------------------
  * >>[D13] looking in                                                   (public)
  *----------------------------------------------------------------------------*/
 
