@@ -91,6 +91,7 @@
       [I25] REPORT
       [I26] LIFECYCLE
       [I27] PROCESS
+      [I30] MIGRATIONS
       [T] TAIL
 
     A room uses only rooms above it; the compiler checks that, since nothing is declared ahead.
@@ -503,7 +504,12 @@ struct sqlite3_stmt;
     X(ROLLED_BACK, -18, "SQLite ended the transaction after an earlier error")                    \
     X(UNSUPPORTED, -19, "this build, SQLite version or database cannot do that")                  \
     X(TOO_BIG, -20, "the result does not fit its bound; the message says which")                  \
-    X(TOO_LATE, -21, "it has begun or is done already; wait for its result")
+    X(TOO_LATE, -21, "it has begun or is done already; wait for its result")                      \
+    X(MIGRATION_GAP, -31, "a migration is missing; the message says which")                       \
+    X(MIGRATION_CHANGED, -32, "what the database's history says is not what the program has")     \
+    X(MIGRATION_NEWER, -33, "the database is newer than the program: use a newer program")        \
+    X(MIGRATION_OTHER, -34, "the application_id says that the file is another program's")         \
+    X(INDEX_MISMATCH, -35, "an index of that name is there with another definition")
 
 #define SQLPOOL__RESULT_ENUM(name, value, text) SQLPOOL_##name = value,
 typedef enum sqlpool_code {
@@ -561,7 +567,8 @@ typedef enum sqlpool_level {
     X(CHECKPOINT, "a checkpoint ran")                                                             \
     X(BREAKER, "the circuit breaker of reads or writes opened or closed")                         \
     X(STAMP, "whether commits are seen in shared memory, and why not")                            \
-    X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")
+    X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")                             \
+    X(MIGRATION, "a step of a migration ran, or an index was made or dropped")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
 typedef enum sqlpool_log_item {
@@ -1753,6 +1760,154 @@ typedef struct sqlpool_maintenance {
     sqlpool_progress_fn progress_fn;
     void *user; /* of progress_fn */
 } sqlpool_maintenance;
+
+/*------------------------------------------------------------------------------
+ * >>[D12.5] migrations and index sets                                  (public)
+ *----------------------------------------------------------------------------*/
+
+/*  A step between two versions of a schema. SQL and function of a direction run in one transaction,
+    the SQL first. */
+typedef struct sqlpool_migration {
+    int version;      /* user_version of the database after it: 1 more than the step before */
+    const char *name; /* for messages and the history */
+    const char *up;   /* statements from the version before to this one, or NULL. No BEGIN, COMMIT
+                         or PRAGMA foreign_keys; temporary tables are refused */
+    const char *down; /* and back, or NULL */
+    /* These get the lease in the step's transaction and keep to the rules of sqlpool_write(): no
+       release, no _commit() or _rollback() but of levels they began. NULL: only the SQL. */
+    sqlpool_transaction_fn up_fn;
+    sqlpool_transaction_fn down_fn;
+    void *user; /* of the two */
+} sqlpool_migration;
+
+typedef enum sqlpool_migrate_mode {
+    SQLPOOL_MIGRATE_RUN = 0,
+    SQLPOOL_MIGRATE_DRY_RUN = 1, /* all steps in one transaction, which is rolled back */
+    SQLPOOL_MIGRATE_CHECK = 2    /* only read: would it go, and how many steps? */
+} sqlpool_migrate_mode;
+
+/*  What a program's schema is made of. All but steps and step_count may be zero. */
+typedef struct sqlpool_migrate_config {
+    const sqlpool_migration *steps; /* in the order of their versions, without a gap; those before
+                                       the first may have been dropped */
+    int step_count;
+    int application_id; /* in the header of the file: another one's is refused, 0 there is set
+                           [not looked at] */
+    int target;         /* version to reach, up or down [that of the last step]; SQLPOOL_OFF: down
+                           to before the first */
+    int mode;           /* sqlpool_migrate_mode [RUN] */
+    bool adopt;         /* versions that the file has, but no history of, are taken as reached by
+                           these steps */
+} sqlpool_migrate_config;
+
+/*  What was done. */
+typedef struct sqlpool_migrate_result {
+    int from;           /* version that was found */
+    int to;             /* version that is there now; in the other modes, that would be */
+    int steps;          /* run, or that would be */
+    int failed_version; /* of the step that failed, else 0 */
+    int64_t elapsed_ms;
+} sqlpool_migrate_result;
+
+/*  sqlpool_migrate - bring the schema to a version: sqlpool_migrate(pool, config, options, result,
+    error).
+    Each step runs in a transaction of its own, with foreign_keys off around it (so that a parent
+    table can be rebuilt) and PRAGMA foreign_key_check before its COMMIT, which also sets
+    user_version and writes a row of the table sqlpool_migrations: version, direction, name,
+    checksum, time and duration. A step that fails leaves the version before it. Another process
+    that migrates is waited for, and what it did is not done again. Readers go on, and see the new
+    schema with their next statement; writers of this pool wait until all steps are done.
+    config   [in]       steps and target; nothing of it is kept
+    options  [in,opt]   timeout_ms, tag, token; progress_fn is told before each step, in "steps"
+    result   [out,opt]  versions and steps, also of a call that failed
+    error    [out,opt]  names the step and the line of its text; sql_offset counts in that text
+    Returns  SQLPOOL_OK, also when there was nothing to do; SQLPOOL_MIGRATION_GAP,
+             SQLPOOL_MIGRATION_CHANGED, SQLPOOL_MIGRATION_NEWER, SQLPOOL_MIGRATION_OTHER;
+             SQLITE_CONSTRAINT_FOREIGNKEY for a row whose parent is gone; SQLPOOL_TIMEOUT; what a
+             step's SQL, function or progress_fn failed with; SQLPOOL_MISUSE
+    Threads  any; SQLPOOL_MISUSE on a thread that holds the writer
+    Cost     up to date: some reads. A step: its work, and a scan of every table that has a foreign
+             key, unless disable_foreign_keys is set
+    SQLite   sqlite.org/lang_altertable.html (7), sqlite.org/pragma.html#pragma_user_version
+    See      MIGRATIONS in the manual  */
+#define sqlpool_migrate(pool, ...) sqlpool_migrate_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+SQLPOOL_API int sqlpool_migrate_at(const char *file, int line, sqlpool *pool,
+                                   const sqlpool_migrate_config *config,
+                                   const sqlpool_maintenance *options,
+                                   sqlpool_migrate_result *result, sqlpool_error *error);
+
+/*  Indexes that belong together, by their definitions: one CREATE INDEX each, without a schema name
+    before the index's. */
+typedef struct sqlpool_index_set {
+    const char *name; /* for messages */
+    const char *const *indexes;
+    int index_count;
+    bool replace; /* sqlpool_index_set_create() drops one that differs, and makes it anew */
+    bool keep_statistics; /* it does not ANALYZE the indexes that it has made */
+} sqlpool_index_set;
+
+typedef enum sqlpool_index_state {
+    SQLPOOL_INDEX_EXISTS = 0,
+    SQLPOOL_INDEX_MISSING = 1,
+    SQLPOOL_INDEX_DIFFERS = 2 /* one of that name is there with another definition */
+} sqlpool_index_state;
+
+typedef struct sqlpool_index_report {
+    int state;        /* sqlpool_index_state */
+    bool is_changed;  /* this call made or dropped it */
+    char name[64];    /* of the index, cut to fit */
+    char detail[160]; /* of one that differs: what does */
+} sqlpool_index_report;
+
+/*  sqlpool_index_set_check - which indexes of a set exist, are missing, or differ.
+    Definitions are compared by what they mean: uniqueness, table, columns and expressions with
+    their order and collation (that of the column where none is named), condition. How they are
+    written (case, quotes, space, comments, parentheses around the whole, == for =) makes no
+    difference.
+    set      [in]       nothing of it is kept
+    reports  [out,opt]  room for index_count entries
+    Returns  SQLPOOL_OK; SQLPOOL_NOT_FOUND when one is missing; SQLPOOL_INDEX_MISMATCH when one
+             differs; SQLPOOL_MISUSE for a text that is no CREATE INDEX; any error
+    Threads  as sqlpool_query()
+    SQLite   sqlite.org/lang_createindex.html  */
+#define sqlpool_index_set_check(pool, ...) \
+    sqlpool_index_set_check_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+SQLPOOL_API int sqlpool_index_set_check_at(const char *file, int line, sqlpool *pool,
+                                           const sqlpool_index_set *set,
+                                           sqlpool_index_report *reports, sqlpool_error *error);
+
+/*  sqlpool_index_set_create - make the indexes of a set that are missing:
+    sqlpool_index_set_create(pool, set, options, reports, error).
+    Each in a transaction of its own, with its ANALYZE, so that every reader knows index and
+    statistics at once; between them the writer is given back, and others have their turn. One that
+    exists as it should is left alone.
+    options  [in,opt]   timeout_ms, pause_ms between two, tag, token; progress_fn is told between
+                        them, in "indexes"
+    reports  [out,opt]  room for index_count entries: how they are when the call returns, also when
+                        it failed
+    Returns  SQLPOOL_OK: all exist; SQLPOOL_INDEX_MISMATCH when one differs and the set does not
+             say replace: nothing was made; SQLITE_CONSTRAINT_UNIQUE when rows are in the way of a
+             unique index; what progress_fn returned; as sqlpool_exec()
+    Threads  as sqlpool_exec()
+    Cost     a scan and a sort of the table for each that is made, with the writer
+    See      sqlpool_index_set_drop  */
+#define sqlpool_index_set_create(pool, ...) \
+    sqlpool_index_set_create_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+SQLPOOL_API int sqlpool_index_set_create_at(const char *file, int line, sqlpool *pool,
+                                            const sqlpool_index_set *set,
+                                            const sqlpool_maintenance *options,
+                                            sqlpool_index_report *reports, sqlpool_error *error);
+
+/*  sqlpool_index_set_drop - drop the indexes of a set, those that differ too; of names that are not
+    there nothing is said.
+    Parameters, turns and threads as sqlpool_index_set_create().
+    Returns  SQLPOOL_OK: none exists; as sqlpool_exec()  */
+#define sqlpool_index_set_drop(pool, ...) \
+    sqlpool_index_set_drop_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
+SQLPOOL_API int sqlpool_index_set_drop_at(const char *file, int line, sqlpool *pool,
+                                          const sqlpool_index_set *set,
+                                          const sqlpool_maintenance *options,
+                                          sqlpool_index_report *reports, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
  * >>[D13] looking in                                                   (public)
@@ -7188,10 +7343,11 @@ static int sqlpool__enter_own(const sqlpool_conn *conn, sqlpool__slot **slot, co
                               sqlpool_error *error) {
     const int rc = sqlpool__enter_lease(conn, slot, error);
     if (SQLPOOL__LIKELY(rc != SQLPOOL_OK || SQLPOOL__LOAD_RELAXED(&(*slot)->floor) == 0)) return rc;
-    (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                        "%s() in a function of sqlpool_write(), which shares its connection and "
-                        "transaction with other writes: use sqlpool_transaction()",
-                        call);
+    (void)SQLPOOL__FAIL(
+        error, SQLPOOL_MISUSE,
+        "%s() in a function of sqlpool_write() or a migration, whose connection and "
+        "transaction are not its own: use sqlpool_transaction()",
+        call);
     return sqlpool__finish((*slot)->core, error);
 }
 
@@ -7808,8 +7964,8 @@ static int sqlpool__level_call(sqlpool_conn *conn, sqlpool_error *error,
     if (work != sqlpool__level_begin && SQLPOOL__LOAD_RELAXED(&slot->floor) != 0 &&
         (uint32_t)slot->depth <= SQLPOOL__LOAD_RELAXED(&slot->floor)) {
         (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                            "this level is sqlpool_write()'s own: return 0 to commit it, anything "
-                            "else to roll it back");
+                            "this level is not the function's own, but of sqlpool_write() or a "
+                            "migration: return 0 to commit it, anything else to roll it back");
     } else {
         (void)work(slot, error);
     }
@@ -13276,6 +13432,1379 @@ SQLPOOL_API int64_t sqlpool_global_memory(void) {
     if (process == NULL) return (int64_t)sqlite3_memory_used();
     for (i = 0; i < SQLPOOL__SHARDS; i++) sum += SQLPOOL__LOAD_RELAXED(&process->shards[i].held);
     return sum;
+}
+
+/*==============================================================================
+ * >>[I30] MIGRATIONS: steps of a schema, and sets of indexes           (private)
+ *==============================================================================
+    What a migration must not do is stop half-way. So a step is one transaction: its statements, the
+    foreign keys looked at, the row of its history and user_version, or none of it. Nothing of a
+    step can end that transaction: its SQL is prepared like a caller's, which refuses COMMIT, its
+    function has a lease whose level is not its own (slot->floor), and the commit hook turns down
+    what SQLite would commit by itself after it had ended the transaction.
+
+    foreign_keys goes off before the transaction, since inside one the PRAGMA does nothing, and a
+    DROP TABLE of the usual rebuild (sqlite.org/lang_altertable.html, 7) would delete the rows that
+    refer to it. It comes on again before the lease ends, or the connection is closed.
+
+    What is to be done is decided inside the write transaction, from what the file says there: two
+    processes that migrate at once take turns at the write lock, and each goes on from where the
+    other has brought it. A look before that, on a reader, keeps a program that has nothing to do
+    from waiting for anybody.
+
+    The writer is kept until the last step: between two of them the schema is neither the old nor
+    the new one, and no other writer of the program should meet it. Readers may.
+
+    The history is a list of what was done, down steps too. Of each version its last row counts. A
+    checksum leaves out carriage returns, which version control systems add and remove. */
+
+static const char sqlpool__history_sql[] =
+    "CREATE TABLE IF NOT EXISTS sqlpool_migrations(id INTEGER PRIMARY KEY, version INTEGER NOT "
+    "NULL, direction TEXT NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL, time TEXT NOT "
+    "NULL, duration_us INTEGER NOT NULL)";
+
+/*  The result of a transaction that is to be undone all the same. */
+#define SQLPOOL__DRY_RUN_ENDS INT32_MIN
+
+static const sqlpool_maintenance sqlpool__default_maintenance = {0,    0,    0,    0,
+                                                                 NULL, NULL, NULL, NULL};
+
+typedef struct sqlpool__migrating {
+    /* fixed for the call */
+    sqlpool__core *core;
+    const sqlpool_migrate_config *config;
+    const sqlpool_maintenance *options;
+    const char *file;
+    int line;
+    int64_t began_ns, deadline_ns; /* of the whole; 0: none */
+    sqlpool_error *error;
+    sqlpool_migrate_result *result;
+    int target; /* version, 0 before the first step */
+
+    sqlpool__slot *slot;
+    bool is_told; /* the error hook has heard of what failed */
+
+    /* what the file said last */
+    int version, application_id;
+    int known;        /* steps of ours that its history has */
+    bool has_history; /* the table */
+
+    int direction; /* 1 up, -1 down, 0 not known yet */
+    bool is_done;
+    const sqlpool_migration *step; /* that has begun; NULL: none */
+} sqlpool__migrating;
+
+/*  For the message of a step or index. */
+static void sqlpool__text_name(sqlpool__text *text, const char *name) {
+    sqlpool__text_byte(text, '"');
+    sqlpool__text_excerpt(text, name, 80);
+    sqlpool__text_byte(text, '"');
+}
+static void sqlpool__text_step(sqlpool__text *text, const sqlpool_migration *step) {
+    sqlpool__text_add(text, "migration %d ", step->version);
+    sqlpool__text_name(text, step->name);
+}
+
+/*  A row of a statement of ours: 0 goes on, anything else is the result. */
+typedef int (*sqlpool__row_fn)(void *user, sqlite3_stmt *row);
+
+/*  Runs SQL of ours on a held slot, with deadline and cancellation, and shows its rows. */
+static int sqlpool__each_row(sqlpool__slot *slot, const char *sql, const sqlpool_value *args,
+                             int count, sqlpool__row_fn fn, void *user, sqlpool_error *error) {
+    sqlpool__stmt *stmt;
+    int rc = sqlpool__statement_begin(slot, error);
+    if (rc != SQLPOOL_OK) return rc;
+    SQLPOOL__TALLY(slot, statements);
+    slot->is_own_text = true;
+    rc = sqlpool__stmt_get(slot, sql, &stmt, error);
+    slot->is_own_text = false;
+    if (rc == SQLPOOL_OK) {
+        rc = sqlpool__bind(slot, stmt, args, count, false, error);
+        while (rc == SQLPOOL_OK) {
+            const int stepped = sqlite3_step(stmt->handle);
+            if (stepped == SQLITE_DONE) break;
+            if (stepped != SQLITE_ROW)
+                rc = sqlpool__statement_failed(slot, stepped, stmt->sql, error);
+            else if (fn != NULL)
+                rc = fn(user, stmt->handle);
+        }
+        sqlpool__stmt_put(slot, stmt);
+    }
+    sqlpool__disarm(slot);
+    return rc;
+}
+
+static int sqlpool__row_int(void *user, sqlite3_stmt *row) {
+    *(int *)user = sqlite3_column_int(row, 0);
+    return SQLPOOL_OK;
+}
+
+/*  Says how far it is; what progress_fn wants to stop it with. */
+static int sqlpool__tell_pieces(sqlpool__core *core, const sqlpool_maintenance *options,
+                                const char *operation, const char *object, const char *unit,
+                                int done, int total, int64_t began_ns) {
+    sqlpool_progress progress;
+    if (options->progress_fn == NULL) return SQLPOOL_OK;
+    progress.operation = operation;
+    progress.object = object;
+    progress.unit = unit;
+    progress.done = done;
+    progress.total = total;
+    progress.fraction = total > 0 ? (double)done / total : 1;
+    progress.elapsed_ms = (sqlpool__now(core) - began_ns) / SQLPOOL__NS_PER_MS;
+    progress.left_ms = done > 0 ? progress.elapsed_ms * (total - done) / done : total > 0 ? -1 : 0;
+    return options->progress_fn(options->user, &progress);
+}
+
+/*  A number of progress_fn's is no error of ours: it is passed on with its reason. */
+static int sqlpool__stopped_by_progress(int rc, sqlpool_error *error) {
+    return SQLPOOL__FAIL(error, rc, "progress_fn returned %d (%s)", rc, sqlpool_result_name(rc));
+}
+
+static int sqlpool__check_maintenance(const sqlpool_maintenance *options, sqlpool_error *error) {
+    if (options->timeout_ms >= SQLPOOL_NO_WAIT && options->pause_ms >= 0) return SQLPOOL_OK;
+    return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                         "sqlpool_maintenance: timeout_ms %d (-2 or more), pause_ms %d (0 or more)",
+                         options->timeout_ms, options->pause_ms);
+}
+
+/*  Work on a lease. */
+typedef int (*sqlpool__held_fn)(sqlpool__slot *slot, const sqlpool_call *call, void *user);
+
+/*  Runs work on a lease of its own; the whole operation ends at deadline_ns, if that is not 0. */
+static int sqlpool__lease_for(sqlpool__core *core, const char *file, int line, sqlpool_mode mode,
+                              const sqlpool_maintenance *options, int64_t deadline_ns,
+                              sqlpool__held_fn work, void *user, bool *is_told,
+                              sqlpool_error *error) {
+    sqlpool_call call = sqlpool__default_call;
+    sqlpool__request request;
+    sqlpool__slot *slot;
+    int rc;
+    call.timeout_ms = options->timeout_ms;
+    call.tag = options->tag;
+    call.token = options->token;
+    rc = sqlpool__make_request(core, file, line, mode, &call, &request, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (deadline_ns != 0) request.deadline_ns = deadline_ns;
+    rc = sqlpool__acquire(core, &request, &slot, error);
+    if (rc != SQLPOOL_OK) {
+        *is_told = true;
+        if (mode == SQLPOOL_WRITE) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
+        return rc;
+    }
+    sqlpool__bound_lease(slot, &request);
+    slot->is_lent = true;
+    rc = work(slot, &call, user);
+    (void)sqlpool__lease_end(slot);
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.2] the plan, and what the file says                           (private)
+ *----------------------------------------------------------------------------*/
+
+static int sqlpool__first_version(const sqlpool_migrate_config *config) {
+    return config->steps[0].version;
+}
+static int sqlpool__last_version(const sqlpool_migrate_config *config) {
+    return config->steps[config->step_count - 1].version;
+}
+static const sqlpool_migration *sqlpool__step_of(const sqlpool_migrate_config *config,
+                                                 int version) {
+    const int first = sqlpool__first_version(config);
+    if (version < first || version > sqlpool__last_version(config)) return NULL;
+    return &config->steps[version - first];
+}
+
+/*  The text that tells one version of a step from another: FNV-1a of its way up, in hexadecimal. */
+static void sqlpool__step_checksum(const sqlpool_migration *step, char out[17]) {
+    const char *at = step->up != NULL ? step->up : "";
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) + (step->up_fn != NULL ? 1 : 0);
+    sqlpool__text text = sqlpool__text_into(out, 17);
+    for (; *at != '\0'; at++) {
+        if (*at != '\r') hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+    }
+    sqlpool__text_add(&text, "%016llx", (unsigned long long)sqlpool__mix(hash));
+}
+
+/*  Steps that do not follow each other. */
+static int sqlpool__refuse_order(const sqlpool_migration *step, sqlpool_error *error) {
+    const sqlpool_migration *before = step - 1;
+    sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+    sqlpool__text_step(&text, step);
+    sqlpool__text_add(&text, " follows ");
+    sqlpool__text_step(&text, before);
+    if (step->version == before->version) {
+        sqlpool__text_add(&text, ": two of one version; renumber one of them");
+    } else if (step->version < before->version) {
+        sqlpool__text_add(&text, ": put them in the order of their versions");
+    } else {
+        sqlpool__text_add(&text, ": %d is missing; add it, or renumber those behind it",
+                          before->version + 1);
+    }
+    return error->result = SQLPOOL_MIGRATION_GAP;
+}
+
+/*  What is wrong with the steps themselves. */
+static int sqlpool__check_steps(const sqlpool_migrate_config *config, sqlpool_error *error) {
+    int i;
+    for (i = 0; i < config->step_count; i++) {
+        const sqlpool_migration *step = &config->steps[i];
+        if (step->version < 1 || step->name == NULL || step->name[0] == '\0' ||
+            (step->up == NULL && step->up_fn == NULL)) {
+            return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "steps[%d] (version %d): %s", i,
+                                 step->version,
+                                 step->version < 1 ? "versions begin with 1"
+                                 : step->up == NULL && step->up_fn == NULL
+                                     ? "it has no way up: neither SQL nor a function"
+                                     : "it has no name");
+        }
+        if (i > 0 && step->version != step[-1].version + 1)
+            return sqlpool__refuse_order(step, error);
+    }
+    return SQLPOOL_OK;
+}
+
+static int sqlpool__check_plan(const sqlpool_migrate_config *config, sqlpool_error *error) {
+    int target;
+    if (config == NULL || config->steps == NULL || config->step_count < 1)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s",
+                             config == NULL          ? "config is NULL"
+                             : config->steps == NULL ? "steps is NULL"
+                                                     : "step_count is below 1");
+    if (config->mode < SQLPOOL_MIGRATE_RUN || config->mode > SQLPOOL_MIGRATE_CHECK ||
+        config->target < SQLPOOL_OFF)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "mode is %d (0 .. 2), target is %d (-1 or more)", config->mode,
+                             config->target);
+    if (sqlpool__check_steps(config, error) != SQLPOOL_OK) return error->result;
+    target = config->target == SQLPOOL_OFF ? 0 : config->target;
+    if (config->target != 0 && target < sqlpool__first_version(config) - 1)
+        return SQLPOOL__FAIL(error, SQLPOOL_MIGRATION_GAP,
+                             "the target is version %d, and the steps begin with %d: those below "
+                             "are needed to go there",
+                             target, sqlpool__first_version(config));
+    if (target > sqlpool__last_version(config))
+        return SQLPOOL__FAIL(error, SQLPOOL_MIGRATION_GAP,
+                             "the target is version %d, and the steps end with %d: add those that "
+                             "are missing, or choose another target",
+                             target, sqlpool__last_version(config));
+    return SQLPOOL_OK;
+}
+
+/*  A row of the history that counts: version, name, checksum. */
+static int sqlpool__history_row(void *user, sqlite3_stmt *row) {
+    sqlpool__migrating *m = (sqlpool__migrating *)user;
+    const int version = sqlite3_column_int(row, 0);
+    const char *name = (const char *)sqlite3_column_text(row, 1);
+    const char *checksum = (const char *)sqlite3_column_text(row, 2);
+    const sqlpool_migration *step = sqlpool__step_of(m->config, version);
+    sqlpool__text text = sqlpool__text_into(m->error->message, sizeof m->error->message);
+    char expected[17];
+    if (name == NULL || checksum == NULL) return SQLPOOL__FAIL(m->error, SQLITE_NOMEM, "no memory");
+    if (version > m->version) {
+        sqlpool__text_add(&text, "the history has version %d ", version);
+        sqlpool__text_name(&text, name);
+        sqlpool__text_add(&text,
+                          " as reached, but user_version is %d: something else has set it; set it "
+                          "back with PRAGMA user_version, or restore a backup",
+                          m->version);
+        return m->error->result = SQLPOOL_MIGRATION_CHANGED;
+    }
+    if (step == NULL) return SQLPOOL_OK;
+    sqlpool__step_checksum(step, expected);
+    if (strcmp(step->name, name) == 0 && strcmp(expected, checksum) == 0) {
+        m->known++;
+        return SQLPOOL_OK;
+    }
+    sqlpool__text_step(&text, step);
+    sqlpool__text_add(&text, strcmp(step->name, name) != 0
+                                 ? " has run in this database as "
+                                 : " was edited after it had run in this database as ");
+    sqlpool__text_name(&text, name);
+    sqlpool__text_add(
+        &text,
+        ", checksum %.16s, now %s: bring back what has run, and make the change a new "
+        "migration",
+        checksum, expected);
+    return m->error->result = SQLPOOL_MIGRATION_CHANGED;
+}
+
+static int sqlpool__refuse_newer(sqlpool__migrating *m) {
+    const sqlpool_migration *last = &m->config->steps[m->config->step_count - 1];
+    sqlpool__text text = sqlpool__text_into(m->error->message, sizeof m->error->message);
+    sqlpool__text_add(&text, "the database is at version %d, the program ends with ", m->version);
+    sqlpool__text_step(&text, last);
+    sqlpool__text_add(&text,
+                      ": run the newer program that has migrated it, or let that one go "
+                      "down to version %d first",
+                      last->version);
+    return m->error->result = SQLPOOL_MIGRATION_NEWER;
+}
+
+/*  What the file says of itself must go with the steps. In a transaction, so that it is of one
+    moment. */
+static int sqlpool__look(sqlpool__migrating *m) {
+    const int first = sqlpool__first_version(m->config), last = sqlpool__last_version(m->config);
+    sqlpool__slot *slot = m->slot;
+    int tables = 0, expected;
+    int rc = sqlpool__each_row(slot, "PRAGMA user_version", NULL, 0, sqlpool__row_int, &m->version,
+                               m->error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__each_row(slot, "PRAGMA application_id", NULL, 0, sqlpool__row_int,
+                               &m->application_id, m->error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__each_row(slot,
+                               "SELECT count(*) FROM sqlite_master WHERE type='table' AND "
+                               "name='sqlpool_migrations'",
+                               NULL, 0, sqlpool__row_int, &tables, m->error);
+    if (rc != SQLPOOL_OK) return rc;
+    m->has_history = tables > 0;
+    if (m->config->application_id != 0 && m->application_id != 0 &&
+        m->application_id != m->config->application_id)
+        return SQLPOOL__FAIL(
+            m->error, SQLPOOL_MIGRATION_OTHER,
+            "the application_id of \"%s\" is %d (0x%x), the program's is %d: it is "
+            "another program's file; open the right one",
+            m->core->path, m->application_id, (unsigned)m->application_id,
+            m->config->application_id);
+    if (m->version > last) return sqlpool__refuse_newer(m);
+    m->known = 0;
+    if (m->has_history)
+        rc = sqlpool__each_row(slot,
+                               "SELECT version,name,checksum FROM sqlpool_migrations AS a WHERE "
+                               "direction<>'down' AND id=(SELECT max(b.id) FROM sqlpool_migrations "
+                               "AS b WHERE b.version=a.version)ORDER BY version",
+                               NULL, 0, sqlpool__history_row, m, m->error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (m->version < 0 || (m->version < first - 1 && m->target > m->version))
+        return SQLPOOL__FAIL(m->error, SQLPOOL_MIGRATION_GAP,
+                             "the database is at version %d, and the steps begin with %d: those "
+                             "between are missing; migrate it first with a program that has them",
+                             m->version, first);
+    expected = m->version >= first ? m->version - first + 1 : 0;
+    if (m->known < expected && !m->config->adopt)
+        return SQLPOOL__FAIL(m->error, SQLPOOL_MIGRATION_CHANGED,
+                             "the database is at version %d, but its history (table "
+                             "sqlpool_migrations) has only %d of the %d migrations from %d on: if "
+                             "the schema is what they make, set adopt; if not, restore a backup",
+                             m->version, m->known, expected, first);
+    return SQLPOOL_OK;
+}
+
+/*  Which way it goes from here, and that there is a way. Sets is_done where there is nothing to do.
+    */
+static int sqlpool__choose_way(sqlpool__migrating *m) {
+    int version;
+    m->is_done = m->version == m->target;
+    if (m->is_done) return SQLPOOL_OK;
+    if (m->direction == 0) m->direction = m->target > m->version ? 1 : -1;
+    if (m->result->steps > 0 && m->config->mode == SQLPOOL_MIGRATE_RUN &&
+        (m->version - m->result->to) * m->direction < 0)
+        return SQLPOOL__FAIL(m->error, SQLPOOL_MIGRATION_CHANGED,
+                             "another process migrates this database the other way: it was at "
+                             "version %d and is at %d; stop one of them",
+                             m->result->to, m->version);
+    if ((m->target > m->version ? 1 : -1) != m->direction) { /* another process has gone further */
+        m->is_done = true;
+        return SQLPOOL_OK;
+    }
+    for (version = m->version; version > m->target; version--) {
+        const sqlpool_migration *step = sqlpool__step_of(m->config, version);
+        sqlpool__text text = sqlpool__text_into(m->error->message, sizeof m->error->message);
+        if (step != NULL && (step->down != NULL || step->down_fn != NULL)) continue;
+        if (step != NULL) {
+            sqlpool__text_step(&text, step);
+        } else {
+            sqlpool__text_add(&text, "version %d", version);
+        }
+        sqlpool__text_add(&text, " has no way down: give it one, or restore a backup");
+        return m->error->result = SQLPOOL_MIGRATION_GAP;
+    }
+    sqlpool__error_clear(m->error);
+    return SQLPOOL_OK;
+}
+
+/*  Is there anything to write but steps? */
+static bool sqlpool__is_to_adopt(const sqlpool__migrating *m) {
+    const int first = sqlpool__first_version(m->config);
+    return (m->config->application_id != 0 && m->application_id == 0) ||
+           (m->version >= first && m->known < m->version - first + 1);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.3] steps                                                      (private)
+ *----------------------------------------------------------------------------*/
+
+static int sqlpool__write_history(sqlpool__migrating *m, const sqlpool_migration *step,
+                                  const char *direction, int64_t duration_us) {
+    char checksum[17];
+    sqlpool_value args[5];
+    int rc = SQLPOOL_OK;
+    if (!m->has_history)
+        rc = sqlpool__each_row(m->slot, sqlpool__history_sql, NULL, 0, NULL, NULL, m->error);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__step_checksum(step, checksum);
+    args[0] = sqlpool_value_int64(step->version);
+    args[1] = sqlpool_value_text(direction);
+    args[2] = sqlpool_value_text(step->name);
+    args[3] = sqlpool_value_text(checksum);
+    args[4] = sqlpool_value_int64(duration_us);
+    return sqlpool__each_row(m->slot,
+                             "INSERT INTO sqlpool_migrations(version,direction,name,checksum,time,"
+                             "duration_us)VALUES(?,?,?,?,strftime('%Y-%m-%dT%H:%M:%fZ','now'),?)",
+                             args, 5, NULL, NULL, m->error);
+}
+
+/*  PRAGMA name=value of the file's header, which is part of the transaction. */
+static int sqlpool__write_header(sqlpool__migrating *m, const char *name, int value) {
+    char sql[64];
+    sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
+    sqlpool__text_add(&text, "PRAGMA %s=%d", name, value);
+    return sqlpool__each_row(m->slot, sql, NULL, 0, NULL, NULL, m->error);
+}
+
+/*  Marks the file as ours, and versions that were reached by other means. */
+static int sqlpool__adopt(sqlpool__migrating *m) {
+    int version = sqlpool__first_version(m->config), rc = SQLPOOL_OK;
+    if (m->config->application_id != 0 && m->application_id == 0)
+        rc = sqlpool__write_header(m, "application_id", m->config->application_id);
+    if (version + m->known > m->version) return rc;
+    /* rows of some are there and of others not: all that count are written anew */
+    for (; rc == SQLPOOL_OK && version <= m->version; version++) {
+        rc = sqlpool__write_history(m, sqlpool__step_of(m->config, version), "adopted", 0);
+        m->has_history = true;
+    }
+    return rc;
+}
+
+/*  Rows of PRAGMA foreign_key_check: the first is named, all are counted. */
+typedef struct sqlpool__orphans {
+    char first[300];
+    int64_t count;
+} sqlpool__orphans;
+
+static int sqlpool__orphan_row(void *user, sqlite3_stmt *row) {
+    sqlpool__orphans *orphans = (sqlpool__orphans *)user;
+    const char *table = (const char *)sqlite3_column_text(row, 0);
+    const char *parent = (const char *)sqlite3_column_text(row, 2);
+    sqlpool__text text = sqlpool__text_into(orphans->first, sizeof orphans->first);
+    if (orphans->count++ > 0) return SQLPOOL_OK;
+    if (sqlite3_column_type(row, 1) == SQLITE_NULL) {
+        sqlpool__text_add(&text, "a row");
+    } else {
+        sqlpool__text_add(&text, "the row with rowid %lld",
+                          (long long)sqlite3_column_int64(row, 1));
+    }
+    sqlpool__text_add(&text, " of ");
+    sqlpool__text_name(&text, table != NULL ? table : "");
+    sqlpool__text_add(&text, " has no parent in ");
+    sqlpool__text_name(&text, parent != NULL ? parent : "");
+    return SQLPOOL_OK;
+}
+
+static int sqlpool__check_orphans(sqlpool__migrating *m) {
+    sqlpool__orphans orphans;
+    int rc;
+    if (m->core->config.disable_foreign_keys) return SQLPOOL_OK;
+    orphans.count = 0;
+    rc = sqlpool__each_row(m->slot, "PRAGMA foreign_key_check", NULL, 0, sqlpool__orphan_row,
+                           &orphans, m->error);
+    if (rc != SQLPOOL_OK || orphans.count == 0) return rc;
+    return SQLPOOL__FAIL(m->error, SQLITE_CONSTRAINT_FOREIGNKEY,
+                         "%s, one of %lld such rows (PRAGMA foreign_key_check lists them): mend "
+                         "them in the step, or before it if they are old",
+                         orphans.first, (long long)orphans.count);
+}
+
+/*  The step's function. The level is not its own, so that it cannot commit half of it. */
+static int sqlpool__call_step(sqlpool__migrating *m, sqlpool_transaction_fn fn, int attempt) {
+    sqlpool__slot *slot = m->slot;
+    sqlpool_conn conn = sqlpool__conn_of(slot);
+    char found[600];
+    sqlpool__text text = sqlpool__text_into(found, sizeof found);
+    int rc;
+    slot->last_error.result = SQLPOOL_OK;
+    SQLPOOL__STORE_RELAXED(&slot->floor, 1u);
+    rc = fn(&conn, m->step->user, attempt);
+    SQLPOOL__STORE_RELAXED(&slot->floor, 0u);
+    sqlpool__put_statements(slot, &text);
+    if (text.length > 0) sqlpool__report_unclean(slot, found);
+    if (rc != SQLPOOL_OK && slot->last_error.result == rc) {
+        *m->error = slot->last_error;
+    } else if (rc != SQLPOOL_OK) {
+        (void)SQLPOOL__FAIL(m->error, rc, "its function returned %d (%s)", rc,
+                            sqlpool_result_name(rc));
+    } else if (slot->depth > 1) {
+        rc = SQLPOOL__FAIL(m->error, SQLPOOL_MISUSE, "its function left a begin without its end");
+    } else {
+        rc = sqlpool__statement_begin(slot, m->error); /* says so if SQLite has ended it */
+        sqlpool__disarm(slot);
+    }
+    return rc;
+}
+
+/*  Which line of a text a byte is in, from 1. */
+static int sqlpool__line_of(const char *text, int offset) {
+    int line = 1;
+    for (; offset > 0 && *text != '\0'; offset--, text++) line += *text == '\n' ? 1 : 0;
+    return line;
+}
+
+/*  Puts the step in front of what it failed with, and behind that what became of it. */
+static void sqlpool__step_failed(sqlpool__migrating *m) {
+    sqlpool_error *error = m->error;
+    const char *sql = m->direction > 0 ? m->step->up : m->step->down;
+    char said[640];
+    sqlpool__text text = sqlpool__text_into(said, sizeof said);
+    sqlpool__text_string(&text, error->message);
+    text = sqlpool__text_into(error->message, sizeof error->message);
+    m->result->failed_version = m->step->version;
+    sqlpool__text_step(&text, m->step);
+    sqlpool__text_add(&text, m->direction > 0 ? " (up)" : " (down)");
+    if (error->sql_offset >= 0 && sql != NULL)
+        sqlpool__text_add(&text, ", line %d", sqlpool__line_of(sql, error->sql_offset));
+    sqlpool__text_add(&text, ": %s", said);
+    if (error->outcome == SQLPOOL_OUTCOME_UNKNOWN) {
+        sqlpool__text_add(&text, "; whether it is in the database is not known: migrate again");
+    } else {
+        sqlpool__text_add(&text, "; the database stays at version %d: %s", m->result->to,
+                          error->result == SQLPOOL_TIMEOUT || error->result == SQLPOOL_CANCELLED
+                              ? "migrate again with more time"
+                          : error->result == SQLPOOL_REFUSED
+                              ? "a step has its transaction and needs no foreign_keys: leave that "
+                                "out"
+                              : "correct the step and migrate again");
+    }
+}
+
+/*  The next step, in the open transaction; is_done when there is none. */
+static int sqlpool__run_step(sqlpool__migrating *m, int attempt) {
+    const int64_t began = sqlpool__now(m->core);
+    sqlpool_transaction_fn fn;
+    const char *sql;
+    int rc;
+    m->step = NULL;
+    rc = sqlpool__look(m);
+    if (rc == SQLPOOL_OK) rc = sqlpool__choose_way(m);
+    if (rc == SQLPOOL_OK && sqlpool__is_to_adopt(m)) rc = sqlpool__adopt(m);
+    if (rc == SQLPOOL_OK && m->is_done) m->result->to = m->version;
+    if (rc != SQLPOOL_OK || m->is_done) return rc;
+    m->step = sqlpool__step_of(m->config, m->direction > 0 ? m->version + 1 : m->version);
+    sql = m->direction > 0 ? m->step->up : m->step->down;
+    fn = m->direction > 0 ? m->step->up_fn : m->step->down_fn;
+    if (sql != NULL) rc = sqlpool__run_script(m->slot, sql, strlen(sql), m->error);
+    if (rc == SQLPOOL_OK && fn != NULL) rc = sqlpool__call_step(m, fn, attempt);
+    if (rc == SQLPOOL_OK) rc = sqlpool__check_orphans(m);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__write_history(m, m->step, m->direction > 0 ? "up" : "down",
+                                    (sqlpool__now(m->core) - began) / SQLPOOL__NS_PER_US);
+    if (rc == SQLPOOL_OK) rc = sqlpool__write_header(m, "user_version", m->version + m->direction);
+    return rc;
+}
+
+static void sqlpool__step_done(sqlpool__migrating *m) {
+    m->version += m->direction;
+    m->is_done = m->version == m->target;
+    m->result->to = m->version;
+    m->result->steps++;
+}
+
+static int sqlpool__tell_step(sqlpool__migrating *m) {
+    const int left = m->direction * (m->target - m->version);
+    const sqlpool_migration *next =
+        sqlpool__step_of(m->config, m->direction > 0 ? m->version + 1 : m->version);
+    int rc;
+    if (left <= 0 && !m->is_done) return SQLPOOL_OK; /* what is left is to mark the file */
+    rc = sqlpool__tell_pieces(m->core, m->options,
+                              m->config->mode == SQLPOOL_MIGRATE_DRY_RUN ? "dry run" : "migrate",
+                              left > 0 && next != NULL ? next->name : "", "steps", m->result->steps,
+                              m->result->steps + (left > 0 ? left : 0), m->began_ns);
+    return rc == SQLPOOL_OK || left <= 0 ? SQLPOOL_OK : sqlpool__stopped_by_progress(rc, m->error);
+}
+
+/*  Bodies of transactions: one step; all steps and then back; only the look. */
+static int sqlpool__step_body(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn;
+    return sqlpool__run_step((sqlpool__migrating *)user, attempt);
+}
+static int sqlpool__dry_body(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__migrating *m = (sqlpool__migrating *)user;
+    const int from = m->version;
+    int rc = SQLPOOL_OK;
+    (void)conn;
+    m->result->steps = 0;
+    m->result->to = from;
+    m->is_done = false;
+    while (rc == SQLPOOL_OK && !m->is_done) {
+        m->step = NULL;
+        rc = sqlpool__tell_step(m);
+        if (rc == SQLPOOL_OK) rc = sqlpool__run_step(m, attempt);
+        if (rc == SQLPOOL_OK && !m->is_done) sqlpool__step_done(m);
+    }
+    if (rc != SQLPOOL_OK) m->result->to = from; /* for the message: nothing is kept */
+    return rc == SQLPOOL_OK ? SQLPOOL__FAIL(m->error, SQLPOOL__DRY_RUN_ENDS, "dry run") : rc;
+}
+static int sqlpool__look_body(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__migrating *m = (sqlpool__migrating *)user;
+    int rc;
+    (void)conn, (void)attempt;
+    m->direction = 0;
+    rc = sqlpool__look(m);
+    m->result->from = m->result->to = m->version;
+    return rc == SQLPOOL_OK ? sqlpool__choose_way(m) : rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.4] migrating as a whole                                        (public)
+ *----------------------------------------------------------------------------*/
+
+static int sqlpool__look_held(sqlpool__slot *slot, const sqlpool_call *call, void *user) {
+    sqlpool__migrating *m = (sqlpool__migrating *)user;
+    m->slot = slot;
+    return sqlpool__transact(slot, call, 1, sqlpool__look_body, m, m->error);
+}
+
+/*  All steps, one transaction each. */
+static int sqlpool__run_steps(sqlpool__migrating *m, const sqlpool_call *call) {
+    int rc = SQLPOOL_OK;
+    m->is_done = false;
+    while (rc == SQLPOOL_OK && !m->is_done) {
+        const int64_t began = sqlpool__now(m->core);
+        m->step = NULL;
+        rc = sqlpool__tell_step(m);
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__transact(m->slot, call, 1, sqlpool__step_body, m, m->error);
+        if (rc != SQLPOOL_OK || m->is_done) break;
+        sqlpool__step_done(m);
+        sqlpool__log_line(m->core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_MIGRATION,
+                          "migration %d \"%.80s\" %s in %lld ms: version %d", m->step->version,
+                          m->step->name, m->direction > 0 ? "up" : "down",
+                          (long long)((sqlpool__now(m->core) - began) / SQLPOOL__NS_PER_MS),
+                          m->version);
+    }
+    return rc;
+}
+
+static int sqlpool__migrate_held(sqlpool__slot *slot, const sqlpool_call *call, void *user) {
+    sqlpool__migrating *m = (sqlpool__migrating *)user;
+    const bool has_keys = !m->core->config.disable_foreign_keys;
+    int64_t granted = 0;
+    int rc = SQLPOOL_OK;
+    m->slot = slot;
+    sqlpool__unpin(slot);
+    if (has_keys) {
+        const int set = sqlpool__set_pragma(slot, "foreign_keys", 0, &granted);
+        if (set != SQLITE_OK) {
+            rc = sqlpool__sqlite_failed(slot, set, NULL, m->error);
+        } else if (granted != 0) {
+            rc = SQLPOOL__FAIL(m->error, SQLPOOL_UNSUPPORTED,
+                               "foreign_keys cannot be switched off on this connection");
+        }
+    }
+    if (rc == SQLPOOL_OK && m->config->mode == SQLPOOL_MIGRATE_DRY_RUN) {
+        rc = sqlpool__transact(slot, call, 1, sqlpool__dry_body, m, m->error);
+        if (rc == SQLPOOL__DRY_RUN_ENDS) {
+            rc = SQLPOOL_OK;
+            sqlpool__error_clear(m->error);
+        }
+    } else if (rc == SQLPOOL_OK) {
+        rc = sqlpool__run_steps(m, call);
+    }
+    if (rc != SQLPOOL_OK && m->step != NULL) {
+        sqlpool__step_failed(m);
+    } else if (rc == SQLPOOL_TIMEOUT) {
+        const size_t length = strlen(m->error->message);
+        sqlpool__text text =
+            sqlpool__text_into(m->error->message + length, sizeof m->error->message - length);
+        sqlpool__text_add(&text, "; it may be migrating: wait longer, with timeout_ms");
+    }
+    if (has_keys && slot->db != NULL &&
+        (sqlpool__set_pragma(slot, "foreign_keys", 1, &granted) != SQLITE_OK || granted != 1))
+        slot->is_bad = true; /* nobody else may meet it without */
+    return rc;
+}
+
+static int sqlpool__migrate(sqlpool__migrating *m) {
+    int rc = sqlpool__lease_for(m->core, m->file, m->line, SQLPOOL_READ, m->options, m->deadline_ns,
+                                sqlpool__look_held, m, &m->is_told, m->error);
+    if (rc != SQLPOOL_OK) return rc;
+    m->result->from = m->result->to = m->version;
+    if (m->config->mode == SQLPOOL_MIGRATE_CHECK) {
+        m->result->steps = m->direction * (m->target - m->version);
+        m->result->to = m->target;
+        return SQLPOOL_OK;
+    }
+    if (m->is_done && !sqlpool__is_to_adopt(m)) {
+        (void)sqlpool__tell_step(m);
+        return SQLPOOL_OK;
+    }
+    rc = sqlpool__lease_for(m->core, m->file, m->line, SQLPOOL_WRITE, m->options, m->deadline_ns,
+                            sqlpool__migrate_held, m, &m->is_told, m->error);
+    if (rc == SQLPOOL_OK) (void)sqlpool__tell_step(m);
+    return rc;
+}
+
+SQLPOOL_API int sqlpool_migrate_at(const char *file, int line, sqlpool *pool,
+                                   const sqlpool_migrate_config *config,
+                                   const sqlpool_maintenance *options,
+                                   sqlpool_migrate_result *result, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_migrate_result unused;
+    sqlpool__migrating m;
+    sqlpool__core *core;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (result == NULL) result = &unused;
+    memset(result, 0, sizeof *result);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&m, 0, sizeof m);
+    m.core = core;
+    m.config = config;
+    m.options = options != NULL ? options : &sqlpool__default_maintenance;
+    m.file = file;
+    m.line = line;
+    m.error = error;
+    m.result = result;
+    m.began_ns = sqlpool__now(core);
+    if (m.options->timeout_ms > 0)
+        m.deadline_ns = sqlpool__time_add(m.began_ns, m.options->timeout_ms * SQLPOOL__NS_PER_MS);
+    rc = sqlpool__check_plan(config, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__check_maintenance(m.options, error);
+    if (rc == SQLPOOL_OK) {
+        m.target = config->target == 0  ? sqlpool__last_version(config)
+                   : config->target < 0 ? 0
+                                        : config->target;
+        rc = sqlpool__migrate(&m);
+    }
+    result->elapsed_ms = (sqlpool__now(core) - m.began_ns) / SQLPOOL__NS_PER_MS;
+    if (rc == SQLPOOL_OK) {
+        sqlpool__error_clear(error);
+        if (config->mode == SQLPOOL_MIGRATE_RUN && result->steps > 0)
+            error->outcome = SQLPOOL_OUTCOME_COMMITTED;
+    }
+    return sqlpool__leave(core, m.is_told ? rc : sqlpool__finish(core, error));
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.5] what an index is, read from its text                       (private)
+ *------------------------------------------------------------------------------
+    SQLite keeps the text of CREATE INDEX as it was written, and rewrites it when a table or column
+    is renamed. So two texts are compared token by token, after what does not matter is taken off:
+    quotes and case of names, ASC, parentheses around a whole term. A collation that is not named is
+    that of the column. A doubt (a collation that an expression has anyway) counts as a difference.
+    */
+
+typedef struct sqlpool__span {
+    const char *at, *end;
+} sqlpool__span;
+
+typedef struct sqlpool__index {
+    bool is_unique;
+    sqlpool__token name, table;
+    sqlpool__span terms; /* between the parentheses */
+    sqlpool__span where; /* empty: the index is not partial */
+} sqlpool__index;
+
+typedef struct sqlpool__term {
+    sqlpool__span whole, body; /* as written; without order and collation */
+    sqlpool__token collation;  /* bytes 0: none is named */
+    bool is_descending;
+} sqlpool__term;
+
+/*  A token, or an operator in its usual spelling. */
+static sqlpool__token sqlpool__next_symbol(const char **at, const char *end) {
+    sqlpool__token token = sqlpool__next_token(at, end);
+    if (token.bytes != 1 || *at == end) return token;
+    if ((*token.text == '=' && **at == '=') || (*token.text == '!' && **at == '=') ||
+        (*token.text == '<' && **at == '>')) {
+        token.text = *token.text == '=' ? "=" : "<>";
+        token.bytes = strlen(token.text);
+        ++*at;
+    }
+    return token;
+}
+
+static bool sqlpool__is_quoted(const sqlpool__token *token) {
+    return token->bytes >= 2 && (*token->text == '"' || *token->text == '`' || *token->text == '[');
+}
+
+/*  The next byte of a name without its quotes, -1 at the end. */
+static int sqlpool__name_byte(const sqlpool__token *token, size_t *at) {
+    const bool is_bare = token->is_word;
+    const char close = is_bare ? '\0' : *token->text == '[' ? ']' : *token->text;
+    if (!is_bare && *at == 0) *at = 1;
+    if (*at >= token->bytes - (is_bare ? 0 : 1)) return -1;
+    if (!is_bare && close != ']' && token->text[*at] == close) ++*at; /* doubled */
+    return (unsigned char)token->text[(*at)++];
+}
+
+static bool sqlpool__same_name(const sqlpool__token *a, const sqlpool__token *b) {
+    size_t at_a = 0, at_b = 0;
+    for (;;) {
+        int x = sqlpool__name_byte(a, &at_a), y = sqlpool__name_byte(b, &at_b);
+        if (x >= 'A' && x <= 'Z') x += 'a' - 'A';
+        if (y >= 'A' && y <= 'Z') y += 'a' - 'A';
+        if (x != y) return false;
+        if (x < 0) return true;
+    }
+}
+
+static bool sqlpool__same_symbol(const sqlpool__token *a, const sqlpool__token *b) {
+    if ((a->is_word || sqlpool__is_quoted(a)) && (b->is_word || sqlpool__is_quoted(b)))
+        return sqlpool__same_name(a, b);
+    return a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0;
+}
+
+static bool sqlpool__same_span(const sqlpool__span *a, const sqlpool__span *b) {
+    const char *at_a = a->at, *at_b = b->at;
+    for (;;) {
+        const sqlpool__token x = sqlpool__next_symbol(&at_a, a->end),
+                             y = sqlpool__next_symbol(&at_b, b->end);
+        if (x.bytes == 0 || y.bytes == 0) return x.bytes == y.bytes;
+        if (!sqlpool__same_symbol(&x, &y)) return false;
+    }
+}
+
+/*  Where the parenthesis that opened before `at` closes, or `end`. */
+static const char *sqlpool__find_close(const char *at, const char *end) {
+    int depth = 1;
+    for (;;) {
+        const sqlpool__token token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0) return end;
+        if (*token.text == '(') depth++;
+        if (*token.text == ')' && --depth == 0) return token.text;
+    }
+}
+
+/*  Parentheses around all of it say nothing. */
+static void sqlpool__strip_parentheses(sqlpool__span *span) {
+    for (;;) {
+        const char *at = span->at, *close, *behind;
+        const sqlpool__token first = sqlpool__next_token(&at, span->end);
+        if (first.bytes != 1 || *first.text != '(') return;
+        close = sqlpool__find_close(at, span->end);
+        if (close == span->end) return;
+        behind = close + 1;
+        if (sqlpool__next_token(&behind, span->end).bytes != 0) return;
+        span->at = at;
+        span->end = close;
+    }
+}
+
+/*  Order and collation stand at the end; the collation also inside parentheses. */
+static void sqlpool__strip_term(sqlpool__term *term) {
+    bool is_first = true;
+    for (;;) {
+        const char *at = term->body.at;
+        sqlpool__token last, before = {"", 0, false}, token;
+        const char *const begin = term->body.at, *const end = term->body.end;
+        last = before;
+        while ((token = sqlpool__next_token(&at, end)).bytes != 0) {
+            before = last;
+            last = token;
+        }
+        if (is_first && before.bytes != 0 &&
+            (sqlpool__token_is(&last, "ASC") || sqlpool__token_is(&last, "DESC"))) {
+            term->is_descending = sqlpool__token_is(&last, "DESC");
+            term->body.end = last.text;
+        } else if (sqlpool__token_is(&before, "COLLATE")) {
+            if (term->collation.bytes == 0) term->collation = last; /* the outermost counts */
+            term->body.end = before.text;
+        } else {
+            sqlpool__strip_parentheses(&term->body);
+        }
+        is_first = false;
+        if (term->body.at == begin && term->body.end == end) return;
+    }
+}
+
+/*  The next term of a list, false at its end. */
+static bool sqlpool__next_term(sqlpool__span *list, sqlpool__term *term) {
+    const char *at = list->at;
+    int depth = 0;
+    sqlpool__token token;
+    memset(term, 0, sizeof *term);
+    if (list->at == list->end) return false;
+    do {
+        token = sqlpool__next_token(&at, list->end);
+        if (token.bytes == 0) break;
+        if (*token.text == '(') depth++;
+        if (*token.text == ')') depth--;
+    } while (*token.text != ',' || depth > 0);
+    term->whole.at = list->at;
+    term->whole.end = token.bytes == 0 ? list->end : token.text;
+    term->body = term->whole;
+    list->at = at;
+    sqlpool__strip_term(term);
+    return true;
+}
+
+static bool sqlpool__is_name(const sqlpool__token *token) {
+    return token->is_word || sqlpool__is_quoted(token) ||
+           (token->bytes >= 2 && *token->text == '\'');
+}
+
+/*  Reads a CREATE INDEX; what is wrong with it, or NULL. */
+static const char *sqlpool__parse_index(const char *sql, sqlpool__index *index) {
+    const char *at = sql, *const end = sql + strlen(sql), *before;
+    sqlpool__token token = sqlpool__first_token(&at, end);
+    memset(index, 0, sizeof *index);
+    if (!sqlpool__token_is(&token, "CREATE")) return "it does not begin with CREATE INDEX";
+    token = sqlpool__next_token(&at, end);
+    index->is_unique = sqlpool__token_is(&token, "UNIQUE");
+    if (index->is_unique) token = sqlpool__next_token(&at, end);
+    if (!sqlpool__token_is(&token, "INDEX")) return "it does not begin with CREATE INDEX";
+    index->name = sqlpool__next_token(&at, end);
+    before = at;
+    token = sqlpool__next_token(&at, end);
+    if (sqlpool__token_is(&index->name, "IF") && sqlpool__token_is(&token, "NOT")) {
+        (void)sqlpool__next_token(&at, end); /* EXISTS */
+        index->name = sqlpool__next_token(&at, end);
+        before = at;
+        token = sqlpool__next_token(&at, end);
+    }
+    if (!sqlpool__is_name(&index->name)) return "it has no name";
+    if (token.bytes == 1 && *token.text == '.') return "its name has a schema: leave that out";
+    at = before;
+    token = sqlpool__next_token(&at, end);
+    index->table = sqlpool__next_token(&at, end);
+    if (!sqlpool__token_is(&token, "ON") || !sqlpool__is_name(&index->table))
+        return "ON and a table must follow its name";
+    token = sqlpool__next_token(&at, end);
+    index->terms.at = at;
+    index->terms.end = token.bytes == 1 && *token.text == '(' ? sqlpool__find_close(at, end) : end;
+    if (index->terms.end == end) return "its columns must stand in parentheses";
+    at = index->terms.end + 1;
+    index->where.at = index->where.end = at;
+    token = sqlpool__next_token(&at, end);
+    if (sqlpool__token_is(&token, "WHERE")) {
+        index->where.at = at;
+        do {
+            before = at;
+            token = sqlpool__next_token(&at, end);
+        } while (token.bytes != 0 && *token.text != ';');
+        index->where.end = before;
+        sqlpool__strip_parentheses(&index->where);
+    }
+    if (token.bytes != 0 && *token.text != ';') return "something else follows its columns";
+    return sqlpool__find_statement(at, end) != NULL ? "another statement follows it" : NULL;
+}
+
+/*  The name without quotes, of sqlite3_malloc(); NULL: no memory. */
+static char *sqlpool__plain_name(const sqlpool__token *token) {
+    char *name = (char *)sqlite3_malloc64((sqlite3_uint64)token->bytes + 1);
+    size_t at = 0, length = 0;
+    int byte;
+    if (name == NULL) return NULL;
+    while ((byte = sqlpool__name_byte(token, &at)) >= 0) name[length++] = (char)byte;
+    name[length] = '\0';
+    return name;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.6] is it the same index?                                      (private)
+ *----------------------------------------------------------------------------*/
+
+/*  An index of a set beside what the database has under its name. */
+typedef struct sqlpool__wanted {
+    sqlpool__slot *slot;
+    const char *sql;
+    sqlpool__index index;
+    char *name, *table; /* plain */
+    sqlpool_index_report *report;
+    sqlpool_error *error;
+} sqlpool__wanted;
+
+/*  The collation of a term: named, or the column's. An expression without one has "". False: no
+    memory. */
+static bool sqlpool__collation_of(const sqlpool__wanted *wanted, const sqlpool__term *term,
+                                  sqlpool__token *out) {
+    const char *at = term->body.at, *collation = NULL;
+    const sqlpool__token token = sqlpool__next_token(&at, term->body.end);
+    char *column;
+    *out = term->collation;
+    if (out->bytes != 0 || !sqlpool__is_name(&token) ||
+        sqlpool__next_token(&at, term->body.end).bytes != 0)
+        return true;
+    column = sqlpool__plain_name(&token);
+    if (column == NULL) return false;
+    if (sqlite3_table_column_metadata(wanted->slot->db, "main", wanted->table, column, NULL,
+                                      &collation, NULL, NULL, NULL) == SQLITE_OK &&
+        collation != NULL) {
+        out->text = collation; /* SQLite's, while the schema stays */
+        out->bytes = strlen(collation);
+        out->is_word = true;
+    }
+    sqlite3_free(column);
+    return true;
+}
+
+/*  A piece of foreign SQL, for the report. */
+static void sqlpool__text_span(sqlpool__text *text, const char *what, const sqlpool__span *span) {
+    char piece[120];
+    size_t bytes = (size_t)(span->end - span->at);
+    if (bytes >= sizeof piece) bytes = sizeof piece - 1;
+    memcpy(piece, span->at, bytes);
+    piece[bytes] = '\0';
+    sqlpool__text_add(text, "%s", what);
+    sqlpool__text_excerpt(text, piece, sizeof piece);
+}
+
+/*  Says in the report what is different in the index that is there; true: nothing is. */
+static bool sqlpool__same_index(const sqlpool__wanted *wanted, const sqlpool__index *there,
+                                bool *has_memory) {
+    const sqlpool__index *index = &wanted->index;
+    sqlpool__span list = index->terms, list_there = there->terms;
+    sqlpool__text text = sqlpool__text_into(wanted->report->detail, sizeof wanted->report->detail);
+    int number;
+    if (index->is_unique != there->is_unique) {
+        sqlpool__text_add(&text, "there it is%s unique", there->is_unique ? "" : " not");
+        return false;
+    }
+    if (!sqlpool__same_name(&index->table, &there->table)) {
+        const sqlpool__span table = {there->table.text, there->table.text + there->table.bytes};
+        sqlpool__text_span(&text, "there it is on table ", &table);
+        return false;
+    }
+    for (number = 1;; number++) {
+        sqlpool__term term, term_there;
+        sqlpool__token collation, collation_there;
+        const bool is_one = sqlpool__next_term(&list, &term);
+        const bool is_one_there = sqlpool__next_term(&list_there, &term_there);
+        if (!is_one && !is_one_there) break;
+        if (is_one != is_one_there) {
+            sqlpool__text_add(&text, "there it has %s columns", is_one ? "fewer" : "more");
+            return false;
+        }
+        *has_memory = *has_memory && sqlpool__collation_of(wanted, &term, &collation) &&
+                      sqlpool__collation_of(wanted, &term_there, &collation_there);
+        if (!*has_memory) return false;
+        if (term.is_descending != term_there.is_descending ||
+            (collation.bytes == 0) != (collation_there.bytes == 0) ||
+            (collation.bytes != 0 && !sqlpool__same_name(&collation, &collation_there)) ||
+            !sqlpool__same_span(&term.body, &term_there.body)) {
+            sqlpool__text_add(&text, "there column %d is ", number);
+            sqlpool__text_span(&text, "", &term_there.whole);
+            return false;
+        }
+    }
+    if (sqlpool__same_span(&index->where, &there->where)) return true;
+    sqlpool__text_span(
+        &text, there->where.at == there->where.end ? "there it has no WHERE" : "there it is WHERE ",
+        &there->where);
+    return false;
+}
+
+/*  type and sql of what has the name of the wanted index. */
+static int sqlpool__index_row(void *user, sqlite3_stmt *row) {
+    const sqlpool__wanted *wanted = (const sqlpool__wanted *)user;
+    const char *type = (const char *)sqlite3_column_text(row, 0);
+    const char *sql = (const char *)sqlite3_column_text(row, 1);
+    sqlpool__index there;
+    bool has_memory = type != NULL, is_same = false;
+    if (has_memory && strcmp(type, "index") == 0 && sql != NULL &&
+        sqlpool__parse_index(sql, &there) == NULL) {
+        is_same = sqlpool__same_index(wanted, &there, &has_memory);
+    } else if (has_memory) {
+        sqlpool__text text =
+            sqlpool__text_into(wanted->report->detail, sizeof wanted->report->detail);
+        sqlpool__text_add(&text, "there it is a %s", type);
+    }
+    if (!has_memory) return SQLPOOL__FAIL(wanted->error, SQLITE_NOMEM, "no memory");
+    wanted->report->state = is_same ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_DIFFERS;
+    return SQLPOOL_OK;
+}
+
+/*  How it stands with an index, on a held slot. */
+static int sqlpool__find_index(sqlpool__wanted *wanted) {
+    const sqlpool_value name = sqlpool_value_text(wanted->name);
+    wanted->report->state = SQLPOOL_INDEX_MISSING;
+    wanted->report->detail[0] = '\0';
+    return sqlpool__each_row(wanted->slot,
+                             "SELECT type,sql FROM sqlite_master WHERE name=? COLLATE NOCASE",
+                             &name, 1, sqlpool__index_row, wanted, wanted->error);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.7] index sets                                                  (public)
+ *----------------------------------------------------------------------------*/
+
+typedef enum sqlpool__set_action {
+    SQLPOOL__SET_CHECK,
+    SQLPOOL__SET_CREATE,
+    SQLPOOL__SET_DROP
+} sqlpool__set_action;
+
+typedef struct sqlpool__indexing {
+    sqlpool__core *core;
+    const sqlpool_index_set *set;
+    const sqlpool_maintenance *options;
+    const char *file;
+    int line;
+    int64_t began_ns, deadline_ns; /* of the whole; 0: none */
+    sqlpool__set_action action;
+    sqlpool_index_report *reports;
+    sqlpool_error *error;
+    bool is_told;
+    int at; /* the index that is worked on */
+} sqlpool__indexing;
+
+static int sqlpool__want(sqlpool__indexing *x, int at, sqlpool__wanted *wanted) {
+    const char *sql = x->set->indexes[at];
+    const char *wrong = sql == NULL ? "it is NULL" : sqlpool__parse_index(sql, &wanted->index);
+    wanted->sql = sql;
+    wanted->slot = NULL;
+    wanted->report = &x->reports[at];
+    wanted->error = x->error;
+    wanted->name = wanted->table = NULL;
+    if (wrong != NULL)
+        return SQLPOOL__FAIL(x->error, SQLPOOL_MISUSE, "indexes[%d]: %s: %.200s", at, wrong,
+                             sql != NULL ? sql : "");
+    wanted->name = sqlpool__plain_name(&wanted->index.name);
+    wanted->table = sqlpool__plain_name(&wanted->index.table);
+    if (wanted->name != NULL && wanted->table != NULL) return SQLPOOL_OK;
+    return SQLPOOL__FAIL(x->error, SQLITE_NOMEM, "no memory for the names of an index");
+}
+static void sqlpool__want_no_more(sqlpool__wanted *wanted) {
+    sqlite3_free(wanted->name);
+    sqlite3_free(wanted->table);
+}
+
+/*  SQL with the name of the index in it. */
+static int sqlpool__run_named(const sqlpool__wanted *wanted, const char *format) {
+    char *sql = sqlite3_mprintf(format, wanted->name);
+    int rc;
+    if (sql == NULL) return SQLPOOL__FAIL(wanted->error, SQLITE_NOMEM, "no memory");
+    rc = sqlpool__run_script(wanted->slot, sql, strlen(sql), wanted->error);
+    sqlite3_free(sql);
+    return rc;
+}
+
+static int sqlpool__refuse_index(sqlpool__indexing *x, const sqlpool_index_report *report) {
+    sqlpool__text text = sqlpool__text_into(x->error->message, sizeof x->error->message);
+    sqlpool__text_add(&text, "index ");
+    sqlpool__text_name(&text, report->name);
+    sqlpool__text_add(
+        &text, " is there with another definition (%s): set replace, or give it another name",
+        report->detail);
+    return x->error->result = SQLPOOL_INDEX_MISMATCH;
+}
+
+/*  Makes or drops one index in the open transaction, as it is found there. */
+static int sqlpool__change_index(sqlpool__indexing *x, sqlpool__wanted *wanted) {
+    const sqlpool_index_report *report = wanted->report;
+    int rc = sqlpool__find_index(wanted);
+    if (rc != SQLPOOL_OK ||
+        report->state ==
+            (x->action == SQLPOOL__SET_CREATE ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_MISSING))
+        return rc;
+    if (report->state == SQLPOOL_INDEX_DIFFERS && x->action == SQLPOOL__SET_CREATE &&
+        !x->set->replace)
+        return sqlpool__refuse_index(x, report);
+    if (report->state != SQLPOOL_INDEX_MISSING)
+        rc = sqlpool__run_named(wanted, "DROP INDEX IF EXISTS main.\"%w\"");
+    if (rc == SQLPOOL_OK && x->action == SQLPOOL__SET_CREATE) {
+        rc = sqlpool__run_script(wanted->slot, wanted->sql, strlen(wanted->sql), x->error);
+        if (rc == SQLPOOL_OK && !x->set->keep_statistics)
+            rc = sqlpool__run_named(wanted, "ANALYZE main.\"%w\"");
+    }
+    return rc == SQLPOOL_OK ? sqlpool__find_index(wanted) : rc;
+}
+
+static int sqlpool__change_body(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__indexing *x = (sqlpool__indexing *)user;
+    sqlpool__wanted wanted;
+    int rc = sqlpool__want(x, x->at, &wanted);
+    (void)attempt;
+    wanted.slot = &x->core->slots[conn->slot];
+    if (rc == SQLPOOL_OK) rc = sqlpool__change_index(x, &wanted);
+    sqlpool__want_no_more(&wanted);
+    return rc;
+}
+
+/*  Fills all reports, in a read transaction. */
+static int sqlpool__check_body(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__indexing *x = (sqlpool__indexing *)user;
+    int i, rc = SQLPOOL_OK;
+    (void)attempt;
+    for (i = 0; i < x->set->index_count && rc == SQLPOOL_OK; i++) {
+        sqlpool__wanted wanted;
+        rc = sqlpool__want(x, i, &wanted);
+        wanted.slot = &x->core->slots[conn->slot];
+        if (rc == SQLPOOL_OK) rc = sqlpool__find_index(&wanted);
+        sqlpool__want_no_more(&wanted);
+    }
+    return rc;
+}
+
+static int sqlpool__check_set_held(sqlpool__slot *slot, const sqlpool_call *call, void *user) {
+    sqlpool__indexing *x = (sqlpool__indexing *)user;
+    return sqlpool__transact(slot, call, 1, sqlpool__check_body, x, x->error);
+}
+static int sqlpool__change_held(sqlpool__slot *slot, const sqlpool_call *call, void *user) {
+    sqlpool__indexing *x = (sqlpool__indexing *)user;
+    return sqlpool__transact(slot, call, 1, sqlpool__change_body, x, x->error);
+}
+
+/*  Puts index and set in front of what failed. */
+static void sqlpool__index_failed(sqlpool__indexing *x) {
+    sqlpool_error *error = x->error;
+    char said[760];
+    sqlpool__text text = sqlpool__text_into(said, sizeof said);
+    sqlpool__text_string(&text, error->message);
+    text = sqlpool__text_into(error->message, sizeof error->message);
+    sqlpool__text_add(&text, "index ");
+    sqlpool__text_name(&text, x->reports[x->at].name);
+    if (x->set->name != NULL) {
+        sqlpool__text_add(&text, " of set ");
+        sqlpool__text_name(&text, x->set->name);
+    }
+    sqlpool__text_add(&text, ": %s%s", said,
+                      sqlpool__primary(error->result) == SQLITE_CONSTRAINT
+                          ? "; rows with the same values are in the way: mend them and call again"
+                          : "");
+}
+
+/*  One index after the other, the writer given back between them. */
+static int sqlpool__change_set(sqlpool__indexing *x) {
+    const int good =
+        x->action == SQLPOOL__SET_CREATE ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_MISSING;
+    int total = 0, done = 0, rc = SQLPOOL_OK;
+    for (x->at = 0; x->at < x->set->index_count; x->at++)
+        total += x->reports[x->at].state != good ? 1 : 0;
+    for (x->at = 0; x->at < x->set->index_count; x->at++) {
+        sqlpool_index_report *report = &x->reports[x->at];
+        int64_t began;
+        if (report->state == good) continue;
+        if (done > 0 && x->options->pause_ms > 0)
+            sqlpool__sleep(x->core, x->options->pause_ms * SQLPOOL__NS_PER_MS);
+        rc = sqlpool__tell_pieces(x->core, x->options,
+                                  x->action == SQLPOOL__SET_CREATE ? "create" : "drop",
+                                  report->name, "indexes", done, total, x->began_ns);
+        if (rc != SQLPOOL_OK) return sqlpool__stopped_by_progress(rc, x->error);
+        began = sqlpool__now(x->core);
+        rc = sqlpool__lease_for(x->core, x->file, x->line, SQLPOOL_WRITE, x->options,
+                                x->deadline_ns, sqlpool__change_held, x, &x->is_told, x->error);
+        if (rc != SQLPOOL_OK) {
+            if (rc != SQLPOOL_INDEX_MISMATCH && !x->is_told) sqlpool__index_failed(x);
+            return rc;
+        }
+        report->is_changed = true;
+        done++;
+        sqlpool__log_line(x->core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_MIGRATION,
+                          "index \"%s\" %s in %lld ms", report->name,
+                          x->action == SQLPOOL__SET_CREATE ? "made" : "dropped",
+                          (long long)((sqlpool__now(x->core) - began) / SQLPOOL__NS_PER_MS));
+    }
+    (void)sqlpool__tell_pieces(x->core, x->options,
+                               x->action == SQLPOOL__SET_CREATE ? "create" : "drop", "", "indexes",
+                               done, total, x->began_ns);
+    return SQLPOOL_OK;
+}
+
+/*  What the reports say, as a result. */
+static int sqlpool__judge_set(sqlpool__indexing *x) {
+    int i, missing = -1;
+    for (i = 0; i < x->set->index_count; i++) {
+        if (x->reports[i].state == SQLPOOL_INDEX_DIFFERS)
+            return sqlpool__refuse_index(x, &x->reports[i]);
+        if (x->reports[i].state == SQLPOOL_INDEX_MISSING && missing < 0) missing = i;
+    }
+    if (missing < 0 || x->action != SQLPOOL__SET_CHECK) return SQLPOOL_OK;
+    return SQLPOOL__FAIL(x->error, SQLPOOL_NOT_FOUND,
+                         "index \"%s\" is missing: sqlpool_index_set_create() makes it",
+                         x->reports[missing].name);
+}
+
+/*  Every text is read before anything is done. */
+static int sqlpool__check_set(sqlpool__indexing *x) {
+    int i, rc = sqlpool__check_maintenance(x->options, x->error);
+    for (i = 0; i < x->set->index_count && rc == SQLPOOL_OK; i++) {
+        sqlpool__wanted wanted;
+        memset(&x->reports[i], 0, sizeof x->reports[i]);
+        x->reports[i].state = SQLPOOL_INDEX_MISSING;
+        rc = sqlpool__want(x, i, &wanted);
+        if (rc == SQLPOOL_OK) {
+            sqlpool__text text = sqlpool__text_into(x->reports[i].name, sizeof x->reports[i].name);
+            sqlpool__text_excerpt(&text, wanted.name, sizeof x->reports[i].name - 4);
+        }
+        sqlpool__want_no_more(&wanted);
+    }
+    return rc;
+}
+
+static int sqlpool__run_set(sqlpool__indexing *x) {
+    int rc = sqlpool__check_set(x);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__lease_for(x->core, x->file, x->line, SQLPOOL_READ, x->options, x->deadline_ns,
+                                sqlpool__check_set_held, x, &x->is_told, x->error);
+    if (rc == SQLPOOL_OK && x->action != SQLPOOL__SET_DROP &&
+        !(x->action == SQLPOOL__SET_CREATE && x->set->replace))
+        rc = sqlpool__judge_set(x);
+    if (rc == SQLPOOL_OK && x->action != SQLPOOL__SET_CHECK) rc = sqlpool__change_set(x);
+    return rc;
+}
+
+/*  The three calls. */
+static int sqlpool__index_set(const char *file, int line, sqlpool *pool, sqlpool__set_action action,
+                              const sqlpool_index_set *set, const sqlpool_maintenance *options,
+                              sqlpool_index_report *reports, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__indexing x;
+    sqlpool__core *core;
+    size_t bytes = 0;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&x, 0, sizeof x);
+    x.core = core;
+    x.set = set;
+    x.options = options != NULL ? options : &sqlpool__default_maintenance;
+    x.file = file;
+    x.line = line;
+    x.began_ns = sqlpool__now(core);
+    if (x.options->timeout_ms > 0)
+        x.deadline_ns = sqlpool__time_add(x.began_ns, x.options->timeout_ms * SQLPOOL__NS_PER_MS);
+    x.action = action;
+    x.reports = reports;
+    x.error = error;
+    if (set == NULL || set->index_count < 0 || (set->indexes == NULL && set->index_count > 0)) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s",
+                           set == NULL            ? "set is NULL"
+                           : set->indexes == NULL ? "indexes is NULL"
+                                                  : "index_count is negative");
+    } else if (reports == NULL && set->index_count > 0) {
+        bytes = (size_t)set->index_count * sizeof *reports;
+        x.reports = (sqlpool_index_report *)sqlpool__alloc(&core->memory, bytes);
+        if (x.reports == NULL)
+            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the reports of %d indexes",
+                               set->index_count);
+    }
+    if (rc == SQLPOOL_OK) rc = sqlpool__run_set(&x);
+    if (bytes != 0) sqlpool__free(&core->memory, x.reports, bytes);
+    if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
+    return sqlpool__leave(core, x.is_told ? rc : sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_index_set_check_at(const char *file, int line, sqlpool *pool,
+                                           const sqlpool_index_set *set,
+                                           sqlpool_index_report *reports, sqlpool_error *error) {
+    return sqlpool__index_set(file, line, pool, SQLPOOL__SET_CHECK, set, NULL, reports, error);
+}
+SQLPOOL_API int sqlpool_index_set_create_at(const char *file, int line, sqlpool *pool,
+                                            const sqlpool_index_set *set,
+                                            const sqlpool_maintenance *options,
+                                            sqlpool_index_report *reports, sqlpool_error *error) {
+    return sqlpool__index_set(file, line, pool, SQLPOOL__SET_CREATE, set, options, reports, error);
+}
+SQLPOOL_API int sqlpool_index_set_drop_at(const char *file, int line, sqlpool *pool,
+                                          const sqlpool_index_set *set,
+                                          const sqlpool_maintenance *options,
+                                          sqlpool_index_report *reports, sqlpool_error *error) {
+    return sqlpool__index_set(file, line, pool, SQLPOOL__SET_DROP, set, options, reports, error);
 }
 
 #endif /* SQLPOOL__IMPLEMENTATION_DONE */
