@@ -14346,6 +14346,21 @@ static bool sqlpool__is_name(const sqlpool__token *token) {
            (token->bytes >= 2 && *token->text == '\'');
 }
 
+/*  A span that is one name, and that. */
+static bool sqlpool__is_one_name(const sqlpool__span *span, sqlpool__token *name) {
+    const char *at = span->at;
+    *name = sqlpool__next_token(&at, span->end);
+    return sqlpool__is_name(name) && sqlpool__next_token(&at, span->end).bytes == 0;
+}
+
+/*  A column may stand in any quotes. */
+static bool sqlpool__same_body(const sqlpool__span *a, const sqlpool__span *b) {
+    sqlpool__token x, y;
+    if (sqlpool__is_one_name(a, &x) && sqlpool__is_one_name(b, &y))
+        return sqlpool__same_name(&x, &y);
+    return sqlpool__same_span(a, b);
+}
+
 /*  Reads a CREATE INDEX; what is wrong with it, or NULL. */
 static const char *sqlpool__parse_index(const char *sql, sqlpool__index *index) {
     const char *at = sql, *const end = sql + strlen(sql), *before;
@@ -14421,13 +14436,11 @@ typedef struct sqlpool__wanted {
     memory. */
 static bool sqlpool__collation_of(const sqlpool__wanted *wanted, const sqlpool__term *term,
                                   sqlpool__token *out) {
-    const char *at = term->body.at, *collation = NULL;
-    const sqlpool__token token = sqlpool__next_token(&at, term->body.end);
+    const char *collation = NULL;
+    sqlpool__token token;
     char *column;
     *out = term->collation;
-    if (out->bytes != 0 || !sqlpool__is_name(&token) ||
-        sqlpool__next_token(&at, term->body.end).bytes != 0)
-        return true;
+    if (out->bytes != 0 || !sqlpool__is_one_name(&term->body, &token)) return true;
     column = sqlpool__plain_name(&token);
     if (column == NULL) return false;
     if (sqlite3_table_column_metadata(wanted->slot->db, "main", wanted->table, column, NULL,
@@ -14484,7 +14497,7 @@ static bool sqlpool__same_index(const sqlpool__wanted *wanted, const sqlpool__in
         if (term.is_descending != term_there.is_descending ||
             (collation.bytes == 0) != (collation_there.bytes == 0) ||
             (collation.bytes != 0 && !sqlpool__same_name(&collation, &collation_there)) ||
-            !sqlpool__same_span(&term.body, &term_there.body)) {
+            !sqlpool__same_body(&term.body, &term_there.body)) {
             sqlpool__text_add(&text, "there column %d is ", number);
             sqlpool__text_span(&text, "", &term_there.whole);
             return false;
@@ -14548,7 +14561,8 @@ typedef struct sqlpool__indexing {
     sqlpool_index_report *reports;
     sqlpool_error *error;
     bool is_told;
-    int at; /* the index that is worked on */
+    int at;          /* the index that is worked on */
+    bool is_changed; /* it was made or dropped */
 } sqlpool__indexing;
 
 static int sqlpool__want(sqlpool__indexing *x, int at, sqlpool__wanted *wanted) {
@@ -14596,6 +14610,7 @@ static int sqlpool__refuse_index(sqlpool__indexing *x, const sqlpool_index_repor
 static int sqlpool__change_index(sqlpool__indexing *x, sqlpool__wanted *wanted) {
     const sqlpool_index_report *report = wanted->report;
     int rc = sqlpool__find_index(wanted);
+    x->is_changed = false;
     if (rc != SQLPOOL_OK ||
         report->state ==
             (x->action == SQLPOOL__SET_CREATE ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_MISSING))
@@ -14610,6 +14625,7 @@ static int sqlpool__change_index(sqlpool__indexing *x, sqlpool__wanted *wanted) 
         if (rc == SQLPOOL_OK && !x->set->keep_statistics)
             rc = sqlpool__run_named(wanted, "ANALYZE main.\"%w\"");
     }
+    x->is_changed = true;
     return rc == SQLPOOL_OK ? sqlpool__find_index(wanted) : rc;
 }
 
@@ -14691,8 +14707,9 @@ static int sqlpool__change_set(sqlpool__indexing *x) {
             if (rc != SQLPOOL_INDEX_MISMATCH && !x->is_told) sqlpool__index_failed(x);
             return rc;
         }
-        report->is_changed = true;
+        report->is_changed = x->is_changed;
         done++;
+        if (!x->is_changed) continue; /* another process was faster */
         sqlpool__log_line(x->core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_MIGRATION,
                           "index \"%s\" %s in %lld ms", report->name,
                           x->action == SQLPOOL__SET_CREATE ? "made" : "dropped",
