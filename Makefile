@@ -211,7 +211,7 @@ test: $(TEST_PROGRAMS) $(SQLITE_OBJECT) ## build and run all test programs; ends
 
 programs: $(TEST_PROGRAMS) $(EXAMPLES) $(BENCH_PROGRAMS) ## build every program and run none
 
-examples: $(EXAMPLES) ## build every example, run the quick starts and a short ingest
+examples: $(EXAMPLES) ## build every example, run the quick starts, a short ingest, migrations up, down and up
 	@$(if $(HAVE_CXX),,$(if $(CXX_EXAMPLES),echo 'skipped: $(CXX_EXAMPLES): $(NO_CXX)';)) \
 	for program in $(filter $(BUILD)/examples/quickstart%,$(EXAMPLES)); do \
 	    rm -rf $$program.dir && mkdir -p $$program.dir && path=$$(cd $(BUILD) && pwd) && \
@@ -220,6 +220,10 @@ examples: $(EXAMPLES) ## build every example, run the quick starts and a short i
 	done
 	@rm -rf $(BUILD)/examples/ingest.dir && mkdir -p $(BUILD)/examples/ingest.dir
 	$(BUILD)/examples/ingest $(BUILD)/examples/ingest.dir/log.db --events 2000 --seed 1
+	@rm -rf $(BUILD)/examples/maintain.dir && mkdir -p $(BUILD)/examples/maintain.dir
+	for version in --dry-run 6 0 6; do \
+	    $(BUILD)/examples/maintain migrate $(BUILD)/examples/maintain.dir/app.db examples/migrations $$version || exit 1; \
+	done
 
 bench: $(BENCH_PROGRAMS) ## measure: the numbers of the README
 	sh bench/run.sh $(BUILD)/bench $(BENCH_FLAGS)

@@ -13466,14 +13466,11 @@ static const char sqlpool__history_sql[] =
 /*  The result of a transaction that is to be undone all the same. */
 #define SQLPOOL__DRY_RUN_ENDS INT32_MIN
 
-static const sqlpool_maintenance sqlpool__default_maintenance = {0,    0,    0,    0,
-                                                                 NULL, NULL, NULL, NULL};
-
 typedef struct sqlpool__migrating {
     /* fixed for the call */
     sqlpool__core *core;
     const sqlpool_migrate_config *config;
-    const sqlpool_maintenance *options;
+    sqlpool_maintenance options;
     const char *file;
     int line;
     int64_t began_ns, deadline_ns; /* of the whole; 0: none */
@@ -14016,7 +14013,7 @@ static int sqlpool__tell_step(sqlpool__migrating *m) {
         sqlpool__step_of(m->config, m->direction > 0 ? m->version + 1 : m->version);
     int rc;
     if (left <= 0 && !m->is_done) return SQLPOOL_OK; /* what is left is to mark the file */
-    rc = sqlpool__tell_pieces(m->core, m->options,
+    rc = sqlpool__tell_pieces(m->core, &m->options,
                               m->config->mode == SQLPOOL_MIGRATE_DRY_RUN ? "dry run" : "migrate",
                               left > 0 && next != NULL ? next->name : "", "steps", m->result->steps,
                               m->result->steps + (left > 0 ? left : 0), m->began_ns);
@@ -14126,8 +14123,8 @@ static int sqlpool__migrate_held(sqlpool__slot *slot, const sqlpool_call *call, 
 }
 
 static int sqlpool__migrate(sqlpool__migrating *m) {
-    int rc = sqlpool__lease_for(m->core, m->file, m->line, SQLPOOL_READ, m->options, m->deadline_ns,
-                                sqlpool__look_held, m, &m->is_told, m->error);
+    int rc = sqlpool__lease_for(m->core, m->file, m->line, SQLPOOL_READ, &m->options,
+                                m->deadline_ns, sqlpool__look_held, m, &m->is_told, m->error);
     if (rc != SQLPOOL_OK) return rc;
     m->result->from = m->result->to = m->version;
     if (m->config->mode == SQLPOOL_MIGRATE_CHECK) {
@@ -14139,7 +14136,7 @@ static int sqlpool__migrate(sqlpool__migrating *m) {
         (void)sqlpool__tell_step(m);
         return SQLPOOL_OK;
     }
-    rc = sqlpool__lease_for(m->core, m->file, m->line, SQLPOOL_WRITE, m->options, m->deadline_ns,
+    rc = sqlpool__lease_for(m->core, m->file, m->line, SQLPOOL_WRITE, &m->options, m->deadline_ns,
                             sqlpool__migrate_held, m, &m->is_told, m->error);
     if (rc == SQLPOOL_OK) (void)sqlpool__tell_step(m);
     return rc;
@@ -14162,16 +14159,16 @@ SQLPOOL_API int sqlpool_migrate_at(const char *file, int line, sqlpool *pool,
     memset(&m, 0, sizeof m);
     m.core = core;
     m.config = config;
-    m.options = options != NULL ? options : &sqlpool__default_maintenance;
+    if (options != NULL) m.options = *options;
     m.file = file;
     m.line = line;
     m.error = error;
     m.result = result;
     m.began_ns = sqlpool__now(core);
-    if (m.options->timeout_ms > 0)
-        m.deadline_ns = sqlpool__time_add(m.began_ns, m.options->timeout_ms * SQLPOOL__NS_PER_MS);
+    if (m.options.timeout_ms > 0)
+        m.deadline_ns = sqlpool__time_add(m.began_ns, m.options.timeout_ms * SQLPOOL__NS_PER_MS);
     rc = sqlpool__check_plan(config, error);
-    if (rc == SQLPOOL_OK) rc = sqlpool__check_maintenance(m.options, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__check_maintenance(&m.options, error);
     if (rc == SQLPOOL_OK) {
         m.target = config->target == 0  ? sqlpool__last_version(config)
                    : config->target < 0 ? 0
@@ -14553,7 +14550,7 @@ typedef enum sqlpool__set_action {
 typedef struct sqlpool__indexing {
     sqlpool__core *core;
     const sqlpool_index_set *set;
-    const sqlpool_maintenance *options;
+    sqlpool_maintenance options;
     const char *file;
     int line;
     int64_t began_ns, deadline_ns; /* of the whole; 0: none */
@@ -14694,14 +14691,14 @@ static int sqlpool__change_set(sqlpool__indexing *x) {
         sqlpool_index_report *report = &x->reports[x->at];
         int64_t began;
         if (report->state == good) continue;
-        if (done > 0 && x->options->pause_ms > 0)
-            sqlpool__sleep(x->core, x->options->pause_ms * SQLPOOL__NS_PER_MS);
-        rc = sqlpool__tell_pieces(x->core, x->options,
+        if (done > 0 && x->options.pause_ms > 0)
+            sqlpool__sleep(x->core, x->options.pause_ms * SQLPOOL__NS_PER_MS);
+        rc = sqlpool__tell_pieces(x->core, &x->options,
                                   x->action == SQLPOOL__SET_CREATE ? "create" : "drop",
                                   report->name, "indexes", done, total, x->began_ns);
         if (rc != SQLPOOL_OK) return sqlpool__stopped_by_progress(rc, x->error);
         began = sqlpool__now(x->core);
-        rc = sqlpool__lease_for(x->core, x->file, x->line, SQLPOOL_WRITE, x->options,
+        rc = sqlpool__lease_for(x->core, x->file, x->line, SQLPOOL_WRITE, &x->options,
                                 x->deadline_ns, sqlpool__change_held, x, &x->is_told, x->error);
         if (rc != SQLPOOL_OK) {
             if (rc != SQLPOOL_INDEX_MISMATCH && !x->is_told) sqlpool__index_failed(x);
@@ -14715,7 +14712,7 @@ static int sqlpool__change_set(sqlpool__indexing *x) {
                           x->action == SQLPOOL__SET_CREATE ? "made" : "dropped",
                           (long long)((sqlpool__now(x->core) - began) / SQLPOOL__NS_PER_MS));
     }
-    (void)sqlpool__tell_pieces(x->core, x->options,
+    (void)sqlpool__tell_pieces(x->core, &x->options,
                                x->action == SQLPOOL__SET_CREATE ? "create" : "drop", "", "indexes",
                                done, total, x->began_ns);
     return SQLPOOL_OK;
@@ -14737,7 +14734,7 @@ static int sqlpool__judge_set(sqlpool__indexing *x) {
 
 /*  Every text is read before anything is done. */
 static int sqlpool__check_set(sqlpool__indexing *x) {
-    int i, rc = sqlpool__check_maintenance(x->options, x->error);
+    int i, rc = sqlpool__check_maintenance(&x->options, x->error);
     for (i = 0; i < x->set->index_count && rc == SQLPOOL_OK; i++) {
         sqlpool__wanted wanted;
         memset(&x->reports[i], 0, sizeof x->reports[i]);
@@ -14755,8 +14752,8 @@ static int sqlpool__check_set(sqlpool__indexing *x) {
 static int sqlpool__run_set(sqlpool__indexing *x) {
     int rc = sqlpool__check_set(x);
     if (rc == SQLPOOL_OK)
-        rc = sqlpool__lease_for(x->core, x->file, x->line, SQLPOOL_READ, x->options, x->deadline_ns,
-                                sqlpool__check_set_held, x, &x->is_told, x->error);
+        rc = sqlpool__lease_for(x->core, x->file, x->line, SQLPOOL_READ, &x->options,
+                                x->deadline_ns, sqlpool__check_set_held, x, &x->is_told, x->error);
     if (rc == SQLPOOL_OK && x->action != SQLPOOL__SET_DROP &&
         !(x->action == SQLPOOL__SET_CREATE && x->set->replace))
         rc = sqlpool__judge_set(x);
@@ -14779,12 +14776,12 @@ static int sqlpool__index_set(const char *file, int line, sqlpool *pool, sqlpool
     memset(&x, 0, sizeof x);
     x.core = core;
     x.set = set;
-    x.options = options != NULL ? options : &sqlpool__default_maintenance;
+    if (options != NULL) x.options = *options;
     x.file = file;
     x.line = line;
     x.began_ns = sqlpool__now(core);
-    if (x.options->timeout_ms > 0)
-        x.deadline_ns = sqlpool__time_add(x.began_ns, x.options->timeout_ms * SQLPOOL__NS_PER_MS);
+    if (x.options.timeout_ms > 0)
+        x.deadline_ns = sqlpool__time_add(x.began_ns, x.options.timeout_ms * SQLPOOL__NS_PER_MS);
     x.action = action;
     x.reports = reports;
     x.error = error;
