@@ -13,6 +13,7 @@
 #   PARTS           parts of `make torture` and `make torture-controls` (all; see tests/torture.sh)
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
+#   MIGRATE_KILLS   processes that `make migrate-kills` kills (1000)
 #   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000), SCHEDULES_JOBS at a time (2)
 #   MODEL_OPS       operations that `make model` checks (10000000), from MODEL_SEED (1) on
 #   SOAK_SECONDS    length of `make soak` (600)
@@ -39,6 +40,7 @@ PREFIX ?= /usr/local
 TEST_TIMEOUT ?= 180
 STRESS_SECONDS ?= 60
 STRESS_KILLS ?= 1000
+MIGRATE_KILLS ?= 1000
 POWERLOSS_IMAGES ?= 1000000
 FUZZ_FLAGS ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
     -fno-sanitize-recover=undefined
@@ -191,7 +193,7 @@ TEST_ENV = TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_ARGS='$(TEST_ARGS)' CC='$(CC)' CX
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
-.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss walreset mutate lint \
+.PHONY: FORCE help demo test examples bench bench-instructions bench-plot stress powerloss walreset migrate-kills mutate lint \
     torture torture-controls model model-controls soak schedules schedules-controls fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan matrix matrix-deps aarch64 valgrind cov analyze \
     install clean programs
@@ -255,6 +257,10 @@ model: $(BUILD)/tests/stress/model ## compare MODEL_OPS random operations with a
 
 model-controls: $(SQLITE_OBJECT) ## bugs seeded in copies of sqlpool.h, which the model must find
 	@$(SCRIPT_ENV) sh tests/stress/model_controls.sh
+
+migrate-kills: $(BUILD)/tests/fault/migrate ## kill MIGRATE_KILLS processes in their migrations, at any call to the disk
+	@$(TEST_ENV) TEST_TIMEOUT=3600 MIGRATE_KILLS='$(MIGRATE_KILLS)' sh tests/run.sh $(BUILD) $<; \
+	status=$$?; grep '^# ' $<.log; exit $$status
 
 soak: $(BUILD)/tests/stress/soak ## two processes on one file for SOAK_SECONDS; nothing may grow
 	@$(TEST_ENV) TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 600)) SOAK_SECONDS='$(SOAK_SECONDS)' \

@@ -14429,26 +14429,26 @@ typedef struct sqlpool__wanted {
     sqlpool_error *error;
 } sqlpool__wanted;
 
-/*  The collation of a term: named, or the column's. An expression without one has "". False: no
-    memory. */
-static bool sqlpool__collation_of(const sqlpool__wanted *wanted, const sqlpool__term *term,
-                                  sqlpool__token *out) {
+/*  The collation of a term: named, or the column's. An expression without one has "". */
+static int sqlpool__collation_of(const sqlpool__wanted *wanted, const sqlpool__term *term,
+                                 sqlpool__token *out) {
     const char *collation = NULL;
     sqlpool__token token;
     char *column;
+    int rc;
     *out = term->collation;
-    if (out->bytes != 0 || !sqlpool__is_one_name(&term->body, &token)) return true;
+    if (out->bytes != 0 || !sqlpool__is_one_name(&term->body, &token)) return SQLITE_OK;
     column = sqlpool__plain_name(&token);
-    if (column == NULL) return false;
-    if (sqlite3_table_column_metadata(wanted->slot->db, "main", wanted->table, column, NULL,
-                                      &collation, NULL, NULL, NULL) == SQLITE_OK &&
-        collation != NULL) {
+    if (column == NULL) return SQLITE_NOMEM;
+    rc = sqlite3_table_column_metadata(wanted->slot->db, "main", wanted->table, column, NULL,
+                                       &collation, NULL, NULL, NULL);
+    sqlite3_free(column);
+    if (rc == SQLITE_OK && collation != NULL) {
         out->text = collation; /* SQLite's, while the schema stays */
         out->bytes = strlen(collation);
         out->is_word = true;
     }
-    sqlite3_free(column);
-    return true;
+    return sqlpool__primary(rc) == SQLITE_ERROR ? SQLITE_OK : rc; /* no such column */
 }
 
 /*  A piece of foreign SQL, for the report. */
@@ -14462,9 +14462,10 @@ static void sqlpool__text_span(sqlpool__text *text, const char *what, const sqlp
     sqlpool__text_excerpt(text, piece, sizeof piece);
 }
 
-/*  Says in the report what is different in the index that is there; true: nothing is. */
+/*  Says in the report what is different in the index that is there; true: nothing is, and *rc is
+    SQLITE_OK. */
 static bool sqlpool__same_index(const sqlpool__wanted *wanted, const sqlpool__index *there,
-                                bool *has_memory) {
+                                int *rc) {
     const sqlpool__index *index = &wanted->index;
     sqlpool__span list = index->terms, list_there = there->terms;
     sqlpool__text text = sqlpool__text_into(wanted->report->detail, sizeof wanted->report->detail);
@@ -14488,9 +14489,9 @@ static bool sqlpool__same_index(const sqlpool__wanted *wanted, const sqlpool__in
             sqlpool__text_add(&text, "there it has %s columns", is_one ? "fewer" : "more");
             return false;
         }
-        *has_memory = *has_memory && sqlpool__collation_of(wanted, &term, &collation) &&
-                      sqlpool__collation_of(wanted, &term_there, &collation_there);
-        if (!*has_memory) return false;
+        *rc = sqlpool__collation_of(wanted, &term, &collation);
+        if (*rc == SQLITE_OK) *rc = sqlpool__collation_of(wanted, &term_there, &collation_there);
+        if (*rc != SQLITE_OK) return false;
         if (term.is_descending != term_there.is_descending ||
             (collation.bytes == 0) != (collation_there.bytes == 0) ||
             (collation.bytes != 0 && !sqlpool__same_name(&collation, &collation_there)) ||
@@ -14513,16 +14514,19 @@ static int sqlpool__index_row(void *user, sqlite3_stmt *row) {
     const char *type = (const char *)sqlite3_column_text(row, 0);
     const char *sql = (const char *)sqlite3_column_text(row, 1);
     sqlpool__index there;
-    bool has_memory = type != NULL, is_same = false;
-    if (has_memory && strcmp(type, "index") == 0 && sql != NULL &&
+    bool is_same = false;
+    int rc = type != NULL ? SQLITE_OK : SQLITE_NOMEM;
+    if (rc == SQLITE_OK && strcmp(type, "index") == 0 && sql != NULL &&
         sqlpool__parse_index(sql, &there) == NULL) {
-        is_same = sqlpool__same_index(wanted, &there, &has_memory);
-    } else if (has_memory) {
+        is_same = sqlpool__same_index(wanted, &there, &rc);
+    } else if (rc == SQLITE_OK) {
         sqlpool__text text =
             sqlpool__text_into(wanted->report->detail, sizeof wanted->report->detail);
         sqlpool__text_add(&text, "there it is a %s", type);
     }
-    if (!has_memory) return SQLPOOL__FAIL(wanted->error, SQLITE_NOMEM, "no memory");
+    if (rc != SQLITE_OK)
+        return SQLPOOL__FAIL(wanted->error, rc, "an index could not be compared: %s",
+                             sqlite3_errstr(rc));
     wanted->report->state = is_same ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_DIFFERS;
     return SQLPOOL_OK;
 }
