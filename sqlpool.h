@@ -113,7 +113,8 @@
       several that belong together     sqlpool_write(), sqlpool_transaction()
       a write that nobody waits for    sqlpool_submit()
       many rows of one table           sqlpool_bulk_begin()
-      a schema                         sqlpool_script()
+      a schema                         sqlpool_migrate(), or sqlpool_script()
+      indexes                          sqlpool_index_set_create()
       many reads of one image          sqlpool_snapshot_begin() on a lease
       SQLite's own interface           sqlpool_conn_acquire() and sqlpool_conn_stmt() or _db()
 
@@ -298,6 +299,55 @@
         |         rc = sqlpool_bulk_row(bulk, SQLPOOL_ARGS(word, strlen(word)), error);
         |     }
         |     return sqlpool_bulk_end(bulk, NULL, error);
+        | }
+
+    MIGRATIONS AND INDEX SETS
+      sqlpool_migrate() takes the steps between the versions of a schema, SQL or functions, up and
+      down, and brings a file to the last one, or to `target`. Each step is one transaction: it is
+      there whole, with its row in the table sqlpool_migrations and its user_version, or not at all,
+      whatever fails and whenever the process is killed. Several processes may call it as they
+      begin; one does a step, the others wait and go on from there. MIGRATE_DRY_RUN does all of it
+      and takes it back: give it a copy of the real data before the real data.
+      foreign_keys is off in a step, so that a parent table can be built anew (CREATE a new one,
+      INSERT INTO it SELECT, DROP the old one, ALTER TABLE RENAME; views of it must be dropped
+      before and made again); PRAGMA foreign_key_check stands before the COMMIT.
+      What it refuses, and what to do:
+        SQLPOOL_MIGRATION_GAP      a step, or its way down, is missing: add it
+        SQLPOOL_MIGRATION_CHANGED  a step was edited or renamed after it had run here, or the file's
+                                   version has no history: bring the old text back and make a new
+                                   step of the change; `adopt` takes a file that was migrated by
+                                   other means as it is. A way down may be edited
+        SQLPOOL_MIGRATION_NEWER    a newer program has migrated the file: run that
+        SQLPOOL_MIGRATION_OTHER    application_id says that it is another program's file
+      The message of a step that fails names it, and the line of its text.
+      An index set is a list of CREATE INDEX texts. sqlpool_index_set_create() makes those that are
+      missing, one at a time, each with its statistics, while others write between them;
+      sqlpool_index_set_check() says what exists, is missing, or is there under that name with
+      another meaning. So indexes need no migrations: they can change with the queries.
+
+        | static int prepare_schema(sqlpool *pool, sqlpool_error *error) {
+        |     static const sqlpool_migration steps[] = {
+        |         {1, "users", "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT)",
+        |          "DROP TABLE users", NULL, NULL, NULL},
+        |         {2, "notes", "CREATE TABLE notes(id INTEGER PRIMARY KEY, text TEXT, at INTEGER,"
+        |          " user_id INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE)",
+        |          "DROP TABLE notes", NULL, NULL, NULL}};
+        |     static const char *const indexes[] = {
+        |         "CREATE INDEX notes_newest ON notes(user_id, at DESC)",
+        |         "CREATE INDEX notes_empty ON notes(user_id) WHERE text IS NULL"};
+        |     sqlpool_migrate_config config = {0};
+        |     sqlpool_index_set set = {0};
+        |     int rc;
+        |     config.steps = steps;
+        |     config.step_count = 2;
+        |     config.application_id = 0x6e6f7465;
+        |     rc = sqlpool_migrate(pool, &config, NULL, NULL, error);
+        |     if (rc != SQLPOOL_OK) return rc; // the file is at a whole version, error says which
+        |     set.name = "queries of the list";
+        |     set.indexes = indexes;
+        |     set.index_count = 2;
+        |     set.replace = true;
+        |     return sqlpool_index_set_create(pool, &set, NULL, NULL, error);
         | }
 
     TRYING AGAIN, AND WHEN THE DISK FAILS
@@ -1825,11 +1875,11 @@ typedef struct sqlpool_migrate_result {
              SQLPOOL_MIGRATION_CHANGED, SQLPOOL_MIGRATION_NEWER, SQLPOOL_MIGRATION_OTHER;
              SQLITE_CONSTRAINT_FOREIGNKEY for a row whose parent is gone; SQLPOOL_TIMEOUT; what a
              step's SQL, function or progress_fn failed with; SQLPOOL_MISUSE
-    Threads  any; SQLPOOL_MISUSE on a thread that holds the writer
+    Threads  any; SQLPOOL_MISUSE on a thread that holds the writer, if there is something to do
     Cost     up to date: some reads. A step: its work, and a scan of every table that has a foreign
              key, unless disable_foreign_keys is set
     SQLite   sqlite.org/lang_altertable.html (7), sqlite.org/pragma.html#pragma_user_version
-    See      MIGRATIONS in the manual  */
+    See      MIGRATIONS AND INDEX SETS in the manual  */
 #define sqlpool_migrate(pool, ...) sqlpool_migrate_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
 SQLPOOL_API int sqlpool_migrate_at(const char *file, int line, sqlpool *pool,
                                    const sqlpool_migrate_config *config,
