@@ -1747,12 +1747,252 @@ typedef struct sqlpool_maintenance {
                              of another process: acquire_timeout_ms each] */
     int piece_ms;         /* what can be done in pieces gives the writer back after so many [20] */
     int pause_ms;         /* and lets so many pass before it takes it again [0] */
+    int64_t io_bytes_per_s; /* it reads and writes no more, by waiting between pieces, and inside
+                               those that only read [no limit] */
     int progress_ms;      /* at most one progress_fn in so many [100] */
     const char *tag;      /* who asks, for reports; kept by pointer: a string literal */
     sqlpool_token *token; /* cancels the operation when fired; must outlive it */
     sqlpool_progress_fn progress_fn;
     void *user; /* of progress_fn */
 } sqlpool_maintenance;
+
+/*  sqlpool_optimize - bring the planner's statistics up to date where that pays, and make every
+    connection use them.
+    Analyzes the tables that SQLite names (PRAGMA optimize): before 3.46 those whose statistics its
+    planner missed on a connection of this pool that is idle now, and those that have an index and
+    were never analyzed; from 3.46 on also those that grew or shrank by a factor of 10. Then the
+    schema's cookie is moved, so that readers, also those of other processes, plan anew.
+    options  [in,opt]   NULL means all defaults
+    analyzed [out,opt]  tables analyzed
+    Returns  SQLPOOL_OK; SQLITE_READONLY; SQLPOOL_MISUSE; any error: what was analyzed stays
+    Threads  any; SQLPOOL_MISUSE on a thread that holds the writer
+    Cost     holds the writer for one table at a time, each some milliseconds: it looks at about
+             1,000 rows of each index (SQLite below 3.32: at all)
+    SQLite   sqlite.org/pragma.html#pragma_optimize, sqlite.org/lang_analyze.html
+    See      sqlpool_analyze, sqlpool_schedule  */
+SQLPOOL_API int sqlpool_optimize(sqlpool *pool, const sqlpool_maintenance *options,
+                                 int64_t *analyzed, sqlpool_error *error);
+
+/*  sqlpool_analyze - gather statistics whether they seem needed or not; then as sqlpool_optimize().
+    table    [in,opt]   a table or index; NULL: every table
+    row_limit [in]      look at about so many rows of each index; 0: at all of them, which is exact
+    Returns  as sqlpool_optimize(); SQLITE_ERROR when there is no such table
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer for one table at a time: with a limit milliseconds, without one the
+             reading of all its indexes
+    SQLite   sqlite.org/lang_analyze.html  */
+SQLPOOL_API int sqlpool_analyze(sqlpool *pool, const char *table, int row_limit,
+                                const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*  What becomes of pages that are free (PRAGMA auto_vacuum). */
+typedef enum sqlpool_auto_vacuum {
+    SQLPOOL_AUTO_VACUUM_KEEP = 0,       /* as it is */
+    SQLPOOL_AUTO_VACUUM_NONE = 1,       /* the file keeps them for later */
+    SQLPOOL_AUTO_VACUUM_FULL = 2,       /* every commit cuts them off */
+    SQLPOOL_AUTO_VACUUM_INCREMENTAL = 3 /* sqlpool_incremental_vacuum() cuts them off */
+} sqlpool_auto_vacuum;
+
+/*  sqlpool_vacuum - build the database file anew, without free pages and gaps.
+    auto_vacuum [in]    sqlpool_auto_vacuum of the new file
+    Returns  SQLPOOL_OK; SQLITE_FULL when disk or temporary folder have no room for a copy: the
+             database is as it was; SQLITE_READONLY; any error
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer from the first page to the last; a copy of the database in SQLite's
+             temporary folder and one in the log; the file gets smaller with the checkpoint after it
+    SQLite   sqlite.org/lang_vacuum.html
+    See      sqlpool_incremental_vacuum, sqlpool_vacuum_into  */
+SQLPOOL_API int sqlpool_vacuum(sqlpool *pool, int auto_vacuum, const sqlpool_maintenance *options,
+                               sqlpool_error *error);
+
+/*  sqlpool_incremental_vacuum - cut free pages off the file, a few in each transaction.
+    pages    [in]       so many; 0: all that are free at its begin
+    freed    [out,opt]  how many went, also after an error
+    Returns  SQLPOOL_OK, also when fewer were free; SQLPOOL_UNSUPPORTED when the file is not in that
+             mode (sqlpool_vacuum() with SQLPOOL_AUTO_VACUUM_INCREMENTAL changes it); any error
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer for piece_ms at a time
+    SQLite   sqlite.org/pragma.html#pragma_incremental_vacuum  */
+SQLPOOL_API int sqlpool_incremental_vacuum(sqlpool *pool, int64_t pages,
+                                           const sqlpool_maintenance *options, int64_t *freed,
+                                           sqlpool_error *error);
+
+/*  sqlpool_vacuum_into - write a copy of the database without free pages into a new file.
+    path     [in]       a file that does not exist; it gets the permissions of the database
+    Returns  SQLPOOL_OK: the copy is complete and on the disk; SQLITE_CANTOPEN when the file exists,
+             is a link, or cannot be made; SQLITE_FULL; any error: the file is gone again (but not
+             after a crash: a file that is there without this call's success is worth nothing)
+    Threads  any
+    Cost     one reader and its snapshot, which pins the log; the writer is not held
+    SQLite   sqlite.org/lang_vacuum.html#vacuuminto  */
+SQLPOOL_API int sqlpool_vacuum_into(sqlpool *pool, const char *path,
+                                    const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*  sqlpool_reindex - build indexes anew: when a check finds that one lacks rows, or the order of a
+    collation has changed.
+    name     [in,opt]   a table (all its indexes), an index, or a collation; NULL: every index
+    Returns  SQLPOOL_OK; SQLITE_ERROR when there is none of that name; SQLITE_CONSTRAINT when rows
+             break an index that is UNIQUE: it is as it was; any error: those before it are done
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer for one index at a time
+    SQLite   sqlite.org/lang_reindex.html  */
+SQLPOOL_API int sqlpool_reindex(sqlpool *pool, const char *name, const sqlpool_maintenance *options,
+                                sqlpool_error *error);
+
+typedef enum sqlpool_check_kind {
+    SQLPOOL_CHECK_QUICK = 0,       /* pages, records, NOT NULL and CHECK; not whether indexes agree
+                                      with their tables: a tenth of the time */
+    SQLPOOL_CHECK_INTEGRITY = 1,   /* the indexes as well */
+    SQLPOOL_CHECK_FOREIGN_KEYS = 2 /* rows whose parent is missing */
+} sqlpool_check_kind;
+
+/*  Kinds of problems; a result has the bits of all it found. */
+enum {
+    SQLPOOL_PROBLEM_STRUCTURE = 1,  /* pages or records are damaged: restore a backup */
+    SQLPOOL_PROBLEM_INDEX = 2,      /* an index disagrees with its table: sqlpool_reindex(), or
+                                       SQLPOOL_FTS5_REBUILD */
+    SQLPOOL_PROBLEM_CONTENT = 4,    /* a row breaks NOT NULL, CHECK or the type of a STRICT table */
+    SQLPOOL_PROBLEM_FOREIGN_KEY = 8 /* a row's parent is missing */
+};
+
+typedef struct sqlpool_check_result {
+    int64_t problems; /* lines of the report; a damaged file ends it after 100 */
+    int kinds;        /* SQLPOOL_PROBLEM_... */
+    char text[2000];  /* the first lines, as SQLite says them */
+} sqlpool_check_result;
+
+/*  sqlpool_check - is the database whole?
+    kind     [in]       sqlpool_check_kind
+    table    [in,opt]   only this table (SQLite 3.33, foreign keys any); NULL: everything, also
+                        pages that belong to nobody
+    result   [out,opt]  what was found, also when the call fails
+    Returns  SQLPOOL_OK when there is no problem; SQLITE_CORRUPT, or SQLITE_CORRUPT_INDEX when only
+             indexes are wrong, SQLITE_CONSTRAINT when only content is, also
+             SQLITE_CONSTRAINT_FOREIGNKEY; SQLITE_ERROR when there is no such table;
+             SQLPOOL_UNSUPPORTED; any error
+    Threads  any; not while this thread holds the only reader
+    Cost     one reader and its snapshot, which pins the log; the writer is not held. QUICK reads
+             every page, INTEGRITY looks up every row in every index: some 10 times as long
+    SQLite   sqlite.org/pragma.html#pragma_integrity_check  */
+SQLPOOL_API int sqlpool_check(sqlpool *pool, int kind, const char *table,
+                              const sqlpool_maintenance *options, sqlpool_check_result *result,
+                              sqlpool_error *error);
+
+typedef enum sqlpool_fts5_content {
+    SQLPOOL_FTS5_OWN = 0,        /* the table keeps its text itself */
+    SQLPOOL_FTS5_EXTERNAL = 1,   /* content='table': another table or view does */
+    SQLPOOL_FTS5_CONTENTLESS = 2 /* content='': nobody does */
+} sqlpool_fts5_content;
+
+/*  A full-text table. The strings live until the callback returns. */
+typedef struct sqlpool_fts5_table {
+    const char *name;
+    int content;                /* sqlpool_fts5_content */
+    const char *content_table;  /* of SQLPOOL_FTS5_EXTERNAL, or "" */
+    int automerge;              /* segments of a level that a write merges; 0: writes never merge */
+    int usermerge;              /* segments of a level that SQLPOOL_FTS5_MERGE merges */
+} sqlpool_fts5_table;
+typedef int (*sqlpool_fts5_fn)(void *user, const sqlpool_fts5_table *table);
+
+/*  sqlpool_fts5_tables - every FTS5 table of the database, by name.
+    fn       [in]       called for each, without a lease; 0 goes on, anything else is returned
+    user     [in]       of fn
+    Returns  SQLPOOL_OK; what fn returned; any error
+    Threads  any
+    SQLite   sqlite.org/fts5.html  */
+SQLPOOL_API int sqlpool_fts5_tables(sqlpool *pool, sqlpool_fts5_fn fn, void *user,
+                                    sqlpool_error *error);
+
+typedef enum sqlpool_fts5_action {
+    SQLPOOL_FTS5_MERGE = 0,    /* merge what has usermerge segments, in pieces */
+    SQLPOOL_FTS5_OPTIMIZE = 1, /* merge all into one segment, in pieces: the fastest to search */
+    SQLPOOL_FTS5_REBUILD = 2,  /* index all text anew, in one transaction */
+    SQLPOOL_FTS5_CHECK = 3     /* does the index agree with the text? */
+} sqlpool_fts5_action;
+
+/*  sqlpool_fts5 - look after full-text indexes.
+    table    [in,opt]   NULL: all FTS5 tables (REBUILD: but contentless ones)
+    action   [in]       sqlpool_fts5_action
+    Returns  SQLPOOL_OK; SQLITE_CORRUPT_VTAB when CHECK finds that index and text disagree;
+             SQLITE_ERROR when there is no such table; SQLPOOL_UNSUPPORTED for REBUILD of a
+             contentless table, which has no text, or when SQLite is without FTS5; any error
+    Threads  as sqlpool_optimize()
+    Cost     MERGE and OPTIMIZE hold the writer for piece_ms at a time, CHECK and REBUILD for one
+             table at a time
+    SQLite   sqlite.org/fts5.html#special_insert_commands  */
+SQLPOOL_API int sqlpool_fts5(sqlpool *pool, const char *table, int action,
+                             const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*  sqlpool_fts5_configure - how eagerly an FTS5 table merges.
+    automerge [in]      2 .. 16 segments [0: as it is]; SQLPOOL_OFF: writes never merge, for tables
+                        that SQLPOOL_FTS5_MERGE looks after
+    usermerge [in]      2 .. 16 segments [0: as it is]
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE; SQLITE_ERROR when there is no such table; any error
+    Threads  as sqlpool_optimize()
+    SQLite   sqlite.org/fts5.html#the_automerge_configuration_option  */
+SQLPOOL_API int sqlpool_fts5_configure(sqlpool *pool, const char *table, int automerge,
+                                       int usermerge, sqlpool_error *error);
+
+/*  How large the database is. */
+typedef struct sqlpool_sizes {
+    int64_t page_bytes;
+    int64_t pages;      /* of the database, those in the log included */
+    int64_t free_pages; /* of these, in no use: sqlpool_vacuum() gives them back */
+    int64_t file_bytes; /* the database file; -1 where there is none */
+    int64_t wal_bytes;  /* the log, as the file is, whatever of it is in use; -1 without one */
+    int auto_vacuum;    /* sqlpool_auto_vacuum, never KEEP */
+    int64_t taken_ms;   /* when: milliseconds since 1970, by SQLite's clock */
+} sqlpool_sizes;
+
+/*  sqlpool_get_sizes - sizes of files and free space.
+    Returns  SQLPOOL_OK; any error
+    Threads  any
+    Cost     one read transaction that reads one page, and two file sizes  */
+SQLPOOL_API int sqlpool_get_sizes(sqlpool *pool, sqlpool_sizes *sizes, sqlpool_error *error);
+
+/*  What changed between two looks, and where that leads. */
+typedef struct sqlpool_growth {
+    int64_t bytes;         /* pages in use now less those then; negative: it shrank */
+    int64_t ms;            /* between the two */
+    int64_t bytes_per_day; /* at this rate */
+    int64_t limit_ms;      /* from the later one until file and log have limit_bytes, free pages
+                              being used up first; 0: they have; -1: never, at this rate */
+} sqlpool_growth;
+
+/*  sqlpool_predict_growth - compare two looks of sqlpool_get_sizes(), of one program run or many.
+    before   [in]       the earlier one
+    after    [in]       the later one
+    limit_bytes [in]    what the files may have: the size of the disk, a quota
+    Returns  the comparison; nothing is predicted from looks at the same moment
+    Threads  any
+    Cost     arithmetic  */
+SQLPOOL_API sqlpool_growth sqlpool_predict_growth(const sqlpool_sizes *before,
+                                                  const sqlpool_sizes *after, int64_t limit_bytes);
+
+/*  Size of a table or an index. The strings live until the callback returns. -1: not known, because
+    SQLite is built without dbstat; overflow pages are then counted for nobody. */
+typedef struct sqlpool_object_size {
+    const char *name;
+    const char *table;     /* that it is, or belongs to */
+    bool is_index;
+    int64_t pages;
+    int64_t bytes;         /* of these pages */
+    int64_t payload_bytes; /* what the records need; or -1 */
+    int64_t unused_bytes;  /* inside its pages; or -1 */
+    int64_t cells;         /* records, those that direct to others included; or -1 */
+    int64_t gaps;          /* places where the next page in order is elsewhere in the file; or -1 */
+} sqlpool_object_size;
+typedef int (*sqlpool_size_fn)(void *user, const sqlpool_object_size *object);
+
+/*  sqlpool_object_sizes - size and fragmentation of every table and index.
+    fn       [in]       called for each, also those of SQLite itself; 0 goes on, anything else ends
+                        the walk and is returned; it must not use the pool
+    user     [in]       of fn
+    Returns  SQLPOOL_OK; what fn returned; any error
+    Threads  any
+    Cost     one reader and its snapshot, which pins the log; every page is read
+    SQLite   sqlite.org/dbstat.html  */
+SQLPOOL_API int sqlpool_object_sizes(sqlpool *pool, sqlpool_size_fn fn, void *user,
+                                     const sqlpool_maintenance *options, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
  * >>[D13] looking in                                                   (public)
