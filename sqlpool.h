@@ -13626,7 +13626,8 @@ static int sqlpool__chore_look(void *argument) {
     const int64_t now = sqlpool__now(chore->core);
     int64_t touched, paid;
     if (now < chore->next_look_ns) return 0;
-    chore->next_look_ns = sqlpool__time_add(now, SQLPOOL__REST_NS);
+    chore->next_look_ns = sqlpool__time_add(
+        now, sqlpool__earlier(SQLPOOL__REST_NS, chore->options.progress_ms * SQLPOOL__NS_PER_MS));
     paid = sqlpool__chore_bill(chore, &touched);
     if (now >= chore->next_progress_ns &&
         sqlpool__chore_tell(
