@@ -360,7 +360,7 @@ TEST(checks_tell_structure_indexes_content_and_foreign_keys_apart) {
     CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, &result, &error),
              SQLITE_CORRUPT, &error);
     CHECK((result.kinds & SQLPOOL_PROBLEM_STRUCTURE) != 0 && result.problems > 0);
-    CHECK_HAS(error.message, "problems");
+    CHECK(result.text[0] != '\0');
     PART(close_pool(pool));
 }
 
@@ -417,12 +417,28 @@ static int note_table(void *user, const sqlpool_fts5_table *table) {
     return 0;
 }
 
+/*  A clock that goes on when it is looked at: a piece ends after some looks on any machine. */
+static int64_t ticks;
+static int64_t tick_now(void *user) {
+    (void)user;
+    return __atomic_add_fetch(&ticks, 300000, __ATOMIC_RELAXED);
+}
+static void tick_sleep(void *user, int64_t duration) {
+    (void)user;
+    (void)__atomic_add_fetch(&ticks, duration, __ATOMIC_RELAXED);
+}
+
 static sqlpool *open_fts(const char *path) {
+    sqlpool_config config = sqlpool_config_default();
     sqlpool_error error;
     sqlpool *pool;
     int i, rc = SQLPOOL_OK;
     if (sqlite3_compileoption_used("ENABLE_FTS5") == 0) return NULL; /* this SQLite has none */
-    pool = open_pool(path, NULL, FTS);
+    config.clock.now_ns_fn = tick_now;
+    config.clock.sleep_ns_fn = tick_sleep;
+    config.disable_upkeep_thread = true;
+    config.acquire_timeout_ms = SQLPOOL_FOREVER;
+    pool = open_pool(path, &config, FTS);
     for (i = 0; pool != NULL && i < 60 && rc == SQLPOOL_OK; i++) /* a segment each */
         rc = sqlpool_script(
             pool,
@@ -489,8 +505,7 @@ TEST(full_text_indexes_are_merged_checked_and_rebuilt) {
     CHECK_INT(segments(pool), 1);
     CHECK(!h.went_back && h.last == 1.0);
     CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
-    CHECK((int64_t)stats.commits - commits >
-          3); /* in pieces: others have their turn between them */
+    CHECK((int64_t)stats.commits - commits > 6); /* in pieces: others have their turn between */
     CHECK_OK(sqlpool_fts5(pool, NULL, SQLPOOL_FTS5_CHECK, NULL, &error), &error);
 
     CHECK_OK(sqlpool_exec(pool, "UPDATE text SET body = 'behind its back' WHERE id = 3",
