@@ -91,6 +91,7 @@
       [I25] REPORT
       [I26] LIFECYCLE
       [I27] PROCESS
+      [I28] MAINTENANCE
       [I30] MIGRATIONS
       [T] TAIL
 
@@ -1812,12 +1813,252 @@ typedef struct sqlpool_maintenance {
                              of another process: acquire_timeout_ms each] */
     int piece_ms;         /* what can be done in pieces gives the writer back after so many [20] */
     int pause_ms;         /* and lets so many pass before it takes it again [0] */
+    int64_t io_bytes_per_s; /* it reads and writes no more, by waiting between pieces, and inside
+                               those that only read [no limit] */
     int progress_ms;      /* at most one progress_fn in so many [100] */
     const char *tag;      /* who asks, for reports; kept by pointer: a string literal */
     sqlpool_token *token; /* cancels the operation when fired; must outlive it */
     sqlpool_progress_fn progress_fn;
     void *user; /* of progress_fn */
 } sqlpool_maintenance;
+
+/*  sqlpool_optimize - bring the planner's statistics up to date where that pays, and make every
+    connection use them.
+    Analyzes tables with an index that was never analyzed, and those that grew or shrank by a factor
+    of 10 since (what PRAGMA optimize names from SQLite 3.46 on; before, the library finds out).
+    Then the schema's cookie is moved, so that readers, also those of other processes, plan anew.
+    options  [in,opt]   NULL means all defaults
+    analyzed [out,opt]  tables analyzed
+    Returns  SQLPOOL_OK; SQLITE_READONLY; SQLPOOL_MISUSE; any error: what was analyzed stays
+    Threads  any; SQLPOOL_MISUSE on a thread that holds the writer
+    Cost     holds the writer for one table at a time, each some milliseconds: it looks at about
+             1,000 rows of each index (SQLite below 3.32: at all). Below 3.46 the rows of every
+             analyzed table are counted, by a reader
+    SQLite   sqlite.org/pragma.html#pragma_optimize, sqlite.org/lang_analyze.html
+    See      sqlpool_analyze, sqlpool_schedule  */
+SQLPOOL_API int sqlpool_optimize(sqlpool *pool, const sqlpool_maintenance *options,
+                                 int64_t *analyzed, sqlpool_error *error);
+
+/*  sqlpool_analyze - gather statistics whether they seem needed or not; then as sqlpool_optimize().
+    table    [in,opt]   a table or index; NULL: every table
+    row_limit [in]      look at about so many rows of each index; 0: at all of them, which is exact
+    Returns  as sqlpool_optimize(); SQLITE_ERROR when there is no such table
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer for one table at a time: with a limit milliseconds, without one the
+             reading of all its indexes
+    SQLite   sqlite.org/lang_analyze.html  */
+SQLPOOL_API int sqlpool_analyze(sqlpool *pool, const char *table, int row_limit,
+                                const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*  What becomes of pages that are free (PRAGMA auto_vacuum). */
+typedef enum sqlpool_auto_vacuum {
+    SQLPOOL_AUTO_VACUUM_KEEP = 0,       /* as it is */
+    SQLPOOL_AUTO_VACUUM_NONE = 1,       /* the file keeps them for later */
+    SQLPOOL_AUTO_VACUUM_FULL = 2,       /* every commit cuts them off */
+    SQLPOOL_AUTO_VACUUM_INCREMENTAL = 3 /* sqlpool_incremental_vacuum() cuts them off */
+} sqlpool_auto_vacuum;
+
+/*  sqlpool_vacuum - build the database file anew, without free pages and gaps.
+    auto_vacuum [in]    sqlpool_auto_vacuum of the new file
+    Returns  SQLPOOL_OK; SQLITE_FULL when disk or temporary folder have no room for a copy: the
+             database is as it was; SQLITE_READONLY; any error
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer from the first page to the last; a copy of the database in SQLite's
+             temporary folder and one in the log; the file gets smaller with the checkpoint after it
+    SQLite   sqlite.org/lang_vacuum.html
+    See      sqlpool_incremental_vacuum, sqlpool_vacuum_into  */
+SQLPOOL_API int sqlpool_vacuum(sqlpool *pool, int auto_vacuum, const sqlpool_maintenance *options,
+                               sqlpool_error *error);
+
+/*  sqlpool_incremental_vacuum - cut free pages off the file, a few in each transaction.
+    pages    [in]       so many; 0: all that are free at its begin
+    freed    [out,opt]  how many went, also after an error
+    Returns  SQLPOOL_OK, also when fewer were free; SQLPOOL_UNSUPPORTED when the file is not in that
+             mode (sqlpool_vacuum() with SQLPOOL_AUTO_VACUUM_INCREMENTAL changes it); any error
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer for piece_ms at a time
+    SQLite   sqlite.org/pragma.html#pragma_incremental_vacuum  */
+SQLPOOL_API int sqlpool_incremental_vacuum(sqlpool *pool, int64_t pages,
+                                           const sqlpool_maintenance *options, int64_t *freed,
+                                           sqlpool_error *error);
+
+/*  sqlpool_vacuum_into - write a copy of the database without free pages into a new file.
+    path     [in]       a file that does not exist; it gets the permissions of the database
+    Returns  SQLPOOL_OK: the copy is complete and on the disk; SQLITE_CANTOPEN when the file exists,
+             is a link, or cannot be made; SQLITE_FULL; any error: the file is gone again (but not
+             after a crash: a file that is there without this call's success is worth nothing)
+    Threads  any
+    Cost     one reader and its snapshot, which pins the log; the writer is not held
+    SQLite   sqlite.org/lang_vacuum.html#vacuuminto  */
+SQLPOOL_API int sqlpool_vacuum_into(sqlpool *pool, const char *path,
+                                    const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*  sqlpool_reindex - build indexes anew: when a check finds that one lacks rows, or the order of a
+    collation has changed.
+    name     [in,opt]   a table (all its indexes), an index, or a collation; NULL: every index
+    Returns  SQLPOOL_OK; SQLITE_ERROR when there is none of that name; SQLITE_CONSTRAINT when rows
+             break an index that is UNIQUE: it is as it was; any error: those before it are done
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer for one index at a time
+    SQLite   sqlite.org/lang_reindex.html  */
+SQLPOOL_API int sqlpool_reindex(sqlpool *pool, const char *name, const sqlpool_maintenance *options,
+                                sqlpool_error *error);
+
+typedef enum sqlpool_check_kind {
+    SQLPOOL_CHECK_QUICK = 0,       /* pages, records, NOT NULL and CHECK; not whether indexes agree
+                                      with their tables: a tenth of the time */
+    SQLPOOL_CHECK_INTEGRITY = 1,   /* the indexes as well */
+    SQLPOOL_CHECK_FOREIGN_KEYS = 2 /* rows whose parent is missing */
+} sqlpool_check_kind;
+
+/*  Kinds of problems; a result has the bits of all it found. */
+enum {
+    SQLPOOL_PROBLEM_STRUCTURE = 1,  /* pages or records are damaged: restore a backup */
+    SQLPOOL_PROBLEM_INDEX = 2,      /* an index disagrees with its table: sqlpool_reindex(), or
+                                       SQLPOOL_FTS5_REBUILD */
+    SQLPOOL_PROBLEM_CONTENT = 4,    /* a row breaks NOT NULL, CHECK or the type of a STRICT table */
+    SQLPOOL_PROBLEM_FOREIGN_KEY = 8 /* a row's parent is missing */
+};
+
+typedef struct sqlpool_check_result {
+    int64_t problems; /* lines of the report; a damaged file ends it after 100 */
+    int kinds;        /* SQLPOOL_PROBLEM_... */
+    char text[2000];  /* the first lines, as SQLite says them */
+} sqlpool_check_result;
+
+/*  sqlpool_check - is the database whole?
+    kind     [in]       sqlpool_check_kind
+    table    [in,opt]   only this table (SQLite 3.33, foreign keys any); NULL: everything, also
+                        pages that belong to nobody
+    result   [out,opt]  what was found, also when the call fails
+    Returns  SQLPOOL_OK when there is no problem; SQLITE_CORRUPT, or SQLITE_CORRUPT_INDEX when only
+             indexes are wrong, SQLITE_CONSTRAINT when only content is, also
+             SQLITE_CONSTRAINT_FOREIGNKEY; SQLITE_ERROR when there is no such table;
+             SQLPOOL_UNSUPPORTED; any error
+    Threads  any; not while this thread holds the only reader
+    Cost     one reader and its snapshot, which pins the log; the writer is not held. QUICK reads
+             every page, INTEGRITY looks up every row in every index: some 10 times as long
+    SQLite   sqlite.org/pragma.html#pragma_integrity_check  */
+SQLPOOL_API int sqlpool_check(sqlpool *pool, int kind, const char *table,
+                              const sqlpool_maintenance *options, sqlpool_check_result *result,
+                              sqlpool_error *error);
+
+typedef enum sqlpool_fts5_content {
+    SQLPOOL_FTS5_OWN = 0,        /* the table keeps its text itself */
+    SQLPOOL_FTS5_EXTERNAL = 1,   /* content='table': another table or view does */
+    SQLPOOL_FTS5_CONTENTLESS = 2 /* content='': nobody does */
+} sqlpool_fts5_content;
+
+/*  A full-text table. The strings live until the callback returns. */
+typedef struct sqlpool_fts5_table {
+    const char *name;
+    int content;                /* sqlpool_fts5_content */
+    const char *content_table;  /* of SQLPOOL_FTS5_EXTERNAL, or "" */
+    int automerge;              /* segments of a level that a write merges; 0: writes never merge */
+    int usermerge;              /* segments of a level that SQLPOOL_FTS5_MERGE merges */
+} sqlpool_fts5_table;
+typedef int (*sqlpool_fts5_fn)(void *user, const sqlpool_fts5_table *table);
+
+/*  sqlpool_fts5_tables - every FTS5 table of the database, by name.
+    fn       [in]       called for each, without a lease; 0 goes on, anything else is returned
+    user     [in]       of fn
+    Returns  SQLPOOL_OK; what fn returned; any error
+    Threads  any
+    SQLite   sqlite.org/fts5.html  */
+SQLPOOL_API int sqlpool_fts5_tables(sqlpool *pool, sqlpool_fts5_fn fn, void *user,
+                                    sqlpool_error *error);
+
+typedef enum sqlpool_fts5_action {
+    SQLPOOL_FTS5_MERGE = 0,    /* merge what has usermerge segments, in pieces */
+    SQLPOOL_FTS5_OPTIMIZE = 1, /* merge all into one segment, in pieces: the fastest to search */
+    SQLPOOL_FTS5_REBUILD = 2,  /* index all text anew, in one transaction */
+    SQLPOOL_FTS5_CHECK = 3     /* does the index agree with the text? */
+} sqlpool_fts5_action;
+
+/*  sqlpool_fts5 - look after full-text indexes.
+    table    [in,opt]   NULL: all FTS5 tables (REBUILD: but contentless ones)
+    action   [in]       sqlpool_fts5_action
+    Returns  SQLPOOL_OK; SQLITE_CORRUPT_VTAB when CHECK finds that index and text disagree;
+             SQLITE_ERROR when there is no such table; SQLPOOL_UNSUPPORTED for REBUILD of a
+             contentless table, which has no text, or when SQLite is without FTS5; any error
+    Threads  as sqlpool_optimize()
+    Cost     MERGE and OPTIMIZE hold the writer for piece_ms at a time, CHECK and REBUILD for one
+             table at a time
+    SQLite   sqlite.org/fts5.html#special_insert_commands  */
+SQLPOOL_API int sqlpool_fts5(sqlpool *pool, const char *table, int action,
+                             const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*  sqlpool_fts5_configure - how eagerly an FTS5 table merges.
+    automerge [in]      2 .. 16 segments [0: as it is]; SQLPOOL_OFF: writes never merge, for tables
+                        that SQLPOOL_FTS5_MERGE looks after
+    usermerge [in]      2 .. 16 segments [0: as it is]
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE; SQLITE_ERROR when there is no such table; any error
+    Threads  as sqlpool_optimize()
+    SQLite   sqlite.org/fts5.html#the_automerge_configuration_option  */
+SQLPOOL_API int sqlpool_fts5_configure(sqlpool *pool, const char *table, int automerge,
+                                       int usermerge, sqlpool_error *error);
+
+/*  How large the database is. */
+typedef struct sqlpool_sizes {
+    int64_t page_bytes;
+    int64_t pages;      /* of the database, those in the log included */
+    int64_t free_pages; /* of these, in no use: sqlpool_vacuum() gives them back */
+    int64_t file_bytes; /* the database file; -1 where there is none */
+    int64_t wal_bytes;  /* the log, as the file is, whatever of it is in use; -1 without one */
+    int auto_vacuum;    /* sqlpool_auto_vacuum, never KEEP */
+    int64_t taken_ms;   /* when: milliseconds since 1970, by SQLite's clock */
+} sqlpool_sizes;
+
+/*  sqlpool_get_sizes - sizes of files and free space.
+    Returns  SQLPOOL_OK; any error
+    Threads  any
+    Cost     one read transaction that reads one page, and two file sizes  */
+SQLPOOL_API int sqlpool_get_sizes(sqlpool *pool, sqlpool_sizes *sizes, sqlpool_error *error);
+
+/*  What changed between two looks, and where that leads. */
+typedef struct sqlpool_growth {
+    int64_t bytes;         /* pages in use now less those then; negative: it shrank */
+    int64_t ms;            /* between the two */
+    int64_t bytes_per_day; /* at this rate */
+    int64_t limit_ms;      /* from the later one until file and log have limit_bytes, free pages
+                              being used up first; 0: they have; -1: never, at this rate */
+} sqlpool_growth;
+
+/*  sqlpool_predict_growth - compare two looks of sqlpool_get_sizes(), of one program run or many.
+    before   [in]       the earlier one
+    after    [in]       the later one
+    limit_bytes [in]    what the files may have: the size of the disk, a quota
+    Returns  the comparison; nothing is predicted from looks at the same moment
+    Threads  any
+    Cost     arithmetic  */
+SQLPOOL_API sqlpool_growth sqlpool_predict_growth(const sqlpool_sizes *before,
+                                                  const sqlpool_sizes *after, int64_t limit_bytes);
+
+/*  Size of a table or an index. The strings live until the callback returns. -1: not known, because
+    SQLite is built without dbstat; overflow pages are then counted for nobody. */
+typedef struct sqlpool_object_size {
+    const char *name;
+    const char *table;     /* that it is, or belongs to */
+    bool is_index;
+    int64_t pages;
+    int64_t bytes;         /* of these pages */
+    int64_t payload_bytes; /* what the records need; or -1 */
+    int64_t unused_bytes;  /* inside its pages; or -1 */
+    int64_t cells;         /* records, those that direct to others included; or -1 */
+    int64_t gaps;          /* places where the next page in order is elsewhere in the file; or -1 */
+} sqlpool_object_size;
+typedef int (*sqlpool_size_fn)(void *user, const sqlpool_object_size *object);
+
+/*  sqlpool_object_sizes - size and fragmentation of every table and index.
+    fn       [in]       called for each, also those of SQLite itself; 0 goes on, anything else ends
+                        the walk and is returned; it must not use the pool
+    user     [in]       of fn
+    Returns  SQLPOOL_OK; what fn returned; any error
+    Threads  any
+    Cost     one reader and its snapshot, which pins the log; every page is read
+    SQLite   sqlite.org/dbstat.html  */
+SQLPOOL_API int sqlpool_object_sizes(sqlpool *pool, sqlpool_size_fn fn, void *user,
+                                     const sqlpool_maintenance *options, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
  * >>[D12.5] migrations and index sets                                  (public)
@@ -3505,6 +3746,10 @@ typedef struct sqlpool__slot {
     int pin_rest;            /* statements until it is tried again */
     sqlite3_stmt *own[SQLPOOL__OWN_STATEMENTS];
 
+    /* lease holder only: a long operation that looks at itself as it runs (I28) */
+    int (*look_fn)(void *look); /* nonzero stops the statement; NULL: there is none */
+    void *look;
+
     /* lease holder only: statements (I12) */
     sqlpool__link recent;    /* cached and free, most recently used first */
     sqlpool__link in_use;    /* handed out */
@@ -3854,6 +4099,7 @@ static int sqlpool__on_progress(void *argument) {
         SQLPOOL__STORE_RELAXED(&slot->expired, slot->number);
         return 1;
     }
+    if (slot->look_fn != NULL && slot->look_fn(slot->look) != 0) return 1;
     return slot->chain.progress_fn != NULL && slot->chain.progress_fn(slot->chain.user) != 0;
 }
 
@@ -13614,6 +13860,1647 @@ SQLPOOL_API int64_t sqlpool_global_memory(void) {
     if (process == NULL) return (int64_t)sqlite3_memory_used();
     for (i = 0; i < SQLPOOL__SHARDS; i++) sum += SQLPOOL__LOAD_RELAXED(&process->shards[i].held);
     return sum;
+}
+
+/*==============================================================================
+ * >>[I28] MAINTENANCE: what the owner of a file has to do              (private)
+ *==============================================================================
+    An operation is a chore: a name, a deadline, and how far it has come. It takes a connection from
+    the pool like anybody, so the writer's queue is kept, runs statements on it and gives it back:
+    as often as it can, since whoever writes waits meanwhile. What SQLite does in one statement
+    (VACUUM, an index, a check) cannot be cut; there the progress handler looks at deadline, token
+    and progress, and guesses the fraction from the pages that were touched.
+
+    Lists of tables are read first, on a reader, and each name is used on its own later: one that is
+    gone by then is an error only if the caller named it.
+
+    Statistics are per connection: SQLite loads them with the schema, and a connection that has it
+    keeps its plans when another one runs ANALYZE. So the schema's cookie is moved afterwards, by a
+    table that is made and dropped in one transaction, and every connection of every process loads
+    both anew. Tried and dropped: ANALYZE sqlite_schema on each reader, which other processes never
+    hear of, and closing the readers, which leaves those that are leased.
+
+    Which tables to analyze SQLite says itself from 3.46 on. Before, its planner notes on each
+    connection what it missed, so a writer that never plans the readers' queries knows nothing;
+    asking the idle readers was tried and dropped: leased ones are not asked, a recycled one has
+    forgotten, and joins often leave no note. The rule of 3.46 is applied from outside instead. */
+
+#define SQLPOOL__PIECE_MS 20      /* one frame of a game, and 20 commits of a fast disk */
+#define SQLPOOL__PROGRESS_MS 100  /* what an eye takes for continuous */
+#define SQLPOOL__SAMPLE_ROWS 1000 /* of each index; sqlite.org/lang_analyze.html: 100 to 1000 */
+#define SQLPOOL__REST_NS (10 * SQLPOOL__NS_PER_MS) /* between looks while it waits */
+
+typedef struct sqlpool__chore {
+    sqlpool__core *core;
+    sqlpool_maintenance options; /* resolved */
+    sqlpool_call call;           /* of its leases */
+    sqlpool_error *error;
+    sqlpool__slot *slot; /* the lease it has, or NULL */
+    int64_t began_ns, deadline_ns;
+    int64_t stop_ns; /* no further piece after this; SQLPOOL__NEVER */
+    sqlpool_progress progress;
+    double from, share; /* of the whole: where the running statement began, and what it is */
+    int64_t expected;   /* pages that it will touch, about; 0: not known */
+    int64_t touched_at; /* the connection's count when it began */
+    int64_t io_at;      /* pages read and written, of the connection, as last seen */
+    int64_t io_bytes;   /* of all so far */
+    int64_t next_look_ns, next_progress_ns;
+    int stopped_by; /* what progress_fn or a row's function returned */
+    bool is_told;   /* the error hook has heard of the failure */
+    bool is_cut;    /* stop_ns came before the end */
+} sqlpool__chore;
+
+/*  Pages that the connection took into hand, and those that it read or wrote. */
+static int64_t sqlpool__count_pages(sqlpool__slot *slot, int64_t *io) {
+    int hit = 0, miss = 0, write = 0, high = 0;
+    (void)sqlite3_db_status(slot->db, SQLITE_DBSTATUS_CACHE_HIT, &hit, &high, 0);
+    (void)sqlite3_db_status(slot->db, SQLITE_DBSTATUS_CACHE_MISS, &miss, &high, 0);
+    (void)sqlite3_db_status(slot->db, SQLITE_DBSTATUS_CACHE_WRITE, &write, &high, 0);
+    *io = (int64_t)(uint32_t)miss + (int64_t)(uint32_t)write;
+    return (int64_t)(uint32_t)hit + (int64_t)(uint32_t)miss;
+}
+
+/*  How much of the running statement is done, never all of it: linear as long as the guess holds,
+    then ever more slowly. */
+static double sqlpool__guess_fraction(int64_t done, int64_t expected) {
+    const double x = expected > 0 ? (double)done / (double)expected : 0;
+    return x <= 0.9 ? x : 1 - 0.09 / x;
+}
+
+/*  Tells progress_fn; `inner` is the running statement's fraction. */
+static int sqlpool__chore_tell(sqlpool__chore *chore, double inner, int64_t now) {
+    sqlpool_progress *progress = &chore->progress;
+    double fraction = chore->from + chore->share * inner;
+    int rc;
+    if (chore->options.progress_fn == NULL) return 0;
+    if (fraction > 1) fraction = 1;
+    if (fraction > progress->fraction) progress->fraction = fraction;
+    chore->next_progress_ns =
+        sqlpool__time_add(now, chore->options.progress_ms * SQLPOOL__NS_PER_MS);
+    progress->elapsed_ms = (now - chore->began_ns) / SQLPOOL__NS_PER_MS;
+    progress->left_ms = progress->fraction > 0
+                            ? (int64_t)((double)progress->elapsed_ms * (1 - progress->fraction) /
+                                        progress->fraction)
+                            : -1;
+    rc = chore->options.progress_fn(chore->options.user, progress);
+    if (rc != 0) chore->stopped_by = rc;
+    return rc;
+}
+
+/*  What was read and written since the last look goes on the bill; returns when it is paid. */
+static int64_t sqlpool__chore_bill(sqlpool__chore *chore, int64_t *touched) {
+    int64_t io = 0;
+    *touched = sqlpool__count_pages(chore->slot, &io);
+    if (io > chore->io_at) chore->io_bytes += (io - chore->io_at) * chore->core->page_bytes;
+    chore->io_at = io;
+    if (chore->options.io_bytes_per_s <= 0) return 0;
+    return sqlpool__time_add(chore->began_ns, (int64_t)((double)chore->io_bytes * 1e9 /
+                                                        (double)chore->options.io_bytes_per_s));
+}
+
+/*  Called by the progress handler while a statement of the chore runs; nonzero stops it. */
+static int sqlpool__chore_look(void *argument) {
+    sqlpool__chore *chore = (sqlpool__chore *)argument;
+    const int64_t now = sqlpool__now(chore->core);
+    int64_t touched, paid;
+    if (now < chore->next_look_ns) return 0;
+    chore->next_look_ns = sqlpool__time_add(
+        now, sqlpool__earlier(SQLPOOL__REST_NS, chore->options.progress_ms * SQLPOOL__NS_PER_MS));
+    paid = sqlpool__chore_bill(chore, &touched);
+    if (now >= chore->next_progress_ns &&
+        sqlpool__chore_tell(
+            chore, sqlpool__guess_fraction(touched - chore->touched_at, chore->expected), now) != 0)
+        return 1;
+    if (paid > now && SQLPOOL__LOAD_RELAXED(&chore->slot->mode) == SQLPOOL_READ)
+        sqlpool__sleep(chore->core, sqlpool__earlier(paid - now, SQLPOOL__REST_NS));
+    return 0;
+}
+
+/*  Options as they are meant, or what is wrong with them. */
+static int sqlpool__chore_begin(sqlpool__chore *chore, sqlpool__core *core, const char *operation,
+                                const sqlpool_maintenance *options, sqlpool_error *error) {
+    memset(chore, 0, sizeof *chore);
+    chore->core = core;
+    chore->error = error;
+    chore->began_ns = sqlpool__now(core);
+    chore->deadline_ns = chore->stop_ns = SQLPOOL__NEVER;
+    chore->progress.operation = operation;
+    chore->progress.object = "";
+    chore->progress.unit = "pages";
+    chore->share = 1;
+    if (options != NULL) chore->options = *options;
+    options = &chore->options;
+    if (options->timeout_ms < SQLPOOL_FOREVER || options->piece_ms < 0 || options->pause_ms < 0 ||
+        options->progress_ms < 0 || options->io_bytes_per_s < 0)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "sqlpool_maintenance: timeout_ms %d (-1 or more), piece_ms %d, "
+                             "pause_ms %d, progress_ms %d, io_bytes_per_s %lld (0 or more)",
+                             options->timeout_ms, options->piece_ms, options->pause_ms,
+                             options->progress_ms, (long long)options->io_bytes_per_s);
+    if (options->timeout_ms > 0)
+        chore->deadline_ns =
+            sqlpool__time_add(chore->began_ns, options->timeout_ms * SQLPOOL__NS_PER_MS);
+    if (options->piece_ms == 0) chore->options.piece_ms = SQLPOOL__PIECE_MS;
+    if (options->progress_ms == 0) chore->options.progress_ms = SQLPOOL__PROGRESS_MS;
+    chore->call.tag = options->tag != NULL ? options->tag : operation;
+    chore->call.token = options->token;
+    return SQLPOOL_OK;
+}
+
+/*  May it go on? */
+static int sqlpool__chore_check(sqlpool__chore *chore) {
+    if (chore->call.token != NULL && SQLPOOL__LOAD(&chore->call.token->fired) != 0)
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_CANCELLED, "the %s was cancelled",
+                             chore->progress.operation);
+    if (sqlpool__now(chore->core) >= chore->deadline_ns)
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_TIMEOUT,
+                             "the deadline of the %s passed when %lld of %lld %s were done",
+                             chore->progress.operation, (long long)chore->progress.done,
+                             (long long)chore->progress.total, chore->progress.unit);
+    return SQLPOOL_OK;
+}
+
+static int sqlpool__chore_take(sqlpool__chore *chore, sqlpool_mode mode) {
+    sqlpool__request request = sqlpool__internal_request(mode, &chore->call, 0);
+    int rc = sqlpool__chore_check(chore);
+    if (rc != SQLPOOL_OK) return rc;
+    request.is_internal = mode == SQLPOOL_READ; /* what is damaged is looked at, breaker or not */
+    if (chore->deadline_ns != SQLPOOL__NEVER)
+        request.deadline_ns = sqlpool__earlier(
+            chore->deadline_ns,
+            sqlpool__acquire_deadline(chore->core, &request, sqlpool__now(chore->core)));
+    rc = sqlpool__acquire(chore->core, &request, &chore->slot, chore->error);
+    if (rc != SQLPOOL_OK) {
+        chore->slot = NULL;
+        chore->is_told = true;
+        return rc;
+    }
+    sqlpool__unpin(chore->slot);
+    chore->slot->lease_deadline_ns = chore->deadline_ns;
+    chore->slot->lock_timeout_ms = chore->call.timeout_ms;
+    SQLPOOL__STORE_RELAXED(&chore->slot->sql, chore->progress.operation);
+    (void)sqlpool__count_pages(chore->slot, &chore->io_at);
+    if (chore->options.progress_fn != NULL || chore->options.io_bytes_per_s > 0) {
+        chore->slot->look = chore;
+        chore->slot->look_fn = sqlpool__chore_look;
+    }
+    return SQLPOOL_OK;
+}
+
+static void sqlpool__chore_put(sqlpool__chore *chore) {
+    sqlpool__slot *slot = chore->slot;
+    sqlpool_error ignored;
+    int64_t touched;
+    if (slot == NULL) return;
+    chore->slot->look_fn = NULL;
+    if (slot->db != NULL) (void)sqlpool__chore_bill(chore, &touched);
+    sqlpool__error_clear(&ignored);
+    if (slot->depth > 0) (void)sqlpool__level_rollback(slot, &ignored);
+    (void)sqlpool__lease_end(slot);
+    chore->slot = NULL;
+}
+
+/*  Between two pieces, with no lease: others have their turn, and the bill is paid. False: it ends
+    here, with an error, or because stop_ns has come and there is more to do. */
+static bool sqlpool__chore_rest(sqlpool__chore *chore) {
+    sqlpool__core *core = chore->core;
+    int64_t now = sqlpool__now(core), until;
+    SQLPOOL_ASSERT(chore->slot == NULL);
+    until = sqlpool__time_add(now, chore->options.pause_ms * SQLPOOL__NS_PER_MS);
+    if (chore->options.io_bytes_per_s > 0) {
+        const int64_t paid =
+            sqlpool__time_add(chore->began_ns, (int64_t)((double)chore->io_bytes * 1e9 /
+                                                         (double)chore->options.io_bytes_per_s));
+        if (paid > until) until = paid;
+    }
+    if (now >= chore->next_progress_ns && sqlpool__chore_tell(chore, 0, now) != 0) {
+        chore->error->result = chore->stopped_by;
+        return false;
+    }
+    chore->is_cut = now >= chore->stop_ns || until >= chore->stop_ns;
+    while (!chore->is_cut && sqlpool__chore_check(chore) == SQLPOOL_OK && now < until) {
+        sqlpool__sleep(core, sqlpool__earlier(until - now, SQLPOOL__REST_NS));
+        now = sqlpool__now(core);
+    }
+    return !chore->is_cut && chore->error->result == SQLPOOL_OK;
+}
+
+/*  The end of every operation: the last report, and an error that says what was going on. */
+static int sqlpool__chore_end(sqlpool__chore *chore) {
+    sqlpool_error *error = chore->error;
+    sqlpool__chore_put(chore);
+    if (error->result == SQLPOOL_OK && !chore->is_cut) {
+        chore->progress.object = "";
+        chore->from = 1;
+        (void)sqlpool__chore_tell(chore, 0, sqlpool__now(chore->core));
+        chore->stopped_by = 0; /* it is done all the same */
+    }
+    if (chore->stopped_by != 0 && error->result != SQLPOOL_OK) {
+        (void)SQLPOOL__FAIL(error, chore->stopped_by,
+                            "the %s was stopped by its callback, which "
+                            "returned %d",
+                            chore->progress.operation, chore->stopped_by);
+        chore->is_told = false;
+    }
+    return chore->is_told ? error->result : sqlpool__finish(chore->core, error);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.1] statements of an operation                                 (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Gets each row of a statement; nonzero ends it, as what the operation returns, or ENOUGH: without
+    a word. */
+#define SQLPOOL__ENOUGH INT32_MIN
+typedef int (*sqlpool__chore_row_fn)(sqlpool__chore *chore, sqlite3_stmt *row, void *user);
+
+/*  `*rows` says whether rows were given out: then it cannot be run again. */
+static int sqlpool__chore_run_once(sqlpool__chore *chore, const char *sql, sqlpool__chore_row_fn fn,
+                                   void *user, bool *rows) {
+    sqlpool__slot *slot = chore->slot;
+    sqlite3_stmt *handle = NULL;
+    int64_t io;
+    int answer = 0, rc = sqlpool__statement_begin(slot, chore->error);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__arm(slot, slot->lease_deadline_ns); /* statement_timeout_ms is for the program's own */
+    SQLPOOL__TALLY(slot, statements);
+    chore->touched_at = sqlpool__count_pages(slot, &io);
+    chore->next_look_ns = 0;
+    rc = sqlite3_prepare_v2(slot->db, sql, -1, &handle, NULL);
+    if (rc == SQLITE_OK) rc = SQLITE_ROW;
+    while (rc == SQLITE_ROW && (rc = sqlite3_step(handle)) == SQLITE_ROW) {
+        *rows = fn != NULL;
+        answer = fn != NULL ? fn(chore, handle, user) : 0;
+        if (answer != 0) break;
+    }
+    if (rc == SQLITE_INTERRUPT && slot->is_committed && slot->depth == 0) rc = SQLITE_DONE;
+    if (answer != 0) {
+        rc = answer == SQLPOOL__ENOUGH ? SQLPOOL_OK : (chore->error->result = answer);
+    } else {
+        rc =
+            rc == SQLITE_DONE ? SQLPOOL_OK : sqlpool__statement_failed(slot, rc, sql, chore->error);
+    }
+    (void)sqlite3_finalize(handle);
+    sqlpool__disarm(slot);
+    if (slot->is_committed && slot->depth == 0) sqlpool__after_commit(slot);
+    return rc;
+}
+
+/*  Runs it on the chore's lease, again while that helps. */
+static int sqlpool__chore_run(sqlpool__chore *chore, const char *sql, sqlpool__chore_row_fn fn,
+                              void *user) {
+    sqlpool__slot *slot = chore->slot;
+    bool rows = false;
+    int attempt, rc;
+    for (attempt = 1;; attempt++) {
+        rc = sqlpool__chore_run_once(chore, sql, fn, user, &rows);
+        if (rc == SQLPOOL_OK || rows || chore->stopped_by != 0 || slot->depth > 0 ||
+            sqlpool__is_unknown(slot, chore->error) || !sqlpool__is_retryable(chore->core, rc) ||
+            !sqlpool__retry_wait(slot, &chore->call, attempt, chore->error))
+            break;
+    }
+    if (rc == SQLPOOL_OK) chore->error->result = SQLPOOL_OK;
+    return rc;
+}
+
+/*  The same for a text of sqlite3_mprintf(), which is freed; NULL: there was no memory for it. */
+static int sqlpool__chore_run_text(sqlpool__chore *chore, char *sql, sqlpool__chore_row_fn fn,
+                                   void *user) {
+    int rc;
+    if (sql == NULL) return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for a statement");
+    rc = sqlpool__chore_run(chore, sql, fn, user);
+    sqlite3_free(sql);
+    return rc;
+}
+
+static int sqlpool__take_number(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    (void)chore;
+    *(int64_t *)user = sqlite3_column_int64(row, 0);
+    return 0;
+}
+
+/*  A statement that gives one number; 0 where it gives none. */
+static int sqlpool__chore_ask(sqlpool__chore *chore, const char *sql, int64_t *number) {
+    *number = 0;
+    return sqlpool__chore_run(chore, sql, sqlpool__take_number, number);
+}
+
+/*  Names, one behind the other with their NUL; they are read while no lease is held. */
+typedef struct sqlpool__names {
+    char *text;
+    size_t used, room;
+    int count;
+} sqlpool__names;
+
+static int sqlpool__names_add(sqlpool__core *core, sqlpool__names *names, const char *name) {
+    const size_t bytes = strlen(name) + 1;
+    if (bytes > names->room - names->used) {
+        const size_t room = (names->room + bytes) * 2;
+        void *text = sqlpool__resize(&core->memory, names->text, names->room, room);
+        if (text == NULL) return SQLPOOL_NOMEM;
+        names->text = (char *)text;
+        names->room = room;
+    }
+    memcpy(names->text + names->used, name, bytes);
+    names->used += bytes;
+    names->count++;
+    return SQLPOOL_OK;
+}
+
+static bool sqlpool__names_has(const sqlpool__names *names, const char *name) {
+    size_t at = 0;
+    for (; at < names->used; at += strlen(names->text + at) + 1) {
+        if (strcmp(names->text + at, name) == 0) return true;
+    }
+    return false;
+}
+
+static void sqlpool__names_free(sqlpool__core *core, sqlpool__names *names) {
+    sqlpool__free(&core->memory, names->text, names->room);
+    memset(names, 0, sizeof *names);
+}
+
+/*  Rows of one text column; a name that is there already is not added again. */
+static int sqlpool__take_name(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__names *names = (sqlpool__names *)user;
+    const char *name = (const char *)sqlite3_column_text(row, 0);
+    if (name == NULL || sqlpool__names_has(names, name)) return 0;
+    if (sqlpool__names_add(chore->core, names, name) == SQLPOOL_OK) return 0;
+    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+}
+
+/*  Does one thing for each name, each on a lease of its own: `piece` gets the name while the lease
+    is held. */
+typedef int (*sqlpool__chore_piece_fn)(sqlpool__chore *chore, const char *name, void *user);
+static int sqlpool__chore_each(sqlpool__chore *chore, const sqlpool__names *names,
+                               sqlpool_mode mode, sqlpool__chore_piece_fn piece, void *user) {
+    size_t at = 0;
+    int rc = SQLPOOL_OK, done = 0;
+    chore->progress.total = names->count;
+    for (; at < names->used && rc == SQLPOOL_OK; at += strlen(names->text + at) + 1) {
+        if (done > 0 && !sqlpool__chore_rest(chore)) break;
+        chore->progress.object = names->text + at;
+        chore->progress.done = done;
+        chore->share = 1.0 / names->count;
+        chore->from = done * chore->share;
+        rc = sqlpool__chore_take(chore, mode);
+        if (rc == SQLPOOL_OK) rc = piece(chore, names->text + at, user);
+        sqlpool__chore_put(chore);
+        done++;
+    }
+    chore->progress.object = "";
+    if (rc == SQLPOOL_OK && !chore->is_cut) chore->progress.done = done;
+    return chore->error->result;
+}
+
+/*  The same for the names that a query gives. */
+static int sqlpool__chore_list(sqlpool__chore *chore, char *sql, sqlpool__names *names) {
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK) {
+        rc = sqlpool__chore_run_text(chore, sql, sqlpool__take_name, names);
+    } else {
+        sqlite3_free(sql);
+    }
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.2] statistics                                                 (private)
+ *----------------------------------------------------------------------------*/
+
+#define SQLPOOL__USER_TABLES \
+    "SELECT name FROM sqlite_master WHERE type='table' AND rootpage>0 " \
+    "AND substr(name,1,7)<>'sqlite_'"
+
+/*  Rows of PRAGMA optimize in its mode that only talks: ANALYZE "main"."t". */
+static int sqlpool__take_command(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    static const char head[] = "ANALYZE \"main\".\"";
+    sqlpool__names *names = (sqlpool__names *)user;
+    const char *from = (const char *)sqlite3_column_text(row, 0);
+    char *name, *to;
+    int rc = SQLPOOL_OK;
+    if (from == NULL || strncmp(from, head, sizeof head - 1) != 0) return 0;
+    name = to = sqlite3_mprintf("%s", from + sizeof head - 1);
+    if (name == NULL) rc = SQLPOOL_NOMEM;
+    for (from = name; rc == SQLPOOL_OK && *from != '\0'; from++) {
+        if (*from == '"' && *++from != '"') break; /* the end; two of them are one */
+        *to++ = *from;
+    }
+    if (rc == SQLPOOL_OK) {
+        *to = '\0';
+        if (!sqlpool__names_has(names, name)) rc = sqlpool__names_add(chore->core, names, name);
+    }
+    sqlite3_free(name);
+    return rc == SQLPOOL_OK
+               ? 0
+               : SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+}
+
+/*  Names and numbers of sqlite_stat1: a table, and its rows as ANALYZE saw them. */
+static int sqlpool__take_seen(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__names *seen = (sqlpool__names *)user;
+    const char *table = (const char *)sqlite3_column_text(row, 0);
+    const char *rows = (const char *)sqlite3_column_text(row, 1);
+    if (table == NULL || rows == NULL) return 0;
+    if (sqlpool__names_add(chore->core, seen, table) == SQLPOOL_OK &&
+        sqlpool__names_add(chore->core, seen, rows) == SQLPOOL_OK)
+        return 0;
+    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+}
+
+/*  Adds the table if it has rows, and not about as many as were seen. */
+static int sqlpool__add_if_stale(sqlpool__chore *chore, const char *table, int64_t seen,
+                                 sqlpool__names *names) {
+    int64_t rows = 0;
+    int rc = sqlpool__chore_run_text(
+        chore,
+        sqlite3_mprintf("SELECT count(*) FROM (SELECT 1 FROM main.\"%w\" LIMIT %lld)", table,
+                        (long long)(seen * 10 + 1)),
+        sqlpool__take_number, &rows);
+    if (rc != SQLPOOL_OK || rows == 0 || sqlpool__names_has(names, table)) return rc;
+    if (rows <= seen * 10 && rows * 10 >= seen) return SQLPOOL_OK;
+    rc = sqlpool__names_add(chore->core, names, table);
+    return rc == SQLPOOL_OK ? rc : SQLPOOL__FAIL(chore->error, rc, "no memory for a name");
+}
+
+#define SQLPOOL__UNSEEN \
+    "SELECT DISTINCT tbl_name FROM sqlite_master i WHERE type='index' " \
+    "AND (sql IS NULL OR instr(upper(sql),'WHERE')=0) AND substr(tbl_name,1,7)<>'sqlite_'"
+
+/*  What SQLite does by itself from 3.46 on: tables with rows of which an index was never analyzed
+    (a partial one may have no entry and never gets a statistic), and those that have ten times the
+    rows that ANALYZE saw, or a tenth. */
+static int sqlpool__list_changed(sqlpool__chore *chore, sqlpool__names *names) {
+    sqlpool__names unseen, seen;
+    int64_t has_stat = 0;
+    size_t at;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    memset(&unseen, 0, sizeof unseen);
+    memset(&seen, 0, sizeof seen);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(
+            chore, "SELECT count(*) FROM sqlite_master WHERE name='sqlite_stat1'", &has_stat);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run(chore,
+                                has_stat != 0 ? SQLPOOL__UNSEEN
+                                    " AND NOT EXISTS(SELECT 1 FROM sqlite_stat1 s WHERE "
+                                    "s.tbl=i.tbl_name AND s.idx=i.name)"
+                                              : SQLPOOL__UNSEEN,
+                                sqlpool__take_name, &unseen);
+    if (rc == SQLPOOL_OK && has_stat != 0)
+        rc = sqlpool__chore_run(chore,
+                                "SELECT tbl,max(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE tbl "
+                                "IN(SELECT name FROM sqlite_master WHERE type='table' AND "
+                                "rootpage>0) GROUP BY tbl",
+                                sqlpool__take_seen, &seen);
+    for (at = 0; at < unseen.used && rc == SQLPOOL_OK; at += strlen(unseen.text + at) + 1)
+        rc = sqlpool__add_if_stale(chore, unseen.text + at, 0, names);
+    for (at = 0; at < seen.used && rc == SQLPOOL_OK;) {
+        const char *table = seen.text + at, *rows = table + strlen(table) + 1;
+        at += strlen(table) + strlen(rows) + 2;
+        rc = sqlpool__add_if_stale(chore, table, sqlpool__to_int64(rows), names);
+    }
+    sqlpool__chore_put(chore);
+    sqlpool__names_free(chore->core, &unseen);
+    sqlpool__names_free(chore->core, &seen);
+    return rc;
+}
+
+/*  What PRAGMA optimize would do, as names of tables. */
+static int sqlpool__list_stale(sqlpool__chore *chore, sqlpool__names *names) {
+    int rc;
+    if (sqlite3_libversion_number() < 3046000) return sqlpool__list_changed(chore, names);
+    rc = sqlpool__chore_take(chore, SQLPOOL_WRITE); /* even talking it takes the write lock */
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run(chore, "PRAGMA main.optimize(0x10003)", sqlpool__take_command,
+                                names);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*  One table; `user` is the row limit. The connection's own limit is put back. */
+static int sqlpool__analyze_one(sqlpool__chore *chore, const char *name, void *user) {
+    const int *limit = (const int *)user;
+    const bool can_limit = sqlite3_libversion_number() >= 3032000;
+    int64_t before = 0, granted = 0;
+    int rc = SQLPOOL_OK;
+    if (can_limit) rc = sqlpool__chore_ask(chore, "PRAGMA analysis_limit", &before);
+    if (rc != SQLPOOL_OK) return rc;
+    if (can_limit && before != *limit)
+        (void)sqlpool__set_pragma(chore->slot, "analysis_limit", *limit, &granted);
+    rc = sqlpool__chore_run_text(chore, sqlite3_mprintf("ANALYZE \"main\".\"%w\"", name), NULL,
+                                 NULL);
+    if (can_limit && before != *limit && chore->slot->db != NULL)
+        (void)sqlpool__set_pragma(chore->slot, "analysis_limit", before, &granted);
+    return rc;
+}
+
+/*  Moves the schema's cookie: every connection loads schema and statistics anew. */
+static int sqlpool__move_cookie(sqlpool__chore *chore) {
+    const unsigned long long random = sqlpool__random(chore->core);
+    int rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_begin(chore->slot, chore->error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run_text(
+            chore, sqlite3_mprintf("CREATE TABLE main.sqlpool_scratch_%llx(x)", random), NULL,
+            NULL);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run_text(
+            chore, sqlite3_mprintf("DROP TABLE main.sqlpool_scratch_%llx", random), NULL, NULL);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_commit(chore->slot, chore->error);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*  Each of the tables, then the cookie, also when only some of them could be done. */
+static int sqlpool__analyze_all(sqlpool__chore *chore, const sqlpool__names *names, int limit,
+                                int64_t *analyzed) {
+    chore->progress.unit = "tables";
+    (void)sqlpool__chore_each(chore, names, SQLPOOL_WRITE, sqlpool__analyze_one, &limit);
+    *analyzed = chore->progress.done;
+    if (chore->progress.done > 0 && chore->error->result == SQLPOOL_OK)
+        return sqlpool__move_cookie(chore);
+    if (chore->progress.done > 0) { /* the error is that of the table */
+        sqlpool__chore rest = *chore;
+        sqlpool_error ignored;
+        sqlpool__error_clear(&ignored);
+        rest.error = &ignored;
+        rest.deadline_ns = SQLPOOL__NEVER;
+        rest.call.token = NULL;
+        (void)sqlpool__move_cookie(&rest);
+    }
+    return chore->error->result;
+}
+
+static int sqlpool__optimize(sqlpool__chore *chore, int64_t *analyzed) {
+    sqlpool__names names;
+    memset(&names, 0, sizeof names);
+    *analyzed = 0;
+    if (sqlpool__list_stale(chore, &names) == SQLPOOL_OK)
+        (void)sqlpool__analyze_all(chore, &names, SQLPOOL__SAMPLE_ROWS, analyzed);
+    sqlpool__names_free(chore->core, &names);
+    return chore->error->result;
+}
+
+static int sqlpool__analyze(sqlpool__chore *chore, const char *table, int limit) {
+    sqlpool__names names;
+    int64_t analyzed;
+    int rc;
+    memset(&names, 0, sizeof names);
+    if (table == NULL) {
+        rc = sqlpool__chore_list(chore, sqlite3_mprintf("%s", SQLPOOL__USER_TABLES), &names);
+    } else {
+        rc = sqlpool__names_add(chore->core, &names, table);
+        if (rc != SQLPOOL_OK) (void)SQLPOOL__FAIL(chore->error, rc, "no memory");
+    }
+    if (rc == SQLPOOL_OK) (void)sqlpool__analyze_all(chore, &names, limit, &analyzed);
+    sqlpool__names_free(chore->core, &names);
+    return chore->error->result;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.3] free pages, and the file anew                              (private)
+ *----------------------------------------------------------------------------*/
+
+/*  A connection on which VACUUM may attach its copy, until it is told otherwise. */
+static int sqlpool__allow_attach(sqlpool__slot *slot, int limit) {
+    const int before = sqlite3_limit(slot->db, SQLITE_LIMIT_ATTACHED, -1);
+    if (limit > before || limit == 0) (void)sqlite3_limit(slot->db, SQLITE_LIMIT_ATTACHED, limit);
+    return before;
+}
+
+static int sqlpool__vacuum(sqlpool__chore *chore, int auto_vacuum) {
+    static const int modes[] = {-1, 0, 1, 2}; /* by sqlpool_auto_vacuum */
+    sqlpool__slot *slot;
+    int64_t before = 0, granted = 0;
+    int attached, rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+    if (rc != SQLPOOL_OK) return rc;
+    slot = chore->slot;
+    rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &before);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &chore->progress.total);
+    if (rc == SQLPOOL_OK) {
+        char sql[48];
+        sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
+        if (auto_vacuum != SQLPOOL_AUTO_VACUUM_KEEP) {
+            sqlpool__text_add(&text, "PRAGMA main.auto_vacuum=%d", modes[auto_vacuum]);
+            (void)sqlpool__ask(slot->db, sql, NULL, 0);
+        }
+        attached = sqlpool__allow_attach(slot, 1);
+        (void)sqlite3_db_release_memory(slot->db); /* each page is then read once: progress */
+        chore->expected = chore->progress.total;
+        rc = sqlpool__chore_run(chore, "VACUUM", NULL, NULL);
+        (void)sqlpool__allow_attach(slot, attached);
+        if (rc == SQLPOOL_OK) {
+            sqlpool__after_commit(slot); /* it calls no commit hook */
+            chore->progress.done = chore->progress.total;
+        } else {
+            if (sqlpool__primary(rc) == SQLITE_FULL) slot->trouble = 0; /* for a copy, not a row */
+            if (auto_vacuum != SQLPOOL_AUTO_VACUUM_KEEP)
+                (void)sqlpool__set_pragma(slot, "auto_vacuum", before, &granted);
+        }
+    }
+    sqlpool__chore_put(chore);
+    return chore->error->result;
+}
+
+/*  A row for each page: enough of them for one piece? */
+static int sqlpool__take_page(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    (void)row;
+    return sqlpool__now(chore->core) >= *(const int64_t *)user ? SQLPOOL__ENOUGH : 0;
+}
+
+/*  One transaction of it; `freed` pages went. */
+static int sqlpool__free_pages(sqlpool__chore *chore, int64_t pages, int64_t *freed) {
+    int64_t before = 0, after = 0;
+    int64_t until =
+        sqlpool__time_add(sqlpool__now(chore->core), chore->options.piece_ms * SQLPOOL__NS_PER_MS);
+    int rc = sqlpool__level_begin(chore->slot, chore->error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.freelist_count", &before);
+    if (rc == SQLPOOL_OK && before > 0)
+        rc = sqlpool__chore_run_text(
+            chore, sqlite3_mprintf("PRAGMA main.incremental_vacuum(%lld)", (long long)pages),
+            sqlpool__take_page, &until);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.freelist_count", &after);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_commit(chore->slot, chore->error);
+    *freed = rc == SQLPOOL_OK ? before - after : 0;
+    return rc;
+}
+
+static int sqlpool__incremental_vacuum(sqlpool__chore *chore, int64_t pages, int64_t *freed) {
+    int64_t mode = 0, free_pages = 0, some = 0;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    *freed = 0;
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &mode);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.freelist_count", &free_pages);
+    sqlpool__chore_put(chore);
+    if (rc != SQLPOOL_OK) return rc;
+    if (mode != 2)
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
+                             "the database is not in the mode auto_vacuum=INCREMENTAL: "
+                             "sqlpool_vacuum() with SQLPOOL_AUTO_VACUUM_INCREMENTAL changes it");
+    if (pages == 0 || pages > free_pages) pages = free_pages;
+    chore->progress.total = pages;
+    while (rc == SQLPOOL_OK && *freed < pages) {
+        if (*freed > 0 && !sqlpool__chore_rest(chore)) return chore->error->result;
+        rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+        if (rc == SQLPOOL_OK) rc = sqlpool__free_pages(chore, pages - *freed, &some);
+        sqlpool__chore_put(chore);
+        if (rc == SQLPOOL_OK && some <= 0) break; /* others use what was free */
+        *freed += rc == SQLPOOL_OK ? some : 0;
+        chore->progress.done = *freed;
+        chore->from = (double)*freed / (double)pages;
+        chore->share = 0;
+    }
+    return rc;
+}
+
+/*  A file of ours through the VFS, opened and closed again. EXCLUSIVE makes it; else it is brought
+    to the disk with its folder, which SQLite syncs for journals only. */
+static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_new) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    sqlite3_file *file;
+    int flags = 0, rc;
+    if (vfs == NULL) return SQLITE_ERROR;
+    file = (sqlite3_file *)sqlpool__alloc(&core->memory, (size_t)vfs->szOsFile);
+    if (file == NULL) return SQLITE_NOMEM;
+    memset(file, 0, (size_t)vfs->szOsFile);
+    rc =
+        vfs->xOpen(vfs, path, file,
+                   is_new ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXCLUSIVE |
+                                SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_URI
+                          : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MASTER_JOURNAL,
+                   &flags);
+    if (rc == SQLITE_OK && !is_new) rc = file->pMethods->xSync(file, SQLITE_SYNC_FULL);
+    if (file->pMethods != NULL) (void)file->pMethods->xClose(file);
+    sqlpool__free(&core->memory, file, (size_t)vfs->szOsFile);
+    return rc;
+}
+
+#if SQLITE_VERSION_NUMBER >= 3040000 /* what sqlite3_create_filename() returns */
+typedef const char *sqlpool__filename;
+#else
+typedef char *sqlpool__filename;
+#endif
+
+/*  Makes the file for the copy, empty, with the permissions of the database; nobody else's is
+    touched. Its full name is the caller's, to be freed with sqlite3_free(). */
+static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **full) {
+    sqlpool__core *core = chore->core;
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    const char *parameters[2] = {"modeof", NULL};
+    sqlpool__filename name;
+    int is_there = 0, rc = vfs != NULL ? SQLITE_OK : SQLITE_ERROR;
+    const int room = vfs != NULL ? vfs->mxPathname + 1 : 0;
+    *full = (char *)sqlite3_malloc(room + 2);
+    if (*full == NULL) return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for a path");
+    (*full)[0] = '\0';
+    if (rc == SQLITE_OK) rc = sqlpool__primary(vfs->xFullPathname(vfs, path, room, *full));
+    if (rc == SQLITE_OK) rc = vfs->xAccess(vfs, *full, SQLITE_ACCESS_EXISTS, &is_there);
+    if (rc != SQLITE_OK || is_there)
+        return SQLPOOL__FAIL(chore->error, rc != SQLITE_OK ? rc : SQLITE_CANTOPEN, "\"%s\" %s",
+                             path,
+                             is_there ? "exists already: name a new file" : "is no usable path");
+    parameters[1] = core->is_memory ? "" : sqlite3_db_filename(chore->slot->db, "main");
+    if (parameters[1] == NULL) parameters[1] = "";
+    name = sqlite3_create_filename(*full, "", "", 1, parameters);
+    rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
+    if (rc != SQLITE_OK && parameters[1][0] != '\0' && name != NULL) { /* it is gone, say */
+        sqlite3_free_filename(name);
+        name = sqlite3_create_filename(*full, "", "", 0, NULL);
+        rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
+    }
+    sqlite3_free_filename(name);
+    if (rc == SQLITE_OK) return SQLPOOL_OK;
+    return SQLPOOL__FAIL(chore->error, rc,
+                         "\"%s\" cannot be made: is its folder there and "
+                         "writable, and is it no link? (%s)",
+                         path, sqlpool_result_name(rc));
+}
+
+static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(chore->core->vfs_name);
+    sqlpool__slot *slot;
+    char *full = NULL;
+    int64_t granted = 0;
+    int attached, rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc != SQLPOOL_OK) return rc;
+    slot = chore->slot;
+    rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &chore->progress.total);
+    if (rc == SQLPOOL_OK) rc = sqlpool__make_target(chore, path, &full);
+    if (rc == SQLPOOL_OK) {
+        chore->expected = chore->progress.total;
+        chore->progress.object = path;
+        attached = sqlpool__allow_attach(slot, 1);
+        if (slot->role == SQLPOOL__ROLE_READER)
+            (void)sqlpool__set_pragma(slot, "query_only", 0, &granted);
+        (void)sqlite3_db_release_memory(slot->db);
+        rc = sqlpool__chore_run_text(/* a name that looks like a URI is a path all the same */
+                                     chore,
+                                     sqlite3_mprintf("VACUUM main INTO '%s%q'",
+                                                     full[0] == '/' ? "" : "./", full),
+                                     NULL, NULL);
+        if (slot->role == SQLPOOL__ROLE_READER &&
+            sqlpool__set_pragma(slot, "query_only", 1, &granted) != SQLITE_OK)
+            slot->is_bad = true;
+        (void)sqlpool__allow_attach(slot, attached);
+        slot->is_committed = false; /* of the copy */
+        if (sqlpool__primary(chore->error->sqlite_code) == SQLITE_FULL) slot->trouble = 0;
+        if (rc == SQLPOOL_OK && (rc = sqlpool__touch_file(chore->core, full, false)) != SQLITE_OK)
+            rc = SQLPOOL__FAIL(chore->error, rc, "\"%s\" cannot be brought to the disk (%s)", path,
+                               sqlpool_result_name(rc));
+        if (rc == SQLPOOL_OK) chore->progress.done = chore->progress.total;
+        if (rc != SQLPOOL_OK && vfs != NULL) (void)vfs->xDelete(vfs, full, 0);
+    }
+    sqlite3_free(full);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.4] indexes and checks                                         (private)
+ *----------------------------------------------------------------------------*/
+
+static int sqlpool__reindex_one(sqlpool__chore *chore, const char *name, void *user) {
+    (void)user;
+    return sqlpool__chore_run_text(chore, sqlite3_mprintf("REINDEX \"main\".\"%w\"", name), NULL,
+                                   NULL);
+}
+
+static int sqlpool__reindex(sqlpool__chore *chore, const char *name) {
+    sqlpool__names names, tables;
+    int rc;
+    memset(&names, 0, sizeof names);
+    memset(&tables, 0, sizeof tables);
+    rc = sqlpool__chore_list(
+        chore,
+        name == NULL ? sqlite3_mprintf("SELECT name FROM sqlite_master WHERE type='index'")
+                     : sqlite3_mprintf("SELECT name FROM sqlite_master WHERE type='index' AND "
+                                       "(name=%Q COLLATE NOCASE OR tbl_name=%Q COLLATE NOCASE)",
+                                       name, name),
+        &names);
+    if (rc == SQLPOOL_OK && name != NULL && names.count == 0)
+        rc = sqlpool__chore_list(
+            chore,
+            sqlite3_mprintf("SELECT name FROM sqlite_master m WHERE type='index' AND EXISTS("
+                            "SELECT 1 FROM pragma_index_xinfo(m.name) x WHERE x.key AND "
+                            "x.coll=%Q COLLATE NOCASE)",
+                            name),
+            &names);
+    if (rc == SQLPOOL_OK && name != NULL && names.count == 0) {
+        rc = sqlpool__chore_list(
+            chore,
+            sqlite3_mprintf(
+                "SELECT name FROM sqlite_master WHERE type='table' AND name=%Q COLLATE NOCASE",
+                name),
+            &tables);
+        if (rc == SQLPOOL_OK && tables.count == 0)
+            rc = SQLPOOL__FAIL(chore->error, SQLITE_ERROR,
+                               "there is no table, index or collation \"%.200s\" to reindex", name);
+    }
+    chore->progress.unit = "indexes";
+    if (rc == SQLPOOL_OK)
+        (void)sqlpool__chore_each(chore, &names, SQLPOOL_WRITE, sqlpool__reindex_one, NULL);
+    sqlpool__names_free(chore->core, &names);
+    sqlpool__names_free(chore->core, &tables);
+    return chore->error->result;
+}
+
+/*  What a line of PRAGMA integrity_check is about. */
+static int sqlpool__problem_kind(const char *line, size_t bytes) {
+    static const struct {
+        const char *words;
+        int kind;
+    } known[] = {{"missing from index", SQLPOOL_PROBLEM_INDEX},
+                 {"wrong # of entries in index", SQLPOOL_PROBLEM_INDEX},
+                 {"non-unique entry in index", SQLPOOL_PROBLEM_INDEX},
+                 {"values differ from index", SQLPOOL_PROBLEM_INDEX},
+                 {"malformed inverted index", SQLPOOL_PROBLEM_INDEX},
+                 {"NULL value in ", SQLPOOL_PROBLEM_CONTENT},
+                 {"CHECK constraint failed", SQLPOOL_PROBLEM_CONTENT},
+                 {"TEXT value in ", SQLPOOL_PROBLEM_CONTENT},
+                 {"NUMERIC value in ", SQLPOOL_PROBLEM_CONTENT},
+                 {" value in ", SQLPOOL_PROBLEM_CONTENT}};
+    size_t i, at;
+    for (i = 0; i < sizeof known / sizeof *known; i++) {
+        const size_t length = strlen(known[i].words);
+        for (at = 0; at + length <= bytes; at++) {
+            if (memcmp(line + at, known[i].words, length) == 0) return known[i].kind;
+        }
+    }
+    return SQLPOOL_PROBLEM_STRUCTURE;
+}
+
+typedef struct sqlpool__findings {
+    sqlpool_check_result *result;
+    sqlpool__text text;
+} sqlpool__findings;
+
+static void sqlpool__add_finding(sqlpool__findings *findings, const char *line, size_t bytes,
+                                 int kind) {
+    size_t i;
+    findings->result->problems++;
+    findings->result->kinds |= kind;
+    if (findings->text.length > 0) sqlpool__text_byte(&findings->text, '\n');
+    for (i = 0; i < bytes; i++) {
+        const unsigned char byte = (unsigned char)line[i];
+        sqlpool__text_byte(&findings->text, byte < 0x20 || byte == 0x7f ? '?' : line[i]);
+    }
+}
+
+/*  A row may hold several lines, the first of them a title. */
+static int sqlpool__take_problem(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__findings *findings = (sqlpool__findings *)user;
+    const char *line = (const char *)sqlite3_column_text(row, 0);
+    (void)chore;
+    if (line == NULL || strcmp(line, "ok") == 0) return 0;
+    while (*line != '\0') {
+        const size_t bytes = strcspn(line, "\n");
+        if (bytes > 0 && strncmp(line, "*** in database", 15) != 0)
+            sqlpool__add_finding(findings, line, bytes, sqlpool__problem_kind(line, bytes));
+        line += bytes + (line[bytes] == '\n' ? 1 : 0);
+    }
+    return 0;
+}
+
+static int sqlpool__take_orphan(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    char line[300];
+    sqlpool__text text = sqlpool__text_into(line, sizeof line);
+    const char *table = (const char *)sqlite3_column_text(row, 0);
+    const char *parent = (const char *)sqlite3_column_text(row, 2);
+    (void)chore;
+    sqlpool__text_add(&text, "row %lld of %.100s has no parent in %.100s (foreign key %d)",
+                      (long long)sqlite3_column_int64(row, 1), table != NULL ? table : "?",
+                      parent != NULL ? parent : "?", sqlite3_column_int(row, 3));
+    sqlpool__add_finding((sqlpool__findings *)user, line, strlen(line),
+                         SQLPOOL_PROBLEM_FOREIGN_KEY);
+    return 0;
+}
+
+static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *table,
+                                   sqlpool_check_result *result) {
+    static const char *const pragmas[] = {"quick_check", "integrity_check", "foreign_key_check"};
+    static const int touches[] = {2, 6, 1}; /* of each page, about */
+    sqlpool__findings findings;
+    int rc;
+    findings.result = result;
+    findings.text = sqlpool__text_into(result->text, sizeof result->text);
+    if (table != NULL && kind != SQLPOOL_CHECK_FOREIGN_KEYS &&
+        (sqlite3_libversion_number() < 3033000 || strspn(table, "+-0123456789") == strlen(table)))
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
+                             "PRAGMA %s takes no table \"%.200s\" (SQLite %s; a number is a "
+                             "limit there): check the whole database",
+                             pragmas[kind], table, sqlite3_libversion());
+    rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &chore->progress.total);
+    if (rc == SQLPOOL_OK) {
+        chore->expected = chore->progress.total * touches[kind];
+        chore->progress.object = table != NULL ? table : "";
+        rc = sqlpool__chore_run_text(
+            chore,
+            table != NULL ? sqlite3_mprintf("PRAGMA main.%s(\"%w\")", pragmas[kind], table)
+                          : sqlite3_mprintf("PRAGMA main.%s", pragmas[kind]),
+            kind == SQLPOOL_CHECK_FOREIGN_KEYS ? sqlpool__take_orphan : sqlpool__take_problem,
+            &findings);
+    }
+    if (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB)
+        sqlpool__add_finding(&findings, chore->error->message, strlen(chore->error->message),
+                             SQLPOOL_PROBLEM_STRUCTURE);
+    sqlpool__chore_put(chore);
+    if (rc != SQLPOOL_OK || result->problems == 0) return rc;
+    rc = (result->kinds & SQLPOOL_PROBLEM_STRUCTURE) != 0     ? SQLITE_CORRUPT
+         : (result->kinds & SQLPOOL_PROBLEM_INDEX) != 0       ? (SQLITE_CORRUPT | (3 << 8))
+         : (result->kinds & SQLPOOL_PROBLEM_FOREIGN_KEY) != 0 ? SQLITE_CONSTRAINT_FOREIGNKEY
+                                                              : SQLITE_CONSTRAINT;
+    return SQLPOOL__FAIL(chore->error, rc, "the check found %lld problems: %.600s",
+                         (long long)result->problems, result->text);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.5] full-text indexes                                          (private)
+ *----------------------------------------------------------------------------*/
+
+#define SQLPOOL__MERGE_PAGES 16 /* of one step: some milliseconds (fts5.html, 6.8) */
+
+/*  A name or text of SQL without its quotes; to be freed with sqlite3_free(). */
+static char *sqlpool__unquote(const sqlpool__token *token) {
+    char *text = sqlite3_mprintf("%.*s", (int)token->bytes, token->text);
+    const char *from;
+    char *to = text, close;
+    if (text == NULL || token->bytes < 2 || strchr("'\"`[", *text) == NULL) return text;
+    close = *text == '[' ? ']' : *text;
+    for (from = text + 1; *from != '\0'; from++) {
+        if (*from == close && *++from != close) break; /* the end; two of them are one */
+        *to++ = *from;
+    }
+    *to = '\0';
+    return text;
+}
+
+/*  The content option in the arguments of a virtual table: as it is written, or NULL. */
+static char *sqlpool__find_content(const char *at, const char *end) {
+    bool is_first = true; /* of an argument */
+    int depth = 0;
+    for (;;) {
+        sqlpool__token token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0) return NULL;
+        if (depth == 1 && is_first && sqlpool__token_is(&token, "CONTENT")) {
+            token = sqlpool__next_token(&at, end);
+            if (token.bytes == 1 && *token.text == '=') {
+                token = sqlpool__next_token(&at, end);
+                return sqlpool__unquote(&token);
+            }
+        }
+        is_first = false;
+        if (*token.text == '(') is_first = ++depth == 1;
+        if (*token.text == ')') depth--;
+        if (*token.text == ',' && depth == 1) is_first = true;
+    }
+}
+
+/*  CREATE VIRTUAL TABLE name USING fts5(...), as sqlite_master keeps it: adds the name, and what
+    its content is: "0", "1" and the table, or "2". */
+static int sqlpool__take_fts5(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__names *names = (sqlpool__names *)user;
+    const char *name = (const char *)sqlite3_column_text(row, 0);
+    const char *at = (const char *)sqlite3_column_text(row, 1);
+    const char *const end = at != NULL ? at + strlen(at) : NULL;
+    sqlpool__token token;
+    char *content, *kind;
+    int rc;
+    if (name == NULL || at == NULL) return 0;
+    do {
+        token = sqlpool__next_token(&at, end);
+    } while (token.bytes > 0 && !sqlpool__token_is(&token, "USING"));
+    token = sqlpool__next_token(&at, end);
+    if (!sqlpool__name_is(&token, "FTS5")) return 0;
+    content = sqlpool__find_content(at, end);
+    kind = sqlite3_mprintf("%d%s",
+                           content == NULL      ? 0
+                           : content[0] == '\0' ? 2
+                                                : 1,
+                           content != NULL ? content : "");
+    rc = sqlpool__names_add(chore->core, names, name);
+    if (rc == SQLPOOL_OK)
+        rc = kind != NULL ? sqlpool__names_add(chore->core, names, kind) : SQLPOOL_NOMEM;
+    sqlite3_free(content);
+    sqlite3_free(kind);
+    if (rc == SQLPOOL_OK) return 0;
+    return SQLPOOL__FAIL(chore->error, rc, "no memory for the names of tables");
+}
+
+/*  All FTS5 tables, or the one of that name: pairs of name and content. */
+static int sqlpool__list_fts5(sqlpool__chore *chore, const char *table, sqlpool__names *names) {
+    static const char all[] = "SELECT name,sql FROM sqlite_master WHERE type='table' AND "
+                              "rootpage=0 AND sql IS NOT NULL";
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run_text(
+            chore,
+            table != NULL ? sqlite3_mprintf("%s AND name=%Q COLLATE NOCASE", all, table)
+                          : sqlite3_mprintf("%s ORDER BY name", all),
+            sqlpool__take_fts5, names);
+    sqlpool__chore_put(chore);
+    if (rc == SQLPOOL_OK && table != NULL && names->count == 0)
+        rc = SQLPOOL__FAIL(chore->error, SQLITE_ERROR, "there is no FTS5 table \"%.200s\"", table);
+    return rc;
+}
+
+/*  A setting that the table keeps, or what it is without. */
+static int sqlpool__take_setting(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool_fts5_table *table = (sqlpool_fts5_table *)user;
+    const char *key = (const char *)sqlite3_column_text(row, 0);
+    (void)chore;
+    if (key != NULL && strcmp(key, "automerge") == 0) table->automerge = sqlite3_column_int(row, 1);
+    if (key != NULL && strcmp(key, "usermerge") == 0) table->usermerge = sqlite3_column_int(row, 1);
+    return 0;
+}
+
+static int sqlpool__tell_fts5(sqlpool__chore *chore, const sqlpool__names *names,
+                              sqlpool_fts5_fn fn, void *user) {
+    size_t at = 0;
+    int rc = SQLPOOL_OK;
+    while (at < names->used && rc == SQLPOOL_OK) {
+        sqlpool_fts5_table table;
+        table.name = names->text + at;
+        at += strlen(table.name) + 1;
+        table.content = names->text[at] - '0';
+        table.content_table = table.content == SQLPOOL_FTS5_EXTERNAL ? names->text + at + 1 : "";
+        at += strlen(names->text + at) + 1;
+        table.automerge = table.usermerge = 4; /* fts5.html, 6.2 and 6.11 */
+        rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__chore_run_text(
+                chore, sqlite3_mprintf("SELECT k,v FROM main.\"%w_config\"", table.name),
+                sqlpool__take_setting, &table);
+        sqlpool__chore_put(chore);
+        if (rc != SQLPOOL_OK) break;
+        rc = fn(user, &table);
+        if (rc != SQLPOOL_OK) chore->error->result = chore->stopped_by = rc;
+    }
+    return rc;
+}
+
+/*  A special insert: INSERT INTO t(t, rank) VALUES('merge', 16). */
+static int sqlpool__fts5_command(sqlpool__chore *chore, const char *name, const char *command,
+                                 int rank) {
+    return sqlpool__chore_run_text(
+        chore,
+        sqlite3_mprintf("INSERT INTO main.\"%w\"(\"%w\",rank)VALUES(%Q,%d)", name, name, command,
+                        rank),
+        NULL, NULL);
+}
+
+/*  Merges for piece_ms in one transaction. A step that changes fewer than two rows found nothing
+    more to do (fts5.html, 6.8). The first step of an optimize is negative: all segments are to
+    become one, and those after it go on with that. */
+static int sqlpool__merge_piece(sqlpool__chore *chore, const char *name, bool *is_first,
+                                bool *is_done) {
+    const int64_t until =
+        sqlpool__time_add(sqlpool__now(chore->core), chore->options.piece_ms * SQLPOOL__NS_PER_MS);
+    int before, rc = sqlpool__level_begin(chore->slot, chore->error);
+    while (rc == SQLPOOL_OK && !*is_done && sqlpool__now(chore->core) < until) {
+        before = sqlite3_total_changes(chore->slot->db);
+        rc = sqlpool__fts5_command(chore, name, "merge",
+                                   *is_first ? -SQLPOOL__MERGE_PAGES : SQLPOOL__MERGE_PAGES);
+        *is_done = rc == SQLPOOL_OK && sqlite3_total_changes(chore->slot->db) - before < 2;
+        *is_first = false;
+        chore->progress.done++;
+    }
+    return rc == SQLPOOL_OK ? sqlpool__level_commit(chore->slot, chore->error) : rc;
+}
+
+static int sqlpool__fts5_merge(sqlpool__chore *chore, const char *name, bool is_optimize) {
+    bool is_first = is_optimize, is_done = false;
+    int rc = SQLPOOL_OK;
+    while (rc == SQLPOOL_OK && !is_done) {
+        rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+        if (rc == SQLPOOL_OK) rc = sqlpool__merge_piece(chore, name, &is_first, &is_done);
+        sqlpool__chore_put(chore);
+        if (rc == SQLPOOL_OK && !is_done && !sqlpool__chore_rest(chore)) break;
+    }
+    return chore->error->result;
+}
+
+static int sqlpool__fts5_one(sqlpool__chore *chore, const char *name, int content, int action) {
+    int rc;
+    if (action == SQLPOOL_FTS5_MERGE || action == SQLPOOL_FTS5_OPTIMIZE)
+        return sqlpool__fts5_merge(chore, name, action == SQLPOOL_FTS5_OPTIMIZE);
+    rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__fts5_command(chore, name,
+                                   action == SQLPOOL_FTS5_REBUILD ? "rebuild" : "integrity-check",
+                                   content == SQLPOOL_FTS5_EXTERNAL ? 1 : 0);
+    sqlpool__chore_put(chore);
+    if (rc == SQLITE_CORRUPT_VTAB)
+        (void)SQLPOOL__FAIL(chore->error, rc,
+                            "the full-text index \"%.200s\" does not agree with its text: "
+                            "SQLPOOL_FTS5_REBUILD makes it anew",
+                            name);
+    return chore->error->result;
+}
+
+static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
+    sqlpool__names names;
+    size_t at = 0;
+    int rc, done = 0;
+    memset(&names, 0, sizeof names);
+    rc = sqlpool__list_fts5(chore, table, &names);
+    if (rc == SQLPOOL_OK && names.count > 0 && sqlite3_compileoption_used("ENABLE_FTS5") == 0) {
+        int64_t is_there = 0;
+        rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__chore_ask(
+                chore, "SELECT count(*) FROM pragma_module_list WHERE name='fts5'", &is_there);
+        sqlpool__chore_put(chore);
+        if (rc == SQLPOOL_OK && is_there == 0)
+            rc = SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
+                               "the module fts5 is not in this SQLite");
+    }
+    chore->progress.unit = action <= SQLPOOL_FTS5_OPTIMIZE ? "steps" : "tables";
+    while (rc == SQLPOOL_OK && at < names.used) {
+        const char *name = names.text + at, *kind = name + strlen(name) + 1;
+        const int content = *kind - '0';
+        at += strlen(name) + strlen(kind) + 2;
+        chore->progress.object = name;
+        chore->share = 2.0 / names.count;
+        chore->from = done++ * chore->share;
+        if (action == SQLPOOL_FTS5_REBUILD && content == SQLPOOL_FTS5_CONTENTLESS) {
+            if (table == NULL) continue;
+            rc =
+                SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
+                              "\"%.200s\" is contentless: it has no text to rebuild it from", name);
+            break;
+        }
+        if (done > 1 && !sqlpool__chore_rest(chore)) break;
+        rc = sqlpool__fts5_one(chore, name, content, action);
+        if (chore->is_cut) break;
+    }
+    chore->progress.object = "";
+    sqlpool__names_free(chore->core, &names);
+    return chore->error->result;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.6] sizes                                                      (private)
+ *----------------------------------------------------------------------------*/
+
+static int64_t sqlpool__file_bytes(sqlpool__slot *slot, int which) {
+    sqlite3_file *file = NULL;
+    sqlite3_int64 bytes = -1;
+    if (slot->core->is_memory ||
+        sqlite3_file_control(slot->db, "main", which, &file) != SQLITE_OK || file == NULL ||
+        file->pMethods == NULL || file->pMethods->xFileSize(file, &bytes) != SQLITE_OK)
+        return -1;
+    return bytes;
+}
+
+/*  Milliseconds since 1970 by the clock of the VFS, which tells the time of day. */
+static int64_t sqlpool__wall_ms(sqlpool__core *core) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    sqlite3_int64 ms = 0;
+    double days = 0;
+    if (vfs == NULL) return 0;
+    if (vfs->iVersion >= 2 && vfs->xCurrentTimeInt64 != NULL) {
+        (void)vfs->xCurrentTimeInt64(vfs, &ms);
+    } else {
+        (void)vfs->xCurrentTime(vfs, &days);
+        ms = (sqlite3_int64)(days * 86400000.0);
+    }
+    return ms - INT64_C(210866760000000); /* SQLite counts from noon in -4713 */
+}
+
+static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
+    int64_t mode = 0;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_begin(chore->slot, chore->error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.page_size", &sizes->page_bytes);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &sizes->pages);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.freelist_count", &sizes->free_pages);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &mode);
+    if (rc == SQLPOOL_OK) {
+        sizes->auto_vacuum = (int)mode + SQLPOOL_AUTO_VACUUM_NONE;
+        sizes->file_bytes = sqlpool__file_bytes(chore->slot, SQLITE_FCNTL_FILE_POINTER);
+        sizes->wal_bytes = chore->core->is_wal
+                               ? sqlpool__file_bytes(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
+                               : -1;
+        sizes->taken_ms = sqlpool__wall_ms(chore->core);
+    }
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+typedef struct sqlpool__walk {
+    sqlpool_size_fn fn;
+    void *user;
+    char *name; /* of the object that the pages belong to; sqlite3_malloc() */
+    char *table;
+    sqlpool_object_size object;
+    int64_t last_leaf; /* the page of the leaf before */
+} sqlpool__walk;
+
+/*  The object is complete. */
+static int sqlpool__walk_tell(sqlpool__chore *chore, sqlpool__walk *walk) {
+    int rc = 0;
+    if (walk->name != NULL) {
+        walk->object.name = walk->name;
+        walk->object.table = walk->table != NULL ? walk->table : walk->name;
+        rc = walk->fn(walk->user, &walk->object);
+        if (rc != 0) chore->stopped_by = rc;
+    }
+    sqlite3_free(walk->name);
+    sqlite3_free(walk->table);
+    walk->name = walk->table = NULL;
+    return rc;
+}
+
+/*  The next object begins; sizes that dbstat alone knows are `unknown`. */
+static int sqlpool__walk_begin(sqlpool__chore *chore, sqlpool__walk *walk, const char *name,
+                               const char *table, bool is_index, int64_t unknown) {
+    memset(&walk->object, 0, sizeof walk->object);
+    walk->object.is_index = is_index;
+    walk->object.payload_bytes = walk->object.unused_bytes = unknown;
+    walk->object.cells = walk->object.gaps = unknown;
+    walk->last_leaf = 0;
+    walk->name = sqlite3_mprintf("%s", name);
+    walk->table = sqlite3_mprintf("%s", table != NULL ? table : name);
+    if (walk->name != NULL && walk->table != NULL) return 0;
+    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the name of a table");
+}
+
+/*  A page of dbstat: those of an object come one after the other, in the order of their keys. */
+static int sqlpool__take_stat(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__walk *walk = (sqlpool__walk *)user;
+    const char *name = (const char *)sqlite3_column_text(row, 0);
+    const char *type = (const char *)sqlite3_column_text(row, 2);
+    const int64_t page = sqlite3_column_int64(row, 1);
+    int rc = 0;
+    if (name == NULL || type == NULL) return 0;
+    if (walk->name == NULL || strcmp(walk->name, name) != 0) {
+        rc = sqlpool__walk_tell(chore, walk);
+        if (rc == 0)
+            rc = sqlpool__walk_begin(chore, walk, name, (const char *)sqlite3_column_text(row, 7),
+                                     sqlite3_column_int(row, 8) != 0, 0);
+    }
+    walk->object.pages++;
+    walk->object.bytes += sqlite3_column_int64(row, 6);
+    walk->object.cells += sqlite3_column_int64(row, 3);
+    walk->object.payload_bytes += sqlite3_column_int64(row, 4);
+    walk->object.unused_bytes += sqlite3_column_int64(row, 5);
+    if (*type != 'i') { /* not internal: a leaf, or where a long record goes on */
+        if (walk->last_leaf != 0 && page != walk->last_leaf + 1) walk->object.gaps++;
+        walk->last_leaf = page;
+    }
+    chore->progress.done++;
+    return rc;
+}
+
+/*  What an index covers only in part is asked for in its own words. */
+static const char *sqlpool__find_where(const char *sql) {
+    const char *at = sql, *const end = sql != NULL ? sql + strlen(sql) : NULL;
+    int depth = 0;
+    for (;;) {
+        const sqlpool__token token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0) return "1";
+        if (*token.text == '(') depth++;
+        if (*token.text == ')') depth--;
+        if (depth == 0 && sqlpool__token_is(&token, "WHERE")) return at;
+    }
+}
+
+/*  Without dbstat: a walk over all entries takes each page of the tree once, and SQLite counts the
+    pages that it takes. Overflow pages are not among them. */
+static int sqlpool__count_object(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__walk *walk = (sqlpool__walk *)user;
+    const char *name = (const char *)sqlite3_column_text(row, 0);
+    const char *table = (const char *)sqlite3_column_text(row, 1);
+    const bool is_index = sqlite3_column_int(row, 2) != 0;
+    const char *sql = (const char *)sqlite3_column_text(row, 3);
+    sqlite3_stmt *count = NULL;
+    int64_t before, io;
+    char *text;
+    int rc;
+    if (name == NULL || table == NULL) return 0;
+    text = !is_index
+               ? sqlite3_mprintf("SELECT count(*) FROM main.\"%w\" NOT INDEXED", name)
+               : sqlite3_mprintf("SELECT count(*) FROM main.\"%w\" INDEXED BY \"%w\" WHERE %s",
+                                 table, name, sql != NULL ? sqlpool__find_where(sql) : "1");
+    rc = text != NULL ? sqlite3_prepare_v2(chore->slot->db, text, -1, &count, NULL) : SQLITE_NOMEM;
+    before = sqlpool__count_pages(chore->slot, &io);
+    if (rc == SQLITE_OK) rc = sqlite3_step(count);
+    if (rc == SQLITE_ROW)
+        rc = sqlpool__walk_begin(chore, walk, name, table, is_index, -1);
+    else
+        rc = sqlpool__statement_failed(chore->slot, rc, text, chore->error);
+    walk->object.pages = sqlpool__count_pages(chore->slot, &io) - before;
+    walk->object.bytes = walk->object.pages * chore->core->page_bytes;
+    if (rc == 0) walk->object.cells = sqlite3_column_int64(count, 0);
+    (void)sqlite3_finalize(count);
+    sqlite3_free(text);
+    chore->progress.done += walk->object.pages;
+    return rc == 0 ? sqlpool__walk_tell(chore, walk) : rc;
+}
+
+static int sqlpool__object_sizes(sqlpool__chore *chore, sqlpool_size_fn fn, void *user,
+                                 bool can_stat) {
+    sqlpool__walk walk;
+    int64_t has_stat = 0;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    memset(&walk, 0, sizeof walk);
+    walk.fn = fn;
+    walk.user = user;
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_begin(chore->slot, chore->error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &chore->progress.total);
+    if (rc == SQLPOOL_OK && can_stat) {
+        sqlite3_stmt *probe = NULL;
+        has_stat = sqlite3_prepare_v2(chore->slot->db, "SELECT name FROM dbstat", -1, &probe,
+                                      NULL) == SQLITE_OK;
+        (void)sqlite3_finalize(probe);
+    }
+    chore->expected = chore->progress.total;
+    if (rc == SQLPOOL_OK && has_stat != 0) {
+        rc = sqlpool__chore_run(
+            chore,
+            "SELECT s.name,s.pageno,s.pagetype,s.ncell,s.payload,s.unused,s.pgsize,m.tbl_name,"
+            "m.type='index' FROM dbstat s LEFT JOIN sqlite_master m ON m.name=s.name "
+            "AND m.rootpage>0 WHERE s.schema='main'",
+            sqlpool__take_stat, &walk);
+        if (rc == SQLPOOL_OK) rc = sqlpool__walk_tell(chore, &walk);
+    } else if (rc == SQLPOOL_OK) {
+        rc = sqlpool__chore_run(
+            chore,
+            "SELECT 'sqlite_master','sqlite_master',0,NULL UNION ALL SELECT name,tbl_name,"
+            "type='index',sql FROM sqlite_master WHERE rootpage>0",
+            sqlpool__count_object, &walk);
+    }
+    if (rc != SQLPOOL_OK && chore->stopped_by != 0) chore->error->result = rc;
+    sqlite3_free(walk.name);
+    sqlite3_free(walk.table);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.7] public calls: maintenance                                   (public)
+ *----------------------------------------------------------------------------*/
+
+/*  The beginning of all of them: a pool that is open, and options that make sense. */
+static int sqlpool__enter_chore(sqlpool *pool, const char *operation,
+                                const sqlpool_maintenance *options, sqlpool__chore *chore,
+                                sqlpool_error *error) {
+    sqlpool__core *core;
+    const int rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sqlpool__chore_begin(chore, core, operation, options, error) == SQLPOOL_OK)
+        return SQLPOOL_OK;
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+static int sqlpool__leave_chore(sqlpool__chore *chore) {
+    return sqlpool__leave(chore->core, sqlpool__chore_end(chore));
+}
+
+SQLPOOL_API int sqlpool_optimize(sqlpool *pool, const sqlpool_maintenance *options,
+                                 int64_t *analyzed, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int64_t ignored;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (analyzed == NULL) analyzed = &ignored;
+    *analyzed = 0;
+    rc = sqlpool__enter_chore(pool, "optimize", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    (void)sqlpool__optimize(&chore, analyzed);
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_analyze(sqlpool *pool, const char *table, int row_limit,
+                                const sqlpool_maintenance *options, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "analyze", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (row_limit < 0) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "row_limit is %d: use 0 or more", row_limit);
+    } else {
+        (void)sqlpool__analyze(&chore, table, row_limit);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_vacuum(sqlpool *pool, int auto_vacuum, const sqlpool_maintenance *options,
+                               sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "vacuum", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (auto_vacuum < SQLPOOL_AUTO_VACUUM_KEEP || auto_vacuum > SQLPOOL_AUTO_VACUUM_INCREMENTAL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "auto_vacuum is %d", auto_vacuum);
+    } else {
+        (void)sqlpool__vacuum(&chore, auto_vacuum);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_incremental_vacuum(sqlpool *pool, int64_t pages,
+                                           const sqlpool_maintenance *options, int64_t *freed,
+                                           sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int64_t ignored;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (freed == NULL) freed = &ignored;
+    *freed = 0;
+    rc = sqlpool__enter_chore(pool, "incremental vacuum", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (pages < 0) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "pages is %lld: use 0 or more",
+                            (long long)pages);
+    } else {
+        (void)sqlpool__incremental_vacuum(&chore, pages, freed);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_vacuum_into(sqlpool *pool, const char *path,
+                                    const sqlpool_maintenance *options, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "vacuum into", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (path == NULL || *path == '\0') {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "path is %s: name a new file",
+                            path == NULL ? "NULL" : "empty");
+    } else {
+        (void)sqlpool__vacuum_into(&chore, path);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_reindex(sqlpool *pool, const char *name, const sqlpool_maintenance *options,
+                                sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "reindex", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    (void)sqlpool__reindex(&chore, name);
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_check(sqlpool *pool, int kind, const char *table,
+                              const sqlpool_maintenance *options, sqlpool_check_result *result,
+                              sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_check_result ignored;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (result == NULL) result = &ignored;
+    memset(result, 0, sizeof *result);
+    rc = sqlpool__enter_chore(pool, "check", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (kind < SQLPOOL_CHECK_QUICK || kind > SQLPOOL_CHECK_FOREIGN_KEYS) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "kind is %d", kind);
+    } else {
+        (void)sqlpool__check_database(&chore, kind, table, result);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_fts5_tables(sqlpool *pool, sqlpool_fts5_fn fn, void *user,
+                                    sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    sqlpool__names names;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "list of FTS5 tables", NULL, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&names, 0, sizeof names);
+    if (fn == NULL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
+    } else if (sqlpool__list_fts5(&chore, NULL, &names) == SQLPOOL_OK) {
+        (void)sqlpool__tell_fts5(&chore, &names, fn, user);
+    }
+    sqlpool__names_free(chore.core, &names);
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_fts5(sqlpool *pool, const char *table, int action,
+                             const sqlpool_maintenance *options, sqlpool_error *error) {
+    static const char *const operations[] = {"FTS5 merge", "FTS5 optimize", "FTS5 rebuild",
+                                             "FTS5 check"};
+    const bool is_known = action >= SQLPOOL_FTS5_MERGE && action <= SQLPOOL_FTS5_CHECK;
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, is_known ? operations[action] : "FTS5", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (!is_known) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "action is %d", action);
+    } else {
+        (void)sqlpool__fts5(&chore, table, action);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_fts5_configure(sqlpool *pool, const char *table, int automerge,
+                                       int usermerge, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    sqlpool__names names;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "FTS5 configure", NULL, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&names, 0, sizeof names);
+    if (table == NULL || automerge < SQLPOOL_OFF || automerge == 1 || automerge > 16 ||
+        usermerge < 0 || usermerge == 1 || usermerge > 16) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                           "table %s, automerge %d (2 to 16, 0 or SQLPOOL_OFF), usermerge %d "
+                           "(2 to 16, or 0)",
+                           table != NULL ? "given" : "is NULL", automerge, usermerge);
+    } else {
+        rc = sqlpool__list_fts5(&chore, table, &names);
+    }
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_take(&chore, SQLPOOL_WRITE);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_begin(chore.slot, error);
+    if (rc == SQLPOOL_OK && automerge != 0)
+        rc = sqlpool__fts5_command(&chore, names.text, "automerge", automerge > 0 ? automerge : 0);
+    if (rc == SQLPOOL_OK && usermerge != 0)
+        rc = sqlpool__fts5_command(&chore, names.text, "usermerge", usermerge);
+    if (rc == SQLPOOL_OK) (void)sqlpool__level_commit(chore.slot, error);
+    sqlpool__chore_put(&chore);
+    sqlpool__names_free(chore.core, &names);
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_get_sizes(sqlpool *pool, sqlpool_sizes *sizes, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (sizes != NULL) memset(sizes, 0, sizeof *sizes);
+    rc = sqlpool__enter_chore(pool, "look at sizes", NULL, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sizes == NULL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sizes is NULL");
+    } else {
+        (void)sqlpool__sizes(&chore, sizes);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API sqlpool_growth sqlpool_predict_growth(const sqlpool_sizes *before,
+                                                  const sqlpool_sizes *after, int64_t limit_bytes) {
+    const int64_t used_before = (before->pages - before->free_pages) * before->page_bytes;
+    const int64_t used = (after->pages - after->free_pages) * after->page_bytes;
+    const int64_t log = after->wal_bytes > 0 ? after->wal_bytes : 0;
+    const int64_t room = limit_bytes - log - used; /* free pages are filled before the file grows */
+    sqlpool_growth growth;
+    growth.bytes = used - used_before;
+    growth.ms = after->taken_ms - before->taken_ms;
+    growth.bytes_per_day = 0;
+    growth.limit_ms = room <= 0 ? 0 : -1;
+    if (growth.ms <= 0) return growth;
+    growth.bytes_per_day = (int64_t)((double)growth.bytes * 86400000.0 / (double)growth.ms);
+    if (growth.bytes > 0 && room > 0) {
+        const double ms = (double)room * (double)growth.ms / (double)growth.bytes;
+        growth.limit_ms = ms < 9e18 ? (int64_t)ms : INT64_MAX;
+    }
+    return growth;
+}
+
+SQLPOOL_API int sqlpool_object_sizes(sqlpool *pool, sqlpool_size_fn fn, void *user,
+                                     const sqlpool_maintenance *options, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "count of pages", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (fn == NULL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
+    } else {
+        (void)sqlpool__object_sizes(&chore, fn, user, true);
+    }
+    return sqlpool__leave_chore(&chore);
 }
 
 /*==============================================================================
