@@ -2108,8 +2108,7 @@ typedef struct sqlpool_migrate_result {
     int64_t elapsed_ms;
 } sqlpool_migrate_result;
 
-/*  sqlpool_migrate - bring the schema to a version: sqlpool_migrate(pool, config, options, result,
-    error).
+/*  sqlpool_migrate - bring the schema to a version.
     Each step runs in a transaction of its own, with foreign_keys off around it (so that a parent
     table can be rebuilt) and PRAGMA foreign_key_check before its COMMIT, which also sets
     user_version and writes a row of the table sqlpool_migrations: version, direction, name,
@@ -2117,7 +2116,8 @@ typedef struct sqlpool_migrate_result {
     that migrates is waited for, and what it did is not done again. Readers go on, and see the new
     schema with their next statement; writers of this pool wait until all steps are done.
     config   [in]       steps and target; nothing of it is kept
-    options  [in,opt]   timeout_ms, tag, token; progress_fn is told before each step, in "steps"
+    options  [in,opt]   timeout_ms is also how long each lock is waited for [acquire_timeout_ms];
+                        progress_fn is told before each step, in "steps", and inside it
     result   [out,opt]  versions and steps, also of a call that failed
     error    [out,opt]  names the step and the line of its text; sql_offset counts in that text
     Returns  SQLPOOL_OK, also when there was nothing to do; SQLPOOL_MIGRATION_GAP,
@@ -2129,11 +2129,9 @@ typedef struct sqlpool_migrate_result {
              key, unless disable_foreign_keys is set
     SQLite   sqlite.org/lang_altertable.html (7), sqlite.org/pragma.html#pragma_user_version
     See      MIGRATIONS AND INDEX SETS in the manual  */
-#define sqlpool_migrate(pool, ...) sqlpool_migrate_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
-SQLPOOL_API int sqlpool_migrate_at(const char *file, int line, sqlpool *pool,
-                                   const sqlpool_migrate_config *config,
-                                   const sqlpool_maintenance *options,
-                                   sqlpool_migrate_result *result, sqlpool_error *error);
+SQLPOOL_API int sqlpool_migrate(sqlpool *pool, const sqlpool_migrate_config *config,
+                                const sqlpool_maintenance *options, sqlpool_migrate_result *result,
+                                sqlpool_error *error);
 
 /*  Indexes that belong together, by their definitions: one CREATE INDEX each, without a schema name
     before the index's. */
@@ -2169,19 +2167,15 @@ typedef struct sqlpool_index_report {
              differs; SQLPOOL_MISUSE for a text that is no CREATE INDEX; any error
     Threads  as sqlpool_query()
     SQLite   sqlite.org/lang_createindex.html  */
-#define sqlpool_index_set_check(pool, ...) \
-    sqlpool_index_set_check_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
-SQLPOOL_API int sqlpool_index_set_check_at(const char *file, int line, sqlpool *pool,
-                                           const sqlpool_index_set *set,
-                                           sqlpool_index_report *reports, sqlpool_error *error);
+SQLPOOL_API int sqlpool_index_set_check(sqlpool *pool, const sqlpool_index_set *set,
+                                        sqlpool_index_report *reports, sqlpool_error *error);
 
-/*  sqlpool_index_set_create - make the indexes of a set that are missing:
-    sqlpool_index_set_create(pool, set, options, reports, error).
+/*  sqlpool_index_set_create - make the indexes of a set that are missing.
     Each in a transaction of its own, with its ANALYZE, so that every reader knows index and
     statistics at once; between them the writer is given back, and others have their turn. One that
     exists as it should is left alone.
-    options  [in,opt]   timeout_ms, pause_ms between two, tag, token; progress_fn is told between
-                        them, in "indexes"
+    options  [in,opt]   pause_ms is between two; timeout_ms as of sqlpool_migrate(); progress_fn is
+                        told before each, in "indexes", and inside it
     reports  [out,opt]  room for index_count entries: how they are when the call returns, also when
                         it failed
     Returns  SQLPOOL_OK: all exist; SQLPOOL_INDEX_MISMATCH when one differs and the set does not
@@ -2190,23 +2184,17 @@ SQLPOOL_API int sqlpool_index_set_check_at(const char *file, int line, sqlpool *
     Threads  as sqlpool_exec()
     Cost     a scan and a sort of the table for each that is made, with the writer
     See      sqlpool_index_set_drop  */
-#define sqlpool_index_set_create(pool, ...) \
-    sqlpool_index_set_create_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
-SQLPOOL_API int sqlpool_index_set_create_at(const char *file, int line, sqlpool *pool,
-                                            const sqlpool_index_set *set,
-                                            const sqlpool_maintenance *options,
-                                            sqlpool_index_report *reports, sqlpool_error *error);
+SQLPOOL_API int sqlpool_index_set_create(sqlpool *pool, const sqlpool_index_set *set,
+                                         const sqlpool_maintenance *options,
+                                         sqlpool_index_report *reports, sqlpool_error *error);
 
 /*  sqlpool_index_set_drop - drop the indexes of a set, those that differ too; of names that are not
     there nothing is said.
     Parameters, turns and threads as sqlpool_index_set_create().
     Returns  SQLPOOL_OK: none exists; as sqlpool_exec()  */
-#define sqlpool_index_set_drop(pool, ...) \
-    sqlpool_index_set_drop_at(__FILE__, __LINE__, (pool), __VA_ARGS__)
-SQLPOOL_API int sqlpool_index_set_drop_at(const char *file, int line, sqlpool *pool,
-                                          const sqlpool_index_set *set,
-                                          const sqlpool_maintenance *options,
-                                          sqlpool_index_report *reports, sqlpool_error *error);
+SQLPOOL_API int sqlpool_index_set_drop(sqlpool *pool, const sqlpool_index_set *set,
+                                       const sqlpool_maintenance *options,
+                                       sqlpool_index_report *reports, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
  * >>[D13] looking in                                                   (public)
@@ -3701,6 +3689,7 @@ typedef struct sqlpool__slot {
     int64_t lease_deadline_ns;
     int64_t busy_deadline_ns; /* end of the lock wait of the running statement; 0: not begun */
     bool is_lent; /* the caller has the lease, not only a call or a cursor: see sqlpool__park() */
+    bool is_untimed;     /* statement_timeout_ms is not for it: a migration */
     int lock_timeout_ms; /* sqlpool_call.timeout_ms of a one-call lease; 0: the default */
     int64_t waited_us;   /* slept for locks since the lease began */
     sqlpool__check check;
@@ -5879,7 +5868,7 @@ static inline void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__requ
     SQLPOOL__STORE_RELAXED(&slot->deadline_ns, SQLPOOL__NEVER);
     slot->lease_deadline_ns = SQLPOOL__NEVER;
     slot->lock_timeout_ms = 0;
-    slot->is_lent = false;
+    slot->is_lent = slot->is_untimed = false;
     slot->waited_us = 0;
     slot->ended_by = 0;
     slot->trouble = 0; /* of whoever had it before, without a lease_end */
@@ -7909,7 +7898,7 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
         return SQLPOOL_OK;
     {
         const int64_t now = sqlpool__now(core);
-        if (core->config.statement_timeout_ms > 0) {
+        if (core->config.statement_timeout_ms > 0 && !slot->is_untimed) {
             deadline = sqlpool__earlier(
                 deadline,
                 sqlpool__time_add(now, core->config.statement_timeout_ms * SQLPOOL__NS_PER_MS));
@@ -15536,19 +15525,10 @@ static const char sqlpool__history_sql[] =
 #define SQLPOOL__DRY_RUN_ENDS INT32_MIN
 
 typedef struct sqlpool__migrating {
-    /* fixed for the call */
-    sqlpool__core *core;
+    sqlpool__chore chore;
     const sqlpool_migrate_config *config;
-    sqlpool_maintenance options;
-    const char *file;
-    int line;
-    int64_t began_ns, deadline_ns; /* of the whole; 0: none */
-    sqlpool_error *error;
     sqlpool_migrate_result *result;
     int target; /* version, 0 before the first step */
-
-    sqlpool__slot *slot;
-    bool is_told; /* the error hook has heard of what failed */
 
     /* what the file said last */
     int version, application_id;
@@ -15569,100 +15549,6 @@ static void sqlpool__text_name(sqlpool__text *text, const char *name) {
 static void sqlpool__text_step(sqlpool__text *text, const sqlpool_migration *step) {
     sqlpool__text_add(text, "migration %d ", step->version);
     sqlpool__text_name(text, step->name);
-}
-
-/*  A row of a statement of ours: 0 goes on, anything else is the result. */
-typedef int (*sqlpool__row_fn)(void *user, sqlite3_stmt *row);
-
-/*  Runs SQL of ours on a held slot, with deadline and cancellation, and shows its rows. */
-static int sqlpool__each_row(sqlpool__slot *slot, const char *sql, const sqlpool_value *args,
-                             int count, sqlpool__row_fn fn, void *user, sqlpool_error *error) {
-    sqlpool__stmt *stmt;
-    int rc = sqlpool__statement_begin(slot, error);
-    if (rc != SQLPOOL_OK) return rc;
-    SQLPOOL__TALLY(slot, statements);
-    slot->is_own_text = true;
-    rc = sqlpool__stmt_get(slot, sql, &stmt, error);
-    slot->is_own_text = false;
-    if (rc == SQLPOOL_OK) {
-        rc = sqlpool__bind(slot, stmt, args, count, false, error);
-        while (rc == SQLPOOL_OK) {
-            const int stepped = sqlite3_step(stmt->handle);
-            if (stepped == SQLITE_DONE) break;
-            if (stepped != SQLITE_ROW)
-                rc = sqlpool__statement_failed(slot, stepped, stmt->sql, error);
-            else if (fn != NULL)
-                rc = fn(user, stmt->handle);
-        }
-        sqlpool__stmt_put(slot, stmt);
-    }
-    sqlpool__disarm(slot);
-    return rc;
-}
-
-static int sqlpool__row_int(void *user, sqlite3_stmt *row) {
-    *(int *)user = sqlite3_column_int(row, 0);
-    return SQLPOOL_OK;
-}
-
-/*  Says how far it is; what progress_fn wants to stop it with. */
-static int sqlpool__tell_pieces(sqlpool__core *core, const sqlpool_maintenance *options,
-                                const char *operation, const char *object, const char *unit,
-                                int done, int total, int64_t began_ns) {
-    sqlpool_progress progress;
-    if (options->progress_fn == NULL) return SQLPOOL_OK;
-    progress.operation = operation;
-    progress.object = object;
-    progress.unit = unit;
-    progress.done = done;
-    progress.total = total;
-    progress.fraction = total > 0 ? (double)done / total : 1;
-    progress.elapsed_ms = (sqlpool__now(core) - began_ns) / SQLPOOL__NS_PER_MS;
-    progress.left_ms = done > 0 ? progress.elapsed_ms * (total - done) / done : total > 0 ? -1 : 0;
-    return options->progress_fn(options->user, &progress);
-}
-
-/*  A number of progress_fn's is no error of ours: it is passed on with its reason. */
-static int sqlpool__stopped_by_progress(int rc, sqlpool_error *error) {
-    return SQLPOOL__FAIL(error, rc, "progress_fn returned %d (%s)", rc, sqlpool_result_name(rc));
-}
-
-static int sqlpool__check_maintenance(const sqlpool_maintenance *options, sqlpool_error *error) {
-    if (options->timeout_ms >= SQLPOOL_NO_WAIT && options->pause_ms >= 0) return SQLPOOL_OK;
-    return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                         "sqlpool_maintenance: timeout_ms %d (-2 or more), pause_ms %d (0 or more)",
-                         options->timeout_ms, options->pause_ms);
-}
-
-/*  Work on a lease. */
-typedef int (*sqlpool__held_fn)(sqlpool__slot *slot, const sqlpool_call *call, void *user);
-
-/*  Runs work on a lease of its own; the whole operation ends at deadline_ns, if that is not 0. */
-static int sqlpool__lease_for(sqlpool__core *core, const char *file, int line, sqlpool_mode mode,
-                              const sqlpool_maintenance *options, int64_t deadline_ns,
-                              sqlpool__held_fn work, void *user, bool *is_told,
-                              sqlpool_error *error) {
-    sqlpool_call call = sqlpool__default_call;
-    sqlpool__request request;
-    sqlpool__slot *slot;
-    int rc;
-    call.timeout_ms = options->timeout_ms;
-    call.tag = options->tag;
-    call.token = options->token;
-    rc = sqlpool__make_request(core, file, line, mode, &call, &request, error);
-    if (rc != SQLPOOL_OK) return rc;
-    if (deadline_ns != 0) request.deadline_ns = deadline_ns;
-    rc = sqlpool__acquire(core, &request, &slot, error);
-    if (rc != SQLPOOL_OK) {
-        *is_told = true;
-        if (mode == SQLPOOL_WRITE) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
-        return rc;
-    }
-    sqlpool__bound_lease(slot, &request);
-    slot->is_lent = true;
-    rc = work(slot, &call, user);
-    (void)sqlpool__lease_end(slot);
-    return rc;
 }
 
 /*------------------------------------------------------------------------------
@@ -15759,15 +15645,16 @@ static int sqlpool__check_plan(const sqlpool_migrate_config *config, sqlpool_err
 }
 
 /*  A row of the history that counts: version, name, checksum. */
-static int sqlpool__history_row(void *user, sqlite3_stmt *row) {
+static int sqlpool__history_row(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
     sqlpool__migrating *m = (sqlpool__migrating *)user;
     const int version = sqlite3_column_int(row, 0);
     const char *name = (const char *)sqlite3_column_text(row, 1);
     const char *checksum = (const char *)sqlite3_column_text(row, 2);
     const sqlpool_migration *step = sqlpool__step_of(m->config, version);
-    sqlpool__text text = sqlpool__text_into(m->error->message, sizeof m->error->message);
+    sqlpool__text text = sqlpool__text_into(chore->error->message, sizeof chore->error->message);
     char expected[17];
-    if (name == NULL || checksum == NULL) return SQLPOOL__FAIL(m->error, SQLITE_NOMEM, "no memory");
+    if (name == NULL || checksum == NULL)
+        return SQLPOOL__FAIL(chore->error, SQLITE_NOMEM, "no memory");
     if (version > m->version) {
         sqlpool__text_add(&text, "the history has version %d ", version);
         sqlpool__text_name(&text, name);
@@ -15775,7 +15662,7 @@ static int sqlpool__history_row(void *user, sqlite3_stmt *row) {
                           " as reached, but user_version is %d: something else has set it; set it "
                           "back with PRAGMA user_version, or restore a backup",
                           m->version);
-        return m->error->result = SQLPOOL_MIGRATION_CHANGED;
+        return chore->error->result = SQLPOOL_MIGRATION_CHANGED;
     }
     if (step == NULL) return SQLPOOL_OK;
     sqlpool__step_checksum(step, expected);
@@ -15793,64 +15680,65 @@ static int sqlpool__history_row(void *user, sqlite3_stmt *row) {
         ", checksum %.16s, now %s: bring back what has run, and make the change a new "
         "migration",
         checksum, expected);
-    return m->error->result = SQLPOOL_MIGRATION_CHANGED;
+    return chore->error->result = SQLPOOL_MIGRATION_CHANGED;
 }
 
 static int sqlpool__refuse_newer(sqlpool__migrating *m) {
     const sqlpool_migration *last = &m->config->steps[m->config->step_count - 1];
-    sqlpool__text text = sqlpool__text_into(m->error->message, sizeof m->error->message);
+    sqlpool__text text =
+        sqlpool__text_into(m->chore.error->message, sizeof m->chore.error->message);
     sqlpool__text_add(&text, "the database is at version %d, the program ends with ", m->version);
     sqlpool__text_step(&text, last);
     sqlpool__text_add(&text,
                       ": run the newer program that has migrated it, or let that one go "
                       "down to version %d first",
                       last->version);
-    return m->error->result = SQLPOOL_MIGRATION_NEWER;
+    return m->chore.error->result = SQLPOOL_MIGRATION_NEWER;
 }
 
 /*  What the file says of itself must go with the steps. In a transaction, so that it is of one
     moment. */
 static int sqlpool__look(sqlpool__migrating *m) {
     const int first = sqlpool__first_version(m->config), last = sqlpool__last_version(m->config);
-    sqlpool__slot *slot = m->slot;
-    int tables = 0, expected;
-    int rc = sqlpool__each_row(slot, "PRAGMA user_version", NULL, 0, sqlpool__row_int, &m->version,
-                               m->error);
+    sqlpool__chore *chore = &m->chore;
+    int64_t version, id = 0, tables = 0;
+    int expected, rc = sqlpool__chore_ask(chore, "PRAGMA user_version", &version);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA application_id", &id);
     if (rc == SQLPOOL_OK)
-        rc = sqlpool__each_row(slot, "PRAGMA application_id", NULL, 0, sqlpool__row_int,
-                               &m->application_id, m->error);
-    if (rc == SQLPOOL_OK)
-        rc = sqlpool__each_row(slot,
-                               "SELECT count(*) FROM sqlite_master WHERE type='table' AND "
-                               "name='sqlpool_migrations'",
-                               NULL, 0, sqlpool__row_int, &tables, m->error);
+        rc = sqlpool__chore_ask(chore,
+                                "SELECT count(*) FROM sqlite_master WHERE type='table' AND "
+                                "name='sqlpool_migrations'",
+                                &tables);
     if (rc != SQLPOOL_OK) return rc;
+    m->version = (int)version;
+    m->application_id = (int)id;
     m->has_history = tables > 0;
     if (m->config->application_id != 0 && m->application_id != 0 &&
         m->application_id != m->config->application_id)
         return SQLPOOL__FAIL(
-            m->error, SQLPOOL_MIGRATION_OTHER,
+            m->chore.error, SQLPOOL_MIGRATION_OTHER,
             "the application_id of \"%s\" is %d (0x%x), the program's is %d: it is "
             "another program's file; open the right one",
-            m->core->path, m->application_id, (unsigned)m->application_id,
+            m->chore.core->path, m->application_id, (unsigned)m->application_id,
             m->config->application_id);
     if (m->version > last) return sqlpool__refuse_newer(m);
     m->known = 0;
     if (m->has_history)
-        rc = sqlpool__each_row(slot,
+        rc =
+            sqlpool__chore_run(chore,
                                "SELECT version,name,checksum FROM sqlpool_migrations AS a WHERE "
-                               "direction<>'down' AND id=(SELECT max(b.id) FROM sqlpool_migrations "
-                               "AS b WHERE b.version=a.version)ORDER BY version",
-                               NULL, 0, sqlpool__history_row, m, m->error);
+                               "direction<>'down' AND id=(SELECT max(b.id) FROM "
+                               "sqlpool_migrations AS b WHERE b.version=a.version)ORDER BY version",
+                               sqlpool__history_row, m);
     if (rc != SQLPOOL_OK) return rc;
     if (m->version < 0 || (m->version < first - 1 && m->target > m->version))
-        return SQLPOOL__FAIL(m->error, SQLPOOL_MIGRATION_GAP,
+        return SQLPOOL__FAIL(m->chore.error, SQLPOOL_MIGRATION_GAP,
                              "the database is at version %d, and the steps begin with %d: those "
                              "between are missing; migrate it first with a program that has them",
                              m->version, first);
     expected = m->version >= first ? m->version - first + 1 : 0;
     if (m->known < expected && !m->config->adopt)
-        return SQLPOOL__FAIL(m->error, SQLPOOL_MIGRATION_CHANGED,
+        return SQLPOOL__FAIL(m->chore.error, SQLPOOL_MIGRATION_CHANGED,
                              "the database is at version %d, but its history (table "
                              "sqlpool_migrations) has only %d of the %d migrations from %d on: if "
                              "the schema is what they make, set adopt; if not, restore a backup",
@@ -15867,7 +15755,7 @@ static int sqlpool__choose_way(sqlpool__migrating *m) {
     if (m->direction == 0) m->direction = m->target > m->version ? 1 : -1;
     if (m->result->steps > 0 && m->config->mode == SQLPOOL_MIGRATE_RUN &&
         (m->version - m->result->to) * m->direction < 0)
-        return SQLPOOL__FAIL(m->error, SQLPOOL_MIGRATION_CHANGED,
+        return SQLPOOL__FAIL(m->chore.error, SQLPOOL_MIGRATION_CHANGED,
                              "another process migrates this database the other way: it was at "
                              "version %d and is at %d; stop one of them",
                              m->result->to, m->version);
@@ -15877,7 +15765,8 @@ static int sqlpool__choose_way(sqlpool__migrating *m) {
     }
     for (version = m->version; version > m->target; version--) {
         const sqlpool_migration *step = sqlpool__step_of(m->config, version);
-        sqlpool__text text = sqlpool__text_into(m->error->message, sizeof m->error->message);
+        sqlpool__text text =
+            sqlpool__text_into(m->chore.error->message, sizeof m->chore.error->message);
         if (step != NULL && (step->down != NULL || step->down_fn != NULL)) continue;
         if (step != NULL) {
             sqlpool__text_step(&text, step);
@@ -15885,9 +15774,9 @@ static int sqlpool__choose_way(sqlpool__migrating *m) {
             sqlpool__text_add(&text, "version %d", version);
         }
         sqlpool__text_add(&text, " has no way down: give it one, or restore a backup");
-        return m->error->result = SQLPOOL_MIGRATION_GAP;
+        return m->chore.error->result = SQLPOOL_MIGRATION_GAP;
     }
-    sqlpool__error_clear(m->error);
+    sqlpool__error_clear(m->chore.error);
     return SQLPOOL_OK;
 }
 
@@ -15905,29 +15794,23 @@ static bool sqlpool__is_to_adopt(const sqlpool__migrating *m) {
 static int sqlpool__write_history(sqlpool__migrating *m, const sqlpool_migration *step,
                                   const char *direction, int64_t duration_us) {
     char checksum[17];
-    sqlpool_value args[5];
     int rc = SQLPOOL_OK;
-    if (!m->has_history)
-        rc = sqlpool__each_row(m->slot, sqlpool__history_sql, NULL, 0, NULL, NULL, m->error);
+    if (!m->has_history) rc = sqlpool__chore_run(&m->chore, sqlpool__history_sql, NULL, NULL);
     if (rc != SQLPOOL_OK) return rc;
     sqlpool__step_checksum(step, checksum);
-    args[0] = sqlpool_value_int64(step->version);
-    args[1] = sqlpool_value_text(direction);
-    args[2] = sqlpool_value_text(step->name);
-    args[3] = sqlpool_value_text(checksum);
-    args[4] = sqlpool_value_int64(duration_us);
-    return sqlpool__each_row(m->slot,
-                             "INSERT INTO sqlpool_migrations(version,direction,name,checksum,time,"
-                             "duration_us)VALUES(?,?,?,?,strftime('%Y-%m-%dT%H:%M:%fZ','now'),?)",
-                             args, 5, NULL, NULL, m->error);
+    return sqlpool__chore_run_text(
+        &m->chore,
+        sqlite3_mprintf("INSERT INTO sqlpool_migrations(version,direction,name,checksum,time,"
+                        "duration_us)VALUES(%d,%Q,%Q,%Q,strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ','now'),"
+                        "%lld)",
+                        step->version, direction, step->name, checksum, (long long)duration_us),
+        NULL, NULL);
 }
 
 /*  PRAGMA name=value of the file's header, which is part of the transaction. */
 static int sqlpool__write_header(sqlpool__migrating *m, const char *name, int value) {
-    char sql[64];
-    sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
-    sqlpool__text_add(&text, "PRAGMA %s=%d", name, value);
-    return sqlpool__each_row(m->slot, sql, NULL, 0, NULL, NULL, m->error);
+    return sqlpool__chore_run_text(&m->chore, sqlite3_mprintf("PRAGMA %s=%d", name, value), NULL,
+                                   NULL);
 }
 
 /*  Marks the file as ours, and versions that were reached by other means. */
@@ -15950,12 +15833,13 @@ typedef struct sqlpool__orphans {
     int64_t count;
 } sqlpool__orphans;
 
-static int sqlpool__orphan_row(void *user, sqlite3_stmt *row) {
+static int sqlpool__orphan_row(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
     sqlpool__orphans *orphans = (sqlpool__orphans *)user;
     const char *table = (const char *)sqlite3_column_text(row, 0);
     const char *parent = (const char *)sqlite3_column_text(row, 2);
     sqlpool__text text = sqlpool__text_into(orphans->first, sizeof orphans->first);
-    if (orphans->count++ > 0) return SQLPOOL_OK;
+    (void)chore;
+    if (orphans->count++ > 0) return 0;
     if (sqlite3_column_type(row, 1) == SQLITE_NULL) {
         sqlpool__text_add(&text, "a row");
     } else {
@@ -15972,12 +15856,11 @@ static int sqlpool__orphan_row(void *user, sqlite3_stmt *row) {
 static int sqlpool__check_orphans(sqlpool__migrating *m) {
     sqlpool__orphans orphans;
     int rc;
-    if (m->core->config.disable_foreign_keys) return SQLPOOL_OK;
+    if (m->chore.core->config.disable_foreign_keys) return SQLPOOL_OK;
     orphans.count = 0;
-    rc = sqlpool__each_row(m->slot, "PRAGMA foreign_key_check", NULL, 0, sqlpool__orphan_row,
-                           &orphans, m->error);
+    rc = sqlpool__chore_run(&m->chore, "PRAGMA foreign_key_check", sqlpool__orphan_row, &orphans);
     if (rc != SQLPOOL_OK || orphans.count == 0) return rc;
-    return SQLPOOL__FAIL(m->error, SQLITE_CONSTRAINT_FOREIGNKEY,
+    return SQLPOOL__FAIL(m->chore.error, SQLITE_CONSTRAINT_FOREIGNKEY,
                          "%s, one of %lld such rows (PRAGMA foreign_key_check lists them): mend "
                          "them in the step, or before it if they are old",
                          orphans.first, (long long)orphans.count);
@@ -15985,7 +15868,7 @@ static int sqlpool__check_orphans(sqlpool__migrating *m) {
 
 /*  The step's function. The level is not its own, so that it cannot commit half of it. */
 static int sqlpool__call_step(sqlpool__migrating *m, sqlpool_transaction_fn fn, int attempt) {
-    sqlpool__slot *slot = m->slot;
+    sqlpool__slot *slot = m->chore.slot;
     sqlpool_conn conn = sqlpool__conn_of(slot);
     char found[600];
     sqlpool__text text = sqlpool__text_into(found, sizeof found);
@@ -15997,14 +15880,15 @@ static int sqlpool__call_step(sqlpool__migrating *m, sqlpool_transaction_fn fn, 
     sqlpool__put_statements(slot, &text);
     if (text.length > 0) sqlpool__report_unclean(slot, found);
     if (rc != SQLPOOL_OK && slot->last_error.result == rc) {
-        *m->error = slot->last_error;
+        *m->chore.error = slot->last_error;
     } else if (rc != SQLPOOL_OK) {
-        (void)SQLPOOL__FAIL(m->error, rc, "its function returned %d (%s)", rc,
+        (void)SQLPOOL__FAIL(m->chore.error, rc, "its function returned %d (%s)", rc,
                             sqlpool_result_name(rc));
     } else if (slot->depth > 1) {
-        rc = SQLPOOL__FAIL(m->error, SQLPOOL_MISUSE, "its function left a begin without its end");
+        rc = SQLPOOL__FAIL(m->chore.error, SQLPOOL_MISUSE,
+                           "its function left a begin without its end");
     } else {
-        rc = sqlpool__statement_begin(slot, m->error); /* says so if SQLite has ended it */
+        rc = sqlpool__statement_begin(slot, m->chore.error); /* says so if SQLite has ended it */
         sqlpool__disarm(slot);
     }
     return rc;
@@ -16019,13 +15903,12 @@ static int sqlpool__line_of(const char *text, int offset) {
 
 /*  Puts the step in front of what it failed with, and behind that what became of it. */
 static void sqlpool__step_failed(sqlpool__migrating *m) {
-    sqlpool_error *error = m->error;
+    sqlpool_error *error = m->chore.error;
     const char *sql = m->direction > 0 ? m->step->up : m->step->down;
     char said[640];
     sqlpool__text text = sqlpool__text_into(said, sizeof said);
     sqlpool__text_string(&text, error->message);
     text = sqlpool__text_into(error->message, sizeof error->message);
-    m->result->failed_version = m->step->version;
     sqlpool__text_step(&text, m->step);
     sqlpool__text_add(&text, m->direction > 0 ? " (up)" : " (down)");
     if (error->sql_offset >= 0 && sql != NULL)
@@ -16046,7 +15929,7 @@ static void sqlpool__step_failed(sqlpool__migrating *m) {
 
 /*  The next step, in the open transaction; is_done when there is none. */
 static int sqlpool__run_step(sqlpool__migrating *m, int attempt) {
-    const int64_t began = sqlpool__now(m->core);
+    const int64_t began = sqlpool__now(m->chore.core);
     sqlpool_transaction_fn fn;
     const char *sql;
     int rc;
@@ -16059,12 +15942,12 @@ static int sqlpool__run_step(sqlpool__migrating *m, int attempt) {
     m->step = sqlpool__step_of(m->config, m->direction > 0 ? m->version + 1 : m->version);
     sql = m->direction > 0 ? m->step->up : m->step->down;
     fn = m->direction > 0 ? m->step->up_fn : m->step->down_fn;
-    if (sql != NULL) rc = sqlpool__run_script(m->slot, sql, strlen(sql), m->error);
+    if (sql != NULL) rc = sqlpool__run_script(m->chore.slot, sql, strlen(sql), m->chore.error);
     if (rc == SQLPOOL_OK && fn != NULL) rc = sqlpool__call_step(m, fn, attempt);
     if (rc == SQLPOOL_OK) rc = sqlpool__check_orphans(m);
     if (rc == SQLPOOL_OK)
         rc = sqlpool__write_history(m, m->step, m->direction > 0 ? "up" : "down",
-                                    (sqlpool__now(m->core) - began) / SQLPOOL__NS_PER_US);
+                                    (sqlpool__now(m->chore.core) - began) / SQLPOOL__NS_PER_US);
     if (rc == SQLPOOL_OK) rc = sqlpool__write_header(m, "user_version", m->version + m->direction);
     return rc;
 }
@@ -16076,17 +15959,19 @@ static void sqlpool__step_done(sqlpool__migrating *m) {
     m->result->steps++;
 }
 
+/*  Before a step, or at the end: where it is. */
 static int sqlpool__tell_step(sqlpool__migrating *m) {
-    const int left = m->direction * (m->target - m->version);
+    const int left = m->direction * (m->target - m->version), steps = m->result->steps;
     const sqlpool_migration *next =
         sqlpool__step_of(m->config, m->direction > 0 ? m->version + 1 : m->version);
-    int rc;
-    if (left <= 0 && !m->is_done) return SQLPOOL_OK; /* what is left is to mark the file */
-    rc = sqlpool__tell_pieces(m->core, &m->options,
-                              m->config->mode == SQLPOOL_MIGRATE_DRY_RUN ? "dry run" : "migrate",
-                              left > 0 && next != NULL ? next->name : "", "steps", m->result->steps,
-                              m->result->steps + (left > 0 ? left : 0), m->began_ns);
-    return rc == SQLPOOL_OK || left <= 0 ? SQLPOOL_OK : sqlpool__stopped_by_progress(rc, m->error);
+    sqlpool__chore *chore = &m->chore;
+    chore->progress.object = left > 0 && next != NULL ? next->name : "";
+    chore->progress.done = steps;
+    chore->progress.total = steps + (left > 0 ? left : 0);
+    if (left <= 0) return SQLPOOL_OK; /* the end is told at the end */
+    chore->share = 1.0 / (double)chore->progress.total;
+    chore->from = steps * chore->share;
+    return sqlpool__chore_tell(chore, 0, sqlpool__now(chore->core));
 }
 
 /*  Bodies of transactions: one step; all steps and then back; only the look. */
@@ -16109,7 +15994,7 @@ static int sqlpool__dry_body(sqlpool_conn *conn, void *user, int attempt) {
         if (rc == SQLPOOL_OK && !m->is_done) sqlpool__step_done(m);
     }
     if (rc != SQLPOOL_OK) m->result->to = from; /* for the message: nothing is kept */
-    return rc == SQLPOOL_OK ? SQLPOOL__FAIL(m->error, SQLPOOL__DRY_RUN_ENDS, "dry run") : rc;
+    return rc == SQLPOOL_OK ? SQLPOOL__FAIL(m->chore.error, SQLPOOL__DRY_RUN_ENDS, "dry run") : rc;
 }
 static int sqlpool__look_body(sqlpool_conn *conn, void *user, int attempt) {
     sqlpool__migrating *m = (sqlpool__migrating *)user;
@@ -16125,64 +16010,60 @@ static int sqlpool__look_body(sqlpool_conn *conn, void *user, int attempt) {
  * >>[I30.4] migrating as a whole                                        (public)
  *----------------------------------------------------------------------------*/
 
-static int sqlpool__look_held(sqlpool__slot *slot, const sqlpool_call *call, void *user) {
-    sqlpool__migrating *m = (sqlpool__migrating *)user;
-    m->slot = slot;
-    return sqlpool__transact(slot, call, 1, sqlpool__look_body, m, m->error);
-}
-
 /*  All steps, one transaction each. */
-static int sqlpool__run_steps(sqlpool__migrating *m, const sqlpool_call *call) {
+static int sqlpool__run_steps(sqlpool__migrating *m) {
     int rc = SQLPOOL_OK;
     m->is_done = false;
     while (rc == SQLPOOL_OK && !m->is_done) {
-        const int64_t began = sqlpool__now(m->core);
+        const int64_t began = sqlpool__now(m->chore.core);
         m->step = NULL;
         rc = sqlpool__tell_step(m);
         if (rc == SQLPOOL_OK)
-            rc = sqlpool__transact(m->slot, call, 1, sqlpool__step_body, m, m->error);
+            rc = sqlpool__transact(m->chore.slot, &m->chore.call, 1, sqlpool__step_body, m,
+                                   m->chore.error);
         if (rc != SQLPOOL_OK || m->is_done) break;
         sqlpool__step_done(m);
-        sqlpool__log_line(m->core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_MIGRATION,
+        sqlpool__log_line(m->chore.core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_MIGRATION,
                           "migration %d \"%.80s\" %s in %lld ms: version %d", m->step->version,
                           m->step->name, m->direction > 0 ? "up" : "down",
-                          (long long)((sqlpool__now(m->core) - began) / SQLPOOL__NS_PER_MS),
+                          (long long)((sqlpool__now(m->chore.core) - began) / SQLPOOL__NS_PER_MS),
                           m->version);
     }
     return rc;
 }
 
-static int sqlpool__migrate_held(sqlpool__slot *slot, const sqlpool_call *call, void *user) {
-    sqlpool__migrating *m = (sqlpool__migrating *)user;
-    const bool has_keys = !m->core->config.disable_foreign_keys;
+/*  With the writer in hand. */
+static int sqlpool__migrate_held(sqlpool__migrating *m) {
+    sqlpool__slot *slot = m->chore.slot;
+    const bool has_keys = !m->chore.core->config.disable_foreign_keys;
     int64_t granted = 0;
     int rc = SQLPOOL_OK;
-    m->slot = slot;
-    sqlpool__unpin(slot);
+    slot->is_lent = slot->is_untimed = true;
     if (has_keys) {
         const int set = sqlpool__set_pragma(slot, "foreign_keys", 0, &granted);
         if (set != SQLITE_OK) {
-            rc = sqlpool__sqlite_failed(slot, set, NULL, m->error);
+            rc = sqlpool__sqlite_failed(slot, set, NULL, m->chore.error);
         } else if (granted != 0) {
-            rc = SQLPOOL__FAIL(m->error, SQLPOOL_UNSUPPORTED,
+            rc = SQLPOOL__FAIL(m->chore.error, SQLPOOL_UNSUPPORTED,
                                "foreign_keys cannot be switched off on this connection");
         }
     }
     if (rc == SQLPOOL_OK && m->config->mode == SQLPOOL_MIGRATE_DRY_RUN) {
-        rc = sqlpool__transact(slot, call, 1, sqlpool__dry_body, m, m->error);
+        rc = sqlpool__transact(slot, &m->chore.call, 1, sqlpool__dry_body, m, m->chore.error);
         if (rc == SQLPOOL__DRY_RUN_ENDS) {
             rc = SQLPOOL_OK;
-            sqlpool__error_clear(m->error);
+            sqlpool__error_clear(m->chore.error);
         }
     } else if (rc == SQLPOOL_OK) {
-        rc = sqlpool__run_steps(m, call);
+        rc = sqlpool__run_steps(m);
     }
-    if (rc != SQLPOOL_OK && m->step != NULL) {
+    if (rc != SQLPOOL_OK && m->step != NULL) m->result->failed_version = m->step->version;
+    if (rc != SQLPOOL_OK && m->step != NULL && m->chore.stopped_by == 0) {
         sqlpool__step_failed(m);
     } else if (rc == SQLPOOL_TIMEOUT) {
-        const size_t length = strlen(m->error->message);
-        sqlpool__text text =
-            sqlpool__text_into(m->error->message + length, sizeof m->error->message - length);
+        const size_t length = strlen(m->chore.error->message);
+        sqlpool__text text = sqlpool__text_into(m->chore.error->message + length,
+                                                sizeof m->chore.error->message - length);
         sqlpool__text_add(&text, "; it may be migrating: wait longer, with timeout_ms");
     }
     if (has_keys && slot->db != NULL &&
@@ -16192,29 +16073,30 @@ static int sqlpool__migrate_held(sqlpool__slot *slot, const sqlpool_call *call, 
 }
 
 static int sqlpool__migrate(sqlpool__migrating *m) {
-    int rc = sqlpool__lease_for(m->core, m->file, m->line, SQLPOOL_READ, &m->options,
-                                m->deadline_ns, sqlpool__look_held, m, &m->is_told, m->error);
+    sqlpool__chore *chore = &m->chore;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__transact(chore->slot, &chore->call, 1, sqlpool__look_body, m, chore->error);
+    sqlpool__chore_put(chore);
     if (rc != SQLPOOL_OK) return rc;
-    m->result->from = m->result->to = m->version;
     if (m->config->mode == SQLPOOL_MIGRATE_CHECK) {
         m->result->steps = m->direction * (m->target - m->version);
         m->result->to = m->target;
         return SQLPOOL_OK;
     }
-    if (m->is_done && !sqlpool__is_to_adopt(m)) {
-        (void)sqlpool__tell_step(m);
-        return SQLPOOL_OK;
-    }
-    rc = sqlpool__lease_for(m->core, m->file, m->line, SQLPOOL_WRITE, &m->options, m->deadline_ns,
-                            sqlpool__migrate_held, m, &m->is_told, m->error);
-    if (rc == SQLPOOL_OK) (void)sqlpool__tell_step(m);
+    if (m->is_done && !sqlpool__is_to_adopt(m)) return SQLPOOL_OK;
+    chore->error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if it is refused */
+    rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+    if (rc != SQLPOOL_OK) return rc;
+    chore->error->outcome = SQLPOOL_OUTCOME_NONE;
+    rc = sqlpool__migrate_held(m);
+    sqlpool__chore_put(chore);
     return rc;
 }
 
-SQLPOOL_API int sqlpool_migrate_at(const char *file, int line, sqlpool *pool,
-                                   const sqlpool_migrate_config *config,
-                                   const sqlpool_maintenance *options,
-                                   sqlpool_migrate_result *result, sqlpool_error *error) {
+SQLPOOL_API int sqlpool_migrate(sqlpool *pool, const sqlpool_migrate_config *config,
+                                const sqlpool_maintenance *options, sqlpool_migrate_result *result,
+                                sqlpool_error *error) {
     sqlpool_error local;
     sqlpool_migrate_result unused;
     sqlpool__migrating m;
@@ -16226,31 +16108,31 @@ SQLPOOL_API int sqlpool_migrate_at(const char *file, int line, sqlpool *pool,
     rc = sqlpool__enter_inside(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     memset(&m, 0, sizeof m);
-    m.core = core;
     m.config = config;
-    if (options != NULL) m.options = *options;
-    m.file = file;
-    m.line = line;
-    m.error = error;
     m.result = result;
-    m.began_ns = sqlpool__now(core);
-    if (m.options.timeout_ms > 0)
-        m.deadline_ns = sqlpool__time_add(m.began_ns, m.options.timeout_ms * SQLPOOL__NS_PER_MS);
-    rc = sqlpool__check_plan(config, error);
-    if (rc == SQLPOOL_OK) rc = sqlpool__check_maintenance(&m.options, error);
+    rc = sqlpool__chore_begin(&m.chore, core, "migrate", options, error);
+    m.chore.progress.unit = "steps";
+    m.chore.call.timeout_ms = m.chore.options.timeout_ms; /* who migrates elsewhere is waited for */
+    if (rc == SQLPOOL_OK) rc = sqlpool__check_plan(config, error);
     if (rc == SQLPOOL_OK) {
+        if (config->mode == SQLPOOL_MIGRATE_DRY_RUN) m.chore.progress.operation = "dry run";
         m.target = config->target == 0  ? sqlpool__last_version(config)
                    : config->target < 0 ? 0
                                         : config->target;
         rc = sqlpool__migrate(&m);
+        if (rc != SQLPOOL_OK) {
+            error->result = rc; /* of progress_fn */
+        } else if (config->mode != SQLPOOL_MIGRATE_CHECK) {
+            (void)sqlpool__tell_step(&m);
+        }
     }
-    result->elapsed_ms = (sqlpool__now(core) - m.began_ns) / SQLPOOL__NS_PER_MS;
+    result->elapsed_ms = (sqlpool__now(core) - m.chore.began_ns) / SQLPOOL__NS_PER_MS;
     if (rc == SQLPOOL_OK) {
         sqlpool__error_clear(error);
         if (config->mode == SQLPOOL_MIGRATE_RUN && result->steps > 0)
             error->outcome = SQLPOOL_OUTCOME_COMMITTED;
     }
-    return sqlpool__leave(core, m.is_told ? rc : sqlpool__finish(core, error));
+    return sqlpool__leave(core, sqlpool__chore_end(&m.chore));
 }
 
 /*------------------------------------------------------------------------------
@@ -16490,12 +16372,11 @@ static char *sqlpool__plain_name(const sqlpool__token *token) {
 
 /*  An index of a set beside what the database has under its name. */
 typedef struct sqlpool__wanted {
-    sqlpool__slot *slot;
+    sqlpool__chore *chore;
     const char *sql;
     sqlpool__index index;
     char *name, *table; /* plain */
     sqlpool_index_report *report;
-    sqlpool_error *error;
 } sqlpool__wanted;
 
 /*  The collation of a term: named, or the column's. An expression without one has "". */
@@ -16509,7 +16390,7 @@ static int sqlpool__collation_of(const sqlpool__wanted *wanted, const sqlpool__t
     if (out->bytes != 0 || !sqlpool__is_one_name(&term->body, &token)) return SQLITE_OK;
     column = sqlpool__plain_name(&token);
     if (column == NULL) return SQLITE_NOMEM;
-    rc = sqlite3_table_column_metadata(wanted->slot->db, "main", wanted->table, column, NULL,
+    rc = sqlite3_table_column_metadata(wanted->chore->slot->db, "main", wanted->table, column, NULL,
                                        &collation, NULL, NULL, NULL);
     sqlite3_free(column);
     if (rc == SQLITE_OK && collation != NULL) {
@@ -16578,7 +16459,7 @@ static bool sqlpool__same_index(const sqlpool__wanted *wanted, const sqlpool__in
 }
 
 /*  type and sql of what has the name of the wanted index. */
-static int sqlpool__index_row(void *user, sqlite3_stmt *row) {
+static int sqlpool__index_row(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
     const sqlpool__wanted *wanted = (const sqlpool__wanted *)user;
     const char *type = (const char *)sqlite3_column_text(row, 0);
     const char *sql = (const char *)sqlite3_column_text(row, 1);
@@ -16594,7 +16475,7 @@ static int sqlpool__index_row(void *user, sqlite3_stmt *row) {
         sqlpool__text_add(&text, "there it is a %s", type);
     }
     if (rc != SQLITE_OK)
-        return SQLPOOL__FAIL(wanted->error, rc, "an index could not be compared: %s",
+        return SQLPOOL__FAIL(chore->error, rc, "an index could not be compared: %s",
                              sqlite3_errstr(rc));
     wanted->report->state = is_same ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_DIFFERS;
     return SQLPOOL_OK;
@@ -16602,12 +16483,13 @@ static int sqlpool__index_row(void *user, sqlite3_stmt *row) {
 
 /*  How it stands with an index, on a held slot. */
 static int sqlpool__find_index(sqlpool__wanted *wanted) {
-    const sqlpool_value name = sqlpool_value_text(wanted->name);
     wanted->report->state = SQLPOOL_INDEX_MISSING;
     wanted->report->detail[0] = '\0';
-    return sqlpool__each_row(wanted->slot,
-                             "SELECT type,sql FROM sqlite_master WHERE name=? COLLATE NOCASE",
-                             &name, 1, sqlpool__index_row, wanted, wanted->error);
+    return sqlpool__chore_run_text(
+        wanted->chore,
+        sqlite3_mprintf("SELECT type,sql FROM sqlite_master WHERE name=%Q COLLATE NOCASE",
+                        wanted->name),
+        sqlpool__index_row, wanted);
 }
 
 /*------------------------------------------------------------------------------
@@ -16621,16 +16503,10 @@ typedef enum sqlpool__set_action {
 } sqlpool__set_action;
 
 typedef struct sqlpool__indexing {
-    sqlpool__core *core;
+    sqlpool__chore chore;
     const sqlpool_index_set *set;
-    sqlpool_maintenance options;
-    const char *file;
-    int line;
-    int64_t began_ns, deadline_ns; /* of the whole; 0: none */
     sqlpool__set_action action;
     sqlpool_index_report *reports;
-    sqlpool_error *error;
-    bool is_told;
     int at;          /* the index that is worked on */
     bool is_changed; /* it was made or dropped */
 } sqlpool__indexing;
@@ -16639,17 +16515,16 @@ static int sqlpool__want(sqlpool__indexing *x, int at, sqlpool__wanted *wanted) 
     const char *sql = x->set->indexes[at];
     const char *wrong = sql == NULL ? "it is NULL" : sqlpool__parse_index(sql, &wanted->index);
     wanted->sql = sql;
-    wanted->slot = NULL;
+    wanted->chore = &x->chore;
     wanted->report = &x->reports[at];
-    wanted->error = x->error;
     wanted->name = wanted->table = NULL;
     if (wrong != NULL)
-        return SQLPOOL__FAIL(x->error, SQLPOOL_MISUSE, "indexes[%d]: %s: %.200s", at, wrong,
+        return SQLPOOL__FAIL(x->chore.error, SQLPOOL_MISUSE, "indexes[%d]: %s: %.200s", at, wrong,
                              sql != NULL ? sql : "");
     wanted->name = sqlpool__plain_name(&wanted->index.name);
     wanted->table = sqlpool__plain_name(&wanted->index.table);
     if (wanted->name != NULL && wanted->table != NULL) return SQLPOOL_OK;
-    return SQLPOOL__FAIL(x->error, SQLITE_NOMEM, "no memory for the names of an index");
+    return SQLPOOL__FAIL(x->chore.error, SQLITE_NOMEM, "no memory for the names of an index");
 }
 static void sqlpool__want_no_more(sqlpool__wanted *wanted) {
     sqlite3_free(wanted->name);
@@ -16658,22 +16533,19 @@ static void sqlpool__want_no_more(sqlpool__wanted *wanted) {
 
 /*  SQL with the name of the index in it. */
 static int sqlpool__run_named(const sqlpool__wanted *wanted, const char *format) {
-    char *sql = sqlite3_mprintf(format, wanted->name);
-    int rc;
-    if (sql == NULL) return SQLPOOL__FAIL(wanted->error, SQLITE_NOMEM, "no memory");
-    rc = sqlpool__run_script(wanted->slot, sql, strlen(sql), wanted->error);
-    sqlite3_free(sql);
-    return rc;
+    return sqlpool__chore_run_text(wanted->chore, sqlite3_mprintf(format, wanted->name), NULL,
+                                   NULL);
 }
 
 static int sqlpool__refuse_index(sqlpool__indexing *x, const sqlpool_index_report *report) {
-    sqlpool__text text = sqlpool__text_into(x->error->message, sizeof x->error->message);
+    sqlpool__text text =
+        sqlpool__text_into(x->chore.error->message, sizeof x->chore.error->message);
     sqlpool__text_add(&text, "index ");
     sqlpool__text_name(&text, report->name);
     sqlpool__text_add(
         &text, " is there with another definition (%s): set replace, or give it another name",
         report->detail);
-    return x->error->result = SQLPOOL_INDEX_MISMATCH;
+    return x->chore.error->result = SQLPOOL_INDEX_MISMATCH;
 }
 
 /*  Makes or drops one index in the open transaction, as it is found there. */
@@ -16691,7 +16563,14 @@ static int sqlpool__change_index(sqlpool__indexing *x, sqlpool__wanted *wanted) 
     if (report->state != SQLPOOL_INDEX_MISSING)
         rc = sqlpool__run_named(wanted, "DROP INDEX IF EXISTS main.\"%w\"");
     if (rc == SQLPOOL_OK && x->action == SQLPOOL__SET_CREATE) {
-        rc = sqlpool__run_script(wanted->slot, wanted->sql, strlen(wanted->sql), x->error);
+        sqlpool__chore *chore = &x->chore;
+        int64_t io;
+        rc = sqlpool__chore_ask(chore, "PRAGMA page_count", &chore->expected);
+        chore->touched_at = sqlpool__count_pages(chore->slot, &io);
+        chore->slot->is_untimed = true;
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__run_script(chore->slot, wanted->sql, strlen(wanted->sql), chore->error);
+        chore->expected = 0;
         if (rc == SQLPOOL_OK && !x->set->keep_statistics)
             rc = sqlpool__run_named(wanted, "ANALYZE main.\"%w\"");
     }
@@ -16703,8 +16582,7 @@ static int sqlpool__change_body(sqlpool_conn *conn, void *user, int attempt) {
     sqlpool__indexing *x = (sqlpool__indexing *)user;
     sqlpool__wanted wanted;
     int rc = sqlpool__want(x, x->at, &wanted);
-    (void)attempt;
-    wanted.slot = &x->core->slots[conn->slot];
+    (void)conn, (void)attempt;
     if (rc == SQLPOOL_OK) rc = sqlpool__change_index(x, &wanted);
     sqlpool__want_no_more(&wanted);
     return rc;
@@ -16714,29 +16592,19 @@ static int sqlpool__change_body(sqlpool_conn *conn, void *user, int attempt) {
 static int sqlpool__check_body(sqlpool_conn *conn, void *user, int attempt) {
     sqlpool__indexing *x = (sqlpool__indexing *)user;
     int i, rc = SQLPOOL_OK;
-    (void)attempt;
+    (void)conn, (void)attempt;
     for (i = 0; i < x->set->index_count && rc == SQLPOOL_OK; i++) {
         sqlpool__wanted wanted;
         rc = sqlpool__want(x, i, &wanted);
-        wanted.slot = &x->core->slots[conn->slot];
         if (rc == SQLPOOL_OK) rc = sqlpool__find_index(&wanted);
         sqlpool__want_no_more(&wanted);
     }
     return rc;
 }
 
-static int sqlpool__check_set_held(sqlpool__slot *slot, const sqlpool_call *call, void *user) {
-    sqlpool__indexing *x = (sqlpool__indexing *)user;
-    return sqlpool__transact(slot, call, 1, sqlpool__check_body, x, x->error);
-}
-static int sqlpool__change_held(sqlpool__slot *slot, const sqlpool_call *call, void *user) {
-    sqlpool__indexing *x = (sqlpool__indexing *)user;
-    return sqlpool__transact(slot, call, 1, sqlpool__change_body, x, x->error);
-}
-
 /*  Puts index and set in front of what failed. */
 static void sqlpool__index_failed(sqlpool__indexing *x) {
-    sqlpool_error *error = x->error;
+    sqlpool_error *error = x->chore.error;
     char said[760];
     sqlpool__text text = sqlpool__text_into(said, sizeof said);
     sqlpool__text_string(&text, error->message);
@@ -16753,41 +16621,56 @@ static void sqlpool__index_failed(sqlpool__indexing *x) {
                           : "");
 }
 
+/*  One transaction on a lease of its own. */
+static int sqlpool__set_lease(sqlpool__indexing *x, sqlpool_mode mode,
+                              sqlpool_transaction_fn body) {
+    sqlpool__chore *chore = &x->chore;
+    int rc;
+    if (mode == SQLPOOL_WRITE)
+        chore->error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if refused */
+    rc = sqlpool__chore_take(chore, mode);
+    if (rc != SQLPOOL_OK) return rc;
+    chore->error->outcome = SQLPOOL_OUTCOME_NONE;
+    rc = sqlpool__transact(chore->slot, &chore->call, 1, body, x, chore->error);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
 /*  One index after the other, the writer given back between them. */
 static int sqlpool__change_set(sqlpool__indexing *x) {
     const int good =
         x->action == SQLPOOL__SET_CREATE ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_MISSING;
+    sqlpool__chore *chore = &x->chore;
     int total = 0, done = 0, rc = SQLPOOL_OK;
     for (x->at = 0; x->at < x->set->index_count; x->at++)
         total += x->reports[x->at].state != good ? 1 : 0;
+    chore->progress.total = total;
     for (x->at = 0; x->at < x->set->index_count; x->at++) {
         sqlpool_index_report *report = &x->reports[x->at];
         int64_t began;
         if (report->state == good) continue;
-        if (done > 0 && x->options.pause_ms > 0)
-            sqlpool__sleep(x->core, x->options.pause_ms * SQLPOOL__NS_PER_MS);
-        rc = sqlpool__tell_pieces(x->core, &x->options,
-                                  x->action == SQLPOOL__SET_CREATE ? "create" : "drop",
-                                  report->name, "indexes", done, total, x->began_ns);
-        if (rc != SQLPOOL_OK) return sqlpool__stopped_by_progress(rc, x->error);
-        began = sqlpool__now(x->core);
-        rc = sqlpool__lease_for(x->core, x->file, x->line, SQLPOOL_WRITE, &x->options,
-                                x->deadline_ns, sqlpool__change_held, x, &x->is_told, x->error);
+        chore->progress.object = report->name;
+        chore->progress.done = done;
+        chore->share = 1.0 / total;
+        chore->from = done * chore->share;
+        chore->next_progress_ns = SQLPOOL__NEVER; /* it is told below */
+        if (done > 0 && !sqlpool__chore_rest(chore)) return chore->error->result;
+        began = sqlpool__now(chore->core);
+        rc = sqlpool__chore_tell(chore, 0, began);
+        if (rc == SQLPOOL_OK) rc = sqlpool__set_lease(x, SQLPOOL_WRITE, sqlpool__change_body);
         if (rc != SQLPOOL_OK) {
-            if (rc != SQLPOOL_INDEX_MISMATCH && !x->is_told) sqlpool__index_failed(x);
+            chore->error->result = rc;
+            if (rc != SQLPOOL_INDEX_MISMATCH && !chore->is_told) sqlpool__index_failed(x);
             return rc;
         }
         report->is_changed = x->is_changed;
-        done++;
+        chore->progress.done = ++done;
         if (!x->is_changed) continue; /* another process was faster */
-        sqlpool__log_line(x->core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_MIGRATION,
+        sqlpool__log_line(chore->core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_MIGRATION,
                           "index \"%s\" %s in %lld ms", report->name,
                           x->action == SQLPOOL__SET_CREATE ? "made" : "dropped",
-                          (long long)((sqlpool__now(x->core) - began) / SQLPOOL__NS_PER_MS));
+                          (long long)((sqlpool__now(chore->core) - began) / SQLPOOL__NS_PER_MS));
     }
-    (void)sqlpool__tell_pieces(x->core, &x->options,
-                               x->action == SQLPOOL__SET_CREATE ? "create" : "drop", "", "indexes",
-                               done, total, x->began_ns);
     return SQLPOOL_OK;
 }
 
@@ -16800,14 +16683,14 @@ static int sqlpool__judge_set(sqlpool__indexing *x) {
         if (x->reports[i].state == SQLPOOL_INDEX_MISSING && missing < 0) missing = i;
     }
     if (missing < 0 || x->action != SQLPOOL__SET_CHECK) return SQLPOOL_OK;
-    return SQLPOOL__FAIL(x->error, SQLPOOL_NOT_FOUND,
+    return SQLPOOL__FAIL(x->chore.error, SQLPOOL_NOT_FOUND,
                          "index \"%s\" is missing: sqlpool_index_set_create() makes it",
                          x->reports[missing].name);
 }
 
 /*  Every text is read before anything is done. */
 static int sqlpool__check_set(sqlpool__indexing *x) {
-    int i, rc = sqlpool__check_maintenance(&x->options, x->error);
+    int i, rc = SQLPOOL_OK;
     for (i = 0; i < x->set->index_count && rc == SQLPOOL_OK; i++) {
         sqlpool__wanted wanted;
         memset(&x->reports[i], 0, sizeof x->reports[i]);
@@ -16824,9 +16707,7 @@ static int sqlpool__check_set(sqlpool__indexing *x) {
 
 static int sqlpool__run_set(sqlpool__indexing *x) {
     int rc = sqlpool__check_set(x);
-    if (rc == SQLPOOL_OK)
-        rc = sqlpool__lease_for(x->core, x->file, x->line, SQLPOOL_READ, &x->options,
-                                x->deadline_ns, sqlpool__check_set_held, x, &x->is_told, x->error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__set_lease(x, SQLPOOL_READ, sqlpool__check_body);
     if (rc == SQLPOOL_OK && x->action != SQLPOOL__SET_DROP &&
         !(x->action == SQLPOOL__SET_CREATE && x->set->replace))
         rc = sqlpool__judge_set(x);
@@ -16835,9 +16716,10 @@ static int sqlpool__run_set(sqlpool__indexing *x) {
 }
 
 /*  The three calls. */
-static int sqlpool__index_set(const char *file, int line, sqlpool *pool, sqlpool__set_action action,
+static int sqlpool__index_set(sqlpool *pool, sqlpool__set_action action,
                               const sqlpool_index_set *set, const sqlpool_maintenance *options,
                               sqlpool_index_report *reports, sqlpool_error *error) {
+    static const char *const operations[] = {"check indexes", "create indexes", "drop indexes"};
     sqlpool_error local;
     sqlpool__indexing x;
     sqlpool__core *core;
@@ -16847,18 +16729,16 @@ static int sqlpool__index_set(const char *file, int line, sqlpool *pool, sqlpool
     rc = sqlpool__enter_inside(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
     memset(&x, 0, sizeof x);
-    x.core = core;
     x.set = set;
-    if (options != NULL) x.options = *options;
-    x.file = file;
-    x.line = line;
-    x.began_ns = sqlpool__now(core);
-    if (x.options.timeout_ms > 0)
-        x.deadline_ns = sqlpool__time_add(x.began_ns, x.options.timeout_ms * SQLPOOL__NS_PER_MS);
     x.action = action;
     x.reports = reports;
-    x.error = error;
-    if (set == NULL || set->index_count < 0 || (set->indexes == NULL && set->index_count > 0)) {
+    rc = sqlpool__chore_begin(&x.chore, core, operations[action], options, error);
+    x.chore.progress.unit = "indexes";
+    x.chore.call.timeout_ms = x.chore.options.timeout_ms;
+    if (rc != SQLPOOL_OK) {
+        /* said */
+    } else if (set == NULL || set->index_count < 0 ||
+               (set->indexes == NULL && set->index_count > 0)) {
         rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s",
                            set == NULL            ? "set is NULL"
                            : set->indexes == NULL ? "indexes is NULL"
@@ -16866,32 +16746,32 @@ static int sqlpool__index_set(const char *file, int line, sqlpool *pool, sqlpool
     } else if (reports == NULL && set->index_count > 0) {
         bytes = (size_t)set->index_count * sizeof *reports;
         x.reports = (sqlpool_index_report *)sqlpool__alloc(&core->memory, bytes);
-        if (x.reports == NULL)
+        if (x.reports == NULL) {
+            bytes = 0;
             rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the reports of %d indexes",
                                set->index_count);
+        }
     }
     if (rc == SQLPOOL_OK) rc = sqlpool__run_set(&x);
-    if (bytes != 0) sqlpool__free(&core->memory, x.reports, bytes);
     if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
-    return sqlpool__leave(core, x.is_told ? rc : sqlpool__finish(core, error));
+    rc = sqlpool__chore_end(&x.chore);
+    if (bytes != 0) sqlpool__free(&core->memory, x.reports, bytes);
+    return sqlpool__leave(core, rc);
 }
 
-SQLPOOL_API int sqlpool_index_set_check_at(const char *file, int line, sqlpool *pool,
-                                           const sqlpool_index_set *set,
-                                           sqlpool_index_report *reports, sqlpool_error *error) {
-    return sqlpool__index_set(file, line, pool, SQLPOOL__SET_CHECK, set, NULL, reports, error);
+SQLPOOL_API int sqlpool_index_set_check(sqlpool *pool, const sqlpool_index_set *set,
+                                        sqlpool_index_report *reports, sqlpool_error *error) {
+    return sqlpool__index_set(pool, SQLPOOL__SET_CHECK, set, NULL, reports, error);
 }
-SQLPOOL_API int sqlpool_index_set_create_at(const char *file, int line, sqlpool *pool,
-                                            const sqlpool_index_set *set,
-                                            const sqlpool_maintenance *options,
-                                            sqlpool_index_report *reports, sqlpool_error *error) {
-    return sqlpool__index_set(file, line, pool, SQLPOOL__SET_CREATE, set, options, reports, error);
+SQLPOOL_API int sqlpool_index_set_create(sqlpool *pool, const sqlpool_index_set *set,
+                                         const sqlpool_maintenance *options,
+                                         sqlpool_index_report *reports, sqlpool_error *error) {
+    return sqlpool__index_set(pool, SQLPOOL__SET_CREATE, set, options, reports, error);
 }
-SQLPOOL_API int sqlpool_index_set_drop_at(const char *file, int line, sqlpool *pool,
-                                          const sqlpool_index_set *set,
-                                          const sqlpool_maintenance *options,
-                                          sqlpool_index_report *reports, sqlpool_error *error) {
-    return sqlpool__index_set(file, line, pool, SQLPOOL__SET_DROP, set, options, reports, error);
+SQLPOOL_API int sqlpool_index_set_drop(sqlpool *pool, const sqlpool_index_set *set,
+                                       const sqlpool_maintenance *options,
+                                       sqlpool_index_report *reports, sqlpool_error *error) {
+    return sqlpool__index_set(pool, SQLPOOL__SET_DROP, set, options, reports, error);
 }
 
 #endif /* SQLPOOL__IMPLEMENTATION_DONE */

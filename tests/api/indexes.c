@@ -295,11 +295,13 @@ TEST(others_write_between_two_indexes) {
     CHECK(t.other != NULL);
     options.progress_fn = take_turns;
     options.user = &t;
+    options.progress_ms = 1000000; /* none inside */
     options.pause_ms = 1;
     t.stop_at = 3;
     CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &error), 4712, &error);
-    CHECK_HAS(error.message, "progress_fn returned 4712");
-    CHECK_STR(t.told, "create users_mail 0/4; create users_adults 1/4; create users_lower 2/4; ");
+    CHECK_HAS(error.message, "stopped by its callback, which returned 4712");
+    CHECK_STR(t.told, "create indexes users_mail 0/4; create indexes users_adults 1/4; create "
+                      "indexes users_lower 2/4; ");
     CHECK_INT(t.writes, 6);
     CHECK_INT(reports[1].state, SQLPOOL_INDEX_EXISTS);
     CHECK_INT(reports[2].state, SQLPOOL_INDEX_MISSING);
@@ -307,15 +309,57 @@ TEST(others_write_between_two_indexes) {
     t.fraction = 0;
     t.stop_at = 0;
     CHECK_OK(sqlpool_index_set_create(pool, &set, &options, reports, &error), &error);
-    CHECK_STR(t.told, "create users_lower 0/2; create events_recent 1/2; create  2/2; ");
+    CHECK_STR(
+        t.told,
+        "create indexes users_lower 0/2; create indexes events_recent 1/2; create indexes  2/2; ");
     CHECK_INT(t.writes, 12);
     memset(t.told, 0, sizeof t.told);
     t.fraction = 0;
     CHECK_OK(sqlpool_index_set_drop(pool, &set, &options, NULL, &error), &error);
-    CHECK_STR(t.told, "drop users_mail 0/4; drop users_adults 1/4; drop users_lower 2/4; drop "
-                      "events_recent 3/4; drop  4/4; ");
+    CHECK_STR(t.told, "drop indexes users_mail 0/4; drop indexes users_adults 1/4; drop indexes "
+                      "users_lower 2/4; drop "
+                      "indexes events_recent 3/4; drop indexes  4/4; ");
     CHECK_INT(t.writes, 22);
     (void)sqlite3_close(t.other);
+    close_pool(pool);
+}
+
+/*  A long one says how far it is, and can be stopped there. */
+typedef struct inside {
+    int between, stop;
+    double last;
+} inside;
+static int tell_inside(void *user, const sqlpool_progress *progress) {
+    inside *in = (inside *)user;
+    if (progress->fraction < in->last || progress->fraction > 1) in->between = -1000000;
+    in->last = progress->fraction;
+    if (progress->fraction > 0 && progress->fraction < 1 &&
+        strcmp(progress->object, "users_mail") == 0)
+        in->between++;
+    return in->stop && in->between > 0 ? 4713 : 0;
+}
+TEST(progress_inside_an_index) {
+    const sqlpool_index_set set = set_of(every_kind, 1);
+    sqlpool_index_report report;
+    sqlpool_maintenance options;
+    sqlpool_error error;
+    inside in = {0, 1, 0};
+    sqlpool *pool = open_pool(
+        "inside.db", NULL,
+        TABLES "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
+               "INSERT INTO users(mail) SELECT hex(randomblob(8)) || i FROM n;");
+    CHECK(pool != NULL);
+    memset(&options, 0, sizeof options);
+    options.progress_fn = tell_inside;
+    options.user = &in;
+    options.progress_ms = 1;
+    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, &report, &error), 4713, &error);
+    CHECK_INT(report.state, SQLPOOL_INDEX_MISSING);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
+    in.stop = 0;
+    in.last = in.between = 0;
+    CHECK_OK(sqlpool_index_set_create(pool, &set, &options, &report, &error), &error);
+    CHECK(in.between > 1 && in.last == 1);
     close_pool(pool);
 }
 
@@ -551,6 +595,7 @@ int main(void) {
     RUN(tables_and_columns_that_are_renamed);
     RUN(rows_in_the_way_of_a_unique_index);
     RUN(others_write_between_two_indexes);
+    RUN(progress_inside_an_index);
     RUN(another_process_at_the_same_time);
     RUN(every_reader_plans_with_the_statistics);
     RUN(texts_that_are_no_index);

@@ -706,8 +706,6 @@ TEST(a_lock_held_for_long_ends_in_time) {
     CHECK(now_ms() - began >= 150 && now_ms() - began < 5000);
     CHECK_HAS(error.message, "it may be migrating: wait longer, with timeout_ms");
     CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
-    options.timeout_ms = SQLPOOL_NO_WAIT;
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, NULL, &error), SQLPOOL_WOULD_BLOCK, &error);
     CHECK(raw_exec(other, "ROLLBACK"));
     CHECK_OK(sqlpool_migrate(pool, &config, &options, NULL, &error), &error);
     (void)sqlite3_close(other);
@@ -753,6 +751,32 @@ TEST(a_step_that_takes_too_long_is_stopped) {
     (void)pthread_join(thread, NULL);
     CHECK(keys_are_on(pool));
     CHECK_INT(VERSION(pool), 3);
+    close_pool(pool);
+}
+
+/*  statement_timeout_ms is for what the program does every day. */
+TEST(a_step_has_the_time_it_takes) {
+    sqlpool_config config = sqlpool_config_default();
+    static const sqlpool_migration steps[] = {{1, "long",
+                                               "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 "
+                                               "UNION ALL SELECT i + 1 FROM n WHERE i < 300000) "
+                                               "SELECT i FROM n",
+                                               NULL, NULL, NULL, NULL}};
+    static const char *const indexes[] = {"CREATE INDEX t_i ON t(i)"};
+    sqlpool_index_set set;
+    sqlpool_error error;
+    sqlpool *pool;
+    config.statement_timeout_ms = 1;
+    pool = open_pool("longer.db", &config, NULL);
+    CHECK(pool != NULL);
+    CHECK_RC(sqlpool_script(pool, steps[0].up, -1, &error), SQLPOOL_TIMEOUT, &error);
+    CHECK_OK(go_to(pool, steps, 1, 0, NULL, &error), &error);
+    memset(&set, 0, sizeof set);
+    set.indexes = indexes;
+    set.index_count = 1;
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), &error);
+    CHECK_RC(sqlpool_script(pool, "DELETE FROM t WHERE i % 2", -1, &error), SQLPOOL_TIMEOUT,
+             &error);
     close_pool(pool);
 }
 
@@ -850,6 +874,7 @@ TEST(progress_is_told_and_stops) {
     memset(&options, 0, sizeof options);
     memset(&b, 0, sizeof b);
     options.progress_fn = tell;
+    options.progress_ms = 1000000; /* none inside a step */
     options.user = &b;
     config.mode = SQLPOOL_MIGRATE_DRY_RUN;
     CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &error), &error);
@@ -860,7 +885,7 @@ TEST(progress_is_told_and_stops) {
     memset(&b, 0, sizeof b);
     b.stop_at = 3;
     CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), 4711, &error);
-    CHECK_HAS(error.message, "progress_fn returned 4711");
+    CHECK_HAS(error.message, "stopped by its callback, which returned 4711");
     CHECK_STR(b.told, "migrate users 0/3; migrate posts 1/3; migrate email of users 2/3; ");
     CHECK_INT(result.to, 2);
     CHECK_INT(result.failed_version, 0);
@@ -881,6 +906,33 @@ TEST(progress_is_told_and_stops) {
     close_pool(pool);
 }
 
+/*  Inside a step that would never end. */
+static int tell_often(void *user, const sqlpool_progress *progress) {
+    int *calls = (int *)user;
+    if (strcmp(progress->object, "endless") == 0) ++*calls;
+    return *calls == 5 && progress->done == 3 ? 4714 : 0;
+}
+TEST(progress_is_told_inside_a_step) {
+    sqlpool_migrate_config config = plan_of(endless, 4);
+    sqlpool_migrate_result result;
+    sqlpool_maintenance options;
+    sqlpool_error error;
+    int calls = 0;
+    sqlpool *pool = open_pool("inside.db", NULL, NULL);
+    CHECK(pool != NULL);
+    memset(&options, 0, sizeof options);
+    options.progress_fn = tell_often;
+    options.progress_ms = 1;
+    options.user = &calls;
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), 4714, &error);
+    CHECK_INT(calls, 5);
+    CHECK_INT(result.failed_version, 4);
+    CHECK_INT(result.to, 3);
+    CHECK_INT(VERSION(pool), 3);
+    CHECK(keys_are_on(pool));
+    close_pool(pool);
+}
+
 TEST(another_process_between_two_steps) {
     static const char back[] =
         "BEGIN; DROP TABLE users; INSERT INTO sqlpool_migrations(version, direction, name, "
@@ -897,6 +949,7 @@ TEST(another_process_between_two_steps) {
     memset(&options, 0, sizeof options);
     memset(&b, 0, sizeof b);
     options.progress_fn = tell;
+    options.progress_ms = 1000000; /* none inside a step */
     options.user = &b;
     b.other = raw_open("between.db");
     CHECK(b.other != NULL);
@@ -942,6 +995,7 @@ TEST(another_process_goes_further) {
     memset(&options, 0, sizeof options);
     memset(&b, 0, sizeof b);
     options.progress_fn = tell;
+    options.progress_ms = 1000000; /* none inside a step */
     options.user = &b;
     b.other = raw_open("further.db");
     CHECK(b.other != NULL);
@@ -1118,7 +1172,9 @@ int main(void) {
     RUN(read_only_pools_look);
     RUN(a_lock_held_for_long_ends_in_time);
     RUN(a_step_that_takes_too_long_is_stopped);
+    RUN(a_step_has_the_time_it_takes);
     RUN(progress_is_told_and_stops);
+    RUN(progress_is_told_inside_a_step);
     RUN(another_process_between_two_steps);
     RUN(another_process_goes_further);
     RUN(readers_go_on_and_get_the_new_schema);
