@@ -625,6 +625,7 @@ typedef enum sqlpool_level {
     X(BREAKER, "the circuit breaker of reads or writes opened or closed")                         \
     X(STAMP, "whether commits are seen in shared memory, and why not")                            \
     X(SNAPSHOT_OLD, "a snapshot scope is older than its maximum age")                             \
+    X(TASK, "a task of the schedule ended, failed, or took too long")                             \
     X(MIGRATION, "a step of a migration ran, or an index was made or dropped")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
@@ -2059,6 +2060,100 @@ typedef int (*sqlpool_size_fn)(void *user, const sqlpool_object_size *object);
     SQLite   sqlite.org/dbstat.html  */
 SQLPOOL_API int sqlpool_object_sizes(sqlpool *pool, sqlpool_size_fn fn, void *user,
                                      const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*------------------------------------------------------------------------------
+ * >>[D12.3] schedule                                                   (public)
+ *----------------------------------------------------------------------------*/
+
+typedef enum sqlpool_task_kind {
+    SQLPOOL_TASK_CALL = 0,     /* a function of the program */
+    SQLPOOL_TASK_OPTIMIZE = 1, /* sqlpool_optimize() */
+    SQLPOOL_TASK_FTS5_MERGE = 2, /* sqlpool_fts5() with SQLPOOL_FTS5_MERGE, all tables */
+    SQLPOOL_TASK_INCREMENTAL_VACUUM = 3, /* sqlpool_incremental_vacuum(), all free pages */
+    SQLPOOL_TASK_QUICK_CHECK = 4,        /* sqlpool_check() */
+    SQLPOOL_TASK_INTEGRITY_CHECK = 5
+} sqlpool_task_kind;
+
+/*  Work of SQLPOOL_TASK_CALL: with the options it is given, it ends when the schedule does.
+    Anything but 0 is a failure of the task. */
+typedef int (*sqlpool_task_fn)(sqlpool *pool, const sqlpool_maintenance *options, void *user,
+                               sqlpool_error *error);
+
+/*  A task. All zero but name, kind and interval_s is one that runs at any moment. */
+typedef struct sqlpool_task {
+    const char *name;       /* .. 63 bytes; what is known of its runs is kept under it; copied */
+    int kind;               /* sqlpool_task_kind */
+    int64_t interval_s;     /* from one begin to the next, at least; 1 or more */
+    int window_from_minute; /* it begins at this minute of the day (UTC) or later, */
+    int window_to_minute;   /* and before this one, which may be that of the next day [equal: at
+                               any time] */
+    int idle_ms;            /* and when the program took no lease for so long [at any moment] */
+    int limit_ms;           /* a run that takes longer is stopped, and is an overrun [none] */
+    int64_t io_bytes_per_s; /* as in sqlpool_maintenance */
+    int free_percent;       /* INCREMENTAL_VACUUM: when so many of all pages are free [0], .. 100 */
+    sqlpool_task_fn fn;     /* of CALL */
+    void *user;             /* of fn */
+} sqlpool_task;
+
+/*  What is known of a task. Times are milliseconds since 1970, by SQLite's clock; 0: never. */
+typedef struct sqlpool_task_state {
+    char name[64];
+    int64_t begun_ms; /* of the last run, of any process that keeps its state in this database */
+    int64_t ended_ms; /* the same; before begun_ms: it runs, or never came to its end */
+    int64_t due_ms;   /* not before this */
+    int result;       /* of the last run that ended */
+    int64_t runs, failures;
+    int64_t overruns; /* runs that took longer than limit_ms */
+    bool is_running;  /* in this pool */
+    char message[200]; /* of the last failure */
+} sqlpool_task_state;
+
+typedef struct sqlpool_schedule_config {
+    const sqlpool_task *tasks;
+    int count;       /* .. 100 */
+    bool keep_state; /* in the table sqlpool_task of the database, so that a program which starts
+                        anew, or another process, knows what was done [in memory: every task is due
+                        at the begin] */
+    void *user;      /* of done_fn */
+    /* After each run, with what is known of it then, on the thread that ran it. May use the pool,
+       but not sqlpool_schedule() or sqlpool_close(). */
+    void (*done_fn)(void *user, const sqlpool_task_state *state);
+} sqlpool_schedule_config;
+
+/*  sqlpool_schedule - from now on run these tasks, each when it is due; the ones before are gone.
+    One at a time, on a thread of its own, so that upkeep goes on beside a long one; without the
+    upkeep thread sqlpool_tick() runs them: there OPTIMIZE, FTS5_MERGE and INCREMENTAL_VACUUM stop
+    when its time is over and go on at the next, and none waits for the writer; a check runs to its
+    end. A failure or overrun goes to the log hook (SQLPOOL_LOG_TASK) and to done_fn.
+    config   [in,opt]   NULL: none; copied
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE for a task that makes no sense, or from a task; any error
+    Owner    sqlpool_close() stops the task that runs, and ends the schedule
+    Threads  any; it waits for the task that runs, which is cancelled
+    Cost     a thread that sleeps until something is due, and looks every second while that waits
+             for its window or an idle moment
+    See      sqlpool_schedule_default  */
+SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *config,
+                                 sqlpool_error *error);
+
+/*  sqlpool_schedule_default - tasks for a program that runs for long: optimize daily, FTS5 merge
+    hourly, incremental vacuum hourly above 20 % free pages, quick_check weekly, integrity_check
+    every 30 days; each in an idle moment of 1 s, checks with 32 MiB/s.
+    count    [out]      how many
+    Returns  the array, which is never freed
+    Threads  any  */
+SQLPOOL_API const sqlpool_task *sqlpool_schedule_default(int *count);
+
+/*  sqlpool_schedule_run - run a task of the schedule now, on this thread, due or not.
+    Returns  SQLPOOL_OK; what the task failed with; SQLPOOL_NOT_FOUND when there is none of that
+             name; SQLPOOL_WOULD_BLOCK while another one runs; SQLPOOL_MISUSE from a task
+    Threads  any  */
+SQLPOOL_API int sqlpool_schedule_run(sqlpool *pool, const char *name, sqlpool_error *error);
+
+/*  sqlpool_schedule_state - the tasks and what is known of their runs.
+    states   [out]      room for `capacity` entries
+    Returns  how many tasks there are (may be more than capacity), or a negative result
+    Threads  any  */
+SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states, int capacity);
 
 /*------------------------------------------------------------------------------
  * >>[D12.5] migrations and index sets                                  (public)
@@ -3937,6 +4032,11 @@ typedef struct sqlpool__core {
     int open_error;        /* of the last failed opening */
     char open_message[256];
     void *upkeep_thread;
+
+    struct sqlpool__plan *plan; /* the schedule (I28), under lock; NULL: none */
+    /* atomic; set by the first schedule: what upkeep and close call */
+    int64_t (*plan_run_fn)(struct sqlpool__core *core, int64_t now, int64_t stop_ns);
+    void (*plan_end_fn)(struct sqlpool__core *core);
 
     /* upkeep only (one thread at a time, see ticking) */
     int64_t next_reap_ns, next_health_ns;
@@ -12026,6 +12126,8 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
             sqlpool__time_add(now, config->health_interval_ms * SQLPOOL__NS_PER_MS);
         core->last_activity = sqlpool__activity(core);
     }
+    if (SQLPOOL__LOAD(&core->plan_run_fn) != NULL && may_begin)
+        next = sqlpool__earlier(next, core->plan_run_fn(core, sqlpool__now(core), stop_at));
     return sqlpool__earlier(next, sqlpool__earlier(core->next_reap_ns, core->next_health_ns));
 }
 
@@ -13583,6 +13685,11 @@ static int sqlpool__drain_closing(sqlpool__core *core, int64_t deadline_ns, sqlp
     return error->result;
 }
 
+/*  The schedule goes first: its task would keep a lease. */
+static void sqlpool__end_plan(sqlpool__core *core) {
+    if (SQLPOOL__LOAD(&core->plan_end_fn) != NULL) core->plan_end_fn(core);
+}
+
 SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     sqlpool_error local;
     sqlpool__core *core;
@@ -13603,6 +13710,7 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     }
     core->is_closing = true;
     sqlpool__unlock(core);
+    sqlpool__end_plan(core);
     deadline = sqlpool__timeout_deadline(core, core->config.close_timeout_ms);
     rc = sqlpool__stop(core, SQLPOOL__GATE_CLOSED, core->config.close_timeout_ms, error);
     if (rc == SQLPOOL_OK) rc = sqlpool__drain_closing(core, deadline, error);
@@ -13623,6 +13731,7 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     while (SQLPOOL__LOAD_ORDERED(&core->inside) != 0) {
         sqlpool__sleep(core, SQLPOOL__NS_PER_MS); /* woken waiters are on their way out */
     }
+    sqlpool__end_plan(core); /* of who came in between */
     sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_CLOSED, "\"%s\"", core->path);
     sqlpool__publish(pool, NULL);
     sqlpool__destroy(core);
@@ -15490,6 +15599,610 @@ SQLPOOL_API int sqlpool_object_sizes(sqlpool *pool, sqlpool_size_fn fn, void *us
         (void)sqlpool__object_sizes(&chore, fn, user, true);
     }
     return sqlpool__leave_chore(&chore);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.8] schedule: what is due                                      (private)
+ *------------------------------------------------------------------------------
+    A task is due by the clock of the day, since programs come and go; how long a run takes is told
+    by the pool's clock. With the upkeep thread there is another one for the schedule: a check may
+    take minutes, in which deadlines and checkpoints must not wait. Upkeep itself runs tasks only
+    from sqlpool_tick(), through core->plan_run_fn.
+
+    With keep_state a run is claimed in the table, in one transaction with the look whether another
+    process has begun it: what is begun is not due before its interval has passed, also when who
+    began it was killed. */
+
+#define SQLPOOL__TASKS_MOST 100
+#define SQLPOOL__PLAN_POLL_NS (1000 * SQLPOOL__NS_PER_MS) /* while a due task waits for a moment */
+
+typedef struct sqlpool__planned {
+    sqlpool_task task; /* its name is state.name */
+    sqlpool_task_state state;
+    int64_t tried_ns; /* its claim failed: not before this */
+    bool is_cut;      /* a tick ended before it: it goes on at the next */
+} sqlpool__planned;
+
+typedef struct sqlpool__plan {
+    /* fixed */
+    sqlpool__core *core;
+    sqlpool__planned *tasks;
+    int count;
+    bool keep_state;
+    bool has_thread;
+    void *user;
+    void (*done_fn)(void *user, const sqlpool_task_state *state);
+    void *thread;
+    /* under the pool's lock; the states too */
+    sqlpool_condition condition; /* for the thread, and who waits for the end of a task */
+    bool is_stopping;
+    uint64_t runner; /* thread that runs a task; 0: nobody */
+    uint64_t seen_acquires;
+    int64_t active_ns;   /* when the program was last seen to take a lease */
+    sqlpool_token token; /* of every task */
+} sqlpool__plan;
+
+static bool sqlpool__is_in_window(const sqlpool_task *task, int64_t wall_ms) {
+    const int minute = (int)(wall_ms / 60000 % 1440);
+    const int from = task->window_from_minute, to = task->window_to_minute;
+    if (from == to) return true;
+    return from < to ? minute >= from && minute < to : minute >= from || minute < to;
+}
+
+/*  The end of the interval; a clock that was set back must not put it off for longer than that. */
+static int64_t sqlpool__due_ms(const sqlpool__planned *planned, int64_t wall_ms) {
+    const int64_t interval = planned->task.interval_s * 1000;
+    if (planned->state.begun_ms == 0) return 0;
+    return sqlpool__earlier(planned->state.begun_ms, wall_ms) + interval;
+}
+
+/*  The task that may begin now, the one that is due for longest; or NULL, and `next` says when to
+    look again. */
+static sqlpool__planned *sqlpool__find_due_locked(sqlpool__core *core, sqlpool__plan *plan,
+                                                  int64_t now, int64_t wall_ms, int64_t *next) {
+    const uint64_t acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    sqlpool__planned *found = NULL;
+    int i;
+    if (acquires != plan->seen_acquires) {
+        plan->seen_acquires = acquires;
+        plan->active_ns = now;
+    }
+    *next = SQLPOOL__NEVER;
+    for (i = 0; i < plan->count; i++) {
+        sqlpool__planned *planned = &plan->tasks[i];
+        const int64_t idle = planned->task.idle_ms * SQLPOOL__NS_PER_MS;
+        planned->state.due_ms = sqlpool__due_ms(planned, wall_ms);
+        if (planned->state.due_ms > wall_ms) {
+            const int64_t left_ms = planned->state.due_ms - wall_ms;
+            *next =
+                sqlpool__earlier(*next, left_ms > INT64_C(1000000000000) /* some decades */
+                                            ? SQLPOOL__NEVER
+                                            : sqlpool__time_add(now, left_ms * SQLPOOL__NS_PER_MS));
+        } else if (now < planned->tried_ns || !sqlpool__is_in_window(&planned->task, wall_ms) ||
+                   (idle > 0 && now - plan->active_ns < idle)) {
+            *next = sqlpool__earlier(*next, sqlpool__time_add(now, SQLPOOL__PLAN_POLL_NS));
+        } else if (found == NULL || planned->state.due_ms < found->state.due_ms) {
+            found = planned;
+        }
+    }
+    return found;
+}
+
+/*  Reads and writes a state in the table, as a function of sqlpool_write(). */
+typedef struct sqlpool__claim_of {
+    sqlpool__planned *planned;
+    sqlpool_task_state state;
+    int64_t wall_ms;
+    int64_t before_ms; /* out: when the run before this one began */
+    bool is_end;       /* of the run: everything is written */
+    bool is_due;       /* out */
+    bool is_forced;
+} sqlpool__claim_of;
+
+static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__claim_of *claim = (sqlpool__claim_of *)user;
+    sqlpool_task_state *state = &claim->state;
+    sqlpool_value args[8];
+    sqlpool_rows rows;
+    int rc;
+    (void)attempt;
+    if (!claim->is_end) {
+        rc = sqlpool_conn_exec(conn,
+                               "CREATE TABLE IF NOT EXISTS sqlpool_task(name TEXT PRIMARY KEY, "
+                               "begun_ms, ended_ms, result, runs, failures, overruns, message) "
+                               "WITHOUT ROWID",
+                               NULL, 0, NULL, NULL);
+        if (rc != SQLPOOL_OK) return rc;
+        args[0] = sqlpool_value_text(state->name);
+        rc = sqlpool_conn_query(conn, &rows,
+                                "SELECT begun_ms,ended_ms,result,runs,failures,overruns,message "
+                                "FROM sqlpool_task WHERE name=?",
+                                args, 1, NULL);
+        if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
+            const char *message = sqlpool_rows_text(&rows, 6);
+            sqlpool__text text = sqlpool__text_into(state->message, sizeof state->message);
+            state->begun_ms = sqlpool_rows_int64(&rows, 0);
+            state->ended_ms = sqlpool_rows_int64(&rows, 1);
+            state->result = (int)sqlpool_rows_int64(&rows, 2);
+            state->runs = sqlpool_rows_int64(&rows, 3);
+            state->failures = sqlpool_rows_int64(&rows, 4);
+            state->overruns = sqlpool_rows_int64(&rows, 5);
+            if (message != NULL) sqlpool__text_string(&text, message);
+        }
+        rc = sqlpool_rows_close(&rows, NULL);
+        claim->planned->state.begun_ms = state->begun_ms; /* only the runner reads it meanwhile */
+        claim->is_due =
+            claim->is_forced || sqlpool__due_ms(claim->planned, claim->wall_ms) <= claim->wall_ms;
+        if (rc != SQLPOOL_OK || !claim->is_due) return rc;
+        claim->before_ms = state->begun_ms;
+        state->begun_ms = claim->wall_ms;
+    }
+    args[0] = sqlpool_value_text(state->name);
+    args[1] = sqlpool_value_int64(state->begun_ms);
+    args[2] = sqlpool_value_int64(state->ended_ms);
+    args[3] = sqlpool_value_int64(state->result);
+    args[4] = sqlpool_value_int64(state->runs);
+    args[5] = sqlpool_value_int64(state->failures);
+    args[6] = sqlpool_value_int64(state->overruns);
+    args[7] = sqlpool_value_text(state->message);
+    return sqlpool_conn_exec(conn, "INSERT OR REPLACE INTO sqlpool_task VALUES(?,?,?,?,?,?,?,?)",
+                             args, 8, NULL, NULL);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.9] running tasks                                              (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The work of a task. `is_cut`: there is more to do, next time. */
+static int sqlpool__do_task(sqlpool__core *core, sqlpool__plan *plan, const sqlpool_task *task,
+                            int64_t stop_ns, bool *is_cut, sqlpool_error *error) {
+    static const char *const operations[] = {
+        "", "optimize", "FTS5 merge", "incremental vacuum", "check", "check"};
+    sqlpool_maintenance options;
+    sqlpool_check_result result;
+    sqlpool_sizes sizes;
+    sqlpool__chore chore;
+    int64_t count = 0;
+    memset(&options, 0, sizeof options);
+    options.timeout_ms = task->limit_ms;
+    options.io_bytes_per_s = task->io_bytes_per_s;
+    options.tag = "schedule";
+    options.token = &plan->token;
+    if (task->kind == SQLPOOL_TASK_CALL) {
+        const int rc = task->fn(core->handle, &options, task->user, error);
+        if (rc != SQLPOOL_OK && error->result != rc)
+            (void)SQLPOOL__FAIL(error, rc, "the task's function returned %d", rc);
+        if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
+        return rc;
+    }
+    if (sqlpool__chore_begin(&chore, core, operations[task->kind], &options, error) != SQLPOOL_OK)
+        return error->result;
+    chore.stop_ns = stop_ns;
+    if (stop_ns != SQLPOOL__NEVER) chore.call.timeout_ms = SQLPOOL_NO_WAIT;
+    memset(&result, 0, sizeof result);
+    switch (task->kind) {
+    case SQLPOOL_TASK_OPTIMIZE:
+        (void)sqlpool__optimize(&chore, &count);
+        break;
+    case SQLPOOL_TASK_FTS5_MERGE:
+        (void)sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE);
+        break;
+    case SQLPOOL_TASK_INCREMENTAL_VACUUM:
+        if (sqlpool__sizes(&chore, &sizes) == SQLPOOL_OK && sizes.free_pages > 0 &&
+            sizes.free_pages * 100 >= sizes.pages * task->free_percent)
+            (void)sqlpool__incremental_vacuum(&chore, 0, &count);
+        break;
+    default:
+        (void)sqlpool__check_database(
+            &chore,
+            task->kind == SQLPOOL_TASK_QUICK_CHECK ? SQLPOOL_CHECK_QUICK : SQLPOOL_CHECK_INTEGRITY,
+            NULL, &result);
+        break;
+    }
+    *is_cut = chore.is_cut || error->result == SQLPOOL_WOULD_BLOCK;
+    chore.is_told = true; /* the schedule tells */
+    return sqlpool__chore_end(&chore);
+}
+
+/*  What the run was: into the state, the table, the log, and to done_fn. */
+static void sqlpool__task_done(sqlpool__core *core, sqlpool__plan *plan, sqlpool__planned *planned,
+                               int64_t took_ms, const sqlpool_error *error) {
+    const int limit = planned->task.limit_ms;
+    const bool is_overrun = limit > 0 && took_ms >= limit;
+    const sqlpool_call call = {0, 0, 0, "schedule", NULL};
+    sqlpool__claim_of claim;
+    sqlpool_error ignored;
+    memset(&claim, 0, sizeof claim);
+    sqlpool__lock(core);
+    planned->state.ended_ms = sqlpool__wall_ms(core);
+    planned->state.result = error->result;
+    planned->state.runs++;
+    planned->state.failures += error->result != SQLPOOL_OK ? 1 : 0;
+    planned->state.overruns += is_overrun ? 1 : 0;
+    if (error->result != SQLPOOL_OK) {
+        sqlpool__text text =
+            sqlpool__text_into(planned->state.message, sizeof planned->state.message);
+        sqlpool__text_excerpt(&text, error->message, sizeof planned->state.message - 4);
+    }
+    claim.state = planned->state;
+    sqlpool__unlock(core);
+    claim.is_end = true;
+    if (plan->keep_state)
+        (void)sqlpool_write_at("sqlpool.h", 0, core->handle, &call, NULL, sqlpool__claim_task,
+                               &claim, &ignored);
+    if (error->result != SQLPOOL_OK) {
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_TASK,
+                          "the task \"%s\" failed after %lld ms: %s", claim.state.name,
+                          (long long)took_ms, error->message);
+    } else {
+        sqlpool__log_line(core, is_overrun ? SQLPOOL_LEVEL_WARNING : SQLPOOL_LEVEL_INFO,
+                          SQLPOOL_LOG_TASK, "the task \"%s\" took %lld ms%s", claim.state.name,
+                          (long long)took_ms, is_overrun ? ", more than its limit_ms" : "");
+    }
+    if (plan->done_fn != NULL) plan->done_fn(plan->user, &claim.state);
+}
+
+/*  It could not be claimed: tried again soon where somebody only held the lock, else in a minute.
+    */
+static int sqlpool__task_refused(sqlpool__core *core, sqlpool__planned *planned,
+                                 const sqlpool_error *error) {
+    const bool is_short = error->result == SQLPOOL_TIMEOUT ||
+                          error->result == SQLPOOL_WOULD_BLOCK ||
+                          error->result == SQLPOOL_CANCELLED || error->result == SQLPOOL_CLOSED;
+    sqlpool__lock(core);
+    planned->tried_ns = sqlpool__time_add(
+        sqlpool__now(core), is_short ? SQLPOOL__PLAN_POLL_NS : 60 * SQLPOOL__PLAN_POLL_NS);
+    sqlpool__unlock(core);
+    if (!is_short)
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_TASK,
+                          "the task \"%s\" cannot begin: its state is not to be kept: %s",
+                          planned->state.name, error->message);
+    return error->result;
+}
+
+/*  Runs one task on this thread, which is plan->runner, without the lock; is_running is set. */
+static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__planned *planned,
+                             int64_t stop_ns, bool is_forced, sqlpool_error *error) {
+    const bool can_wait = stop_ns == SQLPOOL__NEVER;
+    const sqlpool_call call = {can_wait ? 0 : SQLPOOL_NO_WAIT, 0, 0, "schedule", &plan->token};
+    const sqlpool_call end_call = {call.timeout_ms, 0, 0, "schedule", NULL};
+    const int64_t began = sqlpool__now(core);
+    int64_t took_ms, before_ms;
+    sqlpool__claim_of claim;
+    sqlpool_error ignored;
+    bool is_cut = false;
+    int rc = SQLPOOL_OK;
+    memset(&claim, 0, sizeof claim);
+    claim.planned = planned;
+    claim.wall_ms = sqlpool__wall_ms(core);
+    claim.is_due = true;
+    claim.is_forced = is_forced || planned->is_cut; /* that is claimed already */
+    claim.state = planned->state;
+    if (plan->keep_state)
+        rc = sqlpool_write_at("sqlpool.h", 0, core->handle, &call, NULL, sqlpool__claim_task,
+                              &claim, error);
+    if (rc != SQLPOOL_OK) return sqlpool__task_refused(core, planned, error);
+    if (!claim.is_due) { /* another process has done it */
+        sqlpool__lock(core);
+        planned->state = claim.state;
+        sqlpool__unlock(core);
+        return rc;
+    }
+    before_ms = plan->keep_state ? claim.before_ms : claim.state.begun_ms;
+    claim.state.begun_ms = claim.wall_ms;
+    sqlpool__lock(core);
+    planned->state = claim.state;
+    planned->state.is_running = true;
+    sqlpool__unlock(core);
+    sqlpool__error_clear(error);
+    rc = sqlpool__do_task(core, plan, &planned->task, stop_ns, &is_cut, error);
+    took_ms = (sqlpool__now(core) - began) / SQLPOOL__NS_PER_MS;
+    sqlpool__lock(core);
+    planned->state.is_running = false;
+    planned->tried_ns = 0;
+    planned->is_cut = is_cut;
+    plan->seen_acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires); /* the task's own */
+    is_cut = is_cut || (rc == SQLPOOL_CANCELLED && plan->is_stopping);
+    if (is_cut) planned->state.begun_ms = before_ms; /* it is as due as it was */
+    claim.state = planned->state;
+    sqlpool__unlock(core);
+    if (!is_cut) {
+        sqlpool__task_done(core, plan, planned, took_ms, error);
+    } else if (plan->keep_state) {
+        claim.is_end = true;
+        (void)sqlpool_write_at("sqlpool.h", 0, core->handle, &end_call, NULL, sqlpool__claim_task,
+                               &claim, &ignored);
+    }
+    return rc;
+}
+
+#ifndef SQLPOOL_NO_THREADS
+static void sqlpool__plan_main(void *argument) {
+    sqlpool__plan *plan = (sqlpool__plan *)argument;
+    sqlpool__core *core = plan->core;
+    sqlpool__hint.inside++; /* its hooks cannot close the pool that joins it */
+    sqlpool__lock(core);
+    while (!plan->is_stopping) {
+        const int64_t now = sqlpool__now(core);
+        int64_t next;
+        sqlpool__planned *due =
+            sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
+        if (due == NULL || plan->runner != 0) {
+            sqlpool__wait_locked(core, &plan->condition, now,
+                                 due != NULL ? sqlpool__time_add(now, SQLPOOL__PLAN_POLL_NS)
+                                             : next);
+            continue;
+        }
+        plan->runner = sqlpool__thread_id(core);
+        sqlpool__unlock(core);
+        {
+            sqlpool_error error;
+            sqlpool__error_clear(&error);
+            (void)sqlpool__run_task(core, plan, due, SQLPOOL__NEVER, false, &error);
+        }
+        sqlpool__lock(core);
+        plan->runner = 0;
+        sqlpool__signal(core, &plan->condition);
+    }
+    sqlpool__unlock(core);
+}
+#endif
+
+/*  Called by upkeep; with the thread there is nothing to do here. */
+static int64_t sqlpool__plan_run(sqlpool__core *core, int64_t now, int64_t stop_ns) {
+    sqlpool__plan *plan;
+    sqlpool__planned *due = NULL;
+    sqlpool_error error;
+    int64_t next = SQLPOOL__NEVER;
+    sqlpool__lock(core);
+    plan = core->plan;
+    if (plan != NULL && !plan->has_thread && plan->runner == 0 && !plan->is_stopping)
+        due = sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
+    if (due != NULL) plan->runner = sqlpool__thread_id(core);
+    sqlpool__unlock(core);
+    if (due == NULL) return next;
+    sqlpool__error_clear(&error);
+    (void)sqlpool__run_task(core, plan, due, stop_ns, false, &error);
+    sqlpool__lock(core);
+    plan->runner = 0;
+    sqlpool__signal(core, &plan->condition);
+    sqlpool__unlock(core);
+    return now;
+}
+
+static void sqlpool__free_plan(sqlpool__core *core, sqlpool__plan *plan) {
+    core->config.locks.condition_destroy_fn(core->config.locks.user, &plan->condition);
+    sqlpool__free(&core->memory, plan->tasks, (size_t)plan->count * sizeof *plan->tasks);
+    sqlpool__free(&core->memory, plan, sizeof *plan);
+}
+
+/*  Stops the task that runs, joins the thread, and forgets the schedule. */
+static void sqlpool__plan_end(sqlpool__core *core) {
+    sqlpool__plan *plan;
+    sqlpool__lock(core);
+    plan = core->plan;
+    core->plan = NULL; /* nobody else finds it now */
+    if (plan != NULL) plan->is_stopping = true;
+    sqlpool__unlock(core);
+    if (plan == NULL) return;
+    (void)sqlpool_cancel(core->handle, &plan->token);
+    sqlpool__lock(core);
+    sqlpool__signal(core, &plan->condition);
+    while (plan->runner != 0)
+        sqlpool__wait_locked(core, &plan->condition, sqlpool__now(core),
+                             sqlpool__time_add(sqlpool__now(core), SQLPOOL__PLAN_POLL_NS));
+    sqlpool__unlock(core);
+#ifndef SQLPOOL_NO_THREADS
+    if (plan->has_thread) core->config.locks.thread_join_fn(core->config.locks.user, plan->thread);
+#endif
+    sqlpool__free_plan(core, plan);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.10] public calls: schedule                                     (public)
+ *----------------------------------------------------------------------------*/
+
+SQLPOOL_API const sqlpool_task *sqlpool_schedule_default(int *count) {
+    static const sqlpool_task tasks[] = {
+        {"optimize", SQLPOOL_TASK_OPTIMIZE, 86400, 0, 0, 1000, 0, 0, 0, NULL, NULL},
+        {"FTS5 merge", SQLPOOL_TASK_FTS5_MERGE, 3600, 0, 0, 1000, 0, 0, 0, NULL, NULL},
+        {"incremental vacuum", SQLPOOL_TASK_INCREMENTAL_VACUUM, 3600, 0, 0, 1000, 0, 0, 20, NULL,
+         NULL},
+        {"quick check", SQLPOOL_TASK_QUICK_CHECK, 7 * 86400, 0, 0, 1000, 0, 32 << 20, 0, NULL,
+         NULL},
+        {"integrity check", SQLPOOL_TASK_INTEGRITY_CHECK, 30 * 86400, 0, 0, 1000, 0, 32 << 20, 0,
+         NULL, NULL}};
+    if (count != NULL) *count = (int)(sizeof tasks / sizeof *tasks);
+    return tasks;
+}
+
+/*  What is wrong with a task, or NULL. */
+static const char *sqlpool__wrong_task(const sqlpool_schedule_config *config, int which) {
+    const sqlpool_task *task = &config->tasks[which];
+    int i;
+    if (task->name == NULL || *task->name == '\0' || strlen(task->name) > 63)
+        return "name has 1 to 63 bytes";
+    for (i = 0; i < which; i++) {
+        if (strcmp(config->tasks[i].name, task->name) == 0) return "another one has its name";
+    }
+    if (task->kind < SQLPOOL_TASK_CALL || task->kind > SQLPOOL_TASK_INTEGRITY_CHECK)
+        return "kind is none of sqlpool_task_kind";
+    if ((task->kind == SQLPOOL_TASK_CALL) != (task->fn != NULL))
+        return "fn is for SQLPOOL_TASK_CALL, and only for it";
+    if (task->interval_s < 1 || task->interval_s > INT64_C(3155760000)) /* a century */
+        return "interval_s is 1 to 3155760000";
+    if (task->window_from_minute < 0 || task->window_from_minute >= 1440 ||
+        task->window_to_minute < 0 || task->window_to_minute > 1440)
+        return "a window is between minutes 0 and 1440";
+    if (task->idle_ms < 0 || task->limit_ms < 0 || task->io_bytes_per_s < 0 ||
+        task->free_percent < 0 || task->free_percent > 100)
+        return "idle_ms, limit_ms, io_bytes_per_s are 0 or more, free_percent 0 to 100";
+    return NULL;
+}
+
+static int sqlpool__check_schedule(sqlpool__core *core, const sqlpool_schedule_config *config,
+                                   sqlpool_error *error) {
+    int i;
+    if (config->count < 0 || config->count > SQLPOOL__TASKS_MOST ||
+        (config->count > 0 && config->tasks == NULL))
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "count is %d: 0 to %d, and tasks is an array",
+                             config->count, SQLPOOL__TASKS_MOST);
+    if (config->keep_state && core->config.read_only)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "a read-only pool cannot keep_state");
+    for (i = 0; i < config->count; i++) {
+        const char *wrong = sqlpool__wrong_task(config, i);
+        if (wrong != NULL) return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "task %d: %s", i, wrong);
+    }
+    return SQLPOOL_OK;
+}
+
+/*  The plan of a configuration that makes sense; NULL: no memory. */
+static sqlpool__plan *sqlpool__new_plan(sqlpool__core *core,
+                                        const sqlpool_schedule_config *config) {
+    const sqlpool_locks *locks = &core->config.locks;
+    const size_t bytes = (size_t)config->count * sizeof(sqlpool__planned);
+    sqlpool__plan *plan = (sqlpool__plan *)sqlpool__alloc(&core->memory, sizeof *plan);
+    int i;
+    if (plan == NULL) return NULL;
+    memset(plan, 0, sizeof *plan);
+    plan->tasks = (sqlpool__planned *)sqlpool__alloc(&core->memory, bytes);
+    if (plan->tasks == NULL || locks->condition_init_fn(locks->user, &plan->condition) != 0) {
+        sqlpool__free(&core->memory, plan->tasks, bytes);
+        sqlpool__free(&core->memory, plan, sizeof *plan);
+        return NULL;
+    }
+    memset(plan->tasks, 0, bytes);
+    plan->core = core;
+    plan->count = config->count;
+    plan->keep_state = config->keep_state;
+    plan->user = config->user;
+    plan->done_fn = config->done_fn;
+    plan->seen_acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    plan->active_ns = sqlpool__now(core);
+    for (i = 0; i < config->count; i++) {
+        sqlpool__planned *planned = &plan->tasks[i];
+        planned->task = config->tasks[i];
+        memcpy(planned->state.name, planned->task.name, strlen(planned->task.name) + 1);
+        planned->task.name = planned->state.name;
+    }
+    return plan;
+}
+
+/*  Is this thread inside a task of the schedule? */
+static bool sqlpool__is_in_task(sqlpool__core *core) {
+    const sqlpool__plan *plan;
+    bool is_in;
+    sqlpool__lock(core);
+    plan = core->plan;
+    is_in = plan != NULL && plan->runner == sqlpool__thread_id(core);
+    sqlpool__unlock(core);
+    return is_in;
+}
+
+SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *config,
+                                 sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__plan *plan = NULL;
+    bool is_started = true;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sqlpool__is_in_task(core)) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule() was called from a task");
+    } else if (config != NULL) {
+        rc = sqlpool__check_schedule(core, config, error);
+    }
+    if (rc == SQLPOOL_OK && config != NULL && config->count > 0) {
+        plan = sqlpool__new_plan(core, config);
+        if (plan == NULL) rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the schedule");
+    }
+    if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
+    sqlpool__plan_end(core);
+    if (plan == NULL) return sqlpool__leave(core, SQLPOOL_OK);
+    sqlpool__lock(core);
+    if (core->plan != NULL || (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) {
+        rc = core->plan != NULL
+                 ? SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another thread set a schedule")
+                 : sqlpool__refuse_closed(core, error);
+    } else {
+        core->plan = plan;
+        SQLPOOL__STORE(&core->plan_end_fn, &sqlpool__plan_end);
+        SQLPOOL__STORE(&core->plan_run_fn, &sqlpool__plan_run);
+#ifndef SQLPOOL_NO_THREADS
+        if (core->has_thread) { /* under the lock: who ends it finds a thread to join, or none */
+            const sqlpool_locks *locks = &core->config.locks;
+            is_started =
+                locks->thread_create_fn(locks->user, &plan->thread, sqlpool__plan_main, plan) == 0;
+            plan->has_thread = is_started;
+            if (!is_started) core->plan = NULL;
+        }
+#endif
+        if (!is_started) rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no thread for the schedule");
+    }
+    sqlpool__unlock(core);
+    if (rc != SQLPOOL_OK) sqlpool__free_plan(core, plan);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_schedule_run(sqlpool *pool, const char *name, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__plan *plan;
+    sqlpool__planned *planned = NULL;
+    int i, rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__lock(core);
+    plan = core->plan;
+    for (i = 0; plan != NULL && name != NULL && i < plan->count && planned == NULL; i++) {
+        if (strcmp(plan->tasks[i].state.name, name) == 0) planned = &plan->tasks[i];
+    }
+    if (planned == NULL) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the schedule has no task \"%.63s\"",
+                           name != NULL ? name : "(null)");
+    } else if (plan->runner == sqlpool__thread_id(core)) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule_run() was called from a task");
+    } else if (plan->runner != 0) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another task of the schedule runs");
+    } else {
+        plan->runner = sqlpool__thread_id(core);
+    }
+    sqlpool__unlock(core);
+    if (rc == SQLPOOL_OK) {
+        (void)sqlpool__run_task(core, plan, planned, SQLPOOL__NEVER, true, error);
+        sqlpool__lock(core);
+        plan->runner = 0;
+        sqlpool__signal(core, &plan->condition);
+        sqlpool__unlock(core);
+    }
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states, int capacity) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    const sqlpool__plan *plan;
+    int i, count = 0, rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (capacity < 0 || (states == NULL && capacity > 0)) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "capacity is %d, states is %s", capacity,
+                            states == NULL ? "NULL" : "given");
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+    sqlpool__lock(core);
+    plan = core->plan;
+    if (plan != NULL) count = plan->count;
+    for (i = 0; i < count && i < capacity; i++) {
+        states[i] = plan->tasks[i].state;
+        states[i].due_ms = sqlpool__due_ms(&plan->tasks[i], sqlpool__wall_ms(core));
+    }
+    sqlpool__unlock(core);
+    return sqlpool__leave(core, count);
 }
 
 /*==============================================================================
