@@ -16264,6 +16264,20 @@ static void sqlpool__text_step(sqlpool__text *text, const sqlpool_migration *ste
     sqlpool__text_name(text, step->name);
 }
 
+/*  As every chore; but a lock is waited for as long as the whole may take, since who has it may be
+    migrating, and the looks at the schema before the first piece are not worth a report. */
+static int sqlpool__schema_chore_begin(sqlpool__chore *chore, sqlpool__core *core,
+                                       const char *operation, const char *unit,
+                                       const sqlpool_maintenance *options, sqlpool_error *error) {
+    const int rc = sqlpool__chore_begin(chore, core, operation, options, error);
+    chore->progress.unit = unit;
+    chore->call.timeout_ms = chore->options.timeout_ms;
+    chore->next_progress_ns = sqlpool__time_add(
+        chore->began_ns,
+        (int64_t)(rc == SQLPOOL_OK ? chore->options.progress_ms : 0) * SQLPOOL__NS_PER_MS);
+    return rc;
+}
+
 /*------------------------------------------------------------------------------
  * >>[I30.2] the plan, and what the file says                           (private)
  *----------------------------------------------------------------------------*/
@@ -16823,9 +16837,7 @@ SQLPOOL_API int sqlpool_migrate(sqlpool *pool, const sqlpool_migrate_config *con
     memset(&m, 0, sizeof m);
     m.config = config;
     m.result = result;
-    rc = sqlpool__chore_begin(&m.chore, core, "migrate", options, error);
-    m.chore.progress.unit = "steps";
-    m.chore.call.timeout_ms = m.chore.options.timeout_ms; /* who migrates elsewhere is waited for */
+    rc = sqlpool__schema_chore_begin(&m.chore, core, "migrate", "steps", options, error);
     if (rc == SQLPOOL_OK) rc = sqlpool__check_plan(config, error);
     if (rc == SQLPOOL_OK) {
         if (config->mode == SQLPOOL_MIGRATE_DRY_RUN) m.chore.progress.operation = "dry run";
@@ -17445,9 +17457,7 @@ static int sqlpool__index_set(sqlpool *pool, sqlpool__set_action action,
     x.set = set;
     x.action = action;
     x.reports = reports;
-    rc = sqlpool__chore_begin(&x.chore, core, operations[action], options, error);
-    x.chore.progress.unit = "indexes";
-    x.chore.call.timeout_ms = x.chore.options.timeout_ms;
+    rc = sqlpool__schema_chore_begin(&x.chore, core, operations[action], "indexes", options, error);
     if (rc != SQLPOOL_OK) {
         /* said */
     } else if (set == NULL || set->index_count < 0 ||

@@ -368,6 +368,10 @@ static int make_it(void *user, const sqlpool_progress *progress) {
     sqlite3 *other = (sqlite3 *)user;
     return progress->done == 0 && !raw_exec(other, every_kind[0]) ? 1 : 0;
 }
+static int make_another(void *user, const sqlpool_progress *progress) {
+    sqlite3 *other = (sqlite3 *)user;
+    return progress->done == 0 && !raw_exec(other, "CREATE INDEX users_mail ON users(age)") ? 1 : 0;
+}
 TEST(another_process_at_the_same_time) {
     const sqlpool_index_set set = set_of(every_kind, 2);
     sqlpool_index_report reports[2];
@@ -392,11 +396,21 @@ TEST(another_process_at_the_same_time) {
              &error);
     options.token = NULL;
     CHECK(raw_exec(other, "ROLLBACK"));
+    options.progress_ms = 1000000; /* none inside */
     options.progress_fn = make_it;
     options.user = other;
     CHECK_OK(sqlpool_index_set_create(pool, &set, &options, reports, &error), &error);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 2);
     CHECK(!reports[0].is_changed && reports[1].is_changed);
+    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &error), &error);
+    CHECK_INT(raw_ask(other, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
+    options.progress_fn = make_another;
+    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &error),
+             SQLPOOL_INDEX_MISMATCH, &error);
+    CHECK_HAS(error.message,
+              "index \"users_mail\" is there with another definition (there it is not unique)");
+    CHECK_INT(reports[0].state, SQLPOOL_INDEX_DIFFERS);
+    CHECK_INT(reports[1].state, SQLPOOL_INDEX_MISSING);
     (void)sqlite3_close(other);
     close_pool(pool);
 }

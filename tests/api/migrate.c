@@ -362,6 +362,23 @@ TEST(functions_of_a_step) {
     close_pool(pool);
 }
 
+/*  A cursor that a function forgets would lock its table for the next step. */
+TEST(a_forgotten_cursor_is_in_nobodys_way) {
+    fn_case c;
+    sqlpool_migration steps[] = {
+        {1, "made", "CREATE TABLE made(a UNIQUE)", NULL, step_fn, NULL, &c},
+        {2, "gone", "DROP TABLE made", NULL, NULL, NULL, NULL}};
+    sqlpool_error error;
+    sqlpool *pool = open_pool("cursor.db", NULL, NULL);
+    CHECK(pool != NULL);
+    memset(&c, 0, sizeof c);
+    c.what = LEAVES_CURSOR;
+    CHECK_OK(go_to(pool, steps, 2, 0, NULL, &error), &error);
+    CHECK_INT(sqlpool_rows_next(&c.rows), false);
+    (void)sqlpool_rows_close(&c.rows, NULL);
+    close_pool(pool);
+}
+
 static int fill_fn(sqlpool_conn *conn, void *user, int attempt) {
     (void)user, (void)attempt;
     return sqlpool_conn_exec(conn, "CREATE TABLE by_function(a)", SQLPOOL_NO_ARGS, NULL, NULL);
@@ -708,6 +725,40 @@ TEST(a_lock_held_for_long_ends_in_time) {
     CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK(raw_exec(other, "ROLLBACK"));
     CHECK_OK(sqlpool_migrate(pool, &config, &options, NULL, &error), &error);
+    (void)sqlite3_close(other);
+    close_pool(pool);
+}
+
+/*  Another process that migrates is waited for longer than acquire_timeout_ms, if that is wanted. */
+static void *let_go(void *argument) {
+    sleep_ms(300);
+    (void)raw_exec((sqlite3 *)argument, "ROLLBACK");
+    return NULL;
+}
+TEST(a_lock_is_waited_for_as_long_as_said) {
+    static const int timeouts[] = {60000, SQLPOOL_FOREVER};
+    sqlpool_migrate_config config = plan_of(three, 3);
+    sqlpool_config options = sqlpool_config_default();
+    sqlpool_maintenance patient;
+    sqlpool_error error;
+    pthread_t thread;
+    sqlite3 *other;
+    sqlpool *pool;
+    int i;
+    options.acquire_timeout_ms = 20;
+    pool = open_pool("patient.db", &options, NULL);
+    CHECK(pool != NULL);
+    other = raw_open("patient.db");
+    CHECK(other != NULL);
+    memset(&patient, 0, sizeof patient);
+    for (i = 0; i < 2; i++) {
+        CHECK(raw_exec(other, "BEGIN IMMEDIATE"));
+        CHECK(start_thread(&thread, let_go, other));
+        patient.timeout_ms = timeouts[i];
+        config.target = i == 0 ? 1 : 2;
+        CHECK_OK(sqlpool_migrate(pool, &config, &patient, NULL, &error), &error);
+        (void)pthread_join(thread, NULL);
+    }
     (void)sqlite3_close(other);
     close_pool(pool);
 }
@@ -1159,6 +1210,7 @@ int main(void) {
     RUN(a_step_that_fails_leaves_the_version_before);
     RUN(what_a_step_may_not_say);
     RUN(functions_of_a_step);
+    RUN(a_forgotten_cursor_is_in_nobodys_way);
     RUN(functions_alone_both_ways);
     RUN(gaps_are_named);
     RUN(what_has_run_must_not_change);
@@ -1171,6 +1223,7 @@ int main(void) {
     RUN(looking_needs_no_lock);
     RUN(read_only_pools_look);
     RUN(a_lock_held_for_long_ends_in_time);
+    RUN(a_lock_is_waited_for_as_long_as_said);
     RUN(a_step_that_takes_too_long_is_stopped);
     RUN(a_step_has_the_time_it_takes);
     RUN(progress_is_told_and_stops);
