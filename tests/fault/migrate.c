@@ -11,7 +11,7 @@
     same file, going up and down from wherever the last one was stopped; the same is looked for.
 
     migrate            a stride that fits the time, MIGRATE_KILLS [40] kills, seed printed
-    migrate full       every n
+    migrate full [io | oom]   every n
     migrate io N KIND CODE MODE JOURNAL     one run: MODE is once or on, JOURNAL is wal or delete
     migrate oom N MODE JOURNAL              one run */
 #define _GNU_SOURCE
@@ -655,9 +655,11 @@ int main(int argc, char **argv) {
     printf("# migrate seed=%llu (SIM_SEED=... repeats it)\n", (unsigned long long)seed);
     RUN(every_version_as_it_should_be);
     if (getenv("MIGRATE_KILLS") == NULL) {
-        RUN(every_call_wal);
-        RUN(every_call_delete);
-        RUN(every_allocation);
+        if (argc < 3 || strcmp(argv[2], "io") == 0) {
+            RUN(every_call_wal);
+            RUN(every_call_delete);
+        }
+        if (argc < 3 || strcmp(argv[2], "oom") == 0) RUN(every_allocation);
     }
     RUN(control_half_done_steps_are_seen);
     RUN(killed_anywhere_wal);
