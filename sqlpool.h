@@ -116,6 +116,7 @@
       a schema                         sqlpool_script()
       many reads of one image          sqlpool_snapshot_begin() on a lease
       SQLite's own interface           sqlpool_conn_acquire() and sqlpool_conn_stmt() or _db()
+      what the file needs in time      sqlpool_schedule(), or the calls of LOOKING AFTER THE FILE
 
       A transaction function gets the lease and works with the _conn_ calls:
 
@@ -312,6 +313,46 @@
       circuit breaker of writes or of reads: calls fail at once with the first cause. Every
       breaker_open_ms one call is let through, and closes it when it goes well. Reads go on while
       writes fail. sqlpool_status_text() shows it, events.breaker_fn hears of it.
+
+    LOOKING AFTER THE FILE
+      Each call is safe beside a working pool. What only reads (checks, sizes,
+      sqlpool_vacuum_into()) runs on a reader and pins the log meanwhile. What writes waits for the
+      writer like anybody and gives it back as often as it can: sqlpool_optimize() after each table,
+      sqlpool_reindex() after each index, sqlpool_incremental_vacuum() and merges of FTS5 after
+      piece_ms. sqlpool_vacuum() cannot: it holds the writer from its first page to its last. All of
+      them take the same options: a deadline for the whole, a token, a callback that hears how far
+      it is, and a limit of the bytes that are read and written a second. What was done before an
+      error stays done; the file is whole after each.
+
+        | static int show(void *user, const sqlpool_progress *progress) {
+        |     (void)user;
+        |     fprintf(stderr, "%s %s: %.0f %%\n", progress->operation, progress->object,
+        |             progress->fraction * 100);
+        |     return 0; // anything else stops it
+        | }
+        | static int look_after(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_maintenance options = {0};
+        |     sqlpool_check_result found;
+        |     int rc;
+        |     options.timeout_ms = 60000;
+        |     options.progress_fn = show;
+        |     rc = sqlpool_optimize(pool, &options, NULL, error);
+        |     if (rc != SQLPOOL_OK) return rc;
+        |     rc = sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, &options, &found, error);
+        |     if (found.kinds == SQLPOOL_PROBLEM_INDEX) // the tables are whole
+        |         rc = sqlpool_reindex(pool, NULL, &options, error);
+        |     return rc;
+        | }
+
+      A schedule does that by itself, each task when its interval has passed, within its window of
+      the day, in an idle moment. With keep_state a table remembers what was done when.
+
+        | static int keep_well(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_schedule_config config = {0};
+        |     config.tasks = sqlpool_schedule_default(&config.count);
+        |     config.keep_state = true;
+        |     return sqlpool_schedule(pool, &config, error);
+        | }
 
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
@@ -15372,6 +15413,21 @@ typedef struct sqlpool__claim_of {
     bool is_forced;
 } sqlpool__claim_of;
 
+#define SQLPOOL__TASK_STATES \
+    "SELECT begun_ms,ended_ms,result,runs,failures,overruns,message,name FROM sqlpool_task"
+
+static void sqlpool__take_state(sqlpool_rows *rows, sqlpool_task_state *state) {
+    const char *message = sqlpool_rows_text(rows, 6);
+    sqlpool__text text = sqlpool__text_into(state->message, sizeof state->message);
+    state->begun_ms = sqlpool_rows_int64(rows, 0);
+    state->ended_ms = sqlpool_rows_int64(rows, 1);
+    state->result = (int)sqlpool_rows_int64(rows, 2);
+    state->runs = sqlpool_rows_int64(rows, 3);
+    state->failures = sqlpool_rows_int64(rows, 4);
+    state->overruns = sqlpool_rows_int64(rows, 5);
+    if (message != NULL) sqlpool__text_excerpt(&text, message, sizeof state->message - 4);
+}
+
 static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
     sqlpool__claim_of *claim = (sqlpool__claim_of *)user;
     sqlpool_task_state *state = &claim->state;
@@ -15387,20 +15443,9 @@ static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
                                NULL, 0, NULL, NULL);
         if (rc != SQLPOOL_OK) return rc;
         args[0] = sqlpool_value_text(state->name);
-        rc = sqlpool_conn_query(conn, &rows,
-                                "SELECT begun_ms,ended_ms,result,runs,failures,overruns,message "
-                                "FROM sqlpool_task WHERE name=?",
-                                args, 1, NULL);
+        rc = sqlpool_conn_query(conn, &rows, SQLPOOL__TASK_STATES " WHERE name=?", args, 1, NULL);
         if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
-            const char *message = sqlpool_rows_text(&rows, 6);
-            sqlpool__text text = sqlpool__text_into(state->message, sizeof state->message);
-            state->begun_ms = sqlpool_rows_int64(&rows, 0);
-            state->ended_ms = sqlpool_rows_int64(&rows, 1);
-            state->result = (int)sqlpool_rows_int64(&rows, 2);
-            state->runs = sqlpool_rows_int64(&rows, 3);
-            state->failures = sqlpool_rows_int64(&rows, 4);
-            state->overruns = sqlpool_rows_int64(&rows, 5);
-            if (message != NULL) sqlpool__text_string(&text, message);
+            sqlpool__take_state(&rows, state);
         }
         rc = sqlpool_rows_close(&rows, NULL);
         claim->planned->state.begun_ms = state->begun_ms; /* only the runner reads it meanwhile */
@@ -15761,6 +15806,28 @@ static sqlpool__plan *sqlpool__new_plan(sqlpool__core *core,
     return plan;
 }
 
+/*  What the table knows already. */
+static int sqlpool__load_states(sqlpool__core *core, sqlpool__plan *plan, sqlpool_error *error) {
+    const sqlpool_call call = {0, 0, 0, "schedule", NULL};
+    sqlpool_rows rows;
+    int64_t is_there = 0;
+    int i, rc = sqlpool_query_int64_at(
+               "sqlpool.h", 0, core->handle, &is_there,
+               "SELECT count(*) FROM sqlite_master WHERE type='table' AND name='sqlpool_task'",
+               NULL, 0, error);
+    if (rc != SQLPOOL_OK || is_there == 0) return rc;
+    rc = sqlpool_query_at("sqlpool.h", 0, core->handle, &call, &rows, SQLPOOL__TASK_STATES, NULL, 0,
+                          error);
+    while (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
+        const char *name = sqlpool_rows_text(&rows, 7);
+        for (i = 0; name != NULL && i < plan->count; i++) {
+            if (strcmp(plan->tasks[i].state.name, name) == 0)
+                sqlpool__take_state(&rows, &plan->tasks[i].state);
+        }
+    }
+    return sqlpool_rows_close(&rows, rc == SQLPOOL_OK ? error : NULL);
+}
+
 /*  Is this thread inside a task of the schedule? */
 static bool sqlpool__is_in_task(sqlpool__core *core) {
     const sqlpool__plan *plan;
@@ -15789,7 +15856,12 @@ SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *c
     }
     if (rc == SQLPOOL_OK && config != NULL && config->count > 0) {
         plan = sqlpool__new_plan(core, config);
-        if (plan == NULL) rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the schedule");
+        if (plan == NULL) {
+            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the schedule");
+        } else if (plan->keep_state && sqlpool__load_states(core, plan, error) != SQLPOOL_OK) {
+            sqlpool__free_plan(core, plan);
+            return sqlpool__leave(core, error->result); /* the error hook has heard of it */
+        }
     }
     if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
     sqlpool__plan_end(core);
