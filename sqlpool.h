@@ -1189,8 +1189,8 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
                                 const char *path, const sqlpool_config *config,
                                 sqlpool_error *error);
 
-/*  sqlpool_close - refuse new work, wait for leases, run what is submitted, checkpoint, close,
-    free.
+/*  sqlpool_close - end the schedule, refuse new work, wait for leases, run what is submitted,
+    checkpoint, close, free.
     From the first moment every other call on the pool returns SQLPOOL_CLOSED and waiters wake with
     it; who waits for a ticket still gets its result, results that nobody fetched are gone. When
     leases are still out after close_timeout_ms the pool stays closed to new work, the error names
@@ -1215,8 +1215,9 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error);
 SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out);
 
 /*  sqlpool_tick - do periodic work that is due: checkpoints, idle and aged connections, checks,
-    leak reports, deadlines of running statements, submitted writes. It does not wait for the writer
-    or for the lock of another process; a submitted statement that cannot be grouped does.
+    leak reports, deadlines of running statements, a task of the schedule, submitted writes. It does
+    not wait for the writer or for the lock of another process; a submitted statement that cannot be
+    grouped does.
     Only needed with disable_upkeep_thread or SQLPOOL_NO_THREADS; harmless otherwise. There a commit
     that passes wal_budget_bytes checkpoints before it returns: raise the budget and call
     sqlpool_checkpoint() to choose the moment.
@@ -13902,22 +13903,28 @@ static int64_t sqlpool__chore_bill(sqlpool__chore *chore, int64_t *touched) {
                                                         (double)chore->options.io_bytes_per_s));
 }
 
-/*  Called by the progress handler while a statement of the chore runs; nonzero stops it. */
+/*  Called by the progress handler while a statement of the chore runs; nonzero stops it. A reader
+    waits here until the bill is paid, the writer between pieces: others wait for it. */
 static int sqlpool__chore_look(void *argument) {
     sqlpool__chore *chore = (sqlpool__chore *)argument;
-    const int64_t now = sqlpool__now(chore->core);
-    int64_t touched, paid;
+    sqlpool__core *core = chore->core;
+    int64_t now = sqlpool__now(core), touched, paid;
     if (now < chore->next_look_ns) return 0;
     chore->next_look_ns = sqlpool__time_add(
         now, sqlpool__earlier(SQLPOOL__REST_NS, chore->options.progress_ms * SQLPOOL__NS_PER_MS));
     paid = sqlpool__chore_bill(chore, &touched);
-    if (now >= chore->next_progress_ns &&
-        sqlpool__chore_tell(
-            chore, sqlpool__guess_fraction(touched - chore->touched_at, chore->expected), now) != 0)
-        return 1;
-    if (paid > now && SQLPOOL__LOAD_RELAXED(&chore->slot->mode) == SQLPOOL_READ)
-        sqlpool__sleep(chore->core, sqlpool__earlier(paid - now, SQLPOOL__REST_NS));
-    return 0;
+    for (;;) {
+        if (now >= chore->next_progress_ns &&
+            sqlpool__chore_tell(
+                chore, sqlpool__guess_fraction(touched - chore->touched_at, chore->expected),
+                now) != 0)
+            return 1;
+        if (now >= paid || now >= chore->deadline_ns || sqlpool__is_cancelled(chore->slot) ||
+            SQLPOOL__LOAD_RELAXED(&chore->slot->mode) != SQLPOOL_READ)
+            return 0;
+        sqlpool__sleep(core, sqlpool__earlier(paid - now, SQLPOOL__REST_NS));
+        now = sqlpool__now(core);
+    }
 }
 
 /*  Options as they are meant, or what is wrong with them. */
