@@ -118,6 +118,7 @@
       indexes                          sqlpool_index_set_create()
       many reads of one image          sqlpool_snapshot_begin() on a lease
       SQLite's own interface           sqlpool_conn_acquire() and sqlpool_conn_stmt() or _db()
+      what the file needs in time      sqlpool_schedule(), or the calls of LOOKING AFTER THE FILE
 
       A transaction function gets the lease and works with the _conn_ calls:
 
@@ -363,6 +364,46 @@
       circuit breaker of writes or of reads: calls fail at once with the first cause. Every
       breaker_open_ms one call is let through, and closes it when it goes well. Reads go on while
       writes fail. sqlpool_status_text() shows it, events.breaker_fn hears of it.
+
+    LOOKING AFTER THE FILE
+      Each call is safe beside a working pool. What only reads (checks, sizes,
+      sqlpool_vacuum_into()) runs on a reader and pins the log meanwhile. What writes waits for the
+      writer like anybody and gives it back as often as it can: sqlpool_optimize() after each table,
+      sqlpool_reindex() after each index, sqlpool_incremental_vacuum() and merges of FTS5 after
+      piece_ms. sqlpool_vacuum() cannot: it holds the writer from its first page to its last. All of
+      them take the same options: a deadline for the whole, a token, a callback that hears how far
+      it is, and a limit of the bytes that are read and written a second. What was done before an
+      error stays done; the file is whole after each.
+
+        | static int show(void *user, const sqlpool_progress *progress) {
+        |     (void)user;
+        |     fprintf(stderr, "%s %s: %.0f %%\n", progress->operation, progress->object,
+        |             progress->fraction * 100);
+        |     return 0; // anything else stops it
+        | }
+        | static int look_after(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_maintenance options = {0};
+        |     sqlpool_check_result found;
+        |     int rc;
+        |     options.timeout_ms = 60000;
+        |     options.progress_fn = show;
+        |     rc = sqlpool_optimize(pool, &options, NULL, error);
+        |     if (rc != SQLPOOL_OK) return rc;
+        |     rc = sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, &options, &found, error);
+        |     if (found.kinds == SQLPOOL_PROBLEM_INDEX) // the tables are whole
+        |         rc = sqlpool_reindex(pool, NULL, &options, error);
+        |     return rc;
+        | }
+
+      A schedule does that by itself, each task when its interval has passed, within its window of
+      the day, in an idle moment. With keep_state a table remembers what was done when.
+
+        | static int keep_well(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_schedule_config config = {0};
+        |     config.tasks = sqlpool_schedule_default(&config.count);
+        |     config.keep_state = true;
+        |     return sqlpool_schedule(pool, &config, error);
+        | }
 
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
@@ -1205,8 +1246,8 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
                                 const char *path, const sqlpool_config *config,
                                 sqlpool_error *error);
 
-/*  sqlpool_close - refuse new work, wait for leases, run what is submitted, checkpoint, close,
-    free.
+/*  sqlpool_close - end the schedule, refuse new work, wait for leases, run what is submitted,
+    checkpoint, close, free.
     From the first moment every other call on the pool returns SQLPOOL_CLOSED and waiters wake with
     it; who waits for a ticket still gets its result, results that nobody fetched are gone. When
     leases are still out after close_timeout_ms the pool stays closed to new work, the error names
@@ -1231,8 +1272,9 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error);
 SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out);
 
 /*  sqlpool_tick - do periodic work that is due: checkpoints, idle and aged connections, checks,
-    leak reports, deadlines of running statements, submitted writes. It does not wait for the writer
-    or for the lock of another process; a submitted statement that cannot be grouped does.
+    leak reports, deadlines of running statements, a task of the schedule, submitted writes. It does
+    not wait for the writer or for the lock of another process; a submitted statement that cannot be
+    grouped does.
     Only needed with disable_upkeep_thread or SQLPOOL_NO_THREADS; harmless otherwise. There a commit
     that passes wal_budget_bytes checkpoints before it returns: raise the budget and call
     sqlpool_checkpoint() to choose the moment.
@@ -14056,22 +14098,28 @@ static int64_t sqlpool__chore_bill(sqlpool__chore *chore, int64_t *touched) {
                                                         (double)chore->options.io_bytes_per_s));
 }
 
-/*  Called by the progress handler while a statement of the chore runs; nonzero stops it. */
+/*  Called by the progress handler while a statement of the chore runs; nonzero stops it. A reader
+    waits here until the bill is paid, the writer between pieces: others wait for it. */
 static int sqlpool__chore_look(void *argument) {
     sqlpool__chore *chore = (sqlpool__chore *)argument;
-    const int64_t now = sqlpool__now(chore->core);
-    int64_t touched, paid;
+    sqlpool__core *core = chore->core;
+    int64_t now = sqlpool__now(core), touched, paid;
     if (now < chore->next_look_ns) return 0;
     chore->next_look_ns = sqlpool__time_add(
         now, sqlpool__earlier(SQLPOOL__REST_NS, chore->options.progress_ms * SQLPOOL__NS_PER_MS));
     paid = sqlpool__chore_bill(chore, &touched);
-    if (now >= chore->next_progress_ns &&
-        sqlpool__chore_tell(
-            chore, sqlpool__guess_fraction(touched - chore->touched_at, chore->expected), now) != 0)
-        return 1;
-    if (paid > now && SQLPOOL__LOAD_RELAXED(&chore->slot->mode) == SQLPOOL_READ)
-        sqlpool__sleep(chore->core, sqlpool__earlier(paid - now, SQLPOOL__REST_NS));
-    return 0;
+    for (;;) {
+        if (now >= chore->next_progress_ns &&
+            sqlpool__chore_tell(
+                chore, sqlpool__guess_fraction(touched - chore->touched_at, chore->expected),
+                now) != 0)
+            return 1;
+        if (now >= paid || now >= chore->deadline_ns || sqlpool__is_cancelled(chore->slot) ||
+            SQLPOOL__LOAD_RELAXED(&chore->slot->mode) != SQLPOOL_READ)
+            return 0;
+        sqlpool__sleep(core, sqlpool__earlier(paid - now, SQLPOOL__REST_NS));
+        now = sqlpool__now(core);
+    }
 }
 
 /*  Options as they are meant, or what is wrong with them. */
@@ -15699,6 +15747,21 @@ typedef struct sqlpool__claim_of {
     bool is_forced;
 } sqlpool__claim_of;
 
+#define SQLPOOL__TASK_STATES \
+    "SELECT begun_ms,ended_ms,result,runs,failures,overruns,message,name FROM sqlpool_task"
+
+static void sqlpool__take_state(sqlpool_rows *rows, sqlpool_task_state *state) {
+    const char *message = sqlpool_rows_text(rows, 6);
+    sqlpool__text text = sqlpool__text_into(state->message, sizeof state->message);
+    state->begun_ms = sqlpool_rows_int64(rows, 0);
+    state->ended_ms = sqlpool_rows_int64(rows, 1);
+    state->result = (int)sqlpool_rows_int64(rows, 2);
+    state->runs = sqlpool_rows_int64(rows, 3);
+    state->failures = sqlpool_rows_int64(rows, 4);
+    state->overruns = sqlpool_rows_int64(rows, 5);
+    if (message != NULL) sqlpool__text_excerpt(&text, message, sizeof state->message - 4);
+}
+
 static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
     sqlpool__claim_of *claim = (sqlpool__claim_of *)user;
     sqlpool_task_state *state = &claim->state;
@@ -15714,20 +15777,9 @@ static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
                                NULL, 0, NULL, NULL);
         if (rc != SQLPOOL_OK) return rc;
         args[0] = sqlpool_value_text(state->name);
-        rc = sqlpool_conn_query(conn, &rows,
-                                "SELECT begun_ms,ended_ms,result,runs,failures,overruns,message "
-                                "FROM sqlpool_task WHERE name=?",
-                                args, 1, NULL);
+        rc = sqlpool_conn_query(conn, &rows, SQLPOOL__TASK_STATES " WHERE name=?", args, 1, NULL);
         if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
-            const char *message = sqlpool_rows_text(&rows, 6);
-            sqlpool__text text = sqlpool__text_into(state->message, sizeof state->message);
-            state->begun_ms = sqlpool_rows_int64(&rows, 0);
-            state->ended_ms = sqlpool_rows_int64(&rows, 1);
-            state->result = (int)sqlpool_rows_int64(&rows, 2);
-            state->runs = sqlpool_rows_int64(&rows, 3);
-            state->failures = sqlpool_rows_int64(&rows, 4);
-            state->overruns = sqlpool_rows_int64(&rows, 5);
-            if (message != NULL) sqlpool__text_string(&text, message);
+            sqlpool__take_state(&rows, state);
         }
         rc = sqlpool_rows_close(&rows, NULL);
         claim->planned->state.begun_ms = state->begun_ms; /* only the runner reads it meanwhile */
@@ -16088,6 +16140,28 @@ static sqlpool__plan *sqlpool__new_plan(sqlpool__core *core,
     return plan;
 }
 
+/*  What the table knows already. */
+static int sqlpool__load_states(sqlpool__core *core, sqlpool__plan *plan, sqlpool_error *error) {
+    const sqlpool_call call = {0, 0, 0, "schedule", NULL};
+    sqlpool_rows rows;
+    int64_t is_there = 0;
+    int i, rc = sqlpool_query_int64_at(
+               "sqlpool.h", 0, core->handle, &is_there,
+               "SELECT count(*) FROM sqlite_master WHERE type='table' AND name='sqlpool_task'",
+               NULL, 0, error);
+    if (rc != SQLPOOL_OK || is_there == 0) return rc;
+    rc = sqlpool_query_at("sqlpool.h", 0, core->handle, &call, &rows, SQLPOOL__TASK_STATES, NULL, 0,
+                          error);
+    while (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
+        const char *name = sqlpool_rows_text(&rows, 7);
+        for (i = 0; name != NULL && i < plan->count; i++) {
+            if (strcmp(plan->tasks[i].state.name, name) == 0)
+                sqlpool__take_state(&rows, &plan->tasks[i].state);
+        }
+    }
+    return sqlpool_rows_close(&rows, rc == SQLPOOL_OK ? error : NULL);
+}
+
 /*  Is this thread inside a task of the schedule? */
 static bool sqlpool__is_in_task(sqlpool__core *core) {
     const sqlpool__plan *plan;
@@ -16116,7 +16190,12 @@ SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *c
     }
     if (rc == SQLPOOL_OK && config != NULL && config->count > 0) {
         plan = sqlpool__new_plan(core, config);
-        if (plan == NULL) rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the schedule");
+        if (plan == NULL) {
+            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the schedule");
+        } else if (plan->keep_state && sqlpool__load_states(core, plan, error) != SQLPOOL_OK) {
+            sqlpool__free_plan(core, plan);
+            return sqlpool__leave(core, error->result); /* the error hook has heard of it */
+        }
     }
     if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
     sqlpool__plan_end(core);

@@ -169,18 +169,9 @@ static bool folder_read(migration_folder *folder, const char *path) {
 
 /*---- the command ----*/
 
-static int migrate_tell(void *user, const sqlpool_progress *progress) {
-    (void)user;
-    if (progress->done < progress->total)
-        printf("%s %d of %d: %s\n", progress->operation, (int)progress->done + 1,
-               (int)progress->total, progress->object);
-    fflush(stdout);
-    return 0;
-}
-
 /*  migrate DB DIR [VERSION] [--dry-run | --check] [--adopt] [--id NUMBER]: the arguments behind the
-    word migrate. Returns the exit code: 0 done, 1 failed, 2 wrong arguments. */
-static int migrate_command(int argc, char **argv) {
+    word migrate; progress_fn may be NULL. Returns the exit code: 0 done, 1 failed, 2 wrong arguments. */
+static int migrate_command(int argc, char **argv, sqlpool_progress_fn progress_fn) {
     static const char usage[] =
         "usage: migrate DB DIR [VERSION] [--dry-run | --check] [--adopt] [--id NUMBER]\n"
         "  brings DB to VERSION (the newest; 0: all steps down) by the files DIR/0001_name.up.sql "
@@ -199,7 +190,7 @@ static int migrate_command(int argc, char **argv) {
     memset(&options, 0, sizeof options);
     options.timeout_ms = SQLPOOL_FOREVER; /* another process may be migrating */
     options.tag = "migrate";
-    options.progress_fn = migrate_tell;
+    options.progress_fn = progress_fn;
     for (i = 0; i < argc; i++) {
         char *end = argv[i];
         if (strcmp(argv[i], "--dry-run") == 0) {

@@ -677,12 +677,12 @@ TEST(operations_in_one_statement_stop_half_way) {
     for (i = 0; i < sizeof which / sizeof *which; i++) {
         memset(&token, 0, sizeof token);
         options = with_progress(&h);
-        h.stop_at = 2;
+        h.stop_at = 1; /* in the statement itself: what comes before is too short to be asked */
         CHECK_RC(operate(pool, which[i], &options, &error), 70001, &error);
         CHECK_HAS(error.message, "callback");
         CHECK(h.last < 1.0);
         options = with_progress(&h);
-        h.stop_at = 2;
+        h.stop_at = 1; /* in the statement itself: what comes before is too short to be asked */
         h.pool = pool;
         h.token = options.token = &token;
         CHECK_RC(operate(pool, which[i], &options, &error), SQLPOOL_CANCELLED, &error);
@@ -814,6 +814,38 @@ TEST(in_memory_without_a_log_and_read_only) {
     PART(close_pool(pool));
 }
 
+TEST(an_operation_reads_no_faster_than_it_may) {
+    sqlpool_config config = config_of(1);
+    sqlpool_maintenance options;
+    sqlpool_error error;
+    sqlpool_sizes sizes;
+    sqlpool *pool;
+    int64_t began, freed;
+    config.clock.now_ns_fn = tick_now;
+    config.clock.sleep_ns_fn = tick_sleep;
+    config.disable_upkeep_thread = true;
+    config.acquire_timeout_ms = SQLPOOL_FOREVER;
+    config.page_cache_kib = 256;
+    pool = open_pool("pace.db", &config, TWO_TABLES);
+    if (pool == NULL) return;
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
+    CHECK_OK(sqlpool_script(pool, ROWS("one", 10000) "DELETE FROM one WHERE id > 5000", -1, &error),
+             &error);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    memset(&options, 0, sizeof options);
+    options.io_bytes_per_s = sizes.pages * sizes.page_bytes / 10; /* the file in ten seconds */
+    began = ticks;
+    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &error), &error);
+    CHECK(ticks - began > INT64_C(3000000000)); /* half of it is free, and not read */
+    options.piece_ms = 1;
+    options.pause_ms = 7;
+    began = ticks;
+    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, &options, &freed, &error), &error);
+    CHECK(freed > 100 && ticks - began > INT64_C(1000000000));
+    PART(check_whole(pool));
+    PART(close_pool(pool));
+}
+
 int main(void) {
     RUN(every_reader_gets_the_new_plan);
     RUN(optimize_analyzes_what_was_never_analyzed_once);
@@ -833,5 +865,6 @@ int main(void) {
     RUN(a_deadline_is_kept_while_others_hold_the_writer);
     RUN(names_of_any_bytes_are_names);
     RUN(in_memory_without_a_log_and_read_only);
+    RUN(an_operation_reads_no_faster_than_it_may);
     return test_end();
 }

@@ -228,7 +228,7 @@ static int command(const char *a, const char *b, const char *c, const char *d) {
         argv[argc] = copies[argc];
         argc++;
     }
-    return migrate_command(argc, argv);
+    return migrate_command(argc, argv, NULL);
 }
 static int64_t version_of(const char *path) {
     sqlite3 *db = raw_open(path);

@@ -228,6 +228,7 @@ TEST(failures_and_overruns_are_told) {
 TEST(what_was_done_is_known_to_the_next_program_and_to_others) {
     sqlpool *pool = open_ticking("state.db", NULL), *other;
     sqlpool_task task;
+    sqlpool_task_state known;
     sqlpool_error error;
     work w, v;
     if (pool == NULL) return;
@@ -241,6 +242,9 @@ TEST(what_was_done_is_known_to_the_next_program_and_to_others) {
     if (other == NULL) return;
     task.user = &v;
     CHECK_OK(set_schedule(other, &task, 1, true, &v, &error), &error);
+    CHECK_INT(sqlpool_schedule_state(other, &known, 1), 1); /* from the begin on */
+    CHECK_INT(known.runs, 1);
+    CHECK_INT(known.due_ms, MIDNIGHT + 86400000);
     PART(tick(other, 2));
     CHECK_INT(v.calls, 0);
     pass(86400000);
