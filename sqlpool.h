@@ -1273,8 +1273,8 @@ SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out);
 
 /*  sqlpool_tick - do periodic work that is due: checkpoints, idle and aged connections, checks,
     leak reports, deadlines of running statements, a task of the schedule, submitted writes. It does
-    not wait for the writer or for the lock of another process; a submitted statement that cannot be
-    grouped does.
+    not wait for the writer or for the lock of another process; a submitted write that cannot be
+    grouped, or that failed in its group and is run by itself, does.
     Only needed with disable_upkeep_thread or SQLPOOL_NO_THREADS; harmless otherwise. There a commit
     that passes wal_budget_bytes checkpoints before it returns: raise the budget and call
     sqlpool_checkpoint() to choose the moment.
@@ -1607,7 +1607,8 @@ SQLPOOL_API int sqlpool_conn_rollback(sqlpool_conn *conn, sqlpool_error *error);
     sqlpool_write(pool, fn, user, error).
     As sqlpool_transaction() with SQLPOOL_WRITE; but under contention fn runs in a savepoint of a
     group (GROUP COMMIT in the manual), on the thread that leads it, with that thread's lease, and
-    once more, alone, if the group has to be given up. It sees what earlier writes of the group did.
+    again, as often as the group has to be given up, at last alone. It sees what earlier writes of
+    the group did.
     fn       [in]       uses `conn` only, and not after it returned: no release, no
                         sqlpool_conn_db(), _chain(), _adopt(), _cancel(), and no _commit() or
                         _rollback() but of levels it began; statements it leaves open are reset and
@@ -1676,10 +1677,11 @@ SQLPOOL_API int sqlpool_submit_write_at(const char *file, int line, sqlpool *poo
     timeout_ms [in]     0: acquire_timeout_ms; SQLPOOL_FOREVER; SQLPOOL_NO_WAIT
     result   [out,opt]  as of sqlpool_exec_with()
     error    [out,opt]  detail; outcome is never SQLPOOL_OUTCOME_NONE once it is done
-    Returns  what sqlpool_exec() would have; SQLPOOL_WOULD_BLOCK: not done yet, ask again;
+    Returns  what sqlpool_exec() would have; SQLPOOL_WOULD_BLOCK with an outcome of
+             SQLPOOL_OUTCOME_NONE: not done yet, ask again; SQLPOOL_NOMEM: no condition to wait on;
              SQLPOOL_MISUSE for what is no ticket any more, while another thread waits for it, in
              done_fn, or with the writer's lease in hand; SQLPOOL_CLOSED; SQLPOOL_FORKED
-    Owner    the ticket is used up unless the result was SQLPOOL_WOULD_BLOCK
+    Owner    the ticket is used up once the outcome is not SQLPOOL_OUTCOME_NONE
     Threads  any, one at a time for a ticket  */
 SQLPOOL_API int sqlpool_ticket_wait(sqlpool_ticket *ticket, int timeout_ms, sqlpool_result *result,
                                     sqlpool_error *error);
@@ -1688,8 +1690,9 @@ SQLPOOL_API int sqlpool_ticket_poll(sqlpool_ticket *ticket, sqlpool_result *resu
                                     sqlpool_error *error);
 
 /*  sqlpool_ticket_cancel - take a submitted write back before it begins.
-    Returns  SQLPOOL_OK: it never ran and never will, the ticket is used up, done_fn and a thread
-             that waits hear SQLPOOL_CANCELLED; SQLPOOL_TOO_LATE: it has begun or is done, the
+    Returns  SQLPOOL_OK: nothing of it is in the database or will be, the ticket is used up, done_fn
+             and a thread that waits hear SQLPOOL_CANCELLED (it never ran, but in a group that was
+             given up as a whole); SQLPOOL_TOO_LATE: it has begun or is done, the
              ticket is as before; SQLPOOL_MISUSE; SQLPOOL_CLOSED; SQLPOOL_FORKED
     Threads  any  */
 SQLPOOL_API int sqlpool_ticket_cancel(sqlpool_ticket *ticket);
@@ -1701,7 +1704,10 @@ SQLPOOL_API int sqlpool_ticket_drop(sqlpool_ticket *ticket);
 
 /*  sqlpool_flush - wait until everything submitted before is done.
     timeout_ms [in]     0: acquire_timeout_ms; SQLPOOL_FOREVER
+    A write that another thread takes back by sqlpool_ticket_cancel() counts as done before its
+    done_fn has returned there.
     Returns  SQLPOOL_OK: done, well or not (tickets and done_fn tell); SQLPOOL_TIMEOUT;
+             SQLPOOL_WOULD_BLOCK with SQLPOOL_NO_THREADS, while a lease keeps the writer;
              SQLPOOL_MISUSE in done_fn, or with the writer's lease in hand; SQLPOOL_CLOSED;
              SQLPOOL_FORKED
     Threads  any  */
@@ -1714,8 +1720,8 @@ SQLPOOL_API int sqlpool_flush(sqlpool *pool, int timeout_ms, sqlpool_error *erro
     timeout_ms [in]     0: acquire_timeout_ms; bounds the wait for a checkpoint, not the sync itself
     Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT; SQLPOOL_UNSUPPORTED without a log (journal set otherwise,
              or ":memory:"), where commits are as durable as synchronous makes them; SQLITE_IOERR...
-             when the disk refused: then it is not known what of the log it holds, and the next call
-             first copies all of it into the database, which readers may delay
+             when the disk refused: then it is not known what of the log it holds, and what is not
+             known to be there is written again before the next sync or checkpoint
     Threads  any
     Cost     one fsync of the log; none when a later commit or sync has done it already
     SQLite   sqlite.org/pragma.html#pragma_synchronous  */
@@ -1735,8 +1741,8 @@ SQLPOOL_API int sqlpool_sync(sqlpool *pool, uint64_t sequence, int timeout_ms,
     bulk     [out]      the load; NULL on any error
     Returns  SQLPOOL_OK; SQLPOOL_MISUSE for a bad config; SQLITE_ERROR for a table or column that is
              not there; SQLITE_READONLY; any error
-    Owner    the caller; sqlpool_bulk_end() or _abandon() frees it, and sqlpool_close() waits for
-             that
+    Owner    the caller; sqlpool_bulk_end() or _abandon() frees it. Before that sqlpool_close()
+             gives SQLPOOL_TIMEOUT, and ends the load: rows not written yet are not any more
     Threads  any, one at a time, also different ones; it holds no lease between calls
     Cost     batch_bytes of memory
     See      bench W7 for what it gains over one statement a row  */
@@ -1766,7 +1772,7 @@ SQLPOOL_API int64_t sqlpool_bulk_next_row(const sqlpool_bulk *bulk);
                         whose outcome is SQLPOOL_OUTCOME_UNKNOWN the batch behind it may be too: a
                         load with a name knows when it is begun again
     Returns  SQLPOOL_OK; what ended the load
-    Owner    `bulk` is gone, whatever this returns but SQLPOOL_MISUSE for what is no load  */
+    Owner    `bulk` is gone, whatever this returns  */
 SQLPOOL_API int sqlpool_bulk_end(sqlpool_bulk *bulk, sqlpool_bulk_progress *progress,
                                  sqlpool_error *error);
 
@@ -3685,7 +3691,8 @@ enum {
     SQLPOOL__GATE_EXCLUSIVE = 4, /* new leases wait: sqlpool_exclusive() */
     SQLPOOL__GATE_MOVED = 8,     /* new leases are refused: the file is not ours any more */
     SQLPOOL__GATE_SHARED = 16,   /* readers and the writer exclude each other (no WAL) */
-    SQLPOOL__GATE_HOLD = 32      /* new readers wait a moment so that the log can start over */
+    SQLPOOL__GATE_HOLD = 32,     /* new readers wait a moment so that the log can start over */
+    SQLPOOL__GATE_DOUBT = 64     /* nobody waits, but who writes empties the log before */
 };
 
 enum {
@@ -3724,6 +3731,7 @@ enum {
 #define SQLPOOL__STAMP_UNUSED 1   /* a word that is 0 */
 #define SQLPOOL__STAMP_COUNTER 2  /* the word that counts commits: iChange */
 #define SQLPOOL__STAMP_FRAMES 4   /* mxFrame: frames in the log */
+#define SQLPOOL__STAMP_SALT 8     /* another one each time that the log starts over */
 #define SQLPOOL__BACKFILL 24      /* behind both copies, nBackfill: frames in the database file */
 #define SQLPOOL__RENEW UINT32_MAX /* as slot->backfill: begin anew with the next statement */
 typedef struct sqlpool__stamp {
@@ -4000,6 +4008,9 @@ typedef struct sqlpool__core {
     sqlpool__u64 random;              /* state of the default generator */
     sqlpool__u64 frames_total;        /* frames committed by this pool since open */
     sqlpool__u64 wal_frames;          /* in the log after the last commit or checkpoint */
+    sqlpool__u64 log_end;             /* where it was then: start << 32 | frames */
+    sqlpool__u64 log_synced;          /* up to where all of it is known to be on the disk */
+    uint32_t log_salt;                /* of that start; who has the writer */
     uint32_t checkpoint_due;          /* the log is above its budget */
     uint32_t checkpointing;           /* someone takes care of the log */
     uint32_t is_log_lost;             /* it counts more frames as copied than it has */
@@ -4320,8 +4331,14 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
     sqlpool__core *core = slot->core;
     if (strcmp(database, "main") == 0 && frames >= 0) {
         const uint64_t now = (uint64_t)frames, before = SQLPOOL__LOAD_RELAXED(&core->wal_frames);
+        const uint32_t salt =
+            slot->stamp_map != NULL ? SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_SALT]) : 0;
+        uint64_t start = SQLPOOL__LOAD_RELAXED(&core->log_end) >> 32;
+        if (salt != SQLPOOL__LOAD_RELAXED(&core->log_salt) || now <= before) start++; /* over */
+        SQLPOOL__STORE_RELAXED(&core->log_salt, salt);
         slot->has_frames = true;
         SQLPOOL__STORE_RELAXED(&core->wal_frames, now);
+        SQLPOOL__STORE(&core->log_end, start << 32 | now);
         (void)SQLPOOL__ADD(&core->frames_total, now > before ? now - before : now);
         if (sqlpool__is_counter_due(slot) && slot->has_counter) {
             if (SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]) == slot->counter_before)
@@ -4330,8 +4347,9 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
         }
         slot->has_counter = false;
     }
-    return slot->chain.wal_fn != NULL ? slot->chain.wal_fn(slot->chain.user, db, database, frames)
-                                      : SQLITE_OK;
+    if (slot->chain.wal_fn != NULL)
+        (void)slot->chain.wal_fn(slot->chain.user, db, database, frames);
+    return SQLITE_OK; /* SQLite would report a failure of what it has committed */
 }
 
 static bool sqlpool__is_one_of(const char *word, const char *const *list) {
@@ -4502,6 +4520,25 @@ static void sqlpool__note_trouble(sqlpool__slot *slot, int code, int result, con
     sqlpool__text_excerpt(&text, message, sizeof slot->trouble_message - 4);
 }
 
+/*  A sync of the log failed. It is not made good by one that succeeds: the system may have dropped
+    what it could not write, and says so once. There may be a hole in the log: what is committed
+    behind it would be lost with it, and a checkpoint could not be repeated after a power loss. So
+    what was not known to be on the disk is written over itself, the same bytes, and synced, before
+    the next checkpoint, and before the next commit that has to be durable. Where every commit was
+    synced by itself, and the one that was not has failed, there is nothing to doubt. */
+static void sqlpool__doubt_log(sqlpool__core *core) {
+    const bool is_full = core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
+                         core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA;
+    if (is_full && SQLPOOL__LOAD(&core->durable) >= SQLPOOL__LOAD(&core->commits)) return;
+    SQLPOOL__STORE(&core->is_log_doubtful, 1u);
+    if (is_full && core->is_wal) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
+}
+
+/*  The log was synced, and had come so far before. */
+static void sqlpool__log_is_synced(sqlpool__core *core, uint64_t end) {
+    if (SQLPOOL__LOAD(&core->log_synced) < end) SQLPOOL__STORE(&core->log_synced, end);
+}
+
 /*  Fills the error from the connection, before anything else touches it. `sql` may be NULL. */
 static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql,
                                   sqlpool_error *error) {
@@ -4513,7 +4550,8 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
     error->os_code = slot->db != NULL ? sqlite3_system_errno(slot->db) : 0;
     error->waited_us = slot->waited_us;
     slot->has_failed = true;
-    if (code == SQLITE_IOERR_FSYNC) SQLPOOL__STORE(&slot->core->is_log_doubtful, 1u);
+    if (code == SQLITE_IOERR_FSYNC && slot->role != SQLPOOL__ROLE_CHECKPOINTER)
+        sqlpool__doubt_log(core); /* before a checkpoint the log is synced, so that is the file */
     if (result == SQLPOOL_REFUSED) {
         sqlpool__text_add(&text, "refused%s%s: %s", slot->refused_name[0] != '\0' ? " " : "",
                           slot->refused_name, slot->refusal);
@@ -6732,6 +6770,13 @@ static bool sqlpool__have_others_moved(sqlpool__core *core) {
     return false;
 }
 
+/*  What failed is tried in another way; what the caller said of a refusal stays. */
+static void sqlpool__forget_failure(sqlpool_error *error) {
+    const int outcome = error->outcome;
+    sqlpool__error_clear(error);
+    error->outcome = outcome;
+}
+
 /*------------------------------------------------------------------------------
  * >>[I14.7] growing, and waiting in the queue                          (private)
  *----------------------------------------------------------------------------*/
@@ -6830,7 +6875,7 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
         if (is_unsettled &&
             (rc == SQLPOOL_WOULD_BLOCK || rc == SQLPOOL_DEADLOCK || rc == SQLPOOL_MISUSE)) {
             rc = SQLPOOL_OK;
-            sqlpool__error_clear(error);
+            sqlpool__forget_failure(error);
         }
         if (rc != SQLPOOL_OK) break;
         if (core->config.pass_open_error && core->open_error != 0 &&
@@ -6909,7 +6954,7 @@ static SQLPOOL__NOINLINE int sqlpool__acquire_slow(sqlpool__core *core,
         rc = sqlpool__grow(*out, lane, is_last && sqlpool__is_of_caller(request), error);
         if (rc == SQLPOOL_OK || is_last) break;
         waiter.is_granted = false; /* others are open: wait for one of them */
-        sqlpool__error_clear(error);
+        sqlpool__forget_failure(error);
     }
     core->config.locks.condition_destroy_fn(core->config.locks.user, &waiter.condition);
     if (request->place != NULL) {
@@ -7147,8 +7192,10 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
         SQLPOOL__LOAD(&core->is_log_doubtful) == 0 &&
         slot->role == SQLPOOL__ROLE_WRITER && /* several writers count in another order */
         (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
-         core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA))
+         core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA)) {
         SQLPOOL__STORE(&core->durable, commits);
+        sqlpool__log_is_synced(core, SQLPOOL__LOAD(&core->log_end));
+    }
     if (SQLPOOL__LOAD_ORDERED(&core->busy_sleepers) != 0) {
         sqlpool__lock(core);
         sqlpool__signal(core, &core->commit_condition);
@@ -7216,12 +7263,14 @@ static bool sqlpool__is_unknown(const sqlpool__slot *slot, const sqlpool_error *
 static bool sqlpool__take_retry_token(sqlpool__core *core) {
     const sqlpool_config *config = &core->config;
     const int64_t now = sqlpool__now(core);
-    const uint64_t calls = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    uint64_t calls;
     const double per_s = config->retry_budget_per_s > 0 ? config->retry_budget_per_s : 0;
     const double most = per_s * 10 + 10;
     bool is_granted;
     if (config->retry_budget_percent <= 0) return true;
     sqlpool__lock(core);
+    calls =
+        sqlpool__counter(core, SQLPOOL__COUNT_acquires); /* never less than who was here before */
     if (core->retry_ns == 0) {
         core->retry_tokens = most;
     } else {
@@ -7454,8 +7503,9 @@ static int sqlpool__lose_log(sqlpool__core *core, uint32_t frames, uint32_t copi
                              sqlpool_error *error) {
     static const char why[] = "the log counts more frames as copied than it has: sqlpool_recycle() "
                               "while no lease is out, or close it everywhere without a checkpoint";
+    uint32_t none = 0;
     (void)sqlpool__refuse_lost(error);
-    if (SQLPOOL__EXCHANGE(&core->is_log_lost, 1u) != 0) return error->result;
+    if (!SQLPOOL__CAS(&core->is_log_lost, &none, 1u)) return error->result;
     sqlpool__breaker_open(core, SQLPOOL_WRITE, SQLITE_CORRUPT, why);
     sqlpool__breaker_open(core, SQLPOOL_READ, SQLITE_CORRUPT, why);
     sqlpool__lock_breakers(core, true);
@@ -7479,6 +7529,103 @@ static void sqlpool__log_recovered(sqlpool__slot *writer) {
     sqlpool__breaker_close(core, SQLPOOL_WRITE);
 }
 
+/*  Takes SQLite's write lock, against every process. */
+static int sqlpool__lock_log(sqlpool__slot *writer, sqlpool_error *error) {
+    const int rc = sqlpool__run_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
+    if (rc == SQLITE_OK) return SQLPOOL_OK;
+    (void)sqlpool__sqlite_failed(writer, rc, "BEGIN IMMEDIATE", error);
+    sqlpool__reset_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
+    return error->result;
+}
+
+#define SQLPOOL__LOG_HEADER 32   /* bytes before the first frame (sqlite.org/walformat.html) */
+#define SQLPOOL__FRAME_HEADER 24 /* and before each page */
+
+/*  Syncs one of the checkpointer's files; SQLITE_NOTFOUND where the VFS does not hand it out. */
+static int sqlpool__sync_file(sqlpool__core *core, int which) {
+    sqlite3_file *file = NULL;
+    if (sqlite3_file_control(core->checkpointer->db, "main", which, &file) != SQLITE_OK ||
+        file == NULL || file->pMethods == NULL)
+        return SQLITE_NOTFOUND;
+    return file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+}
+
+static int sqlpool__sync_failed(sqlpool__core *core, int code, sqlpool_error *error) {
+    sqlpool__doubt_log(core);
+    return SQLPOOL__FAIL(error, code, "the disk refused to sync (%s)", sqlpool_result_name(code));
+}
+
+/*  With that lock held: how far the log has come, whoever wrote it. */
+static uint64_t sqlpool__log_end(sqlpool__slot *writer) {
+    sqlpool__core *core = writer->core;
+    uint64_t end = SQLPOOL__LOAD(&core->log_end);
+    if (writer->stamp_map != NULL) {
+        const uint32_t salt = sqlpool__stamp_word(writer->stamp_map, SQLPOOL__STAMP_SALT);
+        if (salt != SQLPOOL__LOAD_RELAXED(&core->log_salt)) end += UINT64_C(1) << 32; /* not us */
+        SQLPOOL__STORE_RELAXED(&core->log_salt, salt);
+        end = (end >> 32 << 32) | sqlpool__stamp_word(writer->stamp_map, SQLPOOL__STAMP_FRAMES);
+        SQLPOOL__STORE(&core->log_end, end);
+    }
+    return end;
+}
+
+/*  With that lock held: syncs the log if need be. SQLite's own sync inside a checkpoint then has
+    nothing left to bring to the disk, and a checkpoint that fails to sync means the database
+    file. */
+static int sqlpool__sync_rest(sqlpool__slot *writer, sqlpool_error *error) {
+    sqlpool__core *core = writer->core;
+    const uint64_t end = sqlpool__log_end(writer);
+    int rc;
+    if (core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
+        (SQLPOOL__LOAD(&core->log_synced) == end && writer->stamp_map != NULL))
+        return SQLPOOL_OK;
+    rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
+    if (rc == SQLITE_OK) sqlpool__log_is_synced(core, end);
+    if (rc == SQLITE_OK || rc == SQLITE_NOTFOUND) return SQLPOOL_OK;
+    return sqlpool__sync_failed(core, rc, error);
+}
+
+/*  With that lock held: writes what is doubtful of the log over itself and syncs it. Nobody sees a
+    difference, but the system has to bring it to the disk once more. What is known to be there
+    stays as it is: a power loss could spoil it. */
+static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
+    sqlpool__core *core = writer->core;
+    const uint64_t commits = SQLPOOL__LOAD(&core->commits), end = sqlpool__log_end(writer);
+    const uint64_t synced = SQLPOOL__LOAD(&core->log_synced);
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0, at = 0;
+    char bytes[4096];
+    int rc = sqlite3_file_control(writer->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
+    if (synced >> 32 == end >> 32 && (synced & UINT32_MAX) != 0 && writer->stamp_map != NULL)
+        at = SQLPOOL__LOG_HEADER +
+             (sqlite3_int64)(synced & UINT32_MAX) * (core->page_bytes + SQLPOOL__FRAME_HEADER);
+    if (rc == SQLITE_OK && (file == NULL || file->pMethods == NULL)) rc = SQLITE_NOTFOUND;
+    if (rc == SQLITE_OK) rc = file->pMethods->xFileSize(file, &size);
+    for (; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof bytes) {
+        const int count = size - at < (sqlite3_int64)sizeof bytes ? (int)(size - at) : 4096;
+        rc = file->pMethods->xRead(file, bytes, count, at);
+        if (rc == SQLITE_OK) rc = file->pMethods->xWrite(file, bytes, count, at);
+    }
+    if (rc == SQLITE_OK) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    if (rc != SQLITE_OK)
+        return SQLPOOL__FAIL(error, rc,
+                             "a sync of the log failed, and so does writing it again (%s)",
+                             sqlpool_result_name(rc));
+    SQLPOOL__STORE(&core->is_log_doubtful, 0u);
+    (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_DOUBT);
+    if (SQLPOOL__LOAD(&core->durable) < commits) SQLPOOL__STORE(&core->durable, commits);
+    sqlpool__log_is_synced(core, end);
+    return SQLPOOL_OK;
+}
+
+/*  With the writer in hand, and no transaction. */
+static SQLPOOL__NOINLINE int sqlpool__mend_log(sqlpool__slot *writer, sqlpool_error *error) {
+    if (sqlpool__lock_log(writer, error) != SQLPOOL_OK) return error->result;
+    (void)sqlpool__rewrite_log(writer, error);
+    sqlpool__abandon_transaction(writer);
+    return error->result;
+}
+
 /*  With the writer in hand: the three steps above. */
 static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_result *result,
                                     sqlpool_error *error) {
@@ -7486,11 +7633,13 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
     int rc = sqlpool__checkpointer_ready(core, error);
     if (rc != SQLPOOL_OK) return rc;
     sqlpool__retire_snapshots(core);
-    rc = sqlpool__run_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
-    if (rc != SQLITE_OK) {
-        (void)sqlpool__sqlite_failed(writer, rc, "BEGIN IMMEDIATE", error);
-        sqlpool__reset_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
-        return error->result;
+    rc = sqlpool__lock_log(writer, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = SQLPOOL__LOAD(&core->is_log_doubtful) != 0 ? sqlpool__rewrite_log(writer, error)
+                                                    : sqlpool__sync_rest(writer, error);
+    if (rc != SQLPOOL_OK) {
+        sqlpool__abandon_transaction(writer);
+        return rc;
     }
     SQLPOOL__STORE(&core->checkpoint_due, 0u); /* of the commits so far: this is it */
     rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
@@ -7501,8 +7650,6 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
                                 (uint32_t)result->checkpointed_frames, error);
     } else if (rc != SQLITE_OK) {
         (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint", error);
-    } else if (result->log_frames == result->checkpointed_frames) {
-        SQLPOOL__STORE(&core->is_log_doubtful, 0u);
     }
     sqlpool__abandon_transaction(writer);
     SQLPOOL__TALLY_POOL(core, checkpoints);
@@ -7584,31 +7731,18 @@ static bool sqlpool__checkpoint_enter(sqlpool__core *core, int64_t deadline_ns) 
     return true;
 }
 
-/*  Syncs one of the checkpointer's files; SQLITE_NOTFOUND where the VFS does not hand it out. */
-static int sqlpool__sync_file(sqlpool__core *core, int which) {
-    sqlite3_file *file = NULL;
-    if (sqlite3_file_control(core->checkpointer->db, "main", which, &file) != SQLITE_OK ||
-        file == NULL || file->pMethods == NULL)
-        return SQLITE_NOTFOUND;
-    return file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-}
-
-/*  A sync that failed is not made good by one that succeeds: the system may have dropped what it
-    could not write, and says so once. Until all of the log was copied into the database file and
-    that was synced, nothing may be said of the commits so far. */
-static int sqlpool__sync_failed(sqlpool__core *core, int code, sqlpool_error *error) {
-    SQLPOOL__STORE(&core->is_log_doubtful, 1u);
-    return SQLPOOL__FAIL(error, code, "the disk refused to sync (%s)", sqlpool_result_name(code));
-}
-
 /*  Brings the log to the disk before the writer's turn is taken, so that the checkpoint's own sync
     of it, under the write lock, finds little to do. Reads no page and moves nothing. A failure ends
     the checkpoint: SQLite's sync would succeed after it, and pages of the database be overwritten
     by frames that a power loss takes away. */
 static int sqlpool__sync_log(sqlpool__core *core, sqlpool_error *error) {
-    int rc = SQLITE_OK;
-    if (core->checkpointer->db != NULL && core->config.synchronous != SQLPOOL_SYNCHRONOUS_OFF)
-        rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
+    const uint64_t end = SQLPOOL__LOAD(&core->log_end);
+    int rc;
+    if (core->checkpointer->db == NULL || core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
+        SQLPOOL__LOAD(&core->is_log_doubtful) != 0) /* it is written again first */
+        return SQLPOOL_OK;
+    rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
+    if (rc == SQLITE_OK) sqlpool__log_is_synced(core, end);
     if (rc == SQLITE_OK || rc == SQLITE_NOTFOUND) return SQLPOOL_OK;
     return sqlpool__sync_failed(core, rc, error);
 }
@@ -7616,15 +7750,15 @@ static int sqlpool__sync_log(sqlpool__core *core, sqlpool_error *error) {
 /*  Brings every commit so far to the disk. What a checkpoint has moved out of the log it has synced
     itself, unless synchronous is OFF. */
 static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpool_error *error) {
-    uint64_t commits;
+    uint64_t commits, end;
     int rc;
     if (!sqlpool__checkpoint_enter(core, deadline_ns))
         return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "a checkpoint is running");
     commits = SQLPOOL__LOAD_ORDERED(&core->commits);
+    end = SQLPOOL__LOAD(&core->log_end);
     if (SQLPOOL__LOAD(&core->is_log_doubtful) != 0) {
         (void)SQLPOOL__FAIL(error, SQLITE_IOERR_FSYNC,
-                            "an earlier sync of the log failed, and readers keep a checkpoint from "
-                            "copying all of it: try again when they are done");
+                            "a sync of the log failed once more on another thread: try again");
     } else if (sqlpool__checkpointer_ready(core, error) == SQLPOOL_OK) {
         rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
         if (rc == SQLITE_OK && core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF)
@@ -7634,8 +7768,9 @@ static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpo
                                 "the VFS does not give the files of the database out");
         } else if (rc != SQLITE_OK) {
             (void)sqlpool__sync_failed(core, rc, error);
-        } else if (commits > SQLPOOL__LOAD(&core->durable)) {
-            SQLPOOL__STORE(&core->durable, commits);
+        } else {
+            sqlpool__log_is_synced(core, end);
+            if (commits > SQLPOOL__LOAD(&core->durable)) SQLPOOL__STORE(&core->durable, commits);
         }
     }
     SQLPOOL__STORE(&core->checkpointing, 0u);
@@ -8010,9 +8145,13 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
     slot->refusal = NULL;
     if (SQLPOOL__UNLIKELY(slot->is_committed) && slot->depth == 0) sqlpool__after_commit(slot);
     if (SQLPOOL__UNLIKELY(slot->is_bad) && sqlpool__is_stuck(slot, error)) return error->result;
-    if (SQLPOOL__UNLIKELY((SQLPOOL__LOAD_RELAXED(&core->gate) & SQLPOOL__GATE_MOVED) != 0) &&
+    if (SQLPOOL__UNLIKELY((SQLPOOL__LOAD_RELAXED(&core->gate) &
+                           (SQLPOOL__GATE_MOVED | SQLPOOL__GATE_DOUBT)) != 0) &&
         SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE) {
-        return sqlpool__refuse_moved(core, error); /* nothing more goes into the old file */
+        if ((SQLPOOL__LOAD_RELAXED(&core->gate) & SQLPOOL__GATE_MOVED) != 0)
+            return sqlpool__refuse_moved(core, error); /* nothing more goes into the old file */
+        if (sqlite3_get_autocommit(slot->db) != 0 && sqlpool__mend_log(slot, error) != SQLPOOL_OK)
+            return error->result;
     }
     if (SQLPOOL__UNLIKELY(sqlpool__is_cancelled(slot))) {
         SQLPOOL__TALLY(slot, cancellations);
@@ -8270,9 +8409,16 @@ static int sqlpool__scope_end(sqlpool__slot *slot, sqlpool_error *error) {
                : SQLPOOL_OK;
 }
 
-/*  What became of a write that is over. */
+/*  What became of a write that is over. A sync that failed on another thread while it ran may have
+    left a hole before it. */
 static void sqlpool__note_outcome(sqlpool__slot *slot, sqlpool_error *error) {
     if (SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_WRITE) return;
+    if (SQLPOOL__UNLIKELY((SQLPOOL__LOAD(&slot->core->gate) & SQLPOOL__GATE_DOUBT) != 0) &&
+        error->result == SQLPOOL_OK && slot->db != NULL && sqlite3_get_autocommit(slot->db) != 0 &&
+        sqlpool__mend_log(slot, error) != SQLPOOL_OK) {
+        error->outcome = SQLPOOL_OUTCOME_UNKNOWN;
+        return;
+    }
     error->outcome = error->result == SQLPOOL_OK        ? SQLPOOL_OUTCOME_COMMITTED
                      : sqlpool__is_unknown(slot, error) ? SQLPOOL_OUTCOME_UNKNOWN
                                                         : SQLPOOL_OUTCOME_NOT_COMMITTED;
@@ -9040,6 +9186,7 @@ typedef struct sqlpool__group {
     int64_t bytes;
     int64_t until_ns;      /* none is added later */
     int64_t lock_ns;       /* so long it waits for another process's lock, */
+    int64_t lock_since_ns; /* and since then; 0: not yet */
     bool is_hasty;         /* or not at all; */
     bool is_put_back;      /* then those without an answer wait in the queue again */
     sqlpool_error scratch; /* of submitted jobs while they run */
@@ -9052,6 +9199,7 @@ static void sqlpool__group_init(sqlpool__group *group, int submitted_step, int64
     group->bytes = 0;
     group->until_ns = until_ns;
     group->lock_ns = SQLPOOL__NEVER;
+    group->lock_since_ns = 0;
     group->is_hasty = group->is_put_back = false;
 }
 
@@ -9204,14 +9352,16 @@ static int sqlpool__write_body(sqlpool_conn *conn, void *user, int attempt) {
     sqlpool__slot *slot = &core->slots[conn->slot];
     char found[600];
     sqlpool__text text = sqlpool__text_into(found, sizeof found);
-    int before, rc;
+    unsigned before;
+    int rc;
     job->attempt = attempt;
-    before = sqlite3_total_changes(slot->db);
+    before = (unsigned)sqlite3_total_changes(slot->db);
     rc = job->fn(conn, job->user, attempt);
     sqlpool__put_statements(slot, &text);
     if (text.length > 0) sqlpool__report_unclean(slot, found);
-    if (job->result_out != NULL)
-        job->result_out->changes = rc == SQLPOOL_OK ? sqlite3_total_changes(slot->db) - before : 0;
+    if (job->result_out != NULL) /* SQLite's count wraps around */
+        job->result_out->changes =
+            rc == SQLPOOL_OK ? (unsigned)sqlite3_total_changes(slot->db) - before : 0;
     return rc;
 }
 
@@ -9290,6 +9440,7 @@ static void sqlpool__run_alone(sqlpool__slot *slot, sqlpool__job *job, sqlpool_e
         sqlpool__serve_nobody(slot);
     }
     sqlpool__note_outcome(slot, error);
+    if (job->fn != NULL && error->result != SQLPOOL_OK) sqlpool__forget_output(core, job);
     sqlpool__set_job_error(core, job, error);
     sqlpool__finish_job(core, job, error->outcome);
 }
@@ -9383,6 +9534,8 @@ static bool sqlpool__commit_group(sqlpool__slot *slot, sqlpool__group *group, in
         sqlpool__note_outcome(slot, &error);
         sqlpool__abandon_transaction(slot);
         if (is_refused && error.result != SQLPOOL_TIMEOUT) return false;
+    } else {
+        sqlpool__note_outcome(slot, &error);
     }
     for (i = from; i < to; i++) {
         sqlpool__job *job = group->jobs[i];
@@ -9422,6 +9575,17 @@ static int sqlpool__part_end(const sqlpool__group *group, int from) {
     return from + (group->refused_end - from + 1) / 2;
 }
 
+/*  Until when this job waits for the lock of another process. */
+static int64_t sqlpool__lock_end(const sqlpool__core *core, const sqlpool__group *group,
+                                 const sqlpool__job *job) {
+    const int timeout_ms = job->request->call->timeout_ms;
+    if (job->request->deadline_ns != 0) return job->request->deadline_ns;
+    if (timeout_ms == SQLPOOL_FOREVER || core->config.acquire_timeout_ms <= 0)
+        return SQLPOOL__NEVER;
+    return sqlpool__time_add(group->lock_since_ns,
+                             core->config.acquire_timeout_ms * SQLPOOL__NS_PER_MS);
+}
+
 /*  One transaction with jobs[from] and those behind it; what comes next. */
 static int sqlpool__run_part(sqlpool__slot *slot, sqlpool__group *group, int from) {
     sqlpool__core *core = slot->core;
@@ -9439,6 +9603,12 @@ static int sqlpool__run_part(sqlpool__slot *slot, sqlpool__group *group, int fro
         slot->lease_deadline_ns =
             sqlpool__earlier(slot->lease_deadline_ns, sqlpool__earlier(lock_ns, group->lock_ns));
     if (group->is_hasty) slot->lock_timeout_ms = SQLPOOL_NO_WAIT;
+    if (group->lock_since_ns == 0) group->lock_since_ns = sqlpool__now(core);
+    for (i = from; i < group->count && !group->jobs[from]->is_submitted; i++) {
+        if (!group->jobs[i]->is_final && !group->jobs[i]->is_submitted)
+            slot->lease_deadline_ns = sqlpool__earlier(
+                slot->lease_deadline_ns, sqlpool__lock_end(core, group, group->jobs[i]));
+    }
     rc = sqlpool__level_begin(slot, &group->scratch);
     sqlpool__serve_nobody(slot);
     if ((rc == SQLPOOL_TIMEOUT || rc == SQLPOOL_WOULD_BLOCK) && is_cut) {
@@ -9447,10 +9617,25 @@ static int sqlpool__run_part(sqlpool__slot *slot, sqlpool__group *group, int fro
     }
     if (rc != SQLPOOL_OK) {
         const sqlpool_error error = group->scratch;
+        if (rc == SQLPOOL_TIMEOUT && !group->jobs[from]->is_submitted) {
+            const int64_t now = sqlpool__now(core);
+            bool is_any_late = false;
+            for (i = from; i < group->count; i++) { /* all have waited, some long enough */
+                if (group->jobs[i]->is_final || group->jobs[i]->is_submitted ||
+                    sqlpool__lock_end(core, group, group->jobs[i]) > now)
+                    continue;
+                sqlpool__set_job_error(core, group->jobs[i], &error);
+                sqlpool__finish_job(core, group->jobs[i], SQLPOOL_OUTCOME_NOT_COMMITTED);
+                is_any_late = true;
+            }
+            if (!is_any_late) { /* statement_timeout_ms */
+                sqlpool__set_job_error(core, group->jobs[from], &error);
+                sqlpool__finish_job(core, group->jobs[from], SQLPOOL_OUTCOME_NOT_COMMITTED);
+            }
+            return from;
+        }
         group->undone = SQLPOOL__UNDONE_MOST;
-        if (rc == SQLPOOL_CANCELLED || sqlpool__is_retryable(core, rc) ||
-            (rc == SQLPOOL_TIMEOUT && !group->jobs[from]->is_submitted)) /* all have waited */
-            return from; /* each by itself, until its own deadline */
+        if (rc == SQLPOOL_CANCELLED || sqlpool__is_retryable(core, rc)) return from;
         for (i = from; i < group->count; i++) {
             if (group->jobs[i]->is_final) continue;
             sqlpool__set_job_error(core, group->jobs[i], &error);
@@ -9550,6 +9735,8 @@ static bool sqlpool__run_job(sqlpool__slot *slot, const sqlpool__request *reques
     }
     (void)sqlpool__try_job(slot, job, job->error);
     sqlpool__note_outcome(slot, job->error);
+    if (job->fn != NULL && job->result_out != NULL && job->error->result != SQLPOOL_OK)
+        memset(job->result_out, 0, sizeof *job->result_out);
     if (job->result_out != NULL && job->error->result == SQLPOOL_OK)
         job->result_out->sequence = SQLPOOL__LOAD(&core->commits);
     return false;
@@ -10436,14 +10623,14 @@ static void sqlpool__drain_held(sqlpool__core *core, sqlpool__slot *slot, bool c
     }
     if (group.is_put_back) slot->trouble = 0; /* it is tried again: no failure yet */
     (void)sqlpool__lease_end(slot);
+    if (group.is_put_back) sqlpool__put_back(core, &group);
+    if (group.count > 0) sqlpool__tell_done(core, group.jobs, group.count);
     if (group.is_put_back) {
         sqlpool_error error;
-        sqlpool__put_back(core, &group);
         sqlpool__error_clear(&error);
         (void)SQLPOOL__FAIL(&error, SQLPOOL_TIMEOUT, "the deadline passed before it could begin");
         sqlpool__fail_submitted(core, &error, true);
     }
-    if (group.count > 0) sqlpool__tell_done(core, group.jobs, group.count);
 }
 
 #define SQLPOOL__LATE_NS \
@@ -10913,6 +11100,11 @@ static int sqlpool__wait_for_entry_locked(sqlpool__core *core, sqlpool__entry *e
         }
     }
     entry->sleeper = NULL;
+    if (rc != SQLPOOL_OK &&
+        entry->state == SQLPOOL__ENTRY_DONE) { /* meanwhile, by sqlpool_close() */
+        sqlpool__error_clear(error);
+        rc = SQLPOOL_OK;
+    }
     return rc;
 }
 
@@ -11000,11 +11192,13 @@ SQLPOOL_API int sqlpool_ticket_cancel(sqlpool_ticket *ticket) {
         sqlpool__entry_error(entry, &local);
         entry->done_fn(entry->done_user, &entry->result, &local);
     }
-    ticket->number = 0;
     sqlpool__lock(core);
+    ticket->number = 0; /* who slept may have given up meanwhile, and asked again never finds it */
     entry->state = SQLPOOL__ENTRY_DONE;
-    if (entry->sleeper != NULL) sqlpool__signal(core, entry->sleeper);
-    is_mine = !entry->has_ticket; /* or who slept fetches it */
+    is_mine = entry->sleeper == NULL; /* or who sleeps fetches it */
+    if (!is_mine) sqlpool__signal(core, entry->sleeper);
+    if (core->room_sleepers > 0)
+        sqlpool__signal(core, &core->room_condition); /* it may sleep there */
     sqlpool__unlock(core);
     if (is_mine) sqlpool__free_entry(core, entry);
     return sqlpool__leave(core, SQLPOOL_OK);
@@ -11596,6 +11790,7 @@ static int sqlpool__bulk_write(sqlpool_bulk *bulk, int *reached, sqlpool_error *
     sqlpool__core *core = bulk->core;
     sqlpool__request request;
     sqlpool__slot *slot;
+    int attempt;
     int rc = sqlpool__make_request(core, bulk->file, bulk->line, SQLPOOL_WRITE, &bulk->call,
                                    &request, error);
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
@@ -11603,10 +11798,16 @@ static int sqlpool__bulk_write(sqlpool_bulk *bulk, int *reached, sqlpool_error *
     if (rc != SQLPOOL_OK) return rc;
     slot->lock_timeout_ms = bulk->call.timeout_ms; /* of the wait for the lock, not of the run */
     if (bulk->config.relaxed && sqlpool__can_relax(core)) sqlpool__relax(slot, true);
-    rc = sqlpool__bulk_range(
-        bulk, slot, 0, bulk->row_count,
-        sqlpool__time_add(sqlpool__now(core), bulk->config.batch_ms * SQLPOOL__NS_PER_MS), reached,
-        error);
+    for (attempt = 1;; attempt++) {
+        rc = sqlpool__bulk_range(
+            bulk, slot, 0, bulk->row_count,
+            sqlpool__time_add(sqlpool__now(core), bulk->config.batch_ms * SQLPOOL__NS_PER_MS),
+            reached, error);
+        if (rc == SQLPOOL_OK || *reached > 0 || bulk->is_stopped ||
+            error->outcome == SQLPOOL_OUTCOME_UNKNOWN || !sqlpool__is_retryable(core, rc) ||
+            !sqlpool__retry_wait(slot, &bulk->call, attempt, error))
+            break;
+    }
     sqlpool__relax(slot, false);
     if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
     (void)sqlpool__lease_end(slot);

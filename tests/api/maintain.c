@@ -213,6 +213,8 @@ TEST(incremental_vacuum_frees_all_that_was_asked_for) {
     sqlpool_error error;
     sqlpool_sizes sizes;
     sqlpool_maintenance options;
+    sqlpool_stats stats;
+    uint64_t commits;
     int64_t freed, all;
     heard h;
     if (pool == NULL) return;
@@ -224,8 +226,14 @@ TEST(incremental_vacuum_frees_all_that_was_asked_for) {
     CHECK_INT(sizes.auto_vacuum, SQLPOOL_AUTO_VACUUM_INCREMENTAL);
     all = sizes.free_pages;
     CHECK(all > 200);
-    CHECK_OK(sqlpool_incremental_vacuum(pool, 50, NULL, &freed, &error), &error);
+    memset(&options, 0, sizeof options);
+    options.piece_ms = 100000;
+    CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    commits = stats.commits;
+    CHECK_OK(sqlpool_incremental_vacuum(pool, 50, &options, &freed, &error), &error);
     CHECK_INT(freed, 50);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    CHECK_INT(stats.commits - commits, 1); /* all of them in one piece */
     CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
     CHECK_INT(sizes.free_pages, all - 50);
     options = with_progress(&h);

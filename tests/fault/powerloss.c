@@ -272,6 +272,27 @@ static void write_returning(writer *w) {
     (void)sqlpool_rows_close(&rows, NULL);
 }
 
+/*  Committed without a sync, and made durable afterwards, up to it or all: acknowledged is what
+    sqlpool_sync() has said well of. */
+static void write_relaxed(writer *w) {
+    sqlpool_submission how;
+    sqlpool_ticket ticket;
+    sqlpool_result result;
+    int bytes, rc;
+    const int64_t id = begin_write(w, false, &bytes);
+    memset(&how, 0, sizeof how);
+    how.relaxed = true;
+    how.wait_ms = SQLPOOL_FOREVER;
+    rc = sqlpool_submit_with(w->pool, &how, &ticket, INSERT_ITEM,
+                             SQLPOOL_ARGS(id, 1, SQLPOOL_BLOB(w->data, (size_t)bytes)), &w->error);
+    if (rc == SQLPOOL_OK) rc = sqlpool_ticket_wait(&ticket, SQLPOOL_FOREVER, &result, &w->error);
+    if (rc == SQLPOOL_OK) {
+        rc = sqlpool_sync(w->pool, id % 2 == 0 ? result.sequence : 0, SQLPOOL_FOREVER, &w->error);
+        w->error.outcome = SQLPOOL_OUTCOME_UNKNOWN; /* committed, and perhaps not durable */
+    }
+    end_write(w, id, rc, "a relaxed INSERT");
+}
+
 typedef struct parts {
     writer *w;
     int64_t id;
@@ -408,8 +429,10 @@ static void *writer_main(void *argument) {
     int i;
     for (i = 0; i < WRITES; i++) {
         const uint64_t what = sim_random_below(&w->dice, 100);
-        if (what < 50)
+        if (what < 34)
             write_alone(w);
+        else if (what < 50)
+            write_relaxed(w);
         else if (what < 54)
             write_returning(w);
         else if (what < 66)
