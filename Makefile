@@ -339,7 +339,7 @@ cov: ## line and branch coverage of sqlpool.h by the tests (gcc and gcov)
 	@mkdir -p $(BUILD)/cov && find $(BUILD)/cov -name '*.gcda' -exec rm -f {} +
 	+$(call variant,cov) COVERAGE=1 CC='$(if $(filter default,$(origin CC)),gcc,$(CC))' \
 	    CFLAGS='-O0 -g --coverage -fprofile-update=atomic'; \
-	status=$$?; sh tests/lint/cov.sh $(BUILD)/cov && exit $$status
+	status=$$?; sh tests/lint/cov.sh $(BUILD)/cov tests/coverage.txt && exit $$status
 
 analyze: ## cppcheck, clang --analyze, gcc -fanalyzer
 	@$(SCRIPT_ENV) sh tests/lint/analyze.sh

@@ -37,6 +37,7 @@ TEST(values) {
     CHECK_INT(null.type, SQLPOOL_TYPE_NULL);
     CHECK_INT(truth.type, SQLPOOL_TYPE_INT64);
     CHECK_INT(truth.as.integer, 1);
+    CHECK_INT(SQLPOOL_VALUE(false).as.integer, 0);
     CHECK_INT(small.as.integer, 'x');
     CHECK_INT(big.as.integer, INT64_MIN);
     CHECK_INT(top.as.integer, INT64_MAX);
@@ -205,6 +206,20 @@ TEST(transactions) {
         CHECK_OK(t.rollback(&err), &err);
     }
     CHECK_INT(ask(db, "SELECT count(*) FROM t"), 1);
+    CHECK_OK(sqlpoolpp::exec(db, &err, "CREATE TABLE p(id INTEGER PRIMARY KEY)"), &err);
+    CHECK_OK(
+        sqlpoolpp::exec(db, &err, "CREATE TABLE c(p REFERENCES p DEFERRABLE INITIALLY DEFERRED)"),
+        &err);
+    {
+        lease writer(db, SQLPOOL_WRITE);
+        transaction t(writer);
+        CHECK_OK(writer.exec(&err, "INSERT INTO c VALUES(1)"), &err);
+        CHECK_INT(t.commit(&err), SQLITE_CONSTRAINT_FOREIGNKEY);
+        CHECK(static_cast<bool>(t)); /* it is open: what is missing may be added */
+        CHECK_OK(writer.exec(&err, "INSERT INTO p VALUES(1)"), &err);
+        CHECK_OK(t.commit(&err), &err);
+    }
+    CHECK_INT(ask(db, "SELECT count(*) FROM c"), 1);
     try {
         fail_in_transaction(db);
     } catch (const std::runtime_error &) {

@@ -355,6 +355,18 @@ static void an_allocator_that_fails_later(void) {
         CHECK_INT(ask(pool, VALUE), 0);
         CHECK_INT(sqlpool_global_memory(), live() - own);
     }
+    for (n = 0; n < 2; n++) { /* a block that cannot be made larger, or smaller, stays as it is */
+        char *block = (char *)sqlite3_malloc(5000);
+        CHECK(block != NULL);
+        memset(block, 7, 5000);
+        sim_alloc_fail(1, 1);
+        CHECK(sqlite3_realloc(block, n == 0 ? 9000 : 3000) == NULL);
+        sim_alloc_heal();
+        CHECK_INT(sqlpool_global_memory(), live() - own);
+        CHECK_INT(sqlite3_msize(block) >= 5000, 1);
+        CHECK_INT(block[4999], 7);
+        sqlite3_free(block);
+    }
     close_pool(pool);
     CHECK_INT(sqlite3_shutdown(), SQLITE_OK);
     CHECK_INT(live(), own);

@@ -212,6 +212,39 @@ TEST(a_lock_of_another_process) {
     CHECK_INT(ask_file("locked.db", COUNT_T), 1);
 }
 
+/*  In the child of a fork the pools of the parent are not used, nor is another opened. */
+TEST(children_of_a_fork) {
+    sqlpool_config config = in_own_time();
+    sqlpool *pool = open_pool("fork.db", &config, TABLE "INSERT INTO t(v) VALUES(1)"), *other;
+    sqlpool_rows rows;
+    int status = 0;
+    pid_t child;
+    CHECK(pool != NULL);
+    other = open_pool("fork_other.db", &config, TABLE);
+    CHECK(other != NULL);
+    CHECK_OK(sqlpool_query(pool, &rows, "SELECT v FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK(sqlpool_rows_next(&rows));
+    fflush(stdout);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        sqlpool *none = NULL;
+        if (sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(2), NULL) != SQLPOOL_FORKED) exit(1);
+        if (sqlpool_open(&none, "fork.db", &config, NULL) != SQLPOOL_FORKED) exit(2);
+        if (sqlpool_rows_int64(&rows, 0) != 0 || sqlpool_rows_next(&rows)) exit(3);
+        if (sqlpool_rows_close(&rows, NULL) != SQLPOOL_FORKED) exit(4);
+        exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    CHECK_INT(WEXITSTATUS(status), 0);
+    CHECK_INT(sqlpool_rows_int64(&rows, 0), 1);
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+    close_pool(other);
+    CHECK_INT(submit_value(pool, NULL, 3), SQLPOOL_OK);
+    close_pool(pool);
+    CHECK_INT(ask_file("fork.db", COUNT_T), 2);
+}
+
 int main(void) {
     RUN(whoever_waits_runs_what_is_there);
     RUN(a_done_that_submits_the_next);
@@ -219,5 +252,6 @@ int main(void) {
     RUN(a_pause_that_nobody_ends);
     RUN(what_this_thread_holds_itself);
     RUN(a_lock_of_another_process);
+    RUN(children_of_a_fork);
     return test_end();
 }

@@ -199,6 +199,11 @@ static int step_scalars(run *r, sqlpool_error *e) {
                             SQLPOOL_ARGS(2.5), e);
     if (rc == SQLPOOL_OK && strcmp(text, "two") != 0)
         return fail(r, "query_text gave \"%s\"", text);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool_query_text(r->pool, text, sizeof text, "SELECT 12345 + ?", SQLPOOL_ARGS(1), e);
+    if (rc == SQLPOOL_OK &&
+        strcmp(text, "12346") != 0) /* the number becomes text when it is asked for */
+        return fail(r, "query_text gave \"%s\"", text);
     return rc;
 }
 

@@ -49,9 +49,11 @@ static void sched_fail(const char *format, ...)
 
 /*---- the library, with its points ----*/
 
+#ifndef NDEBUG
 #undef SQLPOOL_ASSERT
 #define SQLPOOL_ASSERT(x) \
     ((x) ? (void)0 : sched_fail("sqlpool.h:%d: assertion failed: %s", __LINE__, #x))
+#endif
 #define SCHED_AT(p, kind) sched_access((p), (kind), __LINE__, __func__)
 #define __atomic_load_n(p, order) (SCHED_AT(p, SCHED_READ), __atomic_load_n(p, order))
 #define __atomic_store_n(p, v, order) (SCHED_AT(p, SCHED_WRITE), __atomic_store_n(p, v, order))

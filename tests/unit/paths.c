@@ -11,6 +11,7 @@
 
 static int version_now = SQLITE_VERSION_NUMBER, threadsafe_now = 1, readonly_now = -1;
 static int fail_file_control, fail_dup, fail_open_in, fail_names, no_vfs, no_filename;
+static int fail_open_code = SQLITE_NOMEM;
 
 static int path_version(void) {
     return version_now;
@@ -30,7 +31,7 @@ static sqlite3_value *path_dup(const sqlite3_value *value) {
 static int path_open(const char *path, sqlite3 **db, int flags, const char *vfs) {
     if (fail_open_in > 0 && --fail_open_in == 0) {
         *db = NULL;
-        return SQLITE_NOMEM;
+        return fail_open_code;
     }
     return sqlite3_open_v2(path, db, flags, vfs);
 }
@@ -424,6 +425,7 @@ TEST(calls_on_a_closing_pool) {
     CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_CLOSED);
     CHECK_INT(sqlpool_pause(u.pool, 1, &u.error), SQLPOOL_CLOSED);
     CHECK_INT(sqlpool_exclusive(u.pool, 1, NULL, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_sync(u.pool, 0, 0, &u.error), SQLPOOL_CLOSED);
     u.core->gate = 0;
     CHECK_INT(sqlpool_pause(u.pool, -1, &u.error), SQLPOOL_MISUSE);
     u.core->is_closing = true;
@@ -810,11 +812,14 @@ TEST(foreign_keys_that_cannot_be_enforced) {
     sqlpool_config config = unit_config(&u, 1);
     sqlite3 *db = NULL;
     CHECK_INT(sqlite3_open("foreign.db", &db), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(db,
-                           "CREATE TABLE parent(a, b UNIQUE); CREATE TABLE good(x REFERENCES "
-                           "parent(b)); CREATE TABLE \"bad \"\"one\"(x REFERENCES parent(a))",
-                           NULL, NULL, NULL),
-              SQLITE_OK);
+    CHECK_INT(
+        sqlite3_exec(db,
+                     "CREATE TABLE parent(a, b UNIQUE); CREATE TABLE good(x REFERENCES "
+                     "parent(b)); CREATE TABLE \"bad \"\"one\"(x REFERENCES parent(a));"
+                     "CREATE TABLE other(x REFERENCES parent(b)); CREATE TRIGGER broken AFTER "
+                     "INSERT ON other BEGIN INSERT INTO nowhere VALUES(1); END",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
     (void)sqlite3_close(db);
     PART(unit_open(&u, "foreign.db", &config));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_FOREIGN_KEYS], 1);
@@ -1077,6 +1082,1022 @@ TEST(null_and_empty_values) {
     CHECK_INT(sqlpool_value_uint64(UINT64_MAX).type, SQLPOOL_TYPE_INVALID);
 }
 
+/*---- what is left of odd moments ----*/
+
+static int64_t rows_of(unit_pool *u, const char *sql) {
+    int64_t value = -1;
+    return sqlpool_query_int64(u->pool, &value, sql, SQLPOOL_NO_ARGS, &u->error) == SQLPOOL_OK
+               ? value
+               : -2;
+}
+
+/*  With the raw handle out the caller may end the transaction past the pool: what he runs behind it
+    commits by itself, as he wanted. */
+TEST(raw_commit_inside_a_level) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    PART(unit_open(&u, "rawcommit.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_INT(
+        sqlite3_exec(sqlpool_conn_db(&conn), "INSERT INTO t VALUES(1); COMMIT", NULL, NULL, NULL),
+        SQLITE_OK);
+    CHECK_INT(sqlite3_exec(sqlpool_conn_db(&conn), "INSERT INTO t VALUES(2)", NULL, NULL, NULL),
+              SQLITE_OK);
+    CHECK_INT(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, NULL, &u.error),
+              SQLPOOL_ROLLED_BACK); /* the pool's level is not there any more */
+    (void)sqlpool_conn_release(&conn);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 2);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK(sqlpool_conn_db(&conn) != NULL);
+    CHECK_OK(sqlpool_conn_exec(&conn, "COMMIT", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_ROLLED_BACK);
+    (void)sqlpool_conn_release(&conn);
+    unit_close(&u);
+}
+
+TEST(virtual_tables) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "virtual.db", &config));
+    CHECK_INT(
+        sqlpool_exec(u.pool, "CREATE VIRTUAL TABLE v USING no_such(a)", SQLPOOL_NO_ARGS, &u.error),
+        SQLITE_ERROR); /* it is SQLite that says no */
+    CHECK_HAS(u.error.message, "no such module");
+    CHECK_INT(sqlpool_exec(u.pool, "CREATE VIRTUAL TABLE temp.v USING no_such(a)", SQLPOOL_NO_ARGS,
+                           &u.error),
+              SQLPOOL_REFUSED);
+    CHECK_HAS(u.error.message, "temporary object");
+    unit_close(&u);
+}
+
+/*  What the program's function may not do in a file from outside: be called out of its schema. */
+static void show(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    sqlite3_result_value(context, values[0]);
+}
+static int connect_with_a_function(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&lease), "show", 1,
+                                   SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, show, NULL, NULL);
+}
+static int deny_the_schema(void *user, int action, const char *a, const char *b,
+                           const char *database, const char *trigger) {
+    (void)user, (void)b, (void)database, (void)trigger;
+    return action == SQLITE_PRAGMA && strcmp(a, "writable_schema") == 0 ? SQLITE_DENY : SQLITE_OK;
+}
+static int connect_that_denies(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    sqlpool_chain chain;
+    (void)user;
+    memset(&chain, 0, sizeof chain);
+    chain.authorizer_fn = deny_the_schema;
+    return sqlpool_conn_chain(&lease, &chain);
+}
+static bool make_outside(const char *path, const char *sql) {
+    sqlite3 *db = NULL;
+    const bool is_made = sqlite3_open(path, &db) == SQLITE_OK &&
+                         sqlite3_create_function(db, "show", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+                                                 NULL, show, NULL, NULL) == SQLITE_OK &&
+                         sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
+    (void)sqlite3_close(db);
+    return is_made;
+}
+TEST(functions_and_a_schema_from_outside) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    CHECK(make_outside("outside.db", "CREATE TABLE t(a); INSERT INTO t VALUES(7);"
+                                     "CREATE VIEW v AS SELECT show(a) AS b FROM t"));
+    CHECK(make_outside("column.db", "CREATE TABLE t(a, b AS (show(a))); INSERT INTO t VALUES(7)"));
+    config.events.connect_fn = connect_with_a_function;
+    PART(unit_open(&u, "column.db", &config));
+    CHECK_INT(rows_of(&u, "SELECT b FROM t"), 7);
+    unit_close(&u);
+    config.untrusted = true;
+    CHECK_INT(sqlpool_open(&u.pool, "column.db", &config, &u.error), SQLITE_CORRUPT);
+    CHECK_HAS(u.error.message, "unsafe use of show()");
+    PART(unit_open(&u, "outside.db", &config));
+    CHECK_INT(rows_of(&u, "SELECT a FROM t"), 7);
+    CHECK_INT(rows_of(&u, "SELECT show(8)"), 8); /* the program's own SQL may */
+    CHECK_INT(rows_of(&u, "SELECT b FROM v"), -2);
+    CHECK_HAS(u.error.message, "unsafe use of show()");
+    unit_close(&u);
+    config = unit_config(&u, 1);
+    config.untrusted = true;
+    config.events.connect_fn = connect_that_denies; /* then the schema would stay as it was read */
+    CHECK_INT(sqlpool_open(&u.pool, "outside.db", &config, &u.error), SQLITE_AUTH);
+    CHECK_INT(sim_alloc.live_blocks[SIM_DOOR_LIBRARY], 0);
+}
+
+/*  A statement that is out while another authorizer is set does not come back to the cache: it was
+    allowed by the old one. */
+static int deny_reads(void *user, int action, const char *a, const char *b, const char *database,
+                      const char *trigger) {
+    (void)user, (void)a, (void)b, (void)database, (void)trigger;
+    return action == SQLITE_READ ? SQLITE_DENY : SQLITE_OK;
+}
+TEST(authorizer_that_is_set_beside_a_statement) {
+    static const char sql[] = "SELECT a FROM t";
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_chain chain;
+    sqlite3_stmt *statement, *second;
+    memset(&chain, 0, sizeof chain);
+    chain.authorizer_fn = deny_reads;
+    PART(unit_open(&u, "beside.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, sql, &statement, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, sql, &second, &u.error),
+             &u.error); /* which is not cached anyway */
+    CHECK_INT(sqlpool_conn_chain(&conn, &chain), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, second), SQLPOOL_OK);
+    CHECK_INT(sqlite3_step(statement), SQLITE_ROW); /* it was prepared before */
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, statement), SQLPOOL_OK);
+    CHECK_INT(unit_slot(&conn)->cached_count, 0);
+    CHECK_INT(sqlpool_conn_stmt(&conn, sql, &statement, &u.error), SQLITE_AUTH);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(rows_of(&u, sql), 1);
+    unit_close(&u);
+}
+
+TEST(no_vfs_for_a_single_process) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    config.single_process = true;
+    no_vfs = 1;
+    CHECK_INT(sqlpool_open(&u.pool, "single.db", &config, &u.error), SQLPOOL_UNSUPPORTED);
+    CHECK_HAS(u.error.message, "unix-excl");
+    no_vfs = 0;
+}
+
+/*  What sqlpool_sync() says when it cannot: no file to sync, and a checkpoint that does not end. */
+TEST(syncs_that_cannot_be) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int64_t start;
+    PART(unit_open(&u, "sync.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    fail_file_control = 1;
+    CHECK_INT(sqlpool_sync(u.pool, 0, 0, &u.error), SQLPOOL_UNSUPPORTED);
+    CHECK_HAS(u.error.message, "does not give the files");
+    fail_file_control = 0;
+    u.core->checkpointing = 1;
+    start = u.clock.now_ns;
+    CHECK_INT(sqlpool_sync(u.pool, 0, 300, &u.error), SQLPOOL_TIMEOUT);
+    CHECK_HAS(u.error.message, "a checkpoint is running");
+    CHECK_INT(u.clock.now_ns - start, 300 * MS);
+    u.core->is_log_doubtful = 1; /* a sync failed: now only a checkpoint helps */
+    CHECK_INT(sqlpool_sync(u.pool, 0, 300, &u.error), SQLPOOL_TIMEOUT);
+    CHECK_HAS(u.error.message, "another checkpoint is running");
+    CHECK_INT(u.core->is_log_doubtful, 1);
+    u.core->checkpointing = 0;
+    CHECK_OK(sqlpool_sync(u.pool, 0, 0, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*  A lease that is out while the pool finds its file moved away: nothing more is written into the old
+    one; what reads goes on. */
+TEST(leases_of_a_file_that_was_moved) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn writer, reader;
+    sqlpool_rows rows;
+    PART(unit_open(&u, "leased.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &writer, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &reader, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&writer, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&reader, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_INT(rename("leased.db", "elsewhere.db"), 0);
+    CHECK(sqlpool__note_if_moved(unit_slot(&reader)));
+    CHECK_INT(
+        sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, NULL, &u.error),
+        SQLPOOL_MOVED);
+    CHECK_INT(sqlpool_conn_commit(&writer, &u.error), SQLPOOL_MOVED);
+    CHECK_OK(sqlpool_conn_rollback(&writer, &u.error), &u.error);
+    CHECK_OK(
+        sqlpool_conn_query(&reader, &rows, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
+        &u.error);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_int64(&rows, 0), 1);
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_commit(&reader, &u.error), &u.error);
+    (void)sqlpool_conn_release(&reader);
+    (void)sqlpool_conn_release(&writer);
+    CHECK_INT(rename("elsewhere.db", "leased.db"), 0);
+    CHECK_OK(sqlpool_recycle(u.pool), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 1);
+    unit_close(&u);
+}
+
+/*  A connection that is to be replaced, of a file that is gone: opened anew it would be another one. */
+TEST(replaced_when_the_file_was_moved) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    config.journal = SQLPOOL_JOURNAL_DELETE; /* no log is left beside it */
+    PART(unit_open(&u, "replaced.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    unit_slot(&conn)->is_bad = true;
+    CHECK_INT(rename("replaced.db", "elsewhere.db"), 0);
+    (void)sqlpool_conn_release(&conn);
+    CHECK_INT(sqlpool_exec(u.pool, "CREATE TABLE u(a)", SQLPOOL_NO_ARGS, &u.error), SQLPOOL_MOVED);
+    CHECK(access("replaced.db", F_OK) != 0);
+    CHECK_INT(rename("elsewhere.db", "replaced.db"), 0);
+    CHECK_OK(sqlpool_recycle(u.pool), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
+/*  A scope begins on a lease where nothing is open: neither among several statements nor behind the
+    raw handle. */
+TEST(scope_beside_open_statements) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlite3_stmt *idle, *busy, *raw = NULL;
+    PART(unit_open(&u, "besides.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "VALUES(1), (2)", &busy, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT 1", &idle, &u.error), &u.error);
+    CHECK_INT(sqlite3_step(busy), SQLITE_ROW);
+    CHECK_INT(sqlpool_snapshot_begin(&conn, 0, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "statement is open");
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, NULL), SQLPOOL_MISUSE); /* none of the two */
+    CHECK_INT(sqlite3_step(busy), SQLITE_ROW);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, busy), SQLPOOL_OK);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "VALUES(3), (4)", &busy, &u.error), &u.error);
+    CHECK_INT(sqlite3_step(busy), SQLITE_ROW); /* behind the idle one */
+    CHECK_INT(sqlpool_snapshot_begin(&conn, 0, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, busy), SQLPOOL_OK);
+    CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &u.error), &u.error);
+    CHECK_OK(sqlpool_snapshot_end(&conn, &u.error), &u.error);
+    CHECK_INT(sqlite3_prepare_v2(sqlpool_conn_db(&conn), "VALUES(5), (6)", -1, &raw, NULL),
+              SQLITE_OK);
+    CHECK_INT(sqlite3_step(raw), SQLITE_ROW);
+    CHECK_INT(sqlpool_snapshot_begin(&conn, 0, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlite3_finalize(raw), SQLITE_OK);
+    CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &u.error), &u.error);
+    CHECK_OK(sqlpool_snapshot_end(&conn, &u.error), &u.error);
+    (void)sqlpool_conn_release(&conn);
+    unit_close(&u);
+}
+
+/*  A statement that gives no columns is over when its cursor is made. */
+TEST(cursor_without_columns) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    PART(unit_open(&u, "columns.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK(sqlpool_conn_db(&conn) != NULL);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "PRAGMA cache_spill = 0", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_rows_column_count(&rows), 0);
+    CHECK(sqlpool__list_is_empty(&unit_slot(&conn)->in_use));
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    (void)sqlpool_conn_release(&conn);
+    unit_close(&u);
+}
+
+/*  Two cursors of one lease that fail: the later one has its message, the other its code. The snapshot
+    stays while one of them may still read from it. */
+TEST(two_cursors_that_fail) {
+    static const char first_sql[] =
+        "SELECT CASE value WHEN 3 THEN abs(-9223372036854775808) ELSE value END "
+        "FROM json_each('[1,2,3]')";
+    static const char second_sql[] =
+        "SELECT CASE value WHEN 2 THEN abs(-9223372036854775807 - 1) ELSE value "
+        "END FROM json_each('[1,2,3]')";
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows first, second;
+    PART(unit_open(&u, "cursors.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &first, first_sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &second, second_sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK(sqlpool_rows_next(&second));
+    CHECK(!sqlpool_rows_next(&second));
+    CHECK(sqlpool_rows_next(&first));
+    CHECK_INT(sqlpool_rows_int64(&first, 0), 1); /* it goes on */
+    CHECK(sqlpool_rows_next(&first));
+    CHECK(!sqlpool_rows_next(&first));
+    CHECK_INT(sqlpool_rows_close(&second, &u.error), SQLITE_ERROR);
+    CHECK_STR(u.error.message, sqlpool_result_text(SQLITE_ERROR));
+    CHECK_INT(sqlpool_rows_close(&first, &u.error), SQLITE_ERROR);
+    CHECK_HAS(u.error.message, "integer overflow");
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+/*  Columns of a cursor whose lease has ended, and of one that is at its end: nothing is touched. */
+TEST(columns_of_a_cursor_that_is_over) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    PART(unit_open(&u, "over.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT 5 AS n", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_int64(&rows, 0), 5);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
+    CHECK_INT(sqlpool_rows_int64(&rows, 0), 0);
+    CHECK(sqlpool_rows_text(&rows, 0) == NULL);
+    CHECK_INT(sqlpool_rows_close(&rows, &u.error), SQLPOOL_MISUSE);
+    CHECK_OK(sqlpool_query(u.pool, &rows, "SELECT 5 AS n", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_STR(sqlpool_rows_name(&rows, 0), "n");
+    CHECK(sqlpool_rows_next(&rows));
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK(sqlpool_rows_name(&rows, 0) == NULL);
+    CHECK_INT(sqlpool_rows_column_count(&rows), 1);
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*  Submissions larger than the queue, by one value, by a second one, and by their number. */
+TEST(submissions_larger_than_the_queue) {
+    static char big[4096];
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_value values[3];
+    sqlpool_ticket ticket;
+    int i;
+    memset(big, 'x', sizeof big - 1);
+    config.submit_bytes = 1024;
+    PART(unit_open(&u, "larger.db", &config));
+    memset(&ticket, 0, sizeof ticket);
+    ticket.pool = u.pool;
+    ticket.pool_serial = u.core->serial;
+    ticket.number = 1;
+    CHECK_INT(sqlpool_ticket_wait(&ticket, 0, NULL, &u.error),
+              SQLPOOL_MISUSE); /* nobody submitted yet */
+    CHECK_HAS(u.error.message, "fetched already");
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a, b, c)", -1, &u.error), &u.error);
+    for (i = 0; i < 3; i++) {
+        const size_t sizes[3][3] = {{1025, 0, 0}, {700, 700, UINT64_MAX}, {900, 0, UINT64_MAX}};
+        int k;
+        for (k = 0; k < 3; k++) {
+            values[k] = sqlpool_value_int64(k);
+            if (sizes[i][k] == 0) continue;
+            values[k].type = SQLPOOL_TYPE_BLOB;
+            values[k].as.blob = sizes[i][k] < sizeof big ? big : NULL; /* not looked at any more */
+            values[k].size = sizes[i][k];
+        }
+        CHECK_INT(
+            sqlpool_submit(u.pool, NULL, "INSERT INTO t VALUES(?, ?, ?)", values, 3, &u.error),
+            i == 2 ? SQLPOOL_ARGUMENTS : SQLPOOL_TOO_BIG);
+    }
+    values[0] = sqlpool_value_int64(4);
+    values[0].size = 9; /* a number has no size: what is there does not count */
+    values[1] = values[2] = SQLPOOL_VALUE(SQLPOOL_NULL);
+    CHECK_OK(sqlpool_submit(u.pool, &ticket, "INSERT INTO t VALUES(?, ?, ?)", values, 3, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_ticket_wait(&ticket, -3, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "timeout_ms is -3");
+    CHECK_OK(sqlpool_ticket_wait(&ticket, 0, NULL, &u.error), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT a FROM t"), 4);
+    unit_close(&u);
+}
+
+/*  Read-only where all connections are equal, and in memory, where it means nothing. */
+TEST(read_only_of_every_shape) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 2);
+    PART(unit_open(&u, "shape.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
+             &u.error);
+    unit_close(&u);
+    config = unit_config(&u, 2);
+    config.read_only = true;
+    config.topology = SQLPOOL_TOPOLOGY_GENERAL;
+    PART(unit_open(&u, "shape.db", &config));
+    CHECK(u.core->slots[0].role == SQLPOOL__ROLE_ANY);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 1);
+    CHECK_INT(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), SQLITE_READONLY);
+    unit_close(&u);
+    config = unit_config(&u, 2);
+    config.read_only = true;
+    PART(unit_open(&u, ":memory:", &config));
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM sqlite_master"), 0);
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    unit_close(&u);
+    config = unit_config(&u, 2);
+    config.enable_uri = true;
+    PART(unit_open(&u, ":memory:", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
+/*  One value without an error to tell of. */
+TEST(one_value_without_an_error) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    char text[8] = "xyz";
+    int64_t value = 7;
+    double real = 7;
+    PART(unit_open(&u, "oneval.db", &config));
+    CHECK_INT(sqlpool_query_int64(u.pool, &value, "SELECT nothing", SQLPOOL_NO_ARGS, NULL),
+              SQLITE_ERROR);
+    CHECK_INT(sqlpool_query_double(u.pool, &real, "SELECT nothing", SQLPOOL_NO_ARGS, NULL),
+              SQLITE_ERROR);
+    CHECK_INT(
+        sqlpool_query_text(u.pool, text, sizeof text, "SELECT nothing", SQLPOOL_NO_ARGS, NULL),
+        SQLITE_ERROR);
+    CHECK_STR(text, "");
+    CHECK_INT(value, 0);
+    CHECK_INT(
+        sqlpool_query_text(u.pool, text, sizeof text, "SELECT 1 WHERE 0", SQLPOOL_NO_ARGS, NULL),
+        SQLPOOL_NOT_FOUND);
+    unit_close(&u);
+}
+
+/*  A transaction that SQLite has ended is over for the pool once its commit or rollback has said so. */
+TEST(commit_of_what_sqlite_has_ended) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    int round;
+    PART(unit_open(&u, "ended.db", &config));
+    CHECK_OK(sqlpool_script(
+                 u.pool, "CREATE TABLE t(a UNIQUE ON CONFLICT ROLLBACK); INSERT INTO t VALUES(1)",
+                 -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    for (round = 0; round < 2; round++) {
+        CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+        if (round == 1) CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+        CHECK_INT(
+            sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
+            SQLITE_CONSTRAINT_UNIQUE);
+        if (round == 1) {
+            CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_ROLLED_BACK);
+            CHECK_INT(unit_slot(&conn)->depth, 1); /* the outer level hears of it too */
+        }
+        CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_ROLLED_BACK);
+        CHECK_INT(unit_slot(&conn)->depth, 0);
+    }
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 2);
+    unit_close(&u);
+}
+
+/*  An interrupt stays pending while a statement is on a row: an inner level is undone all the same, by
+    ending that statement, and the outer one goes on. */
+TEST(inner_level_undone_beside_an_interrupt) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    sqlite3_stmt *idle;
+    PART(unit_open(&u, "inner.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT 1", &idle, &u.error), &u.error);
+    CHECK(sqlpool_rows_next(&rows));
+    sqlite3_interrupt(unit_slot(&conn)->db);
+    CHECK_OK(sqlpool_conn_rollback(&conn, &u.error), &u.error);
+    CHECK(!unit_slot(&conn)->is_bad);
+    CHECK_INT(unit_slot(&conn)->depth, 1);
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_close(&rows, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, idle), SQLPOOL_OK); /* nothing was wrong with it */
+    CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
+    (void)sqlpool_conn_release(&conn);
+    CHECK_INT(rows_of(&u, "SELECT sum(a) FROM t"), 1);
+    unit_close(&u);
+}
+
+/*  A function of an exclusive section may use the error of its caller: what it got over is no failure,
+    and what it returns keeps its words. */
+static sqlpool_error *exclusive_error;
+static int exclusive_that_fails(sqlpool_conn *conn, void *user) {
+    const int rc = sqlpool_conn_exec(conn, "INSERT INTO missing VALUES(1)", SQLPOOL_NO_ARGS, NULL,
+                                     exclusive_error);
+    return user != NULL ? rc : SQLPOOL_OK;
+}
+TEST(exclusive_sections_with_the_callers_error) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "exclusive2.db", &config));
+    exclusive_error = &u.error;
+    CHECK_OK(sqlpool_exclusive(u.pool, 10, exclusive_that_fails, NULL, &u.error), &u.error);
+    CHECK_INT(u.error.result, SQLPOOL_OK);
+    CHECK_INT(sqlpool_exclusive(u.pool, 10, exclusive_that_fails, &u, &u.error), SQLITE_ERROR);
+    CHECK_HAS(u.error.message, "no such table: missing");
+    unit_close(&u);
+}
+
+/*  Where the transaction of a level, or a scope, cannot be ended, nothing more runs on the lease. */
+TEST(nothing_runs_in_what_cannot_be_ended) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int round;
+    PART(unit_open(&u, "stuck.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    for (round = 0; round < 2; round++) {
+        const sqlpool_mode mode = round == 0 ? SQLPOOL_WRITE : SQLPOOL_READ;
+        sqlpool_conn conn;
+        sqlpool_rows rows;
+        sqlpool__slot *slot;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, mode, &conn, &u.error), &u.error);
+        slot = unit_slot(&conn);
+        (void)sqlite3_finalize(slot->own[SQLPOOL__ROLLBACK]);
+        CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
+                                     &slot->own[SQLPOOL__ROLLBACK], NULL),
+                  SQLITE_OK);
+        if (round == 0) {
+            CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+            CHECK_INT(sqlpool_conn_rollback(&conn, &u.error), SQLITE_ABORT);
+        } else {
+            CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &u.error), &u.error);
+            CHECK_INT(sqlpool_snapshot_end(&conn, &u.error), SQLITE_ABORT);
+        }
+        CHECK_HAS(u.error.message, "release the lease");
+        CHECK_INT(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                  SQLITE_ABORT);
+        CHECK_HAS(u.error.message, "could not be rolled back");
+        (void)sqlpool_conn_release(&conn);
+        CHECK_INT(slot->counters[SQLPOOL__COUNT_closed_bad], 1);
+    }
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*  A connection that is to be replaced goes on until its lease ends: with the raw handle out, and with
+    a snapshot that is used again. */
+TEST(bad_connections_go_on_until_the_release) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    int round;
+    PART(unit_open(&u, "goeson.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    u.core->config.snapshot_idle_ms = 50;
+    for (round = 0; round < 2; round++) {
+        sqlpool_rows rows;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+        if (round == 0) {
+            CHECK_INT(
+                sqlite3_exec(sqlpool_conn_db(&conn), "BEGIN; SELECT * FROM t", NULL, NULL, NULL),
+                SQLITE_OK);
+        } else {
+            CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                     &u.error);
+            CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+            CHECK(unit_slot(&conn)->is_pinned);
+        }
+        unit_slot(&conn)->is_bad = true;
+        CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+        CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+        (void)sqlpool_conn_release(&conn);
+        CHECK(u.core->slots[1].db == NULL);
+    }
+    unit_close(&u);
+}
+
+/*  A call that is wrong is said to be before anything is done. */
+static int never_called(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)attempt;
+    ++*(int *)user;
+    return SQLPOOL_OK;
+}
+TEST(writes_of_a_wrong_call) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_call call;
+    int calls = 0;
+    memset(&call, 0, sizeof call);
+    call.attempts = -1;
+    PART(unit_open(&u, "wrongcall.db", &config));
+    CHECK_INT(sqlpool_write_with(u.pool, &call, NULL, never_called, &calls, &u.error),
+              SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "attempts -1");
+    CHECK_INT(calls, 0);
+    unit_close(&u);
+}
+
+/*  A token that was fired and zeroed again before the statement came to its end: it is cancelled. */
+static sqlpool *cancelled_pool;
+static sqlpool_token quick_token;
+static void fire_and_forget(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count, (void)values;
+    if (sqlpool_cancel(cancelled_pool, &quick_token) != SQLPOOL_OK)
+        sqlite3_result_error(context, "not cancelled", -1);
+    quick_token.fired = 0;
+}
+static int connect_with_a_trigger(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&lease), "fire", 0, SQLITE_UTF8, NULL,
+                                   fire_and_forget, NULL, NULL);
+}
+TEST(token_that_is_zeroed_at_once) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_call call;
+    memset(&call, 0, sizeof call);
+    call.token = &quick_token;
+    config.events.connect_fn = connect_with_a_trigger;
+    PART(unit_open(&u, "zeroed.db", &config));
+    cancelled_pool = u.pool;
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(sqlpool_exec_with(
+                  u.pool, &call, NULL,
+                  "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                  "WHERE i < 100000) SELECT CASE i WHEN 5 THEN fire() ELSE i END FROM n",
+                  SQLPOOL_NO_ARGS, &u.error),
+              SQLPOOL_CANCELLED);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
+/*  Where SQLite says READONLY of a file that it cannot open, what to look at is said too. */
+TEST(opening_that_is_read_only) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    fail_open_in = 1;
+    fail_open_code = SQLITE_READONLY;
+    CHECK_INT(sqlpool_open(&u.pool, "readonlyopen.db", &config, &u.error), SQLITE_READONLY);
+    CHECK_HAS(u.error.message, "check that the folder exists");
+    fail_open_code = SQLITE_NOMEM;
+    fail_open_in = 0;
+}
+
+/*---- loads ----*/
+
+typedef struct refusals {
+    int64_t rows[64];
+    int count;
+} refusals;
+static int note_refusal(void *user, int64_t row, const sqlpool_value *values,
+                        const sqlpool_error *error) {
+    refusals *list = (refusals *)user;
+    (void)values, (void)error;
+    if (list->count < 64) list->rows[list->count] = row;
+    list->count++;
+    return 0;
+}
+static sqlpool_bulk_config load_of(const char *table, const char *const *columns, int count,
+                                   refusals *list) {
+    sqlpool_bulk_config load;
+    memset(&load, 0, sizeof load);
+    load.table = table;
+    load.columns = columns;
+    load.column_count = count;
+    if (list != NULL) {
+        load.refused_fn = note_refusal;
+        load.user = list;
+    }
+    return load;
+}
+
+/*  A row that is refused stops the load; what is before it is found to be refused by COMMIT: that row,
+    the first, is the one that is named. */
+TEST(load_that_stops_before_a_commit_that_refuses) {
+    static const char *const names[] = {"p", "k"};
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_bulk_config load = load_of("child", names, 2, NULL);
+    sqlpool_bulk_progress progress;
+    sqlpool_bulk *bulk;
+    PART(unit_open(&u, "stops.db", &config));
+    CHECK_OK(sqlpool_script(
+                 u.pool,
+                 "CREATE TABLE parent(id INTEGER PRIMARY KEY); INSERT INTO parent VALUES(1);"
+                 "CREATE TABLE child(p REFERENCES parent DEFERRABLE INITIALLY DEFERRED, k UNIQUE)",
+                 -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(1, 10), &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(99, 11), &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(1, 12), &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(1, 12), &u.error), &u.error);
+    CHECK_INT(sqlpool_bulk_end(bulk, &progress, &u.error), SQLITE_CONSTRAINT_FOREIGNKEY);
+    CHECK_HAS(u.error.message, "row 1: ");
+    CHECK_INT(progress.next_row, 1);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM child"), 1);
+    unit_close(&u);
+}
+
+/*  Rows that are refused again and again, among many: each is found, and no other. */
+TEST(load_with_many_refused_rows) {
+    static const char *const names[] = {"k"};
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    refusals list;
+    sqlpool_bulk_config load = load_of("t", names, 1, &list);
+    sqlpool_bulk *bulk;
+    int i;
+    memset(&list, 0, sizeof list);
+    load.batch_bytes = 8 << 20;
+    PART(unit_open(&u, "refusals.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(k CHECK(k % 50 <> 7))", -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    for (i = 0; i < 20000; i++)
+        CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(i), &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_end(bulk, NULL, &u.error), &u.error);
+    CHECK_INT(list.count, 400);
+    for (i = 0; i < 64; i++) CHECK_INT(list.rows[i], i * 50 + 7);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 19600);
+    unit_close(&u);
+}
+
+/*  No memory for the list of refused rows ends the load; and in the child of a fork there is none. */
+TEST(loads_that_cannot_go_on) {
+    static const char *const names[] = {"k"};
+    static char big[10000];
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    refusals list;
+    sqlpool_bulk_config load = load_of("t", names, 1, &list);
+    sqlpool_bulk *bulk;
+    int round;
+    memset(&list, 0, sizeof list);
+    memset(big, 'b', sizeof big - 1);
+    PART(unit_open(&u, "cannot.db", &config));
+    CHECK_OK(
+        sqlpool_script(u.pool, "CREATE TABLE t(k UNIQUE); INSERT INTO t VALUES(1)", -1, &u.error),
+        &u.error);
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t(k) VALUES(0)", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    for (round = 0; round < 3; round++) { /* the statements are in the cache from the first on */
+        CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+        sqlpool__global.forked = 1; /* as the fork handler does in the child */
+        u.pool->alive = 0;
+        CHECK_INT(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(5), &u.error), SQLPOOL_FORKED);
+        u.pool->alive = u.pool->serial;
+        sqlpool__global.forked = 0;
+        CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(1), &u.error), &u.error);
+        if (round == 1) sim_alloc_fail(1, 0);
+        CHECK_INT(sqlpool_bulk_end(bulk, NULL, &u.error), round == 1 ? SQLPOOL_NOMEM : SQLPOOL_OK);
+        sim_alloc_heal();
+        if (round == 1) CHECK_HAS(u.error.message, "report refused rows");
+    }
+    CHECK_INT(list.count, 2);
+    load.batch_bytes = 4096;
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    sim_alloc_fail(1, 0); /* a row that is larger than a batch is a batch of its own */
+    CHECK_INT(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(big), &u.error), SQLPOOL_NOMEM);
+    sim_alloc_heal();
+    CHECK_HAS(u.error.message, "no memory for a row of");
+    CHECK_INT(sqlpool_bulk_end(bulk, NULL, &u.error), SQLPOOL_NOMEM);
+    unit_close(&u);
+}
+
+/*  Without a log a reader of another thread keeps a submitted write waiting: that is no wait for
+    oneself. */
+TEST(submitted_writes_beside_anothers_reader) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 2);
+    sqlpool_ticket ticket;
+    sqlpool_conn conn;
+    uint64_t me;
+    config.journal = SQLPOOL_JOURNAL_DELETE;
+    PART(unit_open(&u, "anothers.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_submit(u.pool, &ticket, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_INT(sqlpool_ticket_wait(&ticket, 10, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_HAS(u.error.message, "keeps the writer out");
+    me = unit_slot(&conn)->owner;
+    unit_slot(&conn)->owner = 4711;
+    CHECK_INT(sqlpool_ticket_wait(&ticket, 10, NULL, &u.error), SQLPOOL_WOULD_BLOCK);
+    unit_slot(&conn)->owner = me;
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_OK(sqlpool_ticket_wait(&ticket, 10, NULL, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*  Many submitted writes that can never be run are all told so, however many there are. */
+static void count_moved(void *user, const sqlpool_result *result, const sqlpool_error *error) {
+    (void)result;
+    if (error->result == SQLPOOL_MOVED && error->outcome == SQLPOOL_OUTCOME_NOT_COMMITTED)
+        ++*(int *)user;
+}
+TEST(many_submitted_writes_that_cannot_be_run) {
+    enum { MANY = 2 * SQLPOOL__GROUP_MOST + 5 };
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_submission submission;
+    int i, told = 0;
+    config.journal = SQLPOOL_JOURNAL_DELETE;
+    config.submit_count = MANY;
+    memset(&submission, 0, sizeof submission);
+    submission.done_fn = count_moved;
+    submission.user = &told;
+    PART(unit_open(&u, "never.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_INT(rename("never.db", "elsewhere.db"), 0);
+    for (i = 0; i < MANY; i++)
+        CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, "INSERT INTO t VALUES(1)",
+                                     SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+    CHECK(sqlpool__note_if_moved(&u.core->slots[0]));
+    CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
+    CHECK_INT(told, MANY);
+    CHECK_INT(rename("elsewhere.db", "never.db"), 0);
+    CHECK_OK(sqlpool_recycle(u.pool), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
+/*  A scope whose transaction is gone says how to get out of it: at its own level, and of one inside. */
+TEST(scope_that_sqlite_has_ended) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int levels;
+    PART(unit_open(&u, "scopeended.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    for (levels = 0; levels < 2; levels++) {
+        sqlpool_conn conn;
+        sqlpool_rows rows;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+        CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &u.error), &u.error);
+        if (levels == 1) CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+        unit_slot(&conn)->check = SQLPOOL__CHECK_ALLOW;
+        CHECK_INT(sqlite3_exec(unit_slot(&conn)->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+        CHECK_INT(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                  SQLPOOL_ROLLED_BACK);
+        CHECK_HAS(u.error.message,
+                  levels == 0 ? "call sqlpool_snapshot_end()" : "call sqlpool_conn_rollback()");
+        if (levels == 1) CHECK_OK(sqlpool_conn_rollback(&conn, &u.error), &u.error);
+        CHECK_OK(sqlpool_snapshot_end(&conn, &u.error), &u.error);
+        CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+        CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    }
+    unit_close(&u);
+}
+
+/*  What a load has where nothing is said: as the manual gives it. */
+TEST(defaults_of_a_load) {
+    static const char *const names[] = {"k", "l"};
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_bulk_config load = load_of("t", names, 1, NULL);
+    sqlpool_bulk *bulk;
+    PART(unit_open(&u, "load.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(k, l)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    CHECK_INT(bulk->config.batch_ms, 50);
+    CHECK_INT(bulk->config.batch_bytes, 1 << 20);
+    CHECK_INT(bulk->per[0], 64);
+    CHECK_INT(bulk->per[1], 8);
+    CHECK_INT(bulk->per[2], 1);
+    CHECK_INT(sqlpool_bulk_abandon(bulk, NULL), SQLPOOL_OK);
+    unit_close(&u);
+    config = unit_config(&u, 1);
+    config.untrusted = true; /* 10 parameters a statement: 5 rows at most, and no size twice */
+    load.column_count = 2;
+    PART(unit_open(&u, "load.db", &config));
+    CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
+    CHECK_INT(bulk->per[0], 0);
+    CHECK_INT(bulk->per[1], 5);
+    CHECK_INT(bulk->per[2], 1);
+    CHECK_INT(sqlpool_bulk_abandon(bulk, NULL), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+/*  A statement that runs into its deadline says what to do. */
+static sim_clock *late_clock;
+static void make_late(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count, (void)values;
+    late_clock->now_ns += MS;
+    sqlite3_result_int(context, 1);
+}
+static int connect_that_makes_late(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn lease = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&lease), "late", 0, SQLITE_UTF8, NULL, make_late,
+                                   NULL, NULL);
+}
+TEST(statement_that_runs_into_its_deadline) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    late_clock = &u.clock;
+    config.events.connect_fn = connect_that_makes_late;
+    config.statement_timeout_ms = 10;
+    PART(unit_open(&u, "late.db", &config));
+    CHECK_INT(sqlpool_exec(
+                  u.pool,
+                  "WITH RECURSIVE n(i) AS (SELECT late() UNION ALL SELECT i + late() FROM n WHERE "
+                  "i < 100000) SELECT max(i) FROM n",
+                  SQLPOOL_NO_ARGS, &u.error),
+              SQLPOOL_TIMEOUT);
+    CHECK_HAS(u.error.message, "ran into its deadline; raise the timeout or make it cheaper");
+    CHECK_HAS(u.error.message, "WITH RECURSIVE");
+    CHECK_INT(u.error.sqlite_code, SQLITE_INTERRUPT);
+    CHECK_INT(u.core->slots[1].counters[SQLPOOL__COUNT_expirations], 1);
+    unit_close(&u);
+}
+
+/*  A statement that was given back has no deadline any more: nothing of it may stop the next one. */
+TEST(statement_given_back_is_disarmed) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    sqlite3_stmt *statement;
+    config.statement_timeout_ms = 1000;
+    PART(unit_open(&u, "disarmed.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT 1", &statement, &u.error), &u.error);
+    CHECK_INT(unit_slot(&conn)->deadline_ns, u.clock.now_ns + 1000 * MS);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, statement), SQLPOOL_OK);
+    CHECK_INT(unit_slot(&conn)->deadline_ns, SQLPOOL__NEVER);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+/*  A scope that ends before upkeep would look wakes it; one that ends later does not. */
+TEST(scope_with_an_age_wakes_upkeep) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    int round;
+    PART(unit_open(&u, "scopewakes.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (round = 0; round < 3; round++) {
+        sqlpool_conn conn;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+        u.core->has_thread = round < 2; /* as if: nobody answers */
+        u.core->upkeep_wake_ns = u.clock.now_ns + (round == 0 ? 200 : 50) * MS;
+        u.core->is_upkeep_kicked = false;
+        CHECK_OK(sqlpool_snapshot_begin(&conn, 100, &u.error), &u.error);
+        CHECK_INT(u.core->is_upkeep_kicked, round == 0);
+        u.core->has_thread = false;
+        CHECK_OK(sqlpool_snapshot_end(&conn, &u.error), &u.error);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    }
+    unit_close(&u);
+}
+
+/*  events.error_fn hears of a transaction that its function has failed, once. */
+static int refuse_the_work(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)attempt;
+    return *(const int *)user;
+}
+TEST(error_hook_hears_of_transactions) {
+    static const int results[] = {SQLITE_FULL, 4711, SQLPOOL_OK};
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    size_t i;
+    PART(unit_open(&u, "hears.db", &config));
+    for (i = 0; i < LENGTH(results); i++) {
+        u.log.errors = u.log.last_error = 0;
+        CHECK_INT(sqlpool_transaction(u.pool, SQLPOOL_READ, refuse_the_work, (void *)&results[i],
+                                      &u.error),
+                  results[i]);
+        CHECK_INT(u.log.errors, results[i] != SQLPOOL_OK ? 1 : 0);
+        CHECK_INT(u.log.last_error, results[i]);
+    }
+    unit_close(&u);
+}
+
+TEST(no_memory_for_a_script) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "script.db", &config));
+    sim_alloc_fail(1, 0); /* what has no terminator is copied */
+    CHECK_INT(sqlpool_script(u.pool, "CREATE TABLE t(a); SELEKT", 18, &u.error), SQLPOOL_NOMEM);
+    sim_alloc_heal();
+    CHECK_HAS(u.error.message, "copy the script");
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); SELEKT", 18, &u.error), &u.error);
+    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(null_pointers_of_one_value); /* while there are handles that were never used */
     RUN(versions_with_the_reset_bug);
@@ -1120,5 +2141,40 @@ int main(void) {
     RUN(uri_that_names_no_file);
     RUN(no_stamp_no_snapshot);
     RUN(null_and_empty_values);
+    RUN(raw_commit_inside_a_level);
+    RUN(virtual_tables);
+    RUN(functions_and_a_schema_from_outside);
+    RUN(authorizer_that_is_set_beside_a_statement);
+    RUN(no_vfs_for_a_single_process);
+    RUN(syncs_that_cannot_be);
+    RUN(leases_of_a_file_that_was_moved);
+    RUN(replaced_when_the_file_was_moved);
+    RUN(scope_beside_open_statements);
+    RUN(cursor_without_columns);
+    RUN(two_cursors_that_fail);
+    RUN(columns_of_a_cursor_that_is_over);
+    RUN(submissions_larger_than_the_queue);
+    RUN(read_only_of_every_shape);
+    RUN(one_value_without_an_error);
+    RUN(commit_of_what_sqlite_has_ended);
+    RUN(inner_level_undone_beside_an_interrupt);
+    RUN(exclusive_sections_with_the_callers_error);
+    RUN(nothing_runs_in_what_cannot_be_ended);
+    RUN(bad_connections_go_on_until_the_release);
+    RUN(writes_of_a_wrong_call);
+    RUN(token_that_is_zeroed_at_once);
+    RUN(opening_that_is_read_only);
+    RUN(load_that_stops_before_a_commit_that_refuses);
+    RUN(load_with_many_refused_rows);
+    RUN(loads_that_cannot_go_on);
+    RUN(submitted_writes_beside_anothers_reader);
+    RUN(many_submitted_writes_that_cannot_be_run);
+    RUN(scope_that_sqlite_has_ended);
+    RUN(defaults_of_a_load);
+    RUN(statement_that_runs_into_its_deadline);
+    RUN(statement_given_back_is_disarmed);
+    RUN(scope_with_an_age_wakes_upkeep);
+    RUN(error_hook_hears_of_transactions);
+    RUN(no_memory_for_a_script);
     return test_end();
 }

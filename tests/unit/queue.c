@@ -1209,6 +1209,137 @@ TEST(truncate_with_a_reader_out) {
     unit_close(&u);
 }
 
+/*  One deadline over several openings that fail: an acquire ends, however often it tries. */
+TEST(failed_growth_ends_at_the_deadline) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 2);
+    sqlpool_conn conn;
+    int64_t start;
+    PART(unit_open(&u, "tries.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    fake_lease(&u.core->slots[1], SQLPOOL_READ, 84);
+    sim_alloc_fail_some(1, 100); /* each time the statement table of the new connection */
+    start = u.clock.now_ns;
+    CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_TIMEOUT);
+    sim_alloc_heal();
+    CHECK_INT(u.clock.now_ns - start, 5000 * MS);
+    CHECK(u.core->counters[SQLPOOL__COUNT_open_failures] > 1);
+    fake_return(&u.core->slots[1], SQLPOOL__IDLE);
+    unit_close(&u);
+}
+
+/*  Who holds a reader and waits for another comes first only where a writer waits for him: without a log. */
+TEST(nested_readers_wait_their_turn) {
+    int journal;
+    for (journal = 0; journal < 2; journal++) {
+        unit_pool u;
+        sqlpool_config config = unit_config(&u, 2);
+        sqlpool__request request;
+        sqlpool__slot *out;
+        sqlpool__waiter waiter;
+        sqlpool_conn mine;
+        config.journal = journal == 0 ? SQLPOOL_JOURNAL_WAL : SQLPOOL_JOURNAL_DELETE;
+        PART(unit_open(&u, journal == 0 ? "turnwal.db" : "turn.db", &config));
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
+        fake_lease(&u.core->slots[2], SQLPOOL_READ, 85);
+        request = sqlpool__internal_request(SQLPOOL_READ, &sqlpool__default_call,
+                                            u.clock.now_ns + 10 * MS);
+        make_waiter(&u, &waiter, SQLPOOL_READ, SQLPOOL_PRIORITY_NORMAL, 0, u.clock.now_ns,
+                    sqlpool__thread_id(u.core));
+        CHECK_INT(sqlpool__wait_for_slot(u.core, &request, &waiter, &out, &u.error),
+                  SQLPOOL_TIMEOUT);
+        CHECK_INT(waiter.priority,
+                  journal == 0 ? SQLPOOL_PRIORITY_NORMAL : SQLPOOL__PRIORITY_NESTED);
+        sim_condition_destroy(&u.locks, &waiter.condition);
+        fake_return(&u.core->slots[2], SQLPOOL__EMPTY);
+        CHECK_INT(sqlpool_conn_release(&mine), SQLPOOL_OK);
+        unit_close(&u);
+    }
+}
+
+/*  A place that is not known is a question mark. */
+TEST(waits_from_nowhere) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 2);
+    sqlpool_conn mine, more;
+    PART(unit_open(&u, "nowhere.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
+    fake_lease(&u.core->slots[2], SQLPOOL_READ, 86);
+    CHECK_INT(sqlpool_conn_acquire_at(NULL, 12, u.pool, SQLPOOL_READ, NULL, &more, &u.error),
+              SQLPOOL_TIMEOUT);
+    CHECK_HAS(u.error.message, "for ?:12");
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_NESTED], "at ?:12");
+    fake_return(&u.core->slots[2], SQLPOOL__EMPTY);
+    CHECK_INT(sqlpool_conn_release(&mine), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+/*  pass_open_error is about openings: a wait for those that are open is what it always was. */
+TEST(waits_where_open_errors_are_passed_on) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn conn;
+    int64_t start;
+    config.pass_open_error = true;
+    PART(unit_open(&u, "passed.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    fake_lease(&u.core->slots[1], SQLPOOL_READ, 87);
+    start = u.clock.now_ns;
+    CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_TIMEOUT);
+    CHECK_INT(u.clock.now_ns - start, 5000 * MS);
+    u.core->open_error =
+        SQLITE_CANTOPEN; /* some opening failed, but none is to be made for this one */
+    u.core->config.open_retry_ms = 60000;
+    u.core->open_retry_ns = u.clock.now_ns + 60000 * MS;
+    start = u.clock.now_ns;
+    CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_TIMEOUT);
+    CHECK_INT(u.clock.now_ns - start, 5000 * MS);
+    u.core->open_error = 0;
+    fake_return(&u.core->slots[1], SQLPOOL__IDLE);
+    unit_close(&u);
+}
+
+/*  Where every connection reads and writes there are no readers to hold back: the log is brought down
+    without waiting. */
+TEST(log_above_its_limit_in_one_lane) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 2);
+    const sqlpool__slot *reader;
+    sqlpool_conn mine;
+    int64_t start;
+    config.topology = SQLPOOL_TOPOLOGY_GENERAL;
+    PART(unit_open(&u, "onelane.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    u.core->config.wal_budget_bytes = u.core->config.wal_limit_bytes = 4096;
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
+    reader = unit_slot(&mine);
+    start = u.clock.now_ns;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.clock.now_ns - start, 0);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 0);
+    CHECK(u.core->frames_checkpointed > 0);
+    CHECK(unit_slot(&mine) == reader);
+    CHECK_INT(sqlpool_conn_release(&mine), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+/*  Growth that fails where nothing else is open: there is nobody to wait for. */
+TEST(failed_growth_without_others) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 2);
+    sqlpool_conn conn;
+    int64_t start;
+    PART(unit_open(&u, "nobody.db", &config));
+    start = u.clock.now_ns;
+    sim_alloc_fail(1, 0);
+    CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_NOMEM);
+    sim_alloc_heal();
+    CHECK_INT(u.clock.now_ns - start, 0);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
 /*  Who commits while another thread copies a log that is above its limit waits for that; but not for
     longer than wal_wait_ms. */
 TEST(log_above_its_limit_and_another_is_at_it) {
@@ -1362,6 +1493,12 @@ int main(void) {
     RUN(log_above_its_limit);
     RUN(log_above_its_limit_and_another_is_at_it);
     RUN(truncate_with_a_reader_out);
+    RUN(failed_growth_ends_at_the_deadline);
+    RUN(nested_readers_wait_their_turn);
+    RUN(waits_from_nowhere);
+    RUN(waits_where_open_errors_are_passed_on);
+    RUN(log_above_its_limit_in_one_lane);
+    RUN(failed_growth_without_others);
     RUN(a_lost_log_is_left_alone_and_read_whole_by_the_next);
     RUN(a_lost_log_heals_by_a_recycle);
     return test_end();

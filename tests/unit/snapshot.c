@@ -911,6 +911,82 @@ TEST(nothing_runs_in_a_snapshot_that_cannot_be_ended) {
     PART(end(&f));
 }
 
+/*  A number becomes text when it is asked for: where memory is short for that the call fails, and does
+    not give nothing. */
+TEST(one_text_and_no_memory) {
+    fresh f;
+    const sqlpool_config config = unit_config(&f.u, 1);
+    uint64_t n;
+    int failures = 0;
+    PART(begin(&f, "text.db", &config));
+    CHECK_INT(read_a(&f), 0); /* the connection is open */
+    for (n = 1; n < 100; n++) {
+        char text[16], sql[80]; /* another statement each time: nothing of it is there yet */
+        int rc;
+        (void)snprintf(sql, sizeof sql, "SELECT a + 12345 FROM t /* %d */", (int)n);
+        sim_alloc_fail(n, 0);
+        rc = sqlpool_query_text(f.u.pool, text, sizeof text, sql, SQLPOOL_NO_ARGS, &f.u.error);
+        sim_alloc_heal();
+        if (rc == SQLPOOL_OK) {
+            CHECK_STR(text, "12345");
+            if (sim_alloc.failed == 0) break;
+        } else {
+            CHECK(rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM);
+            failures++;
+        }
+    }
+    CHECK(n < 100 && failures > 0);
+    PART(end(&f));
+}
+
+/*  A cancelled lease whose snapshot cannot be ended: the next one gets another connection. */
+TEST(cancelled_lease_with_a_snapshot_that_cannot_be_ended) {
+    static const int which[] = {SQLPOOL__COMMIT, SQLPOOL__ROLLBACK};
+    fresh f;
+    const sqlpool_config config = unit_config(&f.u, 1);
+    sqlpool_conn conn;
+    size_t i;
+    PART(begin(&f, "cancelled.db", &config));
+    CHECK_INT(read_a(&f), 0);
+    CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
+    CHECK(f.reader->is_pinned);
+    for (i = 0; i < LENGTH(which); i++) {
+        (void)sqlite3_finalize(f.reader->own[which[i]]);
+        CHECK_INT(sqlite3_prepare_v2(f.reader->db, "SELECT abs(-9223372036854775808)", -1,
+                                     &f.reader->own[which[i]], NULL),
+                  SQLITE_OK);
+    }
+    CHECK_INT(sqlpool_conn_cancel(conn), SQLPOOL_OK);
+    (void)sqlpool_conn_release(&conn);
+    CHECK(f.reader->db == NULL);
+    PART(write_elsewhere(&f, 5));
+    CHECK_INT(read_a(&f), 5);
+    PART(end(&f));
+}
+
+/*  A snapshot that is the newest, but was begun before a checkpoint copied the log, is begun anew: the
+    log can start over beside a thread that only reads. */
+TEST(newest_snapshots_let_the_log_start_over) {
+    fresh f;
+    const sqlpool_config config = unit_config(&f.u, 1);
+    int i, before = 0, after = 0, copied = 0;
+    PART(begin(&f, "startsover.db", &config));
+    for (i = 1; i < 6; i++) PART(write_elsewhere(&f, i));
+    CHECK_INT(read_a(&f), 5);
+    CHECK(f.reader->is_pinned);
+    CHECK_INT(sqlite3_wal_checkpoint_v2(f.plain, NULL, SQLITE_CHECKPOINT_PASSIVE, &before, &copied),
+              SQLITE_OK);
+    CHECK(before > 4 && copied == before);
+    CHECK_INT(read_a(&f), 5);
+    CHECK_INT(read_a(&f), 5);
+    PART(write_elsewhere(&f, 6));
+    CHECK_INT(sqlite3_wal_checkpoint_v2(f.plain, NULL, SQLITE_CHECKPOINT_PASSIVE, &after, &copied),
+              SQLITE_OK);
+    CHECK(after < before);
+    CHECK_INT(read_a(&f), 6);
+    PART(end(&f));
+}
+
 int main(void) {
     if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) return 1;
     RUN(stamps);
@@ -931,5 +1007,8 @@ int main(void) {
     RUN(the_callers_rollback_hook_hears_of_his_own_only);
     RUN(scopes_are_forgotten);
     RUN(nothing_runs_in_a_snapshot_that_cannot_be_ended);
+    RUN(one_text_and_no_memory);
+    RUN(cancelled_lease_with_a_snapshot_that_cannot_be_ended);
+    RUN(newest_snapshots_let_the_log_start_over);
     return test_end();
 }

@@ -225,6 +225,7 @@ static const struct {
     {"\xef\xbb\xbfSELECT 1", R}, /* a byte order mark is space to SQLite */
     {"\xef\xbb\xbf;\v\xef\xbb\xbf DELETE FROM t", W},
     {"\xef\xbbSELECT 1", W},
+    {"\xef\xbb;SELECT 1", W}, /* two of its bytes are a word */
     {"\v\f\vSELECT 1", R},
     {"SELECT\v1", R},
     {"SELECT '\xf0\x9f\x90\x98'", R},
@@ -248,10 +249,27 @@ TEST(shortcut_for_select) {
     static const struct {
         const char *sql;
         bool is_select;
-    } table[] = {{"SELECT 1", true},   {"select 1", true},   {"sElEcT\n1", true}, {"SELECT\t1", true},
-                 {"SELECT\v1", true},  {"SELECT", false},    {"", false},         {"SELEC", false},
-                 {"SELECT(1)", false}, {" SELECT 1", false}, {"SELECTS 1", false}, {"S\x05" "LECT 1", false},
-                 {"\x13" "ELECT 1", false}, {"INSERT 1", false}, {"SELECT;", false}};
+    } table[] = {{"SELECT 1", true},
+                 {"select 1", true},
+                 {"sElEcT\n1", true},
+                 {"SELECT\t1", true},
+                 {"SELECT\v1", true},
+                 {"SELECT", false},
+                 {"", false},
+                 {"SELEC", false},
+                 {"SELECT(1)", false},
+                 {" SELECT 1", false},
+                 {"SELECTS 1", false},
+                 {"S\x05"
+                  "LECT 1",
+                  false},
+                 {"\x13"
+                  "ELECT 1",
+                  false},
+                 {"SEXECT 1", false},
+                 {"SELXCT 1", false},
+                 {"INSERT 1", false},
+                 {"SELECT;", false}};
     size_t i;
     for (i = 0; i < LENGTH(table); i++) {
         char *exact = strdup(table[i].sql);
@@ -699,6 +717,51 @@ TEST(authorizer) {
     unit_close(&u);
 }
 
+/*  The statements of a load, whole. */
+TEST(texts_of_loads) {
+    static const char *const names[] = {"a", "b`c", "k"};
+    static const struct {
+        int action, conflict, columns, keys, rows;
+        const char *sql;
+    } table[] = {
+        {SQLPOOL_BULK_INSERT, SQLPOOL_CONFLICT_REFUSE, 1, 0, 1,
+         "INSERT INTO `t`(`a`)VALUES(?)"},
+        {SQLPOOL_BULK_INSERT, SQLPOOL_CONFLICT_IGNORE, 2, 0, 1,
+         "INSERT OR IGNORE INTO `t`(`a`,`b``c`)VALUES(?,?)"},
+        {SQLPOOL_BULK_INSERT, SQLPOOL_CONFLICT_REPLACE, 2, 0, 3,
+         "INSERT OR REPLACE INTO `t`(`a`,`b``c`)VALUES(?,?),(?,?),(?,?)"},
+        {SQLPOOL_BULK_INSERT, SQLPOOL_CONFLICT_UPDATE, 3, 1, 2,
+         "INSERT INTO `t`(`a`,`b``c`,`k`)VALUES(?,?,?),(?,?,?)ON CONFLICT(`k`)DO "
+         "UPDATE SET "
+         "`a`=excluded.`a`,`b``c`=excluded.`b``c`"},
+        {SQLPOOL_BULK_INSERT, SQLPOOL_CONFLICT_UPDATE, 2, 2, 1,
+         "INSERT INTO `t`(`a`,`b``c`)VALUES(?,?)ON CONFLICT(`a`,`b``c`)DO NOTHING"},
+        {SQLPOOL_BULK_UPDATE, SQLPOOL_CONFLICT_REFUSE, 3, 2, 1,
+         "UPDATE `t` SET `a`=? WHERE `b``c`=? AND `k`=?"},
+        {SQLPOOL_BULK_DELETE, SQLPOOL_CONFLICT_REFUSE, 1, 0, 1, "DELETE FROM `t` WHERE `a`=?"},
+        {SQLPOOL_BULK_DELETE, SQLPOOL_CONFLICT_REFUSE, 2, 0, 1,
+         "DELETE FROM `t` WHERE `a`=? AND `b``c`=?"},
+        {SQLPOOL_BULK_DELETE, SQLPOOL_CONFLICT_REFUSE, 1, 0, 2,
+         "DELETE FROM `t` WHERE `a` IN(?,?)"},
+        {SQLPOOL_BULK_DELETE, SQLPOOL_CONFLICT_REFUSE, 1, 0, 4,
+         "DELETE FROM `t` WHERE `a` IN(?,?,?,?)"}};
+    size_t i;
+    for (i = 0; i < LENGTH(table); i++) {
+        char got[400];
+        sqlpool__text text = sqlpool__text_into(got, sizeof got);
+        sqlpool_bulk_config config;
+        memset(&config, 0, sizeof config);
+        config.table = "t";
+        config.columns = names;
+        config.column_count = table[i].columns;
+        config.key_count = table[i].keys;
+        config.action = table[i].action;
+        config.conflict = table[i].conflict;
+        sqlpool__text_bulk(&text, &config, table[i].rows);
+        CHECK_STR(got, table[i].sql);
+    }
+}
+
 int main(void) {
     RUN(tokens);
     RUN(words);
@@ -716,5 +779,6 @@ int main(void) {
     RUN(every_pragma_on_the_writer);
     RUN(every_pragma_on_a_reader);
     RUN(every_pragma_untrusted);
+    RUN(texts_of_loads);
     return test_end();
 }

@@ -951,6 +951,99 @@ TEST(entering) {
     unit_close(&u);
 }
 
+/*  A completion callback that does not return is reported, once. */
+static unit_pool *slow_pool;
+static void slow_done(void *user, const sqlpool_result *result, const sqlpool_error *error) {
+    (void)user, (void)result, (void)error;
+    slow_pool->clock.now_ns += 4999 * MS;
+    (void)pass(slow_pool);
+    *(int *)user = slow_pool->log.counts[SQLPOOL_LOG_LEAK];
+    slow_pool->clock.now_ns += 60001 * MS;
+    (void)pass(slow_pool);
+    slow_pool->clock.now_ns += 60000 * MS;
+    (void)pass(slow_pool);
+}
+TEST(completion_that_does_not_return) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_submission submission;
+    int early = -1;
+    memset(&submission, 0, sizeof submission);
+    submission.done_fn = slow_done;
+    submission.user = &early;
+    slow_pool = &u;
+    config.leak_report_ms = 5000;
+    PART(unit_open(&u, "slowdone.db", &config));
+    CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS,
+                                 &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
+    CHECK_INT(early, 0);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_LEAK], 1);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_LEAK],
+              "done_fn of a submitted write has not returned for 65000 ms");
+    u.clock.now_ns += 60000 * MS;
+    (void)pass(&u);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_LEAK], 1);
+    unit_close(&u);
+}
+
+/*  The checkpointer that a recycle found busy is replaced at its next use. */
+TEST(busy_checkpointer_is_replaced_later) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "later.db", &config));
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
+    u.core->checkpointing = 1;
+    CHECK_OK(sqlpool_recycle(u.pool), &u.error);
+    u.core->checkpointing = 0;
+    CHECK(u.core->checkpointer->db != NULL && u.core->checkpointer->epoch != u.core->epoch);
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
+    CHECK_INT(u.core->checkpointer->epoch, u.core->epoch);
+    unit_close(&u);
+}
+
+/*  Work that begins again after an idle spell wakes the upkeep thread, once. */
+TEST(work_wakes_upkeep) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "wakes.db", &config));
+    u.core->has_thread = true; /* as if: nobody answers */
+    u.core->is_awake = 0;
+    u.core->is_upkeep_kicked = false;
+    sqlpool__wake_upkeep(u.core);
+    CHECK(u.core->is_upkeep_kicked);
+    CHECK_INT(u.core->is_awake, 1);
+    u.core->is_upkeep_kicked = false;
+    sqlpool__wake_upkeep(u.core);
+    CHECK(!u.core->is_upkeep_kicked);
+    u.core->has_thread = false;
+    u.core->is_awake = 0;
+    sqlpool__wake_upkeep(u.core);
+    CHECK(!u.core->is_upkeep_kicked);
+    unit_close(&u);
+}
+
+/*  Close does not wait until the upkeep thread would have looked again, which here is never. */
+TEST(close_wakes_upkeep) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    int i;
+    config.disable_upkeep_thread = false;
+    u.locks.clock = NULL;
+    u.locks.solo = 0;
+    memset(&config.clock, 0, sizeof config.clock);
+    config.upkeep_interval_ms = config.health_interval_ms = 3600000;
+    PART(unit_open(&u, "closewakes.db", &config));
+    for (i = 0; i < 10000 && SQLPOOL__LOAD(&u.core->upkeep_wake_ns) == SQLPOOL__NEVER; i++)
+        sim_real_sleep_ns(MS);
+    sqlpool__lock(u.core); /* now it sleeps */
+    CHECK(u.core->upkeep_wake_ns != SQLPOOL__NEVER);
+    sqlpool__unlock(u.core);
+    unit_close(&u);
+    CHECK_INT(u.locks.live_threads, 0);
+}
+
 int main(void) {
     RUN(handles_are_reused_oldest_first); /* needs all handles: before a test can fail */
     RUN(reap_to_the_minimum);
@@ -980,5 +1073,9 @@ int main(void) {
     RUN(resolving);
     RUN(every_lock_that_open_makes);
     RUN(entering);
+    RUN(completion_that_does_not_return);
+    RUN(busy_checkpointer_is_replaced_later);
+    RUN(work_wakes_upkeep);
+    RUN(close_wakes_upkeep);
     return test_end();
 }
