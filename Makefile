@@ -9,10 +9,11 @@
 #   SKIP            test programs that run only when ONLY names them (stress/soak; under the sanitizers
 #                   also those that run themselves thousands of times, and alone in their thread)
 #   TEST_TIMEOUT    seconds a test program may run (180)
-#   TEST_ARGS       arguments of the programs: full runs all of oom/oom and fault/io
+#   TEST_ARGS       arguments of the programs: full runs all of oom/oom, fault/io and fault/migrate
 #   PARTS           parts of `make torture` and `make torture-controls` (all; see tests/torture.sh)
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
+#   MIGRATE_KILLS   processes that `make migrate-kills` kills (1000)
 #   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000), SCHEDULES_JOBS at a time (2)
 #   MODEL_OPS       operations that `make model` checks (10000000), from MODEL_SEED (1) on
 #   SOAK_SECONDS    length of `make soak` (600)
@@ -39,6 +40,7 @@ PREFIX ?= /usr/local
 TEST_TIMEOUT ?= 180
 STRESS_SECONDS ?= 60
 STRESS_KILLS ?= 1000
+MIGRATE_KILLS ?= 1000
 POWERLOSS_IMAGES ?= 1000000
 FUZZ_FLAGS ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
     -fno-sanitize-recover=undefined
@@ -214,7 +216,7 @@ SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
 .PHONY: FORCE help demo test examples dashboard dashboard-shot bench bench-instructions bench-metrics \
-    bench-plot stress powerloss walreset mutate lint \
+    bench-plot stress powerloss walreset migrate-kills mutate lint \
     torture torture-controls model model-controls soak schedules schedules-controls fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan matrix matrix-deps aarch64 valgrind cov analyze \
     install clean programs
@@ -234,7 +236,7 @@ test: $(TEST_PROGRAMS) $(SQLITE_OBJECT) ## build and run all test programs; ends
 
 programs: $(TEST_PROGRAMS) $(EXAMPLES) $(BENCH_PROGRAMS) ## build every program and run none
 
-examples: $(EXAMPLES) ## build every example, run the quick starts and a short ingest
+examples: $(EXAMPLES) ## build every example, run the quick starts, a short ingest, migrations up, down and up
 	@$(if $(HAVE_HTTP),,echo 'skipped: examples/dashboard.c: $(NO_HTTP)';) \
 	$(if $(HAVE_CXX),,$(if $(CXX_EXAMPLES),echo 'skipped: $(CXX_EXAMPLES): $(NO_CXX)';)) \
 	for program in $(filter $(BUILD)/examples/quickstart%,$(EXAMPLES)); do \
@@ -244,6 +246,10 @@ examples: $(EXAMPLES) ## build every example, run the quick starts and a short i
 	done
 	@rm -rf $(BUILD)/examples/ingest.dir && mkdir -p $(BUILD)/examples/ingest.dir
 	$(BUILD)/examples/ingest $(BUILD)/examples/ingest.dir/log.db --events 2000 --seed 1
+	@rm -rf $(BUILD)/examples/maintain.dir && mkdir -p $(BUILD)/examples/maintain.dir
+	for version in --dry-run 6 0 6; do \
+	    $(BUILD)/examples/maintain migrate $(BUILD)/examples/maintain.dir/app.db examples/migrations $$version || exit 1; \
+	done
 
 dashboard: $(filter %/dashboard,$(EXAMPLES)) ## the dashboard under its load, in a headless Chromium: does it show what is wrong?
 	@$(if $(HAVE_HTTP),,echo 'skipped: examples/dashboard.c: $(NO_HTTP)';) \
@@ -286,6 +292,10 @@ model: $(BUILD)/tests/stress/model ## compare MODEL_OPS random operations with a
 
 model-controls: $(SQLITE_OBJECT) ## bugs seeded in copies of sqlpool.h, which the model must find
 	@$(SCRIPT_ENV) sh tests/stress/model_controls.sh
+
+migrate-kills: $(BUILD)/tests/fault/migrate ## kill MIGRATE_KILLS processes in their migrations, at any call to the disk
+	@$(TEST_ENV) TEST_TIMEOUT=3600 MIGRATE_KILLS='$(MIGRATE_KILLS)' sh tests/run.sh $(BUILD) $<; \
+	status=$$?; grep '^# ' $<.log; exit $$status
 
 soak: $(BUILD)/tests/stress/soak ## two processes on one file for SOAK_SECONDS; nothing may grow
 	@$(TEST_ENV) TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 600)) SOAK_SECONDS='$(SOAK_SECONDS)' \

@@ -94,6 +94,8 @@
       [I25] REPORT
       [I26] LIFECYCLE
       [I27] PROCESS
+      [I28] MAINTENANCE
+      [I30] MIGRATIONS
       [T] TAIL
 
     A room uses only rooms above it; the compiler checks that, since nothing is declared ahead.
@@ -115,9 +117,11 @@
       several that belong together     sqlpool_write(), sqlpool_transaction()
       a write that nobody waits for    sqlpool_submit()
       many rows of one table           sqlpool_bulk_begin()
-      a schema                         sqlpool_script()
+      a schema                         sqlpool_migrate(), or sqlpool_script()
+      indexes                          sqlpool_index_set_create()
       many reads of one image          sqlpool_snapshot_begin() on a lease
       SQLite's own interface           sqlpool_conn_acquire() and sqlpool_conn_stmt() or _db()
+      what the file needs in time      sqlpool_schedule(), or the calls of LOOKING AFTER THE FILE
 
       A transaction function gets the lease and works with the _conn_ calls:
 
@@ -305,6 +309,55 @@
         |     return sqlpool_bulk_end(bulk, NULL, error);
         | }
 
+    MIGRATIONS AND INDEX SETS
+      sqlpool_migrate() takes the steps between the versions of a schema, SQL or functions, up and
+      down, and brings a file to the last one, or to `target`. Each step is one transaction: it is
+      there whole, with its row in the table sqlpool_migrations and its user_version, or not at all,
+      whatever fails and whenever the process is killed. Several processes may call it as they
+      begin; one does a step, the others wait and go on from there. MIGRATE_DRY_RUN does all of it
+      and takes it back: give it a copy of the real data before the real data.
+      foreign_keys is off in a step, so that a parent table can be built anew (CREATE a new one,
+      INSERT INTO it SELECT, DROP the old one, ALTER TABLE RENAME; views of it must be dropped
+      before and made again); PRAGMA foreign_key_check stands before the COMMIT.
+      What it refuses, and what to do:
+        SQLPOOL_MIGRATION_GAP      a step, or its way down, is missing: add it
+        SQLPOOL_MIGRATION_CHANGED  a step was edited or renamed after it had run here, or the file's
+                                   version has no history: bring the old text back and make a new
+                                   step of the change; `adopt` takes a file that was migrated by
+                                   other means as it is. A way down may be edited
+        SQLPOOL_MIGRATION_NEWER    a newer program has migrated the file: run that
+        SQLPOOL_MIGRATION_OTHER    application_id says that it is another program's file
+      The message of a step that fails names it, and the line of its text.
+      An index set is a list of CREATE INDEX texts. sqlpool_index_set_create() makes those that are
+      missing, one at a time, each with its statistics, while others write between them;
+      sqlpool_index_set_check() says what exists, is missing, or is there under that name with
+      another meaning. So indexes need no migrations: they can change with the queries.
+
+        | static int prepare_schema(sqlpool *pool, sqlpool_error *error) {
+        |     static const sqlpool_migration steps[] = {
+        |         {1, "users", "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT)",
+        |          "DROP TABLE users", NULL, NULL, NULL},
+        |         {2, "notes", "CREATE TABLE notes(id INTEGER PRIMARY KEY, text TEXT, at INTEGER,"
+        |          " user_id INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE)",
+        |          "DROP TABLE notes", NULL, NULL, NULL}};
+        |     static const char *const indexes[] = {
+        |         "CREATE INDEX notes_newest ON notes(user_id, at DESC)",
+        |         "CREATE INDEX notes_empty ON notes(user_id) WHERE text IS NULL"};
+        |     sqlpool_migrate_config config = {0};
+        |     sqlpool_index_set set = {0};
+        |     int rc;
+        |     config.steps = steps;
+        |     config.step_count = 2;
+        |     config.application_id = 0x6e6f7465;
+        |     rc = sqlpool_migrate(pool, &config, NULL, NULL, error);
+        |     if (rc != SQLPOOL_OK) return rc; // the file is at a whole version, error says which
+        |     set.name = "queries of the list";
+        |     set.indexes = indexes;
+        |     set.index_count = 2;
+        |     set.replace = true;
+        |     return sqlpool_index_set_create(pool, &set, NULL, NULL, error);
+        | }
+
     TRYING AGAIN, AND WHEN THE DISK FAILS
       Threads of one pool never make each other BUSY. What SQLite asks to be tried again because of
       other processes is: statements, and whole transactions, retry_attempts times with growing
@@ -457,6 +510,46 @@
         health_score, cause{cause}, alert_severity{alert}, breaker_open{mode}, submitted_writes,
         wal_bytes, database_bytes, memory_bytes{kind}, pool_info
         every counter of SQLPOOL_COUNTERS with _total behind it
+
+    LOOKING AFTER THE FILE
+      Each call is safe beside a working pool. What only reads (checks, sizes,
+      sqlpool_vacuum_into()) runs on a reader and pins the log meanwhile. What writes waits for the
+      writer like anybody and gives it back as often as it can: sqlpool_optimize() after each table,
+      sqlpool_reindex() after each index, sqlpool_incremental_vacuum() and merges of FTS5 after
+      piece_ms. sqlpool_vacuum() cannot: it holds the writer from its first page to its last. All of
+      them take the same options: a deadline for the whole, a token, a callback that hears how far
+      it is, and a limit of the bytes that are read and written a second. What was done before an
+      error stays done; the file is whole after each.
+
+        | static int show(void *user, const sqlpool_progress *progress) {
+        |     (void)user;
+        |     fprintf(stderr, "%s %s: %.0f %%\n", progress->operation, progress->object,
+        |             progress->fraction * 100);
+        |     return 0; // anything else stops it
+        | }
+        | static int look_after(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_maintenance options = {0};
+        |     sqlpool_check_result found;
+        |     int rc;
+        |     options.timeout_ms = 60000;
+        |     options.progress_fn = show;
+        |     rc = sqlpool_optimize(pool, &options, NULL, error);
+        |     if (rc != SQLPOOL_OK) return rc;
+        |     rc = sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, &options, &found, error);
+        |     if (found.kinds == SQLPOOL_PROBLEM_INDEX) // the tables are whole
+        |         rc = sqlpool_reindex(pool, NULL, &options, error);
+        |     return rc;
+        | }
+
+      A schedule does that by itself, each task when its interval has passed, within its window of
+      the day, in an idle moment. With keep_state a table remembers what was done when.
+
+        | static int keep_well(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_schedule_config config = {0};
+        |     config.tasks = sqlpool_schedule_default(&config.count);
+        |     config.keep_state = true;
+        |     return sqlpool_schedule(pool, &config, error);
+        | }
 
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
@@ -654,7 +747,12 @@ struct sqlite3_stmt;
     X(ROLLED_BACK, -18, "SQLite ended the transaction after an earlier error")                    \
     X(UNSUPPORTED, -19, "this build, SQLite version or database cannot do that")                  \
     X(TOO_BIG, -20, "the result does not fit its bound; the message says which")                  \
-    X(TOO_LATE, -21, "it has begun or is done already; wait for its result")
+    X(TOO_LATE, -21, "it has begun or is done already; wait for its result")                      \
+    X(MIGRATION_GAP, -31, "a migration is missing; the message says which")                       \
+    X(MIGRATION_CHANGED, -32, "what the database's history says is not what the program has")     \
+    X(MIGRATION_NEWER, -33, "the database is newer than the program: use a newer program")        \
+    X(MIGRATION_OTHER, -34, "the application_id says that the file is another program's")         \
+    X(INDEX_MISMATCH, -35, "an index of that name is there with another definition")
 
 #define SQLPOOL__RESULT_ENUM(name, value, text) SQLPOOL_##name = value,
 typedef enum sqlpool_code {
@@ -717,7 +815,9 @@ typedef enum sqlpool_level {
     X(SLOW, "a statement took slow_ms or longer")                                                 \
     X(REPEATED, "a lease runs one statement again and again, with other values")                  \
     X(MEMORY, "caches shrank because of memory_soft_bytes")                                       \
-    X(ALERT, "an alert was raised, changed or cleared")
+    X(ALERT, "an alert was raised, changed or cleared")                                           \
+    X(TASK, "a task of the schedule ended, failed, or took too long")                             \
+    X(MIGRATION, "a step of a migration ran, or an index was made or dropped")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
 typedef enum sqlpool_log_item {
@@ -1375,8 +1475,8 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
                                 const char *path, const sqlpool_config *config,
                                 sqlpool_error *error);
 
-/*  sqlpool_close - refuse new work, wait for leases, run what is submitted, checkpoint, close,
-    free.
+/*  sqlpool_close - end the schedule, refuse new work, wait for leases, run what is submitted,
+    checkpoint, close, free.
     From the first moment every other call on the pool returns SQLPOOL_CLOSED and waiters wake with
     it; who waits for a ticket still gets its result, results that nobody fetched are gone. When
     leases are still out after close_timeout_ms the pool stays closed to new work, the error names
@@ -1401,9 +1501,9 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error);
 SQLPOOL_API int sqlpool_config_resolved(sqlpool *pool, sqlpool_config *out);
 
 /*  sqlpool_tick - do periodic work that is due: checkpoints, idle and aged connections, checks,
-    leak reports, deadlines of running statements, submitted writes. It does not wait for the writer
-    or for the lock of another process; a submitted write that cannot be grouped, or that failed in
-    its group and is run by itself, does.
+    leak reports, deadlines of running statements, a task of the schedule, submitted writes. It does
+    not wait for the writer or for the lock of another process; a submitted write that cannot be
+    grouped, or that failed in its group and is run by itself, does.
     Only needed with disable_upkeep_thread or SQLPOOL_NO_THREADS; harmless otherwise. There a commit
     that passes wal_budget_bytes checkpoints before it returns: raise the budget and call
     sqlpool_checkpoint() to choose the moment.
@@ -1960,6 +2060,513 @@ SQLPOOL_API int sqlpool_recycle(sqlpool *pool);
     SQLite   sqlite.org/c3ref/wal_checkpoint_v2.html  */
 SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
                                    sqlpool_checkpoint_result *result, sqlpool_error *error);
+
+/*------------------------------------------------------------------------------
+ * >>[D12.2] maintenance                                                (public)
+ *----------------------------------------------------------------------------*/
+
+/*  How far an operation has come. The strings live until the callback returns. */
+typedef struct sqlpool_progress {
+    const char *operation; /* "vacuum", "check", ... */
+    const char *object;    /* table, index or file that it is at, or "" */
+    const char *unit;      /* of done and total: "pages", "tables", "rows", ... */
+    int64_t done;
+    int64_t total;         /* as far as is known now; 0: not known */
+    double fraction;       /* of the whole, 0 .. 1, never less than before; an estimate where SQLite
+                              does the work in one statement */
+    int64_t elapsed_ms;    /* since the call */
+    int64_t left_ms;       /* until the end at this rate; -1: not known */
+} sqlpool_progress;
+
+/*  Called on the thread that called the operation: between its pieces and, at most every
+    progress_ms, inside them; the last time with fraction 1, when it ends well. 0 goes on, anything
+    else stops the operation as soon as SQLite can, and the call returns that. It may hold the
+    writer meanwhile: it must return soon and not use the pool. */
+typedef int (*sqlpool_progress_fn)(void *user, const sqlpool_progress *progress);
+
+/*  Options of an operation that takes its time: maintenance, backup, migrations. All zero is the
+    default. */
+typedef struct sqlpool_maintenance {
+    int timeout_ms;       /* of the whole operation [none; the wait for the writer, or for the lock
+                             of another process: acquire_timeout_ms each] */
+    int piece_ms;         /* what can be done in pieces gives the writer back after so many [20] */
+    int pause_ms;         /* and lets so many pass before it takes it again [0] */
+    int64_t io_bytes_per_s; /* it reads and writes no more, by waiting between pieces, and inside
+                               those that only read [no limit] */
+    int progress_ms;      /* at most one progress_fn in so many [100] */
+    const char *tag;      /* who asks, for reports; kept by pointer: a string literal */
+    sqlpool_token *token; /* cancels the operation when fired; must outlive it */
+    sqlpool_progress_fn progress_fn;
+    void *user; /* of progress_fn */
+} sqlpool_maintenance;
+
+/*  sqlpool_optimize - bring the planner's statistics up to date where that pays, and make every
+    connection use them.
+    Analyzes tables with an index that was never analyzed, and those that grew or shrank by a factor
+    of 10 since (what PRAGMA optimize names from SQLite 3.46 on; before, the library finds out).
+    Then the schema's cookie is moved, so that readers, also those of other processes, plan anew.
+    options  [in,opt]   NULL means all defaults
+    analyzed [out,opt]  tables analyzed
+    Returns  SQLPOOL_OK; SQLITE_READONLY; SQLPOOL_MISUSE; any error: what was analyzed stays
+    Threads  any; SQLPOOL_MISUSE on a thread that holds the writer
+    Cost     holds the writer for one table at a time, each some milliseconds: it looks at about
+             1,000 rows of each index (SQLite below 3.32: at all). Below 3.46 the rows of every
+             analyzed table are counted, by a reader
+    SQLite   sqlite.org/pragma.html#pragma_optimize, sqlite.org/lang_analyze.html
+    See      sqlpool_analyze, sqlpool_schedule  */
+SQLPOOL_API int sqlpool_optimize(sqlpool *pool, const sqlpool_maintenance *options,
+                                 int64_t *analyzed, sqlpool_error *error);
+
+/*  sqlpool_analyze - gather statistics whether they seem needed or not; then as sqlpool_optimize().
+    table    [in,opt]   a table or index; NULL: every table
+    row_limit [in]      look at about so many rows of each index; 0: at all of them, which is exact
+    Returns  as sqlpool_optimize(); SQLITE_ERROR when there is no such table
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer for one table at a time: with a limit milliseconds, without one the
+             reading of all its indexes
+    SQLite   sqlite.org/lang_analyze.html  */
+SQLPOOL_API int sqlpool_analyze(sqlpool *pool, const char *table, int row_limit,
+                                const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*  What becomes of pages that are free (PRAGMA auto_vacuum). */
+typedef enum sqlpool_auto_vacuum {
+    SQLPOOL_AUTO_VACUUM_KEEP = 0,       /* as it is */
+    SQLPOOL_AUTO_VACUUM_NONE = 1,       /* the file keeps them for later */
+    SQLPOOL_AUTO_VACUUM_FULL = 2,       /* every commit cuts them off */
+    SQLPOOL_AUTO_VACUUM_INCREMENTAL = 3 /* sqlpool_incremental_vacuum() cuts them off */
+} sqlpool_auto_vacuum;
+
+/*  sqlpool_vacuum - build the database file anew, without free pages and gaps.
+    auto_vacuum [in]    sqlpool_auto_vacuum of the new file
+    Returns  SQLPOOL_OK; SQLITE_FULL when disk or temporary folder have no room for a copy: the
+             database is as it was; SQLITE_READONLY; any error
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer from the first page to the last; a copy of the database in SQLite's
+             temporary folder and one in the log; the file gets smaller with the checkpoint after it
+    SQLite   sqlite.org/lang_vacuum.html
+    See      sqlpool_incremental_vacuum, sqlpool_vacuum_into  */
+SQLPOOL_API int sqlpool_vacuum(sqlpool *pool, int auto_vacuum, const sqlpool_maintenance *options,
+                               sqlpool_error *error);
+
+/*  sqlpool_incremental_vacuum - cut free pages off the file, a few in each transaction.
+    pages    [in]       so many; 0: all that are free at its begin
+    freed    [out,opt]  how many went, also after an error
+    Returns  SQLPOOL_OK, also when fewer were free; SQLPOOL_UNSUPPORTED when the file is not in that
+             mode (sqlpool_vacuum() with SQLPOOL_AUTO_VACUUM_INCREMENTAL changes it); any error
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer for piece_ms at a time
+    SQLite   sqlite.org/pragma.html#pragma_incremental_vacuum  */
+SQLPOOL_API int sqlpool_incremental_vacuum(sqlpool *pool, int64_t pages,
+                                           const sqlpool_maintenance *options, int64_t *freed,
+                                           sqlpool_error *error);
+
+/*  sqlpool_vacuum_into - write a copy of the database without free pages into a new file.
+    path     [in]       a file that does not exist; it gets the permissions of the database
+    Returns  SQLPOOL_OK: the copy is complete and on the disk; SQLITE_CANTOPEN when the file exists,
+             is a link, or cannot be made; SQLITE_FULL; any error: the file is gone again (but not
+             after a crash: a file that is there without this call's success is worth nothing)
+    Threads  any
+    Cost     one reader and its snapshot, which pins the log; the writer is not held
+    SQLite   sqlite.org/lang_vacuum.html#vacuuminto  */
+SQLPOOL_API int sqlpool_vacuum_into(sqlpool *pool, const char *path,
+                                    const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*  sqlpool_reindex - build indexes anew: when a check finds that one lacks rows, or the order of a
+    collation has changed.
+    name     [in,opt]   a table (all its indexes), an index, or a collation; NULL: every index
+    Returns  SQLPOOL_OK; SQLITE_ERROR when there is none of that name; SQLITE_CONSTRAINT when rows
+             break an index that is UNIQUE: it is as it was; any error: those before it are done
+    Threads  as sqlpool_optimize()
+    Cost     holds the writer for one index at a time
+    SQLite   sqlite.org/lang_reindex.html  */
+SQLPOOL_API int sqlpool_reindex(sqlpool *pool, const char *name, const sqlpool_maintenance *options,
+                                sqlpool_error *error);
+
+typedef enum sqlpool_check_kind {
+    SQLPOOL_CHECK_QUICK = 0,       /* pages, records, NOT NULL and CHECK; not whether indexes agree
+                                      with their tables: a tenth of the time */
+    SQLPOOL_CHECK_INTEGRITY = 1,   /* the indexes as well */
+    SQLPOOL_CHECK_FOREIGN_KEYS = 2 /* rows whose parent is missing */
+} sqlpool_check_kind;
+
+/*  Kinds of problems; a result has the bits of all it found. */
+enum {
+    SQLPOOL_PROBLEM_STRUCTURE = 1,  /* pages or records are damaged: restore a backup */
+    SQLPOOL_PROBLEM_INDEX = 2,      /* an index disagrees with its table: sqlpool_reindex(), or
+                                       SQLPOOL_FTS5_REBUILD */
+    SQLPOOL_PROBLEM_CONTENT = 4,    /* a row breaks NOT NULL, CHECK or the type of a STRICT table */
+    SQLPOOL_PROBLEM_FOREIGN_KEY = 8 /* a row's parent is missing */
+};
+
+typedef struct sqlpool_check_result {
+    int64_t problems; /* lines of the report; a damaged file ends it after 100 */
+    int kinds;        /* SQLPOOL_PROBLEM_... */
+    char text[2000];  /* the first lines, as SQLite says them */
+} sqlpool_check_result;
+
+/*  sqlpool_check - is the database whole?
+    kind     [in]       sqlpool_check_kind
+    table    [in,opt]   only this table (SQLite 3.33, foreign keys any); NULL: everything, also
+                        pages that belong to nobody
+    result   [out,opt]  what was found, also when the call fails
+    Returns  SQLPOOL_OK when there is no problem; SQLITE_CORRUPT, or SQLITE_CORRUPT_INDEX when only
+             indexes are wrong, SQLITE_CONSTRAINT when only content is, also
+             SQLITE_CONSTRAINT_FOREIGNKEY; SQLITE_ERROR when there is no such table;
+             SQLPOOL_UNSUPPORTED; any error
+    Threads  any; not while this thread holds the only reader
+    Cost     one reader and its snapshot, which pins the log; the writer is not held. QUICK reads
+             every page, INTEGRITY looks up every row in every index: some 10 times as long
+    SQLite   sqlite.org/pragma.html#pragma_integrity_check  */
+SQLPOOL_API int sqlpool_check(sqlpool *pool, int kind, const char *table,
+                              const sqlpool_maintenance *options, sqlpool_check_result *result,
+                              sqlpool_error *error);
+
+typedef enum sqlpool_fts5_content {
+    SQLPOOL_FTS5_OWN = 0,        /* the table keeps its text itself */
+    SQLPOOL_FTS5_EXTERNAL = 1,   /* content='table': another table or view does */
+    SQLPOOL_FTS5_CONTENTLESS = 2 /* content='': nobody does */
+} sqlpool_fts5_content;
+
+/*  A full-text table. The strings live until the callback returns. */
+typedef struct sqlpool_fts5_table {
+    const char *name;
+    int content;                /* sqlpool_fts5_content */
+    const char *content_table;  /* of SQLPOOL_FTS5_EXTERNAL, or "" */
+    int automerge;              /* segments of a level that a write merges; 0: writes never merge */
+    int usermerge;              /* segments of a level that SQLPOOL_FTS5_MERGE merges */
+} sqlpool_fts5_table;
+typedef int (*sqlpool_fts5_fn)(void *user, const sqlpool_fts5_table *table);
+
+/*  sqlpool_fts5_tables - every FTS5 table of the database, by name.
+    fn       [in]       called for each, without a lease; 0 goes on, anything else is returned
+    user     [in]       of fn
+    Returns  SQLPOOL_OK; what fn returned; any error
+    Threads  any
+    SQLite   sqlite.org/fts5.html  */
+SQLPOOL_API int sqlpool_fts5_tables(sqlpool *pool, sqlpool_fts5_fn fn, void *user,
+                                    sqlpool_error *error);
+
+typedef enum sqlpool_fts5_action {
+    SQLPOOL_FTS5_MERGE = 0,    /* merge what has usermerge segments, in pieces */
+    SQLPOOL_FTS5_OPTIMIZE = 1, /* merge all into one segment, in pieces: the fastest to search */
+    SQLPOOL_FTS5_REBUILD = 2,  /* index all text anew, in one transaction */
+    SQLPOOL_FTS5_CHECK = 3     /* does the index agree with the text? */
+} sqlpool_fts5_action;
+
+/*  sqlpool_fts5 - look after full-text indexes.
+    table    [in,opt]   NULL: all FTS5 tables (REBUILD: but contentless ones)
+    action   [in]       sqlpool_fts5_action
+    Returns  SQLPOOL_OK; SQLITE_CORRUPT_VTAB when CHECK finds that index and text disagree;
+             SQLITE_ERROR when there is no such table; SQLPOOL_UNSUPPORTED for REBUILD of a
+             contentless table, which has no text, or when SQLite is without FTS5; any error
+    Threads  as sqlpool_optimize()
+    Cost     MERGE and OPTIMIZE hold the writer for piece_ms at a time, CHECK and REBUILD for one
+             table at a time
+    SQLite   sqlite.org/fts5.html#special_insert_commands  */
+SQLPOOL_API int sqlpool_fts5(sqlpool *pool, const char *table, int action,
+                             const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*  sqlpool_fts5_configure - how eagerly an FTS5 table merges.
+    automerge [in]      2 .. 16 segments [0: as it is]; SQLPOOL_OFF: writes never merge, for tables
+                        that SQLPOOL_FTS5_MERGE looks after
+    usermerge [in]      2 .. 16 segments [0: as it is]
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE; SQLITE_ERROR when there is no such table; any error
+    Threads  as sqlpool_optimize()
+    SQLite   sqlite.org/fts5.html#the_automerge_configuration_option  */
+SQLPOOL_API int sqlpool_fts5_configure(sqlpool *pool, const char *table, int automerge,
+                                       int usermerge, sqlpool_error *error);
+
+/*  How large the database is. */
+typedef struct sqlpool_sizes {
+    int64_t page_bytes;
+    int64_t pages;      /* of the database, those in the log included */
+    int64_t free_pages; /* of these, in no use: sqlpool_vacuum() gives them back */
+    int64_t file_bytes; /* the database file; -1 where there is none */
+    int64_t wal_bytes;  /* the log, as the file is, whatever of it is in use; -1 without one */
+    int auto_vacuum;    /* sqlpool_auto_vacuum, never KEEP */
+    int64_t taken_ms;   /* when: milliseconds since 1970, by SQLite's clock */
+} sqlpool_sizes;
+
+/*  sqlpool_get_sizes - sizes of files and free space.
+    Returns  SQLPOOL_OK; any error
+    Threads  any
+    Cost     one read transaction that reads one page, and two file sizes  */
+SQLPOOL_API int sqlpool_get_sizes(sqlpool *pool, sqlpool_sizes *sizes, sqlpool_error *error);
+
+/*  What changed between two looks, and where that leads. */
+typedef struct sqlpool_growth {
+    int64_t bytes;         /* pages in use now less those then; negative: it shrank */
+    int64_t ms;            /* between the two */
+    int64_t bytes_per_day; /* at this rate */
+    int64_t limit_ms;      /* from the later one until file and log have limit_bytes, free pages
+                              being used up first; 0: they have; -1: never, at this rate */
+} sqlpool_growth;
+
+/*  sqlpool_predict_growth - compare two looks of sqlpool_get_sizes(), of one program run or many.
+    before   [in]       the earlier one
+    after    [in]       the later one
+    limit_bytes [in]    what the files may have: the size of the disk, a quota
+    Returns  the comparison; nothing is predicted from looks at the same moment
+    Threads  any
+    Cost     arithmetic  */
+SQLPOOL_API sqlpool_growth sqlpool_predict_growth(const sqlpool_sizes *before,
+                                                  const sqlpool_sizes *after, int64_t limit_bytes);
+
+/*  Size of a table or an index. The strings live until the callback returns. -1: not known, because
+    SQLite is built without dbstat; overflow pages are then counted for nobody. */
+typedef struct sqlpool_object_size {
+    const char *name;
+    const char *table;     /* that it is, or belongs to */
+    bool is_index;
+    int64_t pages;
+    int64_t bytes;         /* of these pages */
+    int64_t payload_bytes; /* what the records need; or -1 */
+    int64_t unused_bytes;  /* inside its pages; or -1 */
+    int64_t cells;         /* records, those that direct to others included; or -1 */
+    int64_t gaps;          /* places where the next page in order is elsewhere in the file; or -1 */
+} sqlpool_object_size;
+typedef int (*sqlpool_size_fn)(void *user, const sqlpool_object_size *object);
+
+/*  sqlpool_object_sizes - size and fragmentation of every table and index.
+    fn       [in]       called for each, also those of SQLite itself; 0 goes on, anything else ends
+                        the walk and is returned; it must not use the pool
+    user     [in]       of fn
+    Returns  SQLPOOL_OK; what fn returned; any error
+    Threads  any
+    Cost     one reader and its snapshot, which pins the log; every page is read
+    SQLite   sqlite.org/dbstat.html  */
+SQLPOOL_API int sqlpool_object_sizes(sqlpool *pool, sqlpool_size_fn fn, void *user,
+                                     const sqlpool_maintenance *options, sqlpool_error *error);
+
+/*------------------------------------------------------------------------------
+ * >>[D12.3] schedule                                                   (public)
+ *----------------------------------------------------------------------------*/
+
+typedef enum sqlpool_task_kind {
+    SQLPOOL_TASK_CALL = 0,     /* a function of the program */
+    SQLPOOL_TASK_OPTIMIZE = 1, /* sqlpool_optimize() */
+    SQLPOOL_TASK_FTS5_MERGE = 2, /* sqlpool_fts5() with SQLPOOL_FTS5_MERGE, all tables */
+    SQLPOOL_TASK_INCREMENTAL_VACUUM = 3, /* sqlpool_incremental_vacuum(), all free pages */
+    SQLPOOL_TASK_QUICK_CHECK = 4,        /* sqlpool_check() */
+    SQLPOOL_TASK_INTEGRITY_CHECK = 5
+} sqlpool_task_kind;
+
+/*  Work of SQLPOOL_TASK_CALL: with the options it is given, it ends when the schedule does.
+    Anything but 0 is a failure of the task. */
+typedef int (*sqlpool_task_fn)(sqlpool *pool, const sqlpool_maintenance *options, void *user,
+                               sqlpool_error *error);
+
+/*  A task. All zero but name, kind and interval_s is one that runs at any moment. */
+typedef struct sqlpool_task {
+    const char *name;       /* .. 63 bytes; what is known of its runs is kept under it; copied */
+    int kind;               /* sqlpool_task_kind */
+    int64_t interval_s;     /* from one begin to the next, at least; 1 or more */
+    int window_from_minute; /* it begins at this minute of the day (UTC) or later, */
+    int window_to_minute;   /* and before this one, which may be that of the next day [equal: at
+                               any time] */
+    int idle_ms;            /* and when the program took no lease for so long [at any moment] */
+    int limit_ms;           /* a run that takes longer is stopped, and is an overrun [none] */
+    int64_t io_bytes_per_s; /* as in sqlpool_maintenance */
+    int free_percent;       /* INCREMENTAL_VACUUM: when so many of all pages are free [0], .. 100 */
+    sqlpool_task_fn fn;     /* of CALL */
+    void *user;             /* of fn */
+} sqlpool_task;
+
+/*  What is known of a task. Times are milliseconds since 1970, by SQLite's clock; 0: never. */
+typedef struct sqlpool_task_state {
+    char name[64];
+    int64_t begun_ms; /* of the last run, of any process that keeps its state in this database */
+    int64_t ended_ms; /* the same; before begun_ms: it runs, or never came to its end */
+    int64_t due_ms;   /* not before this */
+    int result;       /* of the last run that ended */
+    int64_t runs, failures;
+    int64_t overruns; /* runs that took longer than limit_ms */
+    bool is_running;  /* in this pool */
+    char message[200]; /* of the last failure */
+} sqlpool_task_state;
+
+typedef struct sqlpool_schedule_config {
+    const sqlpool_task *tasks;
+    int count;       /* .. 100 */
+    bool keep_state; /* in the table sqlpool_task of the database, so that a program which starts
+                        anew, or another process, knows what was done [in memory: every task is due
+                        at the begin] */
+    void *user;      /* of done_fn */
+    /* After each run, with what is known of it then, on the thread that ran it. May use the pool,
+       but not sqlpool_schedule() or sqlpool_close(). */
+    void (*done_fn)(void *user, const sqlpool_task_state *state);
+} sqlpool_schedule_config;
+
+/*  sqlpool_schedule - from now on run these tasks, each when it is due; the ones before are gone.
+    One at a time, on a thread of its own, so that upkeep goes on beside a long one; without the
+    upkeep thread sqlpool_tick() runs them: there OPTIMIZE, FTS5_MERGE and INCREMENTAL_VACUUM stop
+    when its time is over and go on at the next, and none waits for the writer; a check runs to its
+    end. A failure or overrun goes to the log hook (SQLPOOL_LOG_TASK) and to done_fn.
+    config   [in,opt]   NULL: none; copied
+    Returns  SQLPOOL_OK; SQLPOOL_MISUSE for a task that makes no sense, or from a task; any error
+    Owner    sqlpool_close() stops the task that runs, and ends the schedule
+    Threads  any; it waits for the task that runs, which is cancelled
+    Cost     a thread that sleeps until something is due, and looks every second while that waits
+             for its window or an idle moment
+    See      sqlpool_schedule_default  */
+SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *config,
+                                 sqlpool_error *error);
+
+/*  sqlpool_schedule_default - tasks for a program that runs for long: optimize daily, FTS5 merge
+    hourly, incremental vacuum hourly above 20 % free pages, quick_check weekly, integrity_check
+    every 30 days; each in an idle moment of 1 s, checks with 32 MiB/s.
+    count    [out]      how many
+    Returns  the array, which is never freed
+    Threads  any  */
+SQLPOOL_API const sqlpool_task *sqlpool_schedule_default(int *count);
+
+/*  sqlpool_schedule_run - run a task of the schedule now, on this thread, due or not.
+    Returns  SQLPOOL_OK; what the task failed with; SQLPOOL_NOT_FOUND when there is none of that
+             name; SQLPOOL_WOULD_BLOCK while another one runs; SQLPOOL_MISUSE from a task
+    Threads  any  */
+SQLPOOL_API int sqlpool_schedule_run(sqlpool *pool, const char *name, sqlpool_error *error);
+
+/*  sqlpool_schedule_state - the tasks and what is known of their runs.
+    states   [out]      room for `capacity` entries
+    Returns  how many tasks there are (may be more than capacity), or a negative result
+    Threads  any  */
+SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states, int capacity);
+
+/*------------------------------------------------------------------------------
+ * >>[D12.5] migrations and index sets                                  (public)
+ *----------------------------------------------------------------------------*/
+
+/*  A step between two versions of a schema. SQL and function of a direction run in one transaction,
+    the SQL first. */
+typedef struct sqlpool_migration {
+    int version;      /* user_version of the database after it: 1 more than the step before */
+    const char *name; /* for messages and the history */
+    const char *up;   /* statements from the version before to this one, or NULL. No BEGIN, COMMIT
+                         or PRAGMA foreign_keys; temporary tables are refused */
+    const char *down; /* and back, or NULL */
+    /* These get the lease in the step's transaction and keep to the rules of sqlpool_write(): no
+       release, no _commit() or _rollback() but of levels they began. NULL: only the SQL. */
+    sqlpool_transaction_fn up_fn;
+    sqlpool_transaction_fn down_fn;
+    void *user; /* of the two */
+} sqlpool_migration;
+
+typedef enum sqlpool_migrate_mode {
+    SQLPOOL_MIGRATE_RUN = 0,
+    SQLPOOL_MIGRATE_DRY_RUN = 1, /* all steps in one transaction, which is rolled back */
+    SQLPOOL_MIGRATE_CHECK = 2    /* only read: would it go, and how many steps? */
+} sqlpool_migrate_mode;
+
+/*  What a program's schema is made of. All but steps and step_count may be zero. */
+typedef struct sqlpool_migrate_config {
+    const sqlpool_migration *steps; /* in the order of their versions, without a gap; those before
+                                       the first may have been dropped */
+    int step_count;
+    int application_id; /* in the header of the file: another one's is refused, 0 there is set
+                           [not looked at] */
+    int target;         /* version to reach, up or down [that of the last step]; SQLPOOL_OFF: down
+                           to before the first */
+    int mode;           /* sqlpool_migrate_mode [RUN] */
+    bool adopt;         /* versions that the file has, but no history of, are taken as reached by
+                           these steps */
+} sqlpool_migrate_config;
+
+/*  What was done. */
+typedef struct sqlpool_migrate_result {
+    int from;           /* version that was found */
+    int to;             /* version that is there now; in the other modes, that would be */
+    int steps;          /* run, or that would be */
+    int failed_version; /* of the step that failed, else 0 */
+    int64_t elapsed_ms;
+} sqlpool_migrate_result;
+
+/*  sqlpool_migrate - bring the schema to a version.
+    Each step runs in a transaction of its own, with foreign_keys off around it (so that a parent
+    table can be rebuilt) and PRAGMA foreign_key_check before its COMMIT, which also sets
+    user_version and writes a row of the table sqlpool_migrations: version, direction, name,
+    checksum, time and duration. A step that fails leaves the version before it. Another process
+    that migrates is waited for, and what it did is not done again. Readers go on, and see the new
+    schema with their next statement; writers of this pool wait until all steps are done.
+    config   [in]       steps and target; nothing of it is kept
+    options  [in,opt]   timeout_ms is also how long each lock is waited for [acquire_timeout_ms];
+                        progress_fn is told before each step, in "steps", and inside it
+    result   [out,opt]  versions and steps, also of a call that failed
+    error    [out,opt]  names the step and the line of its text; sql_offset counts in that text
+    Returns  SQLPOOL_OK, also when there was nothing to do; SQLPOOL_MIGRATION_GAP,
+             SQLPOOL_MIGRATION_CHANGED, SQLPOOL_MIGRATION_NEWER, SQLPOOL_MIGRATION_OTHER;
+             SQLITE_CONSTRAINT_FOREIGNKEY for a row whose parent is gone; SQLPOOL_TIMEOUT; what a
+             step's SQL, function or progress_fn failed with; SQLPOOL_MISUSE
+    Threads  any; SQLPOOL_MISUSE on a thread that holds the writer, if there is something to do
+    Cost     up to date: some reads. A step: its work, and a scan of every table that has a foreign
+             key, unless disable_foreign_keys is set
+    SQLite   sqlite.org/lang_altertable.html (7), sqlite.org/pragma.html#pragma_user_version
+    See      MIGRATIONS AND INDEX SETS in the manual  */
+SQLPOOL_API int sqlpool_migrate(sqlpool *pool, const sqlpool_migrate_config *config,
+                                const sqlpool_maintenance *options, sqlpool_migrate_result *result,
+                                sqlpool_error *error);
+
+/*  Indexes that belong together, by their definitions: one CREATE INDEX each, without a schema name
+    before the index's. */
+typedef struct sqlpool_index_set {
+    const char *name; /* for messages */
+    const char *const *indexes;
+    int index_count;
+    bool replace; /* sqlpool_index_set_create() drops one that differs, and makes it anew */
+    bool keep_statistics; /* it does not ANALYZE the indexes that it has made */
+} sqlpool_index_set;
+
+typedef enum sqlpool_index_state {
+    SQLPOOL_INDEX_EXISTS = 0,
+    SQLPOOL_INDEX_MISSING = 1,
+    SQLPOOL_INDEX_DIFFERS = 2 /* one of that name is there with another definition */
+} sqlpool_index_state;
+
+typedef struct sqlpool_index_report {
+    int state;        /* sqlpool_index_state */
+    bool is_changed;  /* this call made or dropped it */
+    char name[64];    /* of the index, cut to fit */
+    char detail[160]; /* of one that differs: what does */
+} sqlpool_index_report;
+
+/*  sqlpool_index_set_check - which indexes of a set exist, are missing, or differ.
+    Definitions are compared by what they mean: uniqueness, table, columns and expressions with
+    their order and collation (that of the column where none is named), condition. How they are
+    written (case, quotes, space, comments, parentheses around the whole, == for =) makes no
+    difference.
+    set      [in]       nothing of it is kept
+    reports  [out,opt]  room for index_count entries
+    Returns  SQLPOOL_OK; SQLPOOL_NOT_FOUND when one is missing; SQLPOOL_INDEX_MISMATCH when one
+             differs; SQLPOOL_MISUSE for a text that is no CREATE INDEX; any error
+    Threads  as sqlpool_query()
+    SQLite   sqlite.org/lang_createindex.html  */
+SQLPOOL_API int sqlpool_index_set_check(sqlpool *pool, const sqlpool_index_set *set,
+                                        sqlpool_index_report *reports, sqlpool_error *error);
+
+/*  sqlpool_index_set_create - make the indexes of a set that are missing.
+    Each in a transaction of its own, with its ANALYZE, so that every reader knows index and
+    statistics at once; between them the writer is given back, and others have their turn. One that
+    exists as it should is left alone.
+    options  [in,opt]   pause_ms is between two; timeout_ms as of sqlpool_migrate(); progress_fn is
+                        told before each, in "indexes", and inside it
+    reports  [out,opt]  room for index_count entries: how they are when the call returns, also when
+                        it failed
+    Returns  SQLPOOL_OK: all exist; SQLPOOL_INDEX_MISMATCH when one differs and the set does not
+             say replace: nothing was made; SQLITE_CONSTRAINT_UNIQUE when rows are in the way of a
+             unique index; what progress_fn returned; as sqlpool_exec()
+    Threads  as sqlpool_exec()
+    Cost     a scan and a sort of the table for each that is made, with the writer
+    See      sqlpool_index_set_drop  */
+SQLPOOL_API int sqlpool_index_set_create(sqlpool *pool, const sqlpool_index_set *set,
+                                         const sqlpool_maintenance *options,
+                                         sqlpool_index_report *reports, sqlpool_error *error);
+
+/*  sqlpool_index_set_drop - drop the indexes of a set, those that differ too; of names that are not
+    there nothing is said.
+    Parameters, turns and threads as sqlpool_index_set_create().
+    Returns  SQLPOOL_OK: none exists; as sqlpool_exec()  */
+SQLPOOL_API int sqlpool_index_set_drop(sqlpool *pool, const sqlpool_index_set *set,
+                                       const sqlpool_maintenance *options,
+                                       sqlpool_index_report *reports, sqlpool_error *error);
 
 /*------------------------------------------------------------------------------
  * >>[D13] looking in                                                   (public)
@@ -4333,6 +4940,7 @@ typedef struct sqlpool__slot {
     int64_t lease_deadline_ns;
     int64_t busy_deadline_ns; /* end of the lock wait of the running statement; 0: not begun */
     bool is_lent; /* the caller has the lease, not only a call or a cursor: see sqlpool__park() */
+    bool is_untimed;     /* statement_timeout_ms is not for it: a migration */
     int lock_timeout_ms; /* sqlpool_call.timeout_ms of a one-call lease; 0: the default */
     int64_t waited_us;   /* slept for locks since the lease began */
     sqlpool__check check;
@@ -4378,6 +4986,10 @@ typedef struct sqlpool__slot {
     int pin_credit;          /* above 0: keeping snapshots pays */
     int pin_rest;            /* statements until it is tried again */
     sqlite3_stmt *own[SQLPOOL__OWN_STATEMENTS];
+
+    /* lease holder only: a long operation that looks at itself as it runs (I28) */
+    int (*look_fn)(void *look); /* nonzero stops the statement; NULL: there is none */
+    void *look;
 
     /* lease holder only: statements (I12) */
     sqlpool__link recent;    /* cached and free, most recently used first */
@@ -4649,6 +5261,11 @@ typedef struct sqlpool__core {
     int open_error;        /* of the last failed opening */
     char open_message[256];
     void *upkeep_thread;
+
+    struct sqlpool__plan *plan; /* the schedule (I28), under lock; NULL: none */
+    /* atomic; set by the first schedule: what upkeep and close call */
+    int64_t (*plan_run_fn)(struct sqlpool__core *core, int64_t now, int64_t stop_ns);
+    void (*plan_end_fn)(struct sqlpool__core *core);
 
     /* upkeep only (one thread at a time, see ticking) */
     int64_t next_reap_ns, next_health_ns;
@@ -5053,6 +5670,7 @@ static int sqlpool__on_progress(void *argument) {
         SQLPOOL__STORE_RELAXED(&slot->expired, slot->number);
         return 1;
     }
+    if (slot->look_fn != NULL && slot->look_fn(slot->look) != 0) return 1;
     return slot->chain.progress_fn != NULL && slot->chain.progress_fn(slot->chain.user) != 0;
 }
 
@@ -7493,7 +8111,7 @@ static inline void sqlpool__lease_begin(sqlpool__slot *slot, const sqlpool__requ
     SQLPOOL__STORE_RELAXED(&slot->deadline_ns, SQLPOOL__NEVER);
     slot->lease_deadline_ns = SQLPOOL__NEVER;
     slot->lock_timeout_ms = 0;
-    slot->is_lent = false;
+    slot->is_lent = slot->is_untimed = false;
     slot->waited_us = 0;
     slot->ended_by = 0;
     slot->trouble = 0; /* of whoever had it before, without a lease_end */
@@ -9502,10 +10120,11 @@ static int sqlpool__enter_own(const sqlpool_conn *conn, sqlpool__slot **slot, co
                               sqlpool_error *error) {
     const int rc = sqlpool__enter_lease(conn, slot, error);
     if (SQLPOOL__LIKELY(rc != SQLPOOL_OK || SQLPOOL__LOAD_RELAXED(&(*slot)->floor) == 0)) return rc;
-    (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                        "%s() in a function of sqlpool_write(), which shares its connection and "
-                        "transaction with other writes: use sqlpool_transaction()",
-                        call);
+    (void)SQLPOOL__FAIL(
+        error, SQLPOOL_MISUSE,
+        "%s() in a function of sqlpool_write() or a migration, whose connection and "
+        "transaction are not its own: use sqlpool_transaction()",
+        call);
     return sqlpool__finish((*slot)->core, error);
 }
 
@@ -9654,7 +10273,7 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
         return SQLPOOL_OK;
     {
         const int64_t now = sqlpool__now(core);
-        if (core->config.statement_timeout_ms > 0) {
+        if (core->config.statement_timeout_ms > 0 && !slot->is_untimed) {
             deadline = sqlpool__earlier(
                 deadline,
                 sqlpool__time_add(now, core->config.statement_timeout_ms * SQLPOOL__NS_PER_MS));
@@ -10138,8 +10757,8 @@ static int sqlpool__level_call(sqlpool_conn *conn, sqlpool_error *error,
     if (work != sqlpool__level_begin && SQLPOOL__LOAD_RELAXED(&slot->floor) != 0 &&
         (uint32_t)slot->depth <= SQLPOOL__LOAD_RELAXED(&slot->floor)) {
         (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                            "this level is sqlpool_write()'s own: return 0 to commit it, anything "
-                            "else to roll it back");
+                            "this level is not the function's own, but of sqlpool_write() or a "
+                            "migration: return 0 to commit it, anything else to roll it back");
     } else {
         (void)work(slot, error);
     }
@@ -15261,6 +15880,8 @@ static int64_t sqlpool__upkeep_pass(sqlpool__core *core, int64_t budget_ns) {
             sqlpool__time_add(now, config->health_interval_ms * SQLPOOL__NS_PER_MS);
         core->last_activity = sqlpool__activity(core);
     }
+    if (SQLPOOL__LOAD(&core->plan_run_fn) != NULL && may_begin)
+        next = sqlpool__earlier(next, core->plan_run_fn(core, sqlpool__now(core), stop_at));
     return sqlpool__earlier(next, sqlpool__earlier(core->next_reap_ns, core->next_health_ns));
 }
 
@@ -18703,6 +19324,11 @@ static int sqlpool__drain_closing(sqlpool__core *core, int64_t deadline_ns, sqlp
     return error->result;
 }
 
+/*  The schedule goes first: its task would keep a lease. */
+static void sqlpool__end_plan(sqlpool__core *core) {
+    if (SQLPOOL__LOAD(&core->plan_end_fn) != NULL) core->plan_end_fn(core);
+}
+
 SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     sqlpool_error local;
     sqlpool__core *core;
@@ -18723,6 +19349,7 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     }
     core->is_closing = true;
     sqlpool__unlock(core);
+    sqlpool__end_plan(core);
     deadline = sqlpool__timeout_deadline(core, core->config.close_timeout_ms);
     rc = sqlpool__stop(core, SQLPOOL__GATE_CLOSED, core->config.close_timeout_ms, error);
     if (rc == SQLPOOL_OK) rc = sqlpool__drain_closing(core, deadline, error);
@@ -18743,6 +19370,7 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     while (SQLPOOL__LOAD_ORDERED(&core->inside) != 0) {
         sqlpool__sleep(core, SQLPOOL__NS_PER_MS); /* woken waiters are on their way out */
     }
+    sqlpool__end_plan(core); /* of who came in between */
     sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_CLOSED, "\"%s\"", core->path);
     sqlpool__publish(pool, NULL);
     sqlpool__destroy(core);
@@ -18969,6 +19597,3580 @@ SQLPOOL_API int64_t sqlpool_global_memory(void) {
     if (process == NULL) return (int64_t)sqlite3_memory_used();
     for (i = 0; i < SQLPOOL__SHARDS; i++) sum += SQLPOOL__LOAD_RELAXED(&process->shards[i].held);
     return sum;
+}
+
+/*==============================================================================
+ * >>[I28] MAINTENANCE: what the owner of a file has to do              (private)
+ *==============================================================================
+    An operation is a chore: a name, a deadline, and how far it has come. It takes a connection from
+    the pool like anybody, so the writer's queue is kept, runs statements on it and gives it back:
+    as often as it can, since whoever writes waits meanwhile. What SQLite does in one statement
+    (VACUUM, an index, a check) cannot be cut; there the progress handler looks at deadline, token
+    and progress, and guesses the fraction from the pages that were touched.
+
+    Lists of tables are read first, on a reader, and each name is used on its own later: one that is
+    gone by then is an error only if the caller named it.
+
+    Statistics are per connection: SQLite loads them with the schema, and a connection that has it
+    keeps its plans when another one runs ANALYZE. So the schema's cookie is moved afterwards, by a
+    table that is made and dropped in one transaction, and every connection of every process loads
+    both anew. Tried and dropped: ANALYZE sqlite_schema on each reader, which other processes never
+    hear of, and closing the readers, which leaves those that are leased.
+
+    Which tables to analyze SQLite says itself from 3.46 on. Before, its planner notes on each
+    connection what it missed, so a writer that never plans the readers' queries knows nothing;
+    asking the idle readers was tried and dropped: leased ones are not asked, a recycled one has
+    forgotten, and joins often leave no note. The rule of 3.46 is applied from outside instead. */
+
+#define SQLPOOL__PIECE_MS 20      /* one frame of a game, and 20 commits of a fast disk */
+#define SQLPOOL__PROGRESS_MS 100  /* what an eye takes for continuous */
+#define SQLPOOL__SAMPLE_ROWS 1000 /* of each index; sqlite.org/lang_analyze.html: 100 to 1000 */
+#define SQLPOOL__REST_NS (10 * SQLPOOL__NS_PER_MS) /* between looks while it waits */
+
+typedef struct sqlpool__chore {
+    sqlpool__core *core;
+    sqlpool_maintenance options; /* resolved */
+    sqlpool_call call;           /* of its leases */
+    sqlpool_error *error;
+    sqlpool__slot *slot; /* the lease it has, or NULL */
+    int64_t began_ns, deadline_ns;
+    int64_t stop_ns; /* no further piece after this; SQLPOOL__NEVER */
+    sqlpool_progress progress;
+    double from, share; /* of the whole: where the running statement began, and what it is */
+    int64_t expected;   /* pages that it will touch, about; 0: not known */
+    int64_t touched_at; /* the connection's count when it began */
+    int64_t io_at;      /* pages read and written, of the connection, as last seen */
+    int64_t io_bytes;   /* of all so far */
+    int64_t next_look_ns, next_progress_ns;
+    int stopped_by; /* what progress_fn or a row's function returned */
+    bool is_told;   /* the error hook has heard of the failure */
+    bool is_cut;    /* stop_ns came before the end */
+} sqlpool__chore;
+
+/*  Pages that the connection took into hand, and those that it read or wrote. */
+static int64_t sqlpool__count_pages(sqlpool__slot *slot, int64_t *io) {
+    int hit = 0, miss = 0, write = 0, high = 0;
+    (void)sqlite3_db_status(slot->db, SQLITE_DBSTATUS_CACHE_HIT, &hit, &high, 0);
+    (void)sqlite3_db_status(slot->db, SQLITE_DBSTATUS_CACHE_MISS, &miss, &high, 0);
+    (void)sqlite3_db_status(slot->db, SQLITE_DBSTATUS_CACHE_WRITE, &write, &high, 0);
+    *io = (int64_t)(uint32_t)miss + (int64_t)(uint32_t)write;
+    return (int64_t)(uint32_t)hit + (int64_t)(uint32_t)miss;
+}
+
+/*  How much of the running statement is done, never all of it: linear as long as the guess holds,
+    then ever more slowly. */
+static double sqlpool__guess_fraction(int64_t done, int64_t expected) {
+    const double x = expected > 0 ? (double)done / (double)expected : 0;
+    return x <= 0.9 ? x : 1 - 0.09 / x;
+}
+
+/*  Tells progress_fn; `inner` is the running statement's fraction. */
+static int sqlpool__chore_tell(sqlpool__chore *chore, double inner, int64_t now) {
+    sqlpool_progress *progress = &chore->progress;
+    double fraction = chore->from + chore->share * inner;
+    int rc;
+    if (chore->options.progress_fn == NULL) return 0;
+    if (fraction > 1) fraction = 1;
+    if (fraction > progress->fraction) progress->fraction = fraction;
+    chore->next_progress_ns =
+        sqlpool__time_add(now, chore->options.progress_ms * SQLPOOL__NS_PER_MS);
+    progress->elapsed_ms = (now - chore->began_ns) / SQLPOOL__NS_PER_MS;
+    progress->left_ms = progress->fraction > 0
+                            ? (int64_t)((double)progress->elapsed_ms * (1 - progress->fraction) /
+                                        progress->fraction)
+                            : -1;
+    rc = chore->options.progress_fn(chore->options.user, progress);
+    if (rc != 0) chore->stopped_by = rc;
+    return rc;
+}
+
+/*  What was read and written since the last look goes on the bill; returns when it is paid. */
+static int64_t sqlpool__chore_bill(sqlpool__chore *chore, int64_t *touched) {
+    int64_t io = 0;
+    *touched = sqlpool__count_pages(chore->slot, &io);
+    if (io > chore->io_at) chore->io_bytes += (io - chore->io_at) * chore->core->page_bytes;
+    chore->io_at = io;
+    if (chore->options.io_bytes_per_s <= 0) return 0;
+    return sqlpool__time_add(chore->began_ns, (int64_t)((double)chore->io_bytes * 1e9 /
+                                                        (double)chore->options.io_bytes_per_s));
+}
+
+/*  Called by the progress handler while a statement of the chore runs; nonzero stops it. A reader
+    waits here until the bill is paid, the writer between pieces: others wait for it. */
+static int sqlpool__chore_look(void *argument) {
+    sqlpool__chore *chore = (sqlpool__chore *)argument;
+    sqlpool__core *core = chore->core;
+    int64_t now = sqlpool__now(core), touched, paid;
+    if (now < chore->next_look_ns) return 0;
+    chore->next_look_ns = sqlpool__time_add(
+        now, sqlpool__earlier(SQLPOOL__REST_NS, chore->options.progress_ms * SQLPOOL__NS_PER_MS));
+    paid = sqlpool__chore_bill(chore, &touched);
+    for (;;) {
+        if (now >= chore->next_progress_ns &&
+            sqlpool__chore_tell(
+                chore, sqlpool__guess_fraction(touched - chore->touched_at, chore->expected),
+                now) != 0)
+            return 1;
+        if (now >= paid || now >= chore->deadline_ns || sqlpool__is_cancelled(chore->slot) ||
+            SQLPOOL__LOAD_RELAXED(&chore->slot->mode) != SQLPOOL_READ)
+            return 0;
+        sqlpool__sleep(core, sqlpool__earlier(paid - now, SQLPOOL__REST_NS));
+        now = sqlpool__now(core);
+    }
+}
+
+/*  Options as they are meant, or what is wrong with them. */
+static int sqlpool__chore_begin(sqlpool__chore *chore, sqlpool__core *core, const char *operation,
+                                const sqlpool_maintenance *options, sqlpool_error *error) {
+    memset(chore, 0, sizeof *chore);
+    chore->core = core;
+    chore->error = error;
+    chore->began_ns = sqlpool__now(core);
+    chore->deadline_ns = chore->stop_ns = SQLPOOL__NEVER;
+    chore->progress.operation = operation;
+    chore->progress.object = "";
+    chore->progress.unit = "pages";
+    chore->share = 1;
+    if (options != NULL) chore->options = *options;
+    options = &chore->options;
+    if (options->timeout_ms < SQLPOOL_FOREVER || options->piece_ms < 0 || options->pause_ms < 0 ||
+        options->progress_ms < 0 || options->io_bytes_per_s < 0)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "sqlpool_maintenance: timeout_ms %d (-1 or more), piece_ms %d, "
+                             "pause_ms %d, progress_ms %d, io_bytes_per_s %lld (0 or more)",
+                             options->timeout_ms, options->piece_ms, options->pause_ms,
+                             options->progress_ms, (long long)options->io_bytes_per_s);
+    if (options->timeout_ms > 0)
+        chore->deadline_ns =
+            sqlpool__time_add(chore->began_ns, options->timeout_ms * SQLPOOL__NS_PER_MS);
+    if (options->piece_ms == 0) chore->options.piece_ms = SQLPOOL__PIECE_MS;
+    if (options->progress_ms == 0) chore->options.progress_ms = SQLPOOL__PROGRESS_MS;
+    chore->call.tag = options->tag != NULL ? options->tag : operation;
+    chore->call.token = options->token;
+    return SQLPOOL_OK;
+}
+
+/*  May it go on? */
+static int sqlpool__chore_check(sqlpool__chore *chore) {
+    if (chore->call.token != NULL && SQLPOOL__LOAD(&chore->call.token->fired) != 0)
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_CANCELLED, "the %s was cancelled",
+                             chore->progress.operation);
+    if (sqlpool__now(chore->core) >= chore->deadline_ns)
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_TIMEOUT,
+                             "the deadline of the %s passed when %lld of %lld %s were done",
+                             chore->progress.operation, (long long)chore->progress.done,
+                             (long long)chore->progress.total, chore->progress.unit);
+    return SQLPOOL_OK;
+}
+
+static int sqlpool__chore_take(sqlpool__chore *chore, sqlpool_mode mode) {
+    sqlpool__request request = sqlpool__internal_request(mode, &chore->call, 0);
+    int rc = sqlpool__chore_check(chore);
+    if (rc != SQLPOOL_OK) return rc;
+    request.is_internal = mode == SQLPOOL_READ; /* what is damaged is looked at, breaker or not */
+    if (chore->deadline_ns != SQLPOOL__NEVER)
+        request.deadline_ns = sqlpool__earlier(
+            chore->deadline_ns,
+            sqlpool__acquire_deadline(chore->core, &request, sqlpool__now(chore->core)));
+    rc = sqlpool__acquire(chore->core, &request, &chore->slot, chore->error);
+    if (rc != SQLPOOL_OK) {
+        chore->slot = NULL;
+        chore->is_told = true;
+        return rc;
+    }
+    sqlpool__unpin(chore->slot);
+    chore->slot->lease_deadline_ns = chore->deadline_ns;
+    chore->slot->lock_timeout_ms = chore->call.timeout_ms;
+    SQLPOOL__STORE_RELAXED(&chore->slot->sql, chore->progress.operation);
+    (void)sqlpool__count_pages(chore->slot, &chore->io_at);
+    if (chore->options.progress_fn != NULL || chore->options.io_bytes_per_s > 0) {
+        chore->slot->look = chore;
+        chore->slot->look_fn = sqlpool__chore_look;
+    }
+    return SQLPOOL_OK;
+}
+
+static void sqlpool__chore_put(sqlpool__chore *chore) {
+    sqlpool__slot *slot = chore->slot;
+    sqlpool_error ignored;
+    int64_t touched;
+    if (slot == NULL) return;
+    chore->slot->look_fn = NULL;
+    if (slot->db != NULL) (void)sqlpool__chore_bill(chore, &touched);
+    sqlpool__error_clear(&ignored);
+    if (slot->depth > 0) (void)sqlpool__level_rollback(slot, &ignored);
+    (void)sqlpool__lease_end(slot);
+    chore->slot = NULL;
+}
+
+/*  Between two pieces, with no lease: others have their turn, and the bill is paid. False: it ends
+    here, with an error, or because stop_ns has come and there is more to do. */
+static bool sqlpool__chore_rest(sqlpool__chore *chore) {
+    sqlpool__core *core = chore->core;
+    int64_t now = sqlpool__now(core), until;
+    SQLPOOL_ASSERT(chore->slot == NULL);
+    until = sqlpool__time_add(now, chore->options.pause_ms * SQLPOOL__NS_PER_MS);
+    if (chore->options.io_bytes_per_s > 0) {
+        const int64_t paid =
+            sqlpool__time_add(chore->began_ns, (int64_t)((double)chore->io_bytes * 1e9 /
+                                                         (double)chore->options.io_bytes_per_s));
+        if (paid > until) until = paid;
+    }
+    if (now >= chore->next_progress_ns && sqlpool__chore_tell(chore, 0, now) != 0) {
+        chore->error->result = chore->stopped_by;
+        return false;
+    }
+    chore->is_cut = now >= chore->stop_ns || until >= chore->stop_ns;
+    while (!chore->is_cut && sqlpool__chore_check(chore) == SQLPOOL_OK && now < until) {
+        sqlpool__sleep(core, sqlpool__earlier(until - now, SQLPOOL__REST_NS));
+        now = sqlpool__now(core);
+    }
+    return !chore->is_cut && chore->error->result == SQLPOOL_OK;
+}
+
+/*  The end of every operation: the last report, and an error that says what was going on. */
+static int sqlpool__chore_end(sqlpool__chore *chore) {
+    sqlpool_error *error = chore->error;
+    sqlpool__chore_put(chore);
+    if (error->result == SQLPOOL_OK && !chore->is_cut) {
+        chore->progress.object = "";
+        chore->from = 1;
+        (void)sqlpool__chore_tell(chore, 0, sqlpool__now(chore->core));
+        chore->stopped_by = 0; /* it is done all the same */
+    }
+    if (chore->stopped_by != 0 && error->result != SQLPOOL_OK) {
+        (void)SQLPOOL__FAIL(error, chore->stopped_by,
+                            "the %s was stopped by its callback, which "
+                            "returned %d",
+                            chore->progress.operation, chore->stopped_by);
+        chore->is_told = false;
+    }
+    return chore->is_told ? error->result : sqlpool__finish(chore->core, error);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.1] statements of an operation                                 (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Gets each row of a statement; nonzero ends it, as what the operation returns, or ENOUGH: without
+    a word. */
+#define SQLPOOL__ENOUGH INT32_MIN
+typedef int (*sqlpool__chore_row_fn)(sqlpool__chore *chore, sqlite3_stmt *row, void *user);
+
+/*  `*rows` says whether rows were given out: then it cannot be run again. */
+static int sqlpool__chore_run_once(sqlpool__chore *chore, const char *sql, sqlpool__chore_row_fn fn,
+                                   void *user, bool *rows) {
+    sqlpool__slot *slot = chore->slot;
+    sqlite3_stmt *handle = NULL;
+    int64_t io;
+    int answer = 0, rc = sqlpool__statement_begin(slot, chore->error);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__arm(slot, slot->lease_deadline_ns); /* statement_timeout_ms is for the program's own */
+    SQLPOOL__TALLY(slot, statements);
+    chore->touched_at = sqlpool__count_pages(slot, &io);
+    chore->next_look_ns = 0;
+    rc = sqlite3_prepare_v2(slot->db, sql, -1, &handle, NULL);
+    if (rc == SQLITE_OK) rc = SQLITE_ROW;
+    while (rc == SQLITE_ROW && (rc = sqlite3_step(handle)) == SQLITE_ROW) {
+        *rows = fn != NULL;
+        answer = fn != NULL ? fn(chore, handle, user) : 0;
+        if (answer != 0) break;
+    }
+    if (rc == SQLITE_INTERRUPT && slot->is_committed && slot->depth == 0) rc = SQLITE_DONE;
+    if (answer != 0) {
+        rc = answer == SQLPOOL__ENOUGH ? SQLPOOL_OK : (chore->error->result = answer);
+    } else {
+        rc =
+            rc == SQLITE_DONE ? SQLPOOL_OK : sqlpool__statement_failed(slot, rc, sql, chore->error);
+    }
+    (void)sqlite3_finalize(handle);
+    sqlpool__disarm(slot);
+    if (slot->is_committed && slot->depth == 0) sqlpool__after_commit(slot);
+    return rc;
+}
+
+/*  Runs it on the chore's lease, again while that helps. */
+static int sqlpool__chore_run(sqlpool__chore *chore, const char *sql, sqlpool__chore_row_fn fn,
+                              void *user) {
+    sqlpool__slot *slot = chore->slot;
+    bool rows = false;
+    int attempt, rc;
+    for (attempt = 1;; attempt++) {
+        rc = sqlpool__chore_run_once(chore, sql, fn, user, &rows);
+        if (rc == SQLPOOL_OK || rows || chore->stopped_by != 0 || slot->depth > 0 ||
+            sqlpool__is_unknown(slot, chore->error) || !sqlpool__is_retryable(chore->core, rc) ||
+            !sqlpool__retry_wait(slot, &chore->call, attempt, chore->error))
+            break;
+    }
+    if (rc == SQLPOOL_OK) chore->error->result = SQLPOOL_OK;
+    return rc;
+}
+
+/*  The same for a text of sqlite3_mprintf(), which is freed; NULL: there was no memory for it. */
+static int sqlpool__chore_run_text(sqlpool__chore *chore, char *sql, sqlpool__chore_row_fn fn,
+                                   void *user) {
+    int rc;
+    if (sql == NULL) return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for a statement");
+    rc = sqlpool__chore_run(chore, sql, fn, user);
+    sqlite3_free(sql);
+    return rc;
+}
+
+static int sqlpool__take_number(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    (void)chore;
+    *(int64_t *)user = sqlite3_column_int64(row, 0);
+    return 0;
+}
+
+/*  A statement that gives one number; 0 where it gives none. */
+static int sqlpool__chore_ask(sqlpool__chore *chore, const char *sql, int64_t *number) {
+    *number = 0;
+    return sqlpool__chore_run(chore, sql, sqlpool__take_number, number);
+}
+
+/*  Names, one behind the other with their NUL; they are read while no lease is held. */
+typedef struct sqlpool__names {
+    char *text;
+    size_t used, room;
+    int count;
+} sqlpool__names;
+
+static int sqlpool__names_add(sqlpool__core *core, sqlpool__names *names, const char *name) {
+    const size_t bytes = strlen(name) + 1;
+    if (bytes > names->room - names->used) {
+        const size_t room = (names->room + bytes) * 2;
+        void *text = sqlpool__resize(&core->memory, names->text, names->room, room);
+        if (text == NULL) return SQLPOOL_NOMEM;
+        names->text = (char *)text;
+        names->room = room;
+    }
+    memcpy(names->text + names->used, name, bytes);
+    names->used += bytes;
+    names->count++;
+    return SQLPOOL_OK;
+}
+
+static bool sqlpool__names_has(const sqlpool__names *names, const char *name) {
+    size_t at = 0;
+    for (; at < names->used; at += strlen(names->text + at) + 1) {
+        if (strcmp(names->text + at, name) == 0) return true;
+    }
+    return false;
+}
+
+static void sqlpool__names_free(sqlpool__core *core, sqlpool__names *names) {
+    sqlpool__free(&core->memory, names->text, names->room);
+    memset(names, 0, sizeof *names);
+}
+
+/*  Rows of one text column; a name that is there already is not added again. */
+static int sqlpool__take_name(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__names *names = (sqlpool__names *)user;
+    const char *name = (const char *)sqlite3_column_text(row, 0);
+    if (name == NULL || sqlpool__names_has(names, name)) return 0;
+    if (sqlpool__names_add(chore->core, names, name) == SQLPOOL_OK) return 0;
+    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+}
+
+/*  Does one thing for each name, each on a lease of its own: `piece` gets the name while the lease
+    is held. */
+typedef int (*sqlpool__chore_piece_fn)(sqlpool__chore *chore, const char *name, void *user);
+static int sqlpool__chore_each(sqlpool__chore *chore, const sqlpool__names *names,
+                               sqlpool_mode mode, sqlpool__chore_piece_fn piece, void *user) {
+    size_t at = 0;
+    int rc = SQLPOOL_OK, done = 0;
+    chore->progress.total = names->count;
+    for (; at < names->used && rc == SQLPOOL_OK; at += strlen(names->text + at) + 1) {
+        if (done > 0 && !sqlpool__chore_rest(chore)) break;
+        chore->progress.object = names->text + at;
+        chore->progress.done = done;
+        chore->share = 1.0 / names->count;
+        chore->from = done * chore->share;
+        rc = sqlpool__chore_take(chore, mode);
+        if (rc == SQLPOOL_OK) rc = piece(chore, names->text + at, user);
+        sqlpool__chore_put(chore);
+        done++;
+    }
+    chore->progress.object = "";
+    if (rc == SQLPOOL_OK && !chore->is_cut) chore->progress.done = done;
+    return chore->error->result;
+}
+
+/*  The same for the names that a query gives. */
+static int sqlpool__chore_list(sqlpool__chore *chore, char *sql, sqlpool__names *names) {
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK) {
+        rc = sqlpool__chore_run_text(chore, sql, sqlpool__take_name, names);
+    } else {
+        sqlite3_free(sql);
+    }
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.2] statistics                                                 (private)
+ *----------------------------------------------------------------------------*/
+
+#define SQLPOOL__USER_TABLES \
+    "SELECT name FROM sqlite_master WHERE type='table' AND rootpage>0 " \
+    "AND substr(name,1,7)<>'sqlite_'"
+
+/*  Rows of PRAGMA optimize in its mode that only talks: ANALYZE "main"."t". */
+static int sqlpool__take_command(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    static const char head[] = "ANALYZE \"main\".\"";
+    sqlpool__names *names = (sqlpool__names *)user;
+    const char *from = (const char *)sqlite3_column_text(row, 0);
+    char *name, *to;
+    int rc = SQLPOOL_OK;
+    if (from == NULL || strncmp(from, head, sizeof head - 1) != 0) return 0;
+    name = to = sqlite3_mprintf("%s", from + sizeof head - 1);
+    if (name == NULL) rc = SQLPOOL_NOMEM;
+    for (from = name; rc == SQLPOOL_OK && *from != '\0'; from++) {
+        if (*from == '"' && *++from != '"') break; /* the end; two of them are one */
+        *to++ = *from;
+    }
+    if (rc == SQLPOOL_OK) {
+        *to = '\0';
+        if (!sqlpool__names_has(names, name)) rc = sqlpool__names_add(chore->core, names, name);
+    }
+    sqlite3_free(name);
+    return rc == SQLPOOL_OK
+               ? 0
+               : SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+}
+
+/*  Names and numbers of sqlite_stat1: a table, and its rows as ANALYZE saw them. */
+static int sqlpool__take_seen(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__names *seen = (sqlpool__names *)user;
+    const char *table = (const char *)sqlite3_column_text(row, 0);
+    const char *rows = (const char *)sqlite3_column_text(row, 1);
+    if (table == NULL || rows == NULL) return 0;
+    if (sqlpool__names_add(chore->core, seen, table) == SQLPOOL_OK &&
+        sqlpool__names_add(chore->core, seen, rows) == SQLPOOL_OK)
+        return 0;
+    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+}
+
+/*  Adds the table if it has rows, and not about as many as were seen. */
+static int sqlpool__add_if_stale(sqlpool__chore *chore, const char *table, int64_t seen,
+                                 sqlpool__names *names) {
+    int64_t rows = 0;
+    int rc = sqlpool__chore_run_text(
+        chore,
+        sqlite3_mprintf("SELECT count(*) FROM (SELECT 1 FROM main.\"%w\" LIMIT %lld)", table,
+                        (long long)(seen * 10 + 1)),
+        sqlpool__take_number, &rows);
+    if (rc != SQLPOOL_OK || rows == 0 || sqlpool__names_has(names, table)) return rc;
+    if (rows <= seen * 10 && rows * 10 >= seen) return SQLPOOL_OK;
+    rc = sqlpool__names_add(chore->core, names, table);
+    return rc == SQLPOOL_OK ? rc : SQLPOOL__FAIL(chore->error, rc, "no memory for a name");
+}
+
+#define SQLPOOL__UNSEEN \
+    "SELECT DISTINCT tbl_name FROM sqlite_master i WHERE type='index' " \
+    "AND (sql IS NULL OR instr(upper(sql),'WHERE')=0) AND substr(tbl_name,1,7)<>'sqlite_'"
+
+/*  What SQLite does by itself from 3.46 on: tables with rows of which an index was never analyzed
+    (a partial one may have no entry and never gets a statistic), and those that have ten times the
+    rows that ANALYZE saw, or a tenth. */
+static int sqlpool__list_changed(sqlpool__chore *chore, sqlpool__names *names) {
+    sqlpool__names unseen, seen;
+    int64_t has_stat = 0;
+    size_t at;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    memset(&unseen, 0, sizeof unseen);
+    memset(&seen, 0, sizeof seen);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(
+            chore, "SELECT count(*) FROM sqlite_master WHERE name='sqlite_stat1'", &has_stat);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run(chore,
+                                has_stat != 0 ? SQLPOOL__UNSEEN
+                                    " AND NOT EXISTS(SELECT 1 FROM sqlite_stat1 s WHERE "
+                                    "s.tbl=i.tbl_name AND s.idx=i.name)"
+                                              : SQLPOOL__UNSEEN,
+                                sqlpool__take_name, &unseen);
+    if (rc == SQLPOOL_OK && has_stat != 0)
+        rc = sqlpool__chore_run(chore,
+                                "SELECT tbl,max(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE tbl "
+                                "IN(SELECT name FROM sqlite_master WHERE type='table' AND "
+                                "rootpage>0) GROUP BY tbl",
+                                sqlpool__take_seen, &seen);
+    for (at = 0; at < unseen.used && rc == SQLPOOL_OK; at += strlen(unseen.text + at) + 1)
+        rc = sqlpool__add_if_stale(chore, unseen.text + at, 0, names);
+    for (at = 0; at < seen.used && rc == SQLPOOL_OK;) {
+        const char *table = seen.text + at, *rows = table + strlen(table) + 1;
+        at += strlen(table) + strlen(rows) + 2;
+        rc = sqlpool__add_if_stale(chore, table, sqlpool__to_int64(rows), names);
+    }
+    sqlpool__chore_put(chore);
+    sqlpool__names_free(chore->core, &unseen);
+    sqlpool__names_free(chore->core, &seen);
+    return rc;
+}
+
+/*  What PRAGMA optimize would do, as names of tables. */
+static int sqlpool__list_stale(sqlpool__chore *chore, sqlpool__names *names) {
+    int rc;
+    if (sqlite3_libversion_number() < 3046000) return sqlpool__list_changed(chore, names);
+    rc = sqlpool__chore_take(chore, SQLPOOL_WRITE); /* even talking it takes the write lock */
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run(chore, "PRAGMA main.optimize(0x10003)", sqlpool__take_command,
+                                names);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*  One table; `user` is the row limit. The connection's own limit is put back. */
+static int sqlpool__analyze_one(sqlpool__chore *chore, const char *name, void *user) {
+    const int *limit = (const int *)user;
+    const bool can_limit = sqlite3_libversion_number() >= 3032000;
+    int64_t before = 0, granted = 0;
+    int rc = SQLPOOL_OK;
+    if (can_limit) rc = sqlpool__chore_ask(chore, "PRAGMA analysis_limit", &before);
+    if (rc != SQLPOOL_OK) return rc;
+    if (can_limit && before != *limit)
+        (void)sqlpool__set_pragma(chore->slot, "analysis_limit", *limit, &granted);
+    rc = sqlpool__chore_run_text(chore, sqlite3_mprintf("ANALYZE \"main\".\"%w\"", name), NULL,
+                                 NULL);
+    if (can_limit && before != *limit && chore->slot->db != NULL)
+        (void)sqlpool__set_pragma(chore->slot, "analysis_limit", before, &granted);
+    return rc;
+}
+
+/*  Moves the schema's cookie: every connection loads schema and statistics anew. */
+static int sqlpool__move_cookie(sqlpool__chore *chore) {
+    const unsigned long long random = sqlpool__random(chore->core);
+    int rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_begin(chore->slot, chore->error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run_text(
+            chore, sqlite3_mprintf("CREATE TABLE main.sqlpool_scratch_%llx(x)", random), NULL,
+            NULL);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run_text(
+            chore, sqlite3_mprintf("DROP TABLE main.sqlpool_scratch_%llx", random), NULL, NULL);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_commit(chore->slot, chore->error);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*  Each of the tables, then the cookie, also when only some of them could be done. */
+static int sqlpool__analyze_all(sqlpool__chore *chore, const sqlpool__names *names, int limit,
+                                int64_t *analyzed) {
+    chore->progress.unit = "tables";
+    (void)sqlpool__chore_each(chore, names, SQLPOOL_WRITE, sqlpool__analyze_one, &limit);
+    *analyzed = chore->progress.done;
+    if (chore->progress.done > 0 && chore->error->result == SQLPOOL_OK)
+        return sqlpool__move_cookie(chore);
+    if (chore->progress.done > 0) { /* the error is that of the table */
+        sqlpool__chore rest = *chore;
+        sqlpool_error ignored;
+        sqlpool__error_clear(&ignored);
+        rest.error = &ignored;
+        rest.deadline_ns = SQLPOOL__NEVER;
+        rest.call.token = NULL;
+        (void)sqlpool__move_cookie(&rest);
+    }
+    return chore->error->result;
+}
+
+static int sqlpool__optimize(sqlpool__chore *chore, int64_t *analyzed) {
+    sqlpool__names names;
+    memset(&names, 0, sizeof names);
+    *analyzed = 0;
+    if (sqlpool__list_stale(chore, &names) == SQLPOOL_OK)
+        (void)sqlpool__analyze_all(chore, &names, SQLPOOL__SAMPLE_ROWS, analyzed);
+    sqlpool__names_free(chore->core, &names);
+    return chore->error->result;
+}
+
+static int sqlpool__analyze(sqlpool__chore *chore, const char *table, int limit) {
+    sqlpool__names names;
+    int64_t analyzed;
+    int rc;
+    memset(&names, 0, sizeof names);
+    if (table == NULL) {
+        rc = sqlpool__chore_list(chore, sqlite3_mprintf("%s", SQLPOOL__USER_TABLES), &names);
+    } else {
+        rc = sqlpool__names_add(chore->core, &names, table);
+        if (rc != SQLPOOL_OK) (void)SQLPOOL__FAIL(chore->error, rc, "no memory");
+    }
+    if (rc == SQLPOOL_OK) (void)sqlpool__analyze_all(chore, &names, limit, &analyzed);
+    sqlpool__names_free(chore->core, &names);
+    return chore->error->result;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.3] free pages, and the file anew                              (private)
+ *----------------------------------------------------------------------------*/
+
+/*  A connection on which VACUUM may attach its copy, until it is told otherwise. */
+static int sqlpool__allow_attach(sqlpool__slot *slot, int limit) {
+    const int before = sqlite3_limit(slot->db, SQLITE_LIMIT_ATTACHED, -1);
+    if (limit > before || limit == 0) (void)sqlite3_limit(slot->db, SQLITE_LIMIT_ATTACHED, limit);
+    return before;
+}
+
+static int sqlpool__vacuum(sqlpool__chore *chore, int auto_vacuum) {
+    static const int modes[] = {-1, 0, 1, 2}; /* by sqlpool_auto_vacuum */
+    sqlpool__slot *slot;
+    int64_t before = 0, granted = 0;
+    int attached, rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+    if (rc != SQLPOOL_OK) return rc;
+    slot = chore->slot;
+    rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &before);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &chore->progress.total);
+    if (rc == SQLPOOL_OK) {
+        char sql[48];
+        sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
+        if (auto_vacuum != SQLPOOL_AUTO_VACUUM_KEEP) {
+            sqlpool__text_add(&text, "PRAGMA main.auto_vacuum=%d", modes[auto_vacuum]);
+            (void)sqlpool__ask(slot->db, sql, NULL, 0);
+        }
+        attached = sqlpool__allow_attach(slot, 1);
+        (void)sqlite3_db_release_memory(slot->db); /* each page is then read once: progress */
+        chore->expected = chore->progress.total;
+        rc = sqlpool__chore_run(chore, "VACUUM", NULL, NULL);
+        (void)sqlpool__allow_attach(slot, attached);
+        if (rc == SQLPOOL_OK) {
+            sqlpool__after_commit(slot); /* it calls no commit hook */
+            chore->progress.done = chore->progress.total;
+        } else {
+            if (sqlpool__primary(rc) == SQLITE_FULL) slot->trouble = 0; /* for a copy, not a row */
+            if (auto_vacuum != SQLPOOL_AUTO_VACUUM_KEEP)
+                (void)sqlpool__set_pragma(slot, "auto_vacuum", before, &granted);
+        }
+    }
+    sqlpool__chore_put(chore);
+    return chore->error->result;
+}
+
+/*  A row for each page: enough of them for one piece? */
+static int sqlpool__take_page(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    (void)row;
+    return sqlpool__now(chore->core) >= *(const int64_t *)user ? SQLPOOL__ENOUGH : 0;
+}
+
+/*  One transaction of it; `freed` pages went. */
+static int sqlpool__free_pages(sqlpool__chore *chore, int64_t pages, int64_t *freed) {
+    int64_t before = 0, after = 0;
+    int64_t until =
+        sqlpool__time_add(sqlpool__now(chore->core), chore->options.piece_ms * SQLPOOL__NS_PER_MS);
+    int rc = sqlpool__level_begin(chore->slot, chore->error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.freelist_count", &before);
+    if (rc == SQLPOOL_OK && before > 0)
+        rc = sqlpool__chore_run_text(
+            chore, sqlite3_mprintf("PRAGMA main.incremental_vacuum(%lld)", (long long)pages),
+            sqlpool__take_page, &until);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.freelist_count", &after);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_commit(chore->slot, chore->error);
+    *freed = rc == SQLPOOL_OK ? before - after : 0;
+    return rc;
+}
+
+static int sqlpool__incremental_vacuum(sqlpool__chore *chore, int64_t pages, int64_t *freed) {
+    int64_t mode = 0, free_pages = 0, some = 0;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    *freed = 0;
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &mode);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.freelist_count", &free_pages);
+    sqlpool__chore_put(chore);
+    if (rc != SQLPOOL_OK) return rc;
+    if (mode != 2)
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
+                             "the database is not in the mode auto_vacuum=INCREMENTAL: "
+                             "sqlpool_vacuum() with SQLPOOL_AUTO_VACUUM_INCREMENTAL changes it");
+    if (pages == 0 || pages > free_pages) pages = free_pages;
+    chore->progress.total = pages;
+    while (rc == SQLPOOL_OK && *freed < pages) {
+        if (*freed > 0 && !sqlpool__chore_rest(chore)) return chore->error->result;
+        rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+        if (rc == SQLPOOL_OK) rc = sqlpool__free_pages(chore, pages - *freed, &some);
+        sqlpool__chore_put(chore);
+        if (rc == SQLPOOL_OK && some <= 0) break; /* others use what was free */
+        *freed += rc == SQLPOOL_OK ? some : 0;
+        chore->progress.done = *freed;
+        chore->from = (double)*freed / (double)pages;
+        chore->share = 0;
+    }
+    return rc;
+}
+
+/*  A file of ours through the VFS, opened and closed again. EXCLUSIVE makes it; else it is brought
+    to the disk with its folder, which SQLite syncs for journals only. */
+static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_new) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    sqlite3_file *file;
+    int flags = 0, rc;
+    if (vfs == NULL) return SQLITE_ERROR;
+    file = (sqlite3_file *)sqlpool__alloc(&core->memory, (size_t)vfs->szOsFile);
+    if (file == NULL) return SQLITE_NOMEM;
+    memset(file, 0, (size_t)vfs->szOsFile);
+    rc =
+        vfs->xOpen(vfs, path, file,
+                   is_new ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXCLUSIVE |
+                                SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_URI
+                          : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MASTER_JOURNAL,
+                   &flags);
+    if (rc == SQLITE_OK && !is_new) rc = file->pMethods->xSync(file, SQLITE_SYNC_FULL);
+    if (file->pMethods != NULL) (void)file->pMethods->xClose(file);
+    sqlpool__free(&core->memory, file, (size_t)vfs->szOsFile);
+    return rc;
+}
+
+#if SQLITE_VERSION_NUMBER >= 3040000 /* what sqlite3_create_filename() returns */
+typedef const char *sqlpool__filename;
+#else
+typedef char *sqlpool__filename;
+#endif
+
+/*  Makes the file for the copy, empty, with the permissions of the database; nobody else's is
+    touched. Its full name is the caller's, to be freed with sqlite3_free(). */
+static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **full) {
+    sqlpool__core *core = chore->core;
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    const char *parameters[2] = {"modeof", NULL};
+    sqlpool__filename name;
+    int is_there = 0, rc = vfs != NULL ? SQLITE_OK : SQLITE_ERROR;
+    const int room = vfs != NULL ? vfs->mxPathname + 1 : 0;
+    *full = (char *)sqlite3_malloc(room + 2);
+    if (*full == NULL) return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for a path");
+    (*full)[0] = '\0';
+    if (rc == SQLITE_OK) rc = sqlpool__primary(vfs->xFullPathname(vfs, path, room, *full));
+    if (rc == SQLITE_OK) rc = vfs->xAccess(vfs, *full, SQLITE_ACCESS_EXISTS, &is_there);
+    if (rc != SQLITE_OK || is_there)
+        return SQLPOOL__FAIL(chore->error, rc != SQLITE_OK ? rc : SQLITE_CANTOPEN, "\"%s\" %s",
+                             path,
+                             is_there ? "exists already: name a new file" : "is no usable path");
+    parameters[1] = core->is_memory ? "" : sqlite3_db_filename(chore->slot->db, "main");
+    if (parameters[1] == NULL) parameters[1] = "";
+    name = sqlite3_create_filename(*full, "", "", 1, parameters);
+    rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
+    if (rc != SQLITE_OK && parameters[1][0] != '\0' && name != NULL) { /* it is gone, say */
+        sqlite3_free_filename(name);
+        name = sqlite3_create_filename(*full, "", "", 0, NULL);
+        rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
+    }
+    sqlite3_free_filename(name);
+    if (rc == SQLITE_OK) return SQLPOOL_OK;
+    return SQLPOOL__FAIL(chore->error, rc,
+                         "\"%s\" cannot be made: is its folder there and "
+                         "writable, and is it no link? (%s)",
+                         path, sqlpool_result_name(rc));
+}
+
+static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(chore->core->vfs_name);
+    sqlpool__slot *slot;
+    char *full = NULL;
+    int64_t granted = 0;
+    int attached, rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc != SQLPOOL_OK) return rc;
+    slot = chore->slot;
+    rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &chore->progress.total);
+    if (rc == SQLPOOL_OK) rc = sqlpool__make_target(chore, path, &full);
+    if (rc == SQLPOOL_OK) {
+        chore->expected = chore->progress.total;
+        chore->progress.object = path;
+        attached = sqlpool__allow_attach(slot, 1);
+        if (slot->role == SQLPOOL__ROLE_READER)
+            (void)sqlpool__set_pragma(slot, "query_only", 0, &granted);
+        (void)sqlite3_db_release_memory(slot->db);
+        rc = sqlpool__chore_run_text(/* a name that looks like a URI is a path all the same */
+                                     chore,
+                                     sqlite3_mprintf("VACUUM main INTO '%s%q'",
+                                                     full[0] == '/' ? "" : "./", full),
+                                     NULL, NULL);
+        if (slot->role == SQLPOOL__ROLE_READER &&
+            sqlpool__set_pragma(slot, "query_only", 1, &granted) != SQLITE_OK)
+            slot->is_bad = true;
+        (void)sqlpool__allow_attach(slot, attached);
+        slot->is_committed = false; /* of the copy */
+        if (sqlpool__primary(chore->error->sqlite_code) == SQLITE_FULL) slot->trouble = 0;
+        if (rc == SQLPOOL_OK && (rc = sqlpool__touch_file(chore->core, full, false)) != SQLITE_OK)
+            rc = SQLPOOL__FAIL(chore->error, rc, "\"%s\" cannot be brought to the disk (%s)", path,
+                               sqlpool_result_name(rc));
+        if (rc == SQLPOOL_OK) chore->progress.done = chore->progress.total;
+        if (rc != SQLPOOL_OK && vfs != NULL) (void)vfs->xDelete(vfs, full, 0);
+    }
+    sqlite3_free(full);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.4] indexes and checks                                         (private)
+ *----------------------------------------------------------------------------*/
+
+static int sqlpool__reindex_one(sqlpool__chore *chore, const char *name, void *user) {
+    (void)user;
+    return sqlpool__chore_run_text(chore, sqlite3_mprintf("REINDEX \"main\".\"%w\"", name), NULL,
+                                   NULL);
+}
+
+static int sqlpool__reindex(sqlpool__chore *chore, const char *name) {
+    sqlpool__names names, tables;
+    int rc;
+    memset(&names, 0, sizeof names);
+    memset(&tables, 0, sizeof tables);
+    rc = sqlpool__chore_list(
+        chore,
+        name == NULL ? sqlite3_mprintf("SELECT name FROM sqlite_master WHERE type='index'")
+                     : sqlite3_mprintf("SELECT name FROM sqlite_master WHERE type='index' AND "
+                                       "(name=%Q COLLATE NOCASE OR tbl_name=%Q COLLATE NOCASE)",
+                                       name, name),
+        &names);
+    if (rc == SQLPOOL_OK && name != NULL && names.count == 0)
+        rc = sqlpool__chore_list(
+            chore,
+            sqlite3_mprintf("SELECT name FROM sqlite_master m WHERE type='index' AND EXISTS("
+                            "SELECT 1 FROM pragma_index_xinfo(m.name) x WHERE x.key AND "
+                            "x.coll=%Q COLLATE NOCASE)",
+                            name),
+            &names);
+    if (rc == SQLPOOL_OK && name != NULL && names.count == 0) {
+        rc = sqlpool__chore_list(
+            chore,
+            sqlite3_mprintf(
+                "SELECT name FROM sqlite_master WHERE type='table' AND name=%Q COLLATE NOCASE",
+                name),
+            &tables);
+        if (rc == SQLPOOL_OK && tables.count == 0)
+            rc = SQLPOOL__FAIL(chore->error, SQLITE_ERROR,
+                               "there is no table, index or collation \"%.200s\" to reindex", name);
+    }
+    chore->progress.unit = "indexes";
+    if (rc == SQLPOOL_OK)
+        (void)sqlpool__chore_each(chore, &names, SQLPOOL_WRITE, sqlpool__reindex_one, NULL);
+    sqlpool__names_free(chore->core, &names);
+    sqlpool__names_free(chore->core, &tables);
+    return chore->error->result;
+}
+
+/*  What a line of PRAGMA integrity_check is about. */
+static int sqlpool__problem_kind(const char *line, size_t bytes) {
+    static const struct {
+        const char *words;
+        int kind;
+    } known[] = {{"missing from index", SQLPOOL_PROBLEM_INDEX},
+                 {"wrong # of entries in index", SQLPOOL_PROBLEM_INDEX},
+                 {"non-unique entry in index", SQLPOOL_PROBLEM_INDEX},
+                 {"values differ from index", SQLPOOL_PROBLEM_INDEX},
+                 {"malformed inverted index", SQLPOOL_PROBLEM_INDEX},
+                 {"NULL value in ", SQLPOOL_PROBLEM_CONTENT},
+                 {"CHECK constraint failed", SQLPOOL_PROBLEM_CONTENT},
+                 {"TEXT value in ", SQLPOOL_PROBLEM_CONTENT},
+                 {"NUMERIC value in ", SQLPOOL_PROBLEM_CONTENT},
+                 {" value in ", SQLPOOL_PROBLEM_CONTENT}};
+    size_t i, at;
+    for (i = 0; i < sizeof known / sizeof *known; i++) {
+        const size_t length = strlen(known[i].words);
+        for (at = 0; at + length <= bytes; at++) {
+            if (memcmp(line + at, known[i].words, length) == 0) return known[i].kind;
+        }
+    }
+    return SQLPOOL_PROBLEM_STRUCTURE;
+}
+
+typedef struct sqlpool__findings {
+    sqlpool_check_result *result;
+    sqlpool__text text;
+} sqlpool__findings;
+
+static void sqlpool__add_finding(sqlpool__findings *findings, const char *line, size_t bytes,
+                                 int kind) {
+    size_t i;
+    findings->result->problems++;
+    findings->result->kinds |= kind;
+    if (findings->text.length > 0) sqlpool__text_byte(&findings->text, '\n');
+    for (i = 0; i < bytes; i++) {
+        const unsigned char byte = (unsigned char)line[i];
+        sqlpool__text_byte(&findings->text, byte < 0x20 || byte == 0x7f ? '?' : line[i]);
+    }
+}
+
+/*  A row may hold several lines, the first of them a title. */
+static int sqlpool__take_problem(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__findings *findings = (sqlpool__findings *)user;
+    const char *line = (const char *)sqlite3_column_text(row, 0);
+    (void)chore;
+    if (line == NULL || strcmp(line, "ok") == 0) return 0;
+    while (*line != '\0') {
+        const size_t bytes = strcspn(line, "\n");
+        if (bytes > 0 && strncmp(line, "*** in database", 15) != 0)
+            sqlpool__add_finding(findings, line, bytes, sqlpool__problem_kind(line, bytes));
+        line += bytes + (line[bytes] == '\n' ? 1 : 0);
+    }
+    return 0;
+}
+
+static int sqlpool__take_orphan(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    char line[300];
+    sqlpool__text text = sqlpool__text_into(line, sizeof line);
+    const char *table = (const char *)sqlite3_column_text(row, 0);
+    const char *parent = (const char *)sqlite3_column_text(row, 2);
+    (void)chore;
+    sqlpool__text_add(&text, "row %lld of %.100s has no parent in %.100s (foreign key %d)",
+                      (long long)sqlite3_column_int64(row, 1), table != NULL ? table : "?",
+                      parent != NULL ? parent : "?", sqlite3_column_int(row, 3));
+    sqlpool__add_finding((sqlpool__findings *)user, line, strlen(line),
+                         SQLPOOL_PROBLEM_FOREIGN_KEY);
+    return 0;
+}
+
+static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *table,
+                                   sqlpool_check_result *result) {
+    static const char *const pragmas[] = {"quick_check", "integrity_check", "foreign_key_check"};
+    static const int touches[] = {2, 6, 1}; /* of each page, about */
+    sqlpool__findings findings;
+    int rc;
+    findings.result = result;
+    findings.text = sqlpool__text_into(result->text, sizeof result->text);
+    if (table != NULL && kind != SQLPOOL_CHECK_FOREIGN_KEYS &&
+        (sqlite3_libversion_number() < 3033000 || strspn(table, "+-0123456789") == strlen(table)))
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
+                             "PRAGMA %s takes no table \"%.200s\" (SQLite %s; a number is a "
+                             "limit there): check the whole database",
+                             pragmas[kind], table, sqlite3_libversion());
+    rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &chore->progress.total);
+    if (rc == SQLPOOL_OK) {
+        chore->expected = chore->progress.total * touches[kind];
+        chore->progress.object = table != NULL ? table : "";
+        rc = sqlpool__chore_run_text(
+            chore,
+            table != NULL ? sqlite3_mprintf("PRAGMA main.%s(\"%w\")", pragmas[kind], table)
+                          : sqlite3_mprintf("PRAGMA main.%s", pragmas[kind]),
+            kind == SQLPOOL_CHECK_FOREIGN_KEYS ? sqlpool__take_orphan : sqlpool__take_problem,
+            &findings);
+    }
+    if (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB)
+        sqlpool__add_finding(&findings, chore->error->message, strlen(chore->error->message),
+                             SQLPOOL_PROBLEM_STRUCTURE);
+    sqlpool__chore_put(chore);
+    if (rc != SQLPOOL_OK || result->problems == 0) return rc;
+    rc = (result->kinds & SQLPOOL_PROBLEM_STRUCTURE) != 0     ? SQLITE_CORRUPT
+         : (result->kinds & SQLPOOL_PROBLEM_INDEX) != 0       ? (SQLITE_CORRUPT | (3 << 8))
+         : (result->kinds & SQLPOOL_PROBLEM_FOREIGN_KEY) != 0 ? SQLITE_CONSTRAINT_FOREIGNKEY
+                                                              : SQLITE_CONSTRAINT;
+    return SQLPOOL__FAIL(chore->error, rc, "the check found %lld problems: %.600s",
+                         (long long)result->problems, result->text);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.5] full-text indexes                                          (private)
+ *----------------------------------------------------------------------------*/
+
+#define SQLPOOL__MERGE_PAGES 16 /* of one step: some milliseconds (fts5.html, 6.8) */
+
+/*  A name or text of SQL without its quotes; to be freed with sqlite3_free(). */
+static char *sqlpool__unquote(const sqlpool__token *token) {
+    char *text = sqlite3_mprintf("%.*s", (int)token->bytes, token->text);
+    const char *from;
+    char *to = text, close;
+    if (text == NULL || token->bytes < 2 || strchr("'\"`[", *text) == NULL) return text;
+    close = *text == '[' ? ']' : *text;
+    for (from = text + 1; *from != '\0'; from++) {
+        if (*from == close && *++from != close) break; /* the end; two of them are one */
+        *to++ = *from;
+    }
+    *to = '\0';
+    return text;
+}
+
+/*  The content option in the arguments of a virtual table: as it is written, or NULL. */
+static char *sqlpool__find_content(const char *at, const char *end) {
+    bool is_first = true; /* of an argument */
+    int depth = 0;
+    for (;;) {
+        sqlpool__token token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0) return NULL;
+        if (depth == 1 && is_first && sqlpool__token_is(&token, "CONTENT")) {
+            token = sqlpool__next_token(&at, end);
+            if (token.bytes == 1 && *token.text == '=') {
+                token = sqlpool__next_token(&at, end);
+                return sqlpool__unquote(&token);
+            }
+        }
+        is_first = false;
+        if (*token.text == '(') is_first = ++depth == 1;
+        if (*token.text == ')') depth--;
+        if (*token.text == ',' && depth == 1) is_first = true;
+    }
+}
+
+/*  CREATE VIRTUAL TABLE name USING fts5(...), as sqlite_master keeps it: adds the name, and what
+    its content is: "0", "1" and the table, or "2". */
+static int sqlpool__take_fts5(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__names *names = (sqlpool__names *)user;
+    const char *name = (const char *)sqlite3_column_text(row, 0);
+    const char *at = (const char *)sqlite3_column_text(row, 1);
+    const char *const end = at != NULL ? at + strlen(at) : NULL;
+    sqlpool__token token;
+    char *content, *kind;
+    int rc;
+    if (name == NULL || at == NULL) return 0;
+    do {
+        token = sqlpool__next_token(&at, end);
+    } while (token.bytes > 0 && !sqlpool__token_is(&token, "USING"));
+    token = sqlpool__next_token(&at, end);
+    if (!sqlpool__name_is(&token, "FTS5")) return 0;
+    content = sqlpool__find_content(at, end);
+    kind = sqlite3_mprintf("%d%s",
+                           content == NULL      ? 0
+                           : content[0] == '\0' ? 2
+                                                : 1,
+                           content != NULL ? content : "");
+    rc = sqlpool__names_add(chore->core, names, name);
+    if (rc == SQLPOOL_OK)
+        rc = kind != NULL ? sqlpool__names_add(chore->core, names, kind) : SQLPOOL_NOMEM;
+    sqlite3_free(content);
+    sqlite3_free(kind);
+    if (rc == SQLPOOL_OK) return 0;
+    return SQLPOOL__FAIL(chore->error, rc, "no memory for the names of tables");
+}
+
+/*  All FTS5 tables, or the one of that name: pairs of name and content. */
+static int sqlpool__list_fts5(sqlpool__chore *chore, const char *table, sqlpool__names *names) {
+    static const char all[] = "SELECT name,sql FROM sqlite_master WHERE type='table' AND "
+                              "rootpage=0 AND sql IS NOT NULL";
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_run_text(
+            chore,
+            table != NULL ? sqlite3_mprintf("%s AND name=%Q COLLATE NOCASE", all, table)
+                          : sqlite3_mprintf("%s ORDER BY name", all),
+            sqlpool__take_fts5, names);
+    sqlpool__chore_put(chore);
+    if (rc == SQLPOOL_OK && table != NULL && names->count == 0)
+        rc = SQLPOOL__FAIL(chore->error, SQLITE_ERROR, "there is no FTS5 table \"%.200s\"", table);
+    return rc;
+}
+
+/*  A setting that the table keeps, or what it is without. */
+static int sqlpool__take_setting(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool_fts5_table *table = (sqlpool_fts5_table *)user;
+    const char *key = (const char *)sqlite3_column_text(row, 0);
+    (void)chore;
+    if (key != NULL && strcmp(key, "automerge") == 0) table->automerge = sqlite3_column_int(row, 1);
+    if (key != NULL && strcmp(key, "usermerge") == 0) table->usermerge = sqlite3_column_int(row, 1);
+    return 0;
+}
+
+static int sqlpool__tell_fts5(sqlpool__chore *chore, const sqlpool__names *names,
+                              sqlpool_fts5_fn fn, void *user) {
+    size_t at = 0;
+    int rc = SQLPOOL_OK;
+    while (at < names->used && rc == SQLPOOL_OK) {
+        sqlpool_fts5_table table;
+        table.name = names->text + at;
+        at += strlen(table.name) + 1;
+        table.content = names->text[at] - '0';
+        table.content_table = table.content == SQLPOOL_FTS5_EXTERNAL ? names->text + at + 1 : "";
+        at += strlen(names->text + at) + 1;
+        table.automerge = table.usermerge = 4; /* fts5.html, 6.2 and 6.11 */
+        rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__chore_run_text(
+                chore, sqlite3_mprintf("SELECT k,v FROM main.\"%w_config\"", table.name),
+                sqlpool__take_setting, &table);
+        sqlpool__chore_put(chore);
+        if (rc != SQLPOOL_OK) break;
+        rc = fn(user, &table);
+        if (rc != SQLPOOL_OK) chore->error->result = chore->stopped_by = rc;
+    }
+    return rc;
+}
+
+/*  A special insert: INSERT INTO t(t, rank) VALUES('merge', 16). */
+static int sqlpool__fts5_command(sqlpool__chore *chore, const char *name, const char *command,
+                                 int rank) {
+    return sqlpool__chore_run_text(
+        chore,
+        sqlite3_mprintf("INSERT INTO main.\"%w\"(\"%w\",rank)VALUES(%Q,%d)", name, name, command,
+                        rank),
+        NULL, NULL);
+}
+
+/*  Merges for piece_ms in one transaction. A step that changes fewer than two rows found nothing
+    more to do (fts5.html, 6.8). The first step of an optimize is negative: all segments are to
+    become one, and those after it go on with that. */
+static int sqlpool__merge_piece(sqlpool__chore *chore, const char *name, bool *is_first,
+                                bool *is_done) {
+    const int64_t until =
+        sqlpool__time_add(sqlpool__now(chore->core), chore->options.piece_ms * SQLPOOL__NS_PER_MS);
+    int before, rc = sqlpool__level_begin(chore->slot, chore->error);
+    while (rc == SQLPOOL_OK && !*is_done && sqlpool__now(chore->core) < until) {
+        before = sqlite3_total_changes(chore->slot->db);
+        rc = sqlpool__fts5_command(chore, name, "merge",
+                                   *is_first ? -SQLPOOL__MERGE_PAGES : SQLPOOL__MERGE_PAGES);
+        *is_done = rc == SQLPOOL_OK && sqlite3_total_changes(chore->slot->db) - before < 2;
+        *is_first = false;
+        chore->progress.done++;
+    }
+    return rc == SQLPOOL_OK ? sqlpool__level_commit(chore->slot, chore->error) : rc;
+}
+
+static int sqlpool__fts5_merge(sqlpool__chore *chore, const char *name, bool is_optimize) {
+    bool is_first = is_optimize, is_done = false;
+    int rc = SQLPOOL_OK;
+    while (rc == SQLPOOL_OK && !is_done) {
+        rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+        if (rc == SQLPOOL_OK) rc = sqlpool__merge_piece(chore, name, &is_first, &is_done);
+        sqlpool__chore_put(chore);
+        if (rc == SQLPOOL_OK && !is_done && !sqlpool__chore_rest(chore)) break;
+    }
+    return chore->error->result;
+}
+
+static int sqlpool__fts5_one(sqlpool__chore *chore, const char *name, int content, int action) {
+    int rc;
+    if (action == SQLPOOL_FTS5_MERGE || action == SQLPOOL_FTS5_OPTIMIZE)
+        return sqlpool__fts5_merge(chore, name, action == SQLPOOL_FTS5_OPTIMIZE);
+    rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__fts5_command(chore, name,
+                                   action == SQLPOOL_FTS5_REBUILD ? "rebuild" : "integrity-check",
+                                   content == SQLPOOL_FTS5_EXTERNAL ? 1 : 0);
+    sqlpool__chore_put(chore);
+    if (rc == SQLITE_CORRUPT_VTAB)
+        (void)SQLPOOL__FAIL(chore->error, rc,
+                            "the full-text index \"%.200s\" does not agree with its text: "
+                            "SQLPOOL_FTS5_REBUILD makes it anew",
+                            name);
+    return chore->error->result;
+}
+
+static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
+    sqlpool__names names;
+    size_t at = 0;
+    int rc, done = 0;
+    memset(&names, 0, sizeof names);
+    rc = sqlpool__list_fts5(chore, table, &names);
+    if (rc == SQLPOOL_OK && names.count > 0 && sqlite3_compileoption_used("ENABLE_FTS5") == 0) {
+        int64_t is_there = 0;
+        rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__chore_ask(
+                chore, "SELECT count(*) FROM pragma_module_list WHERE name='fts5'", &is_there);
+        sqlpool__chore_put(chore);
+        if (rc == SQLPOOL_OK && is_there == 0)
+            rc = SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
+                               "the module fts5 is not in this SQLite");
+    }
+    chore->progress.unit = action <= SQLPOOL_FTS5_OPTIMIZE ? "steps" : "tables";
+    while (rc == SQLPOOL_OK && at < names.used) {
+        const char *name = names.text + at, *kind = name + strlen(name) + 1;
+        const int content = *kind - '0';
+        at += strlen(name) + strlen(kind) + 2;
+        chore->progress.object = name;
+        chore->share = 2.0 / names.count;
+        chore->from = done++ * chore->share;
+        if (action == SQLPOOL_FTS5_REBUILD && content == SQLPOOL_FTS5_CONTENTLESS) {
+            if (table == NULL) continue;
+            rc =
+                SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
+                              "\"%.200s\" is contentless: it has no text to rebuild it from", name);
+            break;
+        }
+        if (done > 1 && !sqlpool__chore_rest(chore)) break;
+        rc = sqlpool__fts5_one(chore, name, content, action);
+        if (chore->is_cut) break;
+    }
+    chore->progress.object = "";
+    sqlpool__names_free(chore->core, &names);
+    return chore->error->result;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.6] sizes                                                      (private)
+ *----------------------------------------------------------------------------*/
+
+static int64_t sqlpool__file_bytes(sqlpool__slot *slot, int which) {
+    sqlite3_file *file = NULL;
+    sqlite3_int64 bytes = -1;
+    if (slot->core->is_memory ||
+        sqlite3_file_control(slot->db, "main", which, &file) != SQLITE_OK || file == NULL ||
+        file->pMethods == NULL || file->pMethods->xFileSize(file, &bytes) != SQLITE_OK)
+        return -1;
+    return bytes;
+}
+
+/*  Milliseconds since 1970 by the clock of the VFS, which tells the time of day. */
+static int64_t sqlpool__wall_ms(sqlpool__core *core) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    sqlite3_int64 ms = 0;
+    double days = 0;
+    if (vfs == NULL) return 0;
+    if (vfs->iVersion >= 2 && vfs->xCurrentTimeInt64 != NULL) {
+        (void)vfs->xCurrentTimeInt64(vfs, &ms);
+    } else {
+        (void)vfs->xCurrentTime(vfs, &days);
+        ms = (sqlite3_int64)(days * 86400000.0);
+    }
+    return ms - INT64_C(210866760000000); /* SQLite counts from noon in -4713 */
+}
+
+static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
+    int64_t mode = 0;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_begin(chore->slot, chore->error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.page_size", &sizes->page_bytes);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &sizes->pages);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.freelist_count", &sizes->free_pages);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &mode);
+    if (rc == SQLPOOL_OK) {
+        sizes->auto_vacuum = (int)mode + SQLPOOL_AUTO_VACUUM_NONE;
+        sizes->file_bytes = sqlpool__file_bytes(chore->slot, SQLITE_FCNTL_FILE_POINTER);
+        sizes->wal_bytes = chore->core->is_wal
+                               ? sqlpool__file_bytes(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
+                               : -1;
+        sizes->taken_ms = sqlpool__wall_ms(chore->core);
+    }
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+typedef struct sqlpool__walk {
+    sqlpool_size_fn fn;
+    void *user;
+    char *name; /* of the object that the pages belong to; sqlite3_malloc() */
+    char *table;
+    sqlpool_object_size object;
+    int64_t last_leaf; /* the page of the leaf before */
+} sqlpool__walk;
+
+/*  The object is complete. */
+static int sqlpool__walk_tell(sqlpool__chore *chore, sqlpool__walk *walk) {
+    int rc = 0;
+    if (walk->name != NULL) {
+        walk->object.name = walk->name;
+        walk->object.table = walk->table != NULL ? walk->table : walk->name;
+        rc = walk->fn(walk->user, &walk->object);
+        if (rc != 0) chore->stopped_by = rc;
+    }
+    sqlite3_free(walk->name);
+    sqlite3_free(walk->table);
+    walk->name = walk->table = NULL;
+    return rc;
+}
+
+/*  The next object begins; sizes that dbstat alone knows are `unknown`. */
+static int sqlpool__walk_begin(sqlpool__chore *chore, sqlpool__walk *walk, const char *name,
+                               const char *table, bool is_index, int64_t unknown) {
+    memset(&walk->object, 0, sizeof walk->object);
+    walk->object.is_index = is_index;
+    walk->object.payload_bytes = walk->object.unused_bytes = unknown;
+    walk->object.cells = walk->object.gaps = unknown;
+    walk->last_leaf = 0;
+    walk->name = sqlite3_mprintf("%s", name);
+    walk->table = sqlite3_mprintf("%s", table != NULL ? table : name);
+    if (walk->name != NULL && walk->table != NULL) return 0;
+    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the name of a table");
+}
+
+/*  A page of dbstat: those of an object come one after the other, in the order of their keys. */
+static int sqlpool__take_stat(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__walk *walk = (sqlpool__walk *)user;
+    const char *name = (const char *)sqlite3_column_text(row, 0);
+    const char *type = (const char *)sqlite3_column_text(row, 2);
+    const int64_t page = sqlite3_column_int64(row, 1);
+    int rc = 0;
+    if (name == NULL || type == NULL) return 0;
+    if (walk->name == NULL || strcmp(walk->name, name) != 0) {
+        rc = sqlpool__walk_tell(chore, walk);
+        if (rc == 0)
+            rc = sqlpool__walk_begin(chore, walk, name, (const char *)sqlite3_column_text(row, 7),
+                                     sqlite3_column_int(row, 8) != 0, 0);
+    }
+    walk->object.pages++;
+    walk->object.bytes += sqlite3_column_int64(row, 6);
+    walk->object.cells += sqlite3_column_int64(row, 3);
+    walk->object.payload_bytes += sqlite3_column_int64(row, 4);
+    walk->object.unused_bytes += sqlite3_column_int64(row, 5);
+    if (*type != 'i') { /* not internal: a leaf, or where a long record goes on */
+        if (walk->last_leaf != 0 && page != walk->last_leaf + 1) walk->object.gaps++;
+        walk->last_leaf = page;
+    }
+    chore->progress.done++;
+    return rc;
+}
+
+/*  What an index covers only in part is asked for in its own words. */
+static const char *sqlpool__find_where(const char *sql) {
+    const char *at = sql, *const end = sql != NULL ? sql + strlen(sql) : NULL;
+    int depth = 0;
+    for (;;) {
+        const sqlpool__token token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0) return "1";
+        if (*token.text == '(') depth++;
+        if (*token.text == ')') depth--;
+        if (depth == 0 && sqlpool__token_is(&token, "WHERE")) return at;
+    }
+}
+
+/*  Without dbstat: a walk over all entries takes each page of the tree once, and SQLite counts the
+    pages that it takes. Overflow pages are not among them. */
+static int sqlpool__count_object(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__walk *walk = (sqlpool__walk *)user;
+    const char *name = (const char *)sqlite3_column_text(row, 0);
+    const char *table = (const char *)sqlite3_column_text(row, 1);
+    const bool is_index = sqlite3_column_int(row, 2) != 0;
+    const char *sql = (const char *)sqlite3_column_text(row, 3);
+    sqlite3_stmt *count = NULL;
+    int64_t before, io;
+    char *text;
+    int rc;
+    if (name == NULL || table == NULL) return 0;
+    text = !is_index
+               ? sqlite3_mprintf("SELECT count(*) FROM main.\"%w\" NOT INDEXED", name)
+               : sqlite3_mprintf("SELECT count(*) FROM main.\"%w\" INDEXED BY \"%w\" WHERE %s",
+                                 table, name, sql != NULL ? sqlpool__find_where(sql) : "1");
+    rc = text != NULL ? sqlite3_prepare_v2(chore->slot->db, text, -1, &count, NULL) : SQLITE_NOMEM;
+    before = sqlpool__count_pages(chore->slot, &io);
+    if (rc == SQLITE_OK) rc = sqlite3_step(count);
+    if (rc == SQLITE_ROW)
+        rc = sqlpool__walk_begin(chore, walk, name, table, is_index, -1);
+    else
+        rc = sqlpool__statement_failed(chore->slot, rc, text, chore->error);
+    walk->object.pages = sqlpool__count_pages(chore->slot, &io) - before;
+    walk->object.bytes = walk->object.pages * chore->core->page_bytes;
+    if (rc == 0) walk->object.cells = sqlite3_column_int64(count, 0);
+    (void)sqlite3_finalize(count);
+    sqlite3_free(text);
+    chore->progress.done += walk->object.pages;
+    return rc == 0 ? sqlpool__walk_tell(chore, walk) : rc;
+}
+
+static int sqlpool__object_sizes(sqlpool__chore *chore, sqlpool_size_fn fn, void *user,
+                                 bool can_stat) {
+    sqlpool__walk walk;
+    int64_t has_stat = 0;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    memset(&walk, 0, sizeof walk);
+    walk.fn = fn;
+    walk.user = user;
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_begin(chore->slot, chore->error);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore, "PRAGMA main.page_count", &chore->progress.total);
+    if (rc == SQLPOOL_OK && can_stat) {
+        sqlite3_stmt *probe = NULL;
+        has_stat = sqlite3_prepare_v2(chore->slot->db, "SELECT name FROM dbstat", -1, &probe,
+                                      NULL) == SQLITE_OK;
+        (void)sqlite3_finalize(probe);
+    }
+    chore->expected = chore->progress.total;
+    if (rc == SQLPOOL_OK && has_stat != 0) {
+        rc = sqlpool__chore_run(
+            chore,
+            "SELECT s.name,s.pageno,s.pagetype,s.ncell,s.payload,s.unused,s.pgsize,m.tbl_name,"
+            "m.type='index' FROM dbstat s LEFT JOIN sqlite_master m ON m.name=s.name "
+            "AND m.rootpage>0 WHERE s.schema='main'",
+            sqlpool__take_stat, &walk);
+        if (rc == SQLPOOL_OK) rc = sqlpool__walk_tell(chore, &walk);
+    } else if (rc == SQLPOOL_OK) {
+        rc = sqlpool__chore_run(
+            chore,
+            "SELECT 'sqlite_master','sqlite_master',0,NULL UNION ALL SELECT name,tbl_name,"
+            "type='index',sql FROM sqlite_master WHERE rootpage>0",
+            sqlpool__count_object, &walk);
+    }
+    if (rc != SQLPOOL_OK && chore->stopped_by != 0) chore->error->result = rc;
+    sqlite3_free(walk.name);
+    sqlite3_free(walk.table);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.7] public calls: maintenance                                   (public)
+ *----------------------------------------------------------------------------*/
+
+/*  The beginning of all of them: a pool that is open, and options that make sense. */
+static int sqlpool__enter_chore(sqlpool *pool, const char *operation,
+                                const sqlpool_maintenance *options, sqlpool__chore *chore,
+                                sqlpool_error *error) {
+    sqlpool__core *core;
+    const int rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sqlpool__chore_begin(chore, core, operation, options, error) == SQLPOOL_OK)
+        return SQLPOOL_OK;
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+static int sqlpool__leave_chore(sqlpool__chore *chore) {
+    return sqlpool__leave(chore->core, sqlpool__chore_end(chore));
+}
+
+SQLPOOL_API int sqlpool_optimize(sqlpool *pool, const sqlpool_maintenance *options,
+                                 int64_t *analyzed, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int64_t ignored;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (analyzed == NULL) analyzed = &ignored;
+    *analyzed = 0;
+    rc = sqlpool__enter_chore(pool, "optimize", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    (void)sqlpool__optimize(&chore, analyzed);
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_analyze(sqlpool *pool, const char *table, int row_limit,
+                                const sqlpool_maintenance *options, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "analyze", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (row_limit < 0) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "row_limit is %d: use 0 or more", row_limit);
+    } else {
+        (void)sqlpool__analyze(&chore, table, row_limit);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_vacuum(sqlpool *pool, int auto_vacuum, const sqlpool_maintenance *options,
+                               sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "vacuum", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (auto_vacuum < SQLPOOL_AUTO_VACUUM_KEEP || auto_vacuum > SQLPOOL_AUTO_VACUUM_INCREMENTAL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "auto_vacuum is %d", auto_vacuum);
+    } else {
+        (void)sqlpool__vacuum(&chore, auto_vacuum);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_incremental_vacuum(sqlpool *pool, int64_t pages,
+                                           const sqlpool_maintenance *options, int64_t *freed,
+                                           sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int64_t ignored;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (freed == NULL) freed = &ignored;
+    *freed = 0;
+    rc = sqlpool__enter_chore(pool, "incremental vacuum", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (pages < 0) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "pages is %lld: use 0 or more",
+                            (long long)pages);
+    } else {
+        (void)sqlpool__incremental_vacuum(&chore, pages, freed);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_vacuum_into(sqlpool *pool, const char *path,
+                                    const sqlpool_maintenance *options, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "vacuum into", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (path == NULL || *path == '\0') {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "path is %s: name a new file",
+                            path == NULL ? "NULL" : "empty");
+    } else {
+        (void)sqlpool__vacuum_into(&chore, path);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_reindex(sqlpool *pool, const char *name, const sqlpool_maintenance *options,
+                                sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "reindex", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    (void)sqlpool__reindex(&chore, name);
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_check(sqlpool *pool, int kind, const char *table,
+                              const sqlpool_maintenance *options, sqlpool_check_result *result,
+                              sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_check_result ignored;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (result == NULL) result = &ignored;
+    memset(result, 0, sizeof *result);
+    rc = sqlpool__enter_chore(pool, "check", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (kind < SQLPOOL_CHECK_QUICK || kind > SQLPOOL_CHECK_FOREIGN_KEYS) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "kind is %d", kind);
+    } else {
+        (void)sqlpool__check_database(&chore, kind, table, result);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_fts5_tables(sqlpool *pool, sqlpool_fts5_fn fn, void *user,
+                                    sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    sqlpool__names names;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "list of FTS5 tables", NULL, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&names, 0, sizeof names);
+    if (fn == NULL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
+    } else if (sqlpool__list_fts5(&chore, NULL, &names) == SQLPOOL_OK) {
+        (void)sqlpool__tell_fts5(&chore, &names, fn, user);
+    }
+    sqlpool__names_free(chore.core, &names);
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_fts5(sqlpool *pool, const char *table, int action,
+                             const sqlpool_maintenance *options, sqlpool_error *error) {
+    static const char *const operations[] = {"FTS5 merge", "FTS5 optimize", "FTS5 rebuild",
+                                             "FTS5 check"};
+    const bool is_known = action >= SQLPOOL_FTS5_MERGE && action <= SQLPOOL_FTS5_CHECK;
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, is_known ? operations[action] : "FTS5", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (!is_known) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "action is %d", action);
+    } else {
+        (void)sqlpool__fts5(&chore, table, action);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_fts5_configure(sqlpool *pool, const char *table, int automerge,
+                                       int usermerge, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    sqlpool__names names;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "FTS5 configure", NULL, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&names, 0, sizeof names);
+    if (table == NULL || automerge < SQLPOOL_OFF || automerge == 1 || automerge > 16 ||
+        usermerge < 0 || usermerge == 1 || usermerge > 16) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                           "table %s, automerge %d (2 to 16, 0 or SQLPOOL_OFF), usermerge %d "
+                           "(2 to 16, or 0)",
+                           table != NULL ? "given" : "is NULL", automerge, usermerge);
+    } else {
+        rc = sqlpool__list_fts5(&chore, table, &names);
+    }
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_take(&chore, SQLPOOL_WRITE);
+    if (rc == SQLPOOL_OK) rc = sqlpool__level_begin(chore.slot, error);
+    if (rc == SQLPOOL_OK && automerge != 0)
+        rc = sqlpool__fts5_command(&chore, names.text, "automerge", automerge > 0 ? automerge : 0);
+    if (rc == SQLPOOL_OK && usermerge != 0)
+        rc = sqlpool__fts5_command(&chore, names.text, "usermerge", usermerge);
+    if (rc == SQLPOOL_OK) (void)sqlpool__level_commit(chore.slot, error);
+    sqlpool__chore_put(&chore);
+    sqlpool__names_free(chore.core, &names);
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API int sqlpool_get_sizes(sqlpool *pool, sqlpool_sizes *sizes, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (sizes != NULL) memset(sizes, 0, sizeof *sizes);
+    rc = sqlpool__enter_chore(pool, "look at sizes", NULL, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sizes == NULL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sizes is NULL");
+    } else {
+        (void)sqlpool__sizes(&chore, sizes);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+SQLPOOL_API sqlpool_growth sqlpool_predict_growth(const sqlpool_sizes *before,
+                                                  const sqlpool_sizes *after, int64_t limit_bytes) {
+    const int64_t used_before = (before->pages - before->free_pages) * before->page_bytes;
+    const int64_t used = (after->pages - after->free_pages) * after->page_bytes;
+    const int64_t log = after->wal_bytes > 0 ? after->wal_bytes : 0;
+    const int64_t room = limit_bytes - log - used; /* free pages are filled before the file grows */
+    sqlpool_growth growth;
+    growth.bytes = used - used_before;
+    growth.ms = after->taken_ms - before->taken_ms;
+    growth.bytes_per_day = 0;
+    growth.limit_ms = room <= 0 ? 0 : -1;
+    if (growth.ms <= 0) return growth;
+    growth.bytes_per_day = (int64_t)((double)growth.bytes * 86400000.0 / (double)growth.ms);
+    if (growth.bytes > 0 && room > 0) {
+        const double ms = (double)room * (double)growth.ms / (double)growth.bytes;
+        growth.limit_ms = ms < 9e18 ? (int64_t)ms : INT64_MAX;
+    }
+    return growth;
+}
+
+SQLPOOL_API int sqlpool_object_sizes(sqlpool *pool, sqlpool_size_fn fn, void *user,
+                                     const sqlpool_maintenance *options, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__chore chore;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_chore(pool, "count of pages", options, &chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (fn == NULL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
+    } else {
+        (void)sqlpool__object_sizes(&chore, fn, user, true);
+    }
+    return sqlpool__leave_chore(&chore);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.8] schedule: what is due                                      (private)
+ *------------------------------------------------------------------------------
+    A task is due by the clock of the day, since programs come and go; how long a run takes is told
+    by the pool's clock. With the upkeep thread there is another one for the schedule: a check may
+    take minutes, in which deadlines and checkpoints must not wait. Upkeep itself runs tasks only
+    from sqlpool_tick(), through core->plan_run_fn.
+
+    With keep_state a run is claimed in the table, in one transaction with the look whether another
+    process has begun it: what is begun is not due before its interval has passed, also when who
+    began it was killed. */
+
+#define SQLPOOL__TASKS_MOST 100
+#define SQLPOOL__PLAN_POLL_NS (1000 * SQLPOOL__NS_PER_MS) /* while a due task waits for a moment */
+
+typedef struct sqlpool__planned {
+    sqlpool_task task; /* its name is state.name */
+    sqlpool_task_state state;
+    int64_t tried_ns; /* its claim failed: not before this */
+    bool is_cut;      /* a tick ended before it: it goes on at the next */
+} sqlpool__planned;
+
+typedef struct sqlpool__plan {
+    /* fixed */
+    sqlpool__core *core;
+    sqlpool__planned *tasks;
+    int count;
+    bool keep_state;
+    bool has_thread;
+    void *user;
+    void (*done_fn)(void *user, const sqlpool_task_state *state);
+    void *thread;
+    /* under the pool's lock; the states too */
+    sqlpool_condition condition; /* for the thread, and who waits for the end of a task */
+    bool is_stopping;
+    uint64_t runner; /* thread that runs a task; 0: nobody */
+    uint64_t seen_acquires;
+    int64_t active_ns;   /* when the program was last seen to take a lease */
+    sqlpool_token token; /* of every task */
+} sqlpool__plan;
+
+static bool sqlpool__is_in_window(const sqlpool_task *task, int64_t wall_ms) {
+    const int minute = (int)(wall_ms / 60000 % 1440);
+    const int from = task->window_from_minute, to = task->window_to_minute;
+    if (from == to) return true;
+    return from < to ? minute >= from && minute < to : minute >= from || minute < to;
+}
+
+/*  The end of the interval; a clock that was set back must not put it off for longer than that. */
+static int64_t sqlpool__due_ms(const sqlpool__planned *planned, int64_t wall_ms) {
+    const int64_t interval = planned->task.interval_s * 1000;
+    if (planned->state.begun_ms == 0) return 0;
+    return sqlpool__earlier(planned->state.begun_ms, wall_ms) + interval;
+}
+
+/*  The task that may begin now, the one that is due for longest; or NULL, and `next` says when to
+    look again. */
+static sqlpool__planned *sqlpool__find_due_locked(sqlpool__core *core, sqlpool__plan *plan,
+                                                  int64_t now, int64_t wall_ms, int64_t *next) {
+    const uint64_t acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    sqlpool__planned *found = NULL;
+    int i;
+    if (acquires != plan->seen_acquires) {
+        plan->seen_acquires = acquires;
+        plan->active_ns = now;
+    }
+    *next = SQLPOOL__NEVER;
+    for (i = 0; i < plan->count; i++) {
+        sqlpool__planned *planned = &plan->tasks[i];
+        const int64_t idle = planned->task.idle_ms * SQLPOOL__NS_PER_MS;
+        planned->state.due_ms = sqlpool__due_ms(planned, wall_ms);
+        if (planned->state.due_ms > wall_ms) {
+            const int64_t left_ms = planned->state.due_ms - wall_ms;
+            *next =
+                sqlpool__earlier(*next, left_ms > INT64_C(1000000000000) /* some decades */
+                                            ? SQLPOOL__NEVER
+                                            : sqlpool__time_add(now, left_ms * SQLPOOL__NS_PER_MS));
+        } else if (now < planned->tried_ns || !sqlpool__is_in_window(&planned->task, wall_ms) ||
+                   (idle > 0 && now - plan->active_ns < idle)) {
+            *next = sqlpool__earlier(*next, sqlpool__time_add(now, SQLPOOL__PLAN_POLL_NS));
+        } else if (found == NULL || planned->state.due_ms < found->state.due_ms) {
+            found = planned;
+        }
+    }
+    return found;
+}
+
+/*  Reads and writes a state in the table, as a function of sqlpool_write(). */
+typedef struct sqlpool__claim_of {
+    sqlpool__planned *planned;
+    sqlpool_task_state state;
+    int64_t wall_ms;
+    int64_t before_ms; /* out: when the run before this one began */
+    bool is_end;       /* of the run: everything is written */
+    bool is_due;       /* out */
+    bool is_forced;
+} sqlpool__claim_of;
+
+#define SQLPOOL__TASK_STATES \
+    "SELECT begun_ms,ended_ms,result,runs,failures,overruns,message,name FROM sqlpool_task"
+
+static void sqlpool__take_state(sqlpool_rows *rows, sqlpool_task_state *state) {
+    const char *message = sqlpool_rows_text(rows, 6);
+    sqlpool__text text = sqlpool__text_into(state->message, sizeof state->message);
+    state->begun_ms = sqlpool_rows_int64(rows, 0);
+    state->ended_ms = sqlpool_rows_int64(rows, 1);
+    state->result = (int)sqlpool_rows_int64(rows, 2);
+    state->runs = sqlpool_rows_int64(rows, 3);
+    state->failures = sqlpool_rows_int64(rows, 4);
+    state->overruns = sqlpool_rows_int64(rows, 5);
+    if (message != NULL) sqlpool__text_excerpt(&text, message, sizeof state->message - 4);
+}
+
+static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__claim_of *claim = (sqlpool__claim_of *)user;
+    sqlpool_task_state *state = &claim->state;
+    sqlpool_value args[8];
+    sqlpool_rows rows;
+    int rc;
+    (void)attempt;
+    if (!claim->is_end) {
+        rc = sqlpool_conn_exec(conn,
+                               "CREATE TABLE IF NOT EXISTS sqlpool_task(name TEXT PRIMARY KEY, "
+                               "begun_ms, ended_ms, result, runs, failures, overruns, message) "
+                               "WITHOUT ROWID",
+                               NULL, 0, NULL, NULL);
+        if (rc != SQLPOOL_OK) return rc;
+        args[0] = sqlpool_value_text(state->name);
+        rc = sqlpool_conn_query(conn, &rows, SQLPOOL__TASK_STATES " WHERE name=?", args, 1, NULL);
+        if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
+            sqlpool__take_state(&rows, state);
+        }
+        rc = sqlpool_rows_close(&rows, NULL);
+        claim->planned->state.begun_ms = state->begun_ms; /* only the runner reads it meanwhile */
+        claim->is_due =
+            claim->is_forced || sqlpool__due_ms(claim->planned, claim->wall_ms) <= claim->wall_ms;
+        if (rc != SQLPOOL_OK || !claim->is_due) return rc;
+        claim->before_ms = state->begun_ms;
+        state->begun_ms = claim->wall_ms;
+    }
+    args[0] = sqlpool_value_text(state->name);
+    args[1] = sqlpool_value_int64(state->begun_ms);
+    args[2] = sqlpool_value_int64(state->ended_ms);
+    args[3] = sqlpool_value_int64(state->result);
+    args[4] = sqlpool_value_int64(state->runs);
+    args[5] = sqlpool_value_int64(state->failures);
+    args[6] = sqlpool_value_int64(state->overruns);
+    args[7] = sqlpool_value_text(state->message);
+    return sqlpool_conn_exec(conn, "INSERT OR REPLACE INTO sqlpool_task VALUES(?,?,?,?,?,?,?,?)",
+                             args, 8, NULL, NULL);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.9] running tasks                                              (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The work of a task. `is_cut`: there is more to do, next time. */
+static int sqlpool__do_task(sqlpool__core *core, sqlpool__plan *plan, const sqlpool_task *task,
+                            int64_t stop_ns, bool *is_cut, sqlpool_error *error) {
+    static const char *const operations[] = {
+        "", "optimize", "FTS5 merge", "incremental vacuum", "check", "check"};
+    sqlpool_maintenance options;
+    sqlpool_check_result result;
+    sqlpool_sizes sizes;
+    sqlpool__chore chore;
+    int64_t count = 0;
+    memset(&options, 0, sizeof options);
+    options.timeout_ms = task->limit_ms;
+    options.io_bytes_per_s = task->io_bytes_per_s;
+    options.tag = "schedule";
+    options.token = &plan->token;
+    if (task->kind == SQLPOOL_TASK_CALL) {
+        const int rc = task->fn(core->handle, &options, task->user, error);
+        if (rc != SQLPOOL_OK && error->result != rc)
+            (void)SQLPOOL__FAIL(error, rc, "the task's function returned %d", rc);
+        if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
+        return rc;
+    }
+    if (sqlpool__chore_begin(&chore, core, operations[task->kind], &options, error) != SQLPOOL_OK)
+        return error->result;
+    chore.stop_ns = stop_ns;
+    if (stop_ns != SQLPOOL__NEVER) chore.call.timeout_ms = SQLPOOL_NO_WAIT;
+    memset(&result, 0, sizeof result);
+    switch (task->kind) {
+    case SQLPOOL_TASK_OPTIMIZE:
+        (void)sqlpool__optimize(&chore, &count);
+        break;
+    case SQLPOOL_TASK_FTS5_MERGE:
+        (void)sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE);
+        break;
+    case SQLPOOL_TASK_INCREMENTAL_VACUUM:
+        if (sqlpool__sizes(&chore, &sizes) == SQLPOOL_OK && sizes.free_pages > 0 &&
+            sizes.free_pages * 100 >= sizes.pages * task->free_percent)
+            (void)sqlpool__incremental_vacuum(&chore, 0, &count);
+        break;
+    default:
+        (void)sqlpool__check_database(
+            &chore,
+            task->kind == SQLPOOL_TASK_QUICK_CHECK ? SQLPOOL_CHECK_QUICK : SQLPOOL_CHECK_INTEGRITY,
+            NULL, &result);
+        break;
+    }
+    *is_cut = chore.is_cut || error->result == SQLPOOL_WOULD_BLOCK;
+    chore.is_told = true; /* the schedule tells */
+    return sqlpool__chore_end(&chore);
+}
+
+/*  What the run was: into the state, the table, the log, and to done_fn. */
+static void sqlpool__task_done(sqlpool__core *core, sqlpool__plan *plan, sqlpool__planned *planned,
+                               int64_t took_ms, const sqlpool_error *error) {
+    const int limit = planned->task.limit_ms;
+    const bool is_overrun = limit > 0 && took_ms >= limit;
+    const sqlpool_call call = {0, 0, 0, "schedule", NULL};
+    sqlpool__claim_of claim;
+    sqlpool_error ignored;
+    memset(&claim, 0, sizeof claim);
+    sqlpool__lock(core);
+    planned->state.ended_ms = sqlpool__wall_ms(core);
+    planned->state.result = error->result;
+    planned->state.runs++;
+    planned->state.failures += error->result != SQLPOOL_OK ? 1 : 0;
+    planned->state.overruns += is_overrun ? 1 : 0;
+    if (error->result != SQLPOOL_OK) {
+        sqlpool__text text =
+            sqlpool__text_into(planned->state.message, sizeof planned->state.message);
+        sqlpool__text_excerpt(&text, error->message, sizeof planned->state.message - 4);
+    }
+    claim.state = planned->state;
+    sqlpool__unlock(core);
+    claim.is_end = true;
+    if (plan->keep_state)
+        (void)sqlpool_write_at("sqlpool.h", 0, core->handle, &call, NULL, sqlpool__claim_task,
+                               &claim, &ignored);
+    if (error->result != SQLPOOL_OK) {
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_TASK,
+                          "the task \"%s\" failed after %lld ms: %s", claim.state.name,
+                          (long long)took_ms, error->message);
+    } else {
+        sqlpool__log_line(core, is_overrun ? SQLPOOL_LEVEL_WARNING : SQLPOOL_LEVEL_INFO,
+                          SQLPOOL_LOG_TASK, "the task \"%s\" took %lld ms%s", claim.state.name,
+                          (long long)took_ms, is_overrun ? ", more than its limit_ms" : "");
+    }
+    if (plan->done_fn != NULL) plan->done_fn(plan->user, &claim.state);
+}
+
+/*  It could not be claimed: tried again soon where somebody only held the lock, else in a minute.
+    */
+static int sqlpool__task_refused(sqlpool__core *core, sqlpool__planned *planned,
+                                 const sqlpool_error *error) {
+    const bool is_short = error->result == SQLPOOL_TIMEOUT ||
+                          error->result == SQLPOOL_WOULD_BLOCK ||
+                          error->result == SQLPOOL_CANCELLED || error->result == SQLPOOL_CLOSED;
+    sqlpool__lock(core);
+    planned->tried_ns = sqlpool__time_add(
+        sqlpool__now(core), is_short ? SQLPOOL__PLAN_POLL_NS : 60 * SQLPOOL__PLAN_POLL_NS);
+    sqlpool__unlock(core);
+    if (!is_short)
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_TASK,
+                          "the task \"%s\" cannot begin: its state is not to be kept: %s",
+                          planned->state.name, error->message);
+    return error->result;
+}
+
+/*  Runs one task on this thread, which is plan->runner, without the lock; is_running is set. */
+static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__planned *planned,
+                             int64_t stop_ns, bool is_forced, sqlpool_error *error) {
+    const bool can_wait = stop_ns == SQLPOOL__NEVER;
+    const sqlpool_call call = {can_wait ? 0 : SQLPOOL_NO_WAIT, 0, 0, "schedule", &plan->token};
+    const sqlpool_call end_call = {call.timeout_ms, 0, 0, "schedule", NULL};
+    const int64_t began = sqlpool__now(core);
+    int64_t took_ms, before_ms;
+    sqlpool__claim_of claim;
+    sqlpool_error ignored;
+    bool is_cut = false;
+    int rc = SQLPOOL_OK;
+    memset(&claim, 0, sizeof claim);
+    claim.planned = planned;
+    claim.wall_ms = sqlpool__wall_ms(core);
+    claim.is_due = true;
+    claim.is_forced = is_forced || planned->is_cut; /* that is claimed already */
+    claim.state = planned->state;
+    if (plan->keep_state)
+        rc = sqlpool_write_at("sqlpool.h", 0, core->handle, &call, NULL, sqlpool__claim_task,
+                              &claim, error);
+    if (rc != SQLPOOL_OK) return sqlpool__task_refused(core, planned, error);
+    if (!claim.is_due) { /* another process has done it */
+        sqlpool__lock(core);
+        planned->state = claim.state;
+        sqlpool__unlock(core);
+        return rc;
+    }
+    before_ms = plan->keep_state ? claim.before_ms : claim.state.begun_ms;
+    claim.state.begun_ms = claim.wall_ms;
+    sqlpool__lock(core);
+    planned->state = claim.state;
+    planned->state.is_running = true;
+    sqlpool__unlock(core);
+    sqlpool__error_clear(error);
+    rc = sqlpool__do_task(core, plan, &planned->task, stop_ns, &is_cut, error);
+    took_ms = (sqlpool__now(core) - began) / SQLPOOL__NS_PER_MS;
+    sqlpool__lock(core);
+    planned->state.is_running = false;
+    planned->tried_ns = 0;
+    planned->is_cut = is_cut;
+    plan->seen_acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires); /* the task's own */
+    is_cut = is_cut || (rc == SQLPOOL_CANCELLED && plan->is_stopping);
+    if (is_cut) planned->state.begun_ms = before_ms; /* it is as due as it was */
+    claim.state = planned->state;
+    sqlpool__unlock(core);
+    if (!is_cut) {
+        sqlpool__task_done(core, plan, planned, took_ms, error);
+    } else if (plan->keep_state) {
+        claim.is_end = true;
+        (void)sqlpool_write_at("sqlpool.h", 0, core->handle, &end_call, NULL, sqlpool__claim_task,
+                               &claim, &ignored);
+    }
+    return rc;
+}
+
+#ifndef SQLPOOL_NO_THREADS
+static void sqlpool__plan_main(void *argument) {
+    sqlpool__plan *plan = (sqlpool__plan *)argument;
+    sqlpool__core *core = plan->core;
+    sqlpool__hint.inside++; /* its hooks cannot close the pool that joins it */
+    sqlpool__lock(core);
+    while (!plan->is_stopping) {
+        const int64_t now = sqlpool__now(core);
+        int64_t next;
+        sqlpool__planned *due =
+            sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
+        if (due == NULL || plan->runner != 0) {
+            sqlpool__wait_locked(core, &plan->condition, now,
+                                 due != NULL ? sqlpool__time_add(now, SQLPOOL__PLAN_POLL_NS)
+                                             : next);
+            continue;
+        }
+        plan->runner = sqlpool__thread_id(core);
+        sqlpool__unlock(core);
+        {
+            sqlpool_error error;
+            sqlpool__error_clear(&error);
+            (void)sqlpool__run_task(core, plan, due, SQLPOOL__NEVER, false, &error);
+        }
+        sqlpool__lock(core);
+        plan->runner = 0;
+        sqlpool__signal(core, &plan->condition);
+    }
+    sqlpool__unlock(core);
+}
+#endif
+
+/*  Called by upkeep; with the thread there is nothing to do here. */
+static int64_t sqlpool__plan_run(sqlpool__core *core, int64_t now, int64_t stop_ns) {
+    sqlpool__plan *plan;
+    sqlpool__planned *due = NULL;
+    sqlpool_error error;
+    int64_t next = SQLPOOL__NEVER;
+    sqlpool__lock(core);
+    plan = core->plan;
+    if (plan != NULL && !plan->has_thread && plan->runner == 0 && !plan->is_stopping)
+        due = sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
+    if (due != NULL) plan->runner = sqlpool__thread_id(core);
+    sqlpool__unlock(core);
+    if (due == NULL) return next;
+    sqlpool__error_clear(&error);
+    (void)sqlpool__run_task(core, plan, due, stop_ns, false, &error);
+    sqlpool__lock(core);
+    plan->runner = 0;
+    sqlpool__signal(core, &plan->condition);
+    sqlpool__unlock(core);
+    return now;
+}
+
+static void sqlpool__free_plan(sqlpool__core *core, sqlpool__plan *plan) {
+    core->config.locks.condition_destroy_fn(core->config.locks.user, &plan->condition);
+    sqlpool__free(&core->memory, plan->tasks, (size_t)plan->count * sizeof *plan->tasks);
+    sqlpool__free(&core->memory, plan, sizeof *plan);
+}
+
+/*  Stops the task that runs, joins the thread, and forgets the schedule. */
+static void sqlpool__plan_end(sqlpool__core *core) {
+    sqlpool__plan *plan;
+    sqlpool__lock(core);
+    plan = core->plan;
+    core->plan = NULL; /* nobody else finds it now */
+    if (plan != NULL) plan->is_stopping = true;
+    sqlpool__unlock(core);
+    if (plan == NULL) return;
+    (void)sqlpool_cancel(core->handle, &plan->token);
+    sqlpool__lock(core);
+    sqlpool__signal(core, &plan->condition);
+    while (plan->runner != 0)
+        sqlpool__wait_locked(core, &plan->condition, sqlpool__now(core),
+                             sqlpool__time_add(sqlpool__now(core), SQLPOOL__PLAN_POLL_NS));
+    sqlpool__unlock(core);
+#ifndef SQLPOOL_NO_THREADS
+    if (plan->has_thread) core->config.locks.thread_join_fn(core->config.locks.user, plan->thread);
+#endif
+    sqlpool__free_plan(core, plan);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I28.10] public calls: schedule                                     (public)
+ *----------------------------------------------------------------------------*/
+
+SQLPOOL_API const sqlpool_task *sqlpool_schedule_default(int *count) {
+    static const sqlpool_task tasks[] = {
+        {"optimize", SQLPOOL_TASK_OPTIMIZE, 86400, 0, 0, 1000, 0, 0, 0, NULL, NULL},
+        {"FTS5 merge", SQLPOOL_TASK_FTS5_MERGE, 3600, 0, 0, 1000, 0, 0, 0, NULL, NULL},
+        {"incremental vacuum", SQLPOOL_TASK_INCREMENTAL_VACUUM, 3600, 0, 0, 1000, 0, 0, 20, NULL,
+         NULL},
+        {"quick check", SQLPOOL_TASK_QUICK_CHECK, 7 * 86400, 0, 0, 1000, 0, 32 << 20, 0, NULL,
+         NULL},
+        {"integrity check", SQLPOOL_TASK_INTEGRITY_CHECK, 30 * 86400, 0, 0, 1000, 0, 32 << 20, 0,
+         NULL, NULL}};
+    if (count != NULL) *count = (int)(sizeof tasks / sizeof *tasks);
+    return tasks;
+}
+
+/*  What is wrong with a task, or NULL. */
+static const char *sqlpool__wrong_task(const sqlpool_schedule_config *config, int which) {
+    const sqlpool_task *task = &config->tasks[which];
+    int i;
+    if (task->name == NULL || *task->name == '\0' || strlen(task->name) > 63)
+        return "name has 1 to 63 bytes";
+    for (i = 0; i < which; i++) {
+        if (strcmp(config->tasks[i].name, task->name) == 0) return "another one has its name";
+    }
+    if (task->kind < SQLPOOL_TASK_CALL || task->kind > SQLPOOL_TASK_INTEGRITY_CHECK)
+        return "kind is none of sqlpool_task_kind";
+    if ((task->kind == SQLPOOL_TASK_CALL) != (task->fn != NULL))
+        return "fn is for SQLPOOL_TASK_CALL, and only for it";
+    if (task->interval_s < 1 || task->interval_s > INT64_C(3155760000)) /* a century */
+        return "interval_s is 1 to 3155760000";
+    if (task->window_from_minute < 0 || task->window_from_minute >= 1440 ||
+        task->window_to_minute < 0 || task->window_to_minute > 1440)
+        return "a window is between minutes 0 and 1440";
+    if (task->idle_ms < 0 || task->limit_ms < 0 || task->io_bytes_per_s < 0 ||
+        task->free_percent < 0 || task->free_percent > 100)
+        return "idle_ms, limit_ms, io_bytes_per_s are 0 or more, free_percent 0 to 100";
+    return NULL;
+}
+
+static int sqlpool__check_schedule(sqlpool__core *core, const sqlpool_schedule_config *config,
+                                   sqlpool_error *error) {
+    int i;
+    if (config->count < 0 || config->count > SQLPOOL__TASKS_MOST ||
+        (config->count > 0 && config->tasks == NULL))
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "count is %d: 0 to %d, and tasks is an array",
+                             config->count, SQLPOOL__TASKS_MOST);
+    if (config->keep_state && core->config.read_only)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "a read-only pool cannot keep_state");
+    for (i = 0; i < config->count; i++) {
+        const char *wrong = sqlpool__wrong_task(config, i);
+        if (wrong != NULL) return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "task %d: %s", i, wrong);
+    }
+    return SQLPOOL_OK;
+}
+
+/*  The plan of a configuration that makes sense; NULL: no memory. */
+static sqlpool__plan *sqlpool__new_plan(sqlpool__core *core,
+                                        const sqlpool_schedule_config *config) {
+    const sqlpool_locks *locks = &core->config.locks;
+    const size_t bytes = (size_t)config->count * sizeof(sqlpool__planned);
+    sqlpool__plan *plan = (sqlpool__plan *)sqlpool__alloc(&core->memory, sizeof *plan);
+    int i;
+    if (plan == NULL) return NULL;
+    memset(plan, 0, sizeof *plan);
+    plan->tasks = (sqlpool__planned *)sqlpool__alloc(&core->memory, bytes);
+    if (plan->tasks == NULL || locks->condition_init_fn(locks->user, &plan->condition) != 0) {
+        sqlpool__free(&core->memory, plan->tasks, bytes);
+        sqlpool__free(&core->memory, plan, sizeof *plan);
+        return NULL;
+    }
+    memset(plan->tasks, 0, bytes);
+    plan->core = core;
+    plan->count = config->count;
+    plan->keep_state = config->keep_state;
+    plan->user = config->user;
+    plan->done_fn = config->done_fn;
+    plan->seen_acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    plan->active_ns = sqlpool__now(core);
+    for (i = 0; i < config->count; i++) {
+        sqlpool__planned *planned = &plan->tasks[i];
+        planned->task = config->tasks[i];
+        memcpy(planned->state.name, planned->task.name, strlen(planned->task.name) + 1);
+        planned->task.name = planned->state.name;
+    }
+    return plan;
+}
+
+/*  What the table knows already. */
+static int sqlpool__load_states(sqlpool__core *core, sqlpool__plan *plan, sqlpool_error *error) {
+    const sqlpool_call call = {0, 0, 0, "schedule", NULL};
+    sqlpool_rows rows;
+    int64_t is_there = 0;
+    int i, rc = sqlpool_query_int64_at(
+               "sqlpool.h", 0, core->handle, &is_there,
+               "SELECT count(*) FROM sqlite_master WHERE type='table' AND name='sqlpool_task'",
+               NULL, 0, error);
+    if (rc != SQLPOOL_OK || is_there == 0) return rc;
+    rc = sqlpool_query_at("sqlpool.h", 0, core->handle, &call, &rows, SQLPOOL__TASK_STATES, NULL, 0,
+                          error);
+    while (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
+        const char *name = sqlpool_rows_text(&rows, 7);
+        for (i = 0; name != NULL && i < plan->count; i++) {
+            if (strcmp(plan->tasks[i].state.name, name) == 0)
+                sqlpool__take_state(&rows, &plan->tasks[i].state);
+        }
+    }
+    return sqlpool_rows_close(&rows, rc == SQLPOOL_OK ? error : NULL);
+}
+
+/*  Is this thread inside a task of the schedule? */
+static bool sqlpool__is_in_task(sqlpool__core *core) {
+    const sqlpool__plan *plan;
+    bool is_in;
+    sqlpool__lock(core);
+    plan = core->plan;
+    is_in = plan != NULL && plan->runner == sqlpool__thread_id(core);
+    sqlpool__unlock(core);
+    return is_in;
+}
+
+SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *config,
+                                 sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__plan *plan = NULL;
+    bool is_started = true;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sqlpool__is_in_task(core)) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule() was called from a task");
+    } else if (config != NULL) {
+        rc = sqlpool__check_schedule(core, config, error);
+    }
+    if (rc == SQLPOOL_OK && config != NULL && config->count > 0) {
+        plan = sqlpool__new_plan(core, config);
+        if (plan == NULL) {
+            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the schedule");
+        } else if (plan->keep_state && sqlpool__load_states(core, plan, error) != SQLPOOL_OK) {
+            sqlpool__free_plan(core, plan);
+            return sqlpool__leave(core, error->result); /* the error hook has heard of it */
+        }
+    }
+    if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
+    sqlpool__plan_end(core);
+    if (plan == NULL) return sqlpool__leave(core, SQLPOOL_OK);
+    sqlpool__lock(core);
+    if (core->plan != NULL || (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) {
+        rc = core->plan != NULL
+                 ? SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another thread set a schedule")
+                 : sqlpool__refuse_closed(core, error);
+    } else {
+        core->plan = plan;
+        SQLPOOL__STORE(&core->plan_end_fn, &sqlpool__plan_end);
+        SQLPOOL__STORE(&core->plan_run_fn, &sqlpool__plan_run);
+#ifndef SQLPOOL_NO_THREADS
+        if (core->has_thread) { /* under the lock: who ends it finds a thread to join, or none */
+            const sqlpool_locks *locks = &core->config.locks;
+            is_started =
+                locks->thread_create_fn(locks->user, &plan->thread, sqlpool__plan_main, plan) == 0;
+            plan->has_thread = is_started;
+            if (!is_started) core->plan = NULL;
+        }
+#endif
+        if (!is_started) rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no thread for the schedule");
+    }
+    sqlpool__unlock(core);
+    if (rc != SQLPOOL_OK) sqlpool__free_plan(core, plan);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_schedule_run(sqlpool *pool, const char *name, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__plan *plan;
+    sqlpool__planned *planned = NULL;
+    int i, rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__lock(core);
+    plan = core->plan;
+    for (i = 0; plan != NULL && name != NULL && i < plan->count && planned == NULL; i++) {
+        if (strcmp(plan->tasks[i].state.name, name) == 0) planned = &plan->tasks[i];
+    }
+    if (planned == NULL) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the schedule has no task \"%.63s\"",
+                           name != NULL ? name : "(null)");
+    } else if (plan->runner == sqlpool__thread_id(core)) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule_run() was called from a task");
+    } else if (plan->runner != 0) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another task of the schedule runs");
+    } else {
+        plan->runner = sqlpool__thread_id(core);
+    }
+    sqlpool__unlock(core);
+    if (rc == SQLPOOL_OK) {
+        (void)sqlpool__run_task(core, plan, planned, SQLPOOL__NEVER, true, error);
+        sqlpool__lock(core);
+        plan->runner = 0;
+        sqlpool__signal(core, &plan->condition);
+        sqlpool__unlock(core);
+    }
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states, int capacity) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    const sqlpool__plan *plan;
+    int i, count = 0, rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (capacity < 0 || (states == NULL && capacity > 0)) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "capacity is %d, states is %s", capacity,
+                            states == NULL ? "NULL" : "given");
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+    sqlpool__lock(core);
+    plan = core->plan;
+    if (plan != NULL) count = plan->count;
+    for (i = 0; i < count && i < capacity; i++) {
+        states[i] = plan->tasks[i].state;
+        states[i].due_ms = sqlpool__due_ms(&plan->tasks[i], sqlpool__wall_ms(core));
+    }
+    sqlpool__unlock(core);
+    return sqlpool__leave(core, count);
+}
+
+/*==============================================================================
+ * >>[I30] MIGRATIONS: steps of a schema, and sets of indexes           (private)
+ *==============================================================================
+    What a migration must not do is stop half-way. So a step is one transaction: its statements, the
+    foreign keys looked at, the row of its history and user_version, or none of it. Nothing of a
+    step can end that transaction: its SQL is prepared like a caller's, which refuses COMMIT, its
+    function has a lease whose level is not its own (slot->floor), and the commit hook turns down
+    what SQLite would commit by itself after it had ended the transaction.
+
+    foreign_keys goes off before the transaction, since inside one the PRAGMA does nothing, and a
+    DROP TABLE of the usual rebuild (sqlite.org/lang_altertable.html, 7) would delete the rows that
+    refer to it. It comes on again before the lease ends, or the connection is closed.
+
+    What is to be done is decided inside the write transaction, from what the file says there: two
+    processes that migrate at once take turns at the write lock, and each goes on from where the
+    other has brought it. A look before that, on a reader, keeps a program that has nothing to do
+    from waiting for anybody.
+
+    The writer is kept until the last step: between two of them the schema is neither the old nor
+    the new one, and no other writer of the program should meet it. Readers may.
+
+    The history is a list of what was done, down steps too. Of each version its last row counts. A
+    checksum leaves out carriage returns, which version control systems add and remove. */
+
+static const char sqlpool__history_sql[] =
+    "CREATE TABLE IF NOT EXISTS sqlpool_migrations(id INTEGER PRIMARY KEY, version INTEGER NOT "
+    "NULL, direction TEXT NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL, time TEXT NOT "
+    "NULL, duration_us INTEGER NOT NULL)";
+
+/*  The result of a transaction that is to be undone all the same. */
+#define SQLPOOL__DRY_RUN_ENDS INT32_MIN
+
+typedef struct sqlpool__migrating {
+    sqlpool__chore chore;
+    const sqlpool_migrate_config *config;
+    sqlpool_migrate_result *result;
+    int target; /* version, 0 before the first step */
+
+    /* what the file said last */
+    int version, application_id;
+    int known;        /* steps of ours that its history has */
+    bool has_history; /* the table */
+
+    int direction; /* 1 up, -1 down, 0 not known yet */
+    bool is_done;
+    const sqlpool_migration *step; /* that has begun; NULL: none */
+} sqlpool__migrating;
+
+/*  For the message of a step or index. */
+static void sqlpool__text_name(sqlpool__text *text, const char *name) {
+    sqlpool__text_byte(text, '"');
+    sqlpool__text_excerpt(text, name, 80);
+    sqlpool__text_byte(text, '"');
+}
+static void sqlpool__text_step(sqlpool__text *text, const sqlpool_migration *step) {
+    sqlpool__text_add(text, "migration %d ", step->version);
+    sqlpool__text_name(text, step->name);
+}
+
+/*  As every chore; but a lock is waited for as long as the whole may take, since who has it may be
+    migrating, and the looks at the schema before the first piece are not worth a report. */
+static int sqlpool__schema_chore_begin(sqlpool__chore *chore, sqlpool__core *core,
+                                       const char *operation, const char *unit,
+                                       const sqlpool_maintenance *options, sqlpool_error *error) {
+    const int rc = sqlpool__chore_begin(chore, core, operation, options, error);
+    chore->progress.unit = unit;
+    chore->call.timeout_ms = chore->options.timeout_ms;
+    chore->next_progress_ns = sqlpool__time_add(
+        chore->began_ns,
+        (int64_t)(rc == SQLPOOL_OK ? chore->options.progress_ms : 0) * SQLPOOL__NS_PER_MS);
+    return rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.2] the plan, and what the file says                           (private)
+ *----------------------------------------------------------------------------*/
+
+static int sqlpool__first_version(const sqlpool_migrate_config *config) {
+    return config->steps[0].version;
+}
+static int sqlpool__last_version(const sqlpool_migrate_config *config) {
+    return config->steps[config->step_count - 1].version;
+}
+static const sqlpool_migration *sqlpool__step_of(const sqlpool_migrate_config *config,
+                                                 int version) {
+    const int first = sqlpool__first_version(config);
+    if (version < first || version > sqlpool__last_version(config)) return NULL;
+    return &config->steps[version - first];
+}
+
+/*  The text that tells one version of a step from another: FNV-1a of its way up, in hexadecimal. */
+static void sqlpool__step_checksum(const sqlpool_migration *step, char out[17]) {
+    const char *at = step->up != NULL ? step->up : "";
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) + (step->up_fn != NULL ? 1 : 0);
+    sqlpool__text text = sqlpool__text_into(out, 17);
+    for (; *at != '\0'; at++) {
+        if (*at != '\r') hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+    }
+    sqlpool__text_add(&text, "%016llx", (unsigned long long)sqlpool__mix(hash));
+}
+
+/*  Steps that do not follow each other. */
+static int sqlpool__refuse_order(const sqlpool_migration *step, sqlpool_error *error) {
+    const sqlpool_migration *before = step - 1;
+    sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+    sqlpool__text_step(&text, step);
+    sqlpool__text_add(&text, " follows ");
+    sqlpool__text_step(&text, before);
+    if (step->version == before->version) {
+        sqlpool__text_add(&text, ": two of one version; renumber one of them");
+    } else if (step->version < before->version) {
+        sqlpool__text_add(&text, ": put them in the order of their versions");
+    } else {
+        sqlpool__text_add(&text, ": %d is missing; add it, or renumber those behind it",
+                          before->version + 1);
+    }
+    return error->result = SQLPOOL_MIGRATION_GAP;
+}
+
+/*  What is wrong with the steps themselves. */
+static int sqlpool__check_steps(const sqlpool_migrate_config *config, sqlpool_error *error) {
+    int i;
+    for (i = 0; i < config->step_count; i++) {
+        const sqlpool_migration *step = &config->steps[i];
+        if (step->version < 1 || step->name == NULL || step->name[0] == '\0' ||
+            (step->up == NULL && step->up_fn == NULL)) {
+            return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "steps[%d] (version %d): %s", i,
+                                 step->version,
+                                 step->version < 1 ? "versions begin with 1"
+                                 : step->up == NULL && step->up_fn == NULL
+                                     ? "it has no way up: neither SQL nor a function"
+                                     : "it has no name");
+        }
+        if (i > 0 && step->version != step[-1].version + 1)
+            return sqlpool__refuse_order(step, error);
+    }
+    return SQLPOOL_OK;
+}
+
+static int sqlpool__check_plan(const sqlpool_migrate_config *config, sqlpool_error *error) {
+    int target;
+    if (config == NULL || config->steps == NULL || config->step_count < 1)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s",
+                             config == NULL          ? "config is NULL"
+                             : config->steps == NULL ? "steps is NULL"
+                                                     : "step_count is below 1");
+    if (config->mode < SQLPOOL_MIGRATE_RUN || config->mode > SQLPOOL_MIGRATE_CHECK ||
+        config->target < SQLPOOL_OFF)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "mode is %d (0 .. 2), target is %d (-1 or more)", config->mode,
+                             config->target);
+    if (sqlpool__check_steps(config, error) != SQLPOOL_OK) return error->result;
+    target = config->target == SQLPOOL_OFF ? 0 : config->target;
+    if (config->target != 0 && target < sqlpool__first_version(config) - 1)
+        return SQLPOOL__FAIL(error, SQLPOOL_MIGRATION_GAP,
+                             "the target is version %d, and the steps begin with %d: those below "
+                             "are needed to go there",
+                             target, sqlpool__first_version(config));
+    if (target > sqlpool__last_version(config))
+        return SQLPOOL__FAIL(error, SQLPOOL_MIGRATION_GAP,
+                             "the target is version %d, and the steps end with %d: add those that "
+                             "are missing, or choose another target",
+                             target, sqlpool__last_version(config));
+    return SQLPOOL_OK;
+}
+
+/*  A row of the history that counts: version, name, checksum. */
+static int sqlpool__history_row(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__migrating *m = (sqlpool__migrating *)user;
+    const int version = sqlite3_column_int(row, 0);
+    const char *name = (const char *)sqlite3_column_text(row, 1);
+    const char *checksum = (const char *)sqlite3_column_text(row, 2);
+    const sqlpool_migration *step = sqlpool__step_of(m->config, version);
+    sqlpool__text text = sqlpool__text_into(chore->error->message, sizeof chore->error->message);
+    char expected[17];
+    if (name == NULL || checksum == NULL)
+        return SQLPOOL__FAIL(chore->error, SQLITE_NOMEM, "no memory");
+    if (version > m->version) {
+        sqlpool__text_add(&text, "the history has version %d ", version);
+        sqlpool__text_name(&text, name);
+        sqlpool__text_add(&text,
+                          " as reached, but user_version is %d: something else has set it; set it "
+                          "back with PRAGMA user_version, or restore a backup",
+                          m->version);
+        return chore->error->result = SQLPOOL_MIGRATION_CHANGED;
+    }
+    if (step == NULL) return SQLPOOL_OK;
+    sqlpool__step_checksum(step, expected);
+    if (strcmp(step->name, name) == 0 && strcmp(expected, checksum) == 0) {
+        m->known++;
+        return SQLPOOL_OK;
+    }
+    sqlpool__text_step(&text, step);
+    sqlpool__text_add(&text, strcmp(step->name, name) != 0
+                                 ? " has run in this database as "
+                                 : " was edited after it had run in this database as ");
+    sqlpool__text_name(&text, name);
+    sqlpool__text_add(
+        &text,
+        ", checksum %.16s, now %s: bring back what has run, and make the change a new "
+        "migration",
+        checksum, expected);
+    return chore->error->result = SQLPOOL_MIGRATION_CHANGED;
+}
+
+static int sqlpool__refuse_newer(sqlpool__migrating *m) {
+    const sqlpool_migration *last = &m->config->steps[m->config->step_count - 1];
+    sqlpool__text text =
+        sqlpool__text_into(m->chore.error->message, sizeof m->chore.error->message);
+    sqlpool__text_add(&text, "the database is at version %d, the program ends with ", m->version);
+    sqlpool__text_step(&text, last);
+    sqlpool__text_add(&text,
+                      ": run the newer program that has migrated it, or let that one go "
+                      "down to version %d first",
+                      last->version);
+    return m->chore.error->result = SQLPOOL_MIGRATION_NEWER;
+}
+
+/*  What the file says of itself must go with the steps. In a transaction, so that it is of one
+    moment. */
+static int sqlpool__look(sqlpool__migrating *m) {
+    const int first = sqlpool__first_version(m->config), last = sqlpool__last_version(m->config);
+    sqlpool__chore *chore = &m->chore;
+    int64_t version, id = 0, tables = 0;
+    int expected, rc = sqlpool__chore_ask(chore, "PRAGMA user_version", &version);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA application_id", &id);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_ask(chore,
+                                "SELECT count(*) FROM sqlite_master WHERE type='table' AND "
+                                "name='sqlpool_migrations'",
+                                &tables);
+    if (rc != SQLPOOL_OK) return rc;
+    m->version = (int)version;
+    m->application_id = (int)id;
+    m->has_history = tables > 0;
+    if (m->config->application_id != 0 && m->application_id != 0 &&
+        m->application_id != m->config->application_id)
+        return SQLPOOL__FAIL(
+            m->chore.error, SQLPOOL_MIGRATION_OTHER,
+            "the application_id of \"%s\" is %d (0x%x), the program's is %d: it is "
+            "another program's file; open the right one",
+            m->chore.core->path, m->application_id, (unsigned)m->application_id,
+            m->config->application_id);
+    if (m->version > last) return sqlpool__refuse_newer(m);
+    m->known = 0;
+    if (m->has_history)
+        rc =
+            sqlpool__chore_run(chore,
+                               "SELECT version,name,checksum FROM sqlpool_migrations AS a WHERE "
+                               "direction<>'down' AND id=(SELECT max(b.id) FROM "
+                               "sqlpool_migrations AS b WHERE b.version=a.version)ORDER BY version",
+                               sqlpool__history_row, m);
+    if (rc != SQLPOOL_OK) return rc;
+    if (m->version < 0 || (m->version < first - 1 && m->target > m->version))
+        return SQLPOOL__FAIL(m->chore.error, SQLPOOL_MIGRATION_GAP,
+                             "the database is at version %d, and the steps begin with %d: those "
+                             "between are missing; migrate it first with a program that has them",
+                             m->version, first);
+    expected = m->version >= first ? m->version - first + 1 : 0;
+    if (m->known < expected && !m->config->adopt)
+        return SQLPOOL__FAIL(m->chore.error, SQLPOOL_MIGRATION_CHANGED,
+                             "the database is at version %d, but its history (table "
+                             "sqlpool_migrations) has only %d of the %d migrations from %d on: if "
+                             "the schema is what they make, set adopt; if not, restore a backup",
+                             m->version, m->known, expected, first);
+    return SQLPOOL_OK;
+}
+
+/*  Which way it goes from here, and that there is a way. Sets is_done where there is nothing to do.
+    */
+static int sqlpool__choose_way(sqlpool__migrating *m) {
+    int version;
+    m->is_done = m->version == m->target;
+    if (m->is_done) return SQLPOOL_OK;
+    if (m->direction == 0) m->direction = m->target > m->version ? 1 : -1;
+    if (m->result->steps > 0 && m->config->mode == SQLPOOL_MIGRATE_RUN &&
+        (m->version - m->result->to) * m->direction < 0)
+        return SQLPOOL__FAIL(m->chore.error, SQLPOOL_MIGRATION_CHANGED,
+                             "another process migrates this database the other way: it was at "
+                             "version %d and is at %d; stop one of them",
+                             m->result->to, m->version);
+    if ((m->target > m->version ? 1 : -1) != m->direction) { /* another process has gone further */
+        m->is_done = true;
+        return SQLPOOL_OK;
+    }
+    for (version = m->version; version > m->target; version--) {
+        const sqlpool_migration *step = sqlpool__step_of(m->config, version);
+        sqlpool__text text =
+            sqlpool__text_into(m->chore.error->message, sizeof m->chore.error->message);
+        if (step != NULL && (step->down != NULL || step->down_fn != NULL)) continue;
+        if (step != NULL) {
+            sqlpool__text_step(&text, step);
+        } else {
+            sqlpool__text_add(&text, "version %d", version);
+        }
+        sqlpool__text_add(&text, " has no way down: give it one, or restore a backup");
+        return m->chore.error->result = SQLPOOL_MIGRATION_GAP;
+    }
+    sqlpool__error_clear(m->chore.error);
+    return SQLPOOL_OK;
+}
+
+/*  Is there anything to write but steps? */
+static bool sqlpool__is_to_adopt(const sqlpool__migrating *m) {
+    const int first = sqlpool__first_version(m->config);
+    return (m->config->application_id != 0 && m->application_id == 0) ||
+           (m->version >= first && m->known < m->version - first + 1);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.3] steps                                                      (private)
+ *----------------------------------------------------------------------------*/
+
+static int sqlpool__write_history(sqlpool__migrating *m, const sqlpool_migration *step,
+                                  const char *direction, int64_t duration_us) {
+    char checksum[17];
+    int rc = SQLPOOL_OK;
+    if (!m->has_history) rc = sqlpool__chore_run(&m->chore, sqlpool__history_sql, NULL, NULL);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__step_checksum(step, checksum);
+    return sqlpool__chore_run_text(
+        &m->chore,
+        sqlite3_mprintf("INSERT INTO sqlpool_migrations(version,direction,name,checksum,time,"
+                        "duration_us)VALUES(%d,%Q,%Q,%Q,strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ','now'),"
+                        "%lld)",
+                        step->version, direction, step->name, checksum, (long long)duration_us),
+        NULL, NULL);
+}
+
+/*  PRAGMA name=value of the file's header, which is part of the transaction. */
+static int sqlpool__write_header(sqlpool__migrating *m, const char *name, int value) {
+    return sqlpool__chore_run_text(&m->chore, sqlite3_mprintf("PRAGMA %s=%d", name, value), NULL,
+                                   NULL);
+}
+
+/*  Marks the file as ours, and versions that were reached by other means. */
+static int sqlpool__adopt(sqlpool__migrating *m) {
+    int version = sqlpool__first_version(m->config), rc = SQLPOOL_OK;
+    if (m->config->application_id != 0 && m->application_id == 0)
+        rc = sqlpool__write_header(m, "application_id", m->config->application_id);
+    if (version + m->known > m->version) return rc;
+    /* rows of some are there and of others not: all that count are written anew */
+    for (; rc == SQLPOOL_OK && version <= m->version; version++) {
+        rc = sqlpool__write_history(m, sqlpool__step_of(m->config, version), "adopted", 0);
+        m->has_history = true;
+    }
+    return rc;
+}
+
+/*  Rows of PRAGMA foreign_key_check: the first is named, all are counted. */
+typedef struct sqlpool__orphans {
+    char first[300];
+    int64_t count;
+} sqlpool__orphans;
+
+static int sqlpool__orphan_row(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    sqlpool__orphans *orphans = (sqlpool__orphans *)user;
+    const char *table = (const char *)sqlite3_column_text(row, 0);
+    const char *parent = (const char *)sqlite3_column_text(row, 2);
+    sqlpool__text text = sqlpool__text_into(orphans->first, sizeof orphans->first);
+    (void)chore;
+    if (orphans->count++ > 0) return 0;
+    if (sqlite3_column_type(row, 1) == SQLITE_NULL) {
+        sqlpool__text_add(&text, "a row");
+    } else {
+        sqlpool__text_add(&text, "the row with rowid %lld",
+                          (long long)sqlite3_column_int64(row, 1));
+    }
+    sqlpool__text_add(&text, " of ");
+    sqlpool__text_name(&text, table != NULL ? table : "");
+    sqlpool__text_add(&text, " has no parent in ");
+    sqlpool__text_name(&text, parent != NULL ? parent : "");
+    return SQLPOOL_OK;
+}
+
+static int sqlpool__check_orphans(sqlpool__migrating *m) {
+    sqlpool__orphans orphans;
+    int rc;
+    if (m->chore.core->config.disable_foreign_keys) return SQLPOOL_OK;
+    orphans.count = 0;
+    rc = sqlpool__chore_run(&m->chore, "PRAGMA foreign_key_check", sqlpool__orphan_row, &orphans);
+    if (rc != SQLPOOL_OK || orphans.count == 0) return rc;
+    return SQLPOOL__FAIL(m->chore.error, SQLITE_CONSTRAINT_FOREIGNKEY,
+                         "%s, one of %lld such rows (PRAGMA foreign_key_check lists them): mend "
+                         "them in the step, or before it if they are old",
+                         orphans.first, (long long)orphans.count);
+}
+
+/*  The step's function. The level is not its own, so that it cannot commit half of it. */
+static int sqlpool__call_step(sqlpool__migrating *m, sqlpool_transaction_fn fn, int attempt) {
+    sqlpool__slot *slot = m->chore.slot;
+    sqlpool_conn conn = sqlpool__conn_of(slot);
+    char found[600];
+    sqlpool__text text = sqlpool__text_into(found, sizeof found);
+    int rc;
+    slot->last_error.result = SQLPOOL_OK;
+    SQLPOOL__STORE_RELAXED(&slot->floor, 1u);
+    rc = fn(&conn, m->step->user, attempt);
+    SQLPOOL__STORE_RELAXED(&slot->floor, 0u);
+    sqlpool__put_statements(slot, &text);
+    if (text.length > 0) sqlpool__report_unclean(slot, found);
+    if (rc != SQLPOOL_OK && slot->last_error.result == rc) {
+        *m->chore.error = slot->last_error;
+    } else if (rc != SQLPOOL_OK) {
+        (void)SQLPOOL__FAIL(m->chore.error, rc, "its function returned %d (%s)", rc,
+                            sqlpool_result_name(rc));
+    } else if (slot->depth > 1) {
+        rc = SQLPOOL__FAIL(m->chore.error, SQLPOOL_MISUSE,
+                           "its function left a begin without its end");
+    } else {
+        rc = sqlpool__statement_begin(slot, m->chore.error); /* says so if SQLite has ended it */
+        sqlpool__disarm(slot);
+    }
+    return rc;
+}
+
+/*  Which line of a text a byte is in, from 1. */
+static int sqlpool__line_of(const char *text, int offset) {
+    int line = 1;
+    for (; offset > 0 && *text != '\0'; offset--, text++) line += *text == '\n' ? 1 : 0;
+    return line;
+}
+
+/*  Puts the step in front of what it failed with, and behind that what became of it. */
+static void sqlpool__step_failed(sqlpool__migrating *m) {
+    sqlpool_error *error = m->chore.error;
+    const char *sql = m->direction > 0 ? m->step->up : m->step->down;
+    char said[640];
+    sqlpool__text text = sqlpool__text_into(said, sizeof said);
+    sqlpool__text_string(&text, error->message);
+    text = sqlpool__text_into(error->message, sizeof error->message);
+    sqlpool__text_step(&text, m->step);
+    sqlpool__text_add(&text, m->direction > 0 ? " (up)" : " (down)");
+    if (error->sql_offset >= 0 && sql != NULL)
+        sqlpool__text_add(&text, ", line %d", sqlpool__line_of(sql, error->sql_offset));
+    sqlpool__text_add(&text, ": %s", said);
+    if (error->outcome == SQLPOOL_OUTCOME_UNKNOWN) {
+        sqlpool__text_add(&text, "; whether it is in the database is not known: migrate again");
+    } else {
+        sqlpool__text_add(&text, "; the database stays at version %d: %s", m->result->to,
+                          error->result == SQLPOOL_TIMEOUT || error->result == SQLPOOL_CANCELLED
+                              ? "migrate again with more time"
+                          : error->result == SQLPOOL_REFUSED
+                              ? "a step has its transaction and needs no foreign_keys: leave that "
+                                "out"
+                              : "correct the step and migrate again");
+    }
+}
+
+/*  The next step, in the open transaction; is_done when there is none. */
+static int sqlpool__run_step(sqlpool__migrating *m, int attempt) {
+    const int64_t began = sqlpool__now(m->chore.core);
+    sqlpool_transaction_fn fn;
+    const char *sql;
+    int rc;
+    m->step = NULL;
+    rc = sqlpool__look(m);
+    if (rc == SQLPOOL_OK) rc = sqlpool__choose_way(m);
+    if (rc == SQLPOOL_OK && sqlpool__is_to_adopt(m)) rc = sqlpool__adopt(m);
+    if (rc == SQLPOOL_OK && m->is_done) m->result->to = m->version;
+    if (rc != SQLPOOL_OK || m->is_done) return rc;
+    m->step = sqlpool__step_of(m->config, m->direction > 0 ? m->version + 1 : m->version);
+    sql = m->direction > 0 ? m->step->up : m->step->down;
+    fn = m->direction > 0 ? m->step->up_fn : m->step->down_fn;
+    if (sql != NULL) rc = sqlpool__run_script(m->chore.slot, sql, strlen(sql), m->chore.error);
+    if (rc == SQLPOOL_OK && fn != NULL) rc = sqlpool__call_step(m, fn, attempt);
+    if (rc == SQLPOOL_OK) rc = sqlpool__check_orphans(m);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__write_history(m, m->step, m->direction > 0 ? "up" : "down",
+                                    (sqlpool__now(m->chore.core) - began) / SQLPOOL__NS_PER_US);
+    if (rc == SQLPOOL_OK) rc = sqlpool__write_header(m, "user_version", m->version + m->direction);
+    return rc;
+}
+
+static void sqlpool__step_done(sqlpool__migrating *m) {
+    m->version += m->direction;
+    m->is_done = m->version == m->target;
+    m->result->to = m->version;
+    m->result->steps++;
+}
+
+/*  Before a step, or at the end: where it is. */
+static int sqlpool__tell_step(sqlpool__migrating *m) {
+    const int left = m->direction * (m->target - m->version), steps = m->result->steps;
+    const sqlpool_migration *next =
+        sqlpool__step_of(m->config, m->direction > 0 ? m->version + 1 : m->version);
+    sqlpool__chore *chore = &m->chore;
+    chore->progress.object = left > 0 && next != NULL ? next->name : "";
+    chore->progress.done = steps;
+    chore->progress.total = steps + (left > 0 ? left : 0);
+    if (left <= 0) return SQLPOOL_OK; /* the end is told at the end */
+    chore->share = 1.0 / (double)chore->progress.total;
+    chore->from = steps * chore->share;
+    return sqlpool__chore_tell(chore, 0, sqlpool__now(chore->core));
+}
+
+/*  Bodies of transactions: one step; all steps and then back; only the look. */
+static int sqlpool__step_body(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn;
+    return sqlpool__run_step((sqlpool__migrating *)user, attempt);
+}
+static int sqlpool__dry_body(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__migrating *m = (sqlpool__migrating *)user;
+    const int from = m->version;
+    int rc = SQLPOOL_OK;
+    (void)conn;
+    m->result->steps = 0;
+    m->result->to = from;
+    m->is_done = false;
+    while (rc == SQLPOOL_OK && !m->is_done) {
+        m->step = NULL;
+        rc = sqlpool__tell_step(m);
+        if (rc == SQLPOOL_OK) rc = sqlpool__run_step(m, attempt);
+        if (rc == SQLPOOL_OK && !m->is_done) sqlpool__step_done(m);
+    }
+    if (rc != SQLPOOL_OK) m->result->to = from; /* for the message: nothing is kept */
+    return rc == SQLPOOL_OK ? SQLPOOL__FAIL(m->chore.error, SQLPOOL__DRY_RUN_ENDS, "dry run") : rc;
+}
+static int sqlpool__look_body(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__migrating *m = (sqlpool__migrating *)user;
+    int rc;
+    (void)conn, (void)attempt;
+    m->direction = 0;
+    rc = sqlpool__look(m);
+    m->result->from = m->result->to = m->version;
+    return rc == SQLPOOL_OK ? sqlpool__choose_way(m) : rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.4] migrating as a whole                                        (public)
+ *----------------------------------------------------------------------------*/
+
+/*  All steps, one transaction each. */
+static int sqlpool__run_steps(sqlpool__migrating *m) {
+    int rc = SQLPOOL_OK;
+    m->is_done = false;
+    while (rc == SQLPOOL_OK && !m->is_done) {
+        const int64_t began = sqlpool__now(m->chore.core);
+        m->step = NULL;
+        rc = sqlpool__tell_step(m);
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__transact(m->chore.slot, &m->chore.call, 1, sqlpool__step_body, m,
+                                   m->chore.error);
+        if (rc != SQLPOOL_OK || m->is_done) break;
+        sqlpool__step_done(m);
+        sqlpool__log_line(m->chore.core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_MIGRATION,
+                          "migration %d \"%.80s\" %s in %lld ms: version %d", m->step->version,
+                          m->step->name, m->direction > 0 ? "up" : "down",
+                          (long long)((sqlpool__now(m->chore.core) - began) / SQLPOOL__NS_PER_MS),
+                          m->version);
+    }
+    return rc;
+}
+
+/*  With the writer in hand. */
+static int sqlpool__migrate_held(sqlpool__migrating *m) {
+    sqlpool__slot *slot = m->chore.slot;
+    const bool has_keys = !m->chore.core->config.disable_foreign_keys;
+    int64_t granted = 0;
+    int rc = SQLPOOL_OK;
+    slot->is_lent = slot->is_untimed = true;
+    if (has_keys) {
+        const int set = sqlpool__set_pragma(slot, "foreign_keys", 0, &granted);
+        if (set != SQLITE_OK) {
+            rc = sqlpool__sqlite_failed(slot, set, NULL, m->chore.error);
+        } else if (granted != 0) {
+            rc = SQLPOOL__FAIL(m->chore.error, SQLPOOL_UNSUPPORTED,
+                               "foreign_keys cannot be switched off on this connection");
+        }
+    }
+    if (rc == SQLPOOL_OK && m->config->mode == SQLPOOL_MIGRATE_DRY_RUN) {
+        rc = sqlpool__transact(slot, &m->chore.call, 1, sqlpool__dry_body, m, m->chore.error);
+        if (rc == SQLPOOL__DRY_RUN_ENDS) {
+            rc = SQLPOOL_OK;
+            sqlpool__error_clear(m->chore.error);
+        }
+    } else if (rc == SQLPOOL_OK) {
+        rc = sqlpool__run_steps(m);
+    }
+    if (rc != SQLPOOL_OK && m->step != NULL) m->result->failed_version = m->step->version;
+    if (rc != SQLPOOL_OK && m->step != NULL && m->chore.stopped_by == 0) {
+        sqlpool__step_failed(m);
+    } else if (rc == SQLPOOL_TIMEOUT) {
+        const size_t length = strlen(m->chore.error->message);
+        sqlpool__text text = sqlpool__text_into(m->chore.error->message + length,
+                                                sizeof m->chore.error->message - length);
+        sqlpool__text_add(&text, "; it may be migrating: wait longer, with timeout_ms");
+    }
+    if (has_keys && slot->db != NULL &&
+        (sqlpool__set_pragma(slot, "foreign_keys", 1, &granted) != SQLITE_OK || granted != 1))
+        slot->is_bad = true; /* nobody else may meet it without */
+    return rc;
+}
+
+static int sqlpool__migrate(sqlpool__migrating *m) {
+    sqlpool__chore *chore = &m->chore;
+    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__transact(chore->slot, &chore->call, 1, sqlpool__look_body, m, chore->error);
+    sqlpool__chore_put(chore);
+    if (rc != SQLPOOL_OK) return rc;
+    if (m->config->mode == SQLPOOL_MIGRATE_CHECK) {
+        m->result->steps = m->direction * (m->target - m->version);
+        m->result->to = m->target;
+        return SQLPOOL_OK;
+    }
+    if (m->is_done && !sqlpool__is_to_adopt(m)) return SQLPOOL_OK;
+    chore->error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if it is refused */
+    rc = sqlpool__chore_take(chore, SQLPOOL_WRITE);
+    if (rc != SQLPOOL_OK) return rc;
+    chore->error->outcome = SQLPOOL_OUTCOME_NONE;
+    rc = sqlpool__migrate_held(m);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+SQLPOOL_API int sqlpool_migrate(sqlpool *pool, const sqlpool_migrate_config *config,
+                                const sqlpool_maintenance *options, sqlpool_migrate_result *result,
+                                sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_migrate_result unused;
+    sqlpool__migrating m;
+    sqlpool__core *core;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (result == NULL) result = &unused;
+    memset(result, 0, sizeof *result);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&m, 0, sizeof m);
+    m.config = config;
+    m.result = result;
+    rc = sqlpool__schema_chore_begin(&m.chore, core, "migrate", "steps", options, error);
+    if (rc == SQLPOOL_OK) rc = sqlpool__check_plan(config, error);
+    if (rc == SQLPOOL_OK) {
+        if (config->mode == SQLPOOL_MIGRATE_DRY_RUN) m.chore.progress.operation = "dry run";
+        m.target = config->target == 0  ? sqlpool__last_version(config)
+                   : config->target < 0 ? 0
+                                        : config->target;
+        rc = sqlpool__migrate(&m);
+        if (rc != SQLPOOL_OK) {
+            error->result = rc; /* of progress_fn */
+        } else if (config->mode != SQLPOOL_MIGRATE_CHECK) {
+            (void)sqlpool__tell_step(&m);
+        }
+    }
+    result->elapsed_ms = (sqlpool__now(core) - m.chore.began_ns) / SQLPOOL__NS_PER_MS;
+    if (rc == SQLPOOL_OK) {
+        sqlpool__error_clear(error);
+        if (config->mode == SQLPOOL_MIGRATE_RUN && result->steps > 0)
+            error->outcome = SQLPOOL_OUTCOME_COMMITTED;
+    }
+    return sqlpool__leave(core, sqlpool__chore_end(&m.chore));
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.5] what an index is, read from its text                       (private)
+ *------------------------------------------------------------------------------
+    SQLite keeps the text of CREATE INDEX as it was written, and rewrites it when a table or column
+    is renamed. So two texts are compared token by token, after what does not matter is taken off:
+    quotes and case of names, ASC, parentheses around a whole term. A collation that is not named is
+    that of the column. A doubt (a collation that an expression has anyway) counts as a difference.
+    */
+
+typedef struct sqlpool__span {
+    const char *at, *end;
+} sqlpool__span;
+
+typedef struct sqlpool__index {
+    bool is_unique;
+    sqlpool__token name, table;
+    sqlpool__span terms; /* between the parentheses */
+    sqlpool__span where; /* empty: the index is not partial */
+} sqlpool__index;
+
+typedef struct sqlpool__term {
+    sqlpool__span whole, body; /* as written; without order and collation */
+    sqlpool__token collation;  /* bytes 0: none is named */
+    bool is_descending;
+} sqlpool__term;
+
+/*  A token, or an operator in its usual spelling. */
+static sqlpool__token sqlpool__next_symbol(const char **at, const char *end) {
+    sqlpool__token token = sqlpool__next_token(at, end);
+    if (token.bytes != 1 || *at == end) return token;
+    if ((*token.text == '=' && **at == '=') || (*token.text == '!' && **at == '=') ||
+        (*token.text == '<' && **at == '>')) {
+        token.text = *token.text == '=' ? "=" : "<>";
+        token.bytes = strlen(token.text);
+        ++*at;
+    }
+    return token;
+}
+
+static bool sqlpool__is_quoted(const sqlpool__token *token) {
+    return token->bytes >= 2 && (*token->text == '"' || *token->text == '`' || *token->text == '[');
+}
+
+/*  The next byte of a name without its quotes, -1 at the end. */
+static int sqlpool__name_byte(const sqlpool__token *token, size_t *at) {
+    const bool is_bare = token->is_word;
+    const char close = is_bare ? '\0' : *token->text == '[' ? ']' : *token->text;
+    if (!is_bare && *at == 0) *at = 1;
+    if (*at >= token->bytes - (is_bare ? 0 : 1)) return -1;
+    if (!is_bare && close != ']' && token->text[*at] == close) ++*at; /* doubled */
+    return (unsigned char)token->text[(*at)++];
+}
+
+static bool sqlpool__same_name(const sqlpool__token *a, const sqlpool__token *b) {
+    size_t at_a = 0, at_b = 0;
+    for (;;) {
+        int x = sqlpool__name_byte(a, &at_a), y = sqlpool__name_byte(b, &at_b);
+        if (x >= 'A' && x <= 'Z') x += 'a' - 'A';
+        if (y >= 'A' && y <= 'Z') y += 'a' - 'A';
+        if (x != y) return false;
+        if (x < 0) return true;
+    }
+}
+
+static bool sqlpool__same_symbol(const sqlpool__token *a, const sqlpool__token *b) {
+    if ((a->is_word || sqlpool__is_quoted(a)) && (b->is_word || sqlpool__is_quoted(b)))
+        return sqlpool__same_name(a, b);
+    return a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0;
+}
+
+static bool sqlpool__same_span(const sqlpool__span *a, const sqlpool__span *b) {
+    const char *at_a = a->at, *at_b = b->at;
+    for (;;) {
+        const sqlpool__token x = sqlpool__next_symbol(&at_a, a->end),
+                             y = sqlpool__next_symbol(&at_b, b->end);
+        if (x.bytes == 0 || y.bytes == 0) return x.bytes == y.bytes;
+        if (!sqlpool__same_symbol(&x, &y)) return false;
+    }
+}
+
+/*  Where the parenthesis that opened before `at` closes, or `end`. */
+static const char *sqlpool__find_close(const char *at, const char *end) {
+    int depth = 1;
+    for (;;) {
+        const sqlpool__token token = sqlpool__next_token(&at, end);
+        if (token.bytes == 0) return end;
+        if (*token.text == '(') depth++;
+        if (*token.text == ')' && --depth == 0) return token.text;
+    }
+}
+
+/*  Parentheses around all of it say nothing. */
+static void sqlpool__strip_parentheses(sqlpool__span *span) {
+    for (;;) {
+        const char *at = span->at, *close, *behind;
+        const sqlpool__token first = sqlpool__next_token(&at, span->end);
+        if (first.bytes != 1 || *first.text != '(') return;
+        close = sqlpool__find_close(at, span->end);
+        if (close == span->end) return;
+        behind = close + 1;
+        if (sqlpool__next_token(&behind, span->end).bytes != 0) return;
+        span->at = at;
+        span->end = close;
+    }
+}
+
+/*  Order and collation stand at the end; the collation also inside parentheses. */
+static void sqlpool__strip_term(sqlpool__term *term) {
+    bool is_first = true;
+    for (;;) {
+        const char *at = term->body.at;
+        sqlpool__token last, before = {"", 0, false}, token;
+        const char *const begin = term->body.at, *const end = term->body.end;
+        last = before;
+        while ((token = sqlpool__next_token(&at, end)).bytes != 0) {
+            before = last;
+            last = token;
+        }
+        if (is_first && before.bytes != 0 &&
+            (sqlpool__token_is(&last, "ASC") || sqlpool__token_is(&last, "DESC"))) {
+            term->is_descending = sqlpool__token_is(&last, "DESC");
+            term->body.end = last.text;
+        } else if (sqlpool__token_is(&before, "COLLATE")) {
+            if (term->collation.bytes == 0) term->collation = last; /* the outermost counts */
+            term->body.end = before.text;
+        } else {
+            sqlpool__strip_parentheses(&term->body);
+        }
+        is_first = false;
+        if (term->body.at == begin && term->body.end == end) return;
+    }
+}
+
+/*  The next term of a list, false at its end. */
+static bool sqlpool__next_term(sqlpool__span *list, sqlpool__term *term) {
+    const char *at = list->at;
+    int depth = 0;
+    sqlpool__token token;
+    memset(term, 0, sizeof *term);
+    if (list->at == list->end) return false;
+    do {
+        token = sqlpool__next_token(&at, list->end);
+        if (token.bytes == 0) break;
+        if (*token.text == '(') depth++;
+        if (*token.text == ')') depth--;
+    } while (*token.text != ',' || depth > 0);
+    term->whole.at = list->at;
+    term->whole.end = token.bytes == 0 ? list->end : token.text;
+    term->body = term->whole;
+    list->at = at;
+    sqlpool__strip_term(term);
+    return true;
+}
+
+static bool sqlpool__is_name(const sqlpool__token *token) {
+    return token->is_word || sqlpool__is_quoted(token) ||
+           (token->bytes >= 2 && *token->text == '\'');
+}
+
+/*  A span that is one name, and that. */
+static bool sqlpool__is_one_name(const sqlpool__span *span, sqlpool__token *name) {
+    const char *at = span->at;
+    *name = sqlpool__next_token(&at, span->end);
+    return sqlpool__is_name(name) && sqlpool__next_token(&at, span->end).bytes == 0;
+}
+
+/*  A column may stand in any quotes. */
+static bool sqlpool__same_body(const sqlpool__span *a, const sqlpool__span *b) {
+    sqlpool__token x, y;
+    if (sqlpool__is_one_name(a, &x) && sqlpool__is_one_name(b, &y))
+        return sqlpool__same_name(&x, &y);
+    return sqlpool__same_span(a, b);
+}
+
+/*  Reads a CREATE INDEX; what is wrong with it, or NULL. */
+static const char *sqlpool__parse_index(const char *sql, sqlpool__index *index) {
+    const char *at = sql, *const end = sql + strlen(sql), *before;
+    sqlpool__token token = sqlpool__first_token(&at, end);
+    memset(index, 0, sizeof *index);
+    if (!sqlpool__token_is(&token, "CREATE")) return "it does not begin with CREATE INDEX";
+    token = sqlpool__next_token(&at, end);
+    index->is_unique = sqlpool__token_is(&token, "UNIQUE");
+    if (index->is_unique) token = sqlpool__next_token(&at, end);
+    if (!sqlpool__token_is(&token, "INDEX")) return "it does not begin with CREATE INDEX";
+    index->name = sqlpool__next_token(&at, end);
+    before = at;
+    token = sqlpool__next_token(&at, end);
+    if (sqlpool__token_is(&index->name, "IF") && sqlpool__token_is(&token, "NOT")) {
+        (void)sqlpool__next_token(&at, end); /* EXISTS */
+        index->name = sqlpool__next_token(&at, end);
+        before = at;
+        token = sqlpool__next_token(&at, end);
+    }
+    if (!sqlpool__is_name(&index->name)) return "it has no name";
+    if (token.bytes == 1 && *token.text == '.') return "its name has a schema: leave that out";
+    at = before;
+    token = sqlpool__next_token(&at, end);
+    index->table = sqlpool__next_token(&at, end);
+    if (!sqlpool__token_is(&token, "ON") || !sqlpool__is_name(&index->table))
+        return "ON and a table must follow its name";
+    token = sqlpool__next_token(&at, end);
+    index->terms.at = at;
+    index->terms.end = token.bytes == 1 && *token.text == '(' ? sqlpool__find_close(at, end) : end;
+    if (index->terms.end == end) return "its columns must stand in parentheses";
+    at = index->terms.end + 1;
+    index->where.at = index->where.end = at;
+    token = sqlpool__next_token(&at, end);
+    if (sqlpool__token_is(&token, "WHERE")) {
+        index->where.at = at;
+        do {
+            before = at;
+            token = sqlpool__next_token(&at, end);
+        } while (token.bytes != 0 && *token.text != ';');
+        index->where.end = before;
+        sqlpool__strip_parentheses(&index->where);
+    }
+    if (token.bytes != 0 && *token.text != ';') return "something else follows its columns";
+    return sqlpool__find_statement(at, end) != NULL ? "another statement follows it" : NULL;
+}
+
+/*  The name without quotes, of sqlite3_malloc(); NULL: no memory. */
+static char *sqlpool__plain_name(const sqlpool__token *token) {
+    char *name = (char *)sqlite3_malloc64((sqlite3_uint64)token->bytes + 1);
+    size_t at = 0, length = 0;
+    int byte;
+    if (name == NULL) return NULL;
+    while ((byte = sqlpool__name_byte(token, &at)) >= 0) name[length++] = (char)byte;
+    name[length] = '\0';
+    return name;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.6] is it the same index?                                      (private)
+ *----------------------------------------------------------------------------*/
+
+/*  An index of a set beside what the database has under its name. */
+typedef struct sqlpool__wanted {
+    sqlpool__chore *chore;
+    const char *sql;
+    sqlpool__index index;
+    char *name, *table; /* plain */
+    sqlpool_index_report *report;
+} sqlpool__wanted;
+
+/*  The collation of a term: named, or the column's. An expression without one has "". */
+static int sqlpool__collation_of(const sqlpool__wanted *wanted, const sqlpool__term *term,
+                                 sqlpool__token *out) {
+    const char *collation = NULL;
+    sqlpool__token token;
+    char *column;
+    int rc;
+    *out = term->collation;
+    if (out->bytes != 0 || !sqlpool__is_one_name(&term->body, &token)) return SQLITE_OK;
+    column = sqlpool__plain_name(&token);
+    if (column == NULL) return SQLITE_NOMEM;
+    rc = sqlite3_table_column_metadata(wanted->chore->slot->db, "main", wanted->table, column, NULL,
+                                       &collation, NULL, NULL, NULL);
+    sqlite3_free(column);
+    if (rc == SQLITE_OK && collation != NULL) {
+        out->text = collation; /* SQLite's, while the schema stays */
+        out->bytes = strlen(collation);
+        out->is_word = true;
+    }
+    return sqlpool__primary(rc) == SQLITE_ERROR ? SQLITE_OK : rc; /* no such column */
+}
+
+/*  A piece of foreign SQL, for the report. */
+static void sqlpool__text_span(sqlpool__text *text, const char *what, const sqlpool__span *span) {
+    char piece[120];
+    size_t bytes = (size_t)(span->end - span->at);
+    if (bytes >= sizeof piece) bytes = sizeof piece - 1;
+    memcpy(piece, span->at, bytes);
+    piece[bytes] = '\0';
+    sqlpool__text_add(text, "%s", what);
+    sqlpool__text_excerpt(text, piece, sizeof piece);
+}
+
+/*  Says in the report what is different in the index that is there; true: nothing is, and *rc is
+    SQLITE_OK. */
+static bool sqlpool__same_index(const sqlpool__wanted *wanted, const sqlpool__index *there,
+                                int *rc) {
+    const sqlpool__index *index = &wanted->index;
+    sqlpool__span list = index->terms, list_there = there->terms;
+    sqlpool__text text = sqlpool__text_into(wanted->report->detail, sizeof wanted->report->detail);
+    int number;
+    if (index->is_unique != there->is_unique) {
+        sqlpool__text_add(&text, "there it is%s unique", there->is_unique ? "" : " not");
+        return false;
+    }
+    if (!sqlpool__same_name(&index->table, &there->table)) {
+        const sqlpool__span table = {there->table.text, there->table.text + there->table.bytes};
+        sqlpool__text_span(&text, "there it is on table ", &table);
+        return false;
+    }
+    for (number = 1;; number++) {
+        sqlpool__term term, term_there;
+        sqlpool__token collation, collation_there;
+        const bool is_one = sqlpool__next_term(&list, &term);
+        const bool is_one_there = sqlpool__next_term(&list_there, &term_there);
+        if (!is_one && !is_one_there) break;
+        if (is_one != is_one_there) {
+            sqlpool__text_add(&text, "there it has %s columns", is_one ? "fewer" : "more");
+            return false;
+        }
+        *rc = sqlpool__collation_of(wanted, &term, &collation);
+        if (*rc == SQLITE_OK) *rc = sqlpool__collation_of(wanted, &term_there, &collation_there);
+        if (*rc != SQLITE_OK) return false;
+        if (term.is_descending != term_there.is_descending ||
+            (collation.bytes == 0) != (collation_there.bytes == 0) ||
+            (collation.bytes != 0 && !sqlpool__same_name(&collation, &collation_there)) ||
+            !sqlpool__same_body(&term.body, &term_there.body)) {
+            sqlpool__text_add(&text, "there column %d is ", number);
+            sqlpool__text_span(&text, "", &term_there.whole);
+            return false;
+        }
+    }
+    if (sqlpool__same_span(&index->where, &there->where)) return true;
+    sqlpool__text_span(
+        &text, there->where.at == there->where.end ? "there it has no WHERE" : "there it is WHERE ",
+        &there->where);
+    return false;
+}
+
+/*  type and sql of what has the name of the wanted index. */
+static int sqlpool__index_row(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
+    const sqlpool__wanted *wanted = (const sqlpool__wanted *)user;
+    const char *type = (const char *)sqlite3_column_text(row, 0);
+    const char *sql = (const char *)sqlite3_column_text(row, 1);
+    sqlpool__index there;
+    bool is_same = false;
+    int rc = type != NULL ? SQLITE_OK : SQLITE_NOMEM;
+    if (rc == SQLITE_OK && strcmp(type, "index") == 0 && sql != NULL &&
+        sqlpool__parse_index(sql, &there) == NULL) {
+        is_same = sqlpool__same_index(wanted, &there, &rc);
+    } else if (rc == SQLITE_OK) {
+        sqlpool__text text =
+            sqlpool__text_into(wanted->report->detail, sizeof wanted->report->detail);
+        sqlpool__text_add(&text, "there it is a %s", type);
+    }
+    if (rc != SQLITE_OK)
+        return SQLPOOL__FAIL(chore->error, rc, "an index could not be compared: %s",
+                             sqlite3_errstr(rc));
+    wanted->report->state = is_same ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_DIFFERS;
+    return SQLPOOL_OK;
+}
+
+/*  How it stands with an index, on a held slot. */
+static int sqlpool__find_index(sqlpool__wanted *wanted) {
+    wanted->report->state = SQLPOOL_INDEX_MISSING;
+    wanted->report->detail[0] = '\0';
+    return sqlpool__chore_run_text(
+        wanted->chore,
+        sqlite3_mprintf("SELECT type,sql FROM sqlite_master WHERE name=%Q COLLATE NOCASE",
+                        wanted->name),
+        sqlpool__index_row, wanted);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I30.7] index sets                                                  (public)
+ *----------------------------------------------------------------------------*/
+
+typedef enum sqlpool__set_action {
+    SQLPOOL__SET_CHECK,
+    SQLPOOL__SET_CREATE,
+    SQLPOOL__SET_DROP
+} sqlpool__set_action;
+
+typedef struct sqlpool__indexing {
+    sqlpool__chore chore;
+    const sqlpool_index_set *set;
+    sqlpool__set_action action;
+    sqlpool_index_report *reports;
+    int at;          /* the index that is worked on */
+    bool is_changed; /* it was made or dropped */
+} sqlpool__indexing;
+
+static int sqlpool__want(sqlpool__indexing *x, int at, sqlpool__wanted *wanted) {
+    const char *sql = x->set->indexes[at];
+    const char *wrong = sql == NULL ? "it is NULL" : sqlpool__parse_index(sql, &wanted->index);
+    wanted->sql = sql;
+    wanted->chore = &x->chore;
+    wanted->report = &x->reports[at];
+    wanted->name = wanted->table = NULL;
+    if (wrong != NULL)
+        return SQLPOOL__FAIL(x->chore.error, SQLPOOL_MISUSE, "indexes[%d]: %s: %.200s", at, wrong,
+                             sql != NULL ? sql : "");
+    wanted->name = sqlpool__plain_name(&wanted->index.name);
+    wanted->table = sqlpool__plain_name(&wanted->index.table);
+    if (wanted->name != NULL && wanted->table != NULL) return SQLPOOL_OK;
+    return SQLPOOL__FAIL(x->chore.error, SQLITE_NOMEM, "no memory for the names of an index");
+}
+static void sqlpool__want_no_more(sqlpool__wanted *wanted) {
+    sqlite3_free(wanted->name);
+    sqlite3_free(wanted->table);
+}
+
+/*  SQL with the name of the index in it. */
+static int sqlpool__run_named(const sqlpool__wanted *wanted, const char *format) {
+    return sqlpool__chore_run_text(wanted->chore, sqlite3_mprintf(format, wanted->name), NULL,
+                                   NULL);
+}
+
+static int sqlpool__refuse_index(sqlpool__indexing *x, const sqlpool_index_report *report) {
+    sqlpool__text text =
+        sqlpool__text_into(x->chore.error->message, sizeof x->chore.error->message);
+    sqlpool__text_add(&text, "index ");
+    sqlpool__text_name(&text, report->name);
+    sqlpool__text_add(
+        &text, " is there with another definition (%s): set replace, or give it another name",
+        report->detail);
+    return x->chore.error->result = SQLPOOL_INDEX_MISMATCH;
+}
+
+/*  Makes or drops one index in the open transaction, as it is found there. */
+static int sqlpool__change_index(sqlpool__indexing *x, sqlpool__wanted *wanted) {
+    const sqlpool_index_report *report = wanted->report;
+    int rc = sqlpool__find_index(wanted);
+    x->is_changed = false;
+    if (rc != SQLPOOL_OK ||
+        report->state ==
+            (x->action == SQLPOOL__SET_CREATE ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_MISSING))
+        return rc;
+    if (report->state == SQLPOOL_INDEX_DIFFERS && x->action == SQLPOOL__SET_CREATE &&
+        !x->set->replace)
+        return sqlpool__refuse_index(x, report);
+    if (report->state != SQLPOOL_INDEX_MISSING)
+        rc = sqlpool__run_named(wanted, "DROP INDEX IF EXISTS main.\"%w\"");
+    if (rc == SQLPOOL_OK && x->action == SQLPOOL__SET_CREATE) {
+        sqlpool__chore *chore = &x->chore;
+        int64_t io;
+        rc = sqlpool__chore_ask(chore, "PRAGMA page_count", &chore->expected);
+        chore->touched_at = sqlpool__count_pages(chore->slot, &io);
+        chore->slot->is_untimed = true;
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__run_script(chore->slot, wanted->sql, strlen(wanted->sql), chore->error);
+        chore->expected = 0;
+        if (rc == SQLPOOL_OK && !x->set->keep_statistics)
+            rc = sqlpool__run_named(wanted, "ANALYZE main.\"%w\"");
+    }
+    x->is_changed = true;
+    return rc == SQLPOOL_OK ? sqlpool__find_index(wanted) : rc;
+}
+
+static int sqlpool__change_body(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__indexing *x = (sqlpool__indexing *)user;
+    sqlpool__wanted wanted;
+    int rc = sqlpool__want(x, x->at, &wanted);
+    (void)conn, (void)attempt;
+    if (rc == SQLPOOL_OK) rc = sqlpool__change_index(x, &wanted);
+    sqlpool__want_no_more(&wanted);
+    return rc;
+}
+
+/*  Fills all reports, in a read transaction. */
+static int sqlpool__check_body(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__indexing *x = (sqlpool__indexing *)user;
+    int i, rc = SQLPOOL_OK;
+    (void)conn, (void)attempt;
+    for (i = 0; i < x->set->index_count && rc == SQLPOOL_OK; i++) {
+        sqlpool__wanted wanted;
+        rc = sqlpool__want(x, i, &wanted);
+        if (rc == SQLPOOL_OK) rc = sqlpool__find_index(&wanted);
+        sqlpool__want_no_more(&wanted);
+    }
+    return rc;
+}
+
+/*  Puts index and set in front of what failed. */
+static void sqlpool__index_failed(sqlpool__indexing *x) {
+    sqlpool_error *error = x->chore.error;
+    char said[760];
+    sqlpool__text text = sqlpool__text_into(said, sizeof said);
+    sqlpool__text_string(&text, error->message);
+    text = sqlpool__text_into(error->message, sizeof error->message);
+    sqlpool__text_add(&text, "index ");
+    sqlpool__text_name(&text, x->reports[x->at].name);
+    if (x->set->name != NULL) {
+        sqlpool__text_add(&text, " of set ");
+        sqlpool__text_name(&text, x->set->name);
+    }
+    sqlpool__text_add(&text, ": %s%s", said,
+                      sqlpool__primary(error->result) == SQLITE_CONSTRAINT
+                          ? "; rows with the same values are in the way: mend them and call again"
+                          : "");
+}
+
+/*  One transaction on a lease of its own. */
+static int sqlpool__set_lease(sqlpool__indexing *x, sqlpool_mode mode,
+                              sqlpool_transaction_fn body) {
+    sqlpool__chore *chore = &x->chore;
+    int rc;
+    if (mode == SQLPOOL_WRITE)
+        chore->error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if refused */
+    rc = sqlpool__chore_take(chore, mode);
+    if (rc != SQLPOOL_OK) return rc;
+    chore->error->outcome = SQLPOOL_OUTCOME_NONE;
+    rc = sqlpool__transact(chore->slot, &chore->call, 1, body, x, chore->error);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
+/*  One index after the other, the writer given back between them. */
+static int sqlpool__change_set(sqlpool__indexing *x) {
+    const int good =
+        x->action == SQLPOOL__SET_CREATE ? SQLPOOL_INDEX_EXISTS : SQLPOOL_INDEX_MISSING;
+    sqlpool__chore *chore = &x->chore;
+    int total = 0, done = 0, rc = SQLPOOL_OK;
+    for (x->at = 0; x->at < x->set->index_count; x->at++)
+        total += x->reports[x->at].state != good ? 1 : 0;
+    chore->progress.total = total;
+    for (x->at = 0; x->at < x->set->index_count; x->at++) {
+        sqlpool_index_report *report = &x->reports[x->at];
+        int64_t began;
+        if (report->state == good) continue;
+        chore->progress.object = report->name;
+        chore->progress.done = done;
+        chore->share = 1.0 / total;
+        chore->from = done * chore->share;
+        chore->next_progress_ns = SQLPOOL__NEVER; /* it is told below */
+        if (done > 0 && !sqlpool__chore_rest(chore)) return chore->error->result;
+        began = sqlpool__now(chore->core);
+        rc = sqlpool__chore_tell(chore, 0, began);
+        if (rc == SQLPOOL_OK) rc = sqlpool__set_lease(x, SQLPOOL_WRITE, sqlpool__change_body);
+        if (rc != SQLPOOL_OK) {
+            chore->error->result = rc;
+            if (rc != SQLPOOL_INDEX_MISMATCH && !chore->is_told) sqlpool__index_failed(x);
+            return rc;
+        }
+        report->is_changed = x->is_changed;
+        chore->progress.done = ++done;
+        if (!x->is_changed) continue; /* another process was faster */
+        sqlpool__log_line(chore->core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_MIGRATION,
+                          "index \"%s\" %s in %lld ms", report->name,
+                          x->action == SQLPOOL__SET_CREATE ? "made" : "dropped",
+                          (long long)((sqlpool__now(chore->core) - began) / SQLPOOL__NS_PER_MS));
+    }
+    return SQLPOOL_OK;
+}
+
+/*  What the reports say, as a result. */
+static int sqlpool__judge_set(sqlpool__indexing *x) {
+    int i, missing = -1;
+    for (i = 0; i < x->set->index_count; i++) {
+        if (x->reports[i].state == SQLPOOL_INDEX_DIFFERS)
+            return sqlpool__refuse_index(x, &x->reports[i]);
+        if (x->reports[i].state == SQLPOOL_INDEX_MISSING && missing < 0) missing = i;
+    }
+    if (missing < 0 || x->action != SQLPOOL__SET_CHECK) return SQLPOOL_OK;
+    return SQLPOOL__FAIL(x->chore.error, SQLPOOL_NOT_FOUND,
+                         "index \"%s\" is missing: sqlpool_index_set_create() makes it",
+                         x->reports[missing].name);
+}
+
+/*  Every text is read before anything is done. */
+static int sqlpool__check_set(sqlpool__indexing *x) {
+    int i, rc = SQLPOOL_OK;
+    for (i = 0; i < x->set->index_count && rc == SQLPOOL_OK; i++) {
+        sqlpool__wanted wanted;
+        memset(&x->reports[i], 0, sizeof x->reports[i]);
+        x->reports[i].state = SQLPOOL_INDEX_MISSING;
+        rc = sqlpool__want(x, i, &wanted);
+        if (rc == SQLPOOL_OK) {
+            sqlpool__text text = sqlpool__text_into(x->reports[i].name, sizeof x->reports[i].name);
+            sqlpool__text_excerpt(&text, wanted.name, sizeof x->reports[i].name - 4);
+        }
+        sqlpool__want_no_more(&wanted);
+    }
+    return rc;
+}
+
+static int sqlpool__run_set(sqlpool__indexing *x) {
+    int rc = sqlpool__check_set(x);
+    if (rc == SQLPOOL_OK) rc = sqlpool__set_lease(x, SQLPOOL_READ, sqlpool__check_body);
+    if (rc == SQLPOOL_OK && x->action != SQLPOOL__SET_DROP &&
+        !(x->action == SQLPOOL__SET_CREATE && x->set->replace))
+        rc = sqlpool__judge_set(x);
+    if (rc == SQLPOOL_OK && x->action != SQLPOOL__SET_CHECK) rc = sqlpool__change_set(x);
+    return rc;
+}
+
+/*  The three calls. */
+static int sqlpool__index_set(sqlpool *pool, sqlpool__set_action action,
+                              const sqlpool_index_set *set, const sqlpool_maintenance *options,
+                              sqlpool_index_report *reports, sqlpool_error *error) {
+    static const char *const operations[] = {"check indexes", "create indexes", "drop indexes"};
+    sqlpool_error local;
+    sqlpool__indexing x;
+    sqlpool__core *core;
+    size_t bytes = 0;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&x, 0, sizeof x);
+    x.set = set;
+    x.action = action;
+    x.reports = reports;
+    rc = sqlpool__schema_chore_begin(&x.chore, core, operations[action], "indexes", options, error);
+    if (rc != SQLPOOL_OK) {
+        /* said */
+    } else if (set == NULL || set->index_count < 0 ||
+               (set->indexes == NULL && set->index_count > 0)) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s",
+                           set == NULL            ? "set is NULL"
+                           : set->indexes == NULL ? "indexes is NULL"
+                                                  : "index_count is negative");
+    } else if (reports == NULL && set->index_count > 0) {
+        bytes = (size_t)set->index_count * sizeof *reports;
+        x.reports = (sqlpool_index_report *)sqlpool__alloc(&core->memory, bytes);
+        if (x.reports == NULL) {
+            bytes = 0;
+            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the reports of %d indexes",
+                               set->index_count);
+        }
+    }
+    if (rc == SQLPOOL_OK) rc = sqlpool__run_set(&x);
+    if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
+    rc = sqlpool__chore_end(&x.chore);
+    if (bytes != 0) sqlpool__free(&core->memory, x.reports, bytes);
+    return sqlpool__leave(core, rc);
+}
+
+SQLPOOL_API int sqlpool_index_set_check(sqlpool *pool, const sqlpool_index_set *set,
+                                        sqlpool_index_report *reports, sqlpool_error *error) {
+    return sqlpool__index_set(pool, SQLPOOL__SET_CHECK, set, NULL, reports, error);
+}
+SQLPOOL_API int sqlpool_index_set_create(sqlpool *pool, const sqlpool_index_set *set,
+                                         const sqlpool_maintenance *options,
+                                         sqlpool_index_report *reports, sqlpool_error *error) {
+    return sqlpool__index_set(pool, SQLPOOL__SET_CREATE, set, options, reports, error);
+}
+SQLPOOL_API int sqlpool_index_set_drop(sqlpool *pool, const sqlpool_index_set *set,
+                                       const sqlpool_maintenance *options,
+                                       sqlpool_index_report *reports, sqlpool_error *error) {
+    return sqlpool__index_set(pool, SQLPOOL__SET_DROP, set, options, reports, error);
 }
 
 #endif /* SQLPOOL__IMPLEMENTATION_DONE */

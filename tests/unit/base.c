@@ -504,7 +504,12 @@ TEST(every_result_has_name_and_text) {
                {-17, "SQLPOOL_UNCLEAN"},
                {-18, "SQLPOOL_ROLLED_BACK"},
                {-19, "SQLPOOL_UNSUPPORTED"},
-               {-21, "SQLPOOL_TOO_LATE"},
+              {-21, "SQLPOOL_TOO_LATE"},
+              {-31, "SQLPOOL_MIGRATION_GAP"},
+              {-32, "SQLPOOL_MIGRATION_CHANGED"},
+              {-33, "SQLPOOL_MIGRATION_NEWER"},
+              {-34, "SQLPOOL_MIGRATION_OTHER"},
+              {-35, "SQLPOOL_INDEX_MISMATCH"},
                {-20, "SQLPOOL_TOO_BIG"}};
     static const struct {
         int value;
