@@ -3687,9 +3687,12 @@ typedef struct sqlpool__core {
     sqlpool_condition work_condition; /* for the submit thread */
     sqlpool_condition room_condition; /* for who waits for room, a flush, or to drain */
     void *submit_thread;
-    int pinned_in_row; /* checkpoints that did not finish, since the last that did */
-    int draining;      /* sleepers on drain_condition */
-    int holds_read;    /* leases under the shared gate */
+    int64_t corrupt_ns;   /* when it was last checked whether the file is corrupt; 0: never */
+    bool is_corrupt;      /* and what came out */
+    bool is_corrupt_busy; /* someone looks just now */
+    int pinned_in_row;    /* checkpoints that did not finish, since the last that did */
+    int draining;         /* sleepers on drain_condition */
+    int holds_read;       /* leases under the shared gate */
     int holds_write;
     bool is_upkeep_kicked;
     bool is_upkeep_stopping;
@@ -4572,7 +4575,7 @@ static int sqlpool__open_plain(sqlpool__core *core, const char *path, int flags,
                         : sqlite3_mprintf("%s%s", strncmp(path, "file:", 5) == 0 ? "./" : "", path);
     int rc = SQLITE_NOMEM;
     *db = NULL;
-    if (is_own && core->config.enable_uri) flags |= SQLITE_OPEN_URI;
+    if (is_own && (core->config.enable_uri || core->is_memory)) flags |= SQLITE_OPEN_URI;
     if (name != NULL) {
         rc = sqlite3_open_v2(name, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
                              core->is_memory ? NULL : core->vfs_name);
@@ -6028,6 +6031,66 @@ static bool sqlpool__is_harmless(sqlpool__slot *slot, int code) {
            answer[0] == '1';
 }
 
+/*  Of one check that the file is corrupt. */
+#define SQLPOOL__CONFIRM_NS (5000 * SQLPOOL__NS_PER_MS) /* enough for some gigabytes */
+#define SQLPOOL__CONFIRM_AGAIN_NS (10000 * SQLPOOL__NS_PER_MS)
+typedef struct sqlpool__confirm {
+    sqlpool__core *core;
+    int64_t end_ns;
+} sqlpool__confirm;
+
+static int sqlpool__on_confirm(void *argument) {
+    const sqlpool__confirm *confirm = (const sqlpool__confirm *)argument;
+    return sqlpool__now(confirm->core) >= confirm->end_ns;
+}
+
+/*  What quick_check says on a plain connection; what keeps it from saying something is no proof. */
+static bool sqlpool__ask_if_corrupt(sqlpool__core *core, char *verdict, size_t verdict_bytes) {
+    sqlpool__confirm confirm;
+    sqlite3 *db;
+    int rc = sqlpool__open_plain(core, NULL, SQLITE_OPEN_READONLY, &db);
+    confirm.core = core;
+    confirm.end_ns = sqlpool__time_add(sqlpool__now(core), SQLPOOL__CONFIRM_NS);
+    if (rc == SQLITE_OK) {
+        sqlite3_progress_handler(db, SQLPOOL__PROGRESS_OPS, sqlpool__on_confirm, &confirm);
+        rc = sqlpool__ask(db, "PRAGMA quick_check(1)", verdict, verdict_bytes);
+    }
+    (void)sqlite3_close(db);
+    if (rc != SQLITE_OK) {
+        sqlpool__text text = sqlpool__text_into(verdict, verdict_bytes);
+        sqlpool__text_add(&text, "%s (%s %d)", sqlite3_errstr(rc), sqlpool_result_name(rc), rc);
+    }
+    return rc == SQLITE_OK
+               ? strcmp(verdict, "ok") != 0
+               : sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB;
+}
+
+/*  SQLite says CORRUPT of more than files that are: of a schema that trusted_schema forbids, of
+    what a function returns. So the file is looked at, by one thread at a time and not oftener than
+    every ten seconds, before writes are stopped for everybody. */
+static bool sqlpool__is_corrupt(sqlpool__core *core, const char *said) {
+    const int64_t now = sqlpool__now(core);
+    char verdict[200] = "";
+    bool is_known, is_corrupt;
+    sqlpool__lock(core);
+    is_known = core->is_corrupt_busy ||
+               (core->corrupt_ns != 0 && now - core->corrupt_ns < SQLPOOL__CONFIRM_AGAIN_NS);
+    is_corrupt = core->is_corrupt;
+    if (!is_known) core->is_corrupt_busy = true;
+    sqlpool__unlock(core);
+    if (is_known) return is_corrupt;
+    is_corrupt = sqlpool__ask_if_corrupt(core, verdict, sizeof verdict);
+    sqlpool__lock(core);
+    core->is_corrupt = is_corrupt;
+    core->corrupt_ns = now != 0 ? now : 1;
+    core->is_corrupt_busy = false;
+    sqlpool__unlock(core);
+    sqlpool__log_line(core, is_corrupt ? SQLPOOL_LEVEL_ERROR : SQLPOOL_LEVEL_WARNING,
+                      SQLPOOL_LOG_CORRUPT, "%s; quick_check of the file: %s%s", said, verdict,
+                      is_corrupt ? "" : ": not confirmed, writes go on");
+    return is_corrupt;
+}
+
 /*  The lease that ends met trouble. */
 static SQLPOOL__NOINLINE void sqlpool__breaker_failed(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
@@ -6038,6 +6101,7 @@ static SQLPOOL__NOINLINE void sqlpool__breaker_failed(sqlpool__slot *slot) {
                           primary == SQLITE_IOERR;
     slot->trouble = 0;
     if (sqlpool__is_harmless(slot, code)) return;
+    if (code == SQLITE_CORRUPT && !sqlpool__is_corrupt(core, slot->trouble_message)) return;
     if ((mode == SQLPOOL_WRITE && is_plain) || sqlpool__breaker_count(core, mode) ||
         SQLPOOL__LOAD(&core->breakers[mode].state) != SQLPOOL__BREAKER_CLOSED)
         sqlpool__breaker_open(core, mode, code, slot->trouble_message);
@@ -14550,6 +14614,9 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is
         SQLPOOL__STORE(&core->checkpoint_due, 0u);
         SQLPOOL__STORE(&core->is_log_doubtful, 0u);
         (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_MOVED);
+        sqlpool__lock(core);
+        core->corrupt_ns = 0;
+        sqlpool__unlock(core);
     }
     if (slot != NULL) {
         (void)sqlpool__open_connection(slot, error);
@@ -14571,6 +14638,7 @@ static int sqlpool__hold_old(sqlpool__archive *archive, sqlpool__old *old) {
     char mode[16] = "";
     int rc = sqlpool__open_plain(archive->errand.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
     if (rc != SQLITE_OK) return rc;
+    (void)sqlite3_db_config(old->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     rc = sqlite3_exec(old->db, "PRAGMA locking_mode=EXCLUSIVE; SELECT count(*) FROM sqlite_master",
                       NULL, NULL, NULL);
     if (rc == SQLITE_OK)
@@ -15110,7 +15178,8 @@ static void sqlpool__salvage_object(sqlpool__salvage *salvage, const char *type,
         rc = insert == NULL ? SQLITE_NOMEM : sqlite3_exec(salvage->to, insert, NULL, NULL, NULL);
         sqlite3_free(insert);
     } else if (strcmp(name, "sqlite_sequence") == 0) {
-        rc = SQLITE_OK; /* it came with the first AUTOINCREMENT table */
+        /* it came with the first AUTOINCREMENT table, whose rows have filled it */
+        rc = sqlite3_exec(salvage->to, "DELETE FROM sqlite_sequence", NULL, NULL, NULL);
     } else {
         rc = sqlite3_exec(salvage->to, sql, NULL, NULL, NULL);
     }
