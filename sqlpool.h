@@ -16,7 +16,7 @@
     who holds what since when from where.
 
     It does NOT: map objects, invent an SQL dialect, talk to a network, hide SQLite (the sqlite3*
-    and sqlite3_stmt* are one call away), print, exit, abort, or touch the database file other than
+    and sqlite3_stmt* are one call away), print, exit, abort, or open the database file other than
     through SQLite.
 
     A first program, complete:
@@ -141,8 +141,9 @@
                                 that would wait gives SQLPOOL_TIMEOUT or SQLPOOL_MISUSE at once; no
                                 pthread symbol is referenced
       SQLPOOL_NO_DEFAULT_HOOKS  no libc allocation, clock or pthread: open wants the allocator,
-                                clock and, with threads, lock tables; there is no fork guard.
-                                vsnprintf and the mem and str functions remain
+                                clock and, with threads, lock tables; there is no fork guard,
+                                and backups want sqlpool_files. vsnprintf and the mem and str
+                                functions remain
       SQLPOOL_NO_CPP            no C++ classes
       SQLPOOL_MAX_POOLS         pools open at once in a process [64]; 32 bytes each
       SQLPOOL_ASSERT(x)         checks of the library's own invariants [assert; none under NDEBUG]
@@ -312,6 +313,38 @@
       circuit breaker of writes or of reads: calls fail at once with the first cause. Every
       breaker_open_ms one call is let through, and closes it when it goes well. Reads go on while
       writes fail. sqlpool_status_text() shows it, events.breaker_fn hears of it.
+
+    BACKUP, RESTORE, SALVAGE
+      sqlpool_backup() copies the database as it is at one moment while everybody works on. The
+      target is what it was or a complete backup, whenever the power goes: one plain database file,
+      readable by its owner only, checked before it gets its name. `keep` older ones stay as
+      target.1, target.2, ... With write_fn it goes to a stream instead: checked first, in a file
+      beside the database or where the target says, so the disk must have room for it.
+      Behind the last page stands when it was made, of how many pages, their checksum and SQLite's
+      version, as text (`tail -c 512`); SQLite does not look there.
+      sqlpool_restore() puts a backup in the database's place under the working pool: calls wait
+      meanwhile, or give up at their own deadlines, and the file that was there is kept. A backup
+      that fails its verification is refused; or_older takes the next older one. Other programs must
+      have closed the file. What sqlpool_open() cannot even open is moved away by hand, with its
+      "-wal"; then open, which makes an empty database, and restore.
+      A file is corrupt when SQLite says so and quick_check on a connection without settings
+      confirms it: then writes stop (breaker_fn, SQLPOOL_LOG_CORRUPT), reads go on, and the program
+      decides: restore, or sqlpool_salvage() of what can still be read, and restore that.
+      The pool's VFS, and events.key_fn, serve these files too.
+
+        | static int nightly(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_backup_config config = {0};
+        |     sqlpool_maintenance options = {0};
+        |     sqlpool_backup_info info;
+        |     config.keep = 7;
+        |     options.timeout_ms = 600000;
+        |     return sqlpool_backup(pool, "/var/backups/shop.db", &config, &options, &info, error);
+        | }
+        | static int back_to_last_night(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_backup_config config = {0};
+        |     config.or_older = true; // the newest that is good
+        |     return sqlpool_restore(pool, "/var/backups/shop.db", &config, NULL, NULL, error);
+        | }
 
     A PROGRAM THAT OWNS ITS PROCESS
       sqlpool_global_init(), before any other use of SQLite, gives SQLite the program's allocator
@@ -13647,11 +13680,11 @@ static int sqlpool__errand_begin(sqlpool__errand *errand, sqlpool__core *core,
     memset(errand, 0, sizeof *errand);
     errand->core = core;
     if (options != NULL) errand->options = *options;
-    if (errand->options.timeout_ms < 0 || errand->options.pause_ms < 0 ||
+    if (errand->options.timeout_ms < SQLPOOL_FOREVER || errand->options.pause_ms < 0 ||
         errand->options.progress_ms < 0) {
         return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                             "sqlpool_maintenance: timeout_ms %d, pause_ms %d, progress_ms %d: use "
-                             "0 or more",
+                             "sqlpool_maintenance: timeout_ms %d (-1 or more), pause_ms %d, "
+                             "progress_ms %d (0 or more)",
                              errand->options.timeout_ms, errand->options.pause_ms,
                              errand->options.progress_ms);
     }
@@ -13660,7 +13693,7 @@ static int sqlpool__errand_begin(sqlpool__errand *errand, sqlpool__core *core,
     errand->progress.object = errand->progress.unit = "";
     errand->start_ns = sqlpool__now(core);
     errand->deadline_ns =
-        errand->options.timeout_ms == 0
+        errand->options.timeout_ms <= 0
             ? SQLPOOL__NEVER
             : sqlpool__time_add(errand->start_ns, errand->options.timeout_ms * SQLPOOL__NS_PER_MS);
     return SQLPOOL_OK;
@@ -14444,7 +14477,7 @@ static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpoo
     sqlpool__slot *slot;
     int rc;
     request.is_internal = false;
-    if (errand->options.timeout_ms != 0)
+    if (errand->deadline_ns != SQLPOOL__NEVER)
         request.deadline_ns = sqlpool__earlier(
             errand->deadline_ns, sqlpool__acquire_deadline(core, &request, errand->start_ns));
     if (archive->config.write_fn == NULL &&
@@ -14686,6 +14719,10 @@ static int sqlpool__take_old(sqlpool__archive *archive, sqlpool__old *old, sqlpo
     return sqlpool__errand_failed(errand, rc, "taking", archive->own, error);
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I29.8] restore: the change                                        (private)
+ *----------------------------------------------------------------------------*/
+
 /*  A name that is free, for the file and for its sidecars; NULL: no memory, or a hundred are taken.
     */
 static char *sqlpool__kept_name(sqlpool__archive *archive, sqlite3 *clock) {
@@ -14892,7 +14929,7 @@ SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
 }
 
 /*------------------------------------------------------------------------------
- * >>[I29.8] salvage: around what cannot be read                        (private)
+ * >>[I29.9] salvage: around what cannot be read                        (private)
  *------------------------------------------------------------------------------
     Rows of a table are read in the order of their rowids. Where that fails, the next readable one
     is looked for at growing distances, then its predecessors between the two by halving: a page
@@ -15016,7 +15053,7 @@ static bool sqlpool__salvage_leap(sqlite3_stmt *read, int64_t bad, int64_t *next
 }
 
 /*------------------------------------------------------------------------------
- * >>[I29.9] salvage: tables and their definitions                      (private)
+ * >>[I29.10] salvage: tables and their definitions                     (private)
  *----------------------------------------------------------------------------*/
 
 /*  Texts of SQL in SQLite's memory: NULL stays NULL. */
@@ -15225,7 +15262,7 @@ static int sqlpool__salvage_all(sqlpool__salvage *salvage) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I29.10] public call: salvage                                       (public)
+ * >>[I29.11] public call: salvage                                       (public)
  *----------------------------------------------------------------------------*/
 
 static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, const char *target,

@@ -476,7 +476,7 @@ TEST(a_deadline_ends_it) {
     CHECK_RC(sqlpool_backup(pool, "late.bak", &config, &options, NULL, &err), SQLPOOL_CANCELLED,
              &err);
     options.token = NULL;
-    options.timeout_ms = -1;
+    options.timeout_ms = -2;
     CHECK_RC(sqlpool_backup(pool, "late.bak", &config, &options, NULL, &err), SQLPOOL_MISUSE, &err);
     options.timeout_ms = 0;
     config.keep = 101;
