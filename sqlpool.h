@@ -449,10 +449,15 @@
       SQLite 3.7.0 to 3.51.2 can corrupt a file when a checkpoint runs beside a writer. The pool's
       own checkpoints hold the write lock and are safe; a TRUNCATE by sqlpool_checkpoint() on such a
       version is safe only while no other process writes the file, and so is any other program's
-      checkpoint. Files on network file systems: SQLite's locks, and with them all promises, are
-      only as good as the file system's. Use SQLPOOL_JOURNAL_DELETE there, or better a local disk.
-      Tested on Linux; other POSIX systems should work. Windows needs hook tables for locks and
-      clock.
+      checkpoint. What such a program leaves behind is noticed (SQLPOOL_LOG_WAL_RESET): the log
+      counts more frames as copied than it has. Readers do not see the commits among them, and the
+      next checkpoint would lose them, so every call gives SQLITE_CORRUPT, and the pool's
+      connections close without a checkpoint. Once every process has left the file like that,
+      whoever opens it finds all commits: sqlpool_recycle() with no lease out does it where this
+      process is the only one. Files on network file systems: SQLite's locks, and with them all
+      promises, are only as good as the file system's. Use SQLPOOL_JOURNAL_DELETE there, or better a
+      local disk. Tested on Linux; other POSIX systems should work. Windows needs hook tables for
+      locks and clock.
 
     UPGRADING
       Before 1.0 any version may change the interface. sqlpool_open() compares the version and the
@@ -592,6 +597,7 @@ typedef enum sqlpool_level {
     X(MOVED, "the database file was moved, replaced or deleted")                                  \
     X(WAL_PINNED, "a checkpoint cannot finish because a reader holds old frames")                 \
     X(WAL_LIMIT, "the write-ahead log is above its limit")                                        \
+    X(WAL_RESET, "the log lost its place: the pool stops, so that no commit is lost")             \
     X(FOREIGN_KEYS, "the schema has a foreign key that cannot be enforced")                       \
     X(RETRY, "a statement or transaction is tried again")                                         \
     X(CHECKPOINT, "a checkpoint ran")                                                             \
@@ -1736,8 +1742,10 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
 /*  sqlpool_recycle - replace every connection: idle ones now, leased ones at their release.
     Also ends the SQLPOOL_MOVED state: from here on the file now at the path is used. The old file's
     -wal and -shm must be moved or deleted first, since SQLite would apply them to the new one.
+    And it ends the state after SQLPOOL_LOG_WAL_RESET where no other process has the file open.
     Returns  SQLPOOL_OK; SQLPOOL_MOVED while an old log is there (the log hook names it) or a lease
-             on the old file is out;
+             on the old file is out; SQLITE_CORRUPT while a log that lost its place is kept open by
+             a lease or another process;
              SQLPOOL_UNSUPPORTED for ":memory:" below SQLite 3.36, whose only connection is the
              database; any error of opening the writer anew
     Threads  any
@@ -3633,6 +3641,7 @@ typedef struct sqlpool__breaker {
     int64_t window_ns;     /* since when failures are counted */
     int failures;          /* since then */
     uint64_t window_calls; /* sum of the calls then */
+    bool is_locked;        /* nobody tries */
 } sqlpool__breaker;
 
 typedef struct sqlpool__core {
@@ -3668,11 +3677,13 @@ typedef struct sqlpool__core {
     sqlpool__u64 wal_frames;          /* in the log after the last commit or checkpoint */
     uint32_t checkpoint_due;          /* the log is above its budget */
     uint32_t checkpointing;           /* someone takes care of the log */
+    uint32_t is_log_lost;             /* it counts more frames as copied than it has */
     sqlpool__u64 frames_checkpointed; /* frames_total at the last checkpoint */
     uint32_t busy_sleepers;           /* busy handlers that sleep until a commit */
     uint32_t buffers_out;             /* buffered results and bulk loads not closed yet */
     uint32_t ticking;                 /* someone is inside upkeep */
     sqlpool__i64 next_wal_hold_ns;    /* no holding of readers before this */
+    sqlpool__i64 next_limit_log_ns;   /* no word about the limit before this; who has the writer */
     sqlpool__i64 next_yield_ns;       /* leaders do not yield before this */
     uint32_t is_awake;                /* upkeep's next pass is at most upkeep_interval_ms away */
     uint32_t inside;                  /* calls that use the core without a lease */
@@ -4472,6 +4483,8 @@ static void sqlpool__close_db(sqlpool__slot *slot) {
     sqlite3_progress_handler(slot->db, 0, NULL, NULL);
     if (core->config.events.destroy_fn != NULL)
         core->config.events.destroy_fn(core->config.events.user, slot->db);
+    if (SQLPOOL__LOAD(&core->is_log_lost) != 0) /* what only the log has must stay there */
+        (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     if (sqlite3_close(slot->db) !=
         SQLITE_OK) { /* it closes virtual tables' own statements itself */
         while ((left = sqlite3_next_stmt(slot->db, left)) != NULL) {
@@ -5938,6 +5951,11 @@ static int sqlpool__breaker_refuse_locked(sqlpool__core *core, sqlpool_mode mode
     const int64_t left = breaker->try_ns - now;
     SQLPOOL__TALLY_POOL(core, breaker_refusals);
     error->sqlite_code = breaker->code;
+    if (breaker->is_locked)
+        return SQLPOOL__FAIL(error, breaker->code, "not tried: %s of %s stopped %lld ms ago: %s",
+                             sqlpool__mode_noun((int)mode), core->config.name,
+                             (long long)((now - breaker->opened_ns) / SQLPOOL__NS_PER_MS),
+                             breaker->message);
     return SQLPOOL__FAIL(error, breaker->code,
                          "not tried: %s of %s fail at once for %lld ms now, since: %s; the next "
                          "try is in %lld ms",
@@ -5955,8 +5973,9 @@ static SQLPOOL__NOINLINE int sqlpool__breaker_admit(sqlpool__core *core, sqlpool
     sqlpool__lock(core);
     if (breaker->state == SQLPOOL__BREAKER_CLOSED) {
         /* meanwhile */
-    } else if (now < breaker->try_ns &&
-               now >= breaker->try_ns - core->config.breaker_open_ms * SQLPOOL__NS_PER_MS) {
+    } else if (breaker->is_locked ||
+               (now < breaker->try_ns &&
+                now >= breaker->try_ns - core->config.breaker_open_ms * SQLPOOL__NS_PER_MS)) {
         rc = sqlpool__breaker_refuse_locked(core, mode, now, error);
     } else {
         breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
@@ -6003,9 +6022,11 @@ static void sqlpool__breaker_open(sqlpool__core *core, int mode, int code, const
     sqlpool__lock(core);
     was_closed = breaker->state == SQLPOOL__BREAKER_CLOSED;
     if (was_closed) breaker->opened_ns = now;
-    breaker->code = code;
-    breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
-    memcpy(breaker->message, message, strlen(message) + 1);
+    if (!breaker->is_locked) {
+        breaker->code = code;
+        breaker->try_ns = sqlpool__time_add(now, core->config.breaker_open_ms * SQLPOOL__NS_PER_MS);
+        memcpy(breaker->message, message, strlen(message) + 1);
+    }
     SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_OPEN);
     sqlpool__refuse_waiters_locked(core, (sqlpool_mode)mode);
     sqlpool__unlock(core);
@@ -6017,9 +6038,11 @@ static SQLPOOL__NOINLINE void sqlpool__breaker_close(sqlpool__core *core, int mo
     sqlpool__breaker *breaker = &core->breakers[mode];
     bool was_open;
     sqlpool__lock(core);
-    was_open = breaker->state != SQLPOOL__BREAKER_CLOSED;
-    breaker->failures = 0;
-    SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_CLOSED);
+    was_open = breaker->state != SQLPOOL__BREAKER_CLOSED && !breaker->is_locked;
+    if (!breaker->is_locked) {
+        breaker->failures = 0;
+        SQLPOOL__STORE(&breaker->state, (uint32_t)SQLPOOL__BREAKER_CLOSED);
+    }
     sqlpool__unlock(core);
     if (was_open) sqlpool__breaker_tell(core, mode, 0, SQLITE_OK, "");
 }
@@ -7166,6 +7189,59 @@ static int sqlpool__checkpointer_ready(sqlpool__core *core, sqlpool_error *error
     }
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I16.2] a log that lost its place, and the checkpoint itself       (private)
+ *------------------------------------------------------------------------------
+    The bug named above, in whatever process it struck, leaves a log whose index counts more frames
+    as copied than it has. No reader looks for commits among them in the log, no checkpoint copies
+    them, and they are gone when the log starts over or is cut. All of it is still in the log: once
+    every process has left the file without a checkpoint, the next one to open it counts anew and
+    finds them. So from then on nothing is read, written or checkpointed here, and the connections
+    are closed without the checkpoint that SQLite makes of the last one. */
+
+static int sqlpool__refuse_lost(sqlpool_error *error) {
+    error->sqlite_code = SQLITE_CORRUPT;
+    return SQLPOOL__FAIL(error, SQLITE_CORRUPT,
+                         "the log counts more frames as copied than it has (SQLite's WAL-reset "
+                         "bug): a checkpoint would lose commits; close the file everywhere without "
+                         "one, or call sqlpool_recycle() while no lease is out");
+}
+
+static void sqlpool__lock_breakers(sqlpool__core *core, bool is_locked) {
+    sqlpool__lock(core);
+    core->breakers[SQLPOOL_READ].is_locked = core->breakers[SQLPOOL_WRITE].is_locked = is_locked;
+    sqlpool__unlock(core);
+}
+
+static int sqlpool__lose_log(sqlpool__core *core, uint32_t frames, uint32_t copied,
+                             sqlpool_error *error) {
+    static const char why[] = "the log counts more frames as copied than it has: sqlpool_recycle() "
+                              "while no lease is out, or close it everywhere without a checkpoint";
+    (void)sqlpool__refuse_lost(error);
+    if (SQLPOOL__EXCHANGE(&core->is_log_lost, 1u) != 0) return error->result;
+    sqlpool__breaker_open(core, SQLPOOL_WRITE, SQLITE_CORRUPT, why);
+    sqlpool__breaker_open(core, SQLPOOL_READ, SQLITE_CORRUPT, why);
+    sqlpool__lock_breakers(core, true);
+    sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_WAL_RESET,
+                      "%u frames count as copied, the log has %u; %s", (unsigned)copied,
+                      (unsigned)frames, error->message);
+    return error->result;
+}
+
+/*  All connections were opened anew: has the first of them found its place again? */
+static void sqlpool__log_recovered(sqlpool__slot *writer) {
+    sqlpool__core *core = writer->core;
+    const volatile uint32_t *map = writer->stamp_map;
+    if (SQLPOOL__LOAD(&core->is_log_lost) == 0 || map == NULL ||
+        sqlpool__stamp_word(map, SQLPOOL__BACKFILL) >
+            sqlpool__stamp_word(map, SQLPOOL__STAMP_FRAMES))
+        return;
+    SQLPOOL__STORE(&core->is_log_lost, 0u);
+    sqlpool__lock_breakers(core, false);
+    sqlpool__breaker_close(core, SQLPOOL_READ);
+    sqlpool__breaker_close(core, SQLPOOL_WRITE);
+}
+
 /*  With the writer in hand: the three steps above. */
 static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_result *result,
                                     sqlpool_error *error) {
@@ -7179,9 +7255,14 @@ static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_re
         sqlpool__reset_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
         return error->result;
     }
+    SQLPOOL__STORE(&core->checkpoint_due, 0u); /* of the commits so far: this is it */
     rc = sqlite3_wal_checkpoint_v2(core->checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
                                    &result->log_frames, &result->checkpointed_frames);
-    if (rc != SQLITE_OK) {
+    /* it has copied nothing then */
+    if (rc == SQLITE_OK && result->checkpointed_frames > result->log_frames) {
+        (void)sqlpool__lose_log(core, (uint32_t)result->log_frames,
+                                (uint32_t)result->checkpointed_frames, error);
+    } else if (rc != SQLITE_OK) {
         (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint", error);
     } else if (result->log_frames == result->checkpointed_frames) {
         SQLPOOL__STORE(&core->is_log_doubtful, 0u);
@@ -7252,7 +7333,7 @@ static int sqlpool__truncate_held(sqlpool__core *core, sqlpool_checkpoint_result
 }
 
 /*------------------------------------------------------------------------------
- * >>[I16.2] checkpoints and syncs as a whole                           (private)
+ * >>[I16.3] checkpoints and syncs as a whole                           (private)
  *----------------------------------------------------------------------------*/
 
 /*  In the general topology several writers' leases exist: one checkpoint at a time all the same. */
@@ -7324,18 +7405,24 @@ static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpo
     return error->result;
 }
 
-/*  Takes the writer's turn and checkpoints. */
+/*  Takes the writer's turn and checkpoints. The deadline is for waiting, not for the disk. */
 static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode,
                                int64_t deadline_ns, sqlpool_checkpoint_result *result,
                                sqlpool_error *error) {
-    const sqlpool__request request =
+    sqlpool__request request =
         sqlpool__internal_request(SQLPOOL_WRITE, &sqlpool__checkpoint_call, deadline_ns);
     sqlpool__slot *writer;
+    int64_t begin, now;
     int rc;
+    if (SQLPOOL__LOAD(&core->is_log_lost) != 0) return sqlpool__refuse_lost(error);
     if (!sqlpool__checkpoint_enter(core, deadline_ns)) {
         return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "another checkpoint is running");
     }
+    begin = sqlpool__now(core);
     rc = sqlpool__sync_log(core, error);
+    now = sqlpool__now(core);
+    if (now > begin) deadline_ns = sqlpool__time_add(deadline_ns, now - begin);
+    request.deadline_ns = deadline_ns;
     if (rc == SQLPOOL_OK) rc = sqlpool__acquire(core, &request, &writer, error);
     if (rc == SQLPOOL_OK) {
         writer->lease_deadline_ns = deadline_ns;
@@ -7354,47 +7441,67 @@ static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode
 /*  A commit asked for a checkpoint and its writer is about to go back. Above the first budget the
     upkeep thread does it; above the second one, or without that thread, this thread does, so that
     who fills the log empties it. Above the second one new readers wait meanwhile, so that the log
-    has a moment without any and starts over with the next write: at most wal_wait_ms, and at most
-    once a second. */
-static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
+    has a moment without any and starts over with the next write: at most wal_wait_ms and a third of
+    the time, and once a second when some did not come back. True: somebody else is at it, and this
+    thread has to let him, once the writer is given back. */
+static SQLPOOL__NOINLINE bool sqlpool__care_for_log(sqlpool__slot *writer) {
     sqlpool__core *core = writer->core;
     const int64_t now = sqlpool__now(core);
     const int64_t bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
     sqlpool_checkpoint_result result = {-1, -1};
     sqlpool_error error;
-    bool is_hold = bytes >= core->config.wal_limit_bytes && sqlpool__can_hold_readers(core) &&
-                   SQLPOOL__LOAD_RELAXED(&core->scopes) == 0 && /* waiting would not help */
-                   now >= SQLPOOL__LOAD_RELAXED(&core->next_wal_hold_ns),
-         is_calm = true;
+    int64_t end;
+    const bool may_hold = bytes >= core->config.wal_limit_bytes &&
+                          sqlpool__can_hold_readers(core) &&
+                          SQLPOOL__LOAD_RELAXED(&core->scopes) == 0 && /* waiting would not help */
+                          now >= SQLPOOL__LOAD_RELAXED(&core->next_wal_hold_ns);
+    bool is_hold = may_hold, is_calm = true;
     int rc;
+    if (SQLPOOL__LOAD(&core->is_log_lost) != 0) return false;
     if (bytes < core->config.wal_limit_bytes && core->has_thread) {
         sqlpool__kick_upkeep(core);
-        return;
+        return false;
     }
-    if (!sqlpool__checkpoint_enter(core, now)) return; /* someone is at it */
+    if (!sqlpool__checkpoint_enter(core, now)) return bytes >= core->config.wal_limit_bytes;
     SQLPOOL__STORE(&core->checkpoint_due, 0u);
     sqlpool__error_clear(&error);
     if (is_hold) {
-        SQLPOOL__STORE_RELAXED(&core->next_wal_hold_ns,
-                               sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS));
         SQLPOOL__TALLY_POOL(core, wal_waits);
         sqlpool__lock(core); /* a thread that also holds a reader would wait for itself */
         is_hold = sqlpool__count_own_locked(core, sqlpool__thread_id(core)) < 2;
         sqlpool__unlock(core);
     }
     if (is_hold) is_calm = sqlpool__hold_readers(core) == SQLPOOL_OK;
-    SQLPOOL__STORE_RELAXED(&writer->deadline_ns, sqlpool__time_add(now, 1000 * SQLPOOL__NS_PER_MS));
+    SQLPOOL__STORE_RELAXED(&writer->deadline_ns, /* for the lock of another process */
+                           sqlpool__time_add(now, core->config.wal_wait_ms * SQLPOOL__NS_PER_MS));
     rc = sqlpool__checkpoint_held(writer, &result, &error);
     if (is_hold) sqlpool__free_readers(core);
+    end = sqlpool__now(core);
+    if (may_hold)
+        SQLPOOL__STORE_RELAXED(&core->next_wal_hold_ns,
+                               sqlpool__time_add(end, is_hold && is_calm && end > now
+                                                          ? 2 * (end - now)
+                                                          : 1000 * SQLPOOL__NS_PER_MS));
     SQLPOOL__STORE(&core->checkpointing, 0u);
     if (rc == SQLPOOL_OK) sqlpool__checkpoint_report(core, &result);
-    if (bytes >= core->config.wal_limit_bytes &&
+    if (bytes >= core->config.wal_limit_bytes && end >= core->next_limit_log_ns &&
         (!is_calm || result.checkpointed_frames < result.log_frames)) {
+        core->next_limit_log_ns = sqlpool__time_add(end, 10000 * SQLPOOL__NS_PER_MS);
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_LIMIT,
                           "the log has %lld bytes, more than wal_limit_bytes, and readers keep it "
                           "from starting over",
                           (long long)bytes);
     }
+    return false;
+}
+
+/*  Who commits faster than the log can be synced and copied waits for that, wal_wait_ms at most. */
+static SQLPOOL__NOINLINE void sqlpool__wait_for_log(sqlpool__core *core) {
+    const int64_t deadline =
+        sqlpool__time_add(sqlpool__now(core), core->config.wal_wait_ms * SQLPOOL__NS_PER_MS);
+    SQLPOOL__TALLY_POOL(core, wal_waits);
+    while (SQLPOOL__LOAD(&core->checkpointing) != 0 && sqlpool__now(core) < deadline)
+        sqlpool__sleep(core, SQLPOOL__NS_PER_MS);
 }
 
 /*  The end of every lease that a caller had: the last thing he does with the pool. True: something
@@ -7402,7 +7509,7 @@ static SQLPOOL__NOINLINE void sqlpool__care_for_log(sqlpool__slot *writer) {
 static bool sqlpool__lease_end(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
     sqlpool__lane *lane = sqlpool__lane_of_slot(slot);
-    bool was_unclean;
+    bool was_unclean, has_to_wait = false;
     sqlpool__unpark(slot);
     was_unclean = slot->db != NULL && sqlpool__clean(slot);
     if (SQLPOOL__UNLIKELY(slot->is_committed)) sqlpool__after_commit(slot);
@@ -7416,9 +7523,16 @@ static bool sqlpool__lease_end(sqlpool__slot *slot) {
     }
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->checkpoint_due) != 0) && slot->db != NULL &&
         SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE && !slot->is_bad) {
-        sqlpool__care_for_log(slot);
+        has_to_wait = sqlpool__care_for_log(slot);
     }
+    if (SQLPOOL__LIKELY(!has_to_wait)) {
+        sqlpool__give_back(slot, lane);
+        return was_unclean;
+    }
+    sqlpool__go_inside(core);
     sqlpool__give_back(slot, lane);
+    sqlpool__wait_for_log(core);
+    sqlpool__go_outside(core);
     return was_unclean;
 }
 
@@ -8224,11 +8338,10 @@ SQLPOOL_API int sqlpool_transaction_at(const char *file, int line, sqlpool *pool
     rc = sqlpool__make_request(core, file, line, mode, call, &request, error);
     if (rc == SQLPOOL_OK && fn == NULL) rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "fn is NULL");
     if (rc != SQLPOOL_OK) return sqlpool__finish(core, error);
+    if (mode == SQLPOOL_WRITE) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if refused */
     rc = sqlpool__acquire(core, &request, &slot, error);
-    if (rc != SQLPOOL_OK) {
-        if (mode == SQLPOOL_WRITE) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
-        return rc;
-    }
+    if (rc != SQLPOOL_OK) return rc;
+    error->outcome = SQLPOOL_OUTCOME_NONE;
     sqlpool__bound_lease(slot, &request);
     slot->is_lent = true;
     held = sqlpool__word(slot->number, SQLPOOL__LEASED);
@@ -9252,12 +9365,10 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
             memset(&home, 0, sizeof home);
             home.pool = core->handle;
             home.pool_serial = core->serial;
+            error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if it is refused */
         }
         rc = sqlpool__acquire(core, request, &slot, error);
-        if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
-            if (is_write) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
-            return rc;
-        }
+        if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
         if (SQLPOOL__UNLIKELY(slot ==
                               NULL)) { /* a leader has run it; the pool may be gone by now */
             if (work->rows != NULL) work->rows->conn = home;
@@ -9299,10 +9410,10 @@ static int sqlpool__write_on_pool(sqlpool__core *core, sqlpool__request *request
     job.bytes += bytes;
     job.result_out = result;
     if (can_share) request->job = &job;
+    error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if it is refused */
     rc = sqlpool__acquire(core, request, &slot, error);
     if (rc != SQLPOOL_OK || slot == NULL) {
         request->job = NULL;
-        if (rc != SQLPOOL_OK) error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
         return error->result; /* a leader may have run it; the pool may be gone by now */
     }
     sqlpool__bound_lease(slot, request);
@@ -11703,6 +11814,14 @@ static void sqlpool__reap(sqlpool__core *core, int64_t now) {
     }
 }
 
+/*  The index is looked at without a lock, and may be about to change: a checkpoint looks again. */
+static void sqlpool__suspect_log(sqlpool__core *core, const sqlpool__slot *slot) {
+    if (slot->stamp_map == NULL || SQLPOOL__LOAD(&core->is_log_lost) != 0) return;
+    if (sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL) >
+        sqlpool__stamp_word(slot->stamp_map, SQLPOOL__STAMP_FRAMES))
+        SQLPOOL__STORE(&core->checkpoint_due, 1u);
+}
+
 /*  One idle connection: is its file still there, does it still answer? A bad one is opened anew.
     Under the shared gate a read could meet the writer, so there only the file is looked at. */
 static void sqlpool__check_health(sqlpool__core *core) {
@@ -11718,6 +11837,7 @@ static void sqlpool__check_health(sqlpool__core *core) {
         core->next_health_slot = i + 1;
         lane = sqlpool__lane_of_slot(slot);
         sqlpool__error_clear(&error);
+        sqlpool__suspect_log(core, slot);
         if (!core->is_shared_gate) {
             const int rc = sqlpool__ask(slot->db, "SELECT 1 FROM sqlite_master LIMIT 1", NULL, 0);
             if (sqlpool__is_connection_bad(rc)) slot->is_bad = true;
@@ -13197,8 +13317,13 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
             &sqlpool__default_call, SQLPOOL__NEVER);
         sqlpool__lease_begin(writer, &request, sqlpool__thread_id(core));
         rc = sqlpool__grow(writer, sqlpool__lane_of_slot(writer), false, error);
-        if (rc == SQLPOOL_OK) sqlpool__give_back(writer, sqlpool__lane_of_slot(writer));
+        if (rc == SQLPOOL_OK) {
+            sqlpool__log_recovered(writer);
+            sqlpool__give_back(writer, sqlpool__lane_of_slot(writer));
+        }
     }
+    if (rc == SQLPOOL_OK && SQLPOOL__LOAD(&core->is_log_lost) != 0)
+        rc = sqlpool__refuse_lost(error);
     if (has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
     return rc;
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh FOLDER [--json] - run the benches that `make bench` has built in FOLDER, in about seven
 # minutes.
-# BENCH_QUICK=1: in about 30 seconds, for a first look; its figures are rough.
+# BENCH_QUICK=1: in about 40 seconds, for a first look; its figures are rough.
 # Database files live in a fresh folder under FOLDER and are removed at the end.
 set -eu
 
@@ -35,6 +35,7 @@ if [ "${BENCH_QUICK:-0}" = 1 ]; then
     run allocations --ops 1000 "$@"
     run fairness --rounds 1 --seconds 1 --busy-ms 300 "$@"
     run writes --rounds 1 --slice-ms 200 --rows 200000 "$@"
+    run log --seconds 2 "$@"
     run backup --rounds 1 --slice-ms 1000 --mib 40 "$@"
 else
     run bench "$@"
@@ -46,6 +47,7 @@ else
     run allocations "$@"
     run fairness --seconds 2 "$@"
     run writes "$@"
+    run log --seconds 20 "$@"
     run backup "$@"
 fi
 exit $status

@@ -644,6 +644,56 @@ TEST(log_stays_within_its_limit) {
     close_pool(pool);
 }
 
+typedef struct overlap {
+    sqlpool *pool;
+    int stop, failed;
+    int64_t reads;
+} overlap;
+
+/*  Holds a cursor, and another one as soon as that is closed. */
+static void *read_without_end(void *user) {
+    overlap *o = (overlap *)user;
+    while (!__atomic_load_n(&o->stop, __ATOMIC_RELAXED)) {
+        sqlpool_rows rows;
+        sqlpool_error e;
+        if (sqlpool_query(o->pool, &rows, "SELECT id FROM t", SQLPOOL_NO_ARGS, &e) != SQLPOOL_OK ||
+            !sqlpool_rows_next(&rows))
+            __atomic_store_n(&o->failed, 1, __ATOMIC_RELAXED);
+        sleep_ms(2);
+        if (sqlpool_rows_close(&rows, &e) != SQLPOOL_OK)
+            __atomic_store_n(&o->failed, 1, __ATOMIC_RELAXED);
+        (void)__atomic_add_fetch(&o->reads, 1, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+/*  The same beside readers that overlap, so that there is always one: above the limit they are held back
+    until the log starts over, as often as the writer fills it. */
+TEST(log_stays_within_its_limit_beside_readers) {
+    sqlpool_config config = config_of(5);
+    overlap o;
+    pthread_t threads[4];
+    int64_t largest;
+    int i;
+    memset(&o, 0, sizeof o);
+    config.wal_budget_bytes = 256 * 1024;
+    config.wal_limit_bytes = 1024 * 1024;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    o.pool = open_pool("beside.db", &config, schema);
+    CHECK(o.pool != NULL);
+    CHECK_OK(sqlpool_exec(o.pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+    for (i = 0; i < 4; i++) CHECK_INT(pthread_create(&threads[i], NULL, read_without_end, &o), 0);
+    largest = fill_log(o.pool, "beside.db-wal", 3000, 0); /* 60 MB in all */
+    __atomic_store_n(&o.stop, 1, __ATOMIC_RELAXED);
+    for (i = 0; i < 4; i++) CHECK_INT(pthread_join(threads[i], NULL), 0);
+    CHECK_INT(o.failed, 0);
+    CHECK(o.reads > 0);
+    if (largest > 24 * 1024 * 1024) /* 60 MB without */
+        test_fail(__FILE__, __LINE__, "the log grew to %d KiB, its limit is 1024",
+                  (int)(largest / 1024));
+    close_pool(o.pool);
+}
+
 /*------------------------------------------------------------------------------
  * looking in
  *----------------------------------------------------------------------------*/
@@ -874,6 +924,7 @@ int main(void) {
     RUN(checkpoint_without_a_log);
     RUN(log_stays_within_its_budget);
     RUN(log_stays_within_its_limit);
+    RUN(log_stays_within_its_limit_beside_readers);
     RUN(holders);
     RUN(statistics);
     RUN(status_texts);

@@ -1051,7 +1051,7 @@ TEST(outcomes_of_a_transaction) {
 
 /*---- events ----*/
 
-static int commits_told, errors_told, last_error_told;
+static int commits_told, errors_told, last_error_told, last_outcome_told;
 static void tell_commit(void *user, uint64_t commits) {
     (void)user;
     (void)commits;
@@ -1061,6 +1061,34 @@ static void tell_error(void *user, const sqlpool_error *error) {
     (void)user;
     (void)__atomic_add_fetch(&errors_told, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&last_error_told, error->sqlite_code, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&last_outcome_told, error->outcome, __ATOMIC_SEQ_CST);
+}
+/*  A write that is refused before it begins: the hook hears what the caller does. */
+TEST(a_refused_write_is_told_as_not_committed) {
+    sqlpool_config config = patient();
+    sqlpool_call call;
+    sqlpool *pool;
+    int rc = 0, i;
+    memset(&call, 0, sizeof call);
+    call.timeout_ms = 5;
+    config.events.error_fn = tell_error;
+    pool = open_pool("refused.db", &config, TABLE);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_pause(pool, 1000, &err), &err);
+    for (i = 0; i < 4; i++) {
+        errors_told = 0;
+        last_outcome_told = -1;
+        rc = i == 0   ? sqlpool_exec_with(pool, &call, NULL, ONE_MORE, SQLPOOL_NO_ARGS, &err)
+             : i == 1 ? sqlpool_write_with(pool, &call, NULL, insert_one, &rc, &err)
+             : i == 2 ? sqlpool_transaction_with(pool, &call, SQLPOOL_WRITE, insert_one, &rc, &err)
+                      : sqlpool_exec_with(pool, &call, NULL, "SELECT 1", SQLPOOL_NO_ARGS, &err);
+        CHECK_INT(rc, SQLPOOL_TIMEOUT);
+        CHECK_INT(errors_told, 1);
+        CHECK_INT(last_outcome_told, i < 3 ? SQLPOOL_OUTCOME_NOT_COMMITTED : SQLPOOL_OUTCOME_NONE);
+        CHECK_INT(err.outcome, last_outcome_told);
+    }
+    CHECK_INT(sqlpool_resume(pool), SQLPOOL_OK);
+    close_pool(pool);
 }
 TEST(events_of_a_group) {
     sqlpool_config config = patient();
@@ -1173,6 +1201,7 @@ int main(void) {
     RUN(a_disk_that_fails_in_one_statement);
     RUN(outcomes_of_a_transaction);
     RUN(events_of_a_group);
+    RUN(a_refused_write_is_told_as_not_committed);
     RUN(memory_that_fails_in_a_group);
     return test_end();
 }

@@ -158,9 +158,15 @@ TEST(barging_window) {
         int barge_us;
         int64_t age_ns; /* of the head */
         bool may;
-    } table[] = {{2000, 0, true},          {2000, 1999999, true},      {2000, 2000000, false},
-                 {2000, 5000000, false},   {SQLPOOL_OFF, 0, false},    {SQLPOOL_OFF, 1, false},
-                 {1, 999, true},           {1, 1000, false},           {INT32_MAX, 1000000000, true},
+    } table[] = {{2000, 0, true},
+                 {2000, 1999999, true},
+                 {2000, 2000000, false},
+                 {2000, 5000000, false},
+                 {SQLPOOL_OFF, 0, false},
+                 {SQLPOOL_OFF, 1, false},
+                 {1, 999, true},
+                 {1, 1000, false},
+                 {INT32_MAX, 1000000000, true},
                  {INT32_MAX, (int64_t)INT32_MAX * 1000, false}};
     size_t i;
     for (i = 0; i < LENGTH(table); i++) {
@@ -255,9 +261,9 @@ TEST(shared_gate_rules) {
         int holds_read, holds_write;
         sqlpool_mode mode;
         uint64_t arrival;
-        bool has_other;     /* someone of the other mode waits ... */
-        uint64_t other;     /* ... who came then */
-        int64_t other_age;  /* and has waited so long */
+        bool has_other;    /* someone of the other mode waits ... */
+        uint64_t other;    /* ... who came then */
+        int64_t other_age; /* and has waited so long */
         bool may;
     } table[] = {{0, 0, SQLPOOL_READ, 5, false, 0, 0, true},
                  {0, 0, SQLPOOL_WRITE, 5, false, 0, 0, true},
@@ -282,8 +288,7 @@ TEST(shared_gate_rules) {
     for (i = 0; i < LENGTH(table); i++) {
         sqlpool__waiter waiter, other;
         bool may;
-        const sqlpool_mode opposite =
-            table[i].mode == SQLPOOL_READ ? SQLPOOL_WRITE : SQLPOOL_READ;
+        const sqlpool_mode opposite = table[i].mode == SQLPOOL_READ ? SQLPOOL_WRITE : SQLPOOL_READ;
         make_waiter(&u, &waiter, table[i].mode, 0, table[i].arrival, 0, 31);
         make_waiter(&u, &other, opposite, 0, table[i].other, 50, 32);
         if (table[i].has_other) queue_up(&u, &other);
@@ -416,7 +421,7 @@ TEST(return_without_a_queue_takes_no_lock) {
     }
     CHECK_INT(u.locks.locks - locks, 0);
     CHECK(u.clock.looks - looks <= 100); /* without upkeep thread one look an acquire */
-    u.core->has_thread = true; /* with one, none: upkeep marks what is stale */
+    u.core->has_thread = true;           /* with one, none: upkeep marks what is stale */
     looks = u.clock.looks;
     for (i = 0; i < 100; i++) {
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
@@ -435,13 +440,13 @@ TEST(reserve_rules) {
         int max, threshold, wait_ms, priority, used;
         int64_t age_ms;
         bool may;
-    } table[] = {{10, 80, -1, 0, 7, 0, false},  {10, 80, -1, 0, 8, 0, true},
-                 {10, 80, -1, 0, 10, 0, true},  {10, 80, -1, 1, 0, 0, true},
-                 {10, 101, -1, 0, 10, 0, false}, {10, 101, -1, 1, 10, 0, true},
-                 {10, 100, -1, 0, 9, 0, false}, {10, 100, -1, 0, 10, 0, true},
-                 {10, 1, -1, 0, 0, 0, false},   {10, 1, -1, 0, 1, 0, true},
-                 {3, 80, -1, 0, 2, 0, false},   {3, 80, -1, 0, 3, 0, true},
-                 {10, 101, 50, 0, 0, 49, false}, {10, 101, 50, 0, 0, 50, true},
+    } table[] = {{10, 80, -1, 0, 7, 0, false},     {10, 80, -1, 0, 8, 0, true},
+                 {10, 80, -1, 0, 10, 0, true},     {10, 80, -1, 1, 0, 0, true},
+                 {10, 101, -1, 0, 10, 0, false},   {10, 101, -1, 1, 10, 0, true},
+                 {10, 100, -1, 0, 9, 0, false},    {10, 100, -1, 0, 10, 0, true},
+                 {10, 1, -1, 0, 0, 0, false},      {10, 1, -1, 0, 1, 0, true},
+                 {3, 80, -1, 0, 2, 0, false},      {3, 80, -1, 0, 3, 0, true},
+                 {10, 101, 50, 0, 0, 49, false},   {10, 101, 50, 0, 0, 50, true},
                  {10, 101, -1, 0, 0, 99999, false}};
     unit_pool u;
     sqlpool_config config = unit_config(&u, 9);
@@ -468,8 +473,8 @@ TEST(reserve_rules) {
     unit_close(&u);
 }
 
-static sqlpool__slot *take(unit_pool *u, const sqlpool__waiter *waiter, int64_t now, bool *unsettled,
-                           bool *later) {
+static sqlpool__slot *take(unit_pool *u, const sqlpool__waiter *waiter, int64_t now,
+                           bool *unsettled, bool *later) {
     sqlpool__slot *slot;
     *unsettled = *later = false;
     sqlpool__lock(u->core);
@@ -484,7 +489,8 @@ TEST(which_slot) {
     sqlpool__waiter waiter;
     sqlpool__slot *slots, *got;
     bool unsettled, later;
-    config.reserve_connections = 1; /* slots: 0 writer, 1 and 2 readers, 3 reserve, 4 checkpointer */
+    config.reserve_connections =
+        1; /* slots: 0 writer, 1 and 2 readers, 3 reserve, 4 checkpointer */
     config.reserve_threshold_percent = 101;
     PART(unit_open(&u, "which.db", &config));
     slots = u.core->slots;
@@ -930,11 +936,11 @@ TEST(which_errors_spoil_a_connection) {
     static const struct {
         int code;
         bool bad;
-    } table[] = {{SQLITE_OK, false},         {SQLITE_ERROR, false},       {SQLITE_BUSY, false},
-                 {SQLITE_NOMEM, false},      {SQLITE_IOERR_NOMEM, false}, {SQLITE_IOERR, true},
-                 {SQLITE_IOERR_READ, true},  {SQLITE_IOERR_FSYNC, true},  {SQLITE_CORRUPT, true},
-                 {SQLITE_CORRUPT_VTAB, true}, {SQLITE_NOTADB, true},      {SQLITE_CANTOPEN, true},
-                 {SQLITE_FULL, false},       {SQLITE_CONSTRAINT, false},  {SQLPOOL_TIMEOUT, false},
+    } table[] = {{SQLITE_OK, false},          {SQLITE_ERROR, false},       {SQLITE_BUSY, false},
+                 {SQLITE_NOMEM, false},       {SQLITE_IOERR_NOMEM, false}, {SQLITE_IOERR, true},
+                 {SQLITE_IOERR_READ, true},   {SQLITE_IOERR_FSYNC, true},  {SQLITE_CORRUPT, true},
+                 {SQLITE_CORRUPT_VTAB, true}, {SQLITE_NOTADB, true},       {SQLITE_CANTOPEN, true},
+                 {SQLITE_FULL, false},        {SQLITE_CONSTRAINT, false},  {SQLPOOL_TIMEOUT, false},
                  {SQLITE_INTERRUPT, false}};
     size_t i;
     for (i = 0; i < LENGTH(table); i++)
@@ -1035,10 +1041,11 @@ TEST(checkpoint_budget) {
     static const struct {
         int64_t frames, total, done;
         bool wanted;
-    } table[] = {/* a budget of 100 pages */
-                 {0, 0, 0, false},      {99, 99, 0, false},      {100, 100, 0, true},
-                 {5000, 5000, 0, true}, {100, 1000, 1000, false}, {100, 1024, 1000, false},
-                 {100, 1025, 1000, true}, {99, 5000, 0, false},  {1000000, 1000024, 1000000, false}};
+    } table[] = {
+        /* a budget of 100 pages */
+        {0, 0, 0, false},        {99, 99, 0, false},       {100, 100, 0, true},
+        {5000, 5000, 0, true},   {100, 1000, 1000, false}, {100, 1024, 1000, false},
+        {100, 1025, 1000, true}, {99, 5000, 0, false},     {1000000, 1000024, 1000000, false}};
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
     size_t i;
@@ -1110,8 +1117,7 @@ TEST(pins_are_reported_seldom) {
     sqlpool__checkpoint_report(u.core, &pinned);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_WAL_PINNED], 3);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints_pinned], 8);
-    for (i = 0; i < 3; i++)
-        fake_return(&u.core->slots[i], i < 2 ? SQLPOOL__IDLE : SQLPOOL__EMPTY);
+    for (i = 0; i < 3; i++) fake_return(&u.core->slots[i], i < 2 ? SQLPOOL__IDLE : SQLPOOL__EMPTY);
     u.core->slots[2].tag = NULL;
     unit_close(&u);
 }
@@ -1160,13 +1166,13 @@ TEST(log_above_its_limit) {
     CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, &u.error), &u.error);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 2);
     u.clock.now_ns += 2000 * MS;
-    {   /* a thread that itself holds a reader would wait for itself: no hold then */
+    { /* a thread that itself holds a reader would wait for itself: no hold then */
         sqlpool_conn mine, write;
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &write, &u.error), &u.error);
-        CHECK_OK(sqlpool_conn_exec(&write, "INSERT INTO t VALUES(4)", SQLPOOL_NO_ARGS, NULL,
-                                   &u.error),
-                 &u.error);
+        CHECK_OK(
+            sqlpool_conn_exec(&write, "INSERT INTO t VALUES(4)", SQLPOOL_NO_ARGS, NULL, &u.error),
+            &u.error);
         start = u.clock.now_ns;
         CHECK_INT(sqlpool_conn_release(&write), SQLPOOL_OK);
         CHECK_INT(u.clock.now_ns - start, 0);
@@ -1200,6 +1206,123 @@ TEST(truncate_with_a_reader_out) {
     CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_OK);
     u.core->checkpointer->epoch--; /* an old checkpointer is opened anew */
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, &result, &u.error), &u.error);
+    unit_close(&u);
+}
+
+/*  Who commits while another thread copies a log that is above its limit waits for that; but not for
+    longer than wal_wait_ms. */
+TEST(log_above_its_limit_and_another_is_at_it) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 2);
+    int64_t start;
+    PART(unit_open(&u, "limit2.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    u.core->config.wal_budget_bytes = 4096;
+    CHECK(sqlpool__checkpoint_enter(u.core, 0));
+    start = u.clock.now_ns;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.clock.now_ns - start, 0); /* below the limit nobody waits */
+    u.core->config.wal_limit_bytes = 4096;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.clock.now_ns - start, config.wal_wait_ms > 0 ? config.wal_wait_ms * MS : 50 * MS);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 1);
+    CHECK_INT(u.core->inside, 0);
+    CHECK_INT(u.core->checkpointing, 1);
+    u.core->checkpointing = 0;
+    u.core->next_wal_hold_ns = SQLPOOL__NEVER;
+    start = u.clock.now_ns;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.clock.now_ns - start, 0); /* it copies the log itself */
+    unit_close(&u);
+}
+
+/*---- a log that lost its place ----*/
+
+/*  What SQLite's WAL-reset bug leaves: more frames count as copied than the log has. */
+static void lose_place(unit_pool *u) {
+    volatile uint32_t *map = (volatile uint32_t *)u->core->slots[0].stamp_map;
+    map[SQLPOOL__BACKFILL] = map[SQLPOOL__STAMP_FRAMES] + 3;
+}
+
+static int64_t ask(unit_pool *u, const char *sql) {
+    int64_t value = -1;
+    (void)sqlpool_query_int64(u->pool, &value, sql, SQLPOOL_NO_ARGS, &u->error);
+    return value;
+}
+
+/*  A table of five rows that only the log has; then the place is lost. */
+static void open_lost(unit_pool *u, const sqlpool_config *config, const char *path) {
+    int i;
+    PART(unit_open(u, path, config));
+    CHECK_OK(sqlpool_script(u->pool, "CREATE TABLE t(a)", -1, &u->error), &u->error);
+    for (i = 0; i < 5; i++) {
+        CHECK_OK(sqlpool_exec(u->pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u->error),
+                 &u->error);
+    }
+    lose_place(u);
+}
+
+static void check_lost(unit_pool *u) {
+    volatile uint32_t *map = (volatile uint32_t *)u->core->slots[0].stamp_map;
+    sqlpool_stats stats;
+    CHECK_INT(sqlpool_get_stats(u->pool, &stats), SQLPOOL_OK);
+    CHECK_INT(stats.breaker_write, 1);
+    CHECK_INT(stats.breaker_read, 1);
+    CHECK_INT(sqlpool_exec(u->pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u->error),
+              SQLITE_CORRUPT);
+    CHECK_HAS(u->error.message, "sqlpool_recycle()");
+    CHECK_INT(u->error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    u->clock.now_ns += 3600 * 1000 * MS; /* no call is let through as a trial */
+    CHECK_INT(sqlpool_exec(u->pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u->error),
+              SQLITE_CORRUPT);
+    map[SQLPOOL__BACKFILL] = 0; /* another process may have written on: that makes nothing well */
+    CHECK_INT(sqlpool_checkpoint(u->pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u->error),
+              SQLITE_CORRUPT);
+    CHECK_HAS(u->error.message, "WAL-reset");
+    lose_place(u);
+    CHECK_INT(u->log.counts[SQLPOOL_LOG_WAL_RESET], 1);
+    (void)ask(u, "SELECT count(*) FROM t"); /* SQLite would not look for it in the log */
+    CHECK_INT(u->error.result, SQLITE_CORRUPT);
+    CHECK_HAS(u->error.message, "not tried: reads");
+}
+
+/*  The checkpoint notices, before it does anything; closing leaves the log to the next one. */
+TEST(a_lost_log_is_left_alone_and_read_whole_by_the_next) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    PART(open_lost(&u, &config, "lost.db"));
+    CHECK_INT(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error),
+              SQLITE_CORRUPT);
+    PART(check_lost(&u));
+    PART(unit_close(&u));
+    config = unit_config(&u, 1);
+    PART(unit_open(&u, "lost.db", &config));
+    CHECK_INT(ask(&u, "SELECT count(*) FROM t"), 5);
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(6)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
+    CHECK_INT(ask(&u, "SELECT count(*) FROM t"), 6);
+    unit_close(&u);
+}
+
+/*  A health check notices too, and a recycle heals it once no lease keeps the log open. */
+TEST(a_lost_log_heals_by_a_recycle) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 2);
+    sqlpool_conn conn;
+    PART(open_lost(&u, &config, "heal.db"));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    u.core->next_health_ns = 0;
+    (void)sqlpool_tick(u.pool, 1000000); /* suspects */
+    (void)sqlpool_tick(u.pool, 1000000); /* looks again, under the write lock */
+    PART(check_lost(&u));
+    CHECK_INT(sqlpool_recycle(u.pool), SQLITE_CORRUPT);
+    PART(check_lost(&u));
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_OK);
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(6)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
+    CHECK_INT(ask(&u, "SELECT count(*) FROM t"), 6);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_WAL_RESET], 1);
     unit_close(&u);
 }
 
@@ -1237,6 +1360,9 @@ int main(void) {
     RUN(pins_are_reported_seldom);
     RUN(one_checkpoint_at_a_time);
     RUN(log_above_its_limit);
+    RUN(log_above_its_limit_and_another_is_at_it);
     RUN(truncate_with_a_reader_out);
+    RUN(a_lost_log_is_left_alone_and_read_whole_by_the_next);
+    RUN(a_lost_log_heals_by_a_recycle);
     return test_end();
 }

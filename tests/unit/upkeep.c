@@ -429,6 +429,58 @@ TEST(checkpoint_by_upkeep) {
     unit_close(&u);
 }
 
+typedef struct slow_sync {
+    unit_pool *u;
+    int64_t ns;
+    int syncs;
+} slow_sync;
+
+/*  A sync takes a while, and a commit beside it finds the log above its budget. */
+static void sync_slowly(void *user, const sim_vfs_event *event) {
+    slow_sync *slow = (slow_sync *)user;
+    if (event->kind != SIM_VFS_SYNC || slow->syncs++ > 0) return;
+    slow->u->clock.now_ns += slow->ns;
+    slow->u->core->checkpoint_due = 1;
+}
+
+/*  Upkeep's patience is for the writer, however long the log takes to be synced; and what commits
+    asked for meanwhile this checkpoint does. */
+TEST(checkpoint_after_a_slow_sync) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    slow_sync slow = {NULL, 50 * MS, 0};
+    sqlpool_conn conn;
+    int64_t start;
+    CHECK_INT(sim_vfs_install(), SQLITE_OK);
+    config.vfs_name = "sim";
+    PART(unit_open(&u, "slow.db", &config));
+    slow.u = &u;
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    u.core->checkpoint_due = 1;
+    (void)pass(&u); /* its connection is open now */
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    unit_slot(&conn)->owner = 4711;
+    sim_vfs.point_fn = sync_slowly;
+    sim_vfs.point_user = &slow;
+    u.core->checkpoint_due = 1;
+    start = u.clock.now_ns;
+    (void)pass(&u);
+    CHECK_INT(u.clock.now_ns - start, slow.ns + SQLPOOL__UPKEEP_PATIENCE);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], 1);
+    unit_slot(&conn)->owner = sim_thread_id(NULL);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], 2); /* without a thread: the release */
+    slow.syncs = 0;
+    u.core->checkpoint_due = 1;
+    (void)pass(&u);
+    CHECK(slow.syncs > 0);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], 3);
+    CHECK_INT(u.core->checkpoint_due, 0);
+    sim_vfs.point_fn = NULL;
+    unit_close(&u);
+}
+
 /*  A clock that jumps forwards or backwards, or is near its end: late or early, never wrong. */
 TEST(clocks_that_jump) {
     static const int64_t starts[] = {1, 1000, INT64_MAX / 2, INT64_MAX - 40000 * MS,
@@ -575,7 +627,8 @@ TEST(holders_are_sorted_and_cut) {
         CHECK_INT(holders[i].held_ms, 40 - 10 * i);
         CHECK_INT(holders[i].slot, conns[i].slot);
     }
-    CHECK_INT(sqlpool_conn_release(&conns[0]), SQLPOOL_OK); /* the lowest slot is now the youngest */
+    CHECK_INT(sqlpool_conn_release(&conns[0]),
+              SQLPOOL_OK); /* the lowest slot is now the youngest */
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conns[0], &u.error), &u.error);
     for (count = 0; count <= 4; count++) {
         memset(holders, 0x77, sizeof holders);
@@ -614,7 +667,7 @@ TEST(status_counts_its_length) {
     needed = sqlpool_status_json(u.pool, json, sizeof json);
     CHECK_INT(strlen(json), needed);
     CHECK_INT(sqlite3_open(":memory:", &db), SQLITE_OK);
-    {   /* SQLite itself says whether it is JSON, and what it means */
+    { /* SQLite itself says whether it is JSON, and what it means */
         sqlite3_stmt *statement = NULL;
         CHECK_INT(sqlite3_prepare_v2(db,
                                      "SELECT json_valid(?1), json_extract(?1, '$.name'), "
@@ -656,49 +709,49 @@ TEST(every_range_of_the_configuration) {
     sqlpool_config config;
     sqlpool_error error;
     char wanted[100];
-#define PROBE(field, value, ok)                                                          \
-    config = sqlpool_config_default();                                                   \
-    config.field = (value);                                                              \
-    if ((sqlpool__check_config(&config, &error) == SQLPOOL_OK) != (ok))                  \
+#define PROBE(field, value, ok) \
+    config = sqlpool_config_default(); \
+    config.field = (value); \
+    if ((sqlpool__check_config(&config, &error) == SQLPOOL_OK) != (ok)) \
         test_fail(__FILE__, __LINE__, "%s = %lld: %s", #field, (long long)(value), error.message); \
-    if (!(ok)) {                                                                         \
+    if (!(ok)) { \
         (void)snprintf(wanted, sizeof wanted, "%s is %lld", #field, (long long)(value)); \
-        CHECK_HAS(error.message, wanted);                                                \
+        CHECK_HAS(error.message, wanted); \
     }
-#define INT_RANGE(field, least, most, fallback, may_be_off)                              \
-    PROBE(field, 0, true)                                                                \
+#define INT_RANGE(field, least, most, fallback, may_be_off) \
+    PROBE(field, 0, true) \
     if (strcmp(#field, "warmup_count") != 0 && strcmp(#field, "min_connections") != 0 && \
-        strcmp(#field, "retry_schedule_count") != 0) {                                  \
-        PROBE(field, (least), true)                                                      \
-        PROBE(field, (most), true)                                                       \
-    }                                                                                    \
-    if ((most) < INT32_MAX) {                                                            \
-        PROBE(field, (int)((int64_t)(most) + 1), false)                                  \
-        PROBE(field, INT32_MAX, false)                                                   \
-    }                                                                                    \
-    if ((least) > 1) {                                                                   \
-        PROBE(field, (least)-1, false)                                                   \
-    }                                                                                    \
-    PROBE(field, -1, (may_be_off))                                                       \
-    PROBE(field, -2, false)                                                              \
-    PROBE(field, INT32_MIN, false)                                                       \
-    config = sqlpool_config_default();                                                   \
-    sqlpool__resolve_config(&config);                                                    \
-    CHECK_INT(config.field, (fallback));                                                 \
+        strcmp(#field, "retry_schedule_count") != 0) { \
+        PROBE(field, (least), true) \
+        PROBE(field, (most), true) \
+    } \
+    if ((most) < INT32_MAX) { \
+        PROBE(field, (int)((int64_t)(most) + 1), false) \
+        PROBE(field, INT32_MAX, false) \
+    } \
+    if ((least) > 1) { \
+        PROBE(field, (least)-1, false) \
+    } \
+    PROBE(field, -1, (may_be_off)) \
+    PROBE(field, -2, false) \
+    PROBE(field, INT32_MIN, false) \
+    config = sqlpool_config_default(); \
+    sqlpool__resolve_config(&config); \
+    CHECK_INT(config.field, (fallback)); \
     if ((fallback) != 0 && (fallback) != -1) CHECK((fallback) >= (least) && (fallback) <= (most));
     SQLPOOL__INT_FIELDS(INT_RANGE)
-#define LONG_RANGE(field, least, most, fallback)                    \
-    PROBE(field, 0, true)                                           \
-    PROBE(field, (most), true)                                      \
-    PROBE(field, (most) + 1, false)                                 \
-    PROBE(field, INT64_MAX, false)                                  \
-    PROBE(field, -1, false)                                         \
-    PROBE(field, INT64_MIN, false)                                  \
-    if ((least) > 1) {                                              \
-        PROBE(field, (int64_t)(least)-1, false)                     \
-    }                                                               \
-    config = sqlpool_config_default();                              \
-    sqlpool__resolve_config(&config);                               \
+#define LONG_RANGE(field, least, most, fallback) \
+    PROBE(field, 0, true) \
+    PROBE(field, (most), true) \
+    PROBE(field, (most) + 1, false) \
+    PROBE(field, INT64_MAX, false) \
+    PROBE(field, -1, false) \
+    PROBE(field, INT64_MIN, false) \
+    if ((least) > 1) { \
+        PROBE(field, (int64_t)(least)-1, false) \
+    } \
+    config = sqlpool_config_default(); \
+    sqlpool__resolve_config(&config); \
     CHECK_INT(config.field, (fallback));
     SQLPOOL__INT64_FIELDS(LONG_RANGE)
 #undef PROBE
@@ -713,59 +766,60 @@ typedef struct range {
 } range;
 
 TEST(ranges_are_those_of_the_manual) {
-    static const range manual[] = {{"min_connections", 1, 1000, 2, false},
-                                   {"max_connections", 1, 1000, 10, false},
-                                   {"reserve_connections", 1, 100, 1, true},
-                                   {"reserve_threshold_percent", 1, 101, 80, false},
-                                   {"reserve_wait_ms", 1, INT32_MAX, -1, true},
-                                   {"topology", 0, 1, 0, false},
-                                   {"acquire_timeout_ms", 1, INT32_MAX, 5000, true},
-                                   {"statement_timeout_ms", 1, INT32_MAX, -1, true},
-                                   {"open_timeout_ms", 1, INT32_MAX, 5000, false},
-                                   {"close_timeout_ms", 1, INT32_MAX, 5000, false},
-                                   {"open_retry_ms", 1, INT32_MAX, 200, false},
-                                   {"barge_us", 1, INT32_MAX, 2000, true},
-                                   {"idle_timeout_ms", 1, INT32_MAX, 30000, true},
-                                   {"max_lifetime_ms", 1, INT32_MAX, -1, true},
-                                   {"lifetime_jitter_percent", 1, 100, 10, true},
-                                   {"upkeep_interval_ms", 1, INT32_MAX, 1000, false},
-                                   {"validate_after_ms", 1, INT32_MAX, 500, false},
-                                   {"health_interval_ms", 1, INT32_MAX, 30000, false},
-                                   {"leak_report_ms", 1, INT32_MAX, 60000, true},
-                                   {"snapshot_idle_ms", 1, 60000, 50, true},
-                                   {"group_count", 1, 256, 64, true},
-                                   {"group_us", 1, 1000000, 2000, false},
-                                   {"submit_count", 1, 1000000, 1024, false},
-                                   {"busy_poll_min_us", 1, 1000000, 100, false},
-                                   {"busy_poll_max_us", 1, 1000000, 1000, false},
-                                   {"retry_preset", 0, 3, 0, false},
-                                   {"retry_attempts", 1, 100, 5, false},
-                                   {"retry_base_us", 1, 60000000, 1000, false},
-                                   {"retry_cap_us", 1, 60000000, 100000, false},
-                                   {"retry_multiplier_percent", 100, 1000, 200, false},
-                                   {"retry_jitter", 0, 3, 0, false},
-                                   {"retry_schedule_count", 0, 99, 0, false},
-                                   {"retry_total_ms", 1, INT32_MAX, -1, true},
-                                   {"retry_budget_percent", 1, 1000, 20, true},
-                                   {"retry_budget_per_s", 1, 1000000, 10, true},
-                                   {"breaker_open_ms", 1, INT32_MAX, 1000, true},
-                                   {"breaker_failures", 1, 1000000, 20, false},
-                                   {"breaker_percent", 1, 100, 50, false},
-                                   {"breaker_window_ms", 1, INT32_MAX, 10000, false},
-                                   {"statement_cache_count", 1, 100000, 100, false},
-                                   {"warmup_count", 0, 100000, 0, false},
-                                   {"journal", 0, 4, 0, false},
-                                   {"synchronous", 0, 3, 0, false},
-                                   {"page_cache_kib", 1, 1 << 30, 65536, false},
-                                   {"wal_wait_ms", 1, 60000, 50, false},
-                                   {"statement_cache_bytes", 1, INT64_C(1) << 40, 4 << 20, false},
-                                   {"returning_bytes", 1, 1 << 30, 1 << 20, false},
-                                   {"group_bytes", 1, 1 << 30, 1 << 20, false},
-                                   {"submit_bytes", 1024, INT64_C(1) << 40, 8 << 20, false},
-                                   {"mmap_bytes", 0, INT64_C(1) << 40, 0, false},
-                                   {"journal_size_limit_bytes", 1, INT64_C(1) << 40, 64 << 20, false},
-                                   {"wal_budget_bytes", 4096, INT64_C(1) << 40, 4 << 20, false},
-                                   {"wal_limit_bytes", 4096, INT64_C(1) << 40, 64 << 20, false}};
+    static const range manual[] = {
+        {"min_connections", 1, 1000, 2, false},
+        {"max_connections", 1, 1000, 10, false},
+        {"reserve_connections", 1, 100, 1, true},
+        {"reserve_threshold_percent", 1, 101, 80, false},
+        {"reserve_wait_ms", 1, INT32_MAX, -1, true},
+        {"topology", 0, 1, 0, false},
+        {"acquire_timeout_ms", 1, INT32_MAX, 5000, true},
+        {"statement_timeout_ms", 1, INT32_MAX, -1, true},
+        {"open_timeout_ms", 1, INT32_MAX, 5000, false},
+        {"close_timeout_ms", 1, INT32_MAX, 5000, false},
+        {"open_retry_ms", 1, INT32_MAX, 200, false},
+        {"barge_us", 1, INT32_MAX, 2000, true},
+        {"idle_timeout_ms", 1, INT32_MAX, 30000, true},
+        {"max_lifetime_ms", 1, INT32_MAX, -1, true},
+        {"lifetime_jitter_percent", 1, 100, 10, true},
+        {"upkeep_interval_ms", 1, INT32_MAX, 1000, false},
+        {"validate_after_ms", 1, INT32_MAX, 500, false},
+        {"health_interval_ms", 1, INT32_MAX, 30000, false},
+        {"leak_report_ms", 1, INT32_MAX, 60000, true},
+        {"snapshot_idle_ms", 1, 60000, 50, true},
+        {"group_count", 1, 256, 64, true},
+        {"group_us", 1, 1000000, 2000, false},
+        {"submit_count", 1, 1000000, 1024, false},
+        {"busy_poll_min_us", 1, 1000000, 100, false},
+        {"busy_poll_max_us", 1, 1000000, 1000, false},
+        {"retry_preset", 0, 3, 0, false},
+        {"retry_attempts", 1, 100, 5, false},
+        {"retry_base_us", 1, 60000000, 1000, false},
+        {"retry_cap_us", 1, 60000000, 100000, false},
+        {"retry_multiplier_percent", 100, 1000, 200, false},
+        {"retry_jitter", 0, 3, 0, false},
+        {"retry_schedule_count", 0, 99, 0, false},
+        {"retry_total_ms", 1, INT32_MAX, -1, true},
+        {"retry_budget_percent", 1, 1000, 20, true},
+        {"retry_budget_per_s", 1, 1000000, 10, true},
+        {"breaker_open_ms", 1, INT32_MAX, 1000, true},
+        {"breaker_failures", 1, 1000000, 20, false},
+        {"breaker_percent", 1, 100, 50, false},
+        {"breaker_window_ms", 1, INT32_MAX, 10000, false},
+        {"statement_cache_count", 1, 100000, 100, false},
+        {"warmup_count", 0, 100000, 0, false},
+        {"journal", 0, 4, 0, false},
+        {"synchronous", 0, 3, 0, false},
+        {"page_cache_kib", 1, 1 << 30, 65536, false},
+        {"wal_wait_ms", 1, 60000, 50, false},
+        {"statement_cache_bytes", 1, INT64_C(1) << 40, 4 << 20, false},
+        {"returning_bytes", 1, 1 << 30, 1 << 20, false},
+        {"group_bytes", 1, 1 << 30, 1 << 20, false},
+        {"submit_bytes", 1024, INT64_C(1) << 40, 8 << 20, false},
+        {"mmap_bytes", 0, INT64_C(1) << 40, 0, false},
+        {"journal_size_limit_bytes", 1, INT64_C(1) << 40, 64 << 20, false},
+        {"wal_budget_bytes", 4096, INT64_C(1) << 40, 4 << 20, false},
+        {"wal_limit_bytes", 4096, INT64_C(1) << 40, 64 << 20, false}};
 #define INT_ROW(name, least, most, fallback, may_be_off) {#name, least, most, fallback, may_be_off},
 #define LONG_ROW(name, least, most, fallback) {#name, least, most, fallback, false},
     static const range own[] = {SQLPOOL__INT_FIELDS(INT_ROW) SQLPOOL__INT64_FIELDS(LONG_ROW)};
@@ -913,6 +967,7 @@ int main(void) {
     RUN(tick_and_its_budget);
     RUN(ticks_of_no_budget_get_everything_done);
     RUN(checkpoint_by_upkeep);
+    RUN(checkpoint_after_a_slow_sync);
     RUN(clocks_that_jump);
     RUN(upkeep_thread);
     RUN(recycle_beside_a_checkpoint);
