@@ -4733,6 +4733,10 @@ static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db, const char **wh
         return NULL;
     }
     *why = "off: a first read failed";
+    if (sqlpool__ask(db, "PRAGMA main.journal_mode", mode, sizeof mode) != SQLITE_OK) return NULL;
+    *why = "off: the file is not in WAL mode"; /* mapping would make an index that nobody keeps */
+    if (sqlite3_stricmp(mode, "wal") != 0) return NULL;
+    *why = "off: a first read failed";
     if (sqlpool__ask(db, "PRAGMA main.locking_mode", mode, sizeof mode) != SQLITE_OK) return NULL;
     *why = "off: locking_mode is not NORMAL"; /* its index is in private memory */
     if (sqlite3_stricmp(mode, "normal") != 0) return NULL;
@@ -13786,6 +13790,7 @@ SQLPOOL_API int64_t sqlpool_global_memory(void) {
 #define SQLPOOL__BACKUP_MOST 100    /* generations */
 #define SQLPOOL__SYNC_EVERY 4194304 /* bytes: one sync at the end would stall everybody's */
 #define SQLPOOL__BLOCK_BYTES 65536
+#define SQLPOOL__REOPEN_TRIES 5
 #define SQLPOOL__TRAILER_BYTES 512 /* fits into the smallest page */
 #define SQLPOOL__TRAILER_HEAD "sqlpool backup 1\n"
 
@@ -14446,13 +14451,16 @@ static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpo
         why = "is a folder or a device";
     } else if (archive->config.keep == 0) {
         why = "exists; set keep in sqlpool_backup_config to replace older backups";
-    } else if (sqlpool__open_plain(archive->errand.core, path, SQLITE_OPEN_READONLY, &db) ==
-               SQLITE_OK) {
-        sqlite3_file *file = sqlpool__file_of(db);
+    } else {
+        int rc = sqlpool__open_plain(archive->errand.core, path, SQLITE_OPEN_READONLY, &db);
+        sqlite3_file *file = rc == SQLITE_OK ? sqlpool__file_of(db) : NULL;
         sqlite3_int64 bytes;
-        if (file != NULL && file->pMethods->xFileSize(file, &bytes) == SQLITE_OK)
-            (void)sqlpool__trailer_read(file, bytes, text);
+        if (rc == SQLITE_OK)
+            rc = file == NULL ? SQLITE_CANTOPEN : file->pMethods->xFileSize(file, &bytes);
+        if (rc == SQLITE_OK) rc = sqlpool__trailer_read(file, bytes, text);
         (void)sqlite3_close(db);
+        if (rc != SQLITE_OK)
+            return sqlpool__errand_failed(&archive->errand, rc, "reading", path, error);
     }
     if (why == NULL && text[0] == '\0')
         why = "is no backup of this library: move it away, or choose another name";
@@ -14713,7 +14721,7 @@ typedef struct sqlpool__closed {
 /*  A connection that closes last would write the log back, into a file that may be damaged. */
 static void sqlpool__close_as_it_is(sqlpool__slot *slot) {
     if (slot->db != NULL)
-        (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     sqlpool__close_connection(slot);
 }
 
@@ -14771,13 +14779,18 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is
         SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
         SQLPOOL__STORE(&core->checkpoint_due, 0u);
         SQLPOOL__STORE(&core->is_log_doubtful, 0u);
+        SQLPOOL__STORE(&core->is_log_lost, 0u);
         (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_MOVED);
         sqlpool__lock(core);
         core->corrupt_ns = 0;
         sqlpool__unlock(core);
     }
-    if (slot != NULL) {
-        (void)sqlpool__open_connection(slot, error);
+    if (slot != NULL) { /* with patience: until the writer has opened it, it is in no WAL mode */
+        int tries = SQLPOOL__REOPEN_TRIES;
+        while (sqlpool__open_connection(slot, error) != SQLPOOL_OK && --tries > 0) {
+            sqlpool__error_clear(error);
+            sqlpool__sleep(core, core->config.busy_poll_max_us * SQLPOOL__NS_PER_US);
+        }
         sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
     }
     if (closed->has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
@@ -14796,7 +14809,7 @@ static int sqlpool__hold_old(sqlpool__archive *archive, sqlpool__old *old) {
     char mode[16] = "";
     int rc = sqlpool__open_plain(archive->errand.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
     if (rc != SQLITE_OK) return rc;
-    (void)sqlite3_db_config(old->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    (void)sqlite3_db_config(old->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     rc = sqlite3_exec(old->db, "PRAGMA locking_mode=EXCLUSIVE; SELECT count(*) FROM sqlite_master",
                       NULL, NULL, NULL);
     if (rc == SQLITE_OK)
@@ -14853,7 +14866,9 @@ static int sqlpool__take_old(sqlpool__archive *archive, sqlpool__old *old, sqlpo
 static char *sqlpool__kept_name(sqlpool__archive *archive, sqlite3 *clock) {
     char time[24] = "";
     int n;
-    (void)sqlpool__ask(clock, "SELECT strftime('%Y%m%d-%H%M%S', 'now')", time, sizeof time);
+    if (sqlpool__ask(clock, "SELECT strftime('%Y%m%d-%H%M%S', 'now')", time, sizeof time) !=
+        SQLITE_OK)
+        return NULL;
     for (n = 1; n <= 100; n++) {
         char *name = n == 1 ? sqlite3_mprintf("%s.replaced-%s", archive->own, time)
                             : sqlite3_mprintf("%s.replaced-%s-%d", archive->own, time, n);
@@ -15189,6 +15204,12 @@ static char *sqlpool__sql_append(char *sql, char *more) {
     return sum;
 }
 
+static int sqlpool__salvage_prepare(sqlite3 *db, char *sql, sqlite3_stmt **statement) {
+    const int rc = sql == NULL ? SQLITE_NOMEM : sqlite3_prepare_v2(db, sql, -1, statement, NULL);
+    sqlite3_free(sql);
+    return rc;
+}
+
 /*  What the new table has: its columns that can be written, quoted; those of its key, for reading
     it backwards; a name of its rowid, or NULL. */
 typedef struct sqlpool__shape {
@@ -15206,20 +15227,20 @@ static int sqlpool__salvage_shape(sqlpool__salvage *salvage, const char *table,
     shape->columns = sqlpool__name_of("", "");
     shape->marks = sqlpool__name_of("", "");
     shape->key = sqlpool__name_of("", "");
-    rc = sqlite3_prepare_v2(salvage->to,
-                            "SELECT name, hidden, pk FROM pragma_table_xinfo(?) ORDER BY cid", -1,
-                            &list, NULL);
-    if (rc == SQLITE_OK) rc = sqlite3_bind_text(list, 1, table, -1, SQLITE_STATIC);
-    while (rc == SQLITE_OK && sqlite3_step(list) == SQLITE_ROW) {
-        const char *name = (const char *)sqlite3_column_text(list, 0);
-        if (name == NULL) name = "";
+    rc = sqlpool__salvage_prepare(salvage->to,
+                                  sqlite3_mprintf("PRAGMA main.table_xinfo(\"%w\")", table), &list);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(list)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(list, 1);
+        rc = name != NULL ? SQLITE_OK : SQLITE_NOMEM;
+        if (name == NULL) break;
         for (i = 0; i < 3; i++) is_free[i] = is_free[i] && sqlite3_stricmp(name, names[i]) != 0;
-        if (sqlite3_column_int(list, 2) > 0)
+        if (sqlite3_column_int(list, 5) > 0)
             shape->key = sqlpool__sql_append(shape->key, sqlite3_mprintf(",\"%w\" DESC", name));
-        if (sqlite3_column_int(list, 1) != 0) continue; /* generated, or a virtual table's */
+        if (sqlite3_column_int(list, 6) != 0) continue; /* generated, or a virtual table's */
         shape->columns = sqlpool__sql_append(shape->columns, sqlite3_mprintf(",\"%w\"", name));
         shape->marks = sqlpool__sql_append(shape->marks, sqlpool__name_of(",?", ""));
     }
+    if (rc == SQLITE_DONE) rc = SQLITE_OK;
     (void)sqlite3_finalize(list);
     for (i = 0; i < 3 && rc == SQLITE_OK && shape->rowid == NULL; i++) {
         char *sql = is_free[i] ? sqlite3_mprintf("SELECT %s FROM \"%w\"", names[i], table) : NULL;
@@ -15230,12 +15251,6 @@ static int sqlpool__salvage_shape(sqlpool__salvage *salvage, const char *table,
         sqlite3_free(sql);
     }
     if (shape->columns == NULL || shape->marks == NULL || shape->key == NULL) rc = SQLITE_NOMEM;
-    return rc;
-}
-
-static int sqlpool__salvage_prepare(sqlite3 *db, char *sql, sqlite3_stmt **statement) {
-    const int rc = sql == NULL ? SQLITE_NOMEM : sqlite3_prepare_v2(db, sql, -1, statement, NULL);
-    sqlite3_free(sql);
     return rc;
 }
 
