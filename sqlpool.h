@@ -14779,7 +14779,6 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is
         SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
         SQLPOOL__STORE(&core->checkpoint_due, 0u);
         SQLPOOL__STORE(&core->is_log_doubtful, 0u);
-        SQLPOOL__STORE(&core->is_log_lost, 0u);
         (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_MOVED);
         sqlpool__lock(core);
         core->corrupt_ns = 0;
@@ -14791,6 +14790,7 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is
             sqlpool__error_clear(error);
             sqlpool__sleep(core, core->config.busy_poll_max_us * SQLPOOL__NS_PER_US);
         }
+        if (error->result == SQLPOOL_OK) sqlpool__log_recovered(slot);
         sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
     }
     if (closed->has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
