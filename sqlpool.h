@@ -7221,8 +7221,9 @@ static int sqlpool__lose_log(sqlpool__core *core, uint32_t frames, uint32_t copi
                              sqlpool_error *error) {
     static const char why[] = "the log counts more frames as copied than it has: sqlpool_recycle() "
                               "while no lease is out, or close it everywhere without a checkpoint";
+    uint32_t none = 0;
     (void)sqlpool__refuse_lost(error);
-    if (SQLPOOL__EXCHANGE(&core->is_log_lost, 1u) != 0) return error->result;
+    if (!SQLPOOL__CAS(&core->is_log_lost, &none, 1u)) return error->result;
     sqlpool__breaker_open(core, SQLPOOL_WRITE, SQLITE_CORRUPT, why);
     sqlpool__breaker_open(core, SQLPOOL_READ, SQLITE_CORRUPT, why);
     sqlpool__lock_breakers(core, true);
