@@ -1927,7 +1927,8 @@ SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
 
 /*  sqlpool_salvage - copy what can be read of a damaged database into a new file.
     Table by table, around what cannot be read; indexes, triggers and views are made anew from their
-    definitions. Rows that break a constraint now are left out. The result is a good database and a
+    definitions. Rows that break a constraint now are left out; statistics (ANALYZE) too, and the
+    encoding is UTF-8. The result is a good database and a
     backup for sqlpool_restore(); whether it is complete nobody knows.
     source   [in,opt]   path of a database; NULL: the pool's own
     target   [in]       path that must not exist
@@ -14620,6 +14621,9 @@ static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpoo
     rc = sqlpool__acquire(core, &request, &slot, error);
     *is_told = rc != SQLPOOL_OK;
     if (rc != SQLPOOL_OK) return rc;
+    slot->lease_deadline_ns = errand->deadline_ns;
+    SQLPOOL__STORE_RELAXED(&slot->deadline_ns,
+                           errand->deadline_ns); /* the busy handler ends there */
     (void)sqlpool__copy_snapshot(&image, archive, slot, target, error);
     if (slot->is_scope) {
         sqlpool_error ignored;
@@ -14919,6 +14923,8 @@ static int sqlpool__swap(sqlpool__image *image, sqlpool__old *old, const char *k
     } else {
         code = sqlpool__move_sidecars(archive, own, kept);
     }
+    /* a power loss must not bring the old log back beside the new file */
+    if (code == 0) code = files->sync_folder_fn(files->user, own);
     if (code == 0) code = files->rename_fn(files->user, image->path, own);
     if (code == 0) {
         image->is_made = false;

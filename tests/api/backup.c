@@ -488,6 +488,30 @@ TEST(a_deadline_ends_it) {
     close_pool(pool);
 }
 
+/*  Another process is in the middle of a commit, for long. */
+TEST(a_lock_of_another_process) {
+    sqlpool_config config = config_of(2);
+    sqlpool_maintenance options = {.timeout_ms = 200};
+    sqlpool *pool;
+    sqlite3 *other;
+    int64_t start;
+    config.journal = SQLPOOL_JOURNAL_DELETE;
+    config.acquire_timeout_ms = 60000;
+    pool = open_pool("locked.db", &config, schema);
+    other = raw_open("locked.db");
+    CHECK(pool != NULL && other != NULL);
+    CHECK(raw_exec(other, "BEGIN EXCLUSIVE"));
+    start = now_ms();
+    CHECK_RC(sqlpool_backup(pool, "locked.bak", NULL, &options, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK(now_ms() - start < 20000);
+    CHECK_INT(count_files("locked.bak"), 0);
+    CHECK(raw_exec(other, "COMMIT"));
+    (void)sqlite3_close(other);
+    options.timeout_ms = 0;
+    CHECK_OK(sqlpool_backup(pool, "locked.bak", NULL, &options, NULL, &err), &err);
+    close_pool(pool);
+}
+
 /*---- two at once ----*/
 
 typedef struct rival {
@@ -672,6 +696,7 @@ int main(void) {
     RUN(names_of_every_kind);
     RUN(stopped_at_any_point_it_leaves_nothing);
     RUN(a_deadline_ends_it);
+    RUN(a_lock_of_another_process);
     RUN(two_backups_to_one_target);
     RUN(what_a_killed_backup_left_is_cleared_away);
     RUN(a_file_that_is_no_backup_is_named);

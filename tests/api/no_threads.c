@@ -212,6 +212,17 @@ TEST(a_lock_of_another_process) {
     CHECK_INT(ask_file("locked.db", COUNT_T), 1);
 }
 
+TEST(backup_and_restore) {
+    sqlpool_config config = config_of(1);
+    sqlpool *pool = open_pool("backup.db", &config, "CREATE TABLE t(v); INSERT INTO t VALUES(1)");
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_backup(pool, "backup.bak", NULL, NULL, NULL, &err), &err);
+    CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_restore(pool, "backup.bak", NULL, NULL, NULL, &err), &err);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(whoever_waits_runs_what_is_there);
     RUN(a_done_that_submits_the_next);
@@ -219,5 +230,6 @@ int main(void) {
     RUN(a_pause_that_nobody_ends);
     RUN(what_this_thread_holds_itself);
     RUN(a_lock_of_another_process);
+    RUN(backup_and_restore);
     return test_end();
 }
