@@ -1,8 +1,8 @@
 /*  maintain_backup.h - the commands backup, restore and salvage of maintain.c.
     SPDX-License-Identifier: MIT OR Unlicense
 
-    Each takes an open pool and the words behind the database's name, prints what it does, and
-    returns 0 or 1. Progress goes to stderr as one line that is written over. */
+    Each takes an open pool, options with who watches, and the word behind the database's name; prints
+    what it did, and returns 0 or 1. */
 #ifndef MAINTAIN_BACKUP_H
 #define MAINTAIN_BACKUP_H
 
@@ -10,16 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-static int backup_bar(void *user, const sqlpool_progress *progress) {
-    static const char full[] = "########################################";
-    const int width = (int)(progress->fraction * 40);
-    (void)user;
-    (void)fprintf(stderr, "\r%-8s [%-40.*s] %3d %%", progress->operation, width, full,
-                  (int)(progress->fraction * 100));
-    if (progress->fraction >= 1) (void)fputc('\n', stderr);
-    return 0;
-}
 
 static void backup_print(const sqlpool_backup_info *info) {
     char when[40] = "unknown";
@@ -42,34 +32,26 @@ static int backup_failed(const char *what, const sqlpool_error *error) {
 }
 
 /*  backup DB TARGET: keeps the target and two older ones. */
-static int maintain_backup(sqlpool *pool, int argc, char **argv) {
+static int maintain_backup(sqlpool *pool, const sqlpool_maintenance *options, const char *path) {
     sqlpool_backup_config config;
-    sqlpool_maintenance options;
     sqlpool_backup_info info;
     sqlpool_error error;
-    if (argc != 1) return 2;
     memset(&config, 0, sizeof config);
-    memset(&options, 0, sizeof options);
     config.keep = 3;
-    options.progress_fn = backup_bar;
-    if (sqlpool_backup(pool, argv[0], &config, &options, &info, &error) != SQLPOOL_OK)
+    if (sqlpool_backup(pool, path, &config, options, &info, &error) != SQLPOOL_OK)
         return backup_failed("backup", &error);
     backup_print(&info);
     return 0;
 }
 
 /*  restore DB BACKUP: that one, or the newest good one of its generations. */
-static int maintain_restore(sqlpool *pool, int argc, char **argv) {
+static int maintain_restore(sqlpool *pool, const sqlpool_maintenance *options, const char *path) {
     sqlpool_backup_config config;
-    sqlpool_maintenance options;
     sqlpool_backup_info info;
     sqlpool_error error;
-    if (argc != 1) return 2;
     memset(&config, 0, sizeof config);
-    memset(&options, 0, sizeof options);
     config.or_older = true;
-    options.progress_fn = backup_bar;
-    if (sqlpool_restore(pool, argv[0], &config, &options, &info, &error) != SQLPOOL_OK)
+    if (sqlpool_restore(pool, path, &config, options, &info, &error) != SQLPOOL_OK)
         return backup_failed("restore", &error);
     backup_print(&info);
     if (info.kept[0] != '\0') (void)printf("  replaced  %s\n", info.kept);
@@ -77,14 +59,10 @@ static int maintain_restore(sqlpool *pool, int argc, char **argv) {
 }
 
 /*  salvage DB TARGET: what can be read of the database, into a new file. */
-static int maintain_salvage(sqlpool *pool, int argc, char **argv) {
-    sqlpool_maintenance options;
+static int maintain_salvage(sqlpool *pool, const sqlpool_maintenance *options, const char *path) {
     sqlpool_salvage_info info;
     sqlpool_error error;
-    if (argc != 1) return 2;
-    memset(&options, 0, sizeof options);
-    options.progress_fn = backup_bar;
-    if (sqlpool_salvage(pool, NULL, argv[0], NULL, &options, &info, &error) != SQLPOOL_OK)
+    if (sqlpool_salvage(pool, NULL, path, NULL, options, &info, &error) != SQLPOOL_OK)
         return backup_failed("salvage", &error);
     (void)printf("%" PRId64 " rows of %d tables; %d damaged, %d lost, %d indexes or views lost\n",
                  info.rows, info.tables, info.tables_damaged, info.tables_lost, info.indexes_lost);
