@@ -543,8 +543,8 @@ struct sqlite3_stmt;
     X(UNSUPPORTED, -19, "this build, SQLite version or database cannot do that")                  \
     X(TOO_BIG, -20, "the result does not fit its bound; the message says which")                  \
     X(TOO_LATE, -21, "it has begun or is done already; wait for its result")                      \
-    X(TARGET, -30, "the file to write or read cannot be used; the message says why")              \
-    X(BAD_BACKUP, -31, "the file fails its verification as a backup; the message says how")
+    X(TARGET, -22, "the file to write or read cannot be used; the message says why")              \
+    X(BAD_BACKUP, -23, "the file fails its verification as a backup; the message says how")
 
 #define SQLPOOL__RESULT_ENUM(name, value, text) SQLPOOL_##name = value,
 typedef enum sqlpool_code {
@@ -13942,7 +13942,7 @@ typedef struct sqlpool__archive {
     char *own; /* path of the pool's database; "" in memory */
 } sqlpool__archive;
 
-static int sqlpool__look(const sqlpool__archive *archive, const char *path, const char *other) {
+static int sqlpool__look_at(const sqlpool__archive *archive, const char *path, const char *other) {
     return archive->config.files.look_fn(archive->config.files.user, path, other);
 }
 
@@ -13974,7 +13974,7 @@ static bool sqlpool__has_sidecars(const sqlpool__archive *archive, const char *p
     int i;
     for (i = 0; i < 2; i++) {
         char *name = sqlpool__name_of(path, sqlpool__sidecars[i]);
-        if (name == NULL || sqlpool__look(archive, name, NULL) != SQLPOOL_FILE_NONE) has = true;
+        if (name == NULL || sqlpool__look_at(archive, name, NULL) != SQLPOOL_FILE_NONE) has = true;
         sqlite3_free(name);
     }
     return has;
@@ -14190,7 +14190,7 @@ static void sqlpool__info_path(char out[SQLPOOL_PATH_BYTES], const char *path) {
     */
 static int sqlpool__open_good(sqlpool__archive *archive, const char *path, sqlite3 **db,
                               sqlpool_backup_info *info, sqlpool_error *error) {
-    const int kind = sqlpool__look(archive, path, sqlpool__own_or_none(archive));
+    const int kind = sqlpool__look_at(archive, path, sqlpool__own_or_none(archive));
     uint64_t id;
     int rc;
     *db = NULL;
@@ -14234,7 +14234,7 @@ static int sqlpool__image_taken(sqlpool__image *image, sqlpool_error *error) {
 /*  What a killed process left is removed; what another one works on is not. */
 static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
     sqlpool__archive *archive = image->archive;
-    const int kind = sqlpool__look(archive, image->path, sqlpool__own_or_none(archive));
+    const int kind = sqlpool__look_at(archive, image->path, sqlpool__own_or_none(archive));
     sqlite3 *db;
     int rc;
     if (kind == SQLPOOL_FILE_NONE) {
@@ -14440,7 +14440,7 @@ static char *sqlpool__generation(const char *target, int number) {
 
 /*  May this name be replaced? NONE and backups of ours may. */
 static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpool_error *error) {
-    const int kind = sqlpool__look(archive, path, sqlpool__own_or_none(archive));
+    const int kind = sqlpool__look_at(archive, path, sqlpool__own_or_none(archive));
     char text[SQLPOOL__TRAILER_BYTES + 1] = "";
     const char *why = NULL;
     sqlite3 *db;
@@ -14499,15 +14499,15 @@ static int sqlpool__rotate(sqlpool__archive *archive, const char *target, sqlpoo
     char *from = NULL, *to = sqlpool__generation(target, 1);
     int gap, i, code = 0;
     if (archive->config.keep < 2 || to == NULL ||
-        sqlpool__look(archive, target, NULL) == SQLPOOL_FILE_NONE ||
-        sqlpool__look(archive, to, target) == SQLPOOL_FILE_SAME) { /* a kill came in between */
+        sqlpool__look_at(archive, target, NULL) == SQLPOOL_FILE_NONE ||
+        sqlpool__look_at(archive, to, target) == SQLPOOL_FILE_SAME) { /* a kill came in between */
         sqlite3_free(to);
         return SQLPOOL_OK;
     }
     for (gap = 1; gap < archive->config.keep - 1; gap++) {
         char *name = sqlpool__generation(target, gap);
         const bool is_free =
-            name != NULL && sqlpool__look(archive, name, NULL) == SQLPOOL_FILE_NONE;
+            name != NULL && sqlpool__look_at(archive, name, NULL) == SQLPOOL_FILE_NONE;
         sqlite3_free(name);
         if (is_free) break;
     }
@@ -14847,7 +14847,7 @@ static int sqlpool__take_old(sqlpool__archive *archive, sqlpool__old *old, sqlpo
         sqlpool__now(errand->core), errand->core->config.close_timeout_ms * SQLPOOL__NS_PER_MS);
     int rc;
     memset(old, 0, sizeof *old);
-    if (sqlpool__look(archive, archive->own, NULL) == SQLPOOL_FILE_NONE) {
+    if (sqlpool__look_at(archive, archive->own, NULL) == SQLPOOL_FILE_NONE) {
         old->is_whole = false; /* a log without its file is set aside */
         return SQLPOOL_OK;
     }
@@ -14878,7 +14878,7 @@ static char *sqlpool__kept_name(sqlpool__archive *archive, sqlite3 *clock) {
         char *name = n == 1 ? sqlite3_mprintf("%s.replaced-%s", archive->own, time)
                             : sqlite3_mprintf("%s.replaced-%s-%d", archive->own, time, n);
         if (name == NULL) return NULL;
-        if (sqlpool__look(archive, name, NULL) == SQLPOOL_FILE_NONE &&
+        if (sqlpool__look_at(archive, name, NULL) == SQLPOOL_FILE_NONE &&
             !sqlpool__has_sidecars(archive, name))
             return name;
         sqlite3_free(name);
@@ -14895,7 +14895,7 @@ static int sqlpool__move_sidecars(sqlpool__archive *archive, const char *from, c
         char *name = sqlpool__name_of(to, sqlpool__sidecars[i]);
         if (old == NULL || name == NULL) {
             code = ENOMEM;
-        } else if (sqlpool__look(archive, old, NULL) != SQLPOOL_FILE_NONE) {
+        } else if (sqlpool__look_at(archive, old, NULL) != SQLPOOL_FILE_NONE) {
             code = files->rename_fn(files->user, old, name);
         }
         sqlite3_free(old);
