@@ -354,6 +354,20 @@ TEST(from_a_damaged_database) {
     close_pool(pool);
 }
 
+TEST(of_a_damaged_database_no_backup_is_made) {
+    sqlpool_config config = config_of(2);
+    sqlpool_backup_config keep = {.keep = 2};
+    sqlpool *pool = open_damaged("unsound.db", "unsound.bak", 4096 * 4, 4096 * 8, &config);
+    CHECK(pool != NULL);
+    CHECK_RC(sqlpool_backup(pool, "unsound.bak", &keep, NULL, NULL, &err), SQLPOOL_BAD_BACKUP,
+             &err);
+    CHECK_RC(sqlpool_backup(pool, "unsound.new", NULL, NULL, NULL, &err), SQLPOOL_BAD_BACKUP, &err);
+    CHECK_INT(count_files("unsound.bak"), 1);
+    CHECK_INT(count_files("unsound.new"), 0);
+    CHECK_OK(sqlpool_backup_verify(pool, "unsound.bak", NULL, NULL, NULL, &err), &err);
+    close_pool(pool);
+}
+
 /*  The file is none any more: its log is set aside with it. */
 TEST(from_what_is_no_database_any_more) {
     sqlpool_config config = config_of(2);
@@ -542,6 +556,7 @@ int main(void) {
     RUN(another_program_on_the_file_is_respected);
     RUN(beside_a_crowd);
     RUN(from_a_damaged_database);
+    RUN(of_a_damaged_database_no_backup_is_made);
     RUN(from_what_is_no_database_any_more);
     RUN(from_a_file_that_was_deleted);
     RUN(corruption_is_checked_before_it_counts);
