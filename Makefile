@@ -216,7 +216,7 @@ SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' STRICT='$(STRICT)' CPPFLAGS='$(CPPFLAGS)' \
     SQLITE_INCLUDE='$(SQLITE_INCLUDE)' SQLITE_LINK='$(SQLITE_LINK)' LDLIBS='$(LDLIBS)' BUILD='$(BUILD)'
 
 .PHONY: FORCE help demo test examples dashboard dashboard-shot bench bench-instructions bench-metrics \
-    bench-plot stress powerloss walreset migrate-kills mutate lint \
+    bench-plot stress powerloss kills walreset migrate-kills mutate lint \
     torture torture-controls model model-controls soak schedules schedules-controls fuzz fuzz-short fuzz-controls \
     compile-check symbols size asan ubsan tsan matrix matrix-deps aarch64 valgrind cov analyze \
     install clean programs
@@ -323,6 +323,10 @@ schedules-controls: $(BUILD)/tests/unit/schedules ## ten broken pools, which the
 
 mutate: $(SQLITE_OBJECT) ## change sqlpool.h at random: does a test notice? MUTANTS times, hours; goes on when begun again
 	@$(SCRIPT_ENV) sh tests/mutate/mutate.sh
+
+kills: $(BUILD)/tests/fault/backup ## backups and restores are killed at each of their calls, some 1400 times
+	@$(TEST_ENV) TEST_TIMEOUT=3600 TEST_ARGS=full sh tests/run.sh $(BUILD) $<; \
+	status=$$?; grep '^# ' $<.log; exit $$status
 
 walreset: $(BUILD)/tests/fault/walreset ## checkpoints beside writers in many orders; some minutes
 	@$(TEST_ENV) TEST_TIMEOUT=3600 WALRESET_SCHEDULES='$(WALRESET_SCHEDULES)' \

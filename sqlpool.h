@@ -16,7 +16,7 @@
     who holds what since when from where.
 
     It does NOT: map objects, invent an SQL dialect, talk to a network, hide SQLite (the sqlite3*
-    and sqlite3_stmt* are one call away), print, exit, abort, or touch the database file other than
+    and sqlite3_stmt* are one call away), print, exit, abort, or open the database file other than
     through SQLite.
 
     A first program, complete:
@@ -95,6 +95,7 @@
       [I26] LIFECYCLE
       [I27] PROCESS
       [I28] MAINTENANCE
+      [I29] BACKUP
       [I30] MIGRATIONS
       [T] TAIL
 
@@ -147,8 +148,9 @@
                                 that would wait gives SQLPOOL_TIMEOUT or SQLPOOL_MISUSE at once; no
                                 pthread symbol is referenced
       SQLPOOL_NO_DEFAULT_HOOKS  no libc allocation, clock or pthread: open wants the allocator,
-                                clock and, with threads, lock tables; there is no fork guard.
-                                vsnprintf and the mem and str functions remain
+                                clock and, with threads, lock tables; there is no fork guard,
+                                and backups want sqlpool_files. vsnprintf and the mem and str
+                                functions remain
       SQLPOOL_NO_CPP            no C++ classes
       SQLPOOL_NO_METRICS        nothing is recorded but the counters of sqlpool_get_stats(); calls
                                 that tell what was give SQLPOOL_UNSUPPORTED
@@ -549,6 +551,36 @@
         |     config.tasks = sqlpool_schedule_default(&config.count);
         |     config.keep_state = true;
         |     return sqlpool_schedule(pool, &config, error);
+    BACKUP, RESTORE, SALVAGE
+      sqlpool_backup() copies the database as it is at one moment while everybody works on. The
+      target is what it was or a complete backup, whenever the power goes: one plain database file,
+      readable by its owner only, checked before it gets its name. `keep` older ones stay as
+      target.1, target.2, ... With write_fn it goes to a stream instead: checked first, in a file
+      beside the database or where the target says, so the disk must have room for it.
+      Behind the last page stands when it was made, of how many pages, their checksum and SQLite's
+      version, as text (`tail -c 512`); SQLite does not look there.
+      sqlpool_restore() puts a backup in the database's place under the working pool: calls wait
+      meanwhile, or give up at their own deadlines, and the file that was there is kept. A backup
+      that fails its verification is refused; or_older takes the next older one. Other programs must
+      have closed the file. What sqlpool_open() cannot even open is moved away by hand, with its
+      "-wal"; then open, which makes an empty database, and restore.
+      A file is corrupt when SQLite says so and quick_check on a connection without settings
+      confirms it: then writes stop (breaker_fn, SQLPOOL_LOG_CORRUPT), reads go on, and the program
+      decides: restore, or sqlpool_salvage() of what can still be read, and restore that.
+      The pool's VFS, and events.key_fn, serve these files too.
+
+        | static int nightly(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_backup_config config = {0};
+        |     sqlpool_maintenance options = {0};
+        |     sqlpool_backup_info info;
+        |     config.keep = 7;
+        |     options.timeout_ms = 600000;
+        |     return sqlpool_backup(pool, "/var/backups/shop.db", &config, &options, &info, error);
+        | }
+        | static int back_to_last_night(sqlpool *pool, sqlpool_error *error) {
+        |     sqlpool_backup_config config = {0};
+        |     config.or_older = true; // the newest that is good
+        |     return sqlpool_restore(pool, "/var/backups/shop.db", &config, NULL, NULL, error);
         | }
 
     A PROGRAM THAT OWNS ITS PROCESS
@@ -748,6 +780,8 @@ struct sqlite3_stmt;
     X(UNSUPPORTED, -19, "this build, SQLite version or database cannot do that")                  \
     X(TOO_BIG, -20, "the result does not fit its bound; the message says which")                  \
     X(TOO_LATE, -21, "it has begun or is done already; wait for its result")                      \
+    X(TARGET, -22, "the file to write or read cannot be used; the message says why")              \
+    X(BAD_BACKUP, -23, "the file fails its verification as a backup; the message says how")       \
     X(MIGRATION_GAP, -31, "a migration is missing; the message says which")                       \
     X(MIGRATION_CHANGED, -32, "what the database's history says is not what the program has")     \
     X(MIGRATION_NEWER, -33, "the database is newer than the program: use a newer program")        \
@@ -817,7 +851,9 @@ typedef enum sqlpool_level {
     X(MEMORY, "caches shrank because of memory_soft_bytes")                                       \
     X(ALERT, "an alert was raised, changed or cleared")                                           \
     X(TASK, "a task of the schedule ended, failed, or took too long")                             \
-    X(MIGRATION, "a step of a migration ran, or an index was made or dropped")
+    X(MIGRATION, "a step of a migration ran, or an index was made or dropped")                  \
+    X(BACKUP, "a backup was made, or the database replaced by one")                               \
+    X(CORRUPT, "the database is said to be corrupt, and whether a check confirms it")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
 typedef enum sqlpool_log_item {
@@ -2433,6 +2469,146 @@ SQLPOOL_API int sqlpool_schedule_run(sqlpool *pool, const char *name, sqlpool_er
 SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states, int capacity);
 
 /*------------------------------------------------------------------------------
+ * >>[D12.4] backup and restore                                         (public)
+ *----------------------------------------------------------------------------*/
+
+/*  What SQLite's VFS does not offer to a backup: every function gives 0 or an errno. All or none;
+    without default hooks, and on systems without POSIX, backup and restore need this table. */
+typedef struct sqlpool_files {
+    void *user;
+    /* Makes a new empty file that nobody else may read (0600), with the permissions of the file
+       `like` unless that is NULL. What is there already, a symbolic link too, is EEXIST. */
+    int (*create_fn)(void *user, const char *path, const char *like);
+    /* What is at the path, a link not followed: a sqlpool_file; `other` may be NULL. */
+    int (*look_fn)(void *user, const char *path, const char *other);
+    int (*rename_fn)(void *user, const char *from, const char *to);      /* replaces `to` at once */
+    int (*link_fn)(void *user, const char *from, const char *to);        /* a second name */
+    int (*sync_folder_fn)(void *user, const char *path);                 /* of the file `path` */
+} sqlpool_files;
+
+/*  Answers of look_fn. */
+typedef enum sqlpool_file {
+    SQLPOOL_FILE_NONE = 0,
+    SQLPOOL_FILE_REGULAR = 1,
+    SQLPOOL_FILE_LINK = 2,
+    SQLPOOL_FILE_OTHER = 3, /* a folder, a device, ... */
+    SQLPOOL_FILE_SAME = 4   /* a regular file, which is `other` by another name */
+} sqlpool_file;
+
+/*  Options of backup, restore and salvage. All zero is the default. */
+typedef struct sqlpool_backup_config {
+    int keep;       /* backups to keep, 1 .. 100: the target and older ones, target.1 and so on
+                       [0: the target must not exist] */
+    int step_pages; /* pages copied between two looks at deadline and token [256] */
+    bool or_older;  /* of a restore: a backup that is not good is passed over for the next older */
+    /* The backup goes here instead, from front to end, and the target, which may be NULL, names the
+       place for the file that it is verified in first. Anything but 0 stops, and is the result. */
+    int (*write_fn)(void *user, const void *data, size_t bytes);
+    void *user; /* of write_fn */
+    sqlpool_files files; /* [the system's] */
+} sqlpool_backup_config;
+
+#define SQLPOOL_PATH_BYTES 1024 /* of a path in a result, cut to fit */
+
+/*  What is known of a backup. Its end, behind the database, holds the same as text; SQLite does not
+    look there. */
+typedef struct sqlpool_backup_info {
+    bool has_metadata;   /* the file was made by sqlpool_backup() or sqlpool_salvage(): without it
+                            time_s, checksum and sqlite_version are 0 */
+    int64_t time_s;      /* when its image was taken: seconds since 1970, UTC */
+    int64_t pages;       /* of the database */
+    int64_t page_bytes;
+    int64_t bytes;       /* of the file */
+    uint64_t checksum;   /* of the bytes of the pages */
+    int sqlite_version;  /* that wrote it, as sqlite3_libversion_number() */
+    int restarts;        /* times that copying began anew: 0 in WAL */
+    int generation;      /* of a restore: 0 the target itself, 1 target.1, ... */
+    char path[SQLPOOL_PATH_BYTES]; /* of the backup; "" for a stream */
+    char kept[SQLPOOL_PATH_BYTES]; /* of a restore: where the replaced file is now */
+} sqlpool_backup_info;
+
+/*  What sqlpool_salvage() could read. */
+typedef struct sqlpool_salvage_info {
+    int64_t rows;
+    int tables;         /* copied, wholly or in part */
+    int tables_damaged; /* of which something could not be read */
+    int tables_lost;    /* of which nothing could: not even made */
+    int indexes_lost;   /* indexes, triggers and views that could not be made again */
+    char first_problem[256];
+} sqlpool_salvage_info;
+
+/*  sqlpool_backup - write a copy of the database, as of one moment, to a new file.
+    A reader of the pool holds one snapshot meanwhile: writers go on, the copy never begins anew.
+    The copy is made under another name in the folder of the target (0600, never through a link),
+    checked (quick_check, header, checksum), synced and renamed: at any moment the target is what it
+    was or a complete backup, also after a kill or a power loss. It is a plain database file in
+    journal mode DELETE. Without a WAL writers wait until it is done.
+    target   [in]       path; what is there is replaced only if it is a backup of this library
+    config   [in,opt]
+    options  [in,opt]   piece_ms is not used; pause_ms is slept after every step_pages pages
+    info     [out,opt]
+    Returns  SQLPOOL_OK; SQLPOOL_TARGET: the target exists, is a link, the database itself, or in a
+             missing folder; SQLITE_FULL; SQLITE_READONLY; SQLITE_BUSY: another backup to this
+             target runs; SQLPOOL_TIMEOUT; SQLPOOL_CANCELLED; what progress_fn or write_fn returned;
+             SQLPOOL_BAD_BACKUP: the copy failed its check, so the database is damaged or the disk
+             is; SQLPOOL_UNSUPPORTED without sqlpool_files; any error. No file is left but after a
+             kill, which the next backup to this target clears away
+    Threads  any; holds a reader, the reserve's if no other is free
+    Cost     the file is read once and written once, then read twice; the log grows meanwhile
+    SQLite   sqlite.org/backup.html  */
+SQLPOOL_API int sqlpool_backup(sqlpool *pool, const char *target,
+                               const sqlpool_backup_config *config,
+                               const sqlpool_maintenance *options, sqlpool_backup_info *info,
+                               sqlpool_error *error);
+
+/*  sqlpool_backup_verify - is this file a good backup? Any database file that no program has open
+    may be one; what sqlpool_backup() made is also compared with its checksum.
+    Returns  SQLPOOL_OK; SQLPOOL_BAD_BACKUP, with the reason; SQLPOOL_TARGET: no file is there;
+             SQLPOOL_TIMEOUT; SQLPOOL_CANCELLED; any error
+    Threads  any; takes no connection of the pool  */
+SQLPOOL_API int sqlpool_backup_verify(sqlpool *pool, const char *path,
+                                      const sqlpool_backup_config *config,
+                                      const sqlpool_maintenance *options,
+                                      sqlpool_backup_info *info, sqlpool_error *error);
+
+/*  sqlpool_restore - replace the database by a backup, under the working pool.
+    The backup is verified and copied beside the database first. Then, with no lease out and no
+    other process on the file, the old log is written back, the file gets a second name
+    ("<database>.replaced-<UTC time>", with "-wal" for the log of a file too damaged to write it
+    back to), and the copy is renamed over it: whenever the process is killed the old or the new
+    database is there, whole. All connections are opened anew and the breakers closed.
+    backup   [in]       path; with or_older the newest good one of it, path.1, path.2, ...
+    options  [in,opt]   timeout_ms ends the whole until the file is replaced; leases are waited for
+                        close_timeout_ms at most
+    info     [out,opt]  which backup, and where the replaced file is
+    Returns  SQLPOOL_OK; SQLPOOL_BAD_BACKUP: nothing was changed; SQLPOOL_TARGET: no backup is
+             there; SQLPOOL_TIMEOUT with the holders; SQLITE_BUSY: another process or pool has the
+             database open; SQLITE_FULL; SQLITE_READONLY; SQLPOOL_MISUSE on a thread with a lease;
+             SQLPOOL_UNSUPPORTED for ":memory:"; any error. But after "was replaced, but" in the
+             message, the database is as it was
+    Threads  any
+    SQLite   sqlite.org/howtocorrupt.html (1.4)  */
+SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
+                                const sqlpool_backup_config *config,
+                                const sqlpool_maintenance *options, sqlpool_backup_info *info,
+                                sqlpool_error *error);
+
+/*  sqlpool_salvage - copy what can be read of a damaged database into a new file.
+    Table by table, around what cannot be read; indexes, triggers and views are made anew from their
+    definitions. Rows that break a constraint now are left out; statistics (ANALYZE) too, and the
+    encoding is UTF-8. The result is a good database and a
+    backup for sqlpool_restore(); whether it is complete nobody knows.
+    source   [in,opt]   path of a database; NULL: the pool's own
+    target   [in]       path that must not exist
+    result   [out,opt]
+    Returns  SQLPOOL_OK; SQLPOOL_BAD_BACKUP: nothing could be read; as sqlpool_backup()
+    Threads  any; takes no connection of the pool  */
+SQLPOOL_API int sqlpool_salvage(sqlpool *pool, const char *source, const char *target,
+                                const sqlpool_backup_config *config,
+                                const sqlpool_maintenance *options, sqlpool_salvage_info *result,
+                                sqlpool_error *error);
+
+/*------------------------------------------------------------------------------
  * >>[D12.5] migrations and index sets                                  (public)
  *----------------------------------------------------------------------------*/
 
@@ -3352,6 +3528,8 @@ inline int transact(sqlpool *pool, sqlpool_mode mode, F work, sqlpool_error *err
 #include <sched.h>
 #include <time.h>
 #if defined(__unix__) || defined(__APPLE__)
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 #ifndef SQLPOOL_NO_THREADS
@@ -3526,6 +3704,8 @@ extern "C" {
 #endif
 int clock_gettime(int clock, struct timespec *now);
 int nanosleep(const struct timespec *duration, struct timespec *left);
+int lstat(const char *path, struct stat *status);
+int fsync(int file);
 #ifndef SQLPOOL_NO_THREADS
 int pthread_condattr_setclock(pthread_condattr_t *attribute, int clock);
 #endif
@@ -3704,6 +3884,76 @@ static bool sqlpool__is_forked(void) {
     return SQLPOOL__LOAD_RELAXED(&sqlpool__global.forked) != 0;
 #endif
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I02.2] files: what a backup asks of the system                    (private)
+ *------------------------------------------------------------------------------
+    None of these opens a file that exists, so that none can drop SQLite's locks: a new file is made
+    and closed again, names are changed, a folder is synced. */
+
+#if !defined(SQLPOOL_NO_DEFAULT_HOOKS) && (defined(__unix__) || defined(__APPLE__))
+#define SQLPOOL__HAS_FILES 1
+#ifndef S_IFMT /* hidden as lstat() is */
+#define S_IFMT 0170000
+#define S_IFLNK 0120000
+#define S_IFREG 0100000
+#endif
+
+static int sqlpool__default_create(void *user, const char *path, const char *like) {
+    struct stat status;
+    const int file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    int code = 0;
+    (void)user;
+    if (file < 0) return errno;
+    if (like != NULL && stat(like, &status) == 0) {
+        if (chown(path, status.st_uid, status.st_gid) != 0)
+            status.st_mode &= 0600; /* not ours to give: then only to us */
+        if (chmod(path, status.st_mode & 0777) != 0) code = errno;
+    }
+    if (close(file) != 0 && code == 0) code = errno;
+    return code;
+}
+
+static int sqlpool__default_look(void *user, const char *path, const char *other) {
+    struct stat status, second;
+    (void)user;
+    if (lstat(path, &status) != 0) return SQLPOOL_FILE_NONE;
+    if ((status.st_mode & S_IFMT) == S_IFLNK) return SQLPOOL_FILE_LINK;
+    if ((status.st_mode & S_IFMT) != S_IFREG) return SQLPOOL_FILE_OTHER;
+    return other != NULL && stat(other, &second) == 0 && second.st_dev == status.st_dev &&
+                   second.st_ino == status.st_ino
+               ? SQLPOOL_FILE_SAME
+               : SQLPOOL_FILE_REGULAR;
+}
+
+static int sqlpool__default_rename(void *user, const char *from, const char *to) {
+    (void)user;
+    return rename(from, to) == 0 ? 0 : errno;
+}
+
+static int sqlpool__default_link(void *user, const char *from, const char *to) {
+    (void)user;
+    return link(from, to) == 0 ? 0 : errno;
+}
+
+static int sqlpool__default_sync_folder(void *user, const char *path) {
+    const char *slash = strrchr(path, '/');
+    const size_t bytes = slash == NULL ? 1 : (size_t)(slash - path) + 1;
+    char *folder = (char *)malloc(bytes + 1);
+    int file, code = 0;
+    (void)user;
+    if (folder == NULL) return ENOMEM;
+    memcpy(folder, slash == NULL ? "." : path, bytes);
+    folder[bytes] = '\0';
+    file = open(folder, O_RDONLY);
+    free(folder);
+    if (file < 0) return errno;
+    if (fsync(file) != 0 && errno != EINVAL) code = errno; /* EINVAL: folders are never synced */
+    if (close(file) != 0 && code == 0) code = errno;
+    return code;
+}
+
+#endif
 
 /*==============================================================================
  * >>[I03] CHECKS: assertions                                           (private)
@@ -5236,9 +5486,12 @@ typedef struct sqlpool__core {
     sqlpool_condition work_condition; /* for the submit thread */
     sqlpool_condition room_condition; /* for who waits for room, a flush, or to drain */
     void *submit_thread;
-    int pinned_in_row; /* checkpoints that did not finish, since the last that did */
-    int draining;      /* sleepers on drain_condition */
-    int holds_read;    /* leases under the shared gate */
+    int64_t corrupt_ns;   /* when it was last checked whether the file is corrupt; 0: never */
+    bool is_corrupt;      /* and what came out */
+    bool is_corrupt_busy; /* someone looks just now */
+    int pinned_in_row;    /* checkpoints that did not finish, since the last that did */
+    int draining;         /* sleepers on drain_condition */
+    int holds_read;       /* leases under the shared gate */
     int holds_write;
 #ifndef SQLPOOL_NO_METRICS
     sqlpool__sample *history; /* room for history_count, fixed after open; NULL: off */
@@ -6457,6 +6710,36 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
     return SQLPOOL_OK;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I10.8] plain connections: to files that are not the pool's        (private)
+ *----------------------------------------------------------------------------*/
+
+/*  With the program's key and the pool's VFS, without handlers and settings. `path` is a name of
+    the caller's, which is never a URI; NULL: the pool's own file. */
+static int sqlpool__open_plain(sqlpool__core *core, const char *path, int flags, sqlite3 **db) {
+    const sqlpool_events *events = &core->config.events;
+    const bool is_own = path == NULL;
+    char *name = is_own ? sqlite3_mprintf("%s", core->path)
+                        : sqlite3_mprintf("%s%s", strncmp(path, "file:", 5) == 0 ? "./" : "", path);
+    int rc = SQLITE_NOMEM;
+    *db = NULL;
+    if (is_own && (core->config.enable_uri || core->is_memory)) flags |= SQLITE_OPEN_URI;
+    if (name != NULL) {
+        rc = sqlite3_open_v2(name, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+                             core->is_memory ? NULL : core->vfs_name);
+    }
+    sqlite3_free(name);
+    if (rc == SQLITE_OK) {
+        (void)sqlite3_extended_result_codes(*db, 1);
+        (void)sqlite3_wal_autocheckpoint(*db, 0);
+        if (events->key_fn != NULL) rc = events->key_fn(events->user, *db);
+    }
+    if (rc == SQLITE_OK) return SQLITE_OK;
+    (void)sqlite3_close(*db);
+    *db = NULL;
+    return rc;
+}
+
 /*==============================================================================
  * >>[I11] STAMP: has anyone committed? and reusable snapshots          (private)
  *==============================================================================
@@ -6551,6 +6834,10 @@ static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db, const char **wh
         file->pMethods->xShmMap == NULL) {
         return NULL;
     }
+    *why = "off: a first read failed";
+    if (sqlpool__ask(db, "PRAGMA main.journal_mode", mode, sizeof mode) != SQLITE_OK) return NULL;
+    *why = "off: the file is not in WAL mode"; /* mapping would make an index that nobody keeps */
+    if (sqlite3_stricmp(mode, "wal") != 0) return NULL;
     *why = "off: a first read failed";
     if (sqlpool__ask(db, "PRAGMA main.locking_mode", mode, sizeof mode) != SQLITE_OK) return NULL;
     *why = "off: locking_mode is not NORMAL"; /* its index is in private memory */
@@ -8486,6 +8773,66 @@ static bool sqlpool__is_harmless(sqlpool__slot *slot, int code) {
            answer[0] == '1';
 }
 
+/*  Of one check that the file is corrupt. */
+#define SQLPOOL__CONFIRM_NS (5000 * SQLPOOL__NS_PER_MS) /* enough for some gigabytes */
+#define SQLPOOL__CONFIRM_AGAIN_NS (10000 * SQLPOOL__NS_PER_MS)
+typedef struct sqlpool__confirm {
+    sqlpool__core *core;
+    int64_t end_ns;
+} sqlpool__confirm;
+
+static int sqlpool__on_confirm(void *argument) {
+    const sqlpool__confirm *confirm = (const sqlpool__confirm *)argument;
+    return sqlpool__now(confirm->core) >= confirm->end_ns;
+}
+
+/*  What quick_check says on a plain connection; what keeps it from saying something is no proof. */
+static bool sqlpool__ask_if_corrupt(sqlpool__core *core, char *verdict, size_t verdict_bytes) {
+    sqlpool__confirm confirm;
+    sqlite3 *db;
+    int rc = sqlpool__open_plain(core, NULL, SQLITE_OPEN_READONLY, &db);
+    confirm.core = core;
+    confirm.end_ns = sqlpool__time_add(sqlpool__now(core), SQLPOOL__CONFIRM_NS);
+    if (rc == SQLITE_OK) {
+        sqlite3_progress_handler(db, SQLPOOL__PROGRESS_OPS, sqlpool__on_confirm, &confirm);
+        rc = sqlpool__ask(db, "PRAGMA quick_check(1)", verdict, verdict_bytes);
+    }
+    (void)sqlite3_close(db);
+    if (rc != SQLITE_OK) {
+        sqlpool__text text = sqlpool__text_into(verdict, verdict_bytes);
+        sqlpool__text_add(&text, "%s (%s %d)", sqlite3_errstr(rc), sqlpool_result_name(rc), rc);
+    }
+    return rc == SQLITE_OK
+               ? strcmp(verdict, "ok") != 0
+               : sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB;
+}
+
+/*  SQLite says CORRUPT of more than files that are: of a schema that trusted_schema forbids, of
+    what a function returns. So the file is looked at, by one thread at a time and not oftener than
+    every ten seconds, before writes are stopped for everybody. */
+static bool sqlpool__is_corrupt(sqlpool__core *core, const char *said) {
+    const int64_t now = sqlpool__now(core);
+    char verdict[200] = "";
+    bool is_known, is_corrupt;
+    sqlpool__lock(core);
+    is_known = core->is_corrupt_busy ||
+               (core->corrupt_ns != 0 && now - core->corrupt_ns < SQLPOOL__CONFIRM_AGAIN_NS);
+    is_corrupt = core->is_corrupt;
+    if (!is_known) core->is_corrupt_busy = true;
+    sqlpool__unlock(core);
+    if (is_known) return is_corrupt;
+    is_corrupt = sqlpool__ask_if_corrupt(core, verdict, sizeof verdict);
+    sqlpool__lock(core);
+    core->is_corrupt = is_corrupt;
+    core->corrupt_ns = now != 0 ? now : 1;
+    core->is_corrupt_busy = false;
+    sqlpool__unlock(core);
+    sqlpool__log_line(core, is_corrupt ? SQLPOOL_LEVEL_ERROR : SQLPOOL_LEVEL_WARNING,
+                      SQLPOOL_LOG_CORRUPT, "%s; quick_check of the file: %s%s", said, verdict,
+                      is_corrupt ? "" : ": not confirmed, writes go on");
+    return is_corrupt;
+}
+
 /*  The lease that ends met trouble. */
 static SQLPOOL__NOINLINE void sqlpool__breaker_failed(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
@@ -8496,6 +8843,7 @@ static SQLPOOL__NOINLINE void sqlpool__breaker_failed(sqlpool__slot *slot) {
                           primary == SQLITE_IOERR;
     slot->trouble = 0;
     if (sqlpool__is_harmless(slot, code)) return;
+    if (code == SQLITE_CORRUPT && !sqlpool__is_corrupt(core, slot->trouble_message)) return;
     if ((mode == SQLPOOL_WRITE && is_plain) || sqlpool__breaker_count(core, mode) ||
         SQLPOOL__LOAD(&core->breakers[mode].state) != SQLPOOL__BREAKER_CLOSED)
         sqlpool__breaker_open(core, mode, code, slot->trouble_message);
@@ -20475,12 +20823,12 @@ static int sqlpool__problem_kind(const char *line, size_t bytes) {
     return SQLPOOL_PROBLEM_STRUCTURE;
 }
 
-typedef struct sqlpool__findings {
+typedef struct sqlpool__check_findings {
     sqlpool_check_result *result;
     sqlpool__text text;
-} sqlpool__findings;
+} sqlpool__check_findings;
 
-static void sqlpool__add_finding(sqlpool__findings *findings, const char *line, size_t bytes,
+static void sqlpool__add_finding(sqlpool__check_findings *findings, const char *line, size_t bytes,
                                  int kind) {
     size_t i;
     findings->result->problems++;
@@ -20494,7 +20842,7 @@ static void sqlpool__add_finding(sqlpool__findings *findings, const char *line, 
 
 /*  A row may hold several lines, the first of them a title. */
 static int sqlpool__take_problem(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
-    sqlpool__findings *findings = (sqlpool__findings *)user;
+    sqlpool__check_findings *findings = (sqlpool__check_findings *)user;
     const char *line = (const char *)sqlite3_column_text(row, 0);
     (void)chore;
     if (line == NULL || strcmp(line, "ok") == 0) return 0;
@@ -20516,7 +20864,7 @@ static int sqlpool__take_orphan(sqlpool__chore *chore, sqlite3_stmt *row, void *
     sqlpool__text_add(&text, "row %lld of %.100s has no parent in %.100s (foreign key %d)",
                       (long long)sqlite3_column_int64(row, 1), table != NULL ? table : "?",
                       parent != NULL ? parent : "?", sqlite3_column_int(row, 3));
-    sqlpool__add_finding((sqlpool__findings *)user, line, strlen(line),
+    sqlpool__add_finding((sqlpool__check_findings *)user, line, strlen(line),
                          SQLPOOL_PROBLEM_FOREIGN_KEY);
     return 0;
 }
@@ -20525,7 +20873,7 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
                                    sqlpool_check_result *result) {
     static const char *const pragmas[] = {"quick_check", "integrity_check", "foreign_key_check"};
     static const int touches[] = {2, 6, 1}; /* of each page, about */
-    sqlpool__findings findings;
+    sqlpool__check_findings findings;
     int rc;
     findings.result = result;
     findings.text = sqlpool__text_into(result->text, sizeof result->text);
@@ -20790,7 +21138,7 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
  * >>[I28.6] sizes                                                      (private)
  *----------------------------------------------------------------------------*/
 
-static int64_t sqlpool__file_bytes(sqlpool__slot *slot, int which) {
+static int64_t sqlpool__chore_file_bytes(sqlpool__slot *slot, int which) {
     sqlite3_file *file = NULL;
     sqlite3_int64 bytes = -1;
     if (slot->core->is_memory ||
@@ -20827,9 +21175,9 @@ static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
     if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &mode);
     if (rc == SQLPOOL_OK) {
         sizes->auto_vacuum = (int)mode + SQLPOOL_AUTO_VACUUM_NONE;
-        sizes->file_bytes = sqlpool__file_bytes(chore->slot, SQLITE_FCNTL_FILE_POINTER);
+        sizes->file_bytes = sqlpool__chore_file_bytes(chore->slot, SQLITE_FCNTL_FILE_POINTER);
         sizes->wal_bytes = chore->core->is_wal
-                               ? sqlpool__file_bytes(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
+                               ? sqlpool__chore_file_bytes(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
                                : -1;
         sizes->taken_ms = sqlpool__wall_ms(chore->core);
     }
@@ -21882,6 +22230,1744 @@ SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states
 }
 
 /*==============================================================================
+ * >>[I29] BACKUP: copies, restore, salvage                             (private)
+ *==============================================================================
+    A *partial* is the file "<target>-partial" that a copy is made in. Whoever has an exclusive lock
+    of SQLite on it owns it; one that nobody has locked was left by a process that was killed, and
+    is cleared away. It is made by create_fn (new, 0600), filled by sqlite3_backup_step() from a
+    connection that keeps one snapshot, brought to journal mode DELETE so that the file is complete
+    without sidecars, given its trailer, synced, closed, opened anew and checked, and only then
+    renamed, still locked: so that no other backup can take the name away in between.
+
+    The metadata is a *trailer*, one page behind the last page of the database: text, in the last
+    512 bytes of the file. SQLite goes by the number of pages in its header and never looks there. A
+    file of its own beside the backup could not be replaced together with it in one step.
+
+    A backup steps through the pages on a connection that holds a read transaction, so that
+    SQLite's copying never begins anew; from a connection without one it does at every commit, and
+    beside a busy writer never ends.
+
+    A restore must change two files, the database and its log, while rename() changes one. So the
+    log is written back first, by the only connection left, which locks every process out: then the
+    old file is whole by itself, and one rename() is the change. Tried and dropped: copying the
+    backup into the database with sqlite3_backup, one transaction of SQLite's. It needs a database
+    sound enough to begin one, and leaves nothing to look at afterwards.
+
+    Corruption is what damages a log's file too: then it cannot be written back, and goes aside with
+    the file it belongs to. */
+
+#define SQLPOOL__BACKUP_STEP 256    /* pages: 1 MiB; a step takes a millisecond or so */
+#define SQLPOOL__BACKUP_MOST 100    /* generations */
+#define SQLPOOL__SYNC_EVERY 4194304 /* bytes: one sync at the end would stall everybody's */
+#define SQLPOOL__BLOCK_BYTES 65536
+#define SQLPOOL__REOPEN_TRIES 5
+#define SQLPOOL__TRAILER_BYTES 512 /* fits into the smallest page */
+#define SQLPOOL__TRAILER_HEAD "sqlpool backup 1\n"
+
+/*  A long operation: its end, who may stop it, who watches. */
+typedef struct sqlpool__errand {
+    sqlpool__core *core;
+    sqlpool_maintenance options;
+    sqlpool_progress progress;
+    int64_t start_ns, deadline_ns, next_ns;
+    double from, share; /* the fraction that this stage begins with, and is */
+    int stop;           /* why it must end: SQLPOOL_CANCELLED, _TIMEOUT, what progress_fn said */
+} sqlpool__errand;
+
+static int sqlpool__errand_begin(sqlpool__errand *errand, sqlpool__core *core,
+                                 const sqlpool_maintenance *options, const char *operation,
+                                 sqlpool_error *error) {
+    memset(errand, 0, sizeof *errand);
+    errand->core = core;
+    if (options != NULL) errand->options = *options;
+    if (errand->options.timeout_ms < SQLPOOL_FOREVER || errand->options.pause_ms < 0 ||
+        errand->options.progress_ms < 0) {
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
+                             "sqlpool_maintenance: timeout_ms %d (-1 or more), pause_ms %d, "
+                             "progress_ms %d (0 or more)",
+                             errand->options.timeout_ms, errand->options.pause_ms,
+                             errand->options.progress_ms);
+    }
+    if (errand->options.progress_ms == 0) errand->options.progress_ms = 100;
+    errand->progress.operation = operation;
+    errand->progress.object = errand->progress.unit = "";
+    errand->start_ns = sqlpool__now(core);
+    errand->deadline_ns =
+        errand->options.timeout_ms <= 0
+            ? SQLPOOL__NEVER
+            : sqlpool__time_add(errand->start_ns, errand->options.timeout_ms * SQLPOOL__NS_PER_MS);
+    return SQLPOOL_OK;
+}
+
+/*  The next part of it, which is `share` of the whole. */
+static void sqlpool__errand_stage(sqlpool__errand *errand, const char *unit, double share) {
+    errand->from += errand->share;
+    errand->share = share;
+    errand->progress.unit = unit;
+    errand->progress.done = errand->progress.total = 0;
+}
+
+static void sqlpool__errand_tell(sqlpool__errand *errand, int64_t now) {
+    sqlpool_progress *progress = &errand->progress;
+    if (errand->options.progress_fn == NULL) return;
+    errand->next_ns = sqlpool__time_add(now, errand->options.progress_ms * SQLPOOL__NS_PER_MS);
+    progress->elapsed_ms = (now - errand->start_ns) / SQLPOOL__NS_PER_MS;
+    progress->left_ms =
+        progress->fraction < 0.01
+            ? -1
+            : (int64_t)((double)progress->elapsed_ms * (1 / progress->fraction - 1));
+    errand->stop = errand->options.progress_fn(errand->options.user, progress);
+}
+
+/*  Between two pieces, or with done below 0 inside one. 0: go on. */
+static int sqlpool__errand_tick(sqlpool__errand *errand, int64_t done, int64_t total) {
+    const int64_t now = sqlpool__now(errand->core);
+    sqlpool_progress *progress = &errand->progress;
+    if (errand->stop != 0) return errand->stop;
+    if (done >= 0) {
+        const double fraction =
+            errand->from +
+            errand->share * (total > 0 && done < total ? (double)done / (double)total : 1);
+        progress->done = done;
+        progress->total = total;
+        if (fraction > progress->fraction) progress->fraction = fraction < 1 ? fraction : 0.999;
+    }
+    if (errand->options.token != NULL &&
+        SQLPOOL__LOAD_RELAXED(&errand->options.token->fired) != 0) {
+        errand->stop = SQLPOOL_CANCELLED;
+    } else if (now >= errand->deadline_ns) {
+        errand->stop = SQLPOOL_TIMEOUT;
+    } else if (now >= errand->next_ns) {
+        sqlpool__errand_tell(errand, now);
+    }
+    return errand->stop;
+}
+
+/*  It went well: the last call, which stops nothing. */
+static void sqlpool__errand_end(sqlpool__errand *errand) {
+    errand->progress.fraction = 1;
+    sqlpool__errand_tell(errand, sqlpool__now(errand->core));
+}
+
+static int sqlpool__on_errand(void *argument) {
+    return sqlpool__errand_tick((sqlpool__errand *)argument, -1, 0) != 0;
+}
+
+/*  Something that was to be done with a file failed with this code, or was stopped. */
+static int sqlpool__errand_failed(sqlpool__errand *errand, int code, const char *what,
+                                  const char *path, sqlpool_error *error) {
+    if (errand->stop == SQLPOOL_CANCELLED) {
+        SQLPOOL__TALLY_POOL(errand->core, cancellations);
+        return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED, "cancelled while %s \"%.200s\"", what, path);
+    }
+    if (errand->stop == SQLPOOL_TIMEOUT)
+        return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT,
+                             "the deadline passed, %d ms after the call, while %s \"%.200s\"",
+                             errand->options.timeout_ms, what, path);
+    if (errand->stop != 0)
+        return SQLPOOL__FAIL(error, errand->stop,
+                             "progress_fn returned %d (%s) while %s \"%.200s\"", errand->stop,
+                             sqlpool_result_name(errand->stop), what, path);
+    return SQLPOOL__FAIL(error, code, "%s \"%.200s\" failed: %s (%s %d)", what, path,
+                         sqlite3_errstr(code), sqlpool_result_name(code), code);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.2] files                                                      (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The result for an errno. */
+static int sqlpool__file_failed(int code, const char *what, const char *path,
+                                sqlpool_error *error) {
+    int result = SQLITE_IOERR;
+    const char *why = "the disk failed";
+    if (code == ENOENT || code == ENOTDIR) {
+        result = SQLPOOL_TARGET;
+        why = "the folder does not exist";
+    } else if (code == EEXIST || code == EISDIR || code == EINVAL || code == ENAMETOOLONG) {
+        result = SQLPOOL_TARGET;
+        why = code == EEXIST ? "something is there" : "no file can have this name";
+    } else if (code == EACCES || code == EPERM || code == EROFS) {
+        result = SQLITE_READONLY;
+        why = code == EROFS ? "the disk is read-only" : "the rights to write there are missing";
+    } else if (code == ENOSPC) {
+        result = SQLITE_FULL;
+        why = "the disk is full";
+    } else if (code == ENOMEM) {
+        result = SQLPOOL_NOMEM;
+        why = "no memory";
+    }
+    error->os_code = code;
+    return SQLPOOL__FAIL(error, result, "%s \"%.200s\" failed: %s (errno %d)", what, path, why,
+                         code);
+}
+
+/*  What a call works with. */
+typedef struct sqlpool__archive {
+    sqlpool__errand errand;
+    sqlpool_backup_config config;
+    sqlite3_vfs *vfs;
+    char *own; /* path of the pool's database; "" in memory */
+} sqlpool__archive;
+
+static int sqlpool__archive_look(const sqlpool__archive *archive, const char *path, const char *other) {
+    return archive->config.files.look_fn(archive->config.files.user, path, other);
+}
+
+/*  Names are SQLite's memory, as everything that SQLite hands out. */
+static char *sqlpool__name_of(const char *path, const char *suffix) {
+    return sqlite3_mprintf("%s%s", path, suffix);
+}
+
+static int sqlpool__remove(const sqlpool__archive *archive, const char *path, const char *suffix) {
+    char *name = sqlpool__name_of(path, suffix);
+    int rc = SQLITE_NOMEM;
+    if (name != NULL) rc = archive->vfs->xDelete(archive->vfs, name, 0);
+    sqlite3_free(name);
+    return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
+}
+
+static const char *const sqlpool__sidecars[] = {"-wal", "-journal", "-shm"};
+enum { SQLPOOL__SIDECARS = 3 };
+
+static void sqlpool__remove_sidecars(const sqlpool__archive *archive, const char *path) {
+    int i;
+    for (i = 0; i < SQLPOOL__SIDECARS; i++)
+        (void)sqlpool__remove(archive, path, sqlpool__sidecars[i]);
+}
+
+/*  Is there a log or journal beside the file? */
+static bool sqlpool__has_sidecars(const sqlpool__archive *archive, const char *path) {
+    bool has = false;
+    int i;
+    for (i = 0; i < 2; i++) {
+        char *name = sqlpool__name_of(path, sqlpool__sidecars[i]);
+        if (name == NULL || sqlpool__archive_look(archive, name, NULL) != SQLPOOL_FILE_NONE) has = true;
+        sqlite3_free(name);
+    }
+    return has;
+}
+
+/*  The file of a connection; NULL when the VFS does not hand it out. */
+static sqlite3_file *sqlpool__file_of(sqlite3 *db) {
+    sqlite3_file *file = NULL;
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
+        file == NULL || file->pMethods == NULL)
+        return NULL;
+    return file;
+}
+
+/*  An exclusive lock past SQLite's pager, for files that it would not read. The connection is good
+    for nothing else then; closing it is the end of the lock. */
+static int sqlpool__lock_file(sqlite3 *db) {
+    sqlite3_file *file = sqlpool__file_of(db);
+    int rc;
+    if (file == NULL) return SQLITE_CANTOPEN;
+    rc = file->pMethods->xLock(file, SQLITE_LOCK_SHARED);
+    return rc == SQLITE_OK ? file->pMethods->xLock(file, SQLITE_LOCK_EXCLUSIVE) : rc;
+}
+
+static bool sqlpool__is_renamed(sqlite3 *db) {
+    int moved = 0;
+    return sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved != 0;
+}
+
+#define SQLPOOL__FILES_MEMBERS(X) X(create_fn) X(look_fn) X(rename_fn) X(link_fn) X(sync_folder_fn)
+
+/*  Checks what the caller gave and opens nothing but a look at the pool's own path. */
+static int sqlpool__archive_begin(sqlpool__archive *archive, sqlpool__core *core,
+                                  const sqlpool_backup_config *given,
+                                  const sqlpool_maintenance *options, const char *operation,
+                                  sqlpool_error *error) {
+    sqlpool_backup_config *config = &archive->config;
+    sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
+    sqlite3 *db;
+    memset(archive, 0, sizeof *archive);
+    if (sqlpool__errand_begin(&archive->errand, core, options, operation, error) != SQLPOOL_OK)
+        return error->result;
+    if (given != NULL) *config = *given;
+    SQLPOOL__CHECK_MEMBERS(sqlpool_files, files, SQLPOOL__FILES_MEMBERS);
+    if (config->keep < 0 || config->keep > SQLPOOL__BACKUP_MOST)
+        sqlpool__text_add(&text, "keep is %d, allowed: 0..%d; ", config->keep,
+                          SQLPOOL__BACKUP_MOST);
+    if (config->step_pages < 0)
+        sqlpool__text_add(&text, "step_pages is %d, allowed: 0 or more; ", config->step_pages);
+    if (text.length != 0) return error->result = SQLPOOL_MISUSE;
+    if (config->step_pages == 0) config->step_pages = SQLPOOL__BACKUP_STEP;
+#ifdef SQLPOOL__HAS_FILES
+    if (config->files.create_fn == NULL) {
+        config->files.create_fn = sqlpool__default_create;
+        config->files.look_fn = sqlpool__default_look;
+        config->files.rename_fn = sqlpool__default_rename;
+        config->files.link_fn = sqlpool__default_link;
+        config->files.sync_folder_fn = sqlpool__default_sync_folder;
+    }
+#endif
+    archive->vfs = sqlite3_vfs_find(core->is_memory ? NULL : core->vfs_name);
+    if (config->files.create_fn == NULL || archive->vfs == NULL)
+        return SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED,
+                             "backup and restore need the functions of sqlpool_files here");
+    if (!core->is_memory &&
+        sqlpool__open_plain(core, NULL, SQLITE_OPEN_READONLY, &db) == SQLITE_OK) {
+        archive->own = sqlpool__name_of(sqlite3_db_filename(db, "main"), "");
+        (void)sqlite3_close(db);
+    } else {
+        archive->own = sqlpool__name_of(core->is_memory ? "" : core->path, "");
+    }
+    if (archive->own == NULL) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
+    return SQLPOOL_OK;
+}
+
+static void sqlpool__archive_end(sqlpool__archive *archive) {
+    sqlite3_free(archive->own);
+}
+
+static const char *sqlpool__own_or_none(const sqlpool__archive *archive) {
+    return archive->own[0] != '\0' ? archive->own : NULL;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.3] the trailer, and whether a file is good                    (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The number behind "\n<key> "; digits beyond 64 bits wrap: then nothing fits, and it is refused.
+    */
+static uint64_t sqlpool__trailer_number(const char *text, const char *key) {
+    const size_t bytes = strlen(key);
+    uint64_t value = 0;
+    for (; *text != '\0'; text++) {
+        if (text[0] != '\n' || strncmp(text + 1, key, bytes) != 0 || text[1 + bytes] != ' ')
+            continue;
+        for (text += bytes + 2; *text >= '0' && *text <= '9'; text++)
+            value = value * 10 + (uint64_t)(*text - '0');
+        return value;
+    }
+    return value;
+}
+
+/*  The last bytes of the file, if they are a trailer; else text[0] is 0. */
+static int sqlpool__trailer_read(sqlite3_file *file, int64_t bytes,
+                                 char text[SQLPOOL__TRAILER_BYTES + 1]) {
+    int rc = SQLITE_OK;
+    memset(text, 0, SQLPOOL__TRAILER_BYTES + 1);
+    if (bytes >= SQLPOOL__TRAILER_BYTES)
+        rc = file->pMethods->xRead(file, text, SQLPOOL__TRAILER_BYTES,
+                                   bytes - SQLPOOL__TRAILER_BYTES);
+    if (rc != SQLITE_OK ||
+        strncmp(text, SQLPOOL__TRAILER_HEAD, sizeof SQLPOOL__TRAILER_HEAD - 1) != 0)
+        text[0] = '\0';
+    return rc;
+}
+
+/*  A chain of hashes over blocks of the file: a bit that fell over, a block at the wrong place and
+    a cut file all change it. Not proof against a forger. */
+static int sqlpool__checksum(sqlpool__errand *errand, sqlite3_file *file, int64_t bytes,
+                             uint64_t *sum) {
+    sqlpool__memory *memory = &errand->core->memory;
+    char *block = (char *)sqlpool__alloc(memory, SQLPOOL__BLOCK_BYTES);
+    int64_t at = 0;
+    int rc = block == NULL ? SQLITE_NOMEM : SQLITE_OK;
+    *sum = (uint64_t)bytes;
+    while (rc == SQLITE_OK && at < bytes) {
+        const int64_t left = bytes - at;
+        const int piece = left < SQLPOOL__BLOCK_BYTES ? (int)left : SQLPOOL__BLOCK_BYTES;
+        rc = file->pMethods->xRead(file, block, piece, at);
+        *sum = sqlpool__mix(*sum ^ sqlpool__hash(block, (size_t)piece));
+        at += piece;
+        if (rc == SQLITE_OK && sqlpool__errand_tick(errand, at, bytes) != 0) rc = SQLITE_INTERRUPT;
+    }
+    sqlpool__free(memory, block, SQLPOOL__BLOCK_BYTES);
+    return rc;
+}
+
+/*  Asks a plain connection for a number. */
+static int sqlpool__ask_number(sqlite3 *db, const char *sql, int64_t *number) {
+    char answer[32];
+    const int rc = sqlpool__ask(db, sql, answer, sizeof answer);
+    *number = sqlpool__to_int64(answer);
+    return rc;
+}
+
+static int sqlpool__bad_backup(const char *path, const char *why, sqlpool_error *error) {
+    return SQLPOOL__FAIL(error, SQLPOOL_BAD_BACKUP, "\"%.200s\" is no good backup: %.300s", path,
+                         why);
+}
+
+/*  The trailer against the file; `share` of the errand is the checksum's. */
+static int sqlpool__examine_trailer(sqlpool__errand *errand, sqlite3 *db, const char *path,
+                                    bool does_sum, sqlpool_backup_info *info, uint64_t *id,
+                                    sqlpool_error *error) {
+    sqlite3_file *file = sqlpool__file_of(db);
+    char text[SQLPOOL__TRAILER_BYTES + 1];
+    sqlite3_int64 bytes = 0;
+    uint64_t sum;
+    int rc = file == NULL ? SQLITE_CANTOPEN : file->pMethods->xFileSize(file, &bytes);
+    if (rc == SQLITE_OK) rc = sqlpool__trailer_read(file, bytes, text);
+    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "reading", path, error);
+    info->bytes = bytes;
+    *id = sqlpool__trailer_number(text, "id");
+    if (text[0] == '\0') return SQLPOOL_OK;
+    info->has_metadata = true;
+    info->time_s = (int64_t)sqlpool__trailer_number(text, "time");
+    info->checksum = sqlpool__trailer_number(text, "checksum");
+    info->sqlite_version = (int)(sqlpool__trailer_number(text, "sqlite") & 0x7fffffff);
+    if ((uint64_t)info->pages != sqlpool__trailer_number(text, "pages") ||
+        (uint64_t)info->page_bytes != sqlpool__trailer_number(text, "page_bytes") ||
+        bytes / info->page_bytes != info->pages + 1 || bytes % info->page_bytes != 0)
+        return sqlpool__bad_backup(path, "its size is not what it was written with", error);
+    if (!does_sum) return SQLPOOL_OK;
+    rc = sqlpool__checksum(errand, file, info->pages * info->page_bytes, &sum);
+    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "reading", path, error);
+    if (sum != info->checksum)
+        return sqlpool__bad_backup(path, "its checksum differs: it was changed since", error);
+    return SQLPOOL_OK;
+}
+
+/*  Is the database of this plain connection a good one? */
+static int sqlpool__examine(sqlpool__errand *errand, sqlite3 *db, const char *path, bool does_sum,
+                            sqlpool_backup_info *info, uint64_t *id, sqlpool_error *error) {
+    char verdict[200] = "";
+    int rc;
+    sqlite3_progress_handler(db, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
+    rc = sqlpool__ask(db, "SELECT count(*) FROM sqlite_master", NULL, 0);
+    if (rc == SQLITE_OK) rc = sqlpool__ask_number(db, "PRAGMA page_size", &info->page_bytes);
+    if (rc == SQLITE_OK) rc = sqlpool__ask_number(db, "PRAGMA page_count", &info->pages);
+    if (rc == SQLITE_OK && info->pages < 1) return sqlpool__bad_backup(path, "it is empty", error);
+    if (rc == SQLITE_OK &&
+        sqlpool__examine_trailer(errand, db, path, does_sum, info, id, error) != SQLPOOL_OK)
+        return error->result;
+    if (rc == SQLITE_OK) rc = sqlpool__ask(db, "PRAGMA quick_check(1)", verdict, sizeof verdict);
+    if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0)
+        return sqlpool__bad_backup(path, verdict, error);
+    if (errand->stop == 0 &&
+        (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB ||
+         sqlpool__primary(rc) == SQLITE_ERROR))
+        return sqlpool__bad_backup(path, sqlite3_errmsg(db), error);
+    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "checking", path, error);
+    return sqlpool__errand_tick(errand, 1, 1) == 0
+               ? SQLPOOL_OK
+               : sqlpool__errand_failed(errand, SQLITE_INTERRUPT, "checking", path, error);
+}
+
+static void sqlpool__info_path(char out[SQLPOOL_PATH_BYTES], const char *path) {
+    (void)sqlite3_snprintf(SQLPOOL_PATH_BYTES, out, "%s", path);
+}
+
+/*  Opens a file of the caller's and looks whether it is a good backup; the connection stays open.
+    */
+static int sqlpool__open_good(sqlpool__archive *archive, const char *path, sqlite3 **db,
+                              sqlpool_backup_info *info, sqlpool_error *error) {
+    const int kind = sqlpool__archive_look(archive, path, sqlpool__own_or_none(archive));
+    uint64_t id;
+    int rc;
+    *db = NULL;
+    memset(info, 0, sizeof *info);
+    if (kind == SQLPOOL_FILE_NONE || kind == SQLPOOL_FILE_OTHER || kind == SQLPOOL_FILE_SAME)
+        return SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" is %s", path,
+                             kind == SQLPOOL_FILE_NONE    ? "not there"
+                             : kind == SQLPOOL_FILE_OTHER ? "a folder or a device"
+                                                          : "the database itself");
+    rc = sqlpool__open_plain(archive->errand.core, path, SQLITE_OPEN_READONLY, db);
+    if (rc != SQLITE_OK)
+        return sqlpool__errand_failed(&archive->errand, rc, "opening", path, error);
+    sqlpool__info_path(info->path, path);
+    if (sqlpool__examine(&archive->errand, *db, path, true, info, &id, error) == SQLPOOL_OK)
+        return SQLPOOL_OK;
+    (void)sqlite3_close(*db);
+    *db = NULL;
+    return error->result;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.4] the partial file                                           (private)
+ *----------------------------------------------------------------------------*/
+
+typedef struct sqlpool__image {
+    sqlpool__archive *archive;
+    char *path;   /* of the partial */
+    sqlite3 *db;  /* holds it, exclusively locked */
+    bool is_made; /* the file is ours to remove */
+    uint64_t id;
+    sqlpool_backup_info info;
+} sqlpool__image;
+
+/*  The file under this name is another call's, and not ours to remove. */
+static int sqlpool__image_taken(sqlpool__image *image, sqlpool_error *error) {
+    image->is_made = false;
+    return SQLPOOL__FAIL(error, SQLITE_BUSY, "another call writes to \"%.200s\" just now",
+                         image->path);
+}
+
+/*  What a killed process left is removed; what another one works on is not. */
+static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
+    sqlpool__archive *archive = image->archive;
+    const int kind = sqlpool__archive_look(archive, image->path, sqlpool__own_or_none(archive));
+    sqlite3 *db;
+    int rc;
+    if (kind == SQLPOOL_FILE_NONE) {
+        sqlpool__remove_sidecars(archive, image->path);
+        return SQLPOOL_OK;
+    }
+    if (kind != SQLPOOL_FILE_REGULAR)
+        return SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" is in the way, and no file",
+                             image->path);
+    rc = sqlpool__open_plain(archive->errand.core, image->path, SQLITE_OPEN_READWRITE, &db);
+    if (rc == SQLITE_OK) {
+        rc = sqlpool__lock_file(db);
+        if (rc == SQLITE_OK && !sqlpool__is_renamed(db)) {
+            sqlpool__remove_sidecars(archive, image->path);
+            rc = sqlpool__remove(archive, image->path, "");
+        } else if (rc == SQLITE_OK) {
+            rc = SQLITE_BUSY;
+        }
+        (void)sqlite3_close(db);
+    }
+    if (sqlpool__primary(rc) == SQLITE_BUSY) return sqlpool__image_taken(image, error);
+    return rc == SQLITE_OK
+               ? SQLPOOL_OK
+               : sqlpool__errand_failed(&archive->errand, rc, "removing", image->path, error);
+}
+
+/*  Opens the partial and takes its lock, for good. */
+static int sqlpool__image_open(sqlpool__image *image, const char *settings, sqlpool_error *error) {
+    sqlpool__errand *errand = &image->archive->errand;
+    int rc = sqlpool__open_plain(errand->core, image->path, SQLITE_OPEN_READWRITE, &image->db);
+    if (rc == SQLITE_OK) rc = sqlite3_exec(image->db, settings, NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(image->db, "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT", NULL,
+                          NULL, NULL);
+    if (sqlpool__primary(rc) == SQLITE_BUSY || (rc == SQLITE_OK && sqlpool__is_renamed(image->db)))
+        return sqlpool__image_taken(image, error);
+    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "opening", image->path, error);
+    sqlite3_progress_handler(image->db, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
+    return SQLPOOL_OK;
+}
+
+/*  A new partial for this target; `like` may be NULL. On any error sqlpool__image_end() follows, as
+    it does on success. */
+static int sqlpool__image_begin(sqlpool__image *image, sqlpool__archive *archive,
+                                const char *target, const char *like, int64_t page_bytes,
+                                sqlpool_error *error) {
+    const sqlpool_files *files = &archive->config.files;
+    char settings[160];
+    sqlpool__text text = sqlpool__text_into(settings, sizeof settings);
+    int code;
+    memset(image, 0, sizeof *image);
+    image->archive = archive;
+    image->path = sqlpool__name_of(target, "-partial");
+    if (image->path == NULL) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
+    if (sqlpool__clear_stale(image, error) != SQLPOOL_OK) return error->result;
+    code = files->create_fn(files->user, image->path, like);
+    if (code == EEXIST) return sqlpool__image_taken(image, error);
+    if (code != 0) return sqlpool__file_failed(code, "making", image->path, error);
+    image->is_made = true;
+    image->id = sqlpool__random(archive->errand.core);
+    sqlpool__text_add(&text,
+                      "PRAGMA page_size=%lld; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; "
+                      "PRAGMA cache_size=-2048",
+                      (long long)page_bytes);
+    return sqlpool__image_open(image, settings, error);
+}
+
+/*  Removes what is left of the partial; not the file once it was renamed. */
+static void sqlpool__image_end(sqlpool__image *image) {
+    if (image->is_made) {
+        sqlpool__remove_sidecars(image->archive, image->path);
+        (void)sqlpool__remove(image->archive, image->path, "");
+    }
+    (void)sqlite3_close(image->db);
+    image->db = NULL;
+    sqlite3_free(image->path);
+    image->path = NULL;
+}
+
+/*  All pages of `from`, which has a read transaction open. */
+static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from, sqlpool_error *error) {
+    sqlpool__errand *errand = &image->archive->errand;
+    sqlpool__core *core = errand->core;
+    const int64_t patience = core->config.acquire_timeout_ms < 0
+                                 ? SQLPOOL__NEVER
+                                 : core->config.acquire_timeout_ms * SQLPOOL__NS_PER_MS;
+    sqlite3_backup *copy = sqlite3_backup_init(image->db, "main", from, "main");
+    int64_t page_bytes = 0, unsynced = 0, busy_ns = 0;
+    int last = INT32_MAX, rc = copy != NULL ? SQLITE_OK : sqlite3_extended_errcode(image->db);
+    (void)sqlpool__ask_number(from, "PRAGMA page_size", &page_bytes);
+    while (rc == SQLITE_OK) {
+        int left, total;
+        rc = sqlite3_backup_step(copy, image->archive->config.step_pages);
+        left = sqlite3_backup_remaining(copy);
+        total = sqlite3_backup_pagecount(copy);
+        if (sqlpool__primary(rc) == SQLITE_BUSY || sqlpool__primary(rc) == SQLITE_LOCKED) {
+            const int64_t now = sqlpool__now(core);
+            if (busy_ns == 0) busy_ns = now;
+            if (now - busy_ns >= patience) break;
+            rc = SQLITE_OK;
+            sqlpool__sleep(core, SQLPOOL__NS_PER_MS);
+        } else if (rc == SQLITE_OK) {
+            busy_ns = 0;
+            if (left >= last) image->info.restarts++;
+            last = left;
+            unsynced += image->archive->config.step_pages * page_bytes;
+        }
+        if (rc != SQLITE_OK && rc != SQLITE_DONE) break;
+        if (sqlpool__errand_tick(errand, total - left, total) != 0) {
+            rc = SQLITE_INTERRUPT;
+        } else if (rc == SQLITE_OK) {
+            if (unsynced >= SQLPOOL__SYNC_EVERY) {
+                sqlite3_file *file = sqlpool__file_of(image->db);
+                if (file != NULL) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+                unsynced = 0;
+            }
+            sqlpool__sleep(core, errand->options.pause_ms * SQLPOOL__NS_PER_MS);
+        }
+    }
+    if (copy != NULL) {
+        const int last_rc = sqlite3_backup_finish(copy);
+        if (rc == SQLITE_DONE) rc = last_rc;
+    }
+    return rc == SQLITE_OK ? SQLPOOL_OK
+                           : sqlpool__errand_failed(errand, rc, "copying to", image->path, error);
+}
+
+static int sqlpool__trailer_write(sqlpool__image *image, sqlite3_file *file) {
+    sqlpool_backup_info *info = &image->info;
+    sqlpool__memory *memory = &image->archive->errand.core->memory;
+    const size_t bytes = (size_t)info->page_bytes;
+    char *page = (char *)sqlpool__alloc(memory, bytes);
+    sqlpool__text text;
+    int rc;
+    if (page == NULL) return SQLITE_NOMEM;
+    memset(page, 0, bytes);
+    text = sqlpool__text_into(page + bytes - SQLPOOL__TRAILER_BYTES, SQLPOOL__TRAILER_BYTES);
+    sqlpool__text_add(&text,
+                      SQLPOOL__TRAILER_HEAD "time %lld\npages %lld\npage_bytes %lld\nchecksum "
+                                            "%llu\nsqlite %d\nid %llu\n",
+                      (long long)info->time_s, (long long)info->pages, (long long)info->page_bytes,
+                      (unsigned long long)info->checksum, info->sqlite_version,
+                      (unsigned long long)image->id);
+    rc = file->pMethods->xWrite(file, page, (int)bytes, info->pages * info->page_bytes);
+    sqlpool__free(memory, page, bytes);
+    return rc;
+}
+
+static int64_t sqlpool__utc_seconds(sqlite3_vfs *vfs) {
+    sqlite3_int64 julian_ms = 0;
+    if (vfs->iVersion < 2 || vfs->xCurrentTimeInt64 == NULL ||
+        vfs->xCurrentTimeInt64(vfs, &julian_ms) != SQLITE_OK)
+        return 0;
+    return julian_ms / 1000 - INT64_C(210866760000); /* 1970 in seconds since -4713 */
+}
+
+/*  The partial has its content: makes a complete file of it, on the disk, and checks that. A
+    database in WAL mode says so in its header, and would want sidecars wherever it is read. */
+static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpool_error *error) {
+    sqlpool__errand *errand = &image->archive->errand;
+    sqlpool_backup_info *info = &image->info, found;
+    sqlite3_file *file;
+    char mode[16] = "";
+    uint64_t id = 0;
+    int rc = sqlpool__ask(image->db, "SELECT count(*) FROM sqlite_master", NULL, 0);
+    if (rc == SQLITE_OK)
+        rc = sqlpool__ask(image->db, "PRAGMA journal_mode=DELETE", mode, sizeof mode);
+    if (rc == SQLITE_OK) rc = sqlpool__ask_number(image->db, "PRAGMA page_size", &info->page_bytes);
+    if (rc == SQLITE_OK) rc = sqlpool__ask_number(image->db, "PRAGMA page_count", &info->pages);
+    file = sqlpool__file_of(image->db);
+    if (rc == SQLITE_OK && file == NULL) rc = SQLITE_CANTOPEN;
+    info->sqlite_version = sqlite3_libversion_number();
+    sqlpool__errand_stage(errand, "bytes", 0.1);
+    if (rc == SQLITE_OK && has_trailer) {
+        rc = sqlpool__checksum(errand, file, info->pages * info->page_bytes, &info->checksum);
+        if (rc == SQLITE_OK) rc = sqlpool__trailer_write(image, file);
+    }
+    if (rc == SQLITE_OK) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    if (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB)
+        return sqlpool__bad_backup(image->path, sqlite3_errmsg(image->db), error);
+    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "writing", image->path, error);
+    (void)sqlite3_close(image->db);
+    sqlpool__remove_sidecars(image->archive, image->path); /* an exclusive journal stays, empty */
+    sqlpool__errand_stage(errand, "check", 0.2);
+    if (sqlpool__image_open(image, "", error) != SQLPOOL_OK) return error->result;
+    memset(&found, 0, sizeof found);
+    if (sqlpool__examine(errand, image->db, image->path, false, &found, &id, error) != SQLPOOL_OK)
+        return error->result;
+    if (found.pages != info->pages || (has_trailer && id != image->id))
+        return sqlpool__bad_backup(image->path, "it is not what was written", error);
+    info->bytes = found.bytes;
+    info->has_metadata = has_trailer;
+    return SQLPOOL_OK;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.5] the target and its generations                             (private)
+ *----------------------------------------------------------------------------*/
+
+static char *sqlpool__generation(const char *target, int number) {
+    return number == 0 ? sqlpool__name_of(target, "") : sqlite3_mprintf("%s.%d", target, number);
+}
+
+/*  May this name be replaced? NONE and backups of ours may. */
+static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpool_error *error) {
+    const int kind = sqlpool__archive_look(archive, path, sqlpool__own_or_none(archive));
+    char text[SQLPOOL__TRAILER_BYTES + 1] = "";
+    const char *why = NULL;
+    sqlite3 *db;
+    if (kind == SQLPOOL_FILE_NONE) return SQLPOOL_OK;
+    if (kind == SQLPOOL_FILE_SAME) {
+        why = "is the database itself";
+    } else if (kind == SQLPOOL_FILE_LINK) {
+        why = "is a symbolic link";
+    } else if (kind != SQLPOOL_FILE_REGULAR) {
+        why = "is a folder or a device";
+    } else if (archive->config.keep == 0) {
+        why = "exists; set keep in sqlpool_backup_config to replace older backups";
+    } else {
+        int rc = sqlpool__open_plain(archive->errand.core, path, SQLITE_OPEN_READONLY, &db);
+        sqlite3_file *file = rc == SQLITE_OK ? sqlpool__file_of(db) : NULL;
+        sqlite3_int64 bytes;
+        if (rc == SQLITE_OK)
+            rc = file == NULL ? SQLITE_CANTOPEN : file->pMethods->xFileSize(file, &bytes);
+        if (rc == SQLITE_OK) rc = sqlpool__trailer_read(file, bytes, text);
+        (void)sqlite3_close(db);
+        if (rc != SQLITE_OK)
+            return sqlpool__errand_failed(&archive->errand, rc, "reading", path, error);
+    }
+    if (why == NULL && text[0] == '\0')
+        why = "is no backup of this library: move it away, or choose another name";
+    return why == NULL ? SQLPOOL_OK
+                       : SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" %s", path, why);
+}
+
+/*  Before anything is done, and again before the target is replaced. */
+static int sqlpool__check_target(sqlpool__archive *archive, const char *target,
+                                 sqlpool_error *error) {
+    int i;
+    if (sqlpool__check_old(archive, target, error) != SQLPOOL_OK) return error->result;
+    if (sqlpool__has_sidecars(archive, target))
+        return SQLPOOL__FAIL(
+            error, SQLPOOL_TARGET,
+            "beside \"%.200s\" lies a log or a journal, which SQLite would apply to "
+            "the backup: a database in use, or what is left of one",
+            target);
+    for (i = 1; i < archive->config.keep; i++) {
+        char *name = sqlpool__generation(target, i);
+        const int rc = name == NULL ? SQLPOOL_NOMEM : sqlpool__check_old(archive, name, error);
+        sqlite3_free(name);
+        if (rc == SQLPOOL_NOMEM) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
+        if (rc != SQLPOOL_OK) return rc;
+    }
+    return SQLPOOL_OK;
+}
+
+/*  Makes the target's name free for another: target.1 is the old target then, and so on up to the
+    first gap; the last one goes. The target itself stays until it is replaced, where the file
+    system knows second names. */
+static int sqlpool__rotate(sqlpool__archive *archive, const char *target, sqlpool_error *error) {
+    const sqlpool_files *files = &archive->config.files;
+    char *from = NULL, *to = sqlpool__generation(target, 1);
+    int gap, i, code = 0;
+    if (archive->config.keep < 2 || to == NULL ||
+        sqlpool__archive_look(archive, target, NULL) == SQLPOOL_FILE_NONE ||
+        sqlpool__archive_look(archive, to, target) == SQLPOOL_FILE_SAME) { /* a kill came in between */
+        sqlite3_free(to);
+        return SQLPOOL_OK;
+    }
+    for (gap = 1; gap < archive->config.keep - 1; gap++) {
+        char *name = sqlpool__generation(target, gap);
+        const bool is_free =
+            name != NULL && sqlpool__archive_look(archive, name, NULL) == SQLPOOL_FILE_NONE;
+        sqlite3_free(name);
+        if (is_free) break;
+    }
+    for (i = gap; i >= 1 && code == 0; i--) {
+        sqlite3_free(to);
+        from = sqlpool__generation(target, i - 1);
+        to = sqlpool__generation(target, i);
+        if (from == NULL || to == NULL) {
+            code = ENOMEM;
+        } else if (i > 1) {
+            code = files->rename_fn(files->user, from, to);
+        } else {
+            (void)sqlpool__remove(archive, to, ""); /* keep is 2: the oldest goes */
+            if (files->link_fn(files->user, from, to) != 0)
+                code = files->rename_fn(files->user, from, to);
+        }
+        if (code != 0 && code != ENOMEM) (void)sqlpool__file_failed(code, "renaming", from, error);
+        sqlite3_free(from);
+    }
+    sqlite3_free(to);
+    if (code == ENOMEM) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
+    return error->result;
+}
+
+/*  The checked partial becomes the target. */
+static int sqlpool__publish_image(sqlpool__image *image, const char *target, sqlpool_error *error) {
+    sqlpool__archive *archive = image->archive;
+    const sqlpool_files *files = &archive->config.files;
+    int code;
+    if (sqlpool__check_target(archive, target, error) != SQLPOOL_OK ||
+        sqlpool__rotate(archive, target, error) != SQLPOOL_OK)
+        return error->result;
+    if (sqlpool__is_renamed(image->db)) return sqlpool__image_taken(image, error);
+    code = files->rename_fn(files->user, image->path, target);
+    if (code != 0) return sqlpool__file_failed(code, "naming", target, error);
+    image->is_made = false;
+    code = files->sync_folder_fn(files->user, target);
+    sqlpool__info_path(image->info.path, target);
+    return code == 0 ? SQLPOOL_OK
+                     : sqlpool__file_failed(code, "syncing the folder of", target, error);
+}
+
+/*  The checked partial goes to write_fn, and then away. */
+static int sqlpool__stream_image(sqlpool__image *image, sqlpool_error *error) {
+    sqlpool__errand *errand = &image->archive->errand;
+    const sqlpool_backup_config *config = &image->archive->config;
+    sqlpool__memory *memory = &errand->core->memory;
+    sqlite3_file *file = sqlpool__file_of(image->db);
+    char *block = (char *)sqlpool__alloc(memory, SQLPOOL__BLOCK_BYTES);
+    int64_t at = 0;
+    int rc = block == NULL ? SQLITE_NOMEM : file == NULL ? SQLITE_CANTOPEN : SQLITE_OK, said = 0;
+    while (rc == SQLITE_OK && said == 0 && at < image->info.bytes) {
+        const int64_t left = image->info.bytes - at;
+        const int piece = left < SQLPOOL__BLOCK_BYTES ? (int)left : SQLPOOL__BLOCK_BYTES;
+        rc = file->pMethods->xRead(file, block, piece, at);
+        if (rc == SQLITE_OK) said = config->write_fn(config->user, block, (size_t)piece);
+        at += piece;
+        if (rc == SQLITE_OK && said == 0 && sqlpool__errand_tick(errand, at, image->info.bytes))
+            rc = SQLITE_INTERRUPT;
+    }
+    sqlpool__free(memory, block, SQLPOOL__BLOCK_BYTES);
+    if (said != 0)
+        return SQLPOOL__FAIL(error, said, "write_fn returned %d (%s)", said,
+                             sqlpool_result_name(said));
+    return rc == SQLITE_OK ? SQLPOOL_OK
+                           : sqlpool__errand_failed(errand, rc, "reading", image->path, error);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.6] public calls: backup and verify                             (public)
+ *----------------------------------------------------------------------------*/
+
+/*  Copies the snapshot of a reader into a new image. */
+static int sqlpool__copy_snapshot(sqlpool__image *image, sqlpool__archive *archive,
+                                  sqlpool__slot *slot, const char *target, sqlpool_error *error) {
+    int64_t page_bytes = 0;
+    int rc;
+    sqlpool__unpin(slot);
+    memset(image, 0, sizeof *image);
+    image->archive = archive;
+    if (sqlpool__scope_begin(slot, 0, error) != SQLPOOL_OK) return error->result;
+    rc = sqlpool__ask_number(slot->db, "PRAGMA page_size", &page_bytes);
+    if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
+    if (sqlpool__image_begin(image, archive, target, NULL, page_bytes, error) == SQLPOOL_OK) {
+        image->info.time_s = sqlpool__utc_seconds(archive->vfs);
+        sqlpool__errand_stage(&archive->errand, "pages", 0.7);
+        (void)sqlpool__image_copy(image, slot->db, error);
+    }
+    return error->result;
+}
+
+/*  Takes a reader and copies; the lease ends before the copy is checked. */
+static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpool_backup_info *info,
+                           bool *is_told, sqlpool_error *error) {
+    sqlpool__errand *errand = &archive->errand;
+    sqlpool__core *core = errand->core;
+    const sqlpool_call call = {0, 0, SQLPOOL_PRIORITY_CRITICAL,
+                               errand->options.tag != NULL ? errand->options.tag : "backup",
+                               errand->options.token};
+    sqlpool__request request = sqlpool__internal_request(SQLPOOL_READ, &call, 0);
+    sqlpool__image image;
+    sqlpool__slot *slot;
+    int rc;
+    request.is_internal = false;
+    if (errand->deadline_ns != SQLPOOL__NEVER)
+        request.deadline_ns = sqlpool__earlier(
+            errand->deadline_ns, sqlpool__acquire_deadline(core, &request, errand->start_ns));
+    if (archive->config.write_fn == NULL &&
+        sqlpool__check_target(archive, target, error) != SQLPOOL_OK)
+        return error->result;
+    rc = sqlpool__acquire(core, &request, &slot, error);
+    *is_told = rc != SQLPOOL_OK;
+    if (rc != SQLPOOL_OK) return rc;
+    slot->lease_deadline_ns = errand->deadline_ns;
+    SQLPOOL__STORE_RELAXED(&slot->deadline_ns,
+                           errand->deadline_ns); /* the busy handler ends there */
+    (void)sqlpool__copy_snapshot(&image, archive, slot, target, error);
+    if (slot->is_scope) {
+        sqlpool_error ignored;
+        sqlpool__error_clear(&ignored);
+        (void)sqlpool__scope_end(slot, &ignored);
+    }
+    (void)sqlpool__lease_end(slot);
+    if (error->result == SQLPOOL_OK) (void)sqlpool__image_finish(&image, true, error);
+    if (error->result == SQLPOOL_OK && archive->config.write_fn != NULL) {
+        sqlpool__errand_stage(errand, "bytes", 0);
+        (void)sqlpool__stream_image(&image, error);
+    } else if (error->result == SQLPOOL_OK) {
+        (void)sqlpool__publish_image(&image, target, error);
+    }
+    *info = image.info;
+    sqlpool__image_end(&image);
+    return error->result;
+}
+
+/*  A path of the caller's that names something. */
+static int sqlpool__check_path(const char *name, const char *path, sqlpool_error *error) {
+    if (path != NULL && path[0] != '\0') return SQLPOOL_OK;
+    return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s is %s: name a file", name,
+                         path == NULL ? "NULL" : "empty");
+}
+
+SQLPOOL_API int sqlpool_backup(sqlpool *pool, const char *target,
+                               const sqlpool_backup_config *config,
+                               const sqlpool_maintenance *options, sqlpool_backup_info *info,
+                               sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_backup_info ignored;
+    sqlpool__archive archive;
+    sqlpool__core *core;
+    char *place = NULL;
+    bool is_told = false;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (info == NULL) info = &ignored;
+    memset(info, 0, sizeof *info);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&archive, 0, sizeof archive);
+    if (config != NULL && config->write_fn != NULL && target == NULL) {
+        target = place = sqlpool__name_of(core->is_memory ? core->name : core->path, "-stream");
+        if (place == NULL) (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
+    }
+    if (error->result == SQLPOOL_OK && sqlpool__check_path("target", target, error) == SQLPOOL_OK &&
+        sqlpool__archive_begin(&archive, core, config, options, "backup", error) == SQLPOOL_OK &&
+        sqlpool__backup(&archive, target, info, &is_told, error) == SQLPOOL_OK) {
+        sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_BACKUP,
+                          "%lld pages of %lld bytes are in \"%s\"", (long long)info->pages,
+                          (long long)info->page_bytes,
+                          info->path[0] != '\0' ? info->path : "a stream");
+        sqlpool__errand_end(&archive.errand);
+    }
+    sqlpool__archive_end(&archive);
+    sqlite3_free(place);
+    return sqlpool__leave(core, is_told ? error->result : sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_backup_verify(sqlpool *pool, const char *path,
+                                      const sqlpool_backup_config *config,
+                                      const sqlpool_maintenance *options, sqlpool_backup_info *info,
+                                      sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_backup_info ignored;
+    sqlpool__archive archive;
+    sqlpool__core *core;
+    sqlite3 *db = NULL;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (info == NULL) info = &ignored;
+    memset(info, 0, sizeof *info);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&archive, 0, sizeof archive);
+    if (sqlpool__check_path("path", path, error) == SQLPOOL_OK &&
+        sqlpool__archive_begin(&archive, core, config, options, "verify", error) == SQLPOOL_OK) {
+        sqlpool__errand_stage(&archive.errand, "check", 1);
+        if (sqlpool__open_good(&archive, path, &db, info, error) == SQLPOOL_OK)
+            sqlpool__errand_end(&archive.errand);
+    }
+    (void)sqlite3_close(db);
+    sqlpool__archive_end(&archive);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.7] restore                                                    (private)
+ *----------------------------------------------------------------------------*/
+
+/*  The exclusive section: gate closed, no lease out, every connection closed without a checkpoint,
+    and the first slot held, so that nobody opens one and sqlpool_close() waits. */
+typedef struct sqlpool__closed {
+    sqlpool__slot *writer;
+    bool has_gate, has_checkpointer;
+} sqlpool__closed;
+
+/*  A connection that closes last would write the log back, into a file that may be damaged. */
+static void sqlpool__close_as_it_is(sqlpool__slot *slot) {
+    if (slot->db != NULL)
+        (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    sqlpool__close_connection(slot);
+}
+
+static int sqlpool__close_all(sqlpool__core *core, int64_t deadline_ns, sqlpool__closed *closed,
+                              sqlpool_error *error) {
+    uint32_t i = core->slot_count - 1; /* the checkpointer is in no lane */
+    int64_t left_ms = deadline_ns == SQLPOOL__NEVER
+                          ? INT32_MAX
+                          : (deadline_ns - sqlpool__now(core)) / SQLPOOL__NS_PER_MS;
+    memset(closed, 0, sizeof *closed);
+    if (left_ms > core->config.close_timeout_ms) left_ms = core->config.close_timeout_ms;
+    if (sqlpool__stop(core, SQLPOOL__GATE_EXCLUSIVE, left_ms > 0 ? left_ms : 0, error) !=
+        SQLPOOL_OK)
+        return error->result;
+    closed->has_gate = true;
+    deadline_ns = sqlpool__earlier(
+        deadline_ns,
+        sqlpool__time_add(sqlpool__now(core), core->config.close_timeout_ms * SQLPOOL__NS_PER_MS));
+    closed->has_checkpointer = sqlpool__checkpoint_enter(core, deadline_ns);
+    if (closed->has_checkpointer) sqlpool__close_as_it_is(core->checkpointer);
+    while (i-- > 0 && closed->has_checkpointer) {
+        sqlpool__slot *slot = &core->slots[i];
+        const sqlpool__request request = sqlpool__internal_request(
+            slot->role == SQLPOOL__ROLE_READER ? SQLPOOL_READ : SQLPOOL_WRITE,
+            &sqlpool__default_call, SQLPOOL__NEVER);
+        for (;;) {
+            if (sqlpool__take(slot, SQLPOOL__IDLE) || sqlpool__take(slot, SQLPOOL__EMPTY)) break;
+            if (sqlpool__now(core) >= deadline_ns)
+                return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT,
+                                     "upkeep works on a connection, and does not end");
+            sqlpool__sleep(core, SQLPOOL__NS_PER_MS);
+        }
+        sqlpool__lease_begin(slot, &request, sqlpool__thread_id(core));
+        if (slot->db != NULL) SQLPOOL__TALLY(slot, closed_recycled);
+        sqlpool__close_as_it_is(slot);
+        if (i > 0) {
+            sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+        } else {
+            closed->writer = slot;
+        }
+    }
+    return closed->has_checkpointer
+               ? SQLPOOL_OK
+               : SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "a checkpoint runs, and does not end");
+}
+
+/*  Opens the first connection anew, on whatever is at the path now. */
+static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is_replaced,
+                           sqlpool_error *error) {
+    sqlpool__slot *slot = closed->writer;
+    if (is_replaced) {
+        uint32_t i;
+        (void)SQLPOOL__ADD(&core->epoch, 1u);
+        for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
+        SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
+        SQLPOOL__STORE(&core->checkpoint_due, 0u);
+        SQLPOOL__STORE(&core->is_log_doubtful, 0u);
+        (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_MOVED);
+        sqlpool__lock(core);
+        core->corrupt_ns = 0;
+        sqlpool__unlock(core);
+    }
+    if (slot != NULL) { /* with patience: until the writer has opened it, it is in no WAL mode */
+        int tries = SQLPOOL__REOPEN_TRIES;
+        while (sqlpool__open_connection(slot, error) != SQLPOOL_OK && --tries > 0) {
+            sqlpool__error_clear(error);
+            sqlpool__sleep(core, core->config.busy_poll_max_us * SQLPOOL__NS_PER_US);
+        }
+        if (error->result == SQLPOOL_OK) sqlpool__log_recovered(slot);
+        sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
+    }
+    if (closed->has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
+    if (closed->has_gate) sqlpool__go_on(core, SQLPOOL__GATE_EXCLUSIVE);
+    return error->result;
+}
+
+/*  What is known of the old database while it is replaced. */
+typedef struct sqlpool__old {
+    sqlite3 *db;   /* keeps everybody out; NULL: there is no file */
+    bool is_whole; /* its log is written back: the file is complete by itself */
+} sqlpool__old;
+
+/*  One try to get the old file alone and whole. */
+static int sqlpool__hold_old(sqlpool__archive *archive, sqlpool__old *old) {
+    char mode[16] = "";
+    int rc = sqlpool__open_plain(archive->errand.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
+    if (rc != SQLITE_OK) return rc;
+    (void)sqlite3_db_config(old->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    rc = sqlite3_exec(old->db, "PRAGMA locking_mode=EXCLUSIVE; SELECT count(*) FROM sqlite_master",
+                      NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlpool__ask(old->db, "PRAGMA journal_mode=DELETE", mode, sizeof mode);
+    if (rc == SQLITE_OK && strcmp(mode, "delete") != 0) rc = SQLITE_BUSY;
+    if (rc == SQLITE_OK) rc = sqlite3_exec(old->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
+    old->is_whole = rc == SQLITE_OK;
+    switch (sqlpool__primary(rc)) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_IOERR:
+    case SQLITE_ERROR: /* damaged: no log is written back, but it is locked all the same */
+        (void)sqlite3_close(old->db);
+        rc = sqlpool__open_plain(archive->errand.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
+        if (rc == SQLITE_OK) rc = sqlpool__lock_file(old->db);
+        break;
+    default:
+        break;
+    }
+    if (rc != SQLITE_OK) {
+        (void)sqlite3_close(old->db);
+        old->db = NULL;
+    }
+    return rc;
+}
+
+static int sqlpool__take_old(sqlpool__archive *archive, sqlpool__old *old, sqlpool_error *error) {
+    sqlpool__errand *errand = &archive->errand;
+    const int64_t deadline = sqlpool__time_add(
+        sqlpool__now(errand->core), errand->core->config.close_timeout_ms * SQLPOOL__NS_PER_MS);
+    int rc;
+    memset(old, 0, sizeof *old);
+    if (sqlpool__archive_look(archive, archive->own, NULL) == SQLPOOL_FILE_NONE) {
+        old->is_whole = false; /* a log without its file is set aside */
+        return SQLPOOL_OK;
+    }
+    while (sqlpool__primary(rc = sqlpool__hold_old(archive, old)) == SQLITE_BUSY &&
+           sqlpool__now(errand->core) < deadline && sqlpool__errand_tick(errand, -1, 0) == 0)
+        sqlpool__sleep(errand->core, SQLPOOL__NS_PER_MS);
+    if (rc == SQLITE_OK) return SQLPOOL_OK;
+    if (sqlpool__primary(rc) == SQLITE_BUSY && errand->stop == 0)
+        return SQLPOOL__FAIL(error, SQLITE_BUSY,
+                             "another process or pool has \"%.200s\" open: close it there first",
+                             archive->own);
+    return sqlpool__errand_failed(errand, rc, "taking", archive->own, error);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.8] restore: the change                                        (private)
+ *----------------------------------------------------------------------------*/
+
+/*  A name that is free, for the file and for its sidecars; NULL: no memory, or a hundred are taken.
+    */
+static char *sqlpool__kept_name(sqlpool__archive *archive, sqlite3 *clock) {
+    char time[24] = "";
+    int n;
+    if (sqlpool__ask(clock, "SELECT strftime('%Y%m%d-%H%M%S', 'now')", time, sizeof time) !=
+        SQLITE_OK)
+        return NULL;
+    for (n = 1; n <= 100; n++) {
+        char *name = n == 1 ? sqlite3_mprintf("%s.replaced-%s", archive->own, time)
+                            : sqlite3_mprintf("%s.replaced-%s-%d", archive->own, time, n);
+        if (name == NULL) return NULL;
+        if (sqlpool__archive_look(archive, name, NULL) == SQLPOOL_FILE_NONE &&
+            !sqlpool__has_sidecars(archive, name))
+            return name;
+        sqlite3_free(name);
+    }
+    return NULL;
+}
+
+/*  Moves log and journal between two names, where they are; 0 or an errno. */
+static int sqlpool__move_sidecars(sqlpool__archive *archive, const char *from, const char *to) {
+    const sqlpool_files *files = &archive->config.files;
+    int i, code = 0;
+    for (i = 0; i < 2 && code == 0; i++) {
+        char *old = sqlpool__name_of(from, sqlpool__sidecars[i]);
+        char *name = sqlpool__name_of(to, sqlpool__sidecars[i]);
+        if (old == NULL || name == NULL) {
+            code = ENOMEM;
+        } else if (sqlpool__archive_look(archive, old, NULL) != SQLPOOL_FILE_NONE) {
+            code = files->rename_fn(files->user, old, name);
+        }
+        sqlite3_free(old);
+        sqlite3_free(name);
+    }
+    return code;
+}
+
+/*  The steps that a kill may come between. With a second name for the old file its own name is
+    there at any time; where there are no second names it is not for a moment. */
+static int sqlpool__swap(sqlpool__image *image, sqlpool__old *old, const char *kept,
+                         sqlpool_error *error) {
+    sqlpool__archive *archive = image->archive;
+    const sqlpool_files *files = &archive->config.files;
+    const char *own = archive->own;
+    bool is_linked = false;
+    int code = 0;
+    if (old->db != NULL) {
+        is_linked = files->link_fn(files->user, own, kept) == 0;
+        if (!is_linked) code = files->rename_fn(files->user, own, kept);
+        if (code != 0) return sqlpool__file_failed(code, "keeping", kept, error);
+    }
+    if (old->is_whole) {
+        sqlpool__remove_sidecars(archive, own); /* the exclusive journal stays, empty */
+    } else {
+        code = sqlpool__move_sidecars(archive, own, kept);
+    }
+    /* a power loss must not bring the old log back beside the new file */
+    if (code == 0) code = files->sync_folder_fn(files->user, own);
+    if (code == 0) code = files->rename_fn(files->user, image->path, own);
+    if (code == 0) {
+        image->is_made = false;
+        (void)sqlpool__remove(archive, own, "-shm");
+        return SQLPOOL_OK;
+    }
+    (void)sqlpool__file_failed(code, "naming", own, error);
+    (void)sqlpool__move_sidecars(archive, kept, own);
+    if (is_linked) {
+        (void)sqlpool__remove(archive, kept, "");
+    } else if (old->db != NULL) {
+        (void)files->rename_fn(files->user, kept, own);
+    }
+    return error->result;
+}
+
+/*  With the checked copy in hand: the exclusive section. */
+static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info *info,
+                                     sqlpool_error *error) {
+    sqlpool__archive *archive = image->archive;
+    sqlpool__core *core = archive->errand.core;
+    const sqlpool_files *files = &archive->config.files;
+    sqlpool__closed closed;
+    sqlpool__old old;
+    sqlpool_error after;
+    char *kept = NULL;
+    bool is_replaced = false;
+    int code = 0;
+    memset(&old, 0, sizeof old);
+    if (sqlpool__close_all(core, archive->errand.deadline_ns, &closed, error) == SQLPOOL_OK &&
+        sqlpool__take_old(archive, &old, error) == SQLPOOL_OK) {
+        kept = sqlpool__kept_name(archive, image->db);
+        if (sqlpool__errand_tick(&archive->errand, -1, 0) != 0) {
+            (void)sqlpool__errand_failed(&archive->errand, SQLITE_INTERRUPT, "replacing",
+                                         archive->own, error);
+        } else if (kept == NULL) {
+            (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no name to keep the old database under");
+        } else if (sqlpool__is_renamed(image->db)) {
+            (void)sqlpool__image_taken(image, error);
+        } else if (sqlpool__swap(image, &old, kept, error) == SQLPOOL_OK) {
+            is_replaced = true;
+            code = files->sync_folder_fn(files->user, archive->own);
+            if (old.db != NULL) sqlpool__info_path(info->kept, kept);
+        }
+    }
+    (void)sqlite3_close(old.db);
+    (void)sqlite3_close(image->db);
+    image->db = NULL;
+    sqlite3_free(kept);
+    sqlpool__error_clear(&after);
+    (void)sqlpool__reopen(core, &closed, is_replaced, &after);
+    if (!is_replaced) return error->result;
+    if (after.result != SQLPOOL_OK)
+        return SQLPOOL__FAIL(error, after.result, "the database was replaced, but: %.800s",
+                             after.message);
+    sqlpool__breaker_close(core, SQLPOOL_READ);
+    sqlpool__breaker_close(core, SQLPOOL_WRITE);
+    if (code != 0)
+        return sqlpool__file_failed(code, "the database was replaced, but syncing the folder of",
+                                    archive->own, error);
+    return SQLPOOL_OK;
+}
+
+/*  The newest good one of a backup and its generations, or that one alone. */
+static int sqlpool__find_good(sqlpool__archive *archive, const char *backup, sqlite3 **db,
+                              sqlpool_backup_info *info, sqlpool_error *error) {
+    sqlpool_error first;
+    int n;
+    (void)sqlpool__open_good(archive, backup, db, info, error);
+    first = *error;
+    for (n = 1; error->result != SQLPOOL_OK && archive->config.or_older &&
+                n < SQLPOOL__BACKUP_MOST && archive->errand.stop == 0;
+         n++) {
+        char *name = sqlpool__generation(backup, n);
+        if (name == NULL) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
+        sqlpool__error_clear(error);
+        if (sqlpool__open_good(archive, name, db, info, error) == SQLPOOL_OK) {
+            info->generation = n;
+            sqlpool__log_line(archive->errand.core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
+                              "an older backup, \"%s\", is taken: %s", name, first.message);
+        }
+        sqlite3_free(name);
+    }
+    if (error->result != SQLPOOL_OK && archive->errand.stop == 0) *error = first;
+    return error->result;
+}
+
+static int sqlpool__restore(sqlpool__archive *archive, const char *backup,
+                            sqlpool_backup_info *info, sqlpool_error *error) {
+    sqlpool__image image;
+    sqlite3 *from = NULL;
+    int rc;
+    memset(&image, 0, sizeof image);
+    image.archive = archive;
+    sqlpool__errand_stage(&archive->errand, "check", 0.3);
+    if (sqlpool__find_good(archive, backup, &from, info, error) == SQLPOOL_OK &&
+        sqlpool__image_begin(&image, archive, archive->own, archive->own, info->page_bytes,
+                             error) == SQLPOOL_OK) {
+        sqlpool__errand_stage(&archive->errand, "pages", 0.5);
+        rc = sqlite3_exec(from, "BEGIN; SELECT count(*) FROM sqlite_master", NULL, NULL, NULL);
+        if (rc != SQLITE_OK) {
+            (void)sqlpool__errand_failed(&archive->errand, rc, "reading", info->path, error);
+        } else if (sqlpool__image_copy(&image, from, error) == SQLPOOL_OK) {
+            (void)sqlpool__image_finish(&image, false, error);
+        }
+    }
+    (void)sqlite3_close(from);
+    if (error->result == SQLPOOL_OK) (void)sqlpool__replace_database(&image, info, error);
+    sqlpool__image_end(&image);
+    return error->result;
+}
+
+SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
+                                const sqlpool_backup_config *config,
+                                const sqlpool_maintenance *options, sqlpool_backup_info *info,
+                                sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_backup_info ignored;
+    sqlpool__archive archive;
+    sqlpool__core *core;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (info == NULL) info = &ignored;
+    memset(info, 0, sizeof *info);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&archive, 0, sizeof archive);
+    sqlpool__lock(core);
+    if (sqlpool__find_own_locked(core, sqlpool__thread_id(core)) != NULL)
+        (void)SQLPOOL__FAIL(
+            error, SQLPOOL_MISUSE,
+            "this thread holds a lease and would wait for itself: release it first");
+    sqlpool__unlock(core);
+    if (core->is_memory) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_UNSUPPORTED, "a database in memory has no file");
+    } else if (core->config.read_only) {
+        (void)SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
+    }
+    if (error->result == SQLPOOL_OK && sqlpool__check_path("backup", backup, error) == SQLPOOL_OK &&
+        sqlpool__archive_begin(&archive, core, config, options, "restore", error) == SQLPOOL_OK &&
+        sqlpool__restore(&archive, backup, info, error) == SQLPOOL_OK) {
+        sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
+                          "the database was replaced by \"%s\" and is kept as \"%s\"", info->path,
+                          info->kept);
+        sqlpool__errand_end(&archive.errand);
+    }
+    sqlpool__archive_end(&archive);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.9] salvage: around what cannot be read                        (private)
+ *------------------------------------------------------------------------------
+    Rows of a table are read in the order of their rowids. Where that fails, the next readable one
+    is looked for at growing distances, then its predecessors between the two by halving: a page
+    that cannot be read costs some hundred look-ups and the rows that are on it. A table without
+    rowids is read from both ends. */
+
+typedef struct sqlpool__salvage {
+    sqlpool__archive *archive;
+    sqlite3 *from, *to;
+    sqlpool_salvage_info info;
+    int fatal;       /* a failure that is not the source's */
+    bool is_damaged; /* the table at hand */
+} sqlpool__salvage;
+
+static void sqlpool__salvage_problem(sqlpool__salvage *salvage, const char *object,
+                                     const char *why) {
+    sqlpool__text text =
+        sqlpool__text_into(salvage->info.first_problem, sizeof salvage->info.first_problem);
+    if (salvage->info.first_problem[0] != '\0') return;
+    sqlpool__text_excerpt(&text, object, 80);
+    sqlpool__text_add(&text, ": ");
+    sqlpool__text_excerpt(&text, why, 150);
+}
+
+/*  Reading ended with this code. False: the salvage cannot go on. */
+static bool sqlpool__is_source_bad(sqlpool__salvage *salvage, int rc, const char *object) {
+    if (rc == SQLITE_DONE || rc == SQLITE_OK) return true;
+    if (salvage->archive->errand.stop != 0 || sqlpool__primary(rc) == SQLITE_NOMEM ||
+        sqlpool__primary(rc) == SQLITE_INTERRUPT || sqlpool__primary(rc) == SQLITE_BUSY) {
+        salvage->fatal = rc;
+        return false;
+    }
+    salvage->is_damaged = true;
+    sqlpool__salvage_problem(salvage, object, sqlite3_errmsg(salvage->from));
+    return true;
+}
+
+/*  Writes the row that `read` stands on. */
+static void sqlpool__salvage_row(sqlpool__salvage *salvage, sqlite3_stmt *read, sqlite3_stmt *write,
+                                 const char *table) {
+    int i, rc;
+    for (i = 0; i < sqlite3_column_count(read); i++)
+        (void)sqlite3_bind_value(write, i + 1, sqlite3_column_value(read, i));
+    rc = sqlite3_step(write);
+    if (rc == SQLITE_DONE) {
+        salvage->info.rows += sqlite3_changes(salvage->to);
+        if (sqlite3_changes(salvage->to) == 0) salvage->is_damaged = true;
+    } else if (sqlpool__primary(rc) == SQLITE_CONSTRAINT ||
+               sqlpool__primary(rc) == SQLITE_MISMATCH || sqlpool__primary(rc) == SQLITE_TOOBIG) {
+        salvage->is_damaged = true;
+        sqlpool__salvage_problem(salvage, table, sqlite3_errmsg(salvage->to));
+    } else {
+        salvage->fatal = rc;
+    }
+    (void)sqlite3_reset(write);
+    if (salvage->info.rows % 256 == 0 &&
+        sqlpool__errand_tick(&salvage->archive->errand, salvage->info.rows, 0) != 0)
+        salvage->fatal = SQLITE_INTERRUPT;
+}
+
+/*  Steps through `read` to its end or first failure; rowids, if it has them in column 0, must grow:
+    `next` is behind the last one. */
+static int sqlpool__salvage_run(sqlpool__salvage *salvage, sqlite3_stmt *read, sqlite3_stmt *write,
+                                const char *table, int64_t *next) {
+    int rc = SQLITE_ROW;
+    while (salvage->fatal == SQLITE_OK && (rc = sqlite3_step(read)) == SQLITE_ROW) {
+        if (next != NULL) {
+            const int64_t rowid = sqlite3_column_int64(read, 0);
+            if (rowid < *next) { /* pages that lead in a circle */
+                rc = SQLITE_CORRUPT;
+                break;
+            }
+            sqlpool__salvage_row(salvage, read, write, table);
+            if (rowid == INT64_MAX) {
+                rc = SQLITE_DONE;
+                break;
+            }
+            *next = rowid + 1;
+        } else {
+            sqlpool__salvage_row(salvage, read, write, table);
+        }
+    }
+    (void)sqlite3_reset(read);
+    return rc;
+}
+
+/*  Can a row be found from this rowid on? */
+static bool sqlpool__salvage_probe(sqlite3_stmt *read, int64_t rowid) {
+    int rc;
+    (void)sqlite3_bind_int64(read, 1, rowid);
+    rc = sqlite3_step(read);
+    (void)sqlite3_reset(read);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE;
+}
+
+/*  The first readable rowid behind a hole that begins at `bad`; false: none. */
+static bool sqlpool__salvage_leap(sqlite3_stmt *read, int64_t bad, int64_t *next) {
+    uint64_t low = 0, leap = 1; /* distances from bad, which wrap nowhere: counted without a sign */
+    const uint64_t room = (uint64_t)INT64_MAX - (uint64_t)bad;
+    for (;;) {
+        if (leap > room) return false;
+        if (sqlpool__salvage_probe(read, (int64_t)((uint64_t)bad + leap))) break;
+        low = leap;
+        if (leap > room / 2) {
+            if (leap == room) return false;
+            leap = room;
+        } else {
+            leap *= 2;
+        }
+    }
+    while (leap - low > 1) {
+        const uint64_t middle = low + (leap - low) / 2;
+        if (sqlpool__salvage_probe(read, (int64_t)((uint64_t)bad + middle))) {
+            leap = middle;
+        } else {
+            low = middle;
+        }
+    }
+    *next = (int64_t)((uint64_t)bad + leap);
+    return true;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.10] salvage: tables and their definitions                     (private)
+ *----------------------------------------------------------------------------*/
+
+/*  Texts of SQL in SQLite's memory: NULL stays NULL. */
+static char *sqlpool__sql_append(char *sql, char *more) {
+    char *sum = sql != NULL && more != NULL ? sqlite3_mprintf("%s%s", sql, more) : NULL;
+    sqlite3_free(sql);
+    sqlite3_free(more);
+    return sum;
+}
+
+static int sqlpool__salvage_prepare(sqlite3 *db, char *sql, sqlite3_stmt **statement) {
+    const int rc = sql == NULL ? SQLITE_NOMEM : sqlite3_prepare_v2(db, sql, -1, statement, NULL);
+    sqlite3_free(sql);
+    return rc;
+}
+
+/*  What the new table has: its columns that can be written, quoted; those of its key, for reading
+    it backwards; a name of its rowid, or NULL. */
+typedef struct sqlpool__shape {
+    char *columns, *marks, *key;
+    const char *rowid;
+} sqlpool__shape;
+
+static int sqlpool__salvage_shape(sqlpool__salvage *salvage, const char *table,
+                                  sqlpool__shape *shape) {
+    static const char *const names[] = {"rowid", "_rowid_", "oid"};
+    bool is_free[3] = {true, true, true};
+    sqlite3_stmt *list = NULL, *probe = NULL;
+    int i, rc;
+    memset(shape, 0, sizeof *shape);
+    shape->columns = sqlpool__name_of("", "");
+    shape->marks = sqlpool__name_of("", "");
+    shape->key = sqlpool__name_of("", "");
+    rc = sqlpool__salvage_prepare(salvage->to,
+                                  sqlite3_mprintf("PRAGMA main.table_xinfo(\"%w\")", table), &list);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(list)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(list, 1);
+        rc = name != NULL ? SQLITE_OK : SQLITE_NOMEM;
+        if (name == NULL) break;
+        for (i = 0; i < 3; i++) is_free[i] = is_free[i] && sqlite3_stricmp(name, names[i]) != 0;
+        if (sqlite3_column_int(list, 5) > 0)
+            shape->key = sqlpool__sql_append(shape->key, sqlite3_mprintf(",\"%w\" DESC", name));
+        if (sqlite3_column_int(list, 6) != 0) continue; /* generated, or a virtual table's */
+        shape->columns = sqlpool__sql_append(shape->columns, sqlite3_mprintf(",\"%w\"", name));
+        shape->marks = sqlpool__sql_append(shape->marks, sqlpool__name_of(",?", ""));
+    }
+    if (rc == SQLITE_DONE) rc = SQLITE_OK;
+    (void)sqlite3_finalize(list);
+    for (i = 0; i < 3 && rc == SQLITE_OK && shape->rowid == NULL; i++) {
+        char *sql = is_free[i] ? sqlite3_mprintf("SELECT %s FROM \"%w\"", names[i], table) : NULL;
+        if (sql != NULL && sqlite3_prepare_v2(salvage->to, sql, -1, &probe, NULL) == SQLITE_OK)
+            shape->rowid = names[i];
+        (void)sqlite3_finalize(probe);
+        probe = NULL;
+        sqlite3_free(sql);
+    }
+    if (shape->columns == NULL || shape->marks == NULL || shape->key == NULL) rc = SQLITE_NOMEM;
+    return rc;
+}
+
+/*  The rows of a table that has been made. */
+static void sqlpool__salvage_rows(sqlpool__salvage *salvage, const char *table) {
+    sqlite3_stmt *read = NULL, *write = NULL;
+    sqlpool__shape shape;
+    int64_t next = INT64_MIN;
+    int rc = sqlpool__salvage_shape(salvage, table, &shape);
+    const char *rowid = shape.rowid != NULL ? shape.rowid : "";
+    const char *columns = shape.columns == NULL ? "" : shape.columns + (shape.rowid == NULL);
+    const char *marks = shape.marks == NULL ? "" : shape.marks + (shape.rowid == NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlpool__salvage_prepare(
+            salvage->to,
+            sqlite3_mprintf("INSERT OR IGNORE INTO \"%w\"(%s%s) VALUES(%s%s)", table, rowid,
+                            columns, shape.rowid != NULL ? "?" : "", marks),
+            &write);
+    if (rc != SQLITE_OK) salvage->fatal = rc;
+    if (rc == SQLITE_OK) {
+        rc = sqlpool__salvage_prepare(
+            salvage->from,
+            shape.rowid != NULL
+                ? sqlite3_mprintf("SELECT %s%s FROM \"%w\" NOT INDEXED WHERE %s >= ? ORDER BY %s",
+                                  rowid, columns, table, rowid, rowid)
+                : sqlite3_mprintf("SELECT %s FROM \"%w\"", columns, table),
+            &read);
+        (void)sqlpool__is_source_bad(salvage, rc, table);
+    }
+    while (rc == SQLITE_OK && salvage->fatal == SQLITE_OK) {
+        if (shape.rowid != NULL) (void)sqlite3_bind_int64(read, 1, next);
+        rc = sqlpool__salvage_run(salvage, read, write, table, shape.rowid != NULL ? &next : NULL);
+        if (rc == SQLITE_DONE || salvage->fatal != SQLITE_OK ||
+            !sqlpool__is_source_bad(salvage, rc, table))
+            break;
+        rc = shape.rowid != NULL && sqlpool__salvage_leap(read, next, &next) ? SQLITE_OK : rc;
+    }
+    (void)sqlite3_finalize(read);
+    read = NULL;
+    if (shape.rowid == NULL && salvage->is_damaged && salvage->fatal == SQLITE_OK &&
+        shape.key[0] != '\0' &&
+        sqlpool__salvage_prepare(
+            salvage->from,
+            sqlite3_mprintf("SELECT %s FROM \"%w\" ORDER BY %s", columns, table, shape.key + 1),
+            &read) == SQLITE_OK)
+        (void)sqlpool__salvage_run(salvage, read, write, table, NULL);
+    (void)sqlite3_finalize(read);
+    (void)sqlite3_finalize(write);
+    sqlite3_free(shape.columns);
+    sqlite3_free(shape.marks);
+    sqlite3_free(shape.key);
+}
+
+/*  The definitions that can be read go into a table of ours, forwards and backwards. */
+static int sqlpool__salvage_schema(sqlpool__salvage *salvage) {
+    static const char *const orders[] = {"", "DESC"};
+    int i, rc = sqlite3_exec(salvage->to,
+                             "CREATE TEMP TABLE sqlpool_schema(id INTEGER PRIMARY KEY, type, name, "
+                             "tbl_name, sql)",
+                             NULL, NULL, NULL);
+    for (i = 0; i < 2 && rc == SQLITE_OK && salvage->fatal == SQLITE_OK; i++) {
+        sqlite3_stmt *read = NULL, *write = NULL;
+        rc = sqlpool__salvage_prepare(
+            salvage->to,
+            sqlite3_mprintf("INSERT OR IGNORE INTO temp.sqlpool_schema VALUES(?, ?, ?, ?, ?)"),
+            &write);
+        if (rc == SQLITE_OK &&
+            sqlpool__is_source_bad(
+                salvage,
+                sqlpool__salvage_prepare(
+                    salvage->from,
+                    sqlite3_mprintf("SELECT rowid, type, name, tbl_name, sql FROM sqlite_master "
+                                    "ORDER BY rowid %s",
+                                    orders[i]),
+                    &read),
+                "the schema") &&
+            read != NULL) {
+            (void)sqlpool__is_source_bad(
+                salvage, sqlpool__salvage_run(salvage, read, write, "the schema", NULL),
+                "the schema");
+        }
+        (void)sqlite3_finalize(read);
+        (void)sqlite3_finalize(write);
+    }
+    salvage->info.rows = 0;
+    return rc;
+}
+
+/*  Makes one object of the definitions again, and copies a table's rows. */
+static void sqlpool__salvage_object(sqlpool__salvage *salvage, const char *type, const char *name,
+                                    const char *sql) {
+    const bool is_table = strcmp(type, "table") == 0;
+    const bool is_virtual = is_table && sqlite3_strnicmp(sql, "CREATE VIRTUAL", 14) == 0;
+    int rc;
+    salvage->archive->errand.progress.object = name;
+    salvage->is_damaged = false;
+    if (is_virtual) { /* its rows are in tables of their own; its module may not be here */
+        char *insert = sqlite3_mprintf("PRAGMA writable_schema=ON; INSERT INTO sqlite_master(type, "
+                                       "name, tbl_name, rootpage, sql) VALUES('table', %Q, %Q, 0, "
+                                       "%Q); PRAGMA writable_schema=OFF",
+                                       name, name, sql);
+        rc = insert == NULL ? SQLITE_NOMEM : sqlite3_exec(salvage->to, insert, NULL, NULL, NULL);
+        sqlite3_free(insert);
+    } else if (strcmp(name, "sqlite_sequence") == 0) {
+        /* it came with the first AUTOINCREMENT table, whose rows have filled it */
+        rc = sqlite3_exec(salvage->to, "DELETE FROM sqlite_sequence", NULL, NULL, NULL);
+    } else {
+        rc = sqlite3_exec(salvage->to, sql, NULL, NULL, NULL);
+    }
+    if (rc == SQLITE_OK && is_table && !is_virtual) sqlpool__salvage_rows(salvage, name);
+    if (rc != SQLITE_OK) {
+        if (sqlpool__primary(rc) == SQLITE_NOMEM || sqlpool__primary(rc) == SQLITE_FULL ||
+            sqlpool__primary(rc) == SQLITE_IOERR || sqlpool__primary(rc) == SQLITE_INTERRUPT)
+            salvage->fatal = rc;
+        sqlpool__salvage_problem(salvage, name, sqlite3_errmsg(salvage->to));
+    }
+    if (is_table && rc == SQLITE_OK) salvage->info.tables++;
+    if (is_table && rc == SQLITE_OK && salvage->is_damaged) salvage->info.tables_damaged++;
+    if (is_table && rc != SQLITE_OK) salvage->info.tables_lost++;
+    if (!is_table && rc != SQLITE_OK) salvage->info.indexes_lost++;
+    salvage->archive->errand.progress.object = "";
+}
+
+/*  Tables first, then what stands on them; triggers last, so that none runs. */
+static int sqlpool__salvage_all(sqlpool__salvage *salvage) {
+    sqlite3_stmt *list = NULL;
+    int rc = sqlpool__salvage_schema(salvage);
+    salvage->archive->errand.progress.unit = "rows";
+    if (rc == SQLITE_OK)
+        rc = sqlpool__salvage_prepare(
+            salvage->to,
+            sqlite3_mprintf(
+                "SELECT type, name, sql FROM temp.sqlpool_schema WHERE sql IS NOT NULL AND (name "
+                "NOT "
+                "LIKE 'sqlite~_%%' ESCAPE '~' OR name = 'sqlite_sequence') ORDER BY CASE type WHEN "
+                "'table' THEN CASE WHEN name = 'sqlite_sequence' THEN 1 WHEN sql LIKE 'CREATE "
+                "VIRTUAL%%' THEN 2 ELSE 0 END WHEN 'index' THEN 3 WHEN 'view' THEN 4 ELSE 5 END, "
+                "id"),
+            &list);
+    while (rc == SQLITE_OK && salvage->fatal == SQLITE_OK &&
+           (rc = sqlite3_step(list)) == SQLITE_ROW) {
+        sqlpool__salvage_object(salvage, (const char *)sqlite3_column_text(list, 0),
+                                (const char *)sqlite3_column_text(list, 1),
+                                (const char *)sqlite3_column_text(list, 2));
+        rc = SQLITE_OK;
+    }
+    (void)sqlite3_finalize(list);
+    return salvage->fatal != SQLITE_OK ? salvage->fatal : rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I29.11] public call: salvage                                       (public)
+ *----------------------------------------------------------------------------*/
+
+static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, const char *target,
+                                 sqlpool_salvage_info *result, sqlpool_error *error) {
+    sqlpool__errand *errand = &archive->errand;
+    sqlpool__salvage salvage;
+    sqlpool__image image;
+    int64_t page_bytes = 0, user_version = 0, application_id = 0;
+    char sql[96];
+    sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
+    int rc;
+    memset(&salvage, 0, sizeof salvage);
+    memset(&image, 0, sizeof image);
+    salvage.archive = image.archive = archive;
+    if (sqlpool__check_target(archive, target, error) != SQLPOOL_OK) return error->result;
+    rc = sqlpool__open_plain(errand->core, source, SQLITE_OPEN_READONLY, &salvage.from);
+    if (rc == SQLITE_OK) {
+        sqlite3_progress_handler(salvage.from, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
+        rc = sqlite3_exec(salvage.from, "PRAGMA writable_schema=ON; BEGIN", NULL, NULL, NULL);
+    }
+    if (rc == SQLITE_OK) rc = sqlpool__ask_number(salvage.from, "PRAGMA page_size", &page_bytes);
+    if (rc != SQLITE_OK) {
+        (void)sqlpool__errand_failed(errand, rc, "opening", source != NULL ? source : archive->own,
+                                     error);
+    } else if (sqlpool__image_begin(&image, archive, target, NULL, page_bytes, error) ==
+               SQLPOOL_OK) {
+        image.info.time_s = sqlpool__utc_seconds(archive->vfs);
+        salvage.to = image.db;
+        sqlpool__errand_stage(errand, "rows", 0.7);
+        (void)sqlpool__ask_number(salvage.from, "PRAGMA user_version", &user_version);
+        (void)sqlpool__ask_number(salvage.from, "PRAGMA application_id", &application_id);
+        sqlpool__text_add(&text, "PRAGMA user_version=%lld; PRAGMA application_id=%lld; COMMIT",
+                          (long long)user_version, (long long)application_id);
+        rc = sqlite3_exec(image.db,
+                          "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF; PRAGMA "
+                          "ignore_check_constraints=ON; BEGIN",
+                          NULL, NULL, NULL);
+        if (rc == SQLITE_OK) rc = sqlpool__salvage_all(&salvage);
+        if (rc == SQLITE_OK)
+            rc = sqlite3_exec(image.db, "DROP TABLE temp.sqlpool_schema", NULL, NULL, NULL);
+        if (rc == SQLITE_OK) rc = sqlite3_exec(image.db, sql, NULL, NULL, NULL);
+        *result = salvage.info;
+        if (rc != SQLITE_OK) {
+            (void)sqlpool__errand_failed(errand, rc, "salvaging to", target, error);
+        } else if (salvage.info.tables == 0 && salvage.info.first_problem[0] != '\0') {
+            (void)sqlpool__bad_backup(source != NULL ? source : archive->own,
+                                      salvage.info.first_problem, error);
+        } else if (sqlpool__image_finish(&image, true, error) == SQLPOOL_OK) {
+            (void)sqlpool__publish_image(&image, target, error);
+        }
+    }
+    (void)sqlite3_close(salvage.from);
+    sqlpool__image_end(&image);
+    return error->result;
+}
+
+SQLPOOL_API int sqlpool_salvage(sqlpool *pool, const char *source, const char *target,
+                                const sqlpool_backup_config *config,
+                                const sqlpool_maintenance *options, sqlpool_salvage_info *result,
+                                sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool_salvage_info ignored;
+    sqlpool__archive archive;
+    sqlpool__core *core;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    if (result == NULL) result = &ignored;
+    memset(result, 0, sizeof *result);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memset(&archive, 0, sizeof archive);
+    if (source != NULL) (void)sqlpool__check_path("source", source, error);
+    if (error->result == SQLPOOL_OK && sqlpool__check_path("target", target, error) == SQLPOOL_OK &&
+        sqlpool__archive_begin(&archive, core, config, options, "salvage", error) == SQLPOOL_OK) {
+        archive.config.keep = 0;
+        if (sqlpool__salvage_file(&archive, source, target, result, error) == SQLPOOL_OK) {
+            sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
+                              "%lld rows of %d tables were salvaged to \"%s\"",
+                              (long long)result->rows, result->tables, target);
+            sqlpool__errand_end(&archive.errand);
+        }
+    }
+    sqlpool__archive_end(&archive);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+#endif /* SQLPOOL__IMPLEMENTATION_DONE */
+#endif /* SQLPOOL_IMPLEMENTATION */
+
+/*==============================================================================
  * >>[I30] MIGRATIONS: steps of a schema, and sets of indexes           (private)
  *==============================================================================
     What a migration must not do is stop half-way. So a step is one transaction: its statements, the
@@ -22101,7 +24187,7 @@ static int sqlpool__refuse_newer(sqlpool__migrating *m) {
 
 /*  What the file says of itself must go with the steps. In a transaction, so that it is of one
     moment. */
-static int sqlpool__look(sqlpool__migrating *m) {
+static int sqlpool__see_file(sqlpool__migrating *m) {
     const int first = sqlpool__first_version(m->config), last = sqlpool__last_version(m->config);
     sqlpool__chore *chore = &m->chore;
     int64_t version, id = 0, tables = 0;
@@ -22337,7 +24423,7 @@ static int sqlpool__run_step(sqlpool__migrating *m, int attempt) {
     const char *sql;
     int rc;
     m->step = NULL;
-    rc = sqlpool__look(m);
+    rc = sqlpool__see_file(m);
     if (rc == SQLPOOL_OK) rc = sqlpool__choose_way(m);
     if (rc == SQLPOOL_OK && sqlpool__is_to_adopt(m)) rc = sqlpool__adopt(m);
     if (rc == SQLPOOL_OK && m->is_done) m->result->to = m->version;
@@ -22404,7 +24490,7 @@ static int sqlpool__look_body(sqlpool_conn *conn, void *user, int attempt) {
     int rc;
     (void)conn, (void)attempt;
     m->direction = 0;
-    rc = sqlpool__look(m);
+    rc = sqlpool__see_file(m);
     m->result->from = m->result->to = m->version;
     return rc == SQLPOOL_OK ? sqlpool__choose_way(m) : rc;
 }
@@ -23172,9 +25258,6 @@ SQLPOOL_API int sqlpool_index_set_drop(sqlpool *pool, const sqlpool_index_set *s
                                        sqlpool_index_report *reports, sqlpool_error *error) {
     return sqlpool__index_set(pool, SQLPOOL__SET_DROP, set, options, reports, error);
 }
-
-#endif /* SQLPOOL__IMPLEMENTATION_DONE */
-#endif /* SQLPOOL_IMPLEMENTATION */
 
 /*==============================================================================
  * >>[T] TAIL: rules of change, revision history, licence               (public)

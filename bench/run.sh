@@ -36,6 +36,7 @@ if [ "${BENCH_QUICK:-0}" = 1 ]; then
     run fairness --rounds 1 --seconds 1 --busy-ms 300 "$@"
     run writes --rounds 1 --slice-ms 200 --rows 200000 "$@"
     run log --seconds 2 "$@"
+    run backup --rounds 1 --slice-ms 1000 --mib 40 "$@"
 else
     run bench "$@"
     run bench --defaults "$@"
@@ -47,5 +48,6 @@ else
     run fairness --seconds 2 "$@"
     run writes "$@"
     run log --seconds 20 "$@"
+    run backup "$@"
 fi
 exit $status

@@ -1,7 +1,7 @@
 /*  maintain.c - look after a database file. SPDX-License-Identifier: MIT OR Unlicense
 
     Build:  cc -O2 examples/maintain.c -o maintain -lsqlite3 -lpthread
-            (beside it: sqlpool.h, and migrate_folder.h)
+            (beside it: sqlpool.h, maintain_backup.h and migrate_folder.h)
     Try:    ./maintain sizes app.db            ./maintain check app.db --integrity
             ./maintain optimize app.db         ./maintain schedule app.db 60
             ./maintain migrate app.db examples/migrations --dry-run
@@ -11,11 +11,15 @@
       optimize DB              statistics for the planner, full-text indexes, free pages
       sizes DB                 the file, its log, and the largest tables and indexes
       schedule DB [SECONDS]    run the default tasks as they come due, for so long or until Ctrl-C
+      backup DB TARGET         a checked copy; two older ones stay as TARGET.1 and TARGET.2
+      restore DB BACKUP        the database becomes the newest good backup; the old file is kept
+      salvage DB TARGET        what can be read of a damaged database, as a new one
       migrate DB DIR [VERSION] bring the schema to a version, up or down, by the files of a folder
     The exit status is 0 when all is well, 1 when something was found or failed, 2 for a wrong call. */
 #define _XOPEN_SOURCE 700
 #define SQLPOOL_IMPLEMENTATION
 #include "../sqlpool.h"
+#include "maintain_backup.h"
 #include "migrate_folder.h"
 
 #include <signal.h>
@@ -206,6 +210,7 @@ static int schedule(sqlpool *pool, int seconds) {
 static int usage(void) {
     fputs("usage: maintain check DB [--integrity] | optimize DB | sizes DB | schedule DB [SECONDS] "
           "|\n"
+          "       backup DB TARGET | restore DB BACKUP | salvage DB TARGET |\n"
           "       migrate DB DIR [VERSION] [--dry-run | --check] [--adopt] [--id NUMBER]\n",
           stderr);
     return 2;
@@ -238,6 +243,12 @@ int main(int argc, char **argv) {
         status = sizes(pool, &options);
     else if (strcmp(command, "schedule") == 0)
         status = schedule(pool, atoi(extra));
+    else if (strcmp(command, "backup") == 0 && argc == 4)
+        status = maintain_backup(pool, &options, extra);
+    else if (strcmp(command, "restore") == 0 && argc == 4)
+        status = maintain_restore(pool, &options, extra);
+    else if (strcmp(command, "salvage") == 0 && argc == 4)
+        status = maintain_salvage(pool, &options, extra);
     else
         status = usage();
     if (sqlpool_close(pool, &error) != SQLPOOL_OK) return failed("close", &error);

@@ -36,6 +36,7 @@ model model
 stress stress STRESS_KILLS=10000 TEST_TIMEOUT=7200
 soak soak
 walreset walreset
+kills kills
 fuzz fuzz
 matrix matrix
 mutate mutate

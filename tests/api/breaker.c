@@ -445,8 +445,8 @@ TEST(a_try_that_waits_in_vain) {
     int round;
     CHECK(pool != NULL);
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err); /* before it opens */
-    fail_with(SQLITE_CORRUPT);
-    CHECK_RC(sqlpool_exec(pool, READ, SQLPOOL_NO_ARGS, &err), SQLITE_CORRUPT, &err);
+    fail_with(SQLITE_NOTADB);
+    CHECK_RC(sqlpool_exec(pool, READ, SQLPOOL_NO_ARGS, &err), SQLITE_NOTADB, &err);
     fail_with(SQLITE_OK);
     CHECK_INT(stats_of(pool).breaker_write, OPEN);
     for (round = 0; round < 3; round++) {
@@ -460,7 +460,7 @@ TEST(a_try_that_waits_in_vain) {
             other.pool = pool;
             CHECK(start_thread(&other.thread, run_caller, &other));
             (void)pthread_join(other.thread, NULL);
-            CHECK_INT(other.rc, SQLITE_CORRUPT);
+            CHECK_INT(other.rc, SQLITE_NOTADB);
             CHECK(is_refusal(&other.error));
         }
         sim_clock_advance(&hand, (int64_t)120001 * 1000000); /* it has waited for long enough */

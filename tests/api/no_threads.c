@@ -245,6 +245,17 @@ TEST(children_of_a_fork) {
     CHECK_INT(ask_file("fork.db", COUNT_T), 2);
 }
 
+TEST(backup_and_restore) {
+    sqlpool_config config = config_of(1);
+    sqlpool *pool = open_pool("backup.db", &config, "CREATE TABLE t(v); INSERT INTO t VALUES(1)");
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_backup(pool, "backup.bak", NULL, NULL, NULL, &err), &err);
+    CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_restore(pool, "backup.bak", NULL, NULL, NULL, &err), &err);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(whoever_waits_runs_what_is_there);
     RUN(a_done_that_submits_the_next);
@@ -253,5 +264,6 @@ int main(void) {
     RUN(what_this_thread_holds_itself);
     RUN(a_lock_of_another_process);
     RUN(children_of_a_fork);
+    RUN(backup_and_restore);
     return test_end();
 }

@@ -53,9 +53,15 @@ asks() { # label object pattern what
 }
 libc_alloc='malloc|calloc|realloc|reallocarray|free|strdup|strndup|posix_memalign|aligned_alloc|memalign|valloc|mmap|munmap|brk|sbrk|asprintf|vasprintf'
 threads='pthread_.*|thrd_.*|mtx_.*|cnd_.*|tss_.*|sem_.*'
-# Whatever opens, reads or removes a file: SQLite alone does that. A file of a database that is opened and
-# closed past SQLite loses the locks of the process.
-files='(f|fd|fre)?open(at|dir)?(64)?|creat(64)?|mkstemp(64)?|tmpfile(64)?|f?close|p?(read|write)v?(64)?|f(read|write)|(un)?link(at)?|rename(at)?|remove|[lf]?stat(at|x)?(64)?|access|realpath|syscall|getenv|secure_getenv|dlopen|fork|v?fork|system|popen|[fv]?printf|puts|abort|exit|_exit'
+# Whatever reads or removes a file: SQLite alone does that. A file of a database that is opened and closed
+# past SQLite loses the locks of the process.
+files='f(d|re)?open(64)?|opendir|openat(64)?|creat(64)?|mkstemp(64)?|tmpfile(64)?|fclose|p?(read|write)v?(64)?|f(read|write)|unlink(at)?|remove|fstat(at|x)?(64)?|access|realpath|syscall|getenv|secure_getenv|dlopen|fork|v?fork|system|popen|[fv]?printf|puts|abort|exit|_exit'
+# What makes and names new files stands in one room, the default of sqlpool_files.
+names='open(64)?|close|link(at)?|rename(at)?|[l]?stat(64)?|chmod|chown|fsync'
+awk '/>>\[I02.2\]/ { room = 1 } />>\[I03\]/ { room = 0 } /END OF API/ { on = 1 }
+    on && !room && /[^A-Za-z0-9_>.](open|close|link|rename|l?stat|chmod|chown|fsync)\([a-z]/ &&
+    !/"/ && !/^(int |\/\*)/ { print FNR ": " $0 }' "$header" >"$out/bad"
+verdict 'files are made and named in room I02.2 alone' "$out/bad"
 
 echo "public prototypes: $(wc -l <"$out/prototypes")"
 for cc in $(c_compilers); do
@@ -67,12 +73,13 @@ for cc in $(c_compilers); do
         verdict "$tag: every public prototype is defined" "$out/bad"
         comm -13 "$out/prototypes" "$out/defined" | grep -v '^sqlpool__' >"$out/bad"
         verdict "$tag: every defined sqlpool_* function has a public prototype" "$out/bad"
-        asks "$tag" "$out/$tag.o" "$files" 'no files, no environment, no output, no end of the process'
+        asks "$tag" "$out/$tag.o" "$files" 'reads and removes no files, no environment, no output, no end of the process'
     fi
     if build "$tag.no_hooks.o" "$cc" -std=c11 -O2 -DSQLPOOL_NO_DEFAULT_HOOKS "$out/impl.c"; then
         examine "$tag NO_DEFAULT_HOOKS" "$out/$tag.no_hooks.o"
         asks "$tag NO_DEFAULT_HOOKS" "$out/$tag.no_hooks.o" "$libc_alloc" 'no libc allocation'
         asks "$tag NO_DEFAULT_HOOKS" "$out/$tag.no_hooks.o" "$threads" 'no threads library'
+        asks "$tag NO_DEFAULT_HOOKS" "$out/$tag.no_hooks.o" "$files|$names" 'no files'
         echo "     it still asks for: $(awk '$2 == "U" && $1 !~ /^(sqlite3_|_GLOBAL_OFFSET)/ { printf "%s ", $1 }' \
             "$out/$tag.no_hooks.o.nm")"
     fi

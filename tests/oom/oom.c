@@ -486,6 +486,27 @@ static int step_recycle(run *r, sqlpool_error *e) {
     return sqlpool_query_int64(r->pool, &count, "SELECT count(*) FROM log", SQLPOOL_NO_ARGS, e);
 }
 
+/*  A backup, and back to it: nothing has happened in between. */
+static int step_backup(run *r, sqlpool_error *e) {
+    sqlpool_backup_config config = {.keep = 2};
+    sqlpool_backup_info info;
+    sqlpool_salvage_info salvaged;
+    int rc;
+    (void)unlink("oom.new");
+    rc = sqlpool_backup(r->pool, "oom.bak", &config, NULL, &info, e);
+    if (rc == SQLPOOL_OK) rc = sqlpool_backup_verify(r->pool, "oom.bak", NULL, NULL, &info, e);
+    if (rc != SQLPOOL_OK || r->journal == JOURNAL_MEMORY) return rc;
+    rc = sqlpool_restore(r->pool, "oom.bak", NULL, NULL, &info, e);
+    if (info.kept[0] != '\0') (void)unlink(info.kept);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool_salvage(r->pool, NULL, "oom.new", NULL, NULL, &salvaged, e);
+    if (rc == SQLPOOL_OK && salvaged.first_problem[0] != '\0')
+        return fail(r, "salvage: %s", salvaged.first_problem);
+    if (access("oom.bak-partial", F_OK) == 0 || access("oom.db-partial", F_OK) == 0)
+        return fail(r, "a partial is left");
+    return rc;
+}
+
 /*  Hours pass: idle connections close, lifetimes end, checks run. */
 static int step_tick(run *r, sqlpool_error *e) {
     int i, rc;
@@ -766,6 +787,7 @@ static const step steps[] = {
     {"pause", step_pause},
     {"tick", step_tick},
     {"recycle", step_recycle},
+    {"backup", step_backup},
     {"look", step_look},
     {"submit", step_submit},
     {"exec", step_exec},

@@ -102,6 +102,8 @@ static void breaker_open(unit_pool *u, const char *path, const sqlpool_config *c
     unit_open(u, path, config);
     if (u->core == NULL) return;
     look_at = u->pool;
+    u->core->is_corrupt = true; /* what fail() says is taken for the file's word */
+    u->core->corrupt_ns = INT64_MAX / 2;
     if (script != NULL && sqlpool_script(u->pool, script, -1, &u->error) != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "script: %s", u->error.message);
 }
