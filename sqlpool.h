@@ -3399,6 +3399,7 @@ typedef struct sqlpool__core {
     sqlpool__u64 log_end;             /* where it was then: start << 32 | frames */
     sqlpool__u64 log_synced;          /* up to where all of it is known to be on the disk */
     uint32_t log_salt;                /* of that start; who has the writer */
+    uint32_t syncing;                 /* a sync beside the writer is under way */
     uint32_t checkpoint_due;          /* the log is above its budget */
     uint32_t checkpointing;           /* someone takes care of the log */
     uint32_t is_log_lost;             /* it counts more frames as copied than it has */
@@ -3914,6 +3915,27 @@ static void sqlpool__doubt_log(sqlpool__core *core) {
     if (is_full && SQLPOOL__LOAD(&core->durable) >= SQLPOOL__LOAD(&core->commits)) return;
     SQLPOOL__STORE(&core->is_log_doubtful, 1u);
     if (is_full && core->is_wal) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
+}
+
+/*  A sync beside the writer begins. Until it is known how it ended no commit is called durable: its
+    own sync may have succeeded because this one was told of what is lost. */
+static uint64_t sqlpool__sync_begins(sqlpool__core *core) {
+    (void)SQLPOOL__ADD(&core->syncing, 1u);
+    return SQLPOOL__LOAD_ORDERED(&core->log_synced);
+}
+static void sqlpool__sync_ends(sqlpool__core *core, int rc, uint64_t synced_before) {
+    if (rc != SQLITE_OK && rc != SQLITE_NOTFOUND) {
+        SQLPOOL__STORE(&core->is_log_doubtful, 1u);
+        SQLPOOL__STORE(&core->log_synced, synced_before);
+        if (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
+            core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA)
+            (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
+    }
+    (void)SQLPOOL__ADD(&core->syncing, (uint32_t)-1);
+}
+static void sqlpool__await_sync(sqlpool__core *core) {
+    while (SQLPOOL__LOAD_ORDERED(&core->syncing) != 0)
+        sqlpool__sleep(core, 10 * SQLPOOL__NS_PER_US);
 }
 
 /*  The log was synced, and had come so far before. */
@@ -6570,6 +6592,9 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     SQLPOOL__TALLY(slot, commits);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 1)) sqlpool__distrust(core);
     commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
+    if (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
+        core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA)
+        sqlpool__await_sync(core);
     if (core->is_wal && !slot->is_relaxed && slot->has_frames &&
         SQLPOOL__LOAD(&core->is_log_doubtful) == 0 &&
         slot->role == SQLPOOL__ROLE_WRITER && /* several writers count in another order */
@@ -7119,12 +7144,15 @@ static bool sqlpool__checkpoint_enter(sqlpool__core *core, int64_t deadline_ns) 
     by frames that a power loss takes away. */
 static int sqlpool__sync_log(sqlpool__core *core, sqlpool_error *error) {
     const uint64_t end = SQLPOOL__LOAD(&core->log_end);
+    uint64_t before;
     int rc;
     if (core->checkpointer->db == NULL || core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
         SQLPOOL__LOAD(&core->is_log_doubtful) != 0) /* it is written again first */
         return SQLPOOL_OK;
+    before = sqlpool__sync_begins(core);
     rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
     if (rc == SQLITE_OK) sqlpool__log_is_synced(core, end);
+    sqlpool__sync_ends(core, rc, before);
     if (rc == SQLITE_OK || rc == SQLITE_NOTFOUND) return SQLPOOL_OK;
     return sqlpool__sync_failed(core, rc, error);
 }
@@ -7142,7 +7170,9 @@ static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpo
         (void)SQLPOOL__FAIL(error, SQLITE_IOERR_FSYNC,
                             "a sync of the log failed once more on another thread: try again");
     } else if (sqlpool__checkpointer_ready(core, error) == SQLPOOL_OK) {
+        const uint64_t before = sqlpool__sync_begins(core);
         rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
+        sqlpool__sync_ends(core, rc, before);
         if (rc == SQLITE_OK && core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF)
             rc = sqlpool__sync_file(core, SQLITE_FCNTL_FILE_POINTER);
         if (rc == SQLITE_NOTFOUND) {
@@ -7691,6 +7721,9 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
     }
     slot->depth = 0;
     if (slot->is_committed) sqlpool__after_commit(slot);
+    if (SQLPOOL__UNLIKELY((SQLPOOL__LOAD(&slot->core->gate) & SQLPOOL__GATE_DOUBT) != 0) &&
+        SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE)
+        return sqlpool__mend_log(slot, error);
     return SQLPOOL_OK;
 }
 
@@ -7794,6 +7827,7 @@ static int sqlpool__scope_end(sqlpool__slot *slot, sqlpool_error *error) {
     left a hole before it. */
 static void sqlpool__note_outcome(sqlpool__slot *slot, sqlpool_error *error) {
     if (SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_WRITE) return;
+    if (error->result == SQLPOOL_OK && slot->is_committed) sqlpool__after_commit(slot);
     if (SQLPOOL__UNLIKELY((SQLPOOL__LOAD(&slot->core->gate) & SQLPOOL__GATE_DOUBT) != 0) &&
         error->result == SQLPOOL_OK && slot->db != NULL && sqlite3_get_autocommit(slot->db) != 0 &&
         sqlpool__mend_log(slot, error) != SQLPOOL_OK) {
