@@ -3903,6 +3903,12 @@ static void sqlpool__note_trouble(sqlpool__slot *slot, int code, int result, con
     sqlpool__text_excerpt(&text, message, sizeof slot->trouble_message - 4);
 }
 
+/*  Is every commit synced by itself, unless it is relaxed? */
+static bool sqlpool__is_full(const sqlpool__core *core) {
+    return core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
+           core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA;
+}
+
 /*  A sync of the log failed. It is not made good by one that succeeds: the system may have dropped
     what it could not write, and says so once. There may be a hole in the log: what is committed
     behind it would be lost with it, and a checkpoint could not be repeated after a power loss. So
@@ -3910,8 +3916,7 @@ static void sqlpool__note_trouble(sqlpool__slot *slot, int code, int result, con
     the next checkpoint, and before the next commit that has to be durable. Where every commit was
     synced by itself, and the one that was not has failed, there is nothing to doubt. */
 static void sqlpool__doubt_log(sqlpool__core *core) {
-    const bool is_full = core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
-                         core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA;
+    const bool is_full = sqlpool__is_full(core);
     if (is_full && SQLPOOL__LOAD(&core->durable) >= SQLPOOL__LOAD(&core->commits)) return;
     SQLPOOL__STORE(&core->is_log_doubtful, 1u);
     if (is_full && core->is_wal) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
@@ -3927,9 +3932,7 @@ static void sqlpool__sync_ends(sqlpool__core *core, int rc, uint64_t synced_befo
     if (rc != SQLITE_OK && rc != SQLITE_NOTFOUND) {
         SQLPOOL__STORE(&core->is_log_doubtful, 1u);
         SQLPOOL__STORE(&core->log_synced, synced_before);
-        if (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
-            core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA)
-            (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
+        if (sqlpool__is_full(core)) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
     }
     (void)SQLPOOL__ADD(&core->syncing, (uint32_t)-1);
 }
@@ -6592,14 +6595,11 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
     SQLPOOL__TALLY(slot, commits);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->is_stamp_bad) == 1)) sqlpool__distrust(core);
     commits = SQLPOOL__ADD(&core->commits, (uint64_t)1) + 1;
-    if (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
-        core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA)
-        sqlpool__await_sync(core);
+    if (sqlpool__is_full(core)) sqlpool__await_sync(core);
     if (core->is_wal && !slot->is_relaxed && slot->has_frames &&
         SQLPOOL__LOAD(&core->is_log_doubtful) == 0 &&
         slot->role == SQLPOOL__ROLE_WRITER && /* several writers count in another order */
-        (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
-         core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA)) {
+        sqlpool__is_full(core)) {
         SQLPOOL__STORE(&core->durable, commits);
         sqlpool__log_is_synced(core, SQLPOOL__LOAD(&core->log_end));
     }
@@ -9895,8 +9895,7 @@ SQLPOOL_API int sqlpool_conn_script(sqlpool_conn *conn, const char *sql, int64_t
 static const sqlpool_call sqlpool__no_wait_call = {SQLPOOL_NO_WAIT, 0, 0, NULL, NULL};
 
 static bool sqlpool__can_relax(const sqlpool__core *core) {
-    return core->is_wal && (core->config.synchronous == SQLPOOL_SYNCHRONOUS_FULL ||
-                            core->config.synchronous == SQLPOOL_SYNCHRONOUS_EXTRA);
+    return core->is_wal && sqlpool__is_full(core);
 }
 
 /*  Commits without a sync from here on, or with it again. */
