@@ -7235,18 +7235,18 @@ static SQLPOOL__NOINLINE bool sqlpool__care_for_log(sqlpool__slot *writer) {
     sqlpool_checkpoint_result result = {-1, -1};
     sqlpool_error error;
     int64_t end;
-    const bool may_hold = bytes >= core->config.wal_limit_bytes &&
-                          sqlpool__can_hold_readers(core) &&
-                          SQLPOOL__LOAD_RELAXED(&core->scopes) == 0 && /* waiting would not help */
+    const bool is_above = bytes >= core->config.wal_limit_bytes;
+    const bool can_help = SQLPOOL__LOAD_RELAXED(&core->scopes) == 0; /* or no wait empties it */
+    const bool may_hold = is_above && can_help && sqlpool__can_hold_readers(core) &&
                           now >= SQLPOOL__LOAD_RELAXED(&core->next_wal_hold_ns);
     bool is_hold = may_hold, is_calm = true;
     int rc;
     if (SQLPOOL__LOAD(&core->is_log_lost) != 0) return false;
-    if (bytes < core->config.wal_limit_bytes && core->has_thread) {
+    if (!is_above && core->has_thread) {
         sqlpool__kick_upkeep(core);
         return false;
     }
-    if (!sqlpool__checkpoint_enter(core, now)) return bytes >= core->config.wal_limit_bytes;
+    if (!sqlpool__checkpoint_enter(core, now)) return is_above && can_help;
     SQLPOOL__STORE(&core->checkpoint_due, 0u);
     sqlpool__error_clear(&error);
     if (is_hold) {
@@ -7268,7 +7268,7 @@ static SQLPOOL__NOINLINE bool sqlpool__care_for_log(sqlpool__slot *writer) {
                                                           : 1000 * SQLPOOL__NS_PER_MS));
     SQLPOOL__STORE(&core->checkpointing, 0u);
     if (rc == SQLPOOL_OK) sqlpool__checkpoint_report(core, &result);
-    if (bytes >= core->config.wal_limit_bytes && end >= core->next_limit_log_ns &&
+    if (is_above && end >= core->next_limit_log_ns &&
         (!is_calm || result.checkpointed_frames < result.log_frames)) {
         core->next_limit_log_ns = sqlpool__time_add(end, 10000 * SQLPOOL__NS_PER_MS);
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_LIMIT,
