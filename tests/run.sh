@@ -101,9 +101,9 @@ for program; do
         clean_dir "$out.dir"
     else
         echo "---- $out.log"
+        grep -n -E '^(#|not ok|==)|ERROR|WARNING: Thread|runtime error' "$out.log" | head -n 100
+        echo "---- and whole, or its last 200 lines"
         if [ "$(wc -l <"$out.log")" -gt 300 ]; then
-            grep -n -E '^(#|not ok|==)|ERROR|WARNING: Thread|runtime error' "$out.log" | head -n 100
-            echo "---- last 200 lines"
             tail -n 200 "$out.log"
         else
             cat "$out.log"

@@ -3119,69 +3119,6 @@ TEST(close_beside_the_first_submission) {
     PART(close_beside_first("first.db", &creating));
     PART(close_beside_first("first_lock.db", &locking));
 }
-/*  A waiter that is about to run its write itself hears that the pool is closed; before it looks
-    again, close has run the write. The lock hook keeps the waiter from looking. */
-static int is_over; /* atomic: close has told the write, and let go of the lock */
-static told closed_one;
-static __thread bool is_closer, is_waiter;
-static int holds_waiter; /* atomic */
-static void lock_late(void *user, sqlpool_mutex *mutex) {
-    if (is_waiter && look(&holds_waiter)) (void)await(&is_over, 1);
-    sim_mutex_lock(user, mutex);
-}
-static void unlock_and_tell(void *user, sqlpool_mutex *mutex) {
-    sim_mutex_unlock(user, mutex);
-    if (is_closer && look(&closed_one.calls) != 0) mark(&is_over, 1);
-}
-static void *wait_as_waiter(void *argument) {
-    is_waiter = true;
-    return wait_ticket(argument);
-}
-static void *close_as_closer(void *argument) {
-    is_closer = true;
-    return close_it(argument);
-}
-TEST(close_runs_what_a_waiter_was_about_to_run) {
-    static sim_locks locks;
-    static waiting waiter, closing;
-    static holder h;
-    sqlpool_config config = without_thread();
-    sqlpool_submission submission;
-    sqlpool *pool;
-    memset(&locks, 0, sizeof locks);
-    memset(&waiter, 0, sizeof waiter);
-    memset(&closing, 0, sizeof closing);
-    memset(&closed_one, 0, sizeof closed_one);
-    mark(&is_over, 0);
-    mark(&holds_waiter, 0);
-    config.locks = sim_locks_hooks(&locks);
-    config.locks.mutex_lock_fn = lock_late;
-    config.locks.mutex_unlock_fn = unlock_and_tell;
-    pool = open_pool("about_to.db", &config, TABLE);
-    CHECK(pool != NULL);
-    CHECK(take_writer(&h, pool));
-    submission = tell(&closed_one);
-    CHECK_OK(
-        sqlpool_submit_with(pool, &submission, &closed_one.ticket, INSERT, SQLPOOL_ARGS(1), &err),
-        &err);
-    waiter.ticket = &closed_one.ticket;
-    waiter.timeout_ms = SQLPOOL_FOREVER;
-    CHECK(begin(&waiter, pool, wait_as_waiter));
-    while (stats_of(pool).waiting_write != 1) sleep_ms(1);
-    mark(&holds_waiter, 1);
-    CHECK(begin(&closing, pool, close_as_closer));
-    while (sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err) == SQLPOOL_OK) sleep_ms(1);
-    give_writer(&h);
-    end_of(&waiter);
-    end_of(&closing);
-    CHECK_INT(look(&is_over), 1);
-    CHECK_INT(closing.rc, SQLPOOL_OK);
-    CHECK_INT(waiter.rc, SQLPOOL_OK);
-    CHECK_INT(waiter.error.outcome, SQLPOOL_OUTCOME_COMMITTED);
-    CHECK_INT(waiter.result.changes, 1);
-    CHECK(was_told(&closed_one, SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED));
-    CHECK_INT(ask_file("about_to.db", COUNT_T), 1);
-}
 static int slow(sqlpool_conn *conn, void *user, int attempt) {
     sleep_ms(15);
     return act(conn, user, attempt);
@@ -3649,7 +3586,6 @@ int main(void) {
     RUN(close_beside_the_thread_and_waiters);
     RUN(close_while_the_writer_is_out);
     RUN(close_beside_the_first_submission);
-    RUN(close_runs_what_a_waiter_was_about_to_run);
     RUN(close_that_takes_several_times);
     RUN(done_while_the_pool_closes);
     RUN(cancel_beside_close);

@@ -1181,6 +1181,105 @@ TEST(memory_that_fails_in_a_group) {
     sim_alloc_forget();
 }
 
+/*---- a lock of another process ----*/
+
+/*  Time moves only when the one that leads waits for the lock. */
+static sim_clock slow_time;
+static sqlite3 *taker; /* another process, */
+static int takes;      /* that takes the lock when it can: 1; at the next rollback: 2; atomic */
+static int64_t time_that_takes(void *user) {
+    if (look(&takes) != 0 && sqlite3_exec(taker, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK)
+        mark(&takes, 0);
+    return sim_clock_now(user);
+}
+/*  Short waits are those for the lock. */
+static int moves; /* atomic */
+static sim_locks slow_locks;
+static void wait_in_slow_time(void *user, sqlpool_condition *condition, sqlpool_mutex *mutex,
+                              int64_t timeout_ns) {
+    if (look(&moves) && timeout_ns >= 0 && timeout_ns < INT64_C(20000000))
+        sim_clock_advance(&slow_time, timeout_ns);
+    else
+        sim_condition_wait(user, condition, mutex, timeout_ns);
+}
+static sqlpool_config in_slow_time(void) {
+    sqlpool_config config = patient();
+    memset(&slow_time, 0, sizeof slow_time);
+    memset(&slow_locks, 0, sizeof slow_locks);
+    mark(&moves, 0);
+    config.clock = sim_clock_hooks(&slow_time);
+    config.locks = sim_locks_hooks(&slow_locks);
+    config.locks.condition_wait_fn = wait_in_slow_time;
+    config.disable_upkeep_thread = true;
+    config.acquire_timeout_ms = 500;
+    config.breaker_open_ms = SQLPOOL_OFF; /* who comes later waits too */
+    return config;
+}
+static int64_t slow_ms(void) {
+    return __atomic_load_n(&slow_time.now_ns, __ATOMIC_SEQ_CST) / 1000000;
+}
+static bool other_process(const char *path) {
+    taker = raw_open(path);
+    if (taker != NULL) (void)sqlite3_busy_timeout(taker, 0);
+    return taker != NULL;
+}
+static void other_process_ends(void) {
+    (void)raw_exec(taker, "COMMIT");
+    (void)sqlite3_close(taker);
+}
+/*  It takes the lock when the group is about to be run once more: one wait for all of them, and not
+    one each. */
+static void take_now(void *user) {
+    (void)user;
+    if (look(&takes) == 2) mark(&takes, 1);
+}
+static int chain_rollback(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    sqlpool_chain chain;
+    (void)user;
+    memset(&chain, 0, sizeof chain);
+    chain.rollback_fn = take_now;
+    return sqlpool_conn_chain(&copy, &chain);
+}
+static int take_at_the_next(sqlpool_conn *conn, deed *d) {
+    (void)conn, (void)d;
+    mark(&takes, 2);
+    return SQLPOOL_OK;
+}
+TEST(a_lock_of_another_process_in_the_middle_of_a_group) {
+    enum { COUNT = 32, SPOILS = 10, HURRY = 20 };
+    sqlpool_config config = in_slow_time();
+    sqlpool *pool;
+    sqlpool_conn writer;
+    int64_t from;
+    int i, timeouts = 0;
+    config.clock.now_ns_fn = time_that_takes;
+    config.events.connect_fn = chain_rollback;
+    pool = open_pool("middle.db", &config, TABLE POISON_TABLES);
+    CHECK(pool != NULL);
+    CHECK(other_process("middle.db"));
+    mixed(COUNT);
+    (void)with_sql(&callers[SPOILS], "INSERT OR ROLLBACK INTO u VALUES('dup')");
+    deeds[SPOILS - 1].more = take_at_the_next;
+    callers[HURRY].call.timeout_ms = 200; /* it waits less, and takes nothing from the others */
+    CHECK(gather(pool, COUNT, &writer));
+    from = slow_ms();
+    mark(&moves, 1);
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    join(COUNT);
+    CHECK_INT(look(&takes), 0);
+    other_process_ends();
+    for (i = 0; i < COUNT; i++) {
+        CHECK_INT(callers[i].error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+        timeouts += callers[i].rc == SQLPOOL_TIMEOUT;
+    }
+    CHECK(timeouts >= COUNT - 1);
+    CHECK(callers[HURRY].error.waited_us >= 200000 && callers[HURRY].error.waited_us < 500000);
+    CHECK(slow_ms() - from >= 500 && slow_ms() - from < 2000);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
+    close_pool(pool);
+}
+
 int main(void) {
     if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
         printf("# the simulator cannot be installed\n");
@@ -1214,6 +1313,7 @@ int main(void) {
     RUN(a_function_that_never_began);
     RUN(in_other_pools);
     RUN(a_group_has_its_bound);
+    RUN(a_lock_of_another_process_in_the_middle_of_a_group);
     RUN(a_disk_that_fails_in_commit_leaves_nobody_knowing);
     RUN(memory_that_fails_in_a_group);
     return test_end();

@@ -415,6 +415,7 @@ TEST(checkpoint_by_upkeep) {
     CHECK_INT(u.core->checkpoint_due, 0);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], 1);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_CHECKPOINT], 1);
+    u.clock.now_ns = u.core->next_checkpoint_ns;
     u.core->checkpoint_due = 1; /* the writer is out on another thread: a moment, then later */
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     unit_slot(&conn)->owner = 4711;
@@ -464,7 +465,7 @@ TEST(checkpoint_after_a_slow_sync) {
     sim_vfs.point_fn = sync_slowly;
     sim_vfs.point_user = &slow;
     u.core->checkpoint_due = 1;
-    start = u.clock.now_ns;
+    start = u.clock.now_ns = u.core->next_checkpoint_ns;
     (void)pass(&u);
     CHECK_INT(u.clock.now_ns - start, slow.ns + SQLPOOL__UPKEEP_PATIENCE);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], 1);
@@ -473,11 +474,94 @@ TEST(checkpoint_after_a_slow_sync) {
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], 2); /* without a thread: the release */
     slow.syncs = 0;
     u.core->checkpoint_due = 1;
+    u.clock.now_ns = u.core->next_checkpoint_ns;
     (void)pass(&u);
     CHECK(slow.syncs > 0);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], 3);
     CHECK_INT(u.core->checkpoint_due, 0);
     sim_vfs.point_fn = NULL;
+    unit_close(&u);
+}
+
+/*  Ten a second while the log is below half its limit, and the thread wakes by itself for the next:
+    who commits meanwhile does not wake it. */
+TEST(checkpoints_rest) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    const int64_t rest = SQLPOOL__CHECKPOINT_REST_MS * MS;
+    uint64_t frames;
+    int64_t begin;
+    config.wal_budget_bytes = 4096;
+    PART(unit_open(&u, "rests.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    u.core->checkpoint_due = 1;
+    u.core->next_checkpoint_ns = 0;
+    begin = u.clock.now_ns;
+    frames = u.core->counters[SQLPOOL__COUNT_checkpoints];
+    CHECK(pass(&u) <= begin + rest);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], ++frames);
+    CHECK_INT(u.core->next_checkpoint_ns, begin + rest);
+
+    u.core->has_thread = true; /* as if: nobody answers */
+    u.core->is_awake = 1;
+    u.core->is_upkeep_kicked = false;
+    u.clock.now_ns = begin + rest - 1;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.core->checkpoint_due, 1);
+    CHECK(!u.core->is_upkeep_kicked);
+    CHECK_INT(pass(&u), begin + rest);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], frames);
+    u.core->wal_frames = (uint64_t)(u.core->config.wal_limit_bytes / 2 / u.core->page_bytes);
+    CHECK(sqlpool__may_upkeep_checkpoint(u.core, u.clock.now_ns));
+    u.core->wal_frames--;
+    CHECK(!sqlpool__may_upkeep_checkpoint(u.core, u.clock.now_ns));
+    u.clock.now_ns++;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK(u.core->is_upkeep_kicked);
+    CHECK(pass(&u) <= begin + 2 * rest);
+    CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], frames + 1);
+    CHECK_INT(u.core->checkpoint_due, 0);
+    u.core->has_thread = false;
+    unit_close(&u);
+}
+
+/*  Those that a leader woke may wait for its processor: it yields, and for a while after the group
+    every so often, when it only looks alone. A read never does, nor who never met anyone. */
+TEST(lone_writes_after_a_group_yield) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool__lane *lane;
+    int64_t value = 0;
+    uint64_t sleeps;
+    int i;
+    PART(unit_open(&u, "apart.db", &config));
+    lane = sqlpool__lane_of(u.core, SQLPOOL_WRITE);
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    for (i = 0; i < 20; i++)
+        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+    CHECK_INT(u.clock.sleeps, 0);
+    CHECK_INT(u.core->calls_apart, 0);
+    lane->waiting++; /* as if: it is gone when the leader looks */
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    lane->waiting--;
+    CHECK_INT(u.clock.sleeps, 1);
+    CHECK_INT(u.core->calls_apart, SQLPOOL__CALLS_APART);
+    for (i = 1; i <= SQLPOOL__CALLS_APART + 20; i++) {
+        const int calls = i < SQLPOOL__CALLS_APART ? i : SQLPOOL__CALLS_APART;
+        CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
+                                     &u.error),
+                 &u.error);
+        CHECK_OK(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK_INT(u.clock.sleeps, 1 + calls / SQLPOOL__YIELD_EVERY);
+    }
+    CHECK_INT(u.core->calls_apart, 0);
+    u.core->calls_apart = SQLPOOL__YIELD_EVERY + 1; /* the processor went to others for long */
+    u.core->next_yield_ns = u.clock.now_ns + 1;
+    sleeps = u.clock.sleeps;
+    CHECK_OK(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(u.core->calls_apart, SQLPOOL__YIELD_EVERY);
+    CHECK_INT(u.clock.sleeps, sleeps);
     unit_close(&u);
 }
 
@@ -1070,6 +1154,8 @@ int main(void) {
     RUN(ticks_of_no_budget_get_everything_done);
     RUN(checkpoint_by_upkeep);
     RUN(checkpoint_after_a_slow_sync);
+    RUN(checkpoints_rest);
+    RUN(lone_writes_after_a_group_yield);
     RUN(clocks_that_jump);
     RUN(upkeep_thread);
     RUN(recycle_beside_a_checkpoint);
