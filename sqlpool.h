@@ -1175,8 +1175,8 @@ typedef struct sqlpool_config {
     int page_cache_kib;               /* of the whole pool: a quarter the writer's [65536] */
     int64_t mmap_bytes;               /* memory-mapped reads [0: off] */
     int64_t journal_size_limit_bytes; /* a reset log is cut to this [64 MiB] */
-    int64_t wal_budget_bytes;         /* a checkpoint follows the commit above this, ten a second
-                                         below half of wal_limit_bytes [4 MiB] */
+    int64_t wal_budget_bytes;         /* a checkpoint follows the commit above this; where many
+                                         write, ten a second up to wal_limit_bytes / 2 [4 MiB] */
     int64_t wal_limit_bytes;          /* above this a writer waits up to wal_wait_ms [64 MiB] */
     int wal_wait_ms;                  /* for readers to let the log start over [50] */
     bool read_only;                   /* open read-only */
@@ -5441,7 +5441,7 @@ typedef struct sqlpool__core {
     sqlpool__i64 next_wal_hold_ns;    /* no holding of readers before this */
     sqlpool__i64 next_limit_log_ns;   /* no word about the limit before this; who has the writer */
     sqlpool__i64 next_yield_ns;       /* leaders do not yield before this */
-    uint32_t calls_apart;             /* lone writes since the last group that may yield too */
+    uint32_t contention;              /* writes led less writes alone, up to a limit */
     uint32_t is_awake;                /* upkeep's next pass is at most upkeep_interval_ms away */
     uint32_t inside;                  /* calls that use the core without a lease */
     sqlpool__i64 upkeep_wake_ns;      /* when the upkeep thread wakes by itself */
@@ -9622,14 +9622,16 @@ static bool sqlpool__is_checkpoint_wanted(sqlpool__core *core) {
            fresh * core->page_bytes >= core->config.wal_budget_bytes / 4;
 }
 
-/*  Whoever writes stands still meanwhile: ten times a second is enough for upkeep while the log is
-    below half its limit. At 115,000 small commits/s that is 0.07 % of them with eight writers, and
-    was 0.4 % with one for every budget (bench W6). */
+/*  All who write stand still meanwhile: where they are many, ten times a second is enough while the
+    log is below half its limit. At 115,000 small commits/s that is 0.07 % of them with eight
+    writers, and was 0.4 % with a checkpoint for every budget (bench W6). A longer log costs readers
+    and a lone writer 10 % (bench W5): they have a checkpoint for every budget. */
 #define SQLPOOL__CHECKPOINT_REST_MS 100
 
 static bool sqlpool__may_upkeep_checkpoint(sqlpool__core *core, int64_t now) {
     const int64_t bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
     return bytes >= core->config.wal_limit_bytes / 2 ||
+           SQLPOOL__LOAD_RELAXED(&core->contention) == 0 ||
            now >= SQLPOOL__LOAD_RELAXED(&core->next_checkpoint_ns);
 }
 
@@ -12840,8 +12842,8 @@ static void sqlpool__wake_group(sqlpool__core *core, sqlpool__group *group) {
 }
 
 /*  Runs a group, with the writer in hand; jobs[0] is there. Afterwards the group holds those of
-    its jobs that nobody slept for, with their results. */
-static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
+    its jobs that nobody slept for, with their results. Returns how many there were. */
+static int sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
     sqlpool__core *core = slot->core;
     int at = 0;
     SQLPOOL__STORE_RELAXED(&slot->floor, 1u);
@@ -12866,17 +12868,18 @@ static void sqlpool__lead(sqlpool__slot *slot, sqlpool__group *group) {
     }
     sqlpool__wake_group(core, group);
     SQLPOOL__STORE_RELAXED(&slot->floor, 0u);
+    return at;
 }
 
-#define SQLPOOL__CALLS_APART 2048 /* lone writes after a group: some slices long */
-#define SQLPOOL__YIELD_EVERY 4    /* of them */
+#define SQLPOOL__CONTENTION_MOST 2048 /* lone writes until it is over: some slices long */
+#define SQLPOOL__YIELD_EVERY 4        /* of them */
 
 /*  A write with the writer in hand: those that wait for it are led, or it runs plainly alone. The
     result is in the job's error. True: it is time to let other threads of this processor run. */
 static bool sqlpool__run_job(sqlpool__slot *slot, const sqlpool__request *request,
                              sqlpool__job *job) {
     sqlpool__core *core = slot->core;
-    uint32_t calls_apart;
+    uint32_t contention = SQLPOOL__LOAD_RELAXED(&core->contention);
     if (request->job != NULL &&
         SQLPOOL__LOAD_ORDERED(&sqlpool__lane_of(core, SQLPOOL_WRITE)->waiting) != 0) {
         sqlpool__group group;
@@ -12885,9 +12888,11 @@ static bool sqlpool__run_job(sqlpool__slot *slot, const sqlpool__request *reques
             sqlpool__time_add(sqlpool__now(core), core->config.group_us * SQLPOOL__NS_PER_US));
         group.jobs[group.count++] = job;
         group.bytes = job->bytes;
-        sqlpool__lead(slot, &group);
+        contention += (uint32_t)sqlpool__lead(slot, &group);
         sqlpool__serve(slot, request);
-        SQLPOOL__STORE_RELAXED(&core->calls_apart, (uint32_t)SQLPOOL__CALLS_APART);
+        SQLPOOL__STORE_RELAXED(&core->contention, contention < SQLPOOL__CONTENTION_MOST
+                                                      ? contention
+                                                      : (uint32_t)SQLPOOL__CONTENTION_MOST);
         return true;
     }
     (void)sqlpool__try_job(slot, job, job->error);
@@ -12896,10 +12901,9 @@ static bool sqlpool__run_job(sqlpool__slot *slot, const sqlpool__request *reques
         memset(job->result_out, 0, sizeof *job->result_out);
     if (job->result_out != NULL && job->error->result == SQLPOOL_OK)
         job->result_out->sequence = SQLPOOL__LOAD(&core->commits);
-    calls_apart = SQLPOOL__LOAD_RELAXED(&core->calls_apart);
-    if (calls_apart == 0) return false;
-    SQLPOOL__STORE_RELAXED(&core->calls_apart, --calls_apart);
-    return calls_apart % SQLPOOL__YIELD_EVERY == 0;
+    if (SQLPOOL__LIKELY(contention == 0)) return false;
+    SQLPOOL__STORE_RELAXED(&core->contention, --contention);
+    return contention % SQLPOOL__YIELD_EVERY == 0;
 }
 
 #define SQLPOOL__YIELD_NS (5 * SQLPOOL__NS_PER_MS) /* longer than a slice: others have run */

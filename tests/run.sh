@@ -1,11 +1,12 @@
 #!/bin/sh
-# run.sh BUILD PROGRAM... - run test programs one after the other and sum up what they say.
+# run.sh BUILD PROGRAM... - run test programs and sum up what they say.
 # SPDX-License-Identifier: MIT OR Unlicense
 #
 # Each program runs in an empty folder of its own (its name + ".dir", kept when it fails), without
 # input, with its output in its name + ".log". It closes with "N passed, N failed"; a program that
 # crashes, runs too long or says nothing counts as one failure more. The last line is the sum.
 #
+#   TEST_JOBS       programs at a time (as many as there are processors)
 #   TEST_TIMEOUT    seconds per program (180)
 #   TEST_WRAPPER    command put in front of each program, such as valgrind
 #   TEST_ARGS       arguments of every program, such as full for oom/oom and fault/io
@@ -16,10 +17,9 @@ build=${1:?build folder}
 shift
 limit=${TEST_TIMEOUT:-180}
 root=$(pwd)
-passed=0 failed=0 child=
+jobs=${TEST_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
+claims=$build/tests/run.$$ workers='' child=''
 export TEST_ROOT="$root"
-
-trap '[ -z "$child" ] || kill "$child" 2>/dev/null; echo "interrupted"; exit 130' INT TERM HUP
 
 now_ms() {
     now=$(date +%s%3N)
@@ -42,7 +42,9 @@ clean_dir() {
     [ ! -e "$1" ] || { chmod -R u+rwx "$1" 2>/dev/null; rm -rf "$1"; }
 }
 
-for program; do
+# One program: its verdict, its output if it failed, and its counts for the sum.
+run_one() {
+    program=$1
     case $program in
     *.sh) name=${program#tests/} name=${name%.sh} out=$build/tests/$name run="sh $root/$program" ;;
     /*) name=${program##*/tests/} out=$program run=$program ;;
@@ -72,11 +74,11 @@ for program; do
     child=$!
     wait "$child"
     status=$?
-    child=
+    child=''
     took=$(($(now_ms) - begin))
 
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$out.log" | tail -n 1)
-    p=0 f=0 why=
+    p=0 f=0 why=''
     if [ -n "$line" ]; then
         p=${line%% *}
         f=${line#*, }
@@ -91,7 +93,6 @@ for program; do
     elif [ "$status" -gt 1 ] || { [ "$status" -eq 1 ] && [ "$f" -eq 0 ]; }; then
         f=$((f + 1)) why=", exit status $status"
     fi
-    passed=$((passed + p)) failed=$((failed + f))
 
     verdict=ok
     [ "$f" -eq 0 ] || verdict=FAIL
@@ -110,7 +111,38 @@ for program; do
         fi
         echo "---- its folder is kept: $out.dir"
     fi
+    echo "$p $f" >"$claims/$2/counts"
+}
+
+# Takes one program after the other, whichever no other worker has taken.
+work() {
+    trap '[ -z "$child" ] || kill "$child" 2>/dev/null; exit 130' INT TERM HUP
+    at=0
+    for next; do
+        at=$((at + 1))
+        mkdir "$claims/$at" 2>/dev/null || continue
+        run_one "$next" "$at" >"$claims/$at/said" 2>&1
+        cat "$claims/$at/said"
+    done
+}
+
+# shellcheck disable=SC2086 # process ids
+trap 'kill $workers 2>/dev/null; wait; rm -rf "$claims"; echo "interrupted"; exit 130' INT TERM HUP
+rm -rf "$claims"
+mkdir -p "$claims" || exit 1
+while [ "$jobs" -gt 0 ]; do
+    work "$@" &
+    workers="$workers $!" jobs=$((jobs - 1))
 done
+wait
+count=0 passed=0 failed=0
+for next; do
+    count=$((count + 1)) p=0 f=1
+    # a program without counts was not run to its end
+    [ ! -s "$claims/$count/counts" ] || read -r p f <"$claims/$count/counts"
+    passed=$((passed + p)) failed=$((failed + f))
+done
+rm -rf "$claims"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -483,8 +483,8 @@ TEST(checkpoint_after_a_slow_sync) {
     unit_close(&u);
 }
 
-/*  Ten a second while the log is below half its limit, and the thread wakes by itself for the next:
-    who commits meanwhile does not wake it. */
+/*  Ten a second where many write and the log is below half its limit, and the thread wakes by itself
+    for the next: who commits meanwhile does not wake it. */
 TEST(checkpoints_rest) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
@@ -502,6 +502,7 @@ TEST(checkpoints_rest) {
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], ++frames);
     CHECK_INT(u.core->next_checkpoint_ns, begin + rest);
 
+    u.core->contention = 100;
     u.core->has_thread = true; /* as if: nobody answers */
     u.core->is_awake = 1;
     u.core->is_upkeep_kicked = false;
@@ -515,6 +516,9 @@ TEST(checkpoints_rest) {
     CHECK(sqlpool__may_upkeep_checkpoint(u.core, u.clock.now_ns));
     u.core->wal_frames--;
     CHECK(!sqlpool__may_upkeep_checkpoint(u.core, u.clock.now_ns));
+    u.core->contention = 0; /* who writes alone waits for nobody */
+    CHECK(sqlpool__may_upkeep_checkpoint(u.core, u.clock.now_ns));
+    u.core->contention = 100;
     u.clock.now_ns++;
     CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
     CHECK(u.core->is_upkeep_kicked);
@@ -541,26 +545,32 @@ TEST(lone_writes_after_a_group_yield) {
         CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
                  &u.error);
     CHECK_INT(u.clock.sleeps, 0);
-    CHECK_INT(u.core->calls_apart, 0);
+    CHECK_INT(u.core->contention, 0);
     lane->waiting++; /* as if: it is gone when the leader looks */
     CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
     lane->waiting--;
     CHECK_INT(u.clock.sleeps, 1);
-    CHECK_INT(u.core->calls_apart, SQLPOOL__CALLS_APART);
-    for (i = 1; i <= SQLPOOL__CALLS_APART + 20; i++) {
-        const int calls = i < SQLPOOL__CALLS_APART ? i : SQLPOOL__CALLS_APART;
+    CHECK_INT(u.core->contention, 1); /* a group of one */
+    u.core->contention = SQLPOOL__CONTENTION_MOST;
+    lane->waiting++;
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    lane->waiting--;
+    CHECK_INT(u.core->contention, SQLPOOL__CONTENTION_MOST);
+    CHECK_INT(u.clock.sleeps, 2);
+    for (i = 1; i <= SQLPOOL__CONTENTION_MOST + 20; i++) {
+        const int calls = i < SQLPOOL__CONTENTION_MOST ? i : SQLPOOL__CONTENTION_MOST;
         CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
                                      &u.error),
                  &u.error);
         CHECK_OK(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
-        CHECK_INT(u.clock.sleeps, 1 + calls / SQLPOOL__YIELD_EVERY);
+        CHECK_INT(u.clock.sleeps, 2 + calls / SQLPOOL__YIELD_EVERY);
     }
-    CHECK_INT(u.core->calls_apart, 0);
-    u.core->calls_apart = SQLPOOL__YIELD_EVERY + 1; /* the processor went to others for long */
+    CHECK_INT(u.core->contention, 0);
+    u.core->contention = SQLPOOL__YIELD_EVERY + 1; /* the processor went to others for long */
     u.core->next_yield_ns = u.clock.now_ns + 1;
     sleeps = u.clock.sleeps;
     CHECK_OK(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
-    CHECK_INT(u.core->calls_apart, SQLPOOL__YIELD_EVERY);
+    CHECK_INT(u.core->contention, SQLPOOL__YIELD_EVERY);
     CHECK_INT(u.clock.sleeps, sleeps);
     unit_close(&u);
 }
