@@ -24033,8 +24033,6 @@ SQLPOOL_API int sqlpool_salvage(sqlpool *pool, const char *source, const char *t
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
-#endif /* SQLPOOL__IMPLEMENTATION_DONE */
-#endif /* SQLPOOL_IMPLEMENTATION */
 
 /*==============================================================================
  * >>[I30] MIGRATIONS: steps of a schema, and sets of indexes           (private)
@@ -25328,6 +25326,9 @@ SQLPOOL_API int sqlpool_index_set_drop(sqlpool *pool, const sqlpool_index_set *s
     return sqlpool__index_set(pool, SQLPOOL__SET_DROP, set, options, reports, error);
 }
 
+#endif /* SQLPOOL__IMPLEMENTATION_DONE */
+#endif /* SQLPOOL_IMPLEMENTATION */
+
 /*==============================================================================
  * >>[T] TAIL: rules of change, revision history, licence               (public)
  *==============================================================================
@@ -25364,12 +25365,10 @@ SQLPOOL_API int sqlpool_index_set_drop(sqlpool *pool, const sqlpool_index_set *s
     substantial portions of the Software.
 
     THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING
-    BUT
-    NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+    BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
     NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
     DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
-    OUT
-    OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+    OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
     Public domain (www.unlicense.org)
 
@@ -25383,11 +25382,8 @@ SQLPOOL_API int sqlpool_index_set_drop(sqlpool *pool, const sqlpool_index_set *s
     to this software under copyright law.
 
     THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING
-    BUT
-    NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+    BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
     NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
-    LIABILITY,
-    WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH
-    THE
-    SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+    LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN
+    CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 */
