@@ -551,6 +551,8 @@
         |     config.tasks = sqlpool_schedule_default(&config.count);
         |     config.keep_state = true;
         |     return sqlpool_schedule(pool, &config, error);
+        | }
+
     BACKUP, RESTORE, SALVAGE
       sqlpool_backup() copies the database as it is at one moment while everybody works on. The
       target is what it was or a complete backup, whenever the power goes: one plain database file,
@@ -15574,8 +15576,7 @@ static void sqlpool__latency_of(sqlpool__core *core, sqlpool_timing which, int w
 }
 
 /*  What the kind measures now, in its unit. */
-static int64_t sqlpool__alarm_value(sqlpool__core *core, int kind,
-                                    const sqlpool_latency *latency) {
+static int64_t sqlpool__alarm_value(sqlpool__core *core, int kind, const sqlpool_latency *latency) {
     const sqlpool__sample *newest = sqlpool__sample_back(core, 0);
     const sqlpool__sample *before = sqlpool__sample_of_age(core, SQLPOOL__SUCCESS_S);
     const uint64_t failures = newest->failures - before->failures;
@@ -15587,7 +15588,8 @@ static int64_t sqlpool__alarm_value(sqlpool__core *core, int kind,
         return sqlpool__alarm_utilisation(core);
     case SQLPOOL_ALERT_AVERAGE:
     case SQLPOOL_ALERT_P95:
-        return (kind == SQLPOOL_ALERT_P95 ? latency->p95_ns : latency->mean_ns) / SQLPOOL__NS_PER_US;
+        return (kind == SQLPOOL_ALERT_P95 ? latency->p95_ns : latency->mean_ns) /
+               SQLPOOL__NS_PER_US;
     case SQLPOOL_ALERT_SUCCESS:
         return calls < SQLPOOL__SUCCESS_CALLS ? 10000
                                               : (int64_t)((calls - failures) * 10000 / calls);
@@ -21245,9 +21247,10 @@ static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
     if (rc == SQLPOOL_OK) {
         sizes->auto_vacuum = (int)mode + SQLPOOL_AUTO_VACUUM_NONE;
         sizes->file_bytes = sqlpool__chore_file_bytes(chore->slot, SQLITE_FCNTL_FILE_POINTER);
-        sizes->wal_bytes = chore->core->is_wal
-                               ? sqlpool__chore_file_bytes(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
-                               : -1;
+        sizes->wal_bytes =
+            chore->core->is_wal
+                ? sqlpool__chore_file_bytes(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
+                : -1;
         sizes->taken_ms = sqlpool__wall_ms(chore->core);
     }
     sqlpool__chore_put(chore);
@@ -22479,7 +22482,8 @@ typedef struct sqlpool__archive {
     char *own; /* path of the pool's database; "" in memory */
 } sqlpool__archive;
 
-static int sqlpool__archive_look(const sqlpool__archive *archive, const char *path, const char *other) {
+static int sqlpool__archive_look(const sqlpool__archive *archive, const char *path,
+                                 const char *other) {
     return archive->config.files.look_fn(archive->config.files.user, path, other);
 }
 
@@ -22505,16 +22509,19 @@ static void sqlpool__remove_sidecars(const sqlpool__archive *archive, const char
         (void)sqlpool__remove(archive, path, sqlpool__sidecars[i]);
 }
 
-/*  Is there a log or journal beside the file? */
-static bool sqlpool__has_sidecars(const sqlpool__archive *archive, const char *path) {
-    bool has = false;
-    int i;
-    for (i = 0; i < 2; i++) {
+/*  Is there a log or journal beside the file? SQLITE_OK: no, SQLITE_NOMEM, or SQLPOOL_TARGET. */
+static int sqlpool__look_for_sidecars(const sqlpool__archive *archive, const char *path) {
+    int i, rc = SQLITE_OK;
+    for (i = 0; i < 2 && rc == SQLITE_OK; i++) {
         char *name = sqlpool__name_of(path, sqlpool__sidecars[i]);
-        if (name == NULL || sqlpool__archive_look(archive, name, NULL) != SQLPOOL_FILE_NONE) has = true;
+        if (name == NULL) {
+            rc = SQLITE_NOMEM;
+        } else if (sqlpool__archive_look(archive, name, NULL) != SQLPOOL_FILE_NONE) {
+            rc = SQLPOOL_TARGET;
+        }
         sqlite3_free(name);
     }
-    return has;
+    return rc;
 }
 
 /*  The file of a connection; NULL when the VFS does not hand it out. */
@@ -23010,9 +23017,11 @@ static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpo
 /*  Before anything is done, and again before the target is replaced. */
 static int sqlpool__check_target(sqlpool__archive *archive, const char *target,
                                  sqlpool_error *error) {
-    int i;
+    int i, rc;
     if (sqlpool__check_old(archive, target, error) != SQLPOOL_OK) return error->result;
-    if (sqlpool__has_sidecars(archive, target))
+    rc = sqlpool__look_for_sidecars(archive, target);
+    if (rc == SQLITE_NOMEM) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
+    if (rc != SQLITE_OK)
         return SQLPOOL__FAIL(
             error, SQLPOOL_TARGET,
             "beside \"%.200s\" lies a log or a journal, which SQLite would apply to "
@@ -23020,7 +23029,7 @@ static int sqlpool__check_target(sqlpool__archive *archive, const char *target,
             target);
     for (i = 1; i < archive->config.keep; i++) {
         char *name = sqlpool__generation(target, i);
-        const int rc = name == NULL ? SQLPOOL_NOMEM : sqlpool__check_old(archive, name, error);
+        rc = name == NULL ? SQLPOOL_NOMEM : sqlpool__check_old(archive, name, error);
         sqlite3_free(name);
         if (rc == SQLPOOL_NOMEM) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
         if (rc != SQLPOOL_OK) return rc;
@@ -23037,7 +23046,8 @@ static int sqlpool__rotate(sqlpool__archive *archive, const char *target, sqlpoo
     int gap, i, code = 0;
     if (archive->config.keep < 2 || to == NULL ||
         sqlpool__archive_look(archive, target, NULL) == SQLPOOL_FILE_NONE ||
-        sqlpool__archive_look(archive, to, target) == SQLPOOL_FILE_SAME) { /* a kill came in between */
+        sqlpool__archive_look(archive, to, target) ==
+            SQLPOOL_FILE_SAME) { /* a kill came in between */
         sqlite3_free(to);
         return SQLPOOL_OK;
     }
@@ -23416,7 +23426,7 @@ static char *sqlpool__kept_name(sqlpool__archive *archive, sqlite3 *clock) {
                             : sqlite3_mprintf("%s.replaced-%s-%d", archive->own, time, n);
         if (name == NULL) return NULL;
         if (sqlpool__archive_look(archive, name, NULL) == SQLPOOL_FILE_NONE &&
-            !sqlpool__has_sidecars(archive, name))
+            sqlpool__look_for_sidecars(archive, name) == SQLITE_OK)
             return name;
         sqlite3_free(name);
     }
@@ -24032,7 +24042,6 @@ SQLPOOL_API int sqlpool_salvage(sqlpool *pool, const char *source, const char *t
     sqlpool__archive_end(&archive);
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
-
 
 /*==============================================================================
  * >>[I30] MIGRATIONS: steps of a schema, and sets of indexes           (private)
