@@ -3889,7 +3889,7 @@ static bool sqlpool__is_forked(void) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I02.2] files: what a backup asks of the system                    (private)
+ * >>[I02.3] files: what a backup asks of the system                    (private)
  *------------------------------------------------------------------------------
     None of these opens a file that exists, so that none can drop SQLite's locks: a new file is made
     and closed again, names are changed, a folder is synced. */
