@@ -7816,7 +7816,7 @@ static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt
  * >>[I12.5] the end of each statement                                  (private)
  *----------------------------------------------------------------------------*/
 
-#define SQLPOOL__STATUS_CALLS 16     /* quick statements: SQLite's counts are fetched so often */
+#define SQLPOOL__STATUS_CALLS 64     /* quick statements: SQLite's counts are fetched so often */
 #define SQLPOOL__QUICK_TICKS 100000u /* 33 us of a 3 GHz counter: from here on each time */
 
 /*  What is seldom, last: it failed, met a lock, took long, SQLite's counters are due, it took a
@@ -7848,7 +7848,7 @@ static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool_
     if (is_slow) sqlpool__note_slow(slot, stmt, ticks, rows, result);
 }
 
-/*  The calls of a statement are counted twice in its number: the first and every 16th, or the only
+/*  The calls of a statement are counted twice in its number: the first and every 64th, or the only
     one, is when SQLite's counters are fetched. */
 static inline bool sqlpool__is_status_due(const sqlpool__stmt *stmt) {
     return (stmt->serial + 1) / 2 % SQLPOOL__STATUS_CALLS == 1 || !stmt->is_cached;
