@@ -22775,6 +22775,14 @@ static int sqlpool__image_taken(sqlpool__image *image, sqlpool_error *error) {
                          image->path);
 }
 
+/*  Another call has the file locked, or has removed it just now: a look, an open and a lock are
+    three steps. */
+static bool sqlpool__is_image_taken(const sqlpool__image *image, int rc) {
+    return sqlpool__primary(rc) == SQLITE_BUSY ||
+           (sqlpool__primary(rc) == SQLITE_CANTOPEN &&
+            sqlpool__archive_look(image->archive, image->path, NULL) == SQLPOOL_FILE_NONE);
+}
+
 /*  What a killed process left is removed; what another one works on is not. */
 static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
     sqlpool__archive *archive = image->archive;
@@ -22799,7 +22807,7 @@ static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
         }
         (void)sqlite3_close(db);
     }
-    if (sqlpool__primary(rc) == SQLITE_BUSY) return sqlpool__image_taken(image, error);
+    if (sqlpool__is_image_taken(image, rc)) return sqlpool__image_taken(image, error);
     return rc == SQLITE_OK
                ? SQLPOOL_OK
                : sqlpool__errand_failed(&archive->errand, rc, "removing", image->path, error);
@@ -22813,7 +22821,7 @@ static int sqlpool__image_open(sqlpool__image *image, const char *settings, sqlp
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(image->db, "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT", NULL,
                           NULL, NULL);
-    if (sqlpool__primary(rc) == SQLITE_BUSY || (rc == SQLITE_OK && sqlpool__is_renamed(image->db)))
+    if (sqlpool__is_image_taken(image, rc) || (rc == SQLITE_OK && sqlpool__is_renamed(image->db)))
         return sqlpool__image_taken(image, error);
     if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "opening", image->path, error);
     sqlite3_progress_handler(image->db, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
