@@ -17819,7 +17819,7 @@ static void sqlpool__chart_grid(sqlpool__text *text, const sqlpool__chart *chart
                                 int64_t high) {
     int lines = 2, i;
     if (chart->unit == SQLPOOL__UNIT_TIME)
-        for (lines = 0; high > low; high /= 10) lines++;
+        for (lines = high > low ? 0 : 1; high > low; high /= 10) lines++;
     for (i = 0; i <= lines; i++)
         sqlpool__text_add(text, "<path class=\"g\" d=\"M0 %dH%d\"/>", i * 100 / lines,
                           SQLPOOL__CHART_WIDTH);
@@ -21191,9 +21191,9 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
         chore->from = done++ * chore->share;
         if (action == SQLPOOL_FTS5_REBUILD && content == SQLPOOL_FTS5_CONTENTLESS) {
             if (table == NULL) continue;
-            rc =
-                SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
-                              "\"%.200s\" is contentless: it has no text to rebuild it from", name);
+            (void)SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
+                                "\"%.200s\" is contentless: it has no text to rebuild it from",
+                                name);
             break;
         }
         if (done > 1 && !sqlpool__chore_rest(chore)) break;
