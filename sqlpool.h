@@ -4341,12 +4341,18 @@ static int64_t sqlpool__random_up_to(uint64_t random, int64_t most) {
     return most <= 0 ? 0 : (int64_t)(random % ((uint64_t)most + 1));
 }
 
-/*  FNV-1a over SQL text. Texts come from the program, the table is bounded and the whole text is
+/*  FNV-1a, a byte at a time. */
+#define SQLPOOL__HASH_BEGIN UINT64_C(0xcbf29ce484222325)
+static inline uint64_t sqlpool__hash_byte(uint64_t hash, char byte) {
+    return (hash ^ (unsigned char)byte) * UINT64_C(0x100000001b3);
+}
+
+/*  The same over SQL text. Texts come from the program, the table is bounded and the whole text is
     compared, so flooding it gains nothing. */
 static uint64_t sqlpool__hash(const char *text, size_t bytes) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = SQLPOOL__HASH_BEGIN;
     size_t i;
-    for (i = 0; i < bytes; i++) hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+    for (i = 0; i < bytes; i++) hash = sqlpool__hash_byte(hash, text[i]);
     return sqlpool__mix(hash);
 }
 
@@ -4479,6 +4485,27 @@ static bool sqlpool__name_is(const sqlpool__token *token, const char *upper) {
         name.is_word = true;
     }
     return sqlpool__token_is(&name, upper);
+}
+
+/*  The next byte of a name without its quotes, -1 at the end. */
+static int sqlpool__name_byte(const sqlpool__token *token, size_t *at) {
+    const bool is_bare = token->is_word;
+    const char close = is_bare ? '\0' : *token->text == '[' ? ']' : *token->text;
+    if (!is_bare && *at == 0) *at = 1;
+    if (*at + (is_bare ? 0 : 1) >= token->bytes) return -1;
+    if (!is_bare && close != ']' && token->text[*at] == close) ++*at; /* doubled */
+    return (unsigned char)token->text[(*at)++];
+}
+
+/*  The name without quotes, of sqlite3_malloc(); NULL: no memory. */
+static char *sqlpool__plain_name(const sqlpool__token *token) {
+    char *name = (char *)sqlite3_malloc64((sqlite3_uint64)token->bytes + 1);
+    size_t at = 0, length = 0;
+    int byte;
+    if (name == NULL) return NULL;
+    while ((byte = sqlpool__name_byte(token, &at)) >= 0) name[length++] = (char)byte;
+    name[length] = '\0';
+    return name;
 }
 
 /*  An empty statement before the first one is no statement. */
@@ -4638,7 +4665,7 @@ typedef struct sqlpool__kind_text {
 
 static void sqlpool__kind_byte(sqlpool__kind_text *kind, char byte) {
     const unsigned char code = (unsigned char)byte;
-    kind->hash = (kind->hash ^ code) * UINT64_C(0x100000001b3);
+    kind->hash = sqlpool__hash_byte(kind->hash, byte);
     sqlpool__text_byte(&kind->text, code < 0x20 || code == 0x7f ? '?' : byte);
 }
 static void sqlpool__kind_string(sqlpool__kind_text *kind, const char *string) {
@@ -4659,7 +4686,7 @@ static uint64_t sqlpool__fingerprint(const char *sql, size_t bytes, char *out, s
     sqlpool__kind_text kind;
     bool was_word = false;
     kind.text = sqlpool__text_into(out, out_bytes);
-    kind.hash = UINT64_C(0xcbf29ce484222325);
+    kind.hash = SQLPOOL__HASH_BEGIN;
     for (;;) {
         sqlpool__token token = sqlpool__next_token(&at, end);
         const bool is_list = sqlpool__token_is(&token, "IN") || sqlpool__token_is(&token, "VALUES");
@@ -5544,6 +5571,20 @@ static int64_t sqlpool__now(sqlpool__core *core) {
 static void sqlpool__sleep(sqlpool__core *core, int64_t duration_ns) {
     core->config.clock.sleep_ns_fn(core->config.clock.user, duration_ns);
 }
+/*  Milliseconds since 1970 by the clock of the VFS, which tells the time of day. */
+static int64_t sqlpool__wall_ms(sqlpool__core *core) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    sqlite3_int64 ms = 0;
+    double days = 0;
+    if (vfs == NULL) return 0;
+    if (vfs->iVersion >= 2 && vfs->xCurrentTimeInt64 != NULL) {
+        (void)vfs->xCurrentTimeInt64(vfs, &ms);
+    } else {
+        (void)vfs->xCurrentTime(vfs, &days);
+        ms = (sqlite3_int64)(days * 86400000.0);
+    }
+    return ms - INT64_C(210866760000000); /* SQLite counts from noon in -4713 */
+}
 /*  The default of the random hook; `state` is core->random. */
 static uint64_t sqlpool__default_random(void *state) {
     return sqlpool__mix(SQLPOOL__ADD((sqlpool__u64 *)state, UINT64_C(0x9e3779b97f4a7c15)));
@@ -6402,10 +6443,18 @@ static int64_t sqlpool__to_int64(const char *digits) {
     return is_negative ? -value : value;
 }
 
+/*  The same for a number: 0 where there is none. */
+static int sqlpool__ask_number(sqlite3 *db, const char *sql, int64_t *number) {
+    char answer[32];
+    const int rc = sqlpool__ask(db, sql, answer, sizeof answer);
+    *number = sqlpool__to_int64(answer);
+    return rc;
+}
+
 /*  Sets an integer PRAGMA, reads it back; what it is now goes to `granted`. */
 static int sqlpool__set_pragma(sqlpool__slot *slot, const char *name, int64_t value,
                                int64_t *granted) {
-    char sql[96], answer[32];
+    char sql[96];
     sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
     int rc;
     sqlpool__text_add(&text, "PRAGMA %s=%lld", name, (long long)value);
@@ -6413,8 +6462,7 @@ static int sqlpool__set_pragma(sqlpool__slot *slot, const char *name, int64_t va
     if (rc != SQLITE_OK) return rc;
     text = sqlpool__text_into(sql, sizeof sql);
     sqlpool__text_add(&text, "PRAGMA %s", name);
-    rc = sqlpool__ask(slot->db, sql, answer, sizeof answer);
-    *granted = answer[0] == '\0' ? 0 : sqlpool__to_int64(answer);
+    rc = sqlpool__ask_number(slot->db, sql, granted);
     if (rc == SQLITE_OK && *granted != value) {
         sqlpool__log_line(slot->core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_FALLBACK,
                           "PRAGMA %s=%lld is not available here; it is %lld", name,
@@ -6579,14 +6627,24 @@ static void sqlpool__check_foreign_keys(sqlpool__slot *slot) {
     (void)sqlite3_finalize(tables);
 }
 
-/*  Whether the file the connection has open is still the one at its path. The question is a stat().
-    */
-static bool sqlpool__has_moved(sqlpool__slot *slot) {
+/*  A file of a connection, of SQLITE_FCNTL_*_POINTER; NULL when the VFS does not hand it out. */
+static sqlite3_file *sqlpool__file_of(sqlite3 *db, int which) {
+    sqlite3_file *file = NULL;
+    if (sqlite3_file_control(db, "main", which, &file) != SQLITE_OK || file == NULL ||
+        file->pMethods == NULL)
+        return NULL;
+    return file;
+}
+
+/*  Whether the file the connection has open is no longer the one at its path. The question is a
+    stat(). */
+static bool sqlpool__is_renamed(sqlite3 *db) {
     int moved = 0;
-    if (slot->core->is_memory) return false;
-    if (sqlite3_file_control(slot->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK)
-        return false;
-    return moved != 0;
+    return sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved != 0;
+}
+static bool sqlpool__has_moved(sqlpool__slot *slot) {
+    return !slot->core->is_memory && sqlpool__is_renamed(slot->db);
 }
 
 /*  After this no canceller can still be about to interrupt the connection: it announces itself,
@@ -6854,16 +6912,13 @@ static bool sqlpool__stamp_is(const volatile uint32_t *map, const sqlpool__stamp
 /*  The header in shared memory, or NULL and why it cannot be had or is not what we know. The
     connection has a read transaction open. */
 static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db, const char **why) {
-    sqlite3_file *file = NULL;
+    sqlite3_file *file = sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER);
     volatile void *region = NULL;
     const volatile uint32_t *map;
     char mode[16];
     *why = "off: the VFS shares no memory";
-    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
-        file == NULL || file->pMethods == NULL || file->pMethods->iVersion < 2 ||
-        file->pMethods->xShmMap == NULL) {
+    if (file == NULL || file->pMethods->iVersion < 2 || file->pMethods->xShmMap == NULL)
         return NULL;
-    }
     *why = "off: a first read failed";
     if (sqlpool__ask(db, "PRAGMA main.journal_mode", mode, sizeof mode) != SQLITE_OK) return NULL;
     *why = "off: the file is not in WAL mode"; /* mapping would make an index that nobody keeps */
@@ -10020,11 +10075,8 @@ static int sqlpool__lock_log(sqlpool__slot *writer, sqlpool_error *error) {
 
 /*  Syncs one of the checkpointer's files; SQLITE_NOTFOUND where the VFS does not hand it out. */
 static int sqlpool__sync_file(sqlpool__core *core, int which) {
-    sqlite3_file *file = NULL;
-    if (sqlite3_file_control(core->checkpointer->db, "main", which, &file) != SQLITE_OK ||
-        file == NULL || file->pMethods == NULL)
-        return SQLITE_NOTFOUND;
-    return file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    sqlite3_file *file = sqlpool__file_of(core->checkpointer->db, which);
+    return file != NULL ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : SQLITE_NOTFOUND;
 }
 
 static int sqlpool__sync_failed(sqlpool__core *core, int code, sqlpool_error *error) {
@@ -10069,15 +10121,13 @@ static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
     sqlpool__core *core = writer->core;
     const uint64_t commits = SQLPOOL__LOAD(&core->commits), end = sqlpool__log_end(writer);
     const uint64_t synced = SQLPOOL__LOAD(&core->log_synced);
-    sqlite3_file *file = NULL;
+    sqlite3_file *file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
     sqlite3_int64 size = 0, at = 0;
     char bytes[4096];
-    int rc = sqlite3_file_control(writer->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
+    int rc = file != NULL ? file->pMethods->xFileSize(file, &size) : SQLITE_NOTFOUND;
     if (synced >> 32 == end >> 32 && (synced & UINT32_MAX) != 0 && writer->stamp_map != NULL)
         at = SQLPOOL__LOG_HEADER +
              (sqlite3_int64)(synced & UINT32_MAX) * (core->page_bytes + SQLPOOL__FRAME_HEADER);
-    if (rc == SQLITE_OK && (file == NULL || file->pMethods == NULL)) rc = SQLITE_NOTFOUND;
-    if (rc == SQLITE_OK) rc = file->pMethods->xFileSize(file, &size);
     for (; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof bytes) {
         const int count = size - at < (sqlite3_int64)sizeof bytes ? (int)(size - at) : 4096;
         rc = file->pMethods->xRead(file, bytes, count, at);
@@ -16183,7 +16233,7 @@ static void sqlpool__check_health(sqlpool__core *core) {
         sqlpool__slot *slot = &core->slots[i];
         sqlpool__lane *lane;
         sqlpool_error error;
-        char answer[32];
+        int64_t pages;
         if (!sqlpool__claim(slot)) continue;
         core->next_health_slot = i + 1;
         lane = sqlpool__lane_of_slot(slot);
@@ -16194,11 +16244,11 @@ static void sqlpool__check_health(sqlpool__core *core) {
             if (sqlpool__is_connection_bad(rc)) {
                 slot->is_bad = true;
                 slot->bad_code = rc;
-            } else if (sqlpool__ask(slot->db, "PRAGMA freelist_count", answer, sizeof answer) ==
+            } else if (sqlpool__ask_number(slot->db, "PRAGMA freelist_count", &pages) ==
                        SQLITE_OK) {
-                SQLPOOL__STORE_RELAXED(&core->free_pages, sqlpool__to_int64(answer));
-                if (sqlpool__ask(slot->db, "PRAGMA page_count", answer, sizeof answer) == SQLITE_OK)
-                    SQLPOOL__STORE_RELAXED(&core->file_pages, sqlpool__to_int64(answer));
+                SQLPOOL__STORE_RELAXED(&core->free_pages, pages);
+                if (sqlpool__ask_number(slot->db, "PRAGMA page_count", &pages) == SQLITE_OK)
+                    SQLPOOL__STORE_RELAXED(&core->file_pages, pages);
             }
         }
         if (sqlpool__revalidate(slot, lane, false, &error) == SQLPOOL_OK)
@@ -19171,11 +19221,9 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     core->is_wal = rc == SQLITE_OK && sqlite3_stricmp(answer, "wal") == 0;
     core->is_shared_gate =
         !core->is_wal && !core->config.read_only && core->config.max_connections > 1;
-    if (rc == SQLITE_OK) rc = sqlpool__ask(slot->db, "PRAGMA page_size", answer, sizeof answer);
+    if (rc == SQLITE_OK) rc = sqlpool__ask_number(slot->db, "PRAGMA page_size", &core->page_bytes);
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
-    core->page_bytes = sqlpool__to_int64(answer);
-    if (sqlpool__ask(slot->db, "PRAGMA page_count", answer, sizeof answer) == SQLITE_OK)
-        core->file_pages = sqlpool__to_int64(answer);
+    (void)sqlpool__ask_number(slot->db, "PRAGMA page_count", &core->file_pages);
     if (core->config.enable_uri && !core->is_memory) {
         const char *file = sqlite3_db_filename(slot->db, "main");
         const char *cache = file == NULL ? NULL : sqlite3_uri_parameter(file, "cache");
@@ -20354,15 +20402,19 @@ typedef struct sqlpool__names {
     int count;
 } sqlpool__names;
 
-static int sqlpool__names_add(sqlpool__core *core, sqlpool__names *names, const char *name) {
-    const size_t bytes = strlen(name) + 1;
-    if (bytes > names->room - names->used) {
+/*  NULL is a name that there was no memory for. */
+static int sqlpool__names_add(sqlpool__chore *chore, sqlpool__names *names, const char *name) {
+    const size_t bytes = name != NULL ? strlen(name) + 1 : 0;
+    if (name != NULL && bytes > names->room - names->used) {
         const size_t room = (names->room + bytes) * 2;
-        void *text = sqlpool__resize(&core->memory, names->text, names->room, room);
-        if (text == NULL) return SQLPOOL_NOMEM;
-        names->text = (char *)text;
-        names->room = room;
+        void *text = sqlpool__resize(&chore->core->memory, names->text, names->room, room);
+        if (text != NULL) {
+            names->text = (char *)text;
+            names->room = room;
+        }
     }
+    if (name == NULL || bytes > names->room - names->used)
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
     memcpy(names->text + names->used, name, bytes);
     names->used += bytes;
     names->count++;
@@ -20377,18 +20429,21 @@ static bool sqlpool__names_has(const sqlpool__names *names, const char *name) {
     return false;
 }
 
+/*  The same for one that may be there already: then it is not added again. */
+static int sqlpool__names_add_new(sqlpool__chore *chore, sqlpool__names *names, const char *name) {
+    if (name != NULL && sqlpool__names_has(names, name)) return SQLPOOL_OK;
+    return sqlpool__names_add(chore, names, name);
+}
+
 static void sqlpool__names_free(sqlpool__core *core, sqlpool__names *names) {
     sqlpool__free(&core->memory, names->text, names->room);
     memset(names, 0, sizeof *names);
 }
 
-/*  Rows of one text column; a name that is there already is not added again. */
+/*  Rows of one text column. */
 static int sqlpool__take_name(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
-    sqlpool__names *names = (sqlpool__names *)user;
     const char *name = (const char *)sqlite3_column_text(row, 0);
-    if (name == NULL || sqlpool__names_has(names, name)) return 0;
-    if (sqlpool__names_add(chore->core, names, name) == SQLPOOL_OK) return 0;
-    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+    return name == NULL ? 0 : sqlpool__names_add_new(chore, (sqlpool__names *)user, name);
 }
 
 /*  Does one thing for each name, each on a lease of its own: `piece` gets the name while the lease
@@ -20437,26 +20492,17 @@ static int sqlpool__chore_list(sqlpool__chore *chore, char *sql, sqlpool__names 
 
 /*  Rows of PRAGMA optimize in its mode that only talks: ANALYZE "main"."t". */
 static int sqlpool__take_command(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
-    static const char head[] = "ANALYZE \"main\".\"";
-    sqlpool__names *names = (sqlpool__names *)user;
-    const char *from = (const char *)sqlite3_column_text(row, 0);
-    char *name, *to;
-    int rc = SQLPOOL_OK;
-    if (from == NULL || strncmp(from, head, sizeof head - 1) != 0) return 0;
-    name = to = sqlite3_mprintf("%s", from + sizeof head - 1);
-    if (name == NULL) rc = SQLPOOL_NOMEM;
-    for (from = name; rc == SQLPOOL_OK && *from != '\0'; from++) {
-        if (*from == '"' && *++from != '"') break; /* the end; two of them are one */
-        *to++ = *from;
-    }
-    if (rc == SQLPOOL_OK) {
-        *to = '\0';
-        if (!sqlpool__names_has(names, name)) rc = sqlpool__names_add(chore->core, names, name);
-    }
+    const char *at = (const char *)sqlite3_column_text(row, 0);
+    const char *const end = at != NULL ? at + strlen(at) : NULL;
+    sqlpool__token token = sqlpool__next_token(&at, end);
+    char *name;
+    int i, rc;
+    if (!sqlpool__token_is(&token, "ANALYZE")) return 0;
+    for (i = 0; i < 3; i++) token = sqlpool__next_token(&at, end); /* the schema and its point */
+    name = sqlpool__plain_name(&token);
+    rc = sqlpool__names_add_new(chore, (sqlpool__names *)user, name);
     sqlite3_free(name);
-    return rc == SQLPOOL_OK
-               ? 0
-               : SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+    return rc;
 }
 
 /*  Names and numbers of sqlite_stat1: a table, and its rows as ANALYZE saw them. */
@@ -20464,11 +20510,10 @@ static int sqlpool__take_seen(sqlpool__chore *chore, sqlite3_stmt *row, void *us
     sqlpool__names *seen = (sqlpool__names *)user;
     const char *table = (const char *)sqlite3_column_text(row, 0);
     const char *rows = (const char *)sqlite3_column_text(row, 1);
+    int rc;
     if (table == NULL || rows == NULL) return 0;
-    if (sqlpool__names_add(chore->core, seen, table) == SQLPOOL_OK &&
-        sqlpool__names_add(chore->core, seen, rows) == SQLPOOL_OK)
-        return 0;
-    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+    rc = sqlpool__names_add(chore, seen, table);
+    return rc == SQLPOOL_OK ? sqlpool__names_add(chore, seen, rows) : rc;
 }
 
 /*  Adds the table if it has rows, and not about as many as were seen. */
@@ -20480,10 +20525,8 @@ static int sqlpool__add_if_stale(sqlpool__chore *chore, const char *table, int64
         sqlite3_mprintf("SELECT count(*) FROM (SELECT 1 FROM main.\"%w\" LIMIT %lld)", table,
                         (long long)(seen * 10 + 1)),
         sqlpool__take_number, &rows);
-    if (rc != SQLPOOL_OK || rows == 0 || sqlpool__names_has(names, table)) return rc;
-    if (rows <= seen * 10 && rows * 10 >= seen) return SQLPOOL_OK;
-    rc = sqlpool__names_add(chore->core, names, table);
-    return rc == SQLPOOL_OK ? rc : SQLPOOL__FAIL(chore->error, rc, "no memory for a name");
+    if (rc != SQLPOOL_OK || rows == 0 || (rows <= seen * 10 && rows * 10 >= seen)) return rc;
+    return sqlpool__names_add_new(chore, names, table);
 }
 
 #define SQLPOOL__UNSEEN \
@@ -20613,8 +20656,7 @@ static int sqlpool__analyze(sqlpool__chore *chore, const char *table, int limit)
     if (table == NULL) {
         rc = sqlpool__chore_list(chore, sqlite3_mprintf("%s", SQLPOOL__USER_TABLES), &names);
     } else {
-        rc = sqlpool__names_add(chore->core, &names, table);
-        if (rc != SQLPOOL_OK) (void)SQLPOOL__FAIL(chore->error, rc, "no memory");
+        rc = sqlpool__names_add(chore, &names, table);
     }
     if (rc == SQLPOOL_OK) (void)sqlpool__analyze_all(chore, &names, limit, &analyzed);
     sqlpool__names_free(chore->core, &names);
@@ -20986,21 +21028,6 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
 
 #define SQLPOOL__MERGE_PAGES 16 /* of one step: some milliseconds (fts5.html, 6.8) */
 
-/*  A name or text of SQL without its quotes; to be freed with sqlite3_free(). */
-static char *sqlpool__unquote(const sqlpool__token *token) {
-    char *text = sqlite3_mprintf("%.*s", (int)token->bytes, token->text);
-    const char *from;
-    char *to = text, close;
-    if (text == NULL || token->bytes < 2 || strchr("'\"`[", *text) == NULL) return text;
-    close = *text == '[' ? ']' : *text;
-    for (from = text + 1; *from != '\0'; from++) {
-        if (*from == close && *++from != close) break; /* the end; two of them are one */
-        *to++ = *from;
-    }
-    *to = '\0';
-    return text;
-}
-
 /*  The content option in the arguments of a virtual table: as it is written, or NULL. */
 static char *sqlpool__find_content(const char *at, const char *end) {
     bool is_first = true; /* of an argument */
@@ -21012,7 +21039,7 @@ static char *sqlpool__find_content(const char *at, const char *end) {
             token = sqlpool__next_token(&at, end);
             if (token.bytes == 1 && *token.text == '=') {
                 token = sqlpool__next_token(&at, end);
-                return sqlpool__unquote(&token);
+                return sqlpool__plain_name(&token);
             }
         }
         is_first = false;
@@ -21044,13 +21071,11 @@ static int sqlpool__take_fts5(sqlpool__chore *chore, sqlite3_stmt *row, void *us
                            : content[0] == '\0' ? 2
                                                 : 1,
                            content != NULL ? content : "");
-    rc = sqlpool__names_add(chore->core, names, name);
-    if (rc == SQLPOOL_OK)
-        rc = kind != NULL ? sqlpool__names_add(chore->core, names, kind) : SQLPOOL_NOMEM;
+    rc = sqlpool__names_add(chore, names, name);
+    if (rc == SQLPOOL_OK) rc = sqlpool__names_add(chore, names, kind);
     sqlite3_free(content);
     sqlite3_free(kind);
-    if (rc == SQLPOOL_OK) return 0;
-    return SQLPOOL__FAIL(chore->error, rc, "no memory for the names of tables");
+    return rc;
 }
 
 /*  All FTS5 tables, or the one of that name: pairs of name and content. */
@@ -21210,28 +21235,9 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
  *----------------------------------------------------------------------------*/
 
 static int64_t sqlpool__chore_file_bytes(sqlpool__slot *slot, int which) {
-    sqlite3_file *file = NULL;
+    sqlite3_file *file = slot->core->is_memory ? NULL : sqlpool__file_of(slot->db, which);
     sqlite3_int64 bytes = -1;
-    if (slot->core->is_memory ||
-        sqlite3_file_control(slot->db, "main", which, &file) != SQLITE_OK || file == NULL ||
-        file->pMethods == NULL || file->pMethods->xFileSize(file, &bytes) != SQLITE_OK)
-        return -1;
-    return bytes;
-}
-
-/*  Milliseconds since 1970 by the clock of the VFS, which tells the time of day. */
-static int64_t sqlpool__wall_ms(sqlpool__core *core) {
-    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
-    sqlite3_int64 ms = 0;
-    double days = 0;
-    if (vfs == NULL) return 0;
-    if (vfs->iVersion >= 2 && vfs->xCurrentTimeInt64 != NULL) {
-        (void)vfs->xCurrentTimeInt64(vfs, &ms);
-    } else {
-        (void)vfs->xCurrentTime(vfs, &days);
-        ms = (sqlite3_int64)(days * 86400000.0);
-    }
-    return ms - INT64_C(210866760000000); /* SQLite counts from noon in -4713 */
+    return file != NULL && file->pMethods->xFileSize(file, &bytes) == SQLITE_OK ? bytes : -1;
 }
 
 static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
@@ -21496,6 +21502,13 @@ SQLPOOL_API int sqlpool_incremental_vacuum(sqlpool *pool, int64_t pages,
     return sqlpool__leave_chore(&chore);
 }
 
+/*  A path of the caller's that names something. */
+static int sqlpool__check_path(const char *name, const char *path, sqlpool_error *error) {
+    if (path != NULL && path[0] != '\0') return SQLPOOL_OK;
+    return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s is %s: name a file", name,
+                         path == NULL ? "NULL" : "empty");
+}
+
 SQLPOOL_API int sqlpool_vacuum_into(sqlpool *pool, const char *path,
                                     const sqlpool_maintenance *options, sqlpool_error *error) {
     sqlpool_error local;
@@ -21504,12 +21517,8 @@ SQLPOOL_API int sqlpool_vacuum_into(sqlpool *pool, const char *path,
     error = sqlpool__error_or(error, &local);
     rc = sqlpool__enter_chore(pool, "vacuum into", options, &chore, error);
     if (rc != SQLPOOL_OK) return rc;
-    if (path == NULL || *path == '\0') {
-        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "path is %s: name a new file",
-                            path == NULL ? "NULL" : "empty");
-    } else {
+    if (sqlpool__check_path("path", path, error) == SQLPOOL_OK)
         (void)sqlpool__vacuum_into(&chore, path);
-    }
     return sqlpool__leave_chore(&chore);
 }
 
@@ -22524,29 +22533,14 @@ static int sqlpool__look_for_sidecars(const sqlpool__archive *archive, const cha
     return rc;
 }
 
-/*  The file of a connection; NULL when the VFS does not hand it out. */
-static sqlite3_file *sqlpool__file_of(sqlite3 *db) {
-    sqlite3_file *file = NULL;
-    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
-        file == NULL || file->pMethods == NULL)
-        return NULL;
-    return file;
-}
-
 /*  An exclusive lock past SQLite's pager, for files that it would not read. The connection is good
     for nothing else then; closing it is the end of the lock. */
 static int sqlpool__lock_file(sqlite3 *db) {
-    sqlite3_file *file = sqlpool__file_of(db);
+    sqlite3_file *file = sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER);
     int rc;
     if (file == NULL) return SQLITE_CANTOPEN;
     rc = file->pMethods->xLock(file, SQLITE_LOCK_SHARED);
     return rc == SQLITE_OK ? file->pMethods->xLock(file, SQLITE_LOCK_EXCLUSIVE) : rc;
-}
-
-static bool sqlpool__is_renamed(sqlite3 *db) {
-    int moved = 0;
-    return sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-           moved != 0;
 }
 
 #define SQLPOOL__FILES_MEMBERS(X) X(create_fn) X(look_fn) X(rename_fn) X(link_fn) X(sync_folder_fn)
@@ -22657,14 +22651,6 @@ static int sqlpool__checksum(sqlpool__errand *errand, sqlite3_file *file, int64_
     return rc;
 }
 
-/*  Asks a plain connection for a number. */
-static int sqlpool__ask_number(sqlite3 *db, const char *sql, int64_t *number) {
-    char answer[32];
-    const int rc = sqlpool__ask(db, sql, answer, sizeof answer);
-    *number = sqlpool__to_int64(answer);
-    return rc;
-}
-
 static int sqlpool__bad_backup(const char *path, const char *why, sqlpool_error *error) {
     return SQLPOOL__FAIL(error, SQLPOOL_BAD_BACKUP, "\"%.200s\" is no good backup: %.300s", path,
                          why);
@@ -22674,7 +22660,7 @@ static int sqlpool__bad_backup(const char *path, const char *why, sqlpool_error 
 static int sqlpool__examine_trailer(sqlpool__errand *errand, sqlite3 *db, const char *path,
                                     bool does_sum, sqlpool_backup_info *info, uint64_t *id,
                                     sqlpool_error *error) {
-    sqlite3_file *file = sqlpool__file_of(db);
+    sqlite3_file *file = sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER);
     char text[SQLPOOL__TRAILER_BYTES + 1];
     sqlite3_int64 bytes = 0;
     uint64_t sum;
@@ -22891,7 +22877,7 @@ static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from, sqlpool_err
             rc = SQLITE_INTERRUPT;
         } else if (rc == SQLITE_OK) {
             if (unsynced >= SQLPOOL__SYNC_EVERY) {
-                sqlite3_file *file = sqlpool__file_of(image->db);
+                sqlite3_file *file = sqlpool__file_of(image->db, SQLITE_FCNTL_FILE_POINTER);
                 if (file != NULL) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
                 unsynced = 0;
             }
@@ -22927,14 +22913,6 @@ static int sqlpool__trailer_write(sqlpool__image *image, sqlite3_file *file) {
     return rc;
 }
 
-static int64_t sqlpool__utc_seconds(sqlite3_vfs *vfs) {
-    sqlite3_int64 julian_ms = 0;
-    if (vfs->iVersion < 2 || vfs->xCurrentTimeInt64 == NULL ||
-        vfs->xCurrentTimeInt64(vfs, &julian_ms) != SQLITE_OK)
-        return 0;
-    return julian_ms / 1000 - INT64_C(210866760000); /* 1970 in seconds since -4713 */
-}
-
 /*  The partial has its content: makes a complete file of it, on the disk, and checks that. A
     database in WAL mode says so in its header, and would want sidecars wherever it is read. */
 static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpool_error *error) {
@@ -22948,7 +22926,7 @@ static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpoo
         rc = sqlpool__ask(image->db, "PRAGMA journal_mode=DELETE", mode, sizeof mode);
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(image->db, "PRAGMA page_size", &info->page_bytes);
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(image->db, "PRAGMA page_count", &info->pages);
-    file = sqlpool__file_of(image->db);
+    file = sqlpool__file_of(image->db, SQLITE_FCNTL_FILE_POINTER);
     if (rc == SQLITE_OK && file == NULL) rc = SQLITE_CANTOPEN;
     info->sqlite_version = sqlite3_libversion_number();
     sqlpool__errand_stage(errand, "bytes", 0.1);
@@ -22999,7 +22977,8 @@ static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpo
         why = "exists; set keep in sqlpool_backup_config to replace older backups";
     } else {
         int rc = sqlpool__open_plain(archive->errand.core, path, SQLITE_OPEN_READONLY, &db);
-        sqlite3_file *file = rc == SQLITE_OK ? sqlpool__file_of(db) : NULL;
+        sqlite3_file *file =
+            rc == SQLITE_OK ? sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER) : NULL;
         sqlite3_int64 bytes;
         if (rc == SQLITE_OK)
             rc = file == NULL ? SQLITE_CANTOPEN : file->pMethods->xFileSize(file, &bytes);
@@ -23102,7 +23081,7 @@ static int sqlpool__stream_image(sqlpool__image *image, sqlpool_error *error) {
     sqlpool__errand *errand = &image->archive->errand;
     const sqlpool_backup_config *config = &image->archive->config;
     sqlpool__memory *memory = &errand->core->memory;
-    sqlite3_file *file = sqlpool__file_of(image->db);
+    sqlite3_file *file = sqlpool__file_of(image->db, SQLITE_FCNTL_FILE_POINTER);
     char *block = (char *)sqlpool__alloc(memory, SQLPOOL__BLOCK_BYTES);
     int64_t at = 0;
     int rc = block == NULL ? SQLITE_NOMEM : file == NULL ? SQLITE_CANTOPEN : SQLITE_OK, said = 0;
@@ -23139,7 +23118,7 @@ static int sqlpool__copy_snapshot(sqlpool__image *image, sqlpool__archive *archi
     rc = sqlpool__ask_number(slot->db, "PRAGMA page_size", &page_bytes);
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
     if (sqlpool__image_begin(image, archive, target, NULL, page_bytes, error) == SQLPOOL_OK) {
-        image->info.time_s = sqlpool__utc_seconds(archive->vfs);
+        image->info.time_s = sqlpool__wall_ms(archive->errand.core) / 1000;
         sqlpool__errand_stage(&archive->errand, "pages", 0.7);
         (void)sqlpool__image_copy(image, slot->db, error);
     }
@@ -23188,13 +23167,6 @@ static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpoo
     *info = image.info;
     sqlpool__image_end(&image);
     return error->result;
-}
-
-/*  A path of the caller's that names something. */
-static int sqlpool__check_path(const char *name, const char *path, sqlpool_error *error) {
-    if (path != NULL && path[0] != '\0') return SQLPOOL_OK;
-    return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s is %s: name a file", name,
-                         path == NULL ? "NULL" : "empty");
 }
 
 SQLPOOL_API int sqlpool_backup(sqlpool *pool, const char *target,
@@ -23983,7 +23955,7 @@ static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, 
                                      error);
     } else if (sqlpool__image_begin(&image, archive, target, NULL, page_bytes, error) ==
                SQLPOOL_OK) {
-        image.info.time_s = sqlpool__utc_seconds(archive->vfs);
+        image.info.time_s = sqlpool__wall_ms(archive->errand.core) / 1000;
         salvage.to = image.db;
         sqlpool__errand_stage(errand, "rows", 0.7);
         (void)sqlpool__ask_number(salvage.from, "PRAGMA user_version", &user_version);
@@ -24136,10 +24108,10 @@ static const sqlpool_migration *sqlpool__step_of(const sqlpool_migrate_config *c
 /*  The text that tells one version of a step from another: FNV-1a of its way up, in hexadecimal. */
 static void sqlpool__step_checksum(const sqlpool_migration *step, char out[17]) {
     const char *at = step->up != NULL ? step->up : "";
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) + (step->up_fn != NULL ? 1 : 0);
+    uint64_t hash = SQLPOOL__HASH_BEGIN + (step->up_fn != NULL ? 1 : 0);
     sqlpool__text text = sqlpool__text_into(out, 17);
     for (; *at != '\0'; at++) {
-        if (*at != '\r') hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+        if (*at != '\r') hash = sqlpool__hash_byte(hash, *at);
     }
     sqlpool__text_add(&text, "%016llx", (unsigned long long)sqlpool__mix(hash));
 }
@@ -24741,16 +24713,6 @@ static bool sqlpool__is_quoted(const sqlpool__token *token) {
     return token->bytes >= 2 && (*token->text == '"' || *token->text == '`' || *token->text == '[');
 }
 
-/*  The next byte of a name without its quotes, -1 at the end. */
-static int sqlpool__name_byte(const sqlpool__token *token, size_t *at) {
-    const bool is_bare = token->is_word;
-    const char close = is_bare ? '\0' : *token->text == '[' ? ']' : *token->text;
-    if (!is_bare && *at == 0) *at = 1;
-    if (*at >= token->bytes - (is_bare ? 0 : 1)) return -1;
-    if (!is_bare && close != ']' && token->text[*at] == close) ++*at; /* doubled */
-    return (unsigned char)token->text[(*at)++];
-}
-
 static bool sqlpool__same_name(const sqlpool__token *a, const sqlpool__token *b) {
     size_t at_a = 0, at_b = 0;
     for (;;) {
@@ -24916,17 +24878,6 @@ static const char *sqlpool__parse_index(const char *sql, sqlpool__index *index) 
     }
     if (token.bytes != 0 && *token.text != ';') return "something else follows its columns";
     return sqlpool__find_statement(at, end) != NULL ? "another statement follows it" : NULL;
-}
-
-/*  The name without quotes, of sqlite3_malloc(); NULL: no memory. */
-static char *sqlpool__plain_name(const sqlpool__token *token) {
-    char *name = (char *)sqlite3_malloc64((sqlite3_uint64)token->bytes + 1);
-    size_t at = 0, length = 0;
-    int byte;
-    if (name == NULL) return NULL;
-    while ((byte = sqlpool__name_byte(token, &at)) >= 0) name[length++] = (char)byte;
-    name[length] = '\0';
-    return name;
 }
 
 /*------------------------------------------------------------------------------
