@@ -2548,7 +2548,8 @@ typedef struct sqlpool_salvage_info {
     journal mode DELETE. Without a WAL writers wait until it is done.
     target   [in]       path; what is there is replaced only if it is a backup of this library
     config   [in,opt]
-    options  [in,opt]   piece_ms is not used; pause_ms is slept after every step_pages pages
+    options  [in,opt]   piece_ms is not used; pause_ms is slept after every step_pages pages, and
+                        io_bytes_per_s counts what is read and written of them
     info     [out,opt]
     Returns  SQLPOOL_OK; SQLPOOL_TARGET: the target exists, is a link, the database itself, or in a
              missing folder; SQLITE_FULL; SQLITE_READONLY; SQLITE_BUSY: another backup to this
@@ -20109,9 +20110,11 @@ typedef struct sqlpool__chore {
     int64_t io_at;      /* pages read and written, of the connection, as last seen */
     int64_t io_bytes;   /* of all so far */
     int64_t next_look_ns, next_progress_ns;
-    int stopped_by; /* what progress_fn or a row's function returned */
-    bool is_told;   /* the error hook has heard of the failure */
-    bool is_cut;    /* stop_ns came before the end */
+    int stopped_by;     /* what progress_fn or a row's function returned */
+    bool is_over;       /* it was stopped, or its time is up: the error says so */
+    bool is_told;       /* the error hook has heard of the failure */
+    bool is_cut;        /* stop_ns came before the end */
+    bool heeds_breaker; /* also where it only reads */
 } sqlpool__chore;
 
 /*  Pages that the connection took into hand, and those that it read or wrote. */
@@ -20147,8 +20150,19 @@ static int sqlpool__chore_tell(sqlpool__chore *chore, double inner, int64_t now)
                                         progress->fraction)
                             : -1;
     rc = chore->options.progress_fn(chore->options.user, progress);
-    if (rc != 0) chore->stopped_by = rc;
+    if (rc != 0) {
+        chore->stopped_by = rc;
+        chore->is_over = true;
+    }
     return rc;
+}
+
+/*  When what was read and written so far is paid. */
+static int64_t sqlpool__chore_paid(const sqlpool__chore *chore) {
+    double ns;
+    if (chore->options.io_bytes_per_s <= 0) return 0;
+    ns = (double)chore->io_bytes * 1e9 / (double)chore->options.io_bytes_per_s;
+    return sqlpool__time_add(chore->began_ns, (int64_t)(ns < 1e18 ? ns : 1e18)); /* some decades */
 }
 
 /*  What was read and written since the last look goes on the bill; returns when it is paid. */
@@ -20157,9 +20171,7 @@ static int64_t sqlpool__chore_bill(sqlpool__chore *chore, int64_t *touched) {
     *touched = sqlpool__count_pages(chore->slot, &io);
     if (io > chore->io_at) chore->io_bytes += (io - chore->io_at) * chore->core->page_bytes;
     chore->io_at = io;
-    if (chore->options.io_bytes_per_s <= 0) return 0;
-    return sqlpool__time_add(chore->began_ns, (int64_t)((double)chore->io_bytes * 1e9 /
-                                                        (double)chore->options.io_bytes_per_s));
+    return sqlpool__chore_paid(chore);
 }
 
 /*  Called by the progress handler while a statement of the chore runs; nonzero stops it. A reader
@@ -20219,22 +20231,54 @@ static int sqlpool__chore_begin(sqlpool__chore *chore, sqlpool__core *core, cons
 
 /*  May it go on? */
 static int sqlpool__chore_check(sqlpool__chore *chore) {
-    if (chore->call.token != NULL && SQLPOOL__LOAD(&chore->call.token->fired) != 0)
+    chore->is_over = true;
+    if (chore->call.token != NULL && SQLPOOL__LOAD(&chore->call.token->fired) != 0) {
+        SQLPOOL__TALLY_POOL(chore->core, cancellations);
         return SQLPOOL__FAIL(chore->error, SQLPOOL_CANCELLED, "the %s was cancelled",
                              chore->progress.operation);
+    }
     if (sqlpool__now(chore->core) >= chore->deadline_ns)
         return SQLPOOL__FAIL(chore->error, SQLPOOL_TIMEOUT,
                              "the deadline of the %s passed when %lld of %lld %s were done",
                              chore->progress.operation, (long long)chore->progress.done,
                              (long long)chore->progress.total, chore->progress.unit);
+    chore->is_over = false;
     return SQLPOOL_OK;
+}
+
+/*  The next part of it, which is `share` of the whole. */
+static void sqlpool__chore_stage(sqlpool__chore *chore, const char *unit, double share) {
+    chore->from += chore->share;
+    chore->share = share;
+    chore->progress.unit = unit;
+    chore->progress.done = chore->progress.total = 0;
+}
+
+/*  Between two pieces on a connection that is not the pool's; nonzero: it ends, as the error says.
+    */
+static int sqlpool__chore_tick(sqlpool__chore *chore, int64_t done, int64_t total) {
+    const int64_t now = sqlpool__now(chore->core);
+    if (chore->is_over) return chore->error->result;
+    chore->progress.done = done;
+    chore->progress.total = total;
+    if (sqlpool__chore_check(chore) == SQLPOOL_OK && now >= chore->next_progress_ns &&
+        sqlpool__chore_tell(chore, sqlpool__guess_fraction(done, total), now) != 0)
+        chore->error->result = chore->stopped_by;
+    return chore->error->result;
+}
+
+/*  The same inside a piece, as progress handler. */
+static int sqlpool__on_chore(void *argument) {
+    sqlpool__chore *chore = (sqlpool__chore *)argument;
+    return sqlpool__chore_tick(chore, chore->progress.done, chore->progress.total);
 }
 
 static int sqlpool__chore_take(sqlpool__chore *chore, sqlpool_mode mode) {
     sqlpool__request request = sqlpool__internal_request(mode, &chore->call, 0);
     int rc = sqlpool__chore_check(chore);
     if (rc != SQLPOOL_OK) return rc;
-    request.is_internal = mode == SQLPOOL_READ; /* what is damaged is looked at, breaker or not */
+    request.is_internal = /* what is damaged is looked at, breaker or not */
+        mode == SQLPOOL_READ && !chore->heeds_breaker;
     if (chore->deadline_ns != SQLPOOL__NEVER)
         request.deadline_ns = sqlpool__earlier(
             chore->deadline_ns,
@@ -20270,19 +20314,16 @@ static void sqlpool__chore_put(sqlpool__chore *chore) {
     chore->slot = NULL;
 }
 
-/*  Between two pieces, with no lease: others have their turn, and the bill is paid. False: it ends
-    here, with an error, or because stop_ns has come and there is more to do. */
+/*  Between two pieces, without the writer: others have their turn, and the bill is paid. False: it
+    ends here, with an error, or because stop_ns has come and there is more to do. */
 static bool sqlpool__chore_rest(sqlpool__chore *chore) {
     sqlpool__core *core = chore->core;
+    const int64_t paid = sqlpool__chore_paid(chore);
     int64_t now = sqlpool__now(core), until;
-    SQLPOOL_ASSERT(chore->slot == NULL);
+    SQLPOOL_ASSERT(chore->slot == NULL ||
+                   SQLPOOL__LOAD_RELAXED(&chore->slot->mode) == SQLPOOL_READ);
     until = sqlpool__time_add(now, chore->options.pause_ms * SQLPOOL__NS_PER_MS);
-    if (chore->options.io_bytes_per_s > 0) {
-        const int64_t paid =
-            sqlpool__time_add(chore->began_ns, (int64_t)((double)chore->io_bytes * 1e9 /
-                                                         (double)chore->options.io_bytes_per_s));
-        if (paid > until) until = paid;
-    }
+    if (paid > until) until = paid;
     if (now >= chore->next_progress_ns && sqlpool__chore_tell(chore, 0, now) != 0) {
         chore->error->result = chore->stopped_by;
         return false;
@@ -20974,9 +21015,14 @@ static int sqlpool__take_orphan(sqlpool__chore *chore, sqlite3_stmt *row, void *
     const char *table = (const char *)sqlite3_column_text(row, 0);
     const char *parent = (const char *)sqlite3_column_text(row, 2);
     (void)chore;
-    sqlpool__text_add(&text, "row %lld of %.100s has no parent in %.100s (foreign key %d)",
-                      (long long)sqlite3_column_int64(row, 1), table != NULL ? table : "?",
-                      parent != NULL ? parent : "?", sqlite3_column_int(row, 3));
+    if (sqlite3_column_type(row, 1) == SQLITE_NULL) { /* a table without rowids */
+        sqlpool__text_add(&text, "a row");
+    } else {
+        sqlpool__text_add(&text, "row %lld", (long long)sqlite3_column_int64(row, 1));
+    }
+    sqlpool__text_add(&text, " of %.100s has no parent in %.100s (foreign key %d)",
+                      table != NULL ? table : "?", parent != NULL ? parent : "?",
+                      sqlite3_column_int(row, 3));
     sqlpool__add_finding((sqlpool__check_findings *)user, line, strlen(line),
                          SQLPOOL_PROBLEM_FOREIGN_KEY);
     return 0;
@@ -22345,111 +22391,12 @@ SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states
 #define SQLPOOL__TRAILER_BYTES 512 /* fits into the smallest page */
 #define SQLPOOL__TRAILER_HEAD "sqlpool backup 1\n"
 
-/*  A long operation: its end, who may stop it, who watches. */
-typedef struct sqlpool__errand {
-    sqlpool__core *core;
-    sqlpool_maintenance options;
-    sqlpool_progress progress;
-    int64_t start_ns, deadline_ns, next_ns;
-    double from, share; /* the fraction that this stage begins with, and is */
-    int stop;           /* why it must end: SQLPOOL_CANCELLED, _TIMEOUT, what progress_fn said */
-} sqlpool__errand;
-
-static int sqlpool__errand_begin(sqlpool__errand *errand, sqlpool__core *core,
-                                 const sqlpool_maintenance *options, const char *operation,
-                                 sqlpool_error *error) {
-    memset(errand, 0, sizeof *errand);
-    errand->core = core;
-    if (options != NULL) errand->options = *options;
-    if (errand->options.timeout_ms < SQLPOOL_FOREVER || errand->options.pause_ms < 0 ||
-        errand->options.progress_ms < 0) {
-        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                             "sqlpool_maintenance: timeout_ms %d (-1 or more), pause_ms %d, "
-                             "progress_ms %d (0 or more)",
-                             errand->options.timeout_ms, errand->options.pause_ms,
-                             errand->options.progress_ms);
-    }
-    if (errand->options.progress_ms == 0) errand->options.progress_ms = 100;
-    errand->progress.operation = operation;
-    errand->progress.object = errand->progress.unit = "";
-    errand->start_ns = sqlpool__now(core);
-    errand->deadline_ns =
-        errand->options.timeout_ms <= 0
-            ? SQLPOOL__NEVER
-            : sqlpool__time_add(errand->start_ns, errand->options.timeout_ms * SQLPOOL__NS_PER_MS);
-    return SQLPOOL_OK;
-}
-
-/*  The next part of it, which is `share` of the whole. */
-static void sqlpool__errand_stage(sqlpool__errand *errand, const char *unit, double share) {
-    errand->from += errand->share;
-    errand->share = share;
-    errand->progress.unit = unit;
-    errand->progress.done = errand->progress.total = 0;
-}
-
-static void sqlpool__errand_tell(sqlpool__errand *errand, int64_t now) {
-    sqlpool_progress *progress = &errand->progress;
-    if (errand->options.progress_fn == NULL) return;
-    errand->next_ns = sqlpool__time_add(now, errand->options.progress_ms * SQLPOOL__NS_PER_MS);
-    progress->elapsed_ms = (now - errand->start_ns) / SQLPOOL__NS_PER_MS;
-    progress->left_ms =
-        progress->fraction < 0.01
-            ? -1
-            : (int64_t)((double)progress->elapsed_ms * (1 / progress->fraction - 1));
-    errand->stop = errand->options.progress_fn(errand->options.user, progress);
-}
-
-/*  Between two pieces, or with done below 0 inside one. 0: go on. */
-static int sqlpool__errand_tick(sqlpool__errand *errand, int64_t done, int64_t total) {
-    const int64_t now = sqlpool__now(errand->core);
-    sqlpool_progress *progress = &errand->progress;
-    if (errand->stop != 0) return errand->stop;
-    if (done >= 0) {
-        const double fraction =
-            errand->from +
-            errand->share * (total > 0 && done < total ? (double)done / (double)total : 1);
-        progress->done = done;
-        progress->total = total;
-        if (fraction > progress->fraction) progress->fraction = fraction < 1 ? fraction : 0.999;
-    }
-    if (errand->options.token != NULL &&
-        SQLPOOL__LOAD_RELAXED(&errand->options.token->fired) != 0) {
-        errand->stop = SQLPOOL_CANCELLED;
-    } else if (now >= errand->deadline_ns) {
-        errand->stop = SQLPOOL_TIMEOUT;
-    } else if (now >= errand->next_ns) {
-        sqlpool__errand_tell(errand, now);
-    }
-    return errand->stop;
-}
-
-/*  It went well: the last call, which stops nothing. */
-static void sqlpool__errand_end(sqlpool__errand *errand) {
-    errand->progress.fraction = 1;
-    sqlpool__errand_tell(errand, sqlpool__now(errand->core));
-}
-
-static int sqlpool__on_errand(void *argument) {
-    return sqlpool__errand_tick((sqlpool__errand *)argument, -1, 0) != 0;
-}
-
-/*  Something that was to be done with a file failed with this code, or was stopped. */
-static int sqlpool__errand_failed(sqlpool__errand *errand, int code, const char *what,
-                                  const char *path, sqlpool_error *error) {
-    if (errand->stop == SQLPOOL_CANCELLED) {
-        SQLPOOL__TALLY_POOL(errand->core, cancellations);
-        return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED, "cancelled while %s \"%.200s\"", what, path);
-    }
-    if (errand->stop == SQLPOOL_TIMEOUT)
-        return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT,
-                             "the deadline passed, %d ms after the call, while %s \"%.200s\"",
-                             errand->options.timeout_ms, what, path);
-    if (errand->stop != 0)
-        return SQLPOOL__FAIL(error, errand->stop,
-                             "progress_fn returned %d (%s) while %s \"%.200s\"", errand->stop,
-                             sqlpool_result_name(errand->stop), what, path);
-    return SQLPOOL__FAIL(error, code, "%s \"%.200s\" failed: %s (%s %d)", what, path,
+/*  Something that was to be done with a file failed with this code; of a chore that is over this is
+    no more than the consequence. */
+static int sqlpool__chore_failed(sqlpool__chore *chore, int code, const char *what,
+                                 const char *path) {
+    if (chore->is_over) return chore->error->result;
+    return SQLPOOL__FAIL(chore->error, code, "%s \"%.200s\" failed: %s (%s %d)", what, path,
                          sqlite3_errstr(code), sqlpool_result_name(code), code);
 }
 
@@ -22485,7 +22432,7 @@ static int sqlpool__file_failed(int code, const char *what, const char *path,
 
 /*  What a call works with. */
 typedef struct sqlpool__archive {
-    sqlpool__errand errand;
+    sqlpool__chore chore;
     sqlpool_backup_config config;
     sqlite3_vfs *vfs;
     char *own; /* path of the pool's database; "" in memory */
@@ -22545,17 +22492,15 @@ static int sqlpool__lock_file(sqlite3 *db) {
 
 #define SQLPOOL__FILES_MEMBERS(X) X(create_fn) X(look_fn) X(rename_fn) X(link_fn) X(sync_folder_fn)
 
-/*  Checks what the caller gave and opens nothing but a look at the pool's own path. */
-static int sqlpool__archive_begin(sqlpool__archive *archive, sqlpool__core *core,
-                                  const sqlpool_backup_config *given,
-                                  const sqlpool_maintenance *options, const char *operation,
+/*  With the chore begun: checks what the caller gave and opens nothing but a look at the pool's own
+    path. */
+static int sqlpool__archive_begin(sqlpool__archive *archive, const sqlpool_backup_config *given,
                                   sqlpool_error *error) {
     sqlpool_backup_config *config = &archive->config;
+    sqlpool__core *core = archive->chore.core;
     sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
     sqlite3 *db;
-    memset(archive, 0, sizeof *archive);
-    if (sqlpool__errand_begin(&archive->errand, core, options, operation, error) != SQLPOOL_OK)
-        return error->result;
+    archive->chore.share = 0; /* it has stages */
     if (given != NULL) *config = *given;
     SQLPOOL__CHECK_MEMBERS(sqlpool_files, files, SQLPOOL__FILES_MEMBERS);
     if (config->keep < 0 || config->keep > SQLPOOL__BACKUP_MOST)
@@ -22589,8 +22534,9 @@ static int sqlpool__archive_begin(sqlpool__archive *archive, sqlpool__core *core
     return SQLPOOL_OK;
 }
 
-static void sqlpool__archive_end(sqlpool__archive *archive) {
+static int sqlpool__archive_end(sqlpool__archive *archive) {
     sqlite3_free(archive->own);
+    return sqlpool__leave_chore(&archive->chore);
 }
 
 static const char *sqlpool__own_or_none(const sqlpool__archive *archive) {
@@ -22632,9 +22578,9 @@ static int sqlpool__trailer_read(sqlite3_file *file, int64_t bytes,
 
 /*  A chain of hashes over blocks of the file: a bit that fell over, a block at the wrong place and
     a cut file all change it. Not proof against a forger. */
-static int sqlpool__checksum(sqlpool__errand *errand, sqlite3_file *file, int64_t bytes,
+static int sqlpool__checksum(sqlpool__chore *chore, sqlite3_file *file, int64_t bytes,
                              uint64_t *sum) {
-    sqlpool__memory *memory = &errand->core->memory;
+    sqlpool__memory *memory = &chore->core->memory;
     char *block = (char *)sqlpool__alloc(memory, SQLPOOL__BLOCK_BYTES);
     int64_t at = 0;
     int rc = block == NULL ? SQLITE_NOMEM : SQLITE_OK;
@@ -22645,7 +22591,7 @@ static int sqlpool__checksum(sqlpool__errand *errand, sqlite3_file *file, int64_
         rc = file->pMethods->xRead(file, block, piece, at);
         *sum = sqlpool__mix(*sum ^ sqlpool__hash(block, (size_t)piece));
         at += piece;
-        if (rc == SQLITE_OK && sqlpool__errand_tick(errand, at, bytes) != 0) rc = SQLITE_INTERRUPT;
+        if (rc == SQLITE_OK && sqlpool__chore_tick(chore, at, bytes) != 0) rc = SQLITE_INTERRUPT;
     }
     sqlpool__free(memory, block, SQLPOOL__BLOCK_BYTES);
     return rc;
@@ -22656,8 +22602,8 @@ static int sqlpool__bad_backup(const char *path, const char *why, sqlpool_error 
                          why);
 }
 
-/*  The trailer against the file; `share` of the errand is the checksum's. */
-static int sqlpool__examine_trailer(sqlpool__errand *errand, sqlite3 *db, const char *path,
+/*  The trailer against the file; `share` of the chore is the checksum's. */
+static int sqlpool__examine_trailer(sqlpool__chore *chore, sqlite3 *db, const char *path,
                                     bool does_sum, sqlpool_backup_info *info, uint64_t *id,
                                     sqlpool_error *error) {
     sqlite3_file *file = sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER);
@@ -22666,7 +22612,7 @@ static int sqlpool__examine_trailer(sqlpool__errand *errand, sqlite3 *db, const 
     uint64_t sum;
     int rc = file == NULL ? SQLITE_CANTOPEN : file->pMethods->xFileSize(file, &bytes);
     if (rc == SQLITE_OK) rc = sqlpool__trailer_read(file, bytes, text);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "reading", path, error);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "reading", path);
     info->bytes = bytes;
     *id = sqlpool__trailer_number(text, "id");
     if (text[0] == '\0') return SQLPOOL_OK;
@@ -22679,37 +22625,35 @@ static int sqlpool__examine_trailer(sqlpool__errand *errand, sqlite3 *db, const 
         bytes / info->page_bytes != info->pages + 1 || bytes % info->page_bytes != 0)
         return sqlpool__bad_backup(path, "its size is not what it was written with", error);
     if (!does_sum) return SQLPOOL_OK;
-    rc = sqlpool__checksum(errand, file, info->pages * info->page_bytes, &sum);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "reading", path, error);
+    rc = sqlpool__checksum(chore, file, info->pages * info->page_bytes, &sum);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "reading", path);
     if (sum != info->checksum)
         return sqlpool__bad_backup(path, "its checksum differs: it was changed since", error);
     return SQLPOOL_OK;
 }
 
 /*  Is the database of this plain connection a good one? */
-static int sqlpool__examine(sqlpool__errand *errand, sqlite3 *db, const char *path, bool does_sum,
+static int sqlpool__examine(sqlpool__chore *chore, sqlite3 *db, const char *path, bool does_sum,
                             sqlpool_backup_info *info, uint64_t *id, sqlpool_error *error) {
     char verdict[200] = "";
     int rc;
-    sqlite3_progress_handler(db, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
+    sqlite3_progress_handler(db, SQLPOOL__PROGRESS_OPS, sqlpool__on_chore, chore);
     rc = sqlpool__ask(db, "SELECT count(*) FROM sqlite_master", NULL, 0);
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(db, "PRAGMA page_size", &info->page_bytes);
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(db, "PRAGMA page_count", &info->pages);
     if (rc == SQLITE_OK && info->pages < 1) return sqlpool__bad_backup(path, "it is empty", error);
     if (rc == SQLITE_OK &&
-        sqlpool__examine_trailer(errand, db, path, does_sum, info, id, error) != SQLPOOL_OK)
+        sqlpool__examine_trailer(chore, db, path, does_sum, info, id, error) != SQLPOOL_OK)
         return error->result;
     if (rc == SQLITE_OK) rc = sqlpool__ask(db, "PRAGMA quick_check(1)", verdict, sizeof verdict);
     if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0)
         return sqlpool__bad_backup(path, verdict, error);
-    if (errand->stop == 0 &&
+    if (!chore->is_over &&
         (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB ||
          sqlpool__primary(rc) == SQLITE_ERROR))
         return sqlpool__bad_backup(path, sqlite3_errmsg(db), error);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "checking", path, error);
-    return sqlpool__errand_tick(errand, 1, 1) == 0
-               ? SQLPOOL_OK
-               : sqlpool__errand_failed(errand, SQLITE_INTERRUPT, "checking", path, error);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "checking", path);
+    return sqlpool__chore_tick(chore, 1, 1);
 }
 
 static void sqlpool__info_path(char out[SQLPOOL_PATH_BYTES], const char *path) {
@@ -22730,11 +22674,10 @@ static int sqlpool__open_good(sqlpool__archive *archive, const char *path, sqlit
                              kind == SQLPOOL_FILE_NONE    ? "not there"
                              : kind == SQLPOOL_FILE_OTHER ? "a folder or a device"
                                                           : "the database itself");
-    rc = sqlpool__open_plain(archive->errand.core, path, SQLITE_OPEN_READONLY, db);
-    if (rc != SQLITE_OK)
-        return sqlpool__errand_failed(&archive->errand, rc, "opening", path, error);
+    rc = sqlpool__open_plain(archive->chore.core, path, SQLITE_OPEN_READONLY, db);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(&archive->chore, rc, "opening", path);
     sqlpool__info_path(info->path, path);
-    if (sqlpool__examine(&archive->errand, *db, path, true, info, &id, error) == SQLPOOL_OK)
+    if (sqlpool__examine(&archive->chore, *db, path, true, info, &id, error) == SQLPOOL_OK)
         return SQLPOOL_OK;
     (void)sqlite3_close(*db);
     *db = NULL;
@@ -22774,7 +22717,7 @@ static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
     if (kind != SQLPOOL_FILE_REGULAR)
         return SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" is in the way, and no file",
                              image->path);
-    rc = sqlpool__open_plain(archive->errand.core, image->path, SQLITE_OPEN_READWRITE, &db);
+    rc = sqlpool__open_plain(archive->chore.core, image->path, SQLITE_OPEN_READWRITE, &db);
     if (rc == SQLITE_OK) {
         rc = sqlpool__lock_file(db);
         if (rc == SQLITE_OK && !sqlpool__is_renamed(db)) {
@@ -22786,23 +22729,22 @@ static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
         (void)sqlite3_close(db);
     }
     if (sqlpool__primary(rc) == SQLITE_BUSY) return sqlpool__image_taken(image, error);
-    return rc == SQLITE_OK
-               ? SQLPOOL_OK
-               : sqlpool__errand_failed(&archive->errand, rc, "removing", image->path, error);
+    return rc == SQLITE_OK ? SQLPOOL_OK
+                           : sqlpool__chore_failed(&archive->chore, rc, "removing", image->path);
 }
 
 /*  Opens the partial and takes its lock, for good. */
 static int sqlpool__image_open(sqlpool__image *image, const char *settings, sqlpool_error *error) {
-    sqlpool__errand *errand = &image->archive->errand;
-    int rc = sqlpool__open_plain(errand->core, image->path, SQLITE_OPEN_READWRITE, &image->db);
+    sqlpool__chore *chore = &image->archive->chore;
+    int rc = sqlpool__open_plain(chore->core, image->path, SQLITE_OPEN_READWRITE, &image->db);
     if (rc == SQLITE_OK) rc = sqlite3_exec(image->db, settings, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(image->db, "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT", NULL,
                           NULL, NULL);
     if (sqlpool__primary(rc) == SQLITE_BUSY || (rc == SQLITE_OK && sqlpool__is_renamed(image->db)))
         return sqlpool__image_taken(image, error);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "opening", image->path, error);
-    sqlite3_progress_handler(image->db, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "opening", image->path);
+    sqlite3_progress_handler(image->db, SQLPOOL__PROGRESS_OPS, sqlpool__on_chore, chore);
     return SQLPOOL_OK;
 }
 
@@ -22824,7 +22766,7 @@ static int sqlpool__image_begin(sqlpool__image *image, sqlpool__archive *archive
     if (code == EEXIST) return sqlpool__image_taken(image, error);
     if (code != 0) return sqlpool__file_failed(code, "making", image->path, error);
     image->is_made = true;
-    image->id = sqlpool__random(archive->errand.core);
+    image->id = sqlpool__random(archive->chore.core);
     sqlpool__text_add(&text,
                       "PRAGMA page_size=%lld; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; "
                       "PRAGMA cache_size=-2048",
@@ -22845,9 +22787,9 @@ static void sqlpool__image_end(sqlpool__image *image) {
 }
 
 /*  All pages of `from`, which has a read transaction open. */
-static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from, sqlpool_error *error) {
-    sqlpool__errand *errand = &image->archive->errand;
-    sqlpool__core *core = errand->core;
+static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from) {
+    sqlpool__chore *chore = &image->archive->chore;
+    sqlpool__core *core = chore->core;
     const int64_t patience = core->config.acquire_timeout_ms < 0
                                  ? SQLPOOL__NEVER
                                  : core->config.acquire_timeout_ms * SQLPOOL__NS_PER_MS;
@@ -22871,9 +22813,10 @@ static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from, sqlpool_err
             if (left >= last) image->info.restarts++;
             last = left;
             unsynced += image->archive->config.step_pages * page_bytes;
+            chore->io_bytes += 2 * image->archive->config.step_pages * page_bytes;
         }
         if (rc != SQLITE_OK && rc != SQLITE_DONE) break;
-        if (sqlpool__errand_tick(errand, total - left, total) != 0) {
+        if (sqlpool__chore_tick(chore, total - left, total) != SQLPOOL_OK) {
             rc = SQLITE_INTERRUPT;
         } else if (rc == SQLITE_OK) {
             if (unsynced >= SQLPOOL__SYNC_EVERY) {
@@ -22881,7 +22824,7 @@ static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from, sqlpool_err
                 if (file != NULL) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
                 unsynced = 0;
             }
-            sqlpool__sleep(core, errand->options.pause_ms * SQLPOOL__NS_PER_MS);
+            if (rc == SQLITE_OK && !sqlpool__chore_rest(chore)) rc = SQLITE_INTERRUPT;
         }
     }
     if (copy != NULL) {
@@ -22889,12 +22832,12 @@ static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from, sqlpool_err
         if (rc == SQLITE_DONE) rc = last_rc;
     }
     return rc == SQLITE_OK ? SQLPOOL_OK
-                           : sqlpool__errand_failed(errand, rc, "copying to", image->path, error);
+                           : sqlpool__chore_failed(chore, rc, "copying to", image->path);
 }
 
 static int sqlpool__trailer_write(sqlpool__image *image, sqlite3_file *file) {
     sqlpool_backup_info *info = &image->info;
-    sqlpool__memory *memory = &image->archive->errand.core->memory;
+    sqlpool__memory *memory = &image->archive->chore.core->memory;
     const size_t bytes = (size_t)info->page_bytes;
     char *page = (char *)sqlpool__alloc(memory, bytes);
     sqlpool__text text;
@@ -22916,7 +22859,7 @@ static int sqlpool__trailer_write(sqlpool__image *image, sqlite3_file *file) {
 /*  The partial has its content: makes a complete file of it, on the disk, and checks that. A
     database in WAL mode says so in its header, and would want sidecars wherever it is read. */
 static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpool_error *error) {
-    sqlpool__errand *errand = &image->archive->errand;
+    sqlpool__chore *chore = &image->archive->chore;
     sqlpool_backup_info *info = &image->info, found;
     sqlite3_file *file;
     char mode[16] = "";
@@ -22929,21 +22872,21 @@ static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpoo
     file = sqlpool__file_of(image->db, SQLITE_FCNTL_FILE_POINTER);
     if (rc == SQLITE_OK && file == NULL) rc = SQLITE_CANTOPEN;
     info->sqlite_version = sqlite3_libversion_number();
-    sqlpool__errand_stage(errand, "bytes", 0.1);
+    sqlpool__chore_stage(chore, "bytes", 0.1);
     if (rc == SQLITE_OK && has_trailer) {
-        rc = sqlpool__checksum(errand, file, info->pages * info->page_bytes, &info->checksum);
+        rc = sqlpool__checksum(chore, file, info->pages * info->page_bytes, &info->checksum);
         if (rc == SQLITE_OK) rc = sqlpool__trailer_write(image, file);
     }
     if (rc == SQLITE_OK) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
     if (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB)
         return sqlpool__bad_backup(image->path, sqlite3_errmsg(image->db), error);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "writing", image->path, error);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "writing", image->path);
     (void)sqlite3_close(image->db);
     sqlpool__remove_sidecars(image->archive, image->path); /* an exclusive journal stays, empty */
-    sqlpool__errand_stage(errand, "check", 0.2);
+    sqlpool__chore_stage(chore, "check", 0.2);
     if (sqlpool__image_open(image, "", error) != SQLPOOL_OK) return error->result;
     memset(&found, 0, sizeof found);
-    if (sqlpool__examine(errand, image->db, image->path, false, &found, &id, error) != SQLPOOL_OK)
+    if (sqlpool__examine(chore, image->db, image->path, false, &found, &id, error) != SQLPOOL_OK)
         return error->result;
     if (found.pages != info->pages || (has_trailer && id != image->id))
         return sqlpool__bad_backup(image->path, "it is not what was written", error);
@@ -22976,7 +22919,7 @@ static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpo
     } else if (archive->config.keep == 0) {
         why = "exists; set keep in sqlpool_backup_config to replace older backups";
     } else {
-        int rc = sqlpool__open_plain(archive->errand.core, path, SQLITE_OPEN_READONLY, &db);
+        int rc = sqlpool__open_plain(archive->chore.core, path, SQLITE_OPEN_READONLY, &db);
         sqlite3_file *file =
             rc == SQLITE_OK ? sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER) : NULL;
         sqlite3_int64 bytes;
@@ -22984,8 +22927,7 @@ static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpo
             rc = file == NULL ? SQLITE_CANTOPEN : file->pMethods->xFileSize(file, &bytes);
         if (rc == SQLITE_OK) rc = sqlpool__trailer_read(file, bytes, text);
         (void)sqlite3_close(db);
-        if (rc != SQLITE_OK)
-            return sqlpool__errand_failed(&archive->errand, rc, "reading", path, error);
+        if (rc != SQLITE_OK) return sqlpool__chore_failed(&archive->chore, rc, "reading", path);
     }
     if (why == NULL && text[0] == '\0')
         why = "is no backup of this library: move it away, or choose another name";
@@ -23078,9 +23020,9 @@ static int sqlpool__publish_image(sqlpool__image *image, const char *target, sql
 
 /*  The checked partial goes to write_fn, and then away. */
 static int sqlpool__stream_image(sqlpool__image *image, sqlpool_error *error) {
-    sqlpool__errand *errand = &image->archive->errand;
+    sqlpool__chore *chore = &image->archive->chore;
     const sqlpool_backup_config *config = &image->archive->config;
-    sqlpool__memory *memory = &errand->core->memory;
+    sqlpool__memory *memory = &chore->core->memory;
     sqlite3_file *file = sqlpool__file_of(image->db, SQLITE_FCNTL_FILE_POINTER);
     char *block = (char *)sqlpool__alloc(memory, SQLPOOL__BLOCK_BYTES);
     int64_t at = 0;
@@ -23091,15 +23033,14 @@ static int sqlpool__stream_image(sqlpool__image *image, sqlpool_error *error) {
         rc = file->pMethods->xRead(file, block, piece, at);
         if (rc == SQLITE_OK) said = config->write_fn(config->user, block, (size_t)piece);
         at += piece;
-        if (rc == SQLITE_OK && said == 0 && sqlpool__errand_tick(errand, at, image->info.bytes))
+        if (rc == SQLITE_OK && said == 0 && sqlpool__chore_tick(chore, at, image->info.bytes))
             rc = SQLITE_INTERRUPT;
     }
     sqlpool__free(memory, block, SQLPOOL__BLOCK_BYTES);
     if (said != 0)
         return SQLPOOL__FAIL(error, said, "write_fn returned %d (%s)", said,
                              sqlpool_result_name(said));
-    return rc == SQLITE_OK ? SQLPOOL_OK
-                           : sqlpool__errand_failed(errand, rc, "reading", image->path, error);
+    return rc == SQLITE_OK ? SQLPOOL_OK : sqlpool__chore_failed(chore, rc, "reading", image->path);
 }
 
 /*------------------------------------------------------------------------------
@@ -23108,58 +23049,46 @@ static int sqlpool__stream_image(sqlpool__image *image, sqlpool_error *error) {
 
 /*  Copies the snapshot of a reader into a new image. */
 static int sqlpool__copy_snapshot(sqlpool__image *image, sqlpool__archive *archive,
-                                  sqlpool__slot *slot, const char *target, sqlpool_error *error) {
+                                  const char *target, sqlpool_error *error) {
+    sqlpool__slot *slot = archive->chore.slot;
     int64_t page_bytes = 0;
     int rc;
-    sqlpool__unpin(slot);
     memset(image, 0, sizeof *image);
     image->archive = archive;
     if (sqlpool__scope_begin(slot, 0, error) != SQLPOOL_OK) return error->result;
     rc = sqlpool__ask_number(slot->db, "PRAGMA page_size", &page_bytes);
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
     if (sqlpool__image_begin(image, archive, target, NULL, page_bytes, error) == SQLPOOL_OK) {
-        image->info.time_s = sqlpool__wall_ms(archive->errand.core) / 1000;
-        sqlpool__errand_stage(&archive->errand, "pages", 0.7);
-        (void)sqlpool__image_copy(image, slot->db, error);
+        image->info.time_s = sqlpool__wall_ms(archive->chore.core) / 1000;
+        sqlpool__chore_stage(&archive->chore, "pages", 0.7);
+        (void)sqlpool__image_copy(image, slot->db);
     }
     return error->result;
 }
 
 /*  Takes a reader and copies; the lease ends before the copy is checked. */
 static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpool_backup_info *info,
-                           bool *is_told, sqlpool_error *error) {
-    sqlpool__errand *errand = &archive->errand;
-    sqlpool__core *core = errand->core;
-    const sqlpool_call call = {0, 0, SQLPOOL_PRIORITY_CRITICAL,
-                               errand->options.tag != NULL ? errand->options.tag : "backup",
-                               errand->options.token};
-    sqlpool__request request = sqlpool__internal_request(SQLPOOL_READ, &call, 0);
+                           sqlpool_error *error) {
+    sqlpool__chore *chore = &archive->chore;
     sqlpool__image image;
-    sqlpool__slot *slot;
-    int rc;
-    request.is_internal = false;
-    if (errand->deadline_ns != SQLPOOL__NEVER)
-        request.deadline_ns = sqlpool__earlier(
-            errand->deadline_ns, sqlpool__acquire_deadline(core, &request, errand->start_ns));
+    chore->call.priority = SQLPOOL_PRIORITY_CRITICAL;
+    chore->heeds_breaker = true;
     if (archive->config.write_fn == NULL &&
         sqlpool__check_target(archive, target, error) != SQLPOOL_OK)
         return error->result;
-    rc = sqlpool__acquire(core, &request, &slot, error);
-    *is_told = rc != SQLPOOL_OK;
-    if (rc != SQLPOOL_OK) return rc;
-    slot->lease_deadline_ns = errand->deadline_ns;
-    SQLPOOL__STORE_RELAXED(&slot->deadline_ns,
-                           errand->deadline_ns); /* the busy handler ends there */
-    (void)sqlpool__copy_snapshot(&image, archive, slot, target, error);
-    if (slot->is_scope) {
+    if (sqlpool__chore_take(chore, SQLPOOL_READ) != SQLPOOL_OK) return error->result;
+    SQLPOOL__STORE_RELAXED(&chore->slot->deadline_ns,
+                           chore->deadline_ns); /* the busy handler ends there */
+    (void)sqlpool__copy_snapshot(&image, archive, target, error);
+    if (chore->slot->is_scope) {
         sqlpool_error ignored;
         sqlpool__error_clear(&ignored);
-        (void)sqlpool__scope_end(slot, &ignored);
+        (void)sqlpool__scope_end(chore->slot, &ignored);
     }
-    (void)sqlpool__lease_end(slot);
+    sqlpool__chore_put(chore);
     if (error->result == SQLPOOL_OK) (void)sqlpool__image_finish(&image, true, error);
     if (error->result == SQLPOOL_OK && archive->config.write_fn != NULL) {
-        sqlpool__errand_stage(errand, "bytes", 0);
+        sqlpool__chore_stage(chore, "bytes", 0);
         (void)sqlpool__stream_image(&image, error);
     } else if (error->result == SQLPOOL_OK) {
         (void)sqlpool__publish_image(&image, target, error);
@@ -23178,30 +23107,28 @@ SQLPOOL_API int sqlpool_backup(sqlpool *pool, const char *target,
     sqlpool__archive archive;
     sqlpool__core *core;
     char *place = NULL;
-    bool is_told = false;
     int rc;
     error = sqlpool__error_or(error, &local);
     if (info == NULL) info = &ignored;
     memset(info, 0, sizeof *info);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&archive, 0, sizeof archive);
+    rc = sqlpool__enter_chore(pool, "backup", options, &archive.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    core = archive.chore.core;
     if (config != NULL && config->write_fn != NULL && target == NULL) {
         target = place = sqlpool__name_of(core->is_memory ? core->name : core->path, "-stream");
         if (place == NULL) (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
     }
     if (error->result == SQLPOOL_OK && sqlpool__check_path("target", target, error) == SQLPOOL_OK &&
-        sqlpool__archive_begin(&archive, core, config, options, "backup", error) == SQLPOOL_OK &&
-        sqlpool__backup(&archive, target, info, &is_told, error) == SQLPOOL_OK) {
+        sqlpool__archive_begin(&archive, config, error) == SQLPOOL_OK &&
+        sqlpool__backup(&archive, target, info, error) == SQLPOOL_OK) {
         sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_BACKUP,
                           "%lld pages of %lld bytes are in \"%s\"", (long long)info->pages,
                           (long long)info->page_bytes,
                           info->path[0] != '\0' ? info->path : "a stream");
-        sqlpool__errand_end(&archive.errand);
     }
-    sqlpool__archive_end(&archive);
     sqlite3_free(place);
-    return sqlpool__leave(core, is_told ? error->result : sqlpool__finish(core, error));
+    return sqlpool__archive_end(&archive);
 }
 
 SQLPOOL_API int sqlpool_backup_verify(sqlpool *pool, const char *path,
@@ -23211,24 +23138,21 @@ SQLPOOL_API int sqlpool_backup_verify(sqlpool *pool, const char *path,
     sqlpool_error local;
     sqlpool_backup_info ignored;
     sqlpool__archive archive;
-    sqlpool__core *core;
     sqlite3 *db = NULL;
     int rc;
     error = sqlpool__error_or(error, &local);
     if (info == NULL) info = &ignored;
     memset(info, 0, sizeof *info);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&archive, 0, sizeof archive);
+    rc = sqlpool__enter_chore(pool, "verify", options, &archive.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
     if (sqlpool__check_path("path", path, error) == SQLPOOL_OK &&
-        sqlpool__archive_begin(&archive, core, config, options, "verify", error) == SQLPOOL_OK) {
-        sqlpool__errand_stage(&archive.errand, "check", 1);
-        if (sqlpool__open_good(&archive, path, &db, info, error) == SQLPOOL_OK)
-            sqlpool__errand_end(&archive.errand);
+        sqlpool__archive_begin(&archive, config, error) == SQLPOOL_OK) {
+        sqlpool__chore_stage(&archive.chore, "check", 1);
+        (void)sqlpool__open_good(&archive, path, &db, info, error);
     }
     (void)sqlite3_close(db);
-    sqlpool__archive_end(&archive);
-    return sqlpool__leave(core, sqlpool__finish(core, error));
+    return sqlpool__archive_end(&archive);
 }
 
 /*------------------------------------------------------------------------------
@@ -23331,7 +23255,7 @@ typedef struct sqlpool__old {
 /*  One try to get the old file alone and whole. */
 static int sqlpool__hold_old(sqlpool__archive *archive, sqlpool__old *old) {
     char mode[16] = "";
-    int rc = sqlpool__open_plain(archive->errand.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
+    int rc = sqlpool__open_plain(archive->chore.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
     if (rc != SQLITE_OK) return rc;
     (void)sqlite3_db_config(old->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     rc = sqlite3_exec(old->db, "PRAGMA locking_mode=EXCLUSIVE; SELECT count(*) FROM sqlite_master",
@@ -23347,7 +23271,7 @@ static int sqlpool__hold_old(sqlpool__archive *archive, sqlpool__old *old) {
     case SQLITE_IOERR:
     case SQLITE_ERROR: /* damaged: no log is written back, but it is locked all the same */
         (void)sqlite3_close(old->db);
-        rc = sqlpool__open_plain(archive->errand.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
+        rc = sqlpool__open_plain(archive->chore.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
         if (rc == SQLITE_OK) rc = sqlpool__lock_file(old->db);
         break;
     default:
@@ -23361,9 +23285,9 @@ static int sqlpool__hold_old(sqlpool__archive *archive, sqlpool__old *old) {
 }
 
 static int sqlpool__take_old(sqlpool__archive *archive, sqlpool__old *old, sqlpool_error *error) {
-    sqlpool__errand *errand = &archive->errand;
+    sqlpool__chore *chore = &archive->chore;
     const int64_t deadline = sqlpool__time_add(
-        sqlpool__now(errand->core), errand->core->config.close_timeout_ms * SQLPOOL__NS_PER_MS);
+        sqlpool__now(chore->core), chore->core->config.close_timeout_ms * SQLPOOL__NS_PER_MS);
     int rc;
     memset(old, 0, sizeof *old);
     if (sqlpool__archive_look(archive, archive->own, NULL) == SQLPOOL_FILE_NONE) {
@@ -23371,14 +23295,14 @@ static int sqlpool__take_old(sqlpool__archive *archive, sqlpool__old *old, sqlpo
         return SQLPOOL_OK;
     }
     while (sqlpool__primary(rc = sqlpool__hold_old(archive, old)) == SQLITE_BUSY &&
-           sqlpool__now(errand->core) < deadline && sqlpool__errand_tick(errand, -1, 0) == 0)
-        sqlpool__sleep(errand->core, SQLPOOL__NS_PER_MS);
+           sqlpool__now(chore->core) < deadline && sqlpool__on_chore(chore) == 0)
+        sqlpool__sleep(chore->core, SQLPOOL__NS_PER_MS);
     if (rc == SQLITE_OK) return SQLPOOL_OK;
-    if (sqlpool__primary(rc) == SQLITE_BUSY && errand->stop == 0)
+    if (sqlpool__primary(rc) == SQLITE_BUSY && !chore->is_over)
         return SQLPOOL__FAIL(error, SQLITE_BUSY,
                              "another process or pool has \"%.200s\" open: close it there first",
                              archive->own);
-    return sqlpool__errand_failed(errand, rc, "taking", archive->own, error);
+    return sqlpool__chore_failed(chore, rc, "taking", archive->own);
 }
 
 /*------------------------------------------------------------------------------
@@ -23464,7 +23388,7 @@ static int sqlpool__swap(sqlpool__image *image, sqlpool__old *old, const char *k
 static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info *info,
                                      sqlpool_error *error) {
     sqlpool__archive *archive = image->archive;
-    sqlpool__core *core = archive->errand.core;
+    sqlpool__core *core = archive->chore.core;
     const sqlpool_files *files = &archive->config.files;
     sqlpool__closed closed;
     sqlpool__old old;
@@ -23473,12 +23397,12 @@ static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info 
     bool is_replaced = false;
     int code = 0;
     memset(&old, 0, sizeof old);
-    if (sqlpool__close_all(core, archive->errand.deadline_ns, &closed, error) == SQLPOOL_OK &&
+    if (sqlpool__close_all(core, archive->chore.deadline_ns, &closed, error) == SQLPOOL_OK &&
         sqlpool__take_old(archive, &old, error) == SQLPOOL_OK) {
         kept = sqlpool__kept_name(archive, image->db);
-        if (sqlpool__errand_tick(&archive->errand, -1, 0) != 0) {
-            (void)sqlpool__errand_failed(&archive->errand, SQLITE_INTERRUPT, "replacing",
-                                         archive->own, error);
+        if (sqlpool__on_chore(&archive->chore) != 0) {
+            (void)sqlpool__chore_failed(&archive->chore, SQLITE_INTERRUPT, "replacing",
+                                        archive->own);
         } else if (kept == NULL) {
             (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no name to keep the old database under");
         } else if (sqlpool__is_renamed(image->db)) {
@@ -23515,19 +23439,19 @@ static int sqlpool__find_good(sqlpool__archive *archive, const char *backup, sql
     (void)sqlpool__open_good(archive, backup, db, info, error);
     first = *error;
     for (n = 1; error->result != SQLPOOL_OK && archive->config.or_older &&
-                n < SQLPOOL__BACKUP_MOST && archive->errand.stop == 0;
+                n < SQLPOOL__BACKUP_MOST && !archive->chore.is_over;
          n++) {
         char *name = sqlpool__generation(backup, n);
         if (name == NULL) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
         sqlpool__error_clear(error);
         if (sqlpool__open_good(archive, name, db, info, error) == SQLPOOL_OK) {
             info->generation = n;
-            sqlpool__log_line(archive->errand.core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
+            sqlpool__log_line(archive->chore.core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
                               "an older backup, \"%s\", is taken: %s", name, first.message);
         }
         sqlite3_free(name);
     }
-    if (error->result != SQLPOOL_OK && archive->errand.stop == 0) *error = first;
+    if (error->result != SQLPOOL_OK && !archive->chore.is_over) *error = first;
     return error->result;
 }
 
@@ -23538,15 +23462,15 @@ static int sqlpool__restore(sqlpool__archive *archive, const char *backup,
     int rc;
     memset(&image, 0, sizeof image);
     image.archive = archive;
-    sqlpool__errand_stage(&archive->errand, "check", 0.3);
+    sqlpool__chore_stage(&archive->chore, "check", 0.2);
     if (sqlpool__find_good(archive, backup, &from, info, error) == SQLPOOL_OK &&
         sqlpool__image_begin(&image, archive, archive->own, archive->own, info->page_bytes,
                              error) == SQLPOOL_OK) {
-        sqlpool__errand_stage(&archive->errand, "pages", 0.5);
+        sqlpool__chore_stage(&archive->chore, "pages", 0.5);
         rc = sqlite3_exec(from, "BEGIN; SELECT count(*) FROM sqlite_master", NULL, NULL, NULL);
         if (rc != SQLITE_OK) {
-            (void)sqlpool__errand_failed(&archive->errand, rc, "reading", info->path, error);
-        } else if (sqlpool__image_copy(&image, from, error) == SQLPOOL_OK) {
+            (void)sqlpool__chore_failed(&archive->chore, rc, "reading", info->path);
+        } else if (sqlpool__image_copy(&image, from) == SQLPOOL_OK) {
             (void)sqlpool__image_finish(&image, false, error);
         }
     }
@@ -23568,9 +23492,10 @@ SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
     error = sqlpool__error_or(error, &local);
     if (info == NULL) info = &ignored;
     memset(info, 0, sizeof *info);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&archive, 0, sizeof archive);
+    rc = sqlpool__enter_chore(pool, "restore", options, &archive.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    core = archive.chore.core;
     sqlpool__lock(core);
     if (sqlpool__find_own_locked(core, sqlpool__thread_id(core)) != NULL)
         (void)SQLPOOL__FAIL(
@@ -23583,15 +23508,13 @@ SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
         (void)SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
     }
     if (error->result == SQLPOOL_OK && sqlpool__check_path("backup", backup, error) == SQLPOOL_OK &&
-        sqlpool__archive_begin(&archive, core, config, options, "restore", error) == SQLPOOL_OK &&
+        sqlpool__archive_begin(&archive, config, error) == SQLPOOL_OK &&
         sqlpool__restore(&archive, backup, info, error) == SQLPOOL_OK) {
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
                           "the database was replaced by \"%s\" and is kept as \"%s\"", info->path,
                           info->kept);
-        sqlpool__errand_end(&archive.errand);
     }
-    sqlpool__archive_end(&archive);
-    return sqlpool__leave(core, sqlpool__finish(core, error));
+    return sqlpool__archive_end(&archive);
 }
 
 /*------------------------------------------------------------------------------
@@ -23623,7 +23546,7 @@ static void sqlpool__salvage_problem(sqlpool__salvage *salvage, const char *obje
 /*  Reading ended with this code. False: the salvage cannot go on. */
 static bool sqlpool__is_source_bad(sqlpool__salvage *salvage, int rc, const char *object) {
     if (rc == SQLITE_DONE || rc == SQLITE_OK) return true;
-    if (salvage->archive->errand.stop != 0 || sqlpool__primary(rc) == SQLITE_NOMEM ||
+    if (salvage->archive->chore.is_over || sqlpool__primary(rc) == SQLITE_NOMEM ||
         sqlpool__primary(rc) == SQLITE_INTERRUPT || sqlpool__primary(rc) == SQLITE_BUSY) {
         salvage->fatal = rc;
         return false;
@@ -23652,7 +23575,7 @@ static void sqlpool__salvage_row(sqlpool__salvage *salvage, sqlite3_stmt *read, 
     }
     (void)sqlite3_reset(write);
     if (salvage->info.rows % 256 == 0 &&
-        sqlpool__errand_tick(&salvage->archive->errand, salvage->info.rows, 0) != 0)
+        sqlpool__chore_tick(&salvage->archive->chore, salvage->info.rows, 0) != 0)
         salvage->fatal = SQLITE_INTERRUPT;
 }
 
@@ -23871,7 +23794,7 @@ static void sqlpool__salvage_object(sqlpool__salvage *salvage, const char *type,
     const bool is_table = strcmp(type, "table") == 0;
     const bool is_virtual = is_table && sqlite3_strnicmp(sql, "CREATE VIRTUAL", 14) == 0;
     int rc;
-    salvage->archive->errand.progress.object = name;
+    salvage->archive->chore.progress.object = name;
     salvage->is_damaged = false;
     if (is_virtual) { /* its rows are in tables of their own; its module may not be here */
         char *insert = sqlite3_mprintf("PRAGMA writable_schema=ON; INSERT INTO sqlite_master(type, "
@@ -23897,14 +23820,14 @@ static void sqlpool__salvage_object(sqlpool__salvage *salvage, const char *type,
     if (is_table && rc == SQLITE_OK && salvage->is_damaged) salvage->info.tables_damaged++;
     if (is_table && rc != SQLITE_OK) salvage->info.tables_lost++;
     if (!is_table && rc != SQLITE_OK) salvage->info.indexes_lost++;
-    salvage->archive->errand.progress.object = "";
+    salvage->archive->chore.progress.object = "";
 }
 
 /*  Tables first, then what stands on them; triggers last, so that none runs. */
 static int sqlpool__salvage_all(sqlpool__salvage *salvage) {
     sqlite3_stmt *list = NULL;
     int rc = sqlpool__salvage_schema(salvage);
-    salvage->archive->errand.progress.unit = "rows";
+    salvage->archive->chore.progress.unit = "rows";
     if (rc == SQLITE_OK)
         rc = sqlpool__salvage_prepare(
             salvage->to,
@@ -23933,7 +23856,7 @@ static int sqlpool__salvage_all(sqlpool__salvage *salvage) {
 
 static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, const char *target,
                                  sqlpool_salvage_info *result, sqlpool_error *error) {
-    sqlpool__errand *errand = &archive->errand;
+    sqlpool__chore *chore = &archive->chore;
     sqlpool__salvage salvage;
     sqlpool__image image;
     int64_t page_bytes = 0, user_version = 0, application_id = 0;
@@ -23944,20 +23867,19 @@ static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, 
     memset(&image, 0, sizeof image);
     salvage.archive = image.archive = archive;
     if (sqlpool__check_target(archive, target, error) != SQLPOOL_OK) return error->result;
-    rc = sqlpool__open_plain(errand->core, source, SQLITE_OPEN_READONLY, &salvage.from);
+    rc = sqlpool__open_plain(chore->core, source, SQLITE_OPEN_READONLY, &salvage.from);
     if (rc == SQLITE_OK) {
-        sqlite3_progress_handler(salvage.from, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
+        sqlite3_progress_handler(salvage.from, SQLPOOL__PROGRESS_OPS, sqlpool__on_chore, chore);
         rc = sqlite3_exec(salvage.from, "PRAGMA writable_schema=ON; BEGIN", NULL, NULL, NULL);
     }
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(salvage.from, "PRAGMA page_size", &page_bytes);
     if (rc != SQLITE_OK) {
-        (void)sqlpool__errand_failed(errand, rc, "opening", source != NULL ? source : archive->own,
-                                     error);
+        (void)sqlpool__chore_failed(chore, rc, "opening", source != NULL ? source : archive->own);
     } else if (sqlpool__image_begin(&image, archive, target, NULL, page_bytes, error) ==
                SQLPOOL_OK) {
-        image.info.time_s = sqlpool__wall_ms(archive->errand.core) / 1000;
+        image.info.time_s = sqlpool__wall_ms(archive->chore.core) / 1000;
         salvage.to = image.db;
-        sqlpool__errand_stage(errand, "rows", 0.7);
+        sqlpool__chore_stage(chore, "rows", 0.7);
         (void)sqlpool__ask_number(salvage.from, "PRAGMA user_version", &user_version);
         (void)sqlpool__ask_number(salvage.from, "PRAGMA application_id", &application_id);
         sqlpool__text_add(&text, "PRAGMA user_version=%lld; PRAGMA application_id=%lld; COMMIT",
@@ -23972,7 +23894,7 @@ static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, 
         if (rc == SQLITE_OK) rc = sqlite3_exec(image.db, sql, NULL, NULL, NULL);
         *result = salvage.info;
         if (rc != SQLITE_OK) {
-            (void)sqlpool__errand_failed(errand, rc, "salvaging to", target, error);
+            (void)sqlpool__chore_failed(chore, rc, "salvaging to", target);
         } else if (salvage.info.tables == 0 && salvage.info.first_problem[0] != '\0') {
             (void)sqlpool__bad_backup(source != NULL ? source : archive->own,
                                       salvage.info.first_problem, error);
@@ -23997,22 +23919,21 @@ SQLPOOL_API int sqlpool_salvage(sqlpool *pool, const char *source, const char *t
     error = sqlpool__error_or(error, &local);
     if (result == NULL) result = &ignored;
     memset(result, 0, sizeof *result);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&archive, 0, sizeof archive);
+    rc = sqlpool__enter_chore(pool, "salvage", options, &archive.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    core = archive.chore.core;
     if (source != NULL) (void)sqlpool__check_path("source", source, error);
     if (error->result == SQLPOOL_OK && sqlpool__check_path("target", target, error) == SQLPOOL_OK &&
-        sqlpool__archive_begin(&archive, core, config, options, "salvage", error) == SQLPOOL_OK) {
+        sqlpool__archive_begin(&archive, config, error) == SQLPOOL_OK) {
         archive.config.keep = 0;
         if (sqlpool__salvage_file(&archive, source, target, result, error) == SQLPOOL_OK) {
             sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
                               "%lld rows of %d tables were salvaged to \"%s\"",
                               (long long)result->rows, result->tables, target);
-            sqlpool__errand_end(&archive.errand);
         }
     }
-    sqlpool__archive_end(&archive);
-    return sqlpool__leave(core, sqlpool__finish(core, error));
+    return sqlpool__archive_end(&archive);
 }
 
 /*==============================================================================
@@ -24364,43 +24285,21 @@ static int sqlpool__adopt(sqlpool__migrating *m) {
     return rc;
 }
 
-/*  Rows of PRAGMA foreign_key_check: the first is named, all are counted. */
-typedef struct sqlpool__orphans {
-    char first[300];
-    int64_t count;
-} sqlpool__orphans;
-
-static int sqlpool__orphan_row(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
-    sqlpool__orphans *orphans = (sqlpool__orphans *)user;
-    const char *table = (const char *)sqlite3_column_text(row, 0);
-    const char *parent = (const char *)sqlite3_column_text(row, 2);
-    sqlpool__text text = sqlpool__text_into(orphans->first, sizeof orphans->first);
-    (void)chore;
-    if (orphans->count++ > 0) return 0;
-    if (sqlite3_column_type(row, 1) == SQLITE_NULL) {
-        sqlpool__text_add(&text, "a row");
-    } else {
-        sqlpool__text_add(&text, "the row with rowid %lld",
-                          (long long)sqlite3_column_int64(row, 1));
-    }
-    sqlpool__text_add(&text, " of ");
-    sqlpool__text_name(&text, table != NULL ? table : "");
-    sqlpool__text_add(&text, " has no parent in ");
-    sqlpool__text_name(&text, parent != NULL ? parent : "");
-    return SQLPOOL_OK;
-}
-
 static int sqlpool__check_orphans(sqlpool__migrating *m) {
-    sqlpool__orphans orphans;
+    sqlpool_check_result result;
+    sqlpool__check_findings findings;
     int rc;
     if (m->chore.core->config.disable_foreign_keys) return SQLPOOL_OK;
-    orphans.count = 0;
-    rc = sqlpool__chore_run(&m->chore, "PRAGMA foreign_key_check", sqlpool__orphan_row, &orphans);
-    if (rc != SQLPOOL_OK || orphans.count == 0) return rc;
+    result.problems = result.kinds = 0;
+    findings.result = &result;
+    findings.text = sqlpool__text_into(result.text, sizeof result.text);
+    rc = sqlpool__chore_run(&m->chore, "PRAGMA foreign_key_check", sqlpool__take_orphan, &findings);
+    if (rc != SQLPOOL_OK || result.problems == 0) return rc;
+    result.text[strcspn(result.text, "\n")] = '\0'; /* the first is named */
     return SQLPOOL__FAIL(m->chore.error, SQLITE_CONSTRAINT_FOREIGNKEY,
                          "%s, one of %lld such rows (PRAGMA foreign_key_check lists them): mend "
                          "them in the step, or before it if they are old",
-                         orphans.first, (long long)orphans.count);
+                         result.text, (long long)result.problems);
 }
 
 /*  The step's function. The level is not its own, so that it cannot commit half of it. */
