@@ -4209,16 +4209,17 @@ static void sqlpool__text_duration(sqlpool__text *text, int64_t ns) {
     }
 }
 
+static const char *const sqlpool__byte_units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+
 /*  "512 B", "1.50 KiB", "64.0 MiB". */
 static void sqlpool__text_bytes(sqlpool__text *text, int64_t bytes) {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     double value = (double)bytes;
     int unit = 0;
     for (; value >= 1023.5 && unit < 4; unit++) value /= 1024;
     if (unit == 0) {
         sqlpool__text_add(text, "%lld B", (long long)bytes);
     } else {
-        sqlpool__text_scaled(text, value, units[unit]);
+        sqlpool__text_scaled(text, value, sqlpool__byte_units[unit]);
     }
 }
 
@@ -4306,6 +4307,13 @@ static void sqlpool__error_text(sqlpool_error *error, int code, const char *form
     sqlpool__text_add_list(&text, format, list);
     va_end(list);
     if (code > 0) error->sqlite_code = code;
+}
+
+/*  For words in front of an error: `said` gets what it says now, and the text begins anew. */
+static sqlpool__text sqlpool__error_around(sqlpool_error *error, char said[760]) {
+    sqlpool__text text = sqlpool__text_into(said, 760);
+    sqlpool__text_string(&text, error->message);
+    return sqlpool__text_into(error->message, sizeof error->message);
 }
 
 /*==============================================================================
@@ -6199,6 +6207,11 @@ static int sqlpool__primary(int code) {
     return code > 0 ? code & 0xff : code;
 }
 
+/*  What is said of a file that is damaged, or no database. */
+static bool sqlpool__is_damage(int code) {
+    return sqlpool__primary(code) == SQLITE_CORRUPT || sqlpool__primary(code) == SQLITE_NOTADB;
+}
+
 /*  After these the connection's idea of the file is not to be trusted: it is opened anew. */
 static bool sqlpool__is_connection_bad(int code) {
     switch (sqlpool__primary(code)) {
@@ -7129,10 +7142,9 @@ static void sqlpool__stmt_destroy(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     sqlpool__free(&core->memory, stmt, stmt->block_bytes);
 }
 
-static void sqlpool__stmt_trim(sqlpool__slot *slot) {
-    const sqlpool_config *config = &slot->core->config;
-    while ((slot->cached_count > config->statement_cache_count ||
-            slot->cached_bytes > config->statement_cache_bytes) &&
+static void sqlpool__stmt_trim(sqlpool__slot *slot, int most) {
+    while ((slot->cached_count > most ||
+            slot->cached_bytes > slot->core->config.statement_cache_bytes) &&
            !sqlpool__list_is_empty(&slot->recent)) {
         sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->recent.prev));
         SQLPOOL__TALLY(slot, cache_evictions);
@@ -7287,7 +7299,7 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
             slot->cached_count++;
             slot->cached_bytes += (int64_t)stmt->charge_bytes;
             sqlpool__stmt_hand_out(slot, stmt); /* before the trim, which takes free ones only */
-            sqlpool__stmt_trim(slot);
+            sqlpool__stmt_trim(slot, slot->core->config.statement_cache_count);
             *out = stmt;
             return SQLPOOL_OK;
         }
@@ -7342,7 +7354,7 @@ static void sqlpool__stmt_put(sqlpool__slot *slot, sqlpool__stmt *stmt) {
         sqlpool__list_insert_before(slot->recent.next, &stmt->link);
         if (slot->cached_count > slot->core->config.statement_cache_count ||
             slot->cached_bytes > slot->core->config.statement_cache_bytes) {
-            sqlpool__stmt_trim(slot);
+            sqlpool__stmt_trim(slot, slot->core->config.statement_cache_count);
         }
     } else {
         sqlpool__stmt_destroy(slot, stmt);
@@ -8888,9 +8900,7 @@ static bool sqlpool__ask_if_corrupt(sqlpool__core *core, char *verdict, size_t v
         sqlpool__text text = sqlpool__text_into(verdict, verdict_bytes);
         sqlpool__text_add(&text, "%s (%s %d)", sqlite3_errstr(rc), sqlpool_result_name(rc), rc);
     }
-    return rc == SQLITE_OK
-               ? strcmp(verdict, "ok") != 0
-               : sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB;
+    return rc == SQLITE_OK ? strcmp(verdict, "ok") != 0 : sqlpool__is_damage(rc);
 }
 
 /*  SQLite says CORRUPT of more than files that are: of a schema that trusted_schema forbids, of
@@ -8924,7 +8934,7 @@ static SQLPOOL__NOINLINE void sqlpool__breaker_failed(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
     const int code = slot->trouble, primary = sqlpool__primary(code);
     const int mode = (int)SQLPOOL__LOAD_RELAXED(&slot->mode);
-    const bool is_corrupt = primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
+    const bool is_corrupt = sqlpool__is_damage(code);
     const bool is_plain = is_corrupt || primary == SQLITE_FULL || primary == SQLITE_READONLY ||
                           primary == SQLITE_IOERR;
     slot->trouble = 0;
@@ -14800,10 +14810,8 @@ static int sqlpool__bulk_refuse(sqlpool_bulk *bulk, int row, sqlpool_error *erro
     sqlpool__refused_row *refusal;
     sqlpool__text text;
     if (bulk->config.refused_fn == NULL) {
-        char said[700];
-        text = sqlpool__text_into(said, sizeof said);
-        sqlpool__text_string(&text, error->message);
-        text = sqlpool__text_into(error->message, sizeof error->message);
+        char said[760];
+        text = sqlpool__error_around(error, said);
         sqlpool__text_add(&text, "row %lld: %s", (long long)(bulk->first_row + row), said);
         bulk->is_stopped = true;
         return error->result;
@@ -15410,11 +15418,7 @@ enum {
 
 static void sqlpool__shed_slot(sqlpool__slot *slot, int step) {
     if (step == SQLPOOL__SHED_STATEMENTS) {
-        int keep = slot->cached_count / 2;
-        while (slot->cached_count > keep && !sqlpool__list_is_empty(&slot->recent)) {
-            sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->recent.prev));
-            SQLPOOL__TALLY(slot, cache_evictions);
-        }
+        sqlpool__stmt_trim(slot, slot->cached_count / 2);
     } else if (step == SQLPOOL__SHED_PAGES) {
         (void)sqlite3_db_release_memory(slot->db);
     } else if (step == SQLPOOL__SHED_CONNECTION && slot->role == SQLPOOL__ROLE_READER &&
@@ -17831,14 +17835,13 @@ static void sqlpool__chart_key(sqlpool__text *text, const sqlpool__chart *chart)
 /*  The same for round values, without decimals: "1 ms", "2500/s". */
 static void sqlpool__text_tick(sqlpool__text *text, sqlpool__unit unit, int64_t value) {
     static const char *const times[] = {"ns", "us", "ms", "s"};
-    static const char *const sizes[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     int step = 0;
     if (unit == SQLPOOL__UNIT_TIME) {
         for (; step < 3 && value % 1000 == 0; step++) value /= 1000;
         sqlpool__text_add(text, "%lld %s", (long long)value, times[step]);
     } else if (unit == SQLPOOL__UNIT_BYTES) {
         for (; step < 4 && value % 1024 == 0 && value > 0; step++) value /= 1024;
-        sqlpool__text_add(text, "%lld %s", (long long)value, sizes[step]);
+        sqlpool__text_add(text, "%lld %s", (long long)value, sqlpool__byte_units[step]);
     } else if (unit == SQLPOOL__UNIT_RATE && value % 1000 == 0) {
         sqlpool__text_add(text, "%lld/s", (long long)(value / 1000));
     } else {
@@ -17986,12 +17989,13 @@ static void sqlpool__draw_samples(const sqlpool__report *report, sqlpool__quanti
     }
 }
 
+static const char *const sqlpool__percentile_names[] = {"p50", "p95", "p99"};
+
 static void sqlpool__draw_steps(const sqlpool__report *report, int which, sqlpool__drawing *out) {
-    static const char *const names[] = {"p50", "p95", "p99"};
     int s, i;
     for (s = 0; s < 3; s++) {
         sqlpool__series *series = &out->series[s];
-        series->name = names[s];
+        series->name = sqlpool__percentile_names[s];
         series->points = 0;
         for (i = 0; i < report->step_count[which]; i++) {
             const sqlpool_latency_step *step = &report->steps[which][i];
@@ -18045,7 +18049,6 @@ static void sqlpool__html_latency(const sqlpool__report *report, sqlpool__text *
 /*  How many statements took how long, with lines at their percentiles. */
 static void sqlpool__html_bars(const sqlpool__report *report, sqlpool__text *text) {
     const sqlpool_latency *latency = &report->latencies[SQLPOOL_TIMING_STATEMENT];
-    static const char *const names[] = {"p50", "p95", "p99"};
     const int64_t at[3] = {latency->p50_ns, latency->p95_ns, latency->p99_ns};
     const int width = SQLPOOL__CHART_WIDTH / SQLPOOL__BARS;
     uint64_t most = 1;
@@ -18056,7 +18059,8 @@ static void sqlpool__html_bars(const sqlpool__report *report, sqlpool__text *tex
                          "<figure class=\"card wide\"><figcaption><h2>How long statements take"
                          "</h2><span class=\"key\">");
     for (i = 0; i < 3; i++) {
-        sqlpool__text_add(text, "<span><i class=\"s%d\"></i>%s<b>", i + 1, names[i]);
+        sqlpool__text_add(text, "<span><i class=\"s%d\"></i>%s<b>", i + 1,
+                          sqlpool__percentile_names[i]);
         sqlpool__text_duration(text, at[i]);
         sqlpool__text_string(text, "</b></span>");
     }
@@ -19560,15 +19564,18 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
+/*  The log and the journal hold content. */
+static const char *const sqlpool__sidecars[] = {"-wal", "-journal", "-shm"};
+enum { SQLPOOL__SIDECARS = 3 };
+
 /*  A log or journal beside the path belongs to the file that was there: SQLite would apply it to
     the new one and destroy that (sqlite.org/howtocorrupt.html, 1.4). Asked when our connections are
     closed. */
 static bool sqlpool__has_old_log(sqlpool__core *core) {
-    static const char *const suffixes[] = {"-wal", "-journal"};
     sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
-    size_t i;
+    int i;
     for (i = 0; i < 2 && vfs != NULL && !core->config.enable_uri; i++) {
-        char *name = sqlite3_mprintf("%s%s", core->path, suffixes[i]);
+        char *name = sqlite3_mprintf("%s%s", core->path, sqlpool__sidecars[i]);
         int is_there = 0;
         const int rc =
             name != NULL ? vfs->xAccess(vfs, name, SQLITE_ACCESS_EXISTS, &is_there) : SQLITE_NOMEM;
@@ -19582,6 +19589,13 @@ static bool sqlpool__has_old_log(sqlpool__core *core) {
         if (rc != SQLITE_OK || is_there) return true;
     }
     return false;
+}
+
+/*  Every connection is opened anew before its next use. */
+static void sqlpool__outdate_all(sqlpool__core *core) {
+    uint32_t i;
+    (void)SQLPOOL__ADD(&core->epoch, 1u);
+    for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
 }
 
 /*  All leave the old file, the writer last, so that it can tidy up; then the writer is the first on
@@ -19636,7 +19650,6 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
 SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
     sqlpool_error local;
     sqlpool__core *core;
-    uint32_t i;
     int rc;
     sqlpool__error_clear(&local);
     rc = sqlpool__enter_inside(pool, &core, &local);
@@ -19645,8 +19658,7 @@ SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
         return sqlpool__leave(core, SQLPOOL_CLOSED);
     if (core->is_memory && core->keep_alive == NULL)
         return sqlpool__leave(core, SQLPOOL_UNSUPPORTED); /* its only connection is the database */
-    (void)SQLPOOL__ADD(&core->epoch, 1u);
-    for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
+    sqlpool__outdate_all(core);
     rc = sqlpool__replace_idle(core, &local);
     if (rc != SQLPOOL_MOVED) sqlpool__go_on(core, SQLPOOL__GATE_MOVED);
     return sqlpool__leave(core, rc == SQLPOOL_OK ? SQLPOOL_OK : sqlpool__finish(core, &local));
@@ -20246,6 +20258,15 @@ static int sqlpool__chore_check(sqlpool__chore *chore) {
     return SQLPOOL_OK;
 }
 
+/*  It comes to this object, of so many that cost about the same. */
+static void sqlpool__chore_at(sqlpool__chore *chore, const char *object, int done, int total) {
+    chore->progress.object = object;
+    chore->progress.done = done;
+    chore->progress.total = total;
+    chore->share = 1.0 / total;
+    chore->from = done * chore->share;
+}
+
 /*  The next part of it, which is `share` of the whole. */
 static void sqlpool__chore_stage(sqlpool__chore *chore, const char *unit, double share) {
     chore->from += chore->share;
@@ -20497,10 +20518,7 @@ static int sqlpool__chore_each(sqlpool__chore *chore, const sqlpool__names *name
     chore->progress.total = names->count;
     for (; at < names->used && rc == SQLPOOL_OK; at += strlen(names->text + at) + 1) {
         if (done > 0 && !sqlpool__chore_rest(chore)) break;
-        chore->progress.object = names->text + at;
-        chore->progress.done = done;
-        chore->share = 1.0 / names->count;
-        chore->from = done * chore->share;
+        sqlpool__chore_at(chore, names->text + at, done, names->count);
         rc = sqlpool__chore_take(chore, mode);
         if (rc == SQLPOOL_OK) rc = piece(chore, names->text + at, user);
         sqlpool__chore_put(chore);
@@ -21055,7 +21073,7 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
             kind == SQLPOOL_CHECK_FOREIGN_KEYS ? sqlpool__take_orphan : sqlpool__take_problem,
             &findings);
     }
-    if (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB)
+    if (sqlpool__is_damage(rc))
         sqlpool__add_finding(&findings, chore->error->message, strlen(chore->error->message),
                              SQLPOOL_PROBLEM_STRUCTURE);
     sqlpool__chore_put(chore);
@@ -22040,10 +22058,23 @@ static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__
     return rc;
 }
 
+/*  With the lock, which it lets go of meanwhile: the same by a thread that nobody is before. */
+static void sqlpool__run_task_locked(sqlpool__core *core, sqlpool__plan *plan,
+                                     sqlpool__planned *planned, int64_t stop_ns, bool is_forced,
+                                     sqlpool_error *error) {
+    plan->runner = sqlpool__thread_id(core);
+    sqlpool__unlock(core);
+    (void)sqlpool__run_task(core, plan, planned, stop_ns, is_forced, error);
+    sqlpool__lock(core);
+    plan->runner = 0;
+    sqlpool__signal(core, &plan->condition);
+}
+
 #ifndef SQLPOOL_NO_THREADS
 static void sqlpool__plan_main(void *argument) {
     sqlpool__plan *plan = (sqlpool__plan *)argument;
     sqlpool__core *core = plan->core;
+    sqlpool_error error;
     sqlpool__hint.inside++; /* its hooks cannot close the pool that joins it */
     sqlpool__lock(core);
     while (!plan->is_stopping) {
@@ -22057,16 +22088,8 @@ static void sqlpool__plan_main(void *argument) {
                                              : next);
             continue;
         }
-        plan->runner = sqlpool__thread_id(core);
-        sqlpool__unlock(core);
-        {
-            sqlpool_error error;
-            sqlpool__error_clear(&error);
-            (void)sqlpool__run_task(core, plan, due, SQLPOOL__NEVER, false, &error);
-        }
-        sqlpool__lock(core);
-        plan->runner = 0;
-        sqlpool__signal(core, &plan->condition);
+        sqlpool__error_clear(&error);
+        sqlpool__run_task_locked(core, plan, due, SQLPOOL__NEVER, false, &error);
     }
     sqlpool__unlock(core);
 }
@@ -22082,16 +22105,13 @@ static int64_t sqlpool__plan_run(sqlpool__core *core, int64_t now, int64_t stop_
     plan = core->plan;
     if (plan != NULL && !plan->has_thread && plan->runner == 0 && !plan->is_stopping)
         due = sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
-    if (due != NULL) plan->runner = sqlpool__thread_id(core);
+    if (due != NULL) {
+        sqlpool__error_clear(&error);
+        sqlpool__run_task_locked(core, plan, due, stop_ns, false, &error);
+        next = now;
+    }
     sqlpool__unlock(core);
-    if (due == NULL) return next;
-    sqlpool__error_clear(&error);
-    (void)sqlpool__run_task(core, plan, due, stop_ns, false, &error);
-    sqlpool__lock(core);
-    plan->runner = 0;
-    sqlpool__signal(core, &plan->condition);
-    sqlpool__unlock(core);
-    return now;
+    return next;
 }
 
 static void sqlpool__free_plan(sqlpool__core *core, sqlpool__plan *plan) {
@@ -22312,23 +22332,16 @@ SQLPOOL_API int sqlpool_schedule_run(sqlpool *pool, const char *name, sqlpool_er
         if (strcmp(plan->tasks[i].state.name, name) == 0) planned = &plan->tasks[i];
     }
     if (planned == NULL) {
-        rc = SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the schedule has no task \"%.63s\"",
-                           name != NULL ? name : "(null)");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the schedule has no task \"%.63s\"",
+                            name != NULL ? name : "(null)");
     } else if (plan->runner == sqlpool__thread_id(core)) {
-        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule_run() was called from a task");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule_run() was called from a task");
     } else if (plan->runner != 0) {
-        rc = SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another task of the schedule runs");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another task of the schedule runs");
     } else {
-        plan->runner = sqlpool__thread_id(core);
+        sqlpool__run_task_locked(core, plan, planned, SQLPOOL__NEVER, true, error);
     }
     sqlpool__unlock(core);
-    if (rc == SQLPOOL_OK) {
-        (void)sqlpool__run_task(core, plan, planned, SQLPOOL__NEVER, true, error);
-        sqlpool__lock(core);
-        plan->runner = 0;
-        sqlpool__signal(core, &plan->condition);
-        sqlpool__unlock(core);
-    }
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
@@ -22455,9 +22468,6 @@ static int sqlpool__remove(const sqlpool__archive *archive, const char *path, co
     sqlite3_free(name);
     return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
 }
-
-static const char *const sqlpool__sidecars[] = {"-wal", "-journal", "-shm"};
-enum { SQLPOOL__SIDECARS = 3 };
 
 static void sqlpool__remove_sidecars(const sqlpool__archive *archive, const char *path) {
     int i;
@@ -22648,9 +22658,7 @@ static int sqlpool__examine(sqlpool__chore *chore, sqlite3 *db, const char *path
     if (rc == SQLITE_OK) rc = sqlpool__ask(db, "PRAGMA quick_check(1)", verdict, sizeof verdict);
     if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0)
         return sqlpool__bad_backup(path, verdict, error);
-    if (!chore->is_over &&
-        (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB ||
-         sqlpool__primary(rc) == SQLITE_ERROR))
+    if (!chore->is_over && (sqlpool__is_damage(rc) || sqlpool__primary(rc) == SQLITE_ERROR))
         return sqlpool__bad_backup(path, sqlite3_errmsg(db), error);
     if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "checking", path);
     return sqlpool__chore_tick(chore, 1, 1);
@@ -22878,7 +22886,7 @@ static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpoo
         if (rc == SQLITE_OK) rc = sqlpool__trailer_write(image, file);
     }
     if (rc == SQLITE_OK) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-    if (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB)
+    if (sqlpool__is_damage(rc))
         return sqlpool__bad_backup(image->path, sqlite3_errmsg(image->db), error);
     if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "writing", image->path);
     (void)sqlite3_close(image->db);
@@ -23221,9 +23229,7 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is
                            sqlpool_error *error) {
     sqlpool__slot *slot = closed->writer;
     if (is_replaced) {
-        uint32_t i;
-        (void)SQLPOOL__ADD(&core->epoch, 1u);
-        for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
+        sqlpool__outdate_all(core);
         SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
         SQLPOOL__STORE(&core->checkpoint_due, 0u);
         SQLPOOL__STORE(&core->is_log_doubtful, 0u);
@@ -23997,16 +24003,16 @@ static void sqlpool__text_step(sqlpool__text *text, const sqlpool_migration *ste
 
 /*  As every chore; but a lock is waited for as long as the whole may take, since who has it may be
     migrating, and the looks at the schema before the first piece are not worth a report. */
-static int sqlpool__schema_chore_begin(sqlpool__chore *chore, sqlpool__core *core,
-                                       const char *operation, const char *unit,
-                                       const sqlpool_maintenance *options, sqlpool_error *error) {
-    const int rc = sqlpool__chore_begin(chore, core, operation, options, error);
+static int sqlpool__enter_schema_chore(sqlpool *pool, const char *operation, const char *unit,
+                                       const sqlpool_maintenance *options, sqlpool__chore *chore,
+                                       sqlpool_error *error) {
+    const int rc = sqlpool__enter_chore(pool, operation, options, chore, error);
+    if (rc != SQLPOOL_OK) return rc;
     chore->progress.unit = unit;
     chore->call.timeout_ms = chore->options.timeout_ms;
-    chore->next_progress_ns = sqlpool__time_add(
-        chore->began_ns,
-        (int64_t)(rc == SQLPOOL_OK ? chore->options.progress_ms : 0) * SQLPOOL__NS_PER_MS);
-    return rc;
+    chore->next_progress_ns =
+        sqlpool__time_add(chore->began_ns, chore->options.progress_ms * SQLPOOL__NS_PER_MS);
+    return SQLPOOL_OK;
 }
 
 /*------------------------------------------------------------------------------
@@ -24341,10 +24347,8 @@ static int sqlpool__line_of(const char *text, int offset) {
 static void sqlpool__step_failed(sqlpool__migrating *m) {
     sqlpool_error *error = m->chore.error;
     const char *sql = m->direction > 0 ? m->step->up : m->step->down;
-    char said[640];
-    sqlpool__text text = sqlpool__text_into(said, sizeof said);
-    sqlpool__text_string(&text, error->message);
-    text = sqlpool__text_into(error->message, sizeof error->message);
+    char said[760];
+    sqlpool__text text = sqlpool__error_around(error, said);
     sqlpool__text_step(&text, m->step);
     sqlpool__text_add(&text, m->direction > 0 ? " (up)" : " (down)");
     if (error->sql_offset >= 0 && sql != NULL)
@@ -24536,18 +24540,16 @@ SQLPOOL_API int sqlpool_migrate(sqlpool *pool, const sqlpool_migrate_config *con
     sqlpool_error local;
     sqlpool_migrate_result unused;
     sqlpool__migrating m;
-    sqlpool__core *core;
     int rc;
     error = sqlpool__error_or(error, &local);
     if (result == NULL) result = &unused;
     memset(result, 0, sizeof *result);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&m, 0, sizeof m);
     m.config = config;
     m.result = result;
-    rc = sqlpool__schema_chore_begin(&m.chore, core, "migrate", "steps", options, error);
-    if (rc == SQLPOOL_OK) rc = sqlpool__check_plan(config, error);
+    rc = sqlpool__enter_schema_chore(pool, "migrate", "steps", options, &m.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__check_plan(config, error);
     if (rc == SQLPOOL_OK) {
         if (config->mode == SQLPOOL_MIGRATE_DRY_RUN) m.chore.progress.operation = "dry run";
         m.target = config->target == 0  ? sqlpool__last_version(config)
@@ -24560,13 +24562,13 @@ SQLPOOL_API int sqlpool_migrate(sqlpool *pool, const sqlpool_migrate_config *con
             (void)sqlpool__tell_step(&m);
         }
     }
-    result->elapsed_ms = (sqlpool__now(core) - m.chore.began_ns) / SQLPOOL__NS_PER_MS;
+    result->elapsed_ms = (sqlpool__now(m.chore.core) - m.chore.began_ns) / SQLPOOL__NS_PER_MS;
     if (rc == SQLPOOL_OK) {
         sqlpool__error_clear(error);
         if (config->mode == SQLPOOL_MIGRATE_RUN && result->steps > 0)
             error->outcome = SQLPOOL_OUTCOME_COMMITTED;
     }
-    return sqlpool__leave(core, sqlpool__chore_end(&m.chore));
+    return sqlpool__leave_chore(&m.chore);
 }
 
 /*------------------------------------------------------------------------------
@@ -25019,9 +25021,7 @@ static int sqlpool__check_body(sqlpool_conn *conn, void *user, int attempt) {
 static void sqlpool__index_failed(sqlpool__indexing *x) {
     sqlpool_error *error = x->chore.error;
     char said[760];
-    sqlpool__text text = sqlpool__text_into(said, sizeof said);
-    sqlpool__text_string(&text, error->message);
-    text = sqlpool__text_into(error->message, sizeof error->message);
+    sqlpool__text text = sqlpool__error_around(error, said);
     sqlpool__text_add(&text, "index ");
     sqlpool__text_name(&text, x->reports[x->at].name);
     if (x->set->name != NULL) {
@@ -25062,10 +25062,7 @@ static int sqlpool__change_set(sqlpool__indexing *x) {
         sqlpool_index_report *report = &x->reports[x->at];
         int64_t began;
         if (report->state == good) continue;
-        chore->progress.object = report->name;
-        chore->progress.done = done;
-        chore->share = 1.0 / total;
-        chore->from = done * chore->share;
+        sqlpool__chore_at(chore, report->name, done, total);
         chore->next_progress_ns = SQLPOOL__NEVER; /* it is told below */
         if (done > 0 && !sqlpool__chore_rest(chore)) return chore->error->result;
         began = sqlpool__now(chore->core);
@@ -25135,28 +25132,25 @@ static int sqlpool__index_set(sqlpool *pool, sqlpool__set_action action,
     static const char *const operations[] = {"check indexes", "create indexes", "drop indexes"};
     sqlpool_error local;
     sqlpool__indexing x;
-    sqlpool__core *core;
+    sqlpool__memory *memory;
     size_t bytes = 0;
     int rc;
     error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&x, 0, sizeof x);
     x.set = set;
     x.action = action;
     x.reports = reports;
-    rc = sqlpool__schema_chore_begin(&x.chore, core, operations[action], "indexes", options, error);
-    if (rc != SQLPOOL_OK) {
-        /* said */
-    } else if (set == NULL || set->index_count < 0 ||
-               (set->indexes == NULL && set->index_count > 0)) {
+    rc = sqlpool__enter_schema_chore(pool, operations[action], "indexes", options, &x.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memory = &x.chore.core->memory;
+    if (set == NULL || set->index_count < 0 || (set->indexes == NULL && set->index_count > 0)) {
         rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s",
                            set == NULL            ? "set is NULL"
                            : set->indexes == NULL ? "indexes is NULL"
                                                   : "index_count is negative");
     } else if (reports == NULL && set->index_count > 0) {
         bytes = (size_t)set->index_count * sizeof *reports;
-        x.reports = (sqlpool_index_report *)sqlpool__alloc(&core->memory, bytes);
+        x.reports = (sqlpool_index_report *)sqlpool__alloc(memory, bytes);
         if (x.reports == NULL) {
             bytes = 0;
             rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the reports of %d indexes",
@@ -25166,8 +25160,8 @@ static int sqlpool__index_set(sqlpool *pool, sqlpool__set_action action,
     if (rc == SQLPOOL_OK) rc = sqlpool__run_set(&x);
     if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
     rc = sqlpool__chore_end(&x.chore);
-    if (bytes != 0) sqlpool__free(&core->memory, x.reports, bytes);
-    return sqlpool__leave(core, rc);
+    if (bytes != 0) sqlpool__free(memory, x.reports, bytes);
+    return sqlpool__leave(x.chore.core, rc);
 }
 
 SQLPOOL_API int sqlpool_index_set_check(sqlpool *pool, const sqlpool_index_set *set,
