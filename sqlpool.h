@@ -20529,11 +20529,12 @@ static int sqlpool__chore_each(sqlpool__chore *chore, const sqlpool__names *name
     return chore->error->result;
 }
 
-/*  The same for the names that a query gives. */
-static int sqlpool__chore_list(sqlpool__chore *chore, char *sql, sqlpool__names *names) {
+/*  One statement that only reads, on a lease of its own. */
+static int sqlpool__chore_read(sqlpool__chore *chore, char *sql, sqlpool__chore_row_fn fn,
+                               void *user) {
     int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
     if (rc == SQLPOOL_OK) {
-        rc = sqlpool__chore_run_text(chore, sql, sqlpool__take_name, names);
+        rc = sqlpool__chore_run_text(chore, sql, fn, user);
     } else {
         sqlite3_free(sql);
     }
@@ -20713,7 +20714,8 @@ static int sqlpool__analyze(sqlpool__chore *chore, const char *table, int limit)
     int rc;
     memset(&names, 0, sizeof names);
     if (table == NULL) {
-        rc = sqlpool__chore_list(chore, sqlite3_mprintf("%s", SQLPOOL__USER_TABLES), &names);
+        rc = sqlpool__chore_read(chore, sqlite3_mprintf("%s", SQLPOOL__USER_TABLES),
+                                 sqlpool__take_name, &names);
     } else {
         rc = sqlpool__names_add(chore, &names, table);
     }
@@ -20936,28 +20938,28 @@ static int sqlpool__reindex(sqlpool__chore *chore, const char *name) {
     int rc;
     memset(&names, 0, sizeof names);
     memset(&tables, 0, sizeof tables);
-    rc = sqlpool__chore_list(
+    rc = sqlpool__chore_read(
         chore,
         name == NULL ? sqlite3_mprintf("SELECT name FROM sqlite_master WHERE type='index'")
                      : sqlite3_mprintf("SELECT name FROM sqlite_master WHERE type='index' AND "
                                        "(name=%Q COLLATE NOCASE OR tbl_name=%Q COLLATE NOCASE)",
                                        name, name),
-        &names);
+        sqlpool__take_name, &names);
     if (rc == SQLPOOL_OK && name != NULL && names.count == 0)
-        rc = sqlpool__chore_list(
+        rc = sqlpool__chore_read(
             chore,
             sqlite3_mprintf("SELECT name FROM sqlite_master m WHERE type='index' AND EXISTS("
                             "SELECT 1 FROM pragma_index_xinfo(m.name) x WHERE x.key AND "
                             "x.coll=%Q COLLATE NOCASE)",
                             name),
-            &names);
+            sqlpool__take_name, &names);
     if (rc == SQLPOOL_OK && name != NULL && names.count == 0) {
-        rc = sqlpool__chore_list(
+        rc = sqlpool__chore_read(
             chore,
             sqlite3_mprintf(
                 "SELECT name FROM sqlite_master WHERE type='table' AND name=%Q COLLATE NOCASE",
                 name),
-            &tables);
+            sqlpool__take_name, &tables);
         if (rc == SQLPOOL_OK && tables.count == 0)
             rc = SQLPOOL__FAIL(chore->error, SQLITE_ERROR,
                                "there is no table, index or collation \"%.200s\" to reindex", name);
@@ -21146,17 +21148,13 @@ static int sqlpool__take_fts5(sqlpool__chore *chore, sqlite3_stmt *row, void *us
 static int sqlpool__list_fts5(sqlpool__chore *chore, const char *table, sqlpool__names *names) {
     static const char all[] = "SELECT name,sql FROM sqlite_master WHERE type='table' AND "
                               "rootpage=0 AND sql IS NOT NULL";
-    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
-    if (rc == SQLPOOL_OK)
-        rc = sqlpool__chore_run_text(
-            chore,
-            table != NULL ? sqlite3_mprintf("%s AND name=%Q COLLATE NOCASE", all, table)
-                          : sqlite3_mprintf("%s ORDER BY name", all),
-            sqlpool__take_fts5, names);
-    sqlpool__chore_put(chore);
-    if (rc == SQLPOOL_OK && table != NULL && names->count == 0)
-        rc = SQLPOOL__FAIL(chore->error, SQLITE_ERROR, "there is no FTS5 table \"%.200s\"", table);
-    return rc;
+    const int rc = sqlpool__chore_read(
+        chore,
+        table != NULL ? sqlite3_mprintf("%s AND name=%Q COLLATE NOCASE", all, table)
+                      : sqlite3_mprintf("%s ORDER BY name", all),
+        sqlpool__take_fts5, names);
+    if (rc != SQLPOOL_OK || table == NULL || names->count > 0) return rc;
+    return SQLPOOL__FAIL(chore->error, SQLITE_ERROR, "there is no FTS5 table \"%.200s\"", table);
 }
 
 /*  A setting that the table keeps, or what it is without. */
@@ -21181,12 +21179,9 @@ static int sqlpool__tell_fts5(sqlpool__chore *chore, const sqlpool__names *names
         table.content_table = table.content == SQLPOOL_FTS5_EXTERNAL ? names->text + at + 1 : "";
         at += strlen(names->text + at) + 1;
         table.automerge = table.usermerge = 4; /* fts5.html, 6.2 and 6.11 */
-        rc = sqlpool__chore_take(chore, SQLPOOL_READ);
-        if (rc == SQLPOOL_OK)
-            rc = sqlpool__chore_run_text(
-                chore, sqlite3_mprintf("SELECT k,v FROM main.\"%w_config\"", table.name),
-                sqlpool__take_setting, &table);
-        sqlpool__chore_put(chore);
+        rc = sqlpool__chore_read(chore,
+                                 sqlite3_mprintf("SELECT k,v FROM main.\"%w_config\"", table.name),
+                                 sqlpool__take_setting, &table);
         if (rc != SQLPOOL_OK) break;
         rc = fn(user, &table);
         if (rc != SQLPOOL_OK) chore->error->result = chore->stopped_by = rc;
@@ -21261,11 +21256,9 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
     rc = sqlpool__list_fts5(chore, table, &names);
     if (rc == SQLPOOL_OK && names.count > 0 && sqlite3_compileoption_used("ENABLE_FTS5") == 0) {
         int64_t is_there = 0;
-        rc = sqlpool__chore_take(chore, SQLPOOL_READ);
-        if (rc == SQLPOOL_OK)
-            rc = sqlpool__chore_ask(
-                chore, "SELECT count(*) FROM pragma_module_list WHERE name='fts5'", &is_there);
-        sqlpool__chore_put(chore);
+        rc = sqlpool__chore_read(
+            chore, sqlite3_mprintf("SELECT count(*) FROM pragma_module_list WHERE name='fts5'"),
+            sqlpool__take_number, &is_there);
         if (rc == SQLPOOL_OK && is_there == 0)
             rc = SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
                                "the module fts5 is not in this SQLite");
@@ -24015,6 +24008,20 @@ static int sqlpool__enter_schema_chore(sqlpool *pool, const char *operation, con
     return SQLPOOL_OK;
 }
 
+/*  One transaction on a lease of its own. */
+static int sqlpool__chore_transact(sqlpool__chore *chore, sqlpool_mode mode,
+                                   sqlpool_transaction_fn body, void *user) {
+    int rc;
+    if (mode == SQLPOOL_WRITE)
+        chore->error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if refused */
+    rc = sqlpool__chore_take(chore, mode);
+    if (rc != SQLPOOL_OK) return rc;
+    chore->error->outcome = SQLPOOL_OUTCOME_NONE;
+    rc = sqlpool__transact(chore->slot, &chore->call, 1, body, user, chore->error);
+    sqlpool__chore_put(chore);
+    return rc;
+}
+
 /*------------------------------------------------------------------------------
  * >>[I30.2] the plan, and what the file says                           (private)
  *----------------------------------------------------------------------------*/
@@ -24514,10 +24521,7 @@ static int sqlpool__migrate_held(sqlpool__migrating *m) {
 
 static int sqlpool__migrate(sqlpool__migrating *m) {
     sqlpool__chore *chore = &m->chore;
-    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
-    if (rc == SQLPOOL_OK)
-        rc = sqlpool__transact(chore->slot, &chore->call, 1, sqlpool__look_body, m, chore->error);
-    sqlpool__chore_put(chore);
+    int rc = sqlpool__chore_transact(chore, SQLPOOL_READ, sqlpool__look_body, m);
     if (rc != SQLPOOL_OK) return rc;
     if (m->config->mode == SQLPOOL_MIGRATE_CHECK) {
         m->result->steps = m->direction * (m->target - m->version);
@@ -25034,21 +25038,6 @@ static void sqlpool__index_failed(sqlpool__indexing *x) {
                           : "");
 }
 
-/*  One transaction on a lease of its own. */
-static int sqlpool__set_lease(sqlpool__indexing *x, sqlpool_mode mode,
-                              sqlpool_transaction_fn body) {
-    sqlpool__chore *chore = &x->chore;
-    int rc;
-    if (mode == SQLPOOL_WRITE)
-        chore->error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if refused */
-    rc = sqlpool__chore_take(chore, mode);
-    if (rc != SQLPOOL_OK) return rc;
-    chore->error->outcome = SQLPOOL_OUTCOME_NONE;
-    rc = sqlpool__transact(chore->slot, &chore->call, 1, body, x, chore->error);
-    sqlpool__chore_put(chore);
-    return rc;
-}
-
 /*  One index after the other, the writer given back between them. */
 static int sqlpool__change_set(sqlpool__indexing *x) {
     const int good =
@@ -25067,7 +25056,8 @@ static int sqlpool__change_set(sqlpool__indexing *x) {
         if (done > 0 && !sqlpool__chore_rest(chore)) return chore->error->result;
         began = sqlpool__now(chore->core);
         rc = sqlpool__chore_tell(chore, 0, began);
-        if (rc == SQLPOOL_OK) rc = sqlpool__set_lease(x, SQLPOOL_WRITE, sqlpool__change_body);
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__chore_transact(chore, SQLPOOL_WRITE, sqlpool__change_body, x);
         if (rc != SQLPOOL_OK) {
             chore->error->result = rc;
             if (rc != SQLPOOL_INDEX_MISMATCH && !chore->is_told) sqlpool__index_failed(x);
@@ -25117,7 +25107,8 @@ static int sqlpool__check_set(sqlpool__indexing *x) {
 
 static int sqlpool__run_set(sqlpool__indexing *x) {
     int rc = sqlpool__check_set(x);
-    if (rc == SQLPOOL_OK) rc = sqlpool__set_lease(x, SQLPOOL_READ, sqlpool__check_body);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_transact(&x->chore, SQLPOOL_READ, sqlpool__check_body, x);
     if (rc == SQLPOOL_OK && x->action != SQLPOOL__SET_DROP &&
         !(x->action == SQLPOOL__SET_CREATE && x->set->replace))
         rc = sqlpool__judge_set(x);
