@@ -2548,7 +2548,8 @@ typedef struct sqlpool_salvage_info {
     journal mode DELETE. Without a WAL writers wait until it is done.
     target   [in]       path; what is there is replaced only if it is a backup of this library
     config   [in,opt]
-    options  [in,opt]   piece_ms is not used; pause_ms is slept after every step_pages pages
+    options  [in,opt]   piece_ms is not used; pause_ms is slept after every step_pages pages, and
+                        io_bytes_per_s counts what is read and written of them
     info     [out,opt]
     Returns  SQLPOOL_OK; SQLPOOL_TARGET: the target exists, is a link, the database itself, or in a
              missing folder; SQLITE_FULL; SQLITE_READONLY; SQLITE_BUSY: another backup to this
@@ -4208,16 +4209,17 @@ static void sqlpool__text_duration(sqlpool__text *text, int64_t ns) {
     }
 }
 
+static const char *const sqlpool__byte_units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+
 /*  "512 B", "1.50 KiB", "64.0 MiB". */
 static void sqlpool__text_bytes(sqlpool__text *text, int64_t bytes) {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     double value = (double)bytes;
     int unit = 0;
     for (; value >= 1023.5 && unit < 4; unit++) value /= 1024;
     if (unit == 0) {
         sqlpool__text_add(text, "%lld B", (long long)bytes);
     } else {
-        sqlpool__text_scaled(text, value, units[unit]);
+        sqlpool__text_scaled(text, value, sqlpool__byte_units[unit]);
     }
 }
 
@@ -4307,6 +4309,13 @@ static void sqlpool__error_text(sqlpool_error *error, int code, const char *form
     if (code > 0) error->sqlite_code = code;
 }
 
+/*  For words in front of an error: `said` gets what it says now, and the text begins anew. */
+static sqlpool__text sqlpool__error_around(sqlpool_error *error, char said[760]) {
+    sqlpool__text text = sqlpool__text_into(said, 760);
+    sqlpool__text_string(&text, error->message);
+    return sqlpool__text_into(error->message, sizeof error->message);
+}
+
 /*==============================================================================
  * >>[I06] NUMBERS AND TIME: deadlines, backoff, hash, random           (private)
  *==============================================================================
@@ -4341,12 +4350,18 @@ static int64_t sqlpool__random_up_to(uint64_t random, int64_t most) {
     return most <= 0 ? 0 : (int64_t)(random % ((uint64_t)most + 1));
 }
 
-/*  FNV-1a over SQL text. Texts come from the program, the table is bounded and the whole text is
+/*  FNV-1a, a byte at a time. */
+#define SQLPOOL__HASH_BEGIN UINT64_C(0xcbf29ce484222325)
+static inline uint64_t sqlpool__hash_byte(uint64_t hash, char byte) {
+    return (hash ^ (unsigned char)byte) * UINT64_C(0x100000001b3);
+}
+
+/*  The same over SQL text. Texts come from the program, the table is bounded and the whole text is
     compared, so flooding it gains nothing. */
 static uint64_t sqlpool__hash(const char *text, size_t bytes) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = SQLPOOL__HASH_BEGIN;
     size_t i;
-    for (i = 0; i < bytes; i++) hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+    for (i = 0; i < bytes; i++) hash = sqlpool__hash_byte(hash, text[i]);
     return sqlpool__mix(hash);
 }
 
@@ -4479,6 +4494,27 @@ static bool sqlpool__name_is(const sqlpool__token *token, const char *upper) {
         name.is_word = true;
     }
     return sqlpool__token_is(&name, upper);
+}
+
+/*  The next byte of a name without its quotes, -1 at the end. */
+static int sqlpool__name_byte(const sqlpool__token *token, size_t *at) {
+    const bool is_bare = token->is_word;
+    const char close = is_bare ? '\0' : *token->text == '[' ? ']' : *token->text;
+    if (!is_bare && *at == 0) *at = 1;
+    if (*at + (is_bare ? 0 : 1) >= token->bytes) return -1;
+    if (!is_bare && close != ']' && token->text[*at] == close) ++*at; /* doubled */
+    return (unsigned char)token->text[(*at)++];
+}
+
+/*  The name without quotes, of sqlite3_malloc(); NULL: no memory. */
+static char *sqlpool__plain_name(const sqlpool__token *token) {
+    char *name = (char *)sqlite3_malloc64((sqlite3_uint64)token->bytes + 1);
+    size_t at = 0, length = 0;
+    int byte;
+    if (name == NULL) return NULL;
+    while ((byte = sqlpool__name_byte(token, &at)) >= 0) name[length++] = (char)byte;
+    name[length] = '\0';
+    return name;
 }
 
 /*  An empty statement before the first one is no statement. */
@@ -4638,7 +4674,7 @@ typedef struct sqlpool__kind_text {
 
 static void sqlpool__kind_byte(sqlpool__kind_text *kind, char byte) {
     const unsigned char code = (unsigned char)byte;
-    kind->hash = (kind->hash ^ code) * UINT64_C(0x100000001b3);
+    kind->hash = sqlpool__hash_byte(kind->hash, byte);
     sqlpool__text_byte(&kind->text, code < 0x20 || code == 0x7f ? '?' : byte);
 }
 static void sqlpool__kind_string(sqlpool__kind_text *kind, const char *string) {
@@ -4659,7 +4695,7 @@ static uint64_t sqlpool__fingerprint(const char *sql, size_t bytes, char *out, s
     sqlpool__kind_text kind;
     bool was_word = false;
     kind.text = sqlpool__text_into(out, out_bytes);
-    kind.hash = UINT64_C(0xcbf29ce484222325);
+    kind.hash = SQLPOOL__HASH_BEGIN;
     for (;;) {
         sqlpool__token token = sqlpool__next_token(&at, end);
         const bool is_list = sqlpool__token_is(&token, "IN") || sqlpool__token_is(&token, "VALUES");
@@ -5544,6 +5580,20 @@ static int64_t sqlpool__now(sqlpool__core *core) {
 static void sqlpool__sleep(sqlpool__core *core, int64_t duration_ns) {
     core->config.clock.sleep_ns_fn(core->config.clock.user, duration_ns);
 }
+/*  Milliseconds since 1970 by the clock of the VFS, which tells the time of day. */
+static int64_t sqlpool__wall_ms(sqlpool__core *core) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    sqlite3_int64 ms = 0;
+    double days = 0;
+    if (vfs == NULL) return 0;
+    if (vfs->iVersion >= 2 && vfs->xCurrentTimeInt64 != NULL) {
+        (void)vfs->xCurrentTimeInt64(vfs, &ms);
+    } else {
+        (void)vfs->xCurrentTime(vfs, &days);
+        ms = (sqlite3_int64)(days * 86400000.0);
+    }
+    return ms - INT64_C(210866760000000); /* SQLite counts from noon in -4713 */
+}
 /*  The default of the random hook; `state` is core->random. */
 static uint64_t sqlpool__default_random(void *state) {
     return sqlpool__mix(SQLPOOL__ADD((sqlpool__u64 *)state, UINT64_C(0x9e3779b97f4a7c15)));
@@ -6157,6 +6207,11 @@ static int sqlpool__primary(int code) {
     return code > 0 ? code & 0xff : code;
 }
 
+/*  What is said of a file that is damaged, or no database. */
+static bool sqlpool__is_damage(int code) {
+    return sqlpool__primary(code) == SQLITE_CORRUPT || sqlpool__primary(code) == SQLITE_NOTADB;
+}
+
 /*  After these the connection's idea of the file is not to be trusted: it is opened anew. */
 static bool sqlpool__is_connection_bad(int code) {
     switch (sqlpool__primary(code)) {
@@ -6402,10 +6457,18 @@ static int64_t sqlpool__to_int64(const char *digits) {
     return is_negative ? -value : value;
 }
 
+/*  The same for a number: 0 where there is none. */
+static int sqlpool__ask_number(sqlite3 *db, const char *sql, int64_t *number) {
+    char answer[32];
+    const int rc = sqlpool__ask(db, sql, answer, sizeof answer);
+    *number = sqlpool__to_int64(answer);
+    return rc;
+}
+
 /*  Sets an integer PRAGMA, reads it back; what it is now goes to `granted`. */
 static int sqlpool__set_pragma(sqlpool__slot *slot, const char *name, int64_t value,
                                int64_t *granted) {
-    char sql[96], answer[32];
+    char sql[96];
     sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
     int rc;
     sqlpool__text_add(&text, "PRAGMA %s=%lld", name, (long long)value);
@@ -6413,8 +6476,7 @@ static int sqlpool__set_pragma(sqlpool__slot *slot, const char *name, int64_t va
     if (rc != SQLITE_OK) return rc;
     text = sqlpool__text_into(sql, sizeof sql);
     sqlpool__text_add(&text, "PRAGMA %s", name);
-    rc = sqlpool__ask(slot->db, sql, answer, sizeof answer);
-    *granted = answer[0] == '\0' ? 0 : sqlpool__to_int64(answer);
+    rc = sqlpool__ask_number(slot->db, sql, granted);
     if (rc == SQLITE_OK && *granted != value) {
         sqlpool__log_line(slot->core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_FALLBACK,
                           "PRAGMA %s=%lld is not available here; it is %lld", name,
@@ -6579,14 +6641,24 @@ static void sqlpool__check_foreign_keys(sqlpool__slot *slot) {
     (void)sqlite3_finalize(tables);
 }
 
-/*  Whether the file the connection has open is still the one at its path. The question is a stat().
-    */
-static bool sqlpool__has_moved(sqlpool__slot *slot) {
+/*  A file of a connection, of SQLITE_FCNTL_*_POINTER; NULL when the VFS does not hand it out. */
+static sqlite3_file *sqlpool__file_of(sqlite3 *db, int which) {
+    sqlite3_file *file = NULL;
+    if (sqlite3_file_control(db, "main", which, &file) != SQLITE_OK || file == NULL ||
+        file->pMethods == NULL)
+        return NULL;
+    return file;
+}
+
+/*  Whether the file the connection has open is no longer the one at its path. The question is a
+    stat(). */
+static bool sqlpool__is_renamed(sqlite3 *db) {
     int moved = 0;
-    if (slot->core->is_memory) return false;
-    if (sqlite3_file_control(slot->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK)
-        return false;
-    return moved != 0;
+    return sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved != 0;
+}
+static bool sqlpool__has_moved(sqlpool__slot *slot) {
+    return !slot->core->is_memory && sqlpool__is_renamed(slot->db);
 }
 
 /*  After this no canceller can still be about to interrupt the connection: it announces itself,
@@ -6854,16 +6926,13 @@ static bool sqlpool__stamp_is(const volatile uint32_t *map, const sqlpool__stamp
 /*  The header in shared memory, or NULL and why it cannot be had or is not what we know. The
     connection has a read transaction open. */
 static const volatile uint32_t *sqlpool__stamp_find(sqlite3 *db, const char **why) {
-    sqlite3_file *file = NULL;
+    sqlite3_file *file = sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER);
     volatile void *region = NULL;
     const volatile uint32_t *map;
     char mode[16];
     *why = "off: the VFS shares no memory";
-    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
-        file == NULL || file->pMethods == NULL || file->pMethods->iVersion < 2 ||
-        file->pMethods->xShmMap == NULL) {
+    if (file == NULL || file->pMethods->iVersion < 2 || file->pMethods->xShmMap == NULL)
         return NULL;
-    }
     *why = "off: a first read failed";
     if (sqlpool__ask(db, "PRAGMA main.journal_mode", mode, sizeof mode) != SQLITE_OK) return NULL;
     *why = "off: the file is not in WAL mode"; /* mapping would make an index that nobody keeps */
@@ -7073,10 +7142,9 @@ static void sqlpool__stmt_destroy(sqlpool__slot *slot, sqlpool__stmt *stmt) {
     sqlpool__free(&core->memory, stmt, stmt->block_bytes);
 }
 
-static void sqlpool__stmt_trim(sqlpool__slot *slot) {
-    const sqlpool_config *config = &slot->core->config;
-    while ((slot->cached_count > config->statement_cache_count ||
-            slot->cached_bytes > config->statement_cache_bytes) &&
+static void sqlpool__stmt_trim(sqlpool__slot *slot, int most) {
+    while ((slot->cached_count > most ||
+            slot->cached_bytes > slot->core->config.statement_cache_bytes) &&
            !sqlpool__list_is_empty(&slot->recent)) {
         sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->recent.prev));
         SQLPOOL__TALLY(slot, cache_evictions);
@@ -7231,7 +7299,7 @@ static SQLPOOL__NOINLINE int sqlpool__stmt_create(sqlpool__slot *slot, const cha
             slot->cached_count++;
             slot->cached_bytes += (int64_t)stmt->charge_bytes;
             sqlpool__stmt_hand_out(slot, stmt); /* before the trim, which takes free ones only */
-            sqlpool__stmt_trim(slot);
+            sqlpool__stmt_trim(slot, slot->core->config.statement_cache_count);
             *out = stmt;
             return SQLPOOL_OK;
         }
@@ -7286,7 +7354,7 @@ static void sqlpool__stmt_put(sqlpool__slot *slot, sqlpool__stmt *stmt) {
         sqlpool__list_insert_before(slot->recent.next, &stmt->link);
         if (slot->cached_count > slot->core->config.statement_cache_count ||
             slot->cached_bytes > slot->core->config.statement_cache_bytes) {
-            sqlpool__stmt_trim(slot);
+            sqlpool__stmt_trim(slot, slot->core->config.statement_cache_count);
         }
     } else {
         sqlpool__stmt_destroy(slot, stmt);
@@ -8832,9 +8900,7 @@ static bool sqlpool__ask_if_corrupt(sqlpool__core *core, char *verdict, size_t v
         sqlpool__text text = sqlpool__text_into(verdict, verdict_bytes);
         sqlpool__text_add(&text, "%s (%s %d)", sqlite3_errstr(rc), sqlpool_result_name(rc), rc);
     }
-    return rc == SQLITE_OK
-               ? strcmp(verdict, "ok") != 0
-               : sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB;
+    return rc == SQLITE_OK ? strcmp(verdict, "ok") != 0 : sqlpool__is_damage(rc);
 }
 
 /*  SQLite says CORRUPT of more than files that are: of a schema that trusted_schema forbids, of
@@ -8868,7 +8934,7 @@ static SQLPOOL__NOINLINE void sqlpool__breaker_failed(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
     const int code = slot->trouble, primary = sqlpool__primary(code);
     const int mode = (int)SQLPOOL__LOAD_RELAXED(&slot->mode);
-    const bool is_corrupt = primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
+    const bool is_corrupt = sqlpool__is_damage(code);
     const bool is_plain = is_corrupt || primary == SQLITE_FULL || primary == SQLITE_READONLY ||
                           primary == SQLITE_IOERR;
     slot->trouble = 0;
@@ -10020,11 +10086,8 @@ static int sqlpool__lock_log(sqlpool__slot *writer, sqlpool_error *error) {
 
 /*  Syncs one of the checkpointer's files; SQLITE_NOTFOUND where the VFS does not hand it out. */
 static int sqlpool__sync_file(sqlpool__core *core, int which) {
-    sqlite3_file *file = NULL;
-    if (sqlite3_file_control(core->checkpointer->db, "main", which, &file) != SQLITE_OK ||
-        file == NULL || file->pMethods == NULL)
-        return SQLITE_NOTFOUND;
-    return file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    sqlite3_file *file = sqlpool__file_of(core->checkpointer->db, which);
+    return file != NULL ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : SQLITE_NOTFOUND;
 }
 
 static int sqlpool__sync_failed(sqlpool__core *core, int code, sqlpool_error *error) {
@@ -10069,15 +10132,13 @@ static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
     sqlpool__core *core = writer->core;
     const uint64_t commits = SQLPOOL__LOAD(&core->commits), end = sqlpool__log_end(writer);
     const uint64_t synced = SQLPOOL__LOAD(&core->log_synced);
-    sqlite3_file *file = NULL;
+    sqlite3_file *file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
     sqlite3_int64 size = 0, at = 0;
     char bytes[4096];
-    int rc = sqlite3_file_control(writer->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
+    int rc = file != NULL ? file->pMethods->xFileSize(file, &size) : SQLITE_NOTFOUND;
     if (synced >> 32 == end >> 32 && (synced & UINT32_MAX) != 0 && writer->stamp_map != NULL)
         at = SQLPOOL__LOG_HEADER +
              (sqlite3_int64)(synced & UINT32_MAX) * (core->page_bytes + SQLPOOL__FRAME_HEADER);
-    if (rc == SQLITE_OK && (file == NULL || file->pMethods == NULL)) rc = SQLITE_NOTFOUND;
-    if (rc == SQLITE_OK) rc = file->pMethods->xFileSize(file, &size);
     for (; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof bytes) {
         const int count = size - at < (sqlite3_int64)sizeof bytes ? (int)(size - at) : 4096;
         rc = file->pMethods->xRead(file, bytes, count, at);
@@ -14749,10 +14810,8 @@ static int sqlpool__bulk_refuse(sqlpool_bulk *bulk, int row, sqlpool_error *erro
     sqlpool__refused_row *refusal;
     sqlpool__text text;
     if (bulk->config.refused_fn == NULL) {
-        char said[700];
-        text = sqlpool__text_into(said, sizeof said);
-        sqlpool__text_string(&text, error->message);
-        text = sqlpool__text_into(error->message, sizeof error->message);
+        char said[760];
+        text = sqlpool__error_around(error, said);
         sqlpool__text_add(&text, "row %lld: %s", (long long)(bulk->first_row + row), said);
         bulk->is_stopped = true;
         return error->result;
@@ -15359,11 +15418,7 @@ enum {
 
 static void sqlpool__shed_slot(sqlpool__slot *slot, int step) {
     if (step == SQLPOOL__SHED_STATEMENTS) {
-        int keep = slot->cached_count / 2;
-        while (slot->cached_count > keep && !sqlpool__list_is_empty(&slot->recent)) {
-            sqlpool__stmt_destroy(slot, sqlpool__stmt_of_link(slot->recent.prev));
-            SQLPOOL__TALLY(slot, cache_evictions);
-        }
+        sqlpool__stmt_trim(slot, slot->cached_count / 2);
     } else if (step == SQLPOOL__SHED_PAGES) {
         (void)sqlite3_db_release_memory(slot->db);
     } else if (step == SQLPOOL__SHED_CONNECTION && slot->role == SQLPOOL__ROLE_READER &&
@@ -16183,7 +16238,7 @@ static void sqlpool__check_health(sqlpool__core *core) {
         sqlpool__slot *slot = &core->slots[i];
         sqlpool__lane *lane;
         sqlpool_error error;
-        char answer[32];
+        int64_t pages;
         if (!sqlpool__claim(slot)) continue;
         core->next_health_slot = i + 1;
         lane = sqlpool__lane_of_slot(slot);
@@ -16194,11 +16249,11 @@ static void sqlpool__check_health(sqlpool__core *core) {
             if (sqlpool__is_connection_bad(rc)) {
                 slot->is_bad = true;
                 slot->bad_code = rc;
-            } else if (sqlpool__ask(slot->db, "PRAGMA freelist_count", answer, sizeof answer) ==
+            } else if (sqlpool__ask_number(slot->db, "PRAGMA freelist_count", &pages) ==
                        SQLITE_OK) {
-                SQLPOOL__STORE_RELAXED(&core->free_pages, sqlpool__to_int64(answer));
-                if (sqlpool__ask(slot->db, "PRAGMA page_count", answer, sizeof answer) == SQLITE_OK)
-                    SQLPOOL__STORE_RELAXED(&core->file_pages, sqlpool__to_int64(answer));
+                SQLPOOL__STORE_RELAXED(&core->free_pages, pages);
+                if (sqlpool__ask_number(slot->db, "PRAGMA page_count", &pages) == SQLITE_OK)
+                    SQLPOOL__STORE_RELAXED(&core->file_pages, pages);
             }
         }
         if (sqlpool__revalidate(slot, lane, false, &error) == SQLPOOL_OK)
@@ -17780,14 +17835,13 @@ static void sqlpool__chart_key(sqlpool__text *text, const sqlpool__chart *chart)
 /*  The same for round values, without decimals: "1 ms", "2500/s". */
 static void sqlpool__text_tick(sqlpool__text *text, sqlpool__unit unit, int64_t value) {
     static const char *const times[] = {"ns", "us", "ms", "s"};
-    static const char *const sizes[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     int step = 0;
     if (unit == SQLPOOL__UNIT_TIME) {
         for (; step < 3 && value % 1000 == 0; step++) value /= 1000;
         sqlpool__text_add(text, "%lld %s", (long long)value, times[step]);
     } else if (unit == SQLPOOL__UNIT_BYTES) {
         for (; step < 4 && value % 1024 == 0 && value > 0; step++) value /= 1024;
-        sqlpool__text_add(text, "%lld %s", (long long)value, sizes[step]);
+        sqlpool__text_add(text, "%lld %s", (long long)value, sqlpool__byte_units[step]);
     } else if (unit == SQLPOOL__UNIT_RATE && value % 1000 == 0) {
         sqlpool__text_add(text, "%lld/s", (long long)(value / 1000));
     } else {
@@ -17935,12 +17989,13 @@ static void sqlpool__draw_samples(const sqlpool__report *report, sqlpool__quanti
     }
 }
 
+static const char *const sqlpool__percentile_names[] = {"p50", "p95", "p99"};
+
 static void sqlpool__draw_steps(const sqlpool__report *report, int which, sqlpool__drawing *out) {
-    static const char *const names[] = {"p50", "p95", "p99"};
     int s, i;
     for (s = 0; s < 3; s++) {
         sqlpool__series *series = &out->series[s];
-        series->name = names[s];
+        series->name = sqlpool__percentile_names[s];
         series->points = 0;
         for (i = 0; i < report->step_count[which]; i++) {
             const sqlpool_latency_step *step = &report->steps[which][i];
@@ -17994,7 +18049,6 @@ static void sqlpool__html_latency(const sqlpool__report *report, sqlpool__text *
 /*  How many statements took how long, with lines at their percentiles. */
 static void sqlpool__html_bars(const sqlpool__report *report, sqlpool__text *text) {
     const sqlpool_latency *latency = &report->latencies[SQLPOOL_TIMING_STATEMENT];
-    static const char *const names[] = {"p50", "p95", "p99"};
     const int64_t at[3] = {latency->p50_ns, latency->p95_ns, latency->p99_ns};
     const int width = SQLPOOL__CHART_WIDTH / SQLPOOL__BARS;
     uint64_t most = 1;
@@ -18005,7 +18059,8 @@ static void sqlpool__html_bars(const sqlpool__report *report, sqlpool__text *tex
                          "<figure class=\"card wide\"><figcaption><h2>How long statements take"
                          "</h2><span class=\"key\">");
     for (i = 0; i < 3; i++) {
-        sqlpool__text_add(text, "<span><i class=\"s%d\"></i>%s<b>", i + 1, names[i]);
+        sqlpool__text_add(text, "<span><i class=\"s%d\"></i>%s<b>", i + 1,
+                          sqlpool__percentile_names[i]);
         sqlpool__text_duration(text, at[i]);
         sqlpool__text_string(text, "</b></span>");
     }
@@ -19171,11 +19226,9 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     core->is_wal = rc == SQLITE_OK && sqlite3_stricmp(answer, "wal") == 0;
     core->is_shared_gate =
         !core->is_wal && !core->config.read_only && core->config.max_connections > 1;
-    if (rc == SQLITE_OK) rc = sqlpool__ask(slot->db, "PRAGMA page_size", answer, sizeof answer);
+    if (rc == SQLITE_OK) rc = sqlpool__ask_number(slot->db, "PRAGMA page_size", &core->page_bytes);
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
-    core->page_bytes = sqlpool__to_int64(answer);
-    if (sqlpool__ask(slot->db, "PRAGMA page_count", answer, sizeof answer) == SQLITE_OK)
-        core->file_pages = sqlpool__to_int64(answer);
+    (void)sqlpool__ask_number(slot->db, "PRAGMA page_count", &core->file_pages);
     if (core->config.enable_uri && !core->is_memory) {
         const char *file = sqlite3_db_filename(slot->db, "main");
         const char *cache = file == NULL ? NULL : sqlite3_uri_parameter(file, "cache");
@@ -19511,15 +19564,18 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
+/*  The log and the journal hold content. */
+static const char *const sqlpool__sidecars[] = {"-wal", "-journal", "-shm"};
+enum { SQLPOOL__SIDECARS = 3 };
+
 /*  A log or journal beside the path belongs to the file that was there: SQLite would apply it to
     the new one and destroy that (sqlite.org/howtocorrupt.html, 1.4). Asked when our connections are
     closed. */
 static bool sqlpool__has_old_log(sqlpool__core *core) {
-    static const char *const suffixes[] = {"-wal", "-journal"};
     sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
-    size_t i;
+    int i;
     for (i = 0; i < 2 && vfs != NULL && !core->config.enable_uri; i++) {
-        char *name = sqlite3_mprintf("%s%s", core->path, suffixes[i]);
+        char *name = sqlite3_mprintf("%s%s", core->path, sqlpool__sidecars[i]);
         int is_there = 0;
         const int rc =
             name != NULL ? vfs->xAccess(vfs, name, SQLITE_ACCESS_EXISTS, &is_there) : SQLITE_NOMEM;
@@ -19533,6 +19589,13 @@ static bool sqlpool__has_old_log(sqlpool__core *core) {
         if (rc != SQLITE_OK || is_there) return true;
     }
     return false;
+}
+
+/*  Every connection is opened anew before its next use. */
+static void sqlpool__outdate_all(sqlpool__core *core) {
+    uint32_t i;
+    (void)SQLPOOL__ADD(&core->epoch, 1u);
+    for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
 }
 
 /*  All leave the old file, the writer last, so that it can tidy up; then the writer is the first on
@@ -19587,7 +19650,6 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
 SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
     sqlpool_error local;
     sqlpool__core *core;
-    uint32_t i;
     int rc;
     sqlpool__error_clear(&local);
     rc = sqlpool__enter_inside(pool, &core, &local);
@@ -19596,8 +19658,7 @@ SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
         return sqlpool__leave(core, SQLPOOL_CLOSED);
     if (core->is_memory && core->keep_alive == NULL)
         return sqlpool__leave(core, SQLPOOL_UNSUPPORTED); /* its only connection is the database */
-    (void)SQLPOOL__ADD(&core->epoch, 1u);
-    for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
+    sqlpool__outdate_all(core);
     rc = sqlpool__replace_idle(core, &local);
     if (rc != SQLPOOL_MOVED) sqlpool__go_on(core, SQLPOOL__GATE_MOVED);
     return sqlpool__leave(core, rc == SQLPOOL_OK ? SQLPOOL_OK : sqlpool__finish(core, &local));
@@ -20061,9 +20122,11 @@ typedef struct sqlpool__chore {
     int64_t io_at;      /* pages read and written, of the connection, as last seen */
     int64_t io_bytes;   /* of all so far */
     int64_t next_look_ns, next_progress_ns;
-    int stopped_by; /* what progress_fn or a row's function returned */
-    bool is_told;   /* the error hook has heard of the failure */
-    bool is_cut;    /* stop_ns came before the end */
+    int stopped_by;     /* what progress_fn or a row's function returned */
+    bool is_over;       /* it was stopped, or its time is up: the error says so */
+    bool is_told;       /* the error hook has heard of the failure */
+    bool is_cut;        /* stop_ns came before the end */
+    bool heeds_breaker; /* also where it only reads */
 } sqlpool__chore;
 
 /*  Pages that the connection took into hand, and those that it read or wrote. */
@@ -20099,8 +20162,19 @@ static int sqlpool__chore_tell(sqlpool__chore *chore, double inner, int64_t now)
                                         progress->fraction)
                             : -1;
     rc = chore->options.progress_fn(chore->options.user, progress);
-    if (rc != 0) chore->stopped_by = rc;
+    if (rc != 0) {
+        chore->stopped_by = rc;
+        chore->is_over = true;
+    }
     return rc;
+}
+
+/*  When what was read and written so far is paid. */
+static int64_t sqlpool__chore_paid(const sqlpool__chore *chore) {
+    double ns;
+    if (chore->options.io_bytes_per_s <= 0) return 0;
+    ns = (double)chore->io_bytes * 1e9 / (double)chore->options.io_bytes_per_s;
+    return sqlpool__time_add(chore->began_ns, (int64_t)(ns < 1e18 ? ns : 1e18)); /* some decades */
 }
 
 /*  What was read and written since the last look goes on the bill; returns when it is paid. */
@@ -20109,9 +20183,7 @@ static int64_t sqlpool__chore_bill(sqlpool__chore *chore, int64_t *touched) {
     *touched = sqlpool__count_pages(chore->slot, &io);
     if (io > chore->io_at) chore->io_bytes += (io - chore->io_at) * chore->core->page_bytes;
     chore->io_at = io;
-    if (chore->options.io_bytes_per_s <= 0) return 0;
-    return sqlpool__time_add(chore->began_ns, (int64_t)((double)chore->io_bytes * 1e9 /
-                                                        (double)chore->options.io_bytes_per_s));
+    return sqlpool__chore_paid(chore);
 }
 
 /*  Called by the progress handler while a statement of the chore runs; nonzero stops it. A reader
@@ -20171,22 +20243,63 @@ static int sqlpool__chore_begin(sqlpool__chore *chore, sqlpool__core *core, cons
 
 /*  May it go on? */
 static int sqlpool__chore_check(sqlpool__chore *chore) {
-    if (chore->call.token != NULL && SQLPOOL__LOAD(&chore->call.token->fired) != 0)
+    chore->is_over = true;
+    if (chore->call.token != NULL && SQLPOOL__LOAD(&chore->call.token->fired) != 0) {
+        SQLPOOL__TALLY_POOL(chore->core, cancellations);
         return SQLPOOL__FAIL(chore->error, SQLPOOL_CANCELLED, "the %s was cancelled",
                              chore->progress.operation);
+    }
     if (sqlpool__now(chore->core) >= chore->deadline_ns)
         return SQLPOOL__FAIL(chore->error, SQLPOOL_TIMEOUT,
                              "the deadline of the %s passed when %lld of %lld %s were done",
                              chore->progress.operation, (long long)chore->progress.done,
                              (long long)chore->progress.total, chore->progress.unit);
+    chore->is_over = false;
     return SQLPOOL_OK;
+}
+
+/*  It comes to this object, of so many that cost about the same. */
+static void sqlpool__chore_at(sqlpool__chore *chore, const char *object, int done, int total) {
+    chore->progress.object = object;
+    chore->progress.done = done;
+    chore->progress.total = total;
+    chore->share = 1.0 / total;
+    chore->from = done * chore->share;
+}
+
+/*  The next part of it, which is `share` of the whole. */
+static void sqlpool__chore_stage(sqlpool__chore *chore, const char *unit, double share) {
+    chore->from += chore->share;
+    chore->share = share;
+    chore->progress.unit = unit;
+    chore->progress.done = chore->progress.total = 0;
+}
+
+/*  Between two pieces on a connection that is not the pool's; nonzero: it ends, as the error says.
+    */
+static int sqlpool__chore_tick(sqlpool__chore *chore, int64_t done, int64_t total) {
+    const int64_t now = sqlpool__now(chore->core);
+    if (chore->is_over) return chore->error->result;
+    chore->progress.done = done;
+    chore->progress.total = total;
+    if (sqlpool__chore_check(chore) == SQLPOOL_OK && now >= chore->next_progress_ns &&
+        sqlpool__chore_tell(chore, sqlpool__guess_fraction(done, total), now) != 0)
+        chore->error->result = chore->stopped_by;
+    return chore->error->result;
+}
+
+/*  The same inside a piece, as progress handler. */
+static int sqlpool__on_chore(void *argument) {
+    sqlpool__chore *chore = (sqlpool__chore *)argument;
+    return sqlpool__chore_tick(chore, chore->progress.done, chore->progress.total);
 }
 
 static int sqlpool__chore_take(sqlpool__chore *chore, sqlpool_mode mode) {
     sqlpool__request request = sqlpool__internal_request(mode, &chore->call, 0);
     int rc = sqlpool__chore_check(chore);
     if (rc != SQLPOOL_OK) return rc;
-    request.is_internal = mode == SQLPOOL_READ; /* what is damaged is looked at, breaker or not */
+    request.is_internal = /* what is damaged is looked at, breaker or not */
+        mode == SQLPOOL_READ && !chore->heeds_breaker;
     if (chore->deadline_ns != SQLPOOL__NEVER)
         request.deadline_ns = sqlpool__earlier(
             chore->deadline_ns,
@@ -20222,19 +20335,16 @@ static void sqlpool__chore_put(sqlpool__chore *chore) {
     chore->slot = NULL;
 }
 
-/*  Between two pieces, with no lease: others have their turn, and the bill is paid. False: it ends
-    here, with an error, or because stop_ns has come and there is more to do. */
+/*  Between two pieces, without the writer: others have their turn, and the bill is paid. False: it
+    ends here, with an error, or because stop_ns has come and there is more to do. */
 static bool sqlpool__chore_rest(sqlpool__chore *chore) {
     sqlpool__core *core = chore->core;
+    const int64_t paid = sqlpool__chore_paid(chore);
     int64_t now = sqlpool__now(core), until;
-    SQLPOOL_ASSERT(chore->slot == NULL);
+    SQLPOOL_ASSERT(chore->slot == NULL ||
+                   SQLPOOL__LOAD_RELAXED(&chore->slot->mode) == SQLPOOL_READ);
     until = sqlpool__time_add(now, chore->options.pause_ms * SQLPOOL__NS_PER_MS);
-    if (chore->options.io_bytes_per_s > 0) {
-        const int64_t paid =
-            sqlpool__time_add(chore->began_ns, (int64_t)((double)chore->io_bytes * 1e9 /
-                                                         (double)chore->options.io_bytes_per_s));
-        if (paid > until) until = paid;
-    }
+    if (paid > until) until = paid;
     if (now >= chore->next_progress_ns && sqlpool__chore_tell(chore, 0, now) != 0) {
         chore->error->result = chore->stopped_by;
         return false;
@@ -20354,15 +20464,19 @@ typedef struct sqlpool__names {
     int count;
 } sqlpool__names;
 
-static int sqlpool__names_add(sqlpool__core *core, sqlpool__names *names, const char *name) {
-    const size_t bytes = strlen(name) + 1;
-    if (bytes > names->room - names->used) {
+/*  NULL is a name that there was no memory for. */
+static int sqlpool__names_add(sqlpool__chore *chore, sqlpool__names *names, const char *name) {
+    const size_t bytes = name != NULL ? strlen(name) + 1 : 0;
+    if (name != NULL && bytes > names->room - names->used) {
         const size_t room = (names->room + bytes) * 2;
-        void *text = sqlpool__resize(&core->memory, names->text, names->room, room);
-        if (text == NULL) return SQLPOOL_NOMEM;
-        names->text = (char *)text;
-        names->room = room;
+        void *text = sqlpool__resize(&chore->core->memory, names->text, names->room, room);
+        if (text != NULL) {
+            names->text = (char *)text;
+            names->room = room;
+        }
     }
+    if (name == NULL || bytes > names->room - names->used)
+        return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
     memcpy(names->text + names->used, name, bytes);
     names->used += bytes;
     names->count++;
@@ -20377,18 +20491,21 @@ static bool sqlpool__names_has(const sqlpool__names *names, const char *name) {
     return false;
 }
 
+/*  The same for one that may be there already: then it is not added again. */
+static int sqlpool__names_add_new(sqlpool__chore *chore, sqlpool__names *names, const char *name) {
+    if (name != NULL && sqlpool__names_has(names, name)) return SQLPOOL_OK;
+    return sqlpool__names_add(chore, names, name);
+}
+
 static void sqlpool__names_free(sqlpool__core *core, sqlpool__names *names) {
     sqlpool__free(&core->memory, names->text, names->room);
     memset(names, 0, sizeof *names);
 }
 
-/*  Rows of one text column; a name that is there already is not added again. */
+/*  Rows of one text column. */
 static int sqlpool__take_name(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
-    sqlpool__names *names = (sqlpool__names *)user;
     const char *name = (const char *)sqlite3_column_text(row, 0);
-    if (name == NULL || sqlpool__names_has(names, name)) return 0;
-    if (sqlpool__names_add(chore->core, names, name) == SQLPOOL_OK) return 0;
-    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+    return name == NULL ? 0 : sqlpool__names_add_new(chore, (sqlpool__names *)user, name);
 }
 
 /*  Does one thing for each name, each on a lease of its own: `piece` gets the name while the lease
@@ -20401,10 +20518,7 @@ static int sqlpool__chore_each(sqlpool__chore *chore, const sqlpool__names *name
     chore->progress.total = names->count;
     for (; at < names->used && rc == SQLPOOL_OK; at += strlen(names->text + at) + 1) {
         if (done > 0 && !sqlpool__chore_rest(chore)) break;
-        chore->progress.object = names->text + at;
-        chore->progress.done = done;
-        chore->share = 1.0 / names->count;
-        chore->from = done * chore->share;
+        sqlpool__chore_at(chore, names->text + at, done, names->count);
         rc = sqlpool__chore_take(chore, mode);
         if (rc == SQLPOOL_OK) rc = piece(chore, names->text + at, user);
         sqlpool__chore_put(chore);
@@ -20415,11 +20529,12 @@ static int sqlpool__chore_each(sqlpool__chore *chore, const sqlpool__names *name
     return chore->error->result;
 }
 
-/*  The same for the names that a query gives. */
-static int sqlpool__chore_list(sqlpool__chore *chore, char *sql, sqlpool__names *names) {
+/*  One statement that only reads, on a lease of its own. */
+static int sqlpool__chore_read(sqlpool__chore *chore, char *sql, sqlpool__chore_row_fn fn,
+                               void *user) {
     int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
     if (rc == SQLPOOL_OK) {
-        rc = sqlpool__chore_run_text(chore, sql, sqlpool__take_name, names);
+        rc = sqlpool__chore_run_text(chore, sql, fn, user);
     } else {
         sqlite3_free(sql);
     }
@@ -20437,26 +20552,17 @@ static int sqlpool__chore_list(sqlpool__chore *chore, char *sql, sqlpool__names 
 
 /*  Rows of PRAGMA optimize in its mode that only talks: ANALYZE "main"."t". */
 static int sqlpool__take_command(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
-    static const char head[] = "ANALYZE \"main\".\"";
-    sqlpool__names *names = (sqlpool__names *)user;
-    const char *from = (const char *)sqlite3_column_text(row, 0);
-    char *name, *to;
-    int rc = SQLPOOL_OK;
-    if (from == NULL || strncmp(from, head, sizeof head - 1) != 0) return 0;
-    name = to = sqlite3_mprintf("%s", from + sizeof head - 1);
-    if (name == NULL) rc = SQLPOOL_NOMEM;
-    for (from = name; rc == SQLPOOL_OK && *from != '\0'; from++) {
-        if (*from == '"' && *++from != '"') break; /* the end; two of them are one */
-        *to++ = *from;
-    }
-    if (rc == SQLPOOL_OK) {
-        *to = '\0';
-        if (!sqlpool__names_has(names, name)) rc = sqlpool__names_add(chore->core, names, name);
-    }
+    const char *at = (const char *)sqlite3_column_text(row, 0);
+    const char *const end = at != NULL ? at + strlen(at) : NULL;
+    sqlpool__token token = sqlpool__next_token(&at, end);
+    char *name;
+    int i, rc;
+    if (!sqlpool__token_is(&token, "ANALYZE")) return 0;
+    for (i = 0; i < 3; i++) token = sqlpool__next_token(&at, end); /* the schema and its point */
+    name = sqlpool__plain_name(&token);
+    rc = sqlpool__names_add_new(chore, (sqlpool__names *)user, name);
     sqlite3_free(name);
-    return rc == SQLPOOL_OK
-               ? 0
-               : SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+    return rc;
 }
 
 /*  Names and numbers of sqlite_stat1: a table, and its rows as ANALYZE saw them. */
@@ -20464,11 +20570,10 @@ static int sqlpool__take_seen(sqlpool__chore *chore, sqlite3_stmt *row, void *us
     sqlpool__names *seen = (sqlpool__names *)user;
     const char *table = (const char *)sqlite3_column_text(row, 0);
     const char *rows = (const char *)sqlite3_column_text(row, 1);
+    int rc;
     if (table == NULL || rows == NULL) return 0;
-    if (sqlpool__names_add(chore->core, seen, table) == SQLPOOL_OK &&
-        sqlpool__names_add(chore->core, seen, rows) == SQLPOOL_OK)
-        return 0;
-    return SQLPOOL__FAIL(chore->error, SQLPOOL_NOMEM, "no memory for the names of tables");
+    rc = sqlpool__names_add(chore, seen, table);
+    return rc == SQLPOOL_OK ? sqlpool__names_add(chore, seen, rows) : rc;
 }
 
 /*  Adds the table if it has rows, and not about as many as were seen. */
@@ -20480,10 +20585,8 @@ static int sqlpool__add_if_stale(sqlpool__chore *chore, const char *table, int64
         sqlite3_mprintf("SELECT count(*) FROM (SELECT 1 FROM main.\"%w\" LIMIT %lld)", table,
                         (long long)(seen * 10 + 1)),
         sqlpool__take_number, &rows);
-    if (rc != SQLPOOL_OK || rows == 0 || sqlpool__names_has(names, table)) return rc;
-    if (rows <= seen * 10 && rows * 10 >= seen) return SQLPOOL_OK;
-    rc = sqlpool__names_add(chore->core, names, table);
-    return rc == SQLPOOL_OK ? rc : SQLPOOL__FAIL(chore->error, rc, "no memory for a name");
+    if (rc != SQLPOOL_OK || rows == 0 || (rows <= seen * 10 && rows * 10 >= seen)) return rc;
+    return sqlpool__names_add_new(chore, names, table);
 }
 
 #define SQLPOOL__UNSEEN \
@@ -20611,10 +20714,10 @@ static int sqlpool__analyze(sqlpool__chore *chore, const char *table, int limit)
     int rc;
     memset(&names, 0, sizeof names);
     if (table == NULL) {
-        rc = sqlpool__chore_list(chore, sqlite3_mprintf("%s", SQLPOOL__USER_TABLES), &names);
+        rc = sqlpool__chore_read(chore, sqlite3_mprintf("%s", SQLPOOL__USER_TABLES),
+                                 sqlpool__take_name, &names);
     } else {
-        rc = sqlpool__names_add(chore->core, &names, table);
-        if (rc != SQLPOOL_OK) (void)SQLPOOL__FAIL(chore->error, rc, "no memory");
+        rc = sqlpool__names_add(chore, &names, table);
     }
     if (rc == SQLPOOL_OK) (void)sqlpool__analyze_all(chore, &names, limit, &analyzed);
     sqlpool__names_free(chore->core, &names);
@@ -20835,28 +20938,28 @@ static int sqlpool__reindex(sqlpool__chore *chore, const char *name) {
     int rc;
     memset(&names, 0, sizeof names);
     memset(&tables, 0, sizeof tables);
-    rc = sqlpool__chore_list(
+    rc = sqlpool__chore_read(
         chore,
         name == NULL ? sqlite3_mprintf("SELECT name FROM sqlite_master WHERE type='index'")
                      : sqlite3_mprintf("SELECT name FROM sqlite_master WHERE type='index' AND "
                                        "(name=%Q COLLATE NOCASE OR tbl_name=%Q COLLATE NOCASE)",
                                        name, name),
-        &names);
+        sqlpool__take_name, &names);
     if (rc == SQLPOOL_OK && name != NULL && names.count == 0)
-        rc = sqlpool__chore_list(
+        rc = sqlpool__chore_read(
             chore,
             sqlite3_mprintf("SELECT name FROM sqlite_master m WHERE type='index' AND EXISTS("
                             "SELECT 1 FROM pragma_index_xinfo(m.name) x WHERE x.key AND "
                             "x.coll=%Q COLLATE NOCASE)",
                             name),
-            &names);
+            sqlpool__take_name, &names);
     if (rc == SQLPOOL_OK && name != NULL && names.count == 0) {
-        rc = sqlpool__chore_list(
+        rc = sqlpool__chore_read(
             chore,
             sqlite3_mprintf(
                 "SELECT name FROM sqlite_master WHERE type='table' AND name=%Q COLLATE NOCASE",
                 name),
-            &tables);
+            sqlpool__take_name, &tables);
         if (rc == SQLPOOL_OK && tables.count == 0)
             rc = SQLPOOL__FAIL(chore->error, SQLITE_ERROR,
                                "there is no table, index or collation \"%.200s\" to reindex", name);
@@ -20932,9 +21035,14 @@ static int sqlpool__take_orphan(sqlpool__chore *chore, sqlite3_stmt *row, void *
     const char *table = (const char *)sqlite3_column_text(row, 0);
     const char *parent = (const char *)sqlite3_column_text(row, 2);
     (void)chore;
-    sqlpool__text_add(&text, "row %lld of %.100s has no parent in %.100s (foreign key %d)",
-                      (long long)sqlite3_column_int64(row, 1), table != NULL ? table : "?",
-                      parent != NULL ? parent : "?", sqlite3_column_int(row, 3));
+    if (sqlite3_column_type(row, 1) == SQLITE_NULL) { /* a table without rowids */
+        sqlpool__text_add(&text, "a row");
+    } else {
+        sqlpool__text_add(&text, "row %lld", (long long)sqlite3_column_int64(row, 1));
+    }
+    sqlpool__text_add(&text, " of %.100s has no parent in %.100s (foreign key %d)",
+                      table != NULL ? table : "?", parent != NULL ? parent : "?",
+                      sqlite3_column_int(row, 3));
     sqlpool__add_finding((sqlpool__check_findings *)user, line, strlen(line),
                          SQLPOOL_PROBLEM_FOREIGN_KEY);
     return 0;
@@ -20967,7 +21075,7 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
             kind == SQLPOOL_CHECK_FOREIGN_KEYS ? sqlpool__take_orphan : sqlpool__take_problem,
             &findings);
     }
-    if (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB)
+    if (sqlpool__is_damage(rc))
         sqlpool__add_finding(&findings, chore->error->message, strlen(chore->error->message),
                              SQLPOOL_PROBLEM_STRUCTURE);
     sqlpool__chore_put(chore);
@@ -20986,21 +21094,6 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
 
 #define SQLPOOL__MERGE_PAGES 16 /* of one step: some milliseconds (fts5.html, 6.8) */
 
-/*  A name or text of SQL without its quotes; to be freed with sqlite3_free(). */
-static char *sqlpool__unquote(const sqlpool__token *token) {
-    char *text = sqlite3_mprintf("%.*s", (int)token->bytes, token->text);
-    const char *from;
-    char *to = text, close;
-    if (text == NULL || token->bytes < 2 || strchr("'\"`[", *text) == NULL) return text;
-    close = *text == '[' ? ']' : *text;
-    for (from = text + 1; *from != '\0'; from++) {
-        if (*from == close && *++from != close) break; /* the end; two of them are one */
-        *to++ = *from;
-    }
-    *to = '\0';
-    return text;
-}
-
 /*  The content option in the arguments of a virtual table: as it is written, or NULL. */
 static char *sqlpool__find_content(const char *at, const char *end) {
     bool is_first = true; /* of an argument */
@@ -21012,7 +21105,7 @@ static char *sqlpool__find_content(const char *at, const char *end) {
             token = sqlpool__next_token(&at, end);
             if (token.bytes == 1 && *token.text == '=') {
                 token = sqlpool__next_token(&at, end);
-                return sqlpool__unquote(&token);
+                return sqlpool__plain_name(&token);
             }
         }
         is_first = false;
@@ -21044,30 +21137,24 @@ static int sqlpool__take_fts5(sqlpool__chore *chore, sqlite3_stmt *row, void *us
                            : content[0] == '\0' ? 2
                                                 : 1,
                            content != NULL ? content : "");
-    rc = sqlpool__names_add(chore->core, names, name);
-    if (rc == SQLPOOL_OK)
-        rc = kind != NULL ? sqlpool__names_add(chore->core, names, kind) : SQLPOOL_NOMEM;
+    rc = sqlpool__names_add(chore, names, name);
+    if (rc == SQLPOOL_OK) rc = sqlpool__names_add(chore, names, kind);
     sqlite3_free(content);
     sqlite3_free(kind);
-    if (rc == SQLPOOL_OK) return 0;
-    return SQLPOOL__FAIL(chore->error, rc, "no memory for the names of tables");
+    return rc;
 }
 
 /*  All FTS5 tables, or the one of that name: pairs of name and content. */
 static int sqlpool__list_fts5(sqlpool__chore *chore, const char *table, sqlpool__names *names) {
     static const char all[] = "SELECT name,sql FROM sqlite_master WHERE type='table' AND "
                               "rootpage=0 AND sql IS NOT NULL";
-    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
-    if (rc == SQLPOOL_OK)
-        rc = sqlpool__chore_run_text(
-            chore,
-            table != NULL ? sqlite3_mprintf("%s AND name=%Q COLLATE NOCASE", all, table)
-                          : sqlite3_mprintf("%s ORDER BY name", all),
-            sqlpool__take_fts5, names);
-    sqlpool__chore_put(chore);
-    if (rc == SQLPOOL_OK && table != NULL && names->count == 0)
-        rc = SQLPOOL__FAIL(chore->error, SQLITE_ERROR, "there is no FTS5 table \"%.200s\"", table);
-    return rc;
+    const int rc = sqlpool__chore_read(
+        chore,
+        table != NULL ? sqlite3_mprintf("%s AND name=%Q COLLATE NOCASE", all, table)
+                      : sqlite3_mprintf("%s ORDER BY name", all),
+        sqlpool__take_fts5, names);
+    if (rc != SQLPOOL_OK || table == NULL || names->count > 0) return rc;
+    return SQLPOOL__FAIL(chore->error, SQLITE_ERROR, "there is no FTS5 table \"%.200s\"", table);
 }
 
 /*  A setting that the table keeps, or what it is without. */
@@ -21092,12 +21179,9 @@ static int sqlpool__tell_fts5(sqlpool__chore *chore, const sqlpool__names *names
         table.content_table = table.content == SQLPOOL_FTS5_EXTERNAL ? names->text + at + 1 : "";
         at += strlen(names->text + at) + 1;
         table.automerge = table.usermerge = 4; /* fts5.html, 6.2 and 6.11 */
-        rc = sqlpool__chore_take(chore, SQLPOOL_READ);
-        if (rc == SQLPOOL_OK)
-            rc = sqlpool__chore_run_text(
-                chore, sqlite3_mprintf("SELECT k,v FROM main.\"%w_config\"", table.name),
-                sqlpool__take_setting, &table);
-        sqlpool__chore_put(chore);
+        rc = sqlpool__chore_read(chore,
+                                 sqlite3_mprintf("SELECT k,v FROM main.\"%w_config\"", table.name),
+                                 sqlpool__take_setting, &table);
         if (rc != SQLPOOL_OK) break;
         rc = fn(user, &table);
         if (rc != SQLPOOL_OK) chore->error->result = chore->stopped_by = rc;
@@ -21172,11 +21256,9 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
     rc = sqlpool__list_fts5(chore, table, &names);
     if (rc == SQLPOOL_OK && names.count > 0 && sqlite3_compileoption_used("ENABLE_FTS5") == 0) {
         int64_t is_there = 0;
-        rc = sqlpool__chore_take(chore, SQLPOOL_READ);
-        if (rc == SQLPOOL_OK)
-            rc = sqlpool__chore_ask(
-                chore, "SELECT count(*) FROM pragma_module_list WHERE name='fts5'", &is_there);
-        sqlpool__chore_put(chore);
+        rc = sqlpool__chore_read(
+            chore, sqlite3_mprintf("SELECT count(*) FROM pragma_module_list WHERE name='fts5'"),
+            sqlpool__take_number, &is_there);
         if (rc == SQLPOOL_OK && is_there == 0)
             rc = SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
                                "the module fts5 is not in this SQLite");
@@ -21210,28 +21292,9 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
  *----------------------------------------------------------------------------*/
 
 static int64_t sqlpool__chore_file_bytes(sqlpool__slot *slot, int which) {
-    sqlite3_file *file = NULL;
+    sqlite3_file *file = slot->core->is_memory ? NULL : sqlpool__file_of(slot->db, which);
     sqlite3_int64 bytes = -1;
-    if (slot->core->is_memory ||
-        sqlite3_file_control(slot->db, "main", which, &file) != SQLITE_OK || file == NULL ||
-        file->pMethods == NULL || file->pMethods->xFileSize(file, &bytes) != SQLITE_OK)
-        return -1;
-    return bytes;
-}
-
-/*  Milliseconds since 1970 by the clock of the VFS, which tells the time of day. */
-static int64_t sqlpool__wall_ms(sqlpool__core *core) {
-    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
-    sqlite3_int64 ms = 0;
-    double days = 0;
-    if (vfs == NULL) return 0;
-    if (vfs->iVersion >= 2 && vfs->xCurrentTimeInt64 != NULL) {
-        (void)vfs->xCurrentTimeInt64(vfs, &ms);
-    } else {
-        (void)vfs->xCurrentTime(vfs, &days);
-        ms = (sqlite3_int64)(days * 86400000.0);
-    }
-    return ms - INT64_C(210866760000000); /* SQLite counts from noon in -4713 */
+    return file != NULL && file->pMethods->xFileSize(file, &bytes) == SQLITE_OK ? bytes : -1;
 }
 
 static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
@@ -21496,6 +21559,13 @@ SQLPOOL_API int sqlpool_incremental_vacuum(sqlpool *pool, int64_t pages,
     return sqlpool__leave_chore(&chore);
 }
 
+/*  A path of the caller's that names something. */
+static int sqlpool__check_path(const char *name, const char *path, sqlpool_error *error) {
+    if (path != NULL && path[0] != '\0') return SQLPOOL_OK;
+    return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s is %s: name a file", name,
+                         path == NULL ? "NULL" : "empty");
+}
+
 SQLPOOL_API int sqlpool_vacuum_into(sqlpool *pool, const char *path,
                                     const sqlpool_maintenance *options, sqlpool_error *error) {
     sqlpool_error local;
@@ -21504,12 +21574,8 @@ SQLPOOL_API int sqlpool_vacuum_into(sqlpool *pool, const char *path,
     error = sqlpool__error_or(error, &local);
     rc = sqlpool__enter_chore(pool, "vacuum into", options, &chore, error);
     if (rc != SQLPOOL_OK) return rc;
-    if (path == NULL || *path == '\0') {
-        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "path is %s: name a new file",
-                            path == NULL ? "NULL" : "empty");
-    } else {
+    if (sqlpool__check_path("path", path, error) == SQLPOOL_OK)
         (void)sqlpool__vacuum_into(&chore, path);
-    }
     return sqlpool__leave_chore(&chore);
 }
 
@@ -21985,10 +22051,23 @@ static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__
     return rc;
 }
 
+/*  With the lock, which it lets go of meanwhile: the same by a thread that nobody is before. */
+static void sqlpool__run_task_locked(sqlpool__core *core, sqlpool__plan *plan,
+                                     sqlpool__planned *planned, int64_t stop_ns, bool is_forced,
+                                     sqlpool_error *error) {
+    plan->runner = sqlpool__thread_id(core);
+    sqlpool__unlock(core);
+    (void)sqlpool__run_task(core, plan, planned, stop_ns, is_forced, error);
+    sqlpool__lock(core);
+    plan->runner = 0;
+    sqlpool__signal(core, &plan->condition);
+}
+
 #ifndef SQLPOOL_NO_THREADS
 static void sqlpool__plan_main(void *argument) {
     sqlpool__plan *plan = (sqlpool__plan *)argument;
     sqlpool__core *core = plan->core;
+    sqlpool_error error;
     sqlpool__hint.inside++; /* its hooks cannot close the pool that joins it */
     sqlpool__lock(core);
     while (!plan->is_stopping) {
@@ -22002,16 +22081,8 @@ static void sqlpool__plan_main(void *argument) {
                                              : next);
             continue;
         }
-        plan->runner = sqlpool__thread_id(core);
-        sqlpool__unlock(core);
-        {
-            sqlpool_error error;
-            sqlpool__error_clear(&error);
-            (void)sqlpool__run_task(core, plan, due, SQLPOOL__NEVER, false, &error);
-        }
-        sqlpool__lock(core);
-        plan->runner = 0;
-        sqlpool__signal(core, &plan->condition);
+        sqlpool__error_clear(&error);
+        sqlpool__run_task_locked(core, plan, due, SQLPOOL__NEVER, false, &error);
     }
     sqlpool__unlock(core);
 }
@@ -22027,16 +22098,13 @@ static int64_t sqlpool__plan_run(sqlpool__core *core, int64_t now, int64_t stop_
     plan = core->plan;
     if (plan != NULL && !plan->has_thread && plan->runner == 0 && !plan->is_stopping)
         due = sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
-    if (due != NULL) plan->runner = sqlpool__thread_id(core);
+    if (due != NULL) {
+        sqlpool__error_clear(&error);
+        sqlpool__run_task_locked(core, plan, due, stop_ns, false, &error);
+        next = now;
+    }
     sqlpool__unlock(core);
-    if (due == NULL) return next;
-    sqlpool__error_clear(&error);
-    (void)sqlpool__run_task(core, plan, due, stop_ns, false, &error);
-    sqlpool__lock(core);
-    plan->runner = 0;
-    sqlpool__signal(core, &plan->condition);
-    sqlpool__unlock(core);
-    return now;
+    return next;
 }
 
 static void sqlpool__free_plan(sqlpool__core *core, sqlpool__plan *plan) {
@@ -22257,23 +22325,16 @@ SQLPOOL_API int sqlpool_schedule_run(sqlpool *pool, const char *name, sqlpool_er
         if (strcmp(plan->tasks[i].state.name, name) == 0) planned = &plan->tasks[i];
     }
     if (planned == NULL) {
-        rc = SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the schedule has no task \"%.63s\"",
-                           name != NULL ? name : "(null)");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the schedule has no task \"%.63s\"",
+                            name != NULL ? name : "(null)");
     } else if (plan->runner == sqlpool__thread_id(core)) {
-        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule_run() was called from a task");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule_run() was called from a task");
     } else if (plan->runner != 0) {
-        rc = SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another task of the schedule runs");
+        (void)SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another task of the schedule runs");
     } else {
-        plan->runner = sqlpool__thread_id(core);
+        sqlpool__run_task_locked(core, plan, planned, SQLPOOL__NEVER, true, error);
     }
     sqlpool__unlock(core);
-    if (rc == SQLPOOL_OK) {
-        (void)sqlpool__run_task(core, plan, planned, SQLPOOL__NEVER, true, error);
-        sqlpool__lock(core);
-        plan->runner = 0;
-        sqlpool__signal(core, &plan->condition);
-        sqlpool__unlock(core);
-    }
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
@@ -22336,111 +22397,12 @@ SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states
 #define SQLPOOL__TRAILER_BYTES 512 /* fits into the smallest page */
 #define SQLPOOL__TRAILER_HEAD "sqlpool backup 1\n"
 
-/*  A long operation: its end, who may stop it, who watches. */
-typedef struct sqlpool__errand {
-    sqlpool__core *core;
-    sqlpool_maintenance options;
-    sqlpool_progress progress;
-    int64_t start_ns, deadline_ns, next_ns;
-    double from, share; /* the fraction that this stage begins with, and is */
-    int stop;           /* why it must end: SQLPOOL_CANCELLED, _TIMEOUT, what progress_fn said */
-} sqlpool__errand;
-
-static int sqlpool__errand_begin(sqlpool__errand *errand, sqlpool__core *core,
-                                 const sqlpool_maintenance *options, const char *operation,
-                                 sqlpool_error *error) {
-    memset(errand, 0, sizeof *errand);
-    errand->core = core;
-    if (options != NULL) errand->options = *options;
-    if (errand->options.timeout_ms < SQLPOOL_FOREVER || errand->options.pause_ms < 0 ||
-        errand->options.progress_ms < 0) {
-        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                             "sqlpool_maintenance: timeout_ms %d (-1 or more), pause_ms %d, "
-                             "progress_ms %d (0 or more)",
-                             errand->options.timeout_ms, errand->options.pause_ms,
-                             errand->options.progress_ms);
-    }
-    if (errand->options.progress_ms == 0) errand->options.progress_ms = 100;
-    errand->progress.operation = operation;
-    errand->progress.object = errand->progress.unit = "";
-    errand->start_ns = sqlpool__now(core);
-    errand->deadline_ns =
-        errand->options.timeout_ms <= 0
-            ? SQLPOOL__NEVER
-            : sqlpool__time_add(errand->start_ns, errand->options.timeout_ms * SQLPOOL__NS_PER_MS);
-    return SQLPOOL_OK;
-}
-
-/*  The next part of it, which is `share` of the whole. */
-static void sqlpool__errand_stage(sqlpool__errand *errand, const char *unit, double share) {
-    errand->from += errand->share;
-    errand->share = share;
-    errand->progress.unit = unit;
-    errand->progress.done = errand->progress.total = 0;
-}
-
-static void sqlpool__errand_tell(sqlpool__errand *errand, int64_t now) {
-    sqlpool_progress *progress = &errand->progress;
-    if (errand->options.progress_fn == NULL) return;
-    errand->next_ns = sqlpool__time_add(now, errand->options.progress_ms * SQLPOOL__NS_PER_MS);
-    progress->elapsed_ms = (now - errand->start_ns) / SQLPOOL__NS_PER_MS;
-    progress->left_ms =
-        progress->fraction < 0.01
-            ? -1
-            : (int64_t)((double)progress->elapsed_ms * (1 / progress->fraction - 1));
-    errand->stop = errand->options.progress_fn(errand->options.user, progress);
-}
-
-/*  Between two pieces, or with done below 0 inside one. 0: go on. */
-static int sqlpool__errand_tick(sqlpool__errand *errand, int64_t done, int64_t total) {
-    const int64_t now = sqlpool__now(errand->core);
-    sqlpool_progress *progress = &errand->progress;
-    if (errand->stop != 0) return errand->stop;
-    if (done >= 0) {
-        const double fraction =
-            errand->from +
-            errand->share * (total > 0 && done < total ? (double)done / (double)total : 1);
-        progress->done = done;
-        progress->total = total;
-        if (fraction > progress->fraction) progress->fraction = fraction < 1 ? fraction : 0.999;
-    }
-    if (errand->options.token != NULL &&
-        SQLPOOL__LOAD_RELAXED(&errand->options.token->fired) != 0) {
-        errand->stop = SQLPOOL_CANCELLED;
-    } else if (now >= errand->deadline_ns) {
-        errand->stop = SQLPOOL_TIMEOUT;
-    } else if (now >= errand->next_ns) {
-        sqlpool__errand_tell(errand, now);
-    }
-    return errand->stop;
-}
-
-/*  It went well: the last call, which stops nothing. */
-static void sqlpool__errand_end(sqlpool__errand *errand) {
-    errand->progress.fraction = 1;
-    sqlpool__errand_tell(errand, sqlpool__now(errand->core));
-}
-
-static int sqlpool__on_errand(void *argument) {
-    return sqlpool__errand_tick((sqlpool__errand *)argument, -1, 0) != 0;
-}
-
-/*  Something that was to be done with a file failed with this code, or was stopped. */
-static int sqlpool__errand_failed(sqlpool__errand *errand, int code, const char *what,
-                                  const char *path, sqlpool_error *error) {
-    if (errand->stop == SQLPOOL_CANCELLED) {
-        SQLPOOL__TALLY_POOL(errand->core, cancellations);
-        return SQLPOOL__FAIL(error, SQLPOOL_CANCELLED, "cancelled while %s \"%.200s\"", what, path);
-    }
-    if (errand->stop == SQLPOOL_TIMEOUT)
-        return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT,
-                             "the deadline passed, %d ms after the call, while %s \"%.200s\"",
-                             errand->options.timeout_ms, what, path);
-    if (errand->stop != 0)
-        return SQLPOOL__FAIL(error, errand->stop,
-                             "progress_fn returned %d (%s) while %s \"%.200s\"", errand->stop,
-                             sqlpool_result_name(errand->stop), what, path);
-    return SQLPOOL__FAIL(error, code, "%s \"%.200s\" failed: %s (%s %d)", what, path,
+/*  Something that was to be done with a file failed with this code; of a chore that is over this is
+    no more than the consequence. */
+static int sqlpool__chore_failed(sqlpool__chore *chore, int code, const char *what,
+                                 const char *path) {
+    if (chore->is_over) return chore->error->result;
+    return SQLPOOL__FAIL(chore->error, code, "%s \"%.200s\" failed: %s (%s %d)", what, path,
                          sqlite3_errstr(code), sqlpool_result_name(code), code);
 }
 
@@ -22476,7 +22438,7 @@ static int sqlpool__file_failed(int code, const char *what, const char *path,
 
 /*  What a call works with. */
 typedef struct sqlpool__archive {
-    sqlpool__errand errand;
+    sqlpool__chore chore;
     sqlpool_backup_config config;
     sqlite3_vfs *vfs;
     char *own; /* path of the pool's database; "" in memory */
@@ -22500,9 +22462,6 @@ static int sqlpool__remove(const sqlpool__archive *archive, const char *path, co
     return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
 }
 
-static const char *const sqlpool__sidecars[] = {"-wal", "-journal", "-shm"};
-enum { SQLPOOL__SIDECARS = 3 };
-
 static void sqlpool__remove_sidecars(const sqlpool__archive *archive, const char *path) {
     int i;
     for (i = 0; i < SQLPOOL__SIDECARS; i++)
@@ -22524,44 +22483,27 @@ static int sqlpool__look_for_sidecars(const sqlpool__archive *archive, const cha
     return rc;
 }
 
-/*  The file of a connection; NULL when the VFS does not hand it out. */
-static sqlite3_file *sqlpool__file_of(sqlite3 *db) {
-    sqlite3_file *file = NULL;
-    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
-        file == NULL || file->pMethods == NULL)
-        return NULL;
-    return file;
-}
-
 /*  An exclusive lock past SQLite's pager, for files that it would not read. The connection is good
     for nothing else then; closing it is the end of the lock. */
 static int sqlpool__lock_file(sqlite3 *db) {
-    sqlite3_file *file = sqlpool__file_of(db);
+    sqlite3_file *file = sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER);
     int rc;
     if (file == NULL) return SQLITE_CANTOPEN;
     rc = file->pMethods->xLock(file, SQLITE_LOCK_SHARED);
     return rc == SQLITE_OK ? file->pMethods->xLock(file, SQLITE_LOCK_EXCLUSIVE) : rc;
 }
 
-static bool sqlpool__is_renamed(sqlite3 *db) {
-    int moved = 0;
-    return sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-           moved != 0;
-}
-
 #define SQLPOOL__FILES_MEMBERS(X) X(create_fn) X(look_fn) X(rename_fn) X(link_fn) X(sync_folder_fn)
 
-/*  Checks what the caller gave and opens nothing but a look at the pool's own path. */
-static int sqlpool__archive_begin(sqlpool__archive *archive, sqlpool__core *core,
-                                  const sqlpool_backup_config *given,
-                                  const sqlpool_maintenance *options, const char *operation,
+/*  With the chore begun: checks what the caller gave and opens nothing but a look at the pool's own
+    path. */
+static int sqlpool__archive_begin(sqlpool__archive *archive, const sqlpool_backup_config *given,
                                   sqlpool_error *error) {
     sqlpool_backup_config *config = &archive->config;
+    sqlpool__core *core = archive->chore.core;
     sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
     sqlite3 *db;
-    memset(archive, 0, sizeof *archive);
-    if (sqlpool__errand_begin(&archive->errand, core, options, operation, error) != SQLPOOL_OK)
-        return error->result;
+    archive->chore.share = 0; /* it has stages */
     if (given != NULL) *config = *given;
     SQLPOOL__CHECK_MEMBERS(sqlpool_files, files, SQLPOOL__FILES_MEMBERS);
     if (config->keep < 0 || config->keep > SQLPOOL__BACKUP_MOST)
@@ -22595,8 +22537,9 @@ static int sqlpool__archive_begin(sqlpool__archive *archive, sqlpool__core *core
     return SQLPOOL_OK;
 }
 
-static void sqlpool__archive_end(sqlpool__archive *archive) {
+static int sqlpool__archive_end(sqlpool__archive *archive) {
     sqlite3_free(archive->own);
+    return sqlpool__leave_chore(&archive->chore);
 }
 
 static const char *sqlpool__own_or_none(const sqlpool__archive *archive) {
@@ -22638,9 +22581,9 @@ static int sqlpool__trailer_read(sqlite3_file *file, int64_t bytes,
 
 /*  A chain of hashes over blocks of the file: a bit that fell over, a block at the wrong place and
     a cut file all change it. Not proof against a forger. */
-static int sqlpool__checksum(sqlpool__errand *errand, sqlite3_file *file, int64_t bytes,
+static int sqlpool__checksum(sqlpool__chore *chore, sqlite3_file *file, int64_t bytes,
                              uint64_t *sum) {
-    sqlpool__memory *memory = &errand->core->memory;
+    sqlpool__memory *memory = &chore->core->memory;
     char *block = (char *)sqlpool__alloc(memory, SQLPOOL__BLOCK_BYTES);
     int64_t at = 0;
     int rc = block == NULL ? SQLITE_NOMEM : SQLITE_OK;
@@ -22651,17 +22594,9 @@ static int sqlpool__checksum(sqlpool__errand *errand, sqlite3_file *file, int64_
         rc = file->pMethods->xRead(file, block, piece, at);
         *sum = sqlpool__mix(*sum ^ sqlpool__hash(block, (size_t)piece));
         at += piece;
-        if (rc == SQLITE_OK && sqlpool__errand_tick(errand, at, bytes) != 0) rc = SQLITE_INTERRUPT;
+        if (rc == SQLITE_OK && sqlpool__chore_tick(chore, at, bytes) != 0) rc = SQLITE_INTERRUPT;
     }
     sqlpool__free(memory, block, SQLPOOL__BLOCK_BYTES);
-    return rc;
-}
-
-/*  Asks a plain connection for a number. */
-static int sqlpool__ask_number(sqlite3 *db, const char *sql, int64_t *number) {
-    char answer[32];
-    const int rc = sqlpool__ask(db, sql, answer, sizeof answer);
-    *number = sqlpool__to_int64(answer);
     return rc;
 }
 
@@ -22670,17 +22605,17 @@ static int sqlpool__bad_backup(const char *path, const char *why, sqlpool_error 
                          why);
 }
 
-/*  The trailer against the file; `share` of the errand is the checksum's. */
-static int sqlpool__examine_trailer(sqlpool__errand *errand, sqlite3 *db, const char *path,
+/*  The trailer against the file; `share` of the chore is the checksum's. */
+static int sqlpool__examine_trailer(sqlpool__chore *chore, sqlite3 *db, const char *path,
                                     bool does_sum, sqlpool_backup_info *info, uint64_t *id,
                                     sqlpool_error *error) {
-    sqlite3_file *file = sqlpool__file_of(db);
+    sqlite3_file *file = sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER);
     char text[SQLPOOL__TRAILER_BYTES + 1];
     sqlite3_int64 bytes = 0;
     uint64_t sum;
     int rc = file == NULL ? SQLITE_CANTOPEN : file->pMethods->xFileSize(file, &bytes);
     if (rc == SQLITE_OK) rc = sqlpool__trailer_read(file, bytes, text);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "reading", path, error);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "reading", path);
     info->bytes = bytes;
     *id = sqlpool__trailer_number(text, "id");
     if (text[0] == '\0') return SQLPOOL_OK;
@@ -22693,37 +22628,33 @@ static int sqlpool__examine_trailer(sqlpool__errand *errand, sqlite3 *db, const 
         bytes / info->page_bytes != info->pages + 1 || bytes % info->page_bytes != 0)
         return sqlpool__bad_backup(path, "its size is not what it was written with", error);
     if (!does_sum) return SQLPOOL_OK;
-    rc = sqlpool__checksum(errand, file, info->pages * info->page_bytes, &sum);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "reading", path, error);
+    rc = sqlpool__checksum(chore, file, info->pages * info->page_bytes, &sum);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "reading", path);
     if (sum != info->checksum)
         return sqlpool__bad_backup(path, "its checksum differs: it was changed since", error);
     return SQLPOOL_OK;
 }
 
 /*  Is the database of this plain connection a good one? */
-static int sqlpool__examine(sqlpool__errand *errand, sqlite3 *db, const char *path, bool does_sum,
+static int sqlpool__examine(sqlpool__chore *chore, sqlite3 *db, const char *path, bool does_sum,
                             sqlpool_backup_info *info, uint64_t *id, sqlpool_error *error) {
     char verdict[200] = "";
     int rc;
-    sqlite3_progress_handler(db, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
+    sqlite3_progress_handler(db, SQLPOOL__PROGRESS_OPS, sqlpool__on_chore, chore);
     rc = sqlpool__ask(db, "SELECT count(*) FROM sqlite_master", NULL, 0);
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(db, "PRAGMA page_size", &info->page_bytes);
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(db, "PRAGMA page_count", &info->pages);
     if (rc == SQLITE_OK && info->pages < 1) return sqlpool__bad_backup(path, "it is empty", error);
     if (rc == SQLITE_OK &&
-        sqlpool__examine_trailer(errand, db, path, does_sum, info, id, error) != SQLPOOL_OK)
+        sqlpool__examine_trailer(chore, db, path, does_sum, info, id, error) != SQLPOOL_OK)
         return error->result;
     if (rc == SQLITE_OK) rc = sqlpool__ask(db, "PRAGMA quick_check(1)", verdict, sizeof verdict);
     if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0)
         return sqlpool__bad_backup(path, verdict, error);
-    if (errand->stop == 0 &&
-        (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB ||
-         sqlpool__primary(rc) == SQLITE_ERROR))
+    if (!chore->is_over && (sqlpool__is_damage(rc) || sqlpool__primary(rc) == SQLITE_ERROR))
         return sqlpool__bad_backup(path, sqlite3_errmsg(db), error);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "checking", path, error);
-    return sqlpool__errand_tick(errand, 1, 1) == 0
-               ? SQLPOOL_OK
-               : sqlpool__errand_failed(errand, SQLITE_INTERRUPT, "checking", path, error);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "checking", path);
+    return sqlpool__chore_tick(chore, 1, 1);
 }
 
 static void sqlpool__info_path(char out[SQLPOOL_PATH_BYTES], const char *path) {
@@ -22744,11 +22675,10 @@ static int sqlpool__open_good(sqlpool__archive *archive, const char *path, sqlit
                              kind == SQLPOOL_FILE_NONE    ? "not there"
                              : kind == SQLPOOL_FILE_OTHER ? "a folder or a device"
                                                           : "the database itself");
-    rc = sqlpool__open_plain(archive->errand.core, path, SQLITE_OPEN_READONLY, db);
-    if (rc != SQLITE_OK)
-        return sqlpool__errand_failed(&archive->errand, rc, "opening", path, error);
+    rc = sqlpool__open_plain(archive->chore.core, path, SQLITE_OPEN_READONLY, db);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(&archive->chore, rc, "opening", path);
     sqlpool__info_path(info->path, path);
-    if (sqlpool__examine(&archive->errand, *db, path, true, info, &id, error) == SQLPOOL_OK)
+    if (sqlpool__examine(&archive->chore, *db, path, true, info, &id, error) == SQLPOOL_OK)
         return SQLPOOL_OK;
     (void)sqlite3_close(*db);
     *db = NULL;
@@ -22796,7 +22726,7 @@ static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
     if (kind != SQLPOOL_FILE_REGULAR)
         return SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" is in the way, and no file",
                              image->path);
-    rc = sqlpool__open_plain(archive->errand.core, image->path, SQLITE_OPEN_READWRITE, &db);
+    rc = sqlpool__open_plain(archive->chore.core, image->path, SQLITE_OPEN_READWRITE, &db);
     if (rc == SQLITE_OK) {
         rc = sqlpool__lock_file(db);
         if (rc == SQLITE_OK && !sqlpool__is_renamed(db)) {
@@ -22808,23 +22738,22 @@ static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
         (void)sqlite3_close(db);
     }
     if (sqlpool__is_image_taken(image, rc)) return sqlpool__image_taken(image, error);
-    return rc == SQLITE_OK
-               ? SQLPOOL_OK
-               : sqlpool__errand_failed(&archive->errand, rc, "removing", image->path, error);
+    return rc == SQLITE_OK ? SQLPOOL_OK
+                           : sqlpool__chore_failed(&archive->chore, rc, "removing", image->path);
 }
 
 /*  Takes the lock of the partial, which was opened with this result, for good. */
 static int sqlpool__image_lock(sqlpool__image *image, int rc, const char *settings,
                                sqlpool_error *error) {
-    sqlpool__errand *errand = &image->archive->errand;
+    sqlpool__chore *chore = &image->archive->chore;
     if (rc == SQLITE_OK) rc = sqlite3_exec(image->db, settings, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(image->db, "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT", NULL,
                           NULL, NULL);
     if (sqlpool__is_image_taken(image, rc) || (rc == SQLITE_OK && sqlpool__is_renamed(image->db)))
         return sqlpool__image_taken(image, error);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "opening", image->path, error);
-    sqlite3_progress_handler(image->db, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "opening", image->path);
+    sqlite3_progress_handler(image->db, SQLPOOL__PROGRESS_OPS, sqlpool__on_chore, chore);
     return SQLPOOL_OK;
 }
 
@@ -22846,14 +22775,14 @@ static int sqlpool__image_begin(sqlpool__image *image, sqlpool__archive *archive
     if (code == EEXIST) return sqlpool__image_taken(image, error);
     if (code != 0) return sqlpool__file_failed(code, "making", image->path, error);
     image->is_made = true;
-    image->id = sqlpool__random(archive->errand.core);
+    image->id = sqlpool__random(archive->chore.core);
     sqlpool__text_add(&text,
                       "PRAGMA page_size=%lld; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; "
                       "PRAGMA cache_size=-2048",
                       (long long)page_bytes);
     return sqlpool__image_lock(
         image,
-        sqlpool__open_plain(archive->errand.core, image->path, SQLITE_OPEN_READWRITE, &image->db),
+        sqlpool__open_plain(archive->chore.core, image->path, SQLITE_OPEN_READWRITE, &image->db),
         settings, error);
 }
 
@@ -22870,9 +22799,9 @@ static void sqlpool__image_end(sqlpool__image *image) {
 }
 
 /*  All pages of `from`, which has a read transaction open. */
-static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from, sqlpool_error *error) {
-    sqlpool__errand *errand = &image->archive->errand;
-    sqlpool__core *core = errand->core;
+static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from) {
+    sqlpool__chore *chore = &image->archive->chore;
+    sqlpool__core *core = chore->core;
     const int64_t patience = core->config.acquire_timeout_ms < 0
                                  ? SQLPOOL__NEVER
                                  : core->config.acquire_timeout_ms * SQLPOOL__NS_PER_MS;
@@ -22896,17 +22825,18 @@ static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from, sqlpool_err
             if (left >= last) image->info.restarts++;
             last = left;
             unsynced += image->archive->config.step_pages * page_bytes;
+            chore->io_bytes += 2 * image->archive->config.step_pages * page_bytes;
         }
         if (rc != SQLITE_OK && rc != SQLITE_DONE) break;
-        if (sqlpool__errand_tick(errand, total - left, total) != 0) {
+        if (sqlpool__chore_tick(chore, total - left, total) != SQLPOOL_OK) {
             rc = SQLITE_INTERRUPT;
         } else if (rc == SQLITE_OK) {
             if (unsynced >= SQLPOOL__SYNC_EVERY) {
-                sqlite3_file *file = sqlpool__file_of(image->db);
+                sqlite3_file *file = sqlpool__file_of(image->db, SQLITE_FCNTL_FILE_POINTER);
                 if (file != NULL) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
                 unsynced = 0;
             }
-            sqlpool__sleep(core, errand->options.pause_ms * SQLPOOL__NS_PER_MS);
+            if (rc == SQLITE_OK && !sqlpool__chore_rest(chore)) rc = SQLITE_INTERRUPT;
         }
     }
     if (copy != NULL) {
@@ -22914,12 +22844,12 @@ static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from, sqlpool_err
         if (rc == SQLITE_DONE) rc = last_rc;
     }
     return rc == SQLITE_OK ? SQLPOOL_OK
-                           : sqlpool__errand_failed(errand, rc, "copying to", image->path, error);
+                           : sqlpool__chore_failed(chore, rc, "copying to", image->path);
 }
 
 static int sqlpool__trailer_write(sqlpool__image *image, sqlite3_file *file) {
     sqlpool_backup_info *info = &image->info;
-    sqlpool__memory *memory = &image->archive->errand.core->memory;
+    sqlpool__memory *memory = &image->archive->chore.core->memory;
     const size_t bytes = (size_t)info->page_bytes;
     char *page = (char *)sqlpool__alloc(memory, bytes);
     sqlpool__text text;
@@ -22938,18 +22868,10 @@ static int sqlpool__trailer_write(sqlpool__image *image, sqlite3_file *file) {
     return rc;
 }
 
-static int64_t sqlpool__utc_seconds(sqlite3_vfs *vfs) {
-    sqlite3_int64 julian_ms = 0;
-    if (vfs->iVersion < 2 || vfs->xCurrentTimeInt64 == NULL ||
-        vfs->xCurrentTimeInt64(vfs, &julian_ms) != SQLITE_OK)
-        return 0;
-    return julian_ms / 1000 - INT64_C(210866760000); /* 1970 in seconds since -4713 */
-}
-
 /*  The partial has its content: makes a complete file of it, on the disk, and checks that. A
     database in WAL mode says so in its header, and would want sidecars wherever it is read. */
 static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpool_error *error) {
-    sqlpool__errand *errand = &image->archive->errand;
+    sqlpool__chore *chore = &image->archive->chore;
     sqlpool_backup_info *info = &image->info, found;
     sqlite3 *written = NULL;
     sqlite3_file *file;
@@ -22960,29 +22882,29 @@ static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpoo
         rc = sqlpool__ask(image->db, "PRAGMA journal_mode=DELETE", mode, sizeof mode);
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(image->db, "PRAGMA page_size", &info->page_bytes);
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(image->db, "PRAGMA page_count", &info->pages);
-    file = sqlpool__file_of(image->db);
+    file = sqlpool__file_of(image->db, SQLITE_FCNTL_FILE_POINTER);
     if (rc == SQLITE_OK && file == NULL) rc = SQLITE_CANTOPEN;
     info->sqlite_version = sqlite3_libversion_number();
-    sqlpool__errand_stage(errand, "bytes", 0.1);
+    sqlpool__chore_stage(chore, "bytes", 0.1);
     if (rc == SQLITE_OK && has_trailer) {
-        rc = sqlpool__checksum(errand, file, info->pages * info->page_bytes, &info->checksum);
+        rc = sqlpool__checksum(chore, file, info->pages * info->page_bytes, &info->checksum);
         if (rc == SQLITE_OK) rc = sqlpool__trailer_write(image, file);
     }
     if (rc == SQLITE_OK) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-    if (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB)
+    if (sqlpool__is_damage(rc))
         return sqlpool__bad_backup(image->path, sqlite3_errmsg(image->db), error);
-    if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "writing", image->path, error);
+    if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "writing", image->path);
     /* opened before the lock goes: after it another call may take the name for a file of its own */
-    rc = sqlpool__open_plain(errand->core, image->path, SQLITE_OPEN_READWRITE, &written);
+    rc = sqlpool__open_plain(chore->core, image->path, SQLITE_OPEN_READWRITE, &written);
     (void)sqlite3_close(image->db);
     if (sqlpool__primary(rc) == SQLITE_BUSY) /* a key_fn that reads has met it */
-        rc = sqlpool__open_plain(errand->core, image->path, SQLITE_OPEN_READWRITE, &written);
+        rc = sqlpool__open_plain(chore->core, image->path, SQLITE_OPEN_READWRITE, &written);
     image->db = written;
     sqlpool__remove_sidecars(image->archive, image->path); /* an exclusive journal stays, empty */
-    sqlpool__errand_stage(errand, "check", 0.2);
+    sqlpool__chore_stage(chore, "check", 0.2);
     if (sqlpool__image_lock(image, rc, "", error) != SQLPOOL_OK) return error->result;
     memset(&found, 0, sizeof found);
-    if (sqlpool__examine(errand, image->db, image->path, false, &found, &id, error) != SQLPOOL_OK)
+    if (sqlpool__examine(chore, image->db, image->path, false, &found, &id, error) != SQLPOOL_OK)
         return error->result;
     if (found.pages != info->pages || (has_trailer && id != image->id))
         return sqlpool__bad_backup(image->path, "it is not what was written", error);
@@ -23015,15 +22937,15 @@ static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpo
     } else if (archive->config.keep == 0) {
         why = "exists; set keep in sqlpool_backup_config to replace older backups";
     } else {
-        int rc = sqlpool__open_plain(archive->errand.core, path, SQLITE_OPEN_READONLY, &db);
-        sqlite3_file *file = rc == SQLITE_OK ? sqlpool__file_of(db) : NULL;
+        int rc = sqlpool__open_plain(archive->chore.core, path, SQLITE_OPEN_READONLY, &db);
+        sqlite3_file *file =
+            rc == SQLITE_OK ? sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER) : NULL;
         sqlite3_int64 bytes;
         if (rc == SQLITE_OK)
             rc = file == NULL ? SQLITE_CANTOPEN : file->pMethods->xFileSize(file, &bytes);
         if (rc == SQLITE_OK) rc = sqlpool__trailer_read(file, bytes, text);
         (void)sqlite3_close(db);
-        if (rc != SQLITE_OK)
-            return sqlpool__errand_failed(&archive->errand, rc, "reading", path, error);
+        if (rc != SQLITE_OK) return sqlpool__chore_failed(&archive->chore, rc, "reading", path);
     }
     if (why == NULL && text[0] == '\0')
         why = "is no backup of this library: move it away, or choose another name";
@@ -23116,10 +23038,10 @@ static int sqlpool__publish_image(sqlpool__image *image, const char *target, sql
 
 /*  The checked partial goes to write_fn, and then away. */
 static int sqlpool__stream_image(sqlpool__image *image, sqlpool_error *error) {
-    sqlpool__errand *errand = &image->archive->errand;
+    sqlpool__chore *chore = &image->archive->chore;
     const sqlpool_backup_config *config = &image->archive->config;
-    sqlpool__memory *memory = &errand->core->memory;
-    sqlite3_file *file = sqlpool__file_of(image->db);
+    sqlpool__memory *memory = &chore->core->memory;
+    sqlite3_file *file = sqlpool__file_of(image->db, SQLITE_FCNTL_FILE_POINTER);
     char *block = (char *)sqlpool__alloc(memory, SQLPOOL__BLOCK_BYTES);
     int64_t at = 0;
     int rc = block == NULL ? SQLITE_NOMEM : file == NULL ? SQLITE_CANTOPEN : SQLITE_OK, said = 0;
@@ -23129,15 +23051,14 @@ static int sqlpool__stream_image(sqlpool__image *image, sqlpool_error *error) {
         rc = file->pMethods->xRead(file, block, piece, at);
         if (rc == SQLITE_OK) said = config->write_fn(config->user, block, (size_t)piece);
         at += piece;
-        if (rc == SQLITE_OK && said == 0 && sqlpool__errand_tick(errand, at, image->info.bytes))
+        if (rc == SQLITE_OK && said == 0 && sqlpool__chore_tick(chore, at, image->info.bytes))
             rc = SQLITE_INTERRUPT;
     }
     sqlpool__free(memory, block, SQLPOOL__BLOCK_BYTES);
     if (said != 0)
         return SQLPOOL__FAIL(error, said, "write_fn returned %d (%s)", said,
                              sqlpool_result_name(said));
-    return rc == SQLITE_OK ? SQLPOOL_OK
-                           : sqlpool__errand_failed(errand, rc, "reading", image->path, error);
+    return rc == SQLITE_OK ? SQLPOOL_OK : sqlpool__chore_failed(chore, rc, "reading", image->path);
 }
 
 /*------------------------------------------------------------------------------
@@ -23146,58 +23067,46 @@ static int sqlpool__stream_image(sqlpool__image *image, sqlpool_error *error) {
 
 /*  Copies the snapshot of a reader into a new image. */
 static int sqlpool__copy_snapshot(sqlpool__image *image, sqlpool__archive *archive,
-                                  sqlpool__slot *slot, const char *target, sqlpool_error *error) {
+                                  const char *target, sqlpool_error *error) {
+    sqlpool__slot *slot = archive->chore.slot;
     int64_t page_bytes = 0;
     int rc;
-    sqlpool__unpin(slot);
     memset(image, 0, sizeof *image);
     image->archive = archive;
     if (sqlpool__scope_begin(slot, 0, error) != SQLPOOL_OK) return error->result;
     rc = sqlpool__ask_number(slot->db, "PRAGMA page_size", &page_bytes);
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
     if (sqlpool__image_begin(image, archive, target, NULL, page_bytes, error) == SQLPOOL_OK) {
-        image->info.time_s = sqlpool__utc_seconds(archive->vfs);
-        sqlpool__errand_stage(&archive->errand, "pages", 0.7);
-        (void)sqlpool__image_copy(image, slot->db, error);
+        image->info.time_s = sqlpool__wall_ms(archive->chore.core) / 1000;
+        sqlpool__chore_stage(&archive->chore, "pages", 0.7);
+        (void)sqlpool__image_copy(image, slot->db);
     }
     return error->result;
 }
 
 /*  Takes a reader and copies; the lease ends before the copy is checked. */
 static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpool_backup_info *info,
-                           bool *is_told, sqlpool_error *error) {
-    sqlpool__errand *errand = &archive->errand;
-    sqlpool__core *core = errand->core;
-    const sqlpool_call call = {0, 0, SQLPOOL_PRIORITY_CRITICAL,
-                               errand->options.tag != NULL ? errand->options.tag : "backup",
-                               errand->options.token};
-    sqlpool__request request = sqlpool__internal_request(SQLPOOL_READ, &call, 0);
+                           sqlpool_error *error) {
+    sqlpool__chore *chore = &archive->chore;
     sqlpool__image image;
-    sqlpool__slot *slot;
-    int rc;
-    request.is_internal = false;
-    if (errand->deadline_ns != SQLPOOL__NEVER)
-        request.deadline_ns = sqlpool__earlier(
-            errand->deadline_ns, sqlpool__acquire_deadline(core, &request, errand->start_ns));
+    chore->call.priority = SQLPOOL_PRIORITY_CRITICAL;
+    chore->heeds_breaker = true;
     if (archive->config.write_fn == NULL &&
         sqlpool__check_target(archive, target, error) != SQLPOOL_OK)
         return error->result;
-    rc = sqlpool__acquire(core, &request, &slot, error);
-    *is_told = rc != SQLPOOL_OK;
-    if (rc != SQLPOOL_OK) return rc;
-    slot->lease_deadline_ns = errand->deadline_ns;
-    SQLPOOL__STORE_RELAXED(&slot->deadline_ns,
-                           errand->deadline_ns); /* the busy handler ends there */
-    (void)sqlpool__copy_snapshot(&image, archive, slot, target, error);
-    if (slot->is_scope) {
+    if (sqlpool__chore_take(chore, SQLPOOL_READ) != SQLPOOL_OK) return error->result;
+    SQLPOOL__STORE_RELAXED(&chore->slot->deadline_ns,
+                           chore->deadline_ns); /* the busy handler ends there */
+    (void)sqlpool__copy_snapshot(&image, archive, target, error);
+    if (chore->slot->is_scope) {
         sqlpool_error ignored;
         sqlpool__error_clear(&ignored);
-        (void)sqlpool__scope_end(slot, &ignored);
+        (void)sqlpool__scope_end(chore->slot, &ignored);
     }
-    (void)sqlpool__lease_end(slot);
+    sqlpool__chore_put(chore);
     if (error->result == SQLPOOL_OK) (void)sqlpool__image_finish(&image, true, error);
     if (error->result == SQLPOOL_OK && archive->config.write_fn != NULL) {
-        sqlpool__errand_stage(errand, "bytes", 0);
+        sqlpool__chore_stage(chore, "bytes", 0);
         (void)sqlpool__stream_image(&image, error);
     } else if (error->result == SQLPOOL_OK) {
         (void)sqlpool__publish_image(&image, target, error);
@@ -23205,13 +23114,6 @@ static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpoo
     *info = image.info;
     sqlpool__image_end(&image);
     return error->result;
-}
-
-/*  A path of the caller's that names something. */
-static int sqlpool__check_path(const char *name, const char *path, sqlpool_error *error) {
-    if (path != NULL && path[0] != '\0') return SQLPOOL_OK;
-    return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s is %s: name a file", name,
-                         path == NULL ? "NULL" : "empty");
 }
 
 SQLPOOL_API int sqlpool_backup(sqlpool *pool, const char *target,
@@ -23223,30 +23125,28 @@ SQLPOOL_API int sqlpool_backup(sqlpool *pool, const char *target,
     sqlpool__archive archive;
     sqlpool__core *core;
     char *place = NULL;
-    bool is_told = false;
     int rc;
     error = sqlpool__error_or(error, &local);
     if (info == NULL) info = &ignored;
     memset(info, 0, sizeof *info);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&archive, 0, sizeof archive);
+    rc = sqlpool__enter_chore(pool, "backup", options, &archive.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    core = archive.chore.core;
     if (config != NULL && config->write_fn != NULL && target == NULL) {
         target = place = sqlpool__name_of(core->is_memory ? core->name : core->path, "-stream");
         if (place == NULL) (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
     }
     if (error->result == SQLPOOL_OK && sqlpool__check_path("target", target, error) == SQLPOOL_OK &&
-        sqlpool__archive_begin(&archive, core, config, options, "backup", error) == SQLPOOL_OK &&
-        sqlpool__backup(&archive, target, info, &is_told, error) == SQLPOOL_OK) {
+        sqlpool__archive_begin(&archive, config, error) == SQLPOOL_OK &&
+        sqlpool__backup(&archive, target, info, error) == SQLPOOL_OK) {
         sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_BACKUP,
                           "%lld pages of %lld bytes are in \"%s\"", (long long)info->pages,
                           (long long)info->page_bytes,
                           info->path[0] != '\0' ? info->path : "a stream");
-        sqlpool__errand_end(&archive.errand);
     }
-    sqlpool__archive_end(&archive);
     sqlite3_free(place);
-    return sqlpool__leave(core, is_told ? error->result : sqlpool__finish(core, error));
+    return sqlpool__archive_end(&archive);
 }
 
 SQLPOOL_API int sqlpool_backup_verify(sqlpool *pool, const char *path,
@@ -23256,24 +23156,21 @@ SQLPOOL_API int sqlpool_backup_verify(sqlpool *pool, const char *path,
     sqlpool_error local;
     sqlpool_backup_info ignored;
     sqlpool__archive archive;
-    sqlpool__core *core;
     sqlite3 *db = NULL;
     int rc;
     error = sqlpool__error_or(error, &local);
     if (info == NULL) info = &ignored;
     memset(info, 0, sizeof *info);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&archive, 0, sizeof archive);
+    rc = sqlpool__enter_chore(pool, "verify", options, &archive.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
     if (sqlpool__check_path("path", path, error) == SQLPOOL_OK &&
-        sqlpool__archive_begin(&archive, core, config, options, "verify", error) == SQLPOOL_OK) {
-        sqlpool__errand_stage(&archive.errand, "check", 1);
-        if (sqlpool__open_good(&archive, path, &db, info, error) == SQLPOOL_OK)
-            sqlpool__errand_end(&archive.errand);
+        sqlpool__archive_begin(&archive, config, error) == SQLPOOL_OK) {
+        sqlpool__chore_stage(&archive.chore, "check", 1);
+        (void)sqlpool__open_good(&archive, path, &db, info, error);
     }
     (void)sqlite3_close(db);
-    sqlpool__archive_end(&archive);
-    return sqlpool__leave(core, sqlpool__finish(core, error));
+    return sqlpool__archive_end(&archive);
 }
 
 /*------------------------------------------------------------------------------
@@ -23342,9 +23239,7 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is
                            sqlpool_error *error) {
     sqlpool__slot *slot = closed->writer;
     if (is_replaced) {
-        uint32_t i;
-        (void)SQLPOOL__ADD(&core->epoch, 1u);
-        for (i = 0; i < core->slot_count; i++) SQLPOOL__STORE(&core->slots[i].attention, 1u);
+        sqlpool__outdate_all(core);
         SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
         SQLPOOL__STORE(&core->checkpoint_due, 0u);
         SQLPOOL__STORE(&core->is_log_doubtful, 0u);
@@ -23376,7 +23271,7 @@ typedef struct sqlpool__old {
 /*  One try to get the old file alone and whole. */
 static int sqlpool__hold_old(sqlpool__archive *archive, sqlpool__old *old) {
     char mode[16] = "";
-    int rc = sqlpool__open_plain(archive->errand.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
+    int rc = sqlpool__open_plain(archive->chore.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
     if (rc != SQLITE_OK) return rc;
     (void)sqlite3_db_config(old->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     rc = sqlite3_exec(old->db, "PRAGMA locking_mode=EXCLUSIVE; SELECT count(*) FROM sqlite_master",
@@ -23392,7 +23287,7 @@ static int sqlpool__hold_old(sqlpool__archive *archive, sqlpool__old *old) {
     case SQLITE_IOERR:
     case SQLITE_ERROR: /* damaged: no log is written back, but it is locked all the same */
         (void)sqlite3_close(old->db);
-        rc = sqlpool__open_plain(archive->errand.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
+        rc = sqlpool__open_plain(archive->chore.core, NULL, SQLITE_OPEN_READWRITE, &old->db);
         if (rc == SQLITE_OK) rc = sqlpool__lock_file(old->db);
         break;
     default:
@@ -23406,9 +23301,9 @@ static int sqlpool__hold_old(sqlpool__archive *archive, sqlpool__old *old) {
 }
 
 static int sqlpool__take_old(sqlpool__archive *archive, sqlpool__old *old, sqlpool_error *error) {
-    sqlpool__errand *errand = &archive->errand;
+    sqlpool__chore *chore = &archive->chore;
     const int64_t deadline = sqlpool__time_add(
-        sqlpool__now(errand->core), errand->core->config.close_timeout_ms * SQLPOOL__NS_PER_MS);
+        sqlpool__now(chore->core), chore->core->config.close_timeout_ms * SQLPOOL__NS_PER_MS);
     int rc;
     memset(old, 0, sizeof *old);
     if (sqlpool__archive_look(archive, archive->own, NULL) == SQLPOOL_FILE_NONE) {
@@ -23416,14 +23311,14 @@ static int sqlpool__take_old(sqlpool__archive *archive, sqlpool__old *old, sqlpo
         return SQLPOOL_OK;
     }
     while (sqlpool__primary(rc = sqlpool__hold_old(archive, old)) == SQLITE_BUSY &&
-           sqlpool__now(errand->core) < deadline && sqlpool__errand_tick(errand, -1, 0) == 0)
-        sqlpool__sleep(errand->core, SQLPOOL__NS_PER_MS);
+           sqlpool__now(chore->core) < deadline && sqlpool__on_chore(chore) == 0)
+        sqlpool__sleep(chore->core, SQLPOOL__NS_PER_MS);
     if (rc == SQLITE_OK) return SQLPOOL_OK;
-    if (sqlpool__primary(rc) == SQLITE_BUSY && errand->stop == 0)
+    if (sqlpool__primary(rc) == SQLITE_BUSY && !chore->is_over)
         return SQLPOOL__FAIL(error, SQLITE_BUSY,
                              "another process or pool has \"%.200s\" open: close it there first",
                              archive->own);
-    return sqlpool__errand_failed(errand, rc, "taking", archive->own, error);
+    return sqlpool__chore_failed(chore, rc, "taking", archive->own);
 }
 
 /*------------------------------------------------------------------------------
@@ -23509,7 +23404,7 @@ static int sqlpool__swap(sqlpool__image *image, sqlpool__old *old, const char *k
 static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info *info,
                                      sqlpool_error *error) {
     sqlpool__archive *archive = image->archive;
-    sqlpool__core *core = archive->errand.core;
+    sqlpool__core *core = archive->chore.core;
     const sqlpool_files *files = &archive->config.files;
     sqlpool__closed closed;
     sqlpool__old old;
@@ -23518,12 +23413,12 @@ static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info 
     bool is_replaced = false;
     int code = 0;
     memset(&old, 0, sizeof old);
-    if (sqlpool__close_all(core, archive->errand.deadline_ns, &closed, error) == SQLPOOL_OK &&
+    if (sqlpool__close_all(core, archive->chore.deadline_ns, &closed, error) == SQLPOOL_OK &&
         sqlpool__take_old(archive, &old, error) == SQLPOOL_OK) {
         kept = sqlpool__kept_name(archive, image->db);
-        if (sqlpool__errand_tick(&archive->errand, -1, 0) != 0) {
-            (void)sqlpool__errand_failed(&archive->errand, SQLITE_INTERRUPT, "replacing",
-                                         archive->own, error);
+        if (sqlpool__on_chore(&archive->chore) != 0) {
+            (void)sqlpool__chore_failed(&archive->chore, SQLITE_INTERRUPT, "replacing",
+                                        archive->own);
         } else if (kept == NULL) {
             (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no name to keep the old database under");
         } else if (sqlpool__is_renamed(image->db)) {
@@ -23560,19 +23455,19 @@ static int sqlpool__find_good(sqlpool__archive *archive, const char *backup, sql
     (void)sqlpool__open_good(archive, backup, db, info, error);
     first = *error;
     for (n = 1; error->result != SQLPOOL_OK && archive->config.or_older &&
-                n < SQLPOOL__BACKUP_MOST && archive->errand.stop == 0;
+                n < SQLPOOL__BACKUP_MOST && !archive->chore.is_over;
          n++) {
         char *name = sqlpool__generation(backup, n);
         if (name == NULL) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
         sqlpool__error_clear(error);
         if (sqlpool__open_good(archive, name, db, info, error) == SQLPOOL_OK) {
             info->generation = n;
-            sqlpool__log_line(archive->errand.core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
+            sqlpool__log_line(archive->chore.core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
                               "an older backup, \"%s\", is taken: %s", name, first.message);
         }
         sqlite3_free(name);
     }
-    if (error->result != SQLPOOL_OK && archive->errand.stop == 0) *error = first;
+    if (error->result != SQLPOOL_OK && !archive->chore.is_over) *error = first;
     return error->result;
 }
 
@@ -23583,15 +23478,15 @@ static int sqlpool__restore(sqlpool__archive *archive, const char *backup,
     int rc;
     memset(&image, 0, sizeof image);
     image.archive = archive;
-    sqlpool__errand_stage(&archive->errand, "check", 0.3);
+    sqlpool__chore_stage(&archive->chore, "check", 0.2);
     if (sqlpool__find_good(archive, backup, &from, info, error) == SQLPOOL_OK &&
         sqlpool__image_begin(&image, archive, archive->own, archive->own, info->page_bytes,
                              error) == SQLPOOL_OK) {
-        sqlpool__errand_stage(&archive->errand, "pages", 0.5);
+        sqlpool__chore_stage(&archive->chore, "pages", 0.5);
         rc = sqlite3_exec(from, "BEGIN; SELECT count(*) FROM sqlite_master", NULL, NULL, NULL);
         if (rc != SQLITE_OK) {
-            (void)sqlpool__errand_failed(&archive->errand, rc, "reading", info->path, error);
-        } else if (sqlpool__image_copy(&image, from, error) == SQLPOOL_OK) {
+            (void)sqlpool__chore_failed(&archive->chore, rc, "reading", info->path);
+        } else if (sqlpool__image_copy(&image, from) == SQLPOOL_OK) {
             (void)sqlpool__image_finish(&image, false, error);
         }
     }
@@ -23613,9 +23508,10 @@ SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
     error = sqlpool__error_or(error, &local);
     if (info == NULL) info = &ignored;
     memset(info, 0, sizeof *info);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&archive, 0, sizeof archive);
+    rc = sqlpool__enter_chore(pool, "restore", options, &archive.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    core = archive.chore.core;
     sqlpool__lock(core);
     if (sqlpool__find_own_locked(core, sqlpool__thread_id(core)) != NULL)
         (void)SQLPOOL__FAIL(
@@ -23628,15 +23524,13 @@ SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
         (void)SQLPOOL__FAIL(error, SQLITE_READONLY, "the pool %s is read-only", core->config.name);
     }
     if (error->result == SQLPOOL_OK && sqlpool__check_path("backup", backup, error) == SQLPOOL_OK &&
-        sqlpool__archive_begin(&archive, core, config, options, "restore", error) == SQLPOOL_OK &&
+        sqlpool__archive_begin(&archive, config, error) == SQLPOOL_OK &&
         sqlpool__restore(&archive, backup, info, error) == SQLPOOL_OK) {
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
                           "the database was replaced by \"%s\" and is kept as \"%s\"", info->path,
                           info->kept);
-        sqlpool__errand_end(&archive.errand);
     }
-    sqlpool__archive_end(&archive);
-    return sqlpool__leave(core, sqlpool__finish(core, error));
+    return sqlpool__archive_end(&archive);
 }
 
 /*------------------------------------------------------------------------------
@@ -23668,7 +23562,7 @@ static void sqlpool__salvage_problem(sqlpool__salvage *salvage, const char *obje
 /*  Reading ended with this code. False: the salvage cannot go on. */
 static bool sqlpool__is_source_bad(sqlpool__salvage *salvage, int rc, const char *object) {
     if (rc == SQLITE_DONE || rc == SQLITE_OK) return true;
-    if (salvage->archive->errand.stop != 0 || sqlpool__primary(rc) == SQLITE_NOMEM ||
+    if (salvage->archive->chore.is_over || sqlpool__primary(rc) == SQLITE_NOMEM ||
         sqlpool__primary(rc) == SQLITE_INTERRUPT || sqlpool__primary(rc) == SQLITE_BUSY) {
         salvage->fatal = rc;
         return false;
@@ -23697,7 +23591,7 @@ static void sqlpool__salvage_row(sqlpool__salvage *salvage, sqlite3_stmt *read, 
     }
     (void)sqlite3_reset(write);
     if (salvage->info.rows % 256 == 0 &&
-        sqlpool__errand_tick(&salvage->archive->errand, salvage->info.rows, 0) != 0)
+        sqlpool__chore_tick(&salvage->archive->chore, salvage->info.rows, 0) != 0)
         salvage->fatal = SQLITE_INTERRUPT;
 }
 
@@ -23916,7 +23810,7 @@ static void sqlpool__salvage_object(sqlpool__salvage *salvage, const char *type,
     const bool is_table = strcmp(type, "table") == 0;
     const bool is_virtual = is_table && sqlite3_strnicmp(sql, "CREATE VIRTUAL", 14) == 0;
     int rc;
-    salvage->archive->errand.progress.object = name;
+    salvage->archive->chore.progress.object = name;
     salvage->is_damaged = false;
     if (is_virtual) { /* its rows are in tables of their own; its module may not be here */
         char *insert = sqlite3_mprintf("PRAGMA writable_schema=ON; INSERT INTO sqlite_master(type, "
@@ -23942,14 +23836,14 @@ static void sqlpool__salvage_object(sqlpool__salvage *salvage, const char *type,
     if (is_table && rc == SQLITE_OK && salvage->is_damaged) salvage->info.tables_damaged++;
     if (is_table && rc != SQLITE_OK) salvage->info.tables_lost++;
     if (!is_table && rc != SQLITE_OK) salvage->info.indexes_lost++;
-    salvage->archive->errand.progress.object = "";
+    salvage->archive->chore.progress.object = "";
 }
 
 /*  Tables first, then what stands on them; triggers last, so that none runs. */
 static int sqlpool__salvage_all(sqlpool__salvage *salvage) {
     sqlite3_stmt *list = NULL;
     int rc = sqlpool__salvage_schema(salvage);
-    salvage->archive->errand.progress.unit = "rows";
+    salvage->archive->chore.progress.unit = "rows";
     if (rc == SQLITE_OK)
         rc = sqlpool__salvage_prepare(
             salvage->to,
@@ -23978,7 +23872,7 @@ static int sqlpool__salvage_all(sqlpool__salvage *salvage) {
 
 static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, const char *target,
                                  sqlpool_salvage_info *result, sqlpool_error *error) {
-    sqlpool__errand *errand = &archive->errand;
+    sqlpool__chore *chore = &archive->chore;
     sqlpool__salvage salvage;
     sqlpool__image image;
     int64_t page_bytes = 0, user_version = 0, application_id = 0;
@@ -23989,20 +23883,19 @@ static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, 
     memset(&image, 0, sizeof image);
     salvage.archive = image.archive = archive;
     if (sqlpool__check_target(archive, target, error) != SQLPOOL_OK) return error->result;
-    rc = sqlpool__open_plain(errand->core, source, SQLITE_OPEN_READONLY, &salvage.from);
+    rc = sqlpool__open_plain(chore->core, source, SQLITE_OPEN_READONLY, &salvage.from);
     if (rc == SQLITE_OK) {
-        sqlite3_progress_handler(salvage.from, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
+        sqlite3_progress_handler(salvage.from, SQLPOOL__PROGRESS_OPS, sqlpool__on_chore, chore);
         rc = sqlite3_exec(salvage.from, "PRAGMA writable_schema=ON; BEGIN", NULL, NULL, NULL);
     }
     if (rc == SQLITE_OK) rc = sqlpool__ask_number(salvage.from, "PRAGMA page_size", &page_bytes);
     if (rc != SQLITE_OK) {
-        (void)sqlpool__errand_failed(errand, rc, "opening", source != NULL ? source : archive->own,
-                                     error);
+        (void)sqlpool__chore_failed(chore, rc, "opening", source != NULL ? source : archive->own);
     } else if (sqlpool__image_begin(&image, archive, target, NULL, page_bytes, error) ==
                SQLPOOL_OK) {
-        image.info.time_s = sqlpool__utc_seconds(archive->vfs);
+        image.info.time_s = sqlpool__wall_ms(archive->chore.core) / 1000;
         salvage.to = image.db;
-        sqlpool__errand_stage(errand, "rows", 0.7);
+        sqlpool__chore_stage(chore, "rows", 0.7);
         (void)sqlpool__ask_number(salvage.from, "PRAGMA user_version", &user_version);
         (void)sqlpool__ask_number(salvage.from, "PRAGMA application_id", &application_id);
         sqlpool__text_add(&text, "PRAGMA user_version=%lld; PRAGMA application_id=%lld; COMMIT",
@@ -24017,7 +23910,7 @@ static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, 
         if (rc == SQLITE_OK) rc = sqlite3_exec(image.db, sql, NULL, NULL, NULL);
         *result = salvage.info;
         if (rc != SQLITE_OK) {
-            (void)sqlpool__errand_failed(errand, rc, "salvaging to", target, error);
+            (void)sqlpool__chore_failed(chore, rc, "salvaging to", target);
         } else if (salvage.info.tables == 0 && salvage.info.first_problem[0] != '\0') {
             (void)sqlpool__bad_backup(source != NULL ? source : archive->own,
                                       salvage.info.first_problem, error);
@@ -24042,22 +23935,21 @@ SQLPOOL_API int sqlpool_salvage(sqlpool *pool, const char *source, const char *t
     error = sqlpool__error_or(error, &local);
     if (result == NULL) result = &ignored;
     memset(result, 0, sizeof *result);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&archive, 0, sizeof archive);
+    rc = sqlpool__enter_chore(pool, "salvage", options, &archive.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    core = archive.chore.core;
     if (source != NULL) (void)sqlpool__check_path("source", source, error);
     if (error->result == SQLPOOL_OK && sqlpool__check_path("target", target, error) == SQLPOOL_OK &&
-        sqlpool__archive_begin(&archive, core, config, options, "salvage", error) == SQLPOOL_OK) {
+        sqlpool__archive_begin(&archive, config, error) == SQLPOOL_OK) {
         archive.config.keep = 0;
         if (sqlpool__salvage_file(&archive, source, target, result, error) == SQLPOOL_OK) {
             sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_BACKUP,
                               "%lld rows of %d tables were salvaged to \"%s\"",
                               (long long)result->rows, result->tables, target);
-            sqlpool__errand_end(&archive.errand);
         }
     }
-    sqlpool__archive_end(&archive);
-    return sqlpool__leave(core, sqlpool__finish(core, error));
+    return sqlpool__archive_end(&archive);
 }
 
 /*==============================================================================
@@ -24121,15 +24013,29 @@ static void sqlpool__text_step(sqlpool__text *text, const sqlpool_migration *ste
 
 /*  As every chore; but a lock is waited for as long as the whole may take, since who has it may be
     migrating, and the looks at the schema before the first piece are not worth a report. */
-static int sqlpool__schema_chore_begin(sqlpool__chore *chore, sqlpool__core *core,
-                                       const char *operation, const char *unit,
-                                       const sqlpool_maintenance *options, sqlpool_error *error) {
-    const int rc = sqlpool__chore_begin(chore, core, operation, options, error);
+static int sqlpool__enter_schema_chore(sqlpool *pool, const char *operation, const char *unit,
+                                       const sqlpool_maintenance *options, sqlpool__chore *chore,
+                                       sqlpool_error *error) {
+    const int rc = sqlpool__enter_chore(pool, operation, options, chore, error);
+    if (rc != SQLPOOL_OK) return rc;
     chore->progress.unit = unit;
     chore->call.timeout_ms = chore->options.timeout_ms;
-    chore->next_progress_ns = sqlpool__time_add(
-        chore->began_ns,
-        (int64_t)(rc == SQLPOOL_OK ? chore->options.progress_ms : 0) * SQLPOOL__NS_PER_MS);
+    chore->next_progress_ns =
+        sqlpool__time_add(chore->began_ns, chore->options.progress_ms * SQLPOOL__NS_PER_MS);
+    return SQLPOOL_OK;
+}
+
+/*  One transaction on a lease of its own. */
+static int sqlpool__chore_transact(sqlpool__chore *chore, sqlpool_mode mode,
+                                   sqlpool_transaction_fn body, void *user) {
+    int rc;
+    if (mode == SQLPOOL_WRITE)
+        chore->error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if refused */
+    rc = sqlpool__chore_take(chore, mode);
+    if (rc != SQLPOOL_OK) return rc;
+    chore->error->outcome = SQLPOOL_OUTCOME_NONE;
+    rc = sqlpool__transact(chore->slot, &chore->call, 1, body, user, chore->error);
+    sqlpool__chore_put(chore);
     return rc;
 }
 
@@ -24153,10 +24059,10 @@ static const sqlpool_migration *sqlpool__step_of(const sqlpool_migrate_config *c
 /*  The text that tells one version of a step from another: FNV-1a of its way up, in hexadecimal. */
 static void sqlpool__step_checksum(const sqlpool_migration *step, char out[17]) {
     const char *at = step->up != NULL ? step->up : "";
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) + (step->up_fn != NULL ? 1 : 0);
+    uint64_t hash = SQLPOOL__HASH_BEGIN + (step->up_fn != NULL ? 1 : 0);
     sqlpool__text text = sqlpool__text_into(out, 17);
     for (; *at != '\0'; at++) {
-        if (*at != '\r') hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+        if (*at != '\r') hash = sqlpool__hash_byte(hash, *at);
     }
     sqlpool__text_add(&text, "%016llx", (unsigned long long)sqlpool__mix(hash));
 }
@@ -24409,43 +24315,21 @@ static int sqlpool__adopt(sqlpool__migrating *m) {
     return rc;
 }
 
-/*  Rows of PRAGMA foreign_key_check: the first is named, all are counted. */
-typedef struct sqlpool__orphans {
-    char first[300];
-    int64_t count;
-} sqlpool__orphans;
-
-static int sqlpool__orphan_row(sqlpool__chore *chore, sqlite3_stmt *row, void *user) {
-    sqlpool__orphans *orphans = (sqlpool__orphans *)user;
-    const char *table = (const char *)sqlite3_column_text(row, 0);
-    const char *parent = (const char *)sqlite3_column_text(row, 2);
-    sqlpool__text text = sqlpool__text_into(orphans->first, sizeof orphans->first);
-    (void)chore;
-    if (orphans->count++ > 0) return 0;
-    if (sqlite3_column_type(row, 1) == SQLITE_NULL) {
-        sqlpool__text_add(&text, "a row");
-    } else {
-        sqlpool__text_add(&text, "the row with rowid %lld",
-                          (long long)sqlite3_column_int64(row, 1));
-    }
-    sqlpool__text_add(&text, " of ");
-    sqlpool__text_name(&text, table != NULL ? table : "");
-    sqlpool__text_add(&text, " has no parent in ");
-    sqlpool__text_name(&text, parent != NULL ? parent : "");
-    return SQLPOOL_OK;
-}
-
 static int sqlpool__check_orphans(sqlpool__migrating *m) {
-    sqlpool__orphans orphans;
+    sqlpool_check_result result;
+    sqlpool__check_findings findings;
     int rc;
     if (m->chore.core->config.disable_foreign_keys) return SQLPOOL_OK;
-    orphans.count = 0;
-    rc = sqlpool__chore_run(&m->chore, "PRAGMA foreign_key_check", sqlpool__orphan_row, &orphans);
-    if (rc != SQLPOOL_OK || orphans.count == 0) return rc;
+    result.problems = result.kinds = 0;
+    findings.result = &result;
+    findings.text = sqlpool__text_into(result.text, sizeof result.text);
+    rc = sqlpool__chore_run(&m->chore, "PRAGMA foreign_key_check", sqlpool__take_orphan, &findings);
+    if (rc != SQLPOOL_OK || result.problems == 0) return rc;
+    result.text[strcspn(result.text, "\n")] = '\0'; /* the first is named */
     return SQLPOOL__FAIL(m->chore.error, SQLITE_CONSTRAINT_FOREIGNKEY,
                          "%s, one of %lld such rows (PRAGMA foreign_key_check lists them): mend "
                          "them in the step, or before it if they are old",
-                         orphans.first, (long long)orphans.count);
+                         result.text, (long long)result.problems);
 }
 
 /*  The step's function. The level is not its own, so that it cannot commit half of it. */
@@ -24487,10 +24371,8 @@ static int sqlpool__line_of(const char *text, int offset) {
 static void sqlpool__step_failed(sqlpool__migrating *m) {
     sqlpool_error *error = m->chore.error;
     const char *sql = m->direction > 0 ? m->step->up : m->step->down;
-    char said[640];
-    sqlpool__text text = sqlpool__text_into(said, sizeof said);
-    sqlpool__text_string(&text, error->message);
-    text = sqlpool__text_into(error->message, sizeof error->message);
+    char said[760];
+    sqlpool__text text = sqlpool__error_around(error, said);
     sqlpool__text_step(&text, m->step);
     sqlpool__text_add(&text, m->direction > 0 ? " (up)" : " (down)");
     if (error->sql_offset >= 0 && sql != NULL)
@@ -24656,10 +24538,7 @@ static int sqlpool__migrate_held(sqlpool__migrating *m) {
 
 static int sqlpool__migrate(sqlpool__migrating *m) {
     sqlpool__chore *chore = &m->chore;
-    int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
-    if (rc == SQLPOOL_OK)
-        rc = sqlpool__transact(chore->slot, &chore->call, 1, sqlpool__look_body, m, chore->error);
-    sqlpool__chore_put(chore);
+    int rc = sqlpool__chore_transact(chore, SQLPOOL_READ, sqlpool__look_body, m);
     if (rc != SQLPOOL_OK) return rc;
     if (m->config->mode == SQLPOOL_MIGRATE_CHECK) {
         m->result->steps = m->direction * (m->target - m->version);
@@ -24682,18 +24561,16 @@ SQLPOOL_API int sqlpool_migrate(sqlpool *pool, const sqlpool_migrate_config *con
     sqlpool_error local;
     sqlpool_migrate_result unused;
     sqlpool__migrating m;
-    sqlpool__core *core;
     int rc;
     error = sqlpool__error_or(error, &local);
     if (result == NULL) result = &unused;
     memset(result, 0, sizeof *result);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&m, 0, sizeof m);
     m.config = config;
     m.result = result;
-    rc = sqlpool__schema_chore_begin(&m.chore, core, "migrate", "steps", options, error);
-    if (rc == SQLPOOL_OK) rc = sqlpool__check_plan(config, error);
+    rc = sqlpool__enter_schema_chore(pool, "migrate", "steps", options, &m.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__check_plan(config, error);
     if (rc == SQLPOOL_OK) {
         if (config->mode == SQLPOOL_MIGRATE_DRY_RUN) m.chore.progress.operation = "dry run";
         m.target = config->target == 0  ? sqlpool__last_version(config)
@@ -24706,13 +24583,13 @@ SQLPOOL_API int sqlpool_migrate(sqlpool *pool, const sqlpool_migrate_config *con
             (void)sqlpool__tell_step(&m);
         }
     }
-    result->elapsed_ms = (sqlpool__now(core) - m.chore.began_ns) / SQLPOOL__NS_PER_MS;
+    result->elapsed_ms = (sqlpool__now(m.chore.core) - m.chore.began_ns) / SQLPOOL__NS_PER_MS;
     if (rc == SQLPOOL_OK) {
         sqlpool__error_clear(error);
         if (config->mode == SQLPOOL_MIGRATE_RUN && result->steps > 0)
             error->outcome = SQLPOOL_OUTCOME_COMMITTED;
     }
-    return sqlpool__leave(core, sqlpool__chore_end(&m.chore));
+    return sqlpool__leave_chore(&m.chore);
 }
 
 /*------------------------------------------------------------------------------
@@ -24756,16 +24633,6 @@ static sqlpool__token sqlpool__next_symbol(const char **at, const char *end) {
 
 static bool sqlpool__is_quoted(const sqlpool__token *token) {
     return token->bytes >= 2 && (*token->text == '"' || *token->text == '`' || *token->text == '[');
-}
-
-/*  The next byte of a name without its quotes, -1 at the end. */
-static int sqlpool__name_byte(const sqlpool__token *token, size_t *at) {
-    const bool is_bare = token->is_word;
-    const char close = is_bare ? '\0' : *token->text == '[' ? ']' : *token->text;
-    if (!is_bare && *at == 0) *at = 1;
-    if (*at >= token->bytes - (is_bare ? 0 : 1)) return -1;
-    if (!is_bare && close != ']' && token->text[*at] == close) ++*at; /* doubled */
-    return (unsigned char)token->text[(*at)++];
 }
 
 static bool sqlpool__same_name(const sqlpool__token *a, const sqlpool__token *b) {
@@ -24933,17 +24800,6 @@ static const char *sqlpool__parse_index(const char *sql, sqlpool__index *index) 
     }
     if (token.bytes != 0 && *token.text != ';') return "something else follows its columns";
     return sqlpool__find_statement(at, end) != NULL ? "another statement follows it" : NULL;
-}
-
-/*  The name without quotes, of sqlite3_malloc(); NULL: no memory. */
-static char *sqlpool__plain_name(const sqlpool__token *token) {
-    char *name = (char *)sqlite3_malloc64((sqlite3_uint64)token->bytes + 1);
-    size_t at = 0, length = 0;
-    int byte;
-    if (name == NULL) return NULL;
-    while ((byte = sqlpool__name_byte(token, &at)) >= 0) name[length++] = (char)byte;
-    name[length] = '\0';
-    return name;
 }
 
 /*------------------------------------------------------------------------------
@@ -25186,9 +25042,7 @@ static int sqlpool__check_body(sqlpool_conn *conn, void *user, int attempt) {
 static void sqlpool__index_failed(sqlpool__indexing *x) {
     sqlpool_error *error = x->chore.error;
     char said[760];
-    sqlpool__text text = sqlpool__text_into(said, sizeof said);
-    sqlpool__text_string(&text, error->message);
-    text = sqlpool__text_into(error->message, sizeof error->message);
+    sqlpool__text text = sqlpool__error_around(error, said);
     sqlpool__text_add(&text, "index ");
     sqlpool__text_name(&text, x->reports[x->at].name);
     if (x->set->name != NULL) {
@@ -25199,21 +25053,6 @@ static void sqlpool__index_failed(sqlpool__indexing *x) {
                       sqlpool__primary(error->result) == SQLITE_CONSTRAINT
                           ? "; rows with the same values are in the way: mend them and call again"
                           : "");
-}
-
-/*  One transaction on a lease of its own. */
-static int sqlpool__set_lease(sqlpool__indexing *x, sqlpool_mode mode,
-                              sqlpool_transaction_fn body) {
-    sqlpool__chore *chore = &x->chore;
-    int rc;
-    if (mode == SQLPOOL_WRITE)
-        chore->error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if refused */
-    rc = sqlpool__chore_take(chore, mode);
-    if (rc != SQLPOOL_OK) return rc;
-    chore->error->outcome = SQLPOOL_OUTCOME_NONE;
-    rc = sqlpool__transact(chore->slot, &chore->call, 1, body, x, chore->error);
-    sqlpool__chore_put(chore);
-    return rc;
 }
 
 /*  One index after the other, the writer given back between them. */
@@ -25229,15 +25068,13 @@ static int sqlpool__change_set(sqlpool__indexing *x) {
         sqlpool_index_report *report = &x->reports[x->at];
         int64_t began;
         if (report->state == good) continue;
-        chore->progress.object = report->name;
-        chore->progress.done = done;
-        chore->share = 1.0 / total;
-        chore->from = done * chore->share;
+        sqlpool__chore_at(chore, report->name, done, total);
         chore->next_progress_ns = SQLPOOL__NEVER; /* it is told below */
         if (done > 0 && !sqlpool__chore_rest(chore)) return chore->error->result;
         began = sqlpool__now(chore->core);
         rc = sqlpool__chore_tell(chore, 0, began);
-        if (rc == SQLPOOL_OK) rc = sqlpool__set_lease(x, SQLPOOL_WRITE, sqlpool__change_body);
+        if (rc == SQLPOOL_OK)
+            rc = sqlpool__chore_transact(chore, SQLPOOL_WRITE, sqlpool__change_body, x);
         if (rc != SQLPOOL_OK) {
             chore->error->result = rc;
             if (rc != SQLPOOL_INDEX_MISMATCH && !chore->is_told) sqlpool__index_failed(x);
@@ -25287,7 +25124,8 @@ static int sqlpool__check_set(sqlpool__indexing *x) {
 
 static int sqlpool__run_set(sqlpool__indexing *x) {
     int rc = sqlpool__check_set(x);
-    if (rc == SQLPOOL_OK) rc = sqlpool__set_lease(x, SQLPOOL_READ, sqlpool__check_body);
+    if (rc == SQLPOOL_OK)
+        rc = sqlpool__chore_transact(&x->chore, SQLPOOL_READ, sqlpool__check_body, x);
     if (rc == SQLPOOL_OK && x->action != SQLPOOL__SET_DROP &&
         !(x->action == SQLPOOL__SET_CREATE && x->set->replace))
         rc = sqlpool__judge_set(x);
@@ -25302,28 +25140,25 @@ static int sqlpool__index_set(sqlpool *pool, sqlpool__set_action action,
     static const char *const operations[] = {"check indexes", "create indexes", "drop indexes"};
     sqlpool_error local;
     sqlpool__indexing x;
-    sqlpool__core *core;
+    sqlpool__memory *memory;
     size_t bytes = 0;
     int rc;
     error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
     memset(&x, 0, sizeof x);
     x.set = set;
     x.action = action;
     x.reports = reports;
-    rc = sqlpool__schema_chore_begin(&x.chore, core, operations[action], "indexes", options, error);
-    if (rc != SQLPOOL_OK) {
-        /* said */
-    } else if (set == NULL || set->index_count < 0 ||
-               (set->indexes == NULL && set->index_count > 0)) {
+    rc = sqlpool__enter_schema_chore(pool, operations[action], "indexes", options, &x.chore, error);
+    if (rc != SQLPOOL_OK) return rc;
+    memory = &x.chore.core->memory;
+    if (set == NULL || set->index_count < 0 || (set->indexes == NULL && set->index_count > 0)) {
         rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "%s",
                            set == NULL            ? "set is NULL"
                            : set->indexes == NULL ? "indexes is NULL"
                                                   : "index_count is negative");
     } else if (reports == NULL && set->index_count > 0) {
         bytes = (size_t)set->index_count * sizeof *reports;
-        x.reports = (sqlpool_index_report *)sqlpool__alloc(&core->memory, bytes);
+        x.reports = (sqlpool_index_report *)sqlpool__alloc(memory, bytes);
         if (x.reports == NULL) {
             bytes = 0;
             rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the reports of %d indexes",
@@ -25333,8 +25168,8 @@ static int sqlpool__index_set(sqlpool *pool, sqlpool__set_action action,
     if (rc == SQLPOOL_OK) rc = sqlpool__run_set(&x);
     if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
     rc = sqlpool__chore_end(&x.chore);
-    if (bytes != 0) sqlpool__free(&core->memory, x.reports, bytes);
-    return sqlpool__leave(core, rc);
+    if (bytes != 0) sqlpool__free(memory, x.reports, bytes);
+    return sqlpool__leave(x.chore.core, rc);
 }
 
 SQLPOOL_API int sqlpool_index_set_check(sqlpool *pool, const sqlpool_index_set *set,

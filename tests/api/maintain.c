@@ -824,11 +824,13 @@ TEST(in_memory_without_a_log_and_read_only) {
 
 TEST(an_operation_reads_no_faster_than_it_may) {
     sqlpool_config config = config_of(1);
+    sqlpool_backup_config backup;
     sqlpool_maintenance options;
     sqlpool_error error;
     sqlpool_sizes sizes;
     sqlpool *pool;
     int64_t began, freed;
+    memset(&backup, 0, sizeof backup);
     config.clock.now_ns_fn = tick_now;
     config.clock.sleep_ns_fn = tick_sleep;
     config.disable_upkeep_thread = true;
@@ -850,6 +852,13 @@ TEST(an_operation_reads_no_faster_than_it_may) {
     began = ticks;
     CHECK_OK(sqlpool_incremental_vacuum(pool, 0, &options, &freed, &error), &error);
     CHECK(freed > 100 && ticks - began > INT64_C(1000000000));
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    options.io_bytes_per_s = sizes.pages * sizes.page_bytes / 10;
+    options.pause_ms = 0;
+    backup.step_pages = 16;
+    began = ticks;
+    CHECK_OK(sqlpool_backup(pool, "pace.bak", &backup, &options, NULL, &error), &error);
+    CHECK(ticks - began > INT64_C(15000000000)); /* it is read and written; the last 16 are free */
     PART(check_whole(pool));
     PART(close_pool(pool));
 }

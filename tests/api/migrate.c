@@ -157,7 +157,7 @@ TEST(a_row_without_a_parent_stops_the_step) {
     CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_HAS(error.message, "migration 4 \"forget Grace\" (up)");
     CHECK_HAS(error.message,
-              "rowid 12 of \"posts\" has no parent in \"users\", one of 1 such rows");
+              "row 12 of posts has no parent in users (foreign key 0), one of 1 such rows");
     CHECK_HAS(error.message, "the database stays at version 3");
     CHECK_INT(result.to, 3);
     CHECK_INT(result.steps, 3);
