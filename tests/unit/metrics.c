@@ -178,6 +178,18 @@ TEST(fingerprints) {
     check_kind("SELECT 'open", "select ?");
     check_kind("SELECT a1, b2 FROM t3 WHERE c=1and d=2", "select a1,b2 from t3 where c=? d=?");
 }
+TEST(many_semicolons_are_one) {
+    const size_t bytes = (size_t)1 << 20;
+    char *million;
+    PART(check_kind(";; ;SELECT 1", "select ?"));
+    PART(check_kind("SELECT 1;; ;/**/;SELECT 2;;", "select ?;select ?"));
+    million = (char *)malloc(bytes + 10);
+    CHECK(million != NULL);
+    memset(million, ';', bytes);
+    memcpy(million + bytes, "SELECT 1", 9);
+    PART(check_kind(million, "select ?")); /* hours, if each looked at all that follow */
+    free(million);
+}
 /*  The kind of a kind is itself, for any bytes. */
 TEST(a_fingerprint_is_a_fixed_point) {
     static const char *const words[] = {
@@ -210,6 +222,7 @@ int main(void) {
     RUN(a_ring_keeps_the_last_events);
     RUN(no_event_is_torn);
     RUN(fingerprints);
+    RUN(many_semicolons_are_one);
     RUN(a_fingerprint_is_a_fixed_point);
     return test_end();
 }
