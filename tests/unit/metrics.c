@@ -190,6 +190,12 @@ TEST(many_semicolons_are_one) {
     PART(check_kind(million, "select ?")); /* hours, if each looked at all that follow */
     free(million);
 }
+TEST(null_is_a_value_of_a_list) {
+    PART(check_kind("INSERT INTO t VALUES (1, NULL), (Null, 4), (5, 6)", "insert into t values(?...)"));
+    PART(check_kind("SELECT a FROM t WHERE b IN (1, NULL, true)", "select a from t where b in(?...)"));
+    PART(check_kind("SELECT a FROM t WHERE b IS NULL", "select a from t where b is null"));
+    PART(check_kind("INSERT INTO t VALUES (1, nullable)", "insert into t values(?,nullable)"));
+}
 /*  The kind of a kind is itself, for any bytes. */
 TEST(a_fingerprint_is_a_fixed_point) {
     static const char *const words[] = {
@@ -223,6 +229,7 @@ int main(void) {
     RUN(no_event_is_torn);
     RUN(fingerprints);
     RUN(many_semicolons_are_one);
+    RUN(null_is_a_value_of_a_list);
     RUN(a_fingerprint_is_a_fixed_point);
     return test_end();
 }
