@@ -672,6 +672,20 @@ TEST(counters_alone_need_no_clock) {
     CHECK_INT(sqlpool_get_events(u.pool, events, 10), 3); /* two opened, the script's commit */
     unit_close(&u);
 }
+TEST(an_error_that_is_only_counted_has_its_time) {
+    sqlpool_event events[10];
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    config.metrics = SQLPOOL_METRICS_COUNTERS;
+    PART(open_with(&u, "counted_error.db", &config));
+    sim_clock_advance(&u.clock, 5 * SECOND);
+    CHECK_INT(sqlpool_exec(u.pool, "SELECT abs(-9223372036854775808)", SQLPOOL_NO_ARGS, &u.error),
+              SQLITE_ERROR);
+    CHECK_INT(sqlpool_get_events(u.pool, events, 10), 4);
+    CHECK_INT(events[3].kind, SQLPOOL_EVENT_ERROR); /* the newest one */
+    CHECK(events[3].at_ns - events[2].at_ns >= 5 * SECOND);
+    unit_close(&u);
+}
 TEST(nothing_is_recorded_when_it_is_off) {
     sqlpool_event events[10];
     sqlpool_latency latency;
@@ -852,6 +866,7 @@ int main(void) {
     RUN(slow_lines_are_limited);
     RUN(a_lease_that_repeats_itself_is_told_once);
     RUN(counters_alone_need_no_clock);
+    RUN(an_error_that_is_only_counted_has_its_time);
     RUN(nothing_is_recorded_when_it_is_off);
     RUN(memory_is_known_and_steady);
     RUN(any_statement_can_be_recorded);
