@@ -532,6 +532,17 @@ TEST(a_slow_statement_is_logged_with_its_plan) {
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SQLITE_ERROR");
     unit_close(&u);
 }
+TEST(a_slow_line_of_a_script_ends_with_its_statement) {
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    PART(open_with(&u, "slow_script.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "SELECT                take(300000000); SELECT 'behind'", -1, &u.error),
+             &u.error);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 1);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(300000000)");
+    CHECK(strstr(u.log.last[SQLPOOL_LOG_SLOW], "; SELECT") == NULL);
+    unit_close(&u);
+}
 TEST(bound_values_are_shown_on_request_only) {
     unit_pool u;
     sqlpool_config config = config_of(&u);
@@ -862,6 +873,7 @@ int main(void) {
     RUN(the_least_useful_kind_goes);
     RUN(the_times_of_a_kind_have_bounds);
     RUN(a_slow_statement_is_logged_with_its_plan);
+    RUN(a_slow_line_of_a_script_ends_with_its_statement);
     RUN(bound_values_are_shown_on_request_only);
     RUN(slow_lines_are_limited);
     RUN(a_lease_that_repeats_itself_is_told_once);
