@@ -543,6 +543,23 @@ TEST(a_slow_line_of_a_script_ends_with_its_statement) {
     CHECK(strstr(u.log.last[SQLPOOL_LOG_SLOW], "; SELECT") == NULL);
     unit_close(&u);
 }
+TEST(a_slow_line_is_utf_8_and_turns_nothing) {
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    const char *line;
+    PART(open_with(&u, "slow_bytes.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool,
+                          "SELECT take(?) AS \"c1 \xc2\x9b"
+                          "31m raw \x9b"
+                          "31m turn \xe2\x80\xae ok \xc3\xbc\"",
+                          SQLPOOL_ARGS(200 * MS), &u.error),
+             &u.error);
+    line = u.log.last[SQLPOOL_LOG_SLOW];
+    CHECK_HAS(line, "ok \xc3\xbc");
+    CHECK(strstr(line, "\x9b") == NULL);
+    CHECK(strstr(line, "\xe2\x80\xae") == NULL);
+    unit_close(&u);
+}
 TEST(bound_values_are_shown_on_request_only) {
     unit_pool u;
     sqlpool_config config = config_of(&u);
@@ -874,6 +891,7 @@ int main(void) {
     RUN(the_times_of_a_kind_have_bounds);
     RUN(a_slow_statement_is_logged_with_its_plan);
     RUN(a_slow_line_of_a_script_ends_with_its_statement);
+    RUN(a_slow_line_is_utf_8_and_turns_nothing);
     RUN(bound_values_are_shown_on_request_only);
     RUN(slow_lines_are_limited);
     RUN(a_lease_that_repeats_itself_is_told_once);
