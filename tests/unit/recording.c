@@ -876,6 +876,21 @@ TEST(zones_are_left_as_they_are_entered) {
     CHECK_INT(zones_crossed, 0);
 }
 
+/*  Where no acquire waits, all percentiles of the waits are 0. */
+TEST(a_chart_of_nothing_but_0_has_a_small_scale) {
+    sqlpool__series series;
+    sqlpool__chart chart;
+    int64_t low, high;
+    memset(&series, 0, sizeof series);
+    memset(&chart, 0, sizeof chart);
+    series.points = 2;
+    chart.unit = SQLPOOL__UNIT_TIME;
+    chart.series_count = 1;
+    chart.series = &series;
+    sqlpool__chart_range(&chart, &low, &high);
+    CHECK(low >= 1 && low < high && high <= 10000);
+}
+
 int main(void) {
     printf("# seed %llu\n", (unsigned long long)sim_seed());
     RUN(percentiles_of_a_heavy_tail_are_within_two_percent);
@@ -902,5 +917,6 @@ int main(void) {
     RUN(any_statement_can_be_recorded);
     RUN(wrong_arguments_are_refused);
     RUN(zones_are_left_as_they_are_entered);
+    RUN(a_chart_of_nothing_but_0_has_a_small_scale);
     return test_end();
 }
