@@ -174,6 +174,7 @@ TEST(fingerprints) {
     check_kind("SELECT \"Quoted Name\", [B], `c` FROM t LIMIT 5 OFFSET 10",
                "select\"Quoted Name\",[B],`c`from t limit ? offset ?");
     check_kind("SELECT 1;;  /* the end */", "select ?");
+    check_kind("DELETE FROM t WHERE a = b - -1 AND c = 2", "delete from t where a=b- -? and c=?");
     check_kind("", "");
     check_kind("SELECT 'open", "select ?");
     check_kind("SELECT a1, b2 FROM t3 WHERE c=1and d=2", "select a1,b2 from t3 where c=? d=?");
@@ -214,6 +215,7 @@ TEST(a_fingerprint_is_a_fixed_point) {
                                  words[sim_random_next(&random) % (sizeof words / sizeof *words)]);
         (void)sqlpool__fingerprint(sql, used, once, sizeof once);
         (void)sqlpool__fingerprint(once, strlen(once), twice, sizeof twice);
+        if (strcmp(once, twice) != 0) test_fail(__FILE__, __LINE__, "%s: %s is %s", sql, once, twice);
         if (strlen(once) > 2 * used + 8) test_fail(__FILE__, __LINE__, "%s grew to %s", sql, once);
     }
 }
