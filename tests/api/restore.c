@@ -548,6 +548,40 @@ TEST(of_what_is_no_database) {
     close_pool(pool);
 }
 
+TEST(salvage_runs_nothing_but_definitions) {
+    static const char *const hostile[] = {
+        "COMMIT; ATTACH ''elsewhere.db'' AS e; DELETE FROM e.t; BEGIN",
+        "ATTACH ''elsewhere.db'' AS e"};
+    sqlpool_config config = config_of(1);
+    sqlpool *pool = open_pool("hostile_host.db", &config, schema);
+    sqlpool_salvage_info info;
+    sqlite3 *db = raw_open("elsewhere.db");
+    size_t i;
+    CHECK(pool != NULL && db != NULL);
+    CHECK(raw_exec(db, "CREATE TABLE t(x); INSERT INTO t VALUES(1), (2)"));
+    (void)sqlite3_close(db);
+    for (i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        char sql[300];
+        (void)unlink("hostile.db");
+        (void)unlink("hostile.new");
+        db = raw_open("hostile.db");
+        CHECK(db != NULL);
+        (void)snprintf(
+            sql, sizeof sql,
+            "CREATE TABLE a(x); INSERT INTO a VALUES(1); CREATE TABLE b(x); PRAGMA "
+            "writable_schema = 1; UPDATE sqlite_master SET sql = '%s%s' WHERE name = 'b'",
+            i == 0 ? "CREATE TABLE b(x); " : "", hostile[i]);
+        CHECK(raw_exec(db, sql));
+        (void)sqlite3_close(db);
+        CHECK_OK(sqlpool_salvage(pool, "hostile.db", "hostile.new", NULL, NULL, &info, &err), &err);
+        CHECK_INT(info.tables, 1);
+        CHECK_INT(info.tables_lost, 1);
+        CHECK_INT(ask_file("hostile.new", "SELECT count(*) FROM a"), 1);
+        CHECK_INT(ask_file("elsewhere.db", "SELECT count(*) FROM t"), 2);
+    }
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(what_was_then_is_now);
     RUN(with_other_journals_and_one_connection);
@@ -563,5 +597,6 @@ int main(void) {
     RUN(all_of_a_sound_database_is_salvaged);
     RUN(around_pages_that_cannot_be_read);
     RUN(of_what_is_no_database);
+    RUN(salvage_runs_nothing_but_definitions);
     return test_end();
 }
