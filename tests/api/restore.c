@@ -582,6 +582,24 @@ TEST(salvage_runs_nothing_but_definitions) {
     close_pool(pool);
 }
 
+TEST(a_definition_of_another_name) {
+    sqlpool_config config = config_of(1);
+    sqlpool *pool = open_pool("renamed_host.db", &config, schema);
+    sqlpool_salvage_info info;
+    sqlite3 *db = raw_open("renamed.db");
+    CHECK(pool != NULL && db != NULL);
+    CHECK(raw_exec(db,
+                   "CREATE TABLE a(x); INSERT INTO a VALUES(1); CREATE TABLE b(x); INSERT INTO b "
+                   "VALUES(1); CREATE TABLE c(x); INSERT INTO c VALUES(1); PRAGMA writable_schema "
+                   "= 1; UPDATE sqlite_master SET name = 'bb' WHERE name = 'b'"));
+    (void)sqlite3_close(db);
+    CHECK_OK(sqlpool_salvage(pool, "renamed.db", "renamed.new", NULL, NULL, &info, &err), &err);
+    CHECK_INT(ask_file("renamed.new", "SELECT count(*) FROM a"), 1);
+    CHECK_INT(ask_file("renamed.new", "SELECT count(*) FROM c"), 1); /* the one behind it */
+    CHECK(info.tables_damaged + info.tables_lost == 1);
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(what_was_then_is_now);
     RUN(with_other_journals_and_one_connection);
@@ -598,5 +616,6 @@ int main(void) {
     RUN(around_pages_that_cannot_be_read);
     RUN(of_what_is_no_database);
     RUN(salvage_runs_nothing_but_definitions);
+    RUN(a_definition_of_another_name);
     return test_end();
 }
