@@ -600,6 +600,30 @@ TEST(a_definition_of_another_name) {
     close_pool(pool);
 }
 
+TEST(of_another_page_size) {
+    sqlpool_config config = config_of(2);
+    sqlpool *pool = open_pool("pages.db", &config, schema);
+    sqlpool_stats stats;
+    struct stat status;
+    sqlite3 *db = raw_open("pages.512");
+    CHECK(pool != NULL && db != NULL);
+    CHECK(raw_exec(db, "PRAGMA page_size = 512; CREATE TABLE t(v); INSERT INTO t VALUES(1)"));
+    (void)sqlite3_close(db);
+    CHECK_OK(sqlpool_restore(pool, "pages.512", NULL, NULL, NULL, &err), &err);
+    CHECK_OK(
+        sqlpool_exec(pool,
+                     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200) "
+                     "INSERT INTO t SELECT randomblob(400) FROM n",
+                     SQLPOOL_NO_ARGS, &err),
+        &err);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    CHECK_INT(stat("pages.db-wal", &status), 0);
+    CHECK(stats.wal_frames > 100);
+    CHECK_INT(stats.wal_bytes, stats.wal_frames * 512); /* what the budgets are compared with */
+    CHECK(stats.wal_bytes < status.st_size);
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(what_was_then_is_now);
     RUN(with_other_journals_and_one_connection);
@@ -617,5 +641,6 @@ int main(void) {
     RUN(of_what_is_no_database);
     RUN(salvage_runs_nothing_but_definitions);
     RUN(a_definition_of_another_name);
+    RUN(of_another_page_size);
     return test_end();
 }
