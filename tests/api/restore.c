@@ -624,6 +624,16 @@ TEST(of_another_page_size) {
     close_pool(pool);
 }
 
+TEST(a_link_to_the_database_is_no_backup) {
+    sqlpool_config config = config_of(2);
+    sqlpool *pool = open_pool("itself.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_INT(symlink("itself.db", "itself.link"), 0);
+    CHECK_RC(sqlpool_restore(pool, "itself.link", NULL, NULL, NULL, &err), SQLPOOL_TARGET, &err);
+    CHECK_INT(count_files("itself.db.replaced"), 0);
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(what_was_then_is_now);
     RUN(with_other_journals_and_one_connection);
@@ -642,5 +652,6 @@ int main(void) {
     RUN(salvage_runs_nothing_but_definitions);
     RUN(a_definition_of_another_name);
     RUN(of_another_page_size);
+    RUN(a_link_to_the_database_is_no_backup);
     return test_end();
 }
