@@ -685,6 +685,54 @@ TEST(a_full_pool_makes_it_wait) {
     close_pool(pool);
 }
 
+static int backwards(void *user, int bytes_a, const void *a, int bytes_b, const void *b) {
+    const int common = bytes_a < bytes_b ? bytes_a : bytes_b;
+    const int order = memcmp(a, b, (size_t)common);
+    (void)user;
+    return order != 0 ? -order : bytes_b - bytes_a;
+}
+static void twice(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    sqlite3_result_int64(context, 2 * sqlite3_value_int64(values[0]));
+}
+static int add_functions(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn own = *conn;
+    sqlite3 *db = sqlpool_conn_db(&own);
+    (void)user;
+    return sqlite3_create_collation(db, "backwards", SQLITE_UTF8, NULL, backwards) == SQLITE_OK &&
+                   sqlite3_create_function(db, "twice", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+                                           twice, NULL, NULL) == SQLITE_OK
+               ? 0
+               : 1;
+}
+
+TEST(of_a_schema_with_functions_of_the_program) {
+    static const char *const schemas[] = {
+        "CREATE TABLE t(a CHECK(twice(a) < 100), filler); INSERT INTO t VALUES(1, 2)",
+        "CREATE TABLE t(a, b AS (twice(a)) NOT NULL); INSERT INTO t(a) VALUES(1)",
+        "CREATE TABLE t(a TEXT COLLATE backwards UNIQUE); INSERT INTO t VALUES('x'), ('y')",
+        "CREATE TABLE t(a TEXT COLLATE backwards PRIMARY KEY) WITHOUT ROWID; INSERT INTO t "
+        "VALUES('x'), ('y')"};
+    sqlpool_config config = config_of(2);
+    size_t i;
+    config.events.connect_fn = add_functions;
+    for (i = 0; i < sizeof schemas / sizeof *schemas; i++) {
+        char path[32], target[32];
+        sqlpool *pool;
+        (void)snprintf(path, sizeof path, "own%d.db", (int)i);
+        (void)snprintf(target, sizeof target, "own%d.bak", (int)i);
+        pool = open_pool(path, &config, schemas[i]);
+        CHECK(pool != NULL);
+        CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, NULL, NULL, &err), &err);
+        CHECK_OK(sqlpool_backup(pool, target, NULL, NULL, NULL, &err), &err);
+        CHECK_OK(sqlpool_backup_verify(pool, target, NULL, NULL, NULL, &err), &err);
+        CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_restore(pool, target, NULL, NULL, NULL, &err), &err);
+        CHECK(ask(pool, "SELECT count(*) FROM t") > 0);
+        close_pool(pool);
+    }
+}
+
 int main(void) {
     RUN(a_backup_is_the_database_in_one_file);
     RUN(beside_a_writer_it_is_one_committed_state);
@@ -703,5 +751,6 @@ int main(void) {
     RUN(a_trailer_of_nonsense);
     RUN(of_a_pool_that_is_not_there);
     RUN(a_full_pool_makes_it_wait);
+    RUN(of_a_schema_with_functions_of_the_program);
     return test_end();
 }
