@@ -733,6 +733,25 @@ TEST(of_a_schema_with_functions_of_the_program) {
     }
 }
 
+TEST(rows_that_break_a_constraint_are_backed_up) {
+    sqlpool_backup_info info;
+    sqlpool *pool;
+    sqlite3 *db = raw_open("breaks.db");
+    CHECK(db != NULL);
+    CHECK(raw_exec(db, "CREATE TABLE t(a CHECK(a < 5), b NOT NULL DEFAULT 1); PRAGMA "
+                       "ignore_check_constraints = 1; INSERT INTO t(a) VALUES(9)"));
+    (void)sqlite3_close(db);
+    pool = open_pool("breaks.db", NULL, NULL);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_backup(pool, "breaks.bak", NULL, NULL, &info, &err), &err);
+    CHECK_OK(sqlpool_backup_verify(pool, "breaks.bak", NULL, NULL, &info, &err), &err);
+    CHECK_INT(ask_file("breaks.bak", "SELECT a FROM t"), 9);
+    CHECK(flip("breaks.bak", 4096 + 2)); /* damage is still found */
+    CHECK_RC(sqlpool_backup_verify(pool, "breaks.bak", NULL, NULL, &info, &err), SQLPOOL_BAD_BACKUP,
+             &err);
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(a_backup_is_the_database_in_one_file);
     RUN(beside_a_writer_it_is_one_committed_state);
@@ -752,5 +771,6 @@ int main(void) {
     RUN(of_a_pool_that_is_not_there);
     RUN(a_full_pool_makes_it_wait);
     RUN(of_a_schema_with_functions_of_the_program);
+    RUN(rows_that_break_a_constraint_are_backed_up);
     return test_end();
 }
