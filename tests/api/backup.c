@@ -752,6 +752,43 @@ TEST(rows_that_break_a_constraint_are_backed_up) {
     close_pool(pool);
 }
 
+static int64_t ticks = 1;
+static int64_t tick_now(void *user) {
+    (void)user;
+    return ticks += 1000;
+}
+static void tick_sleep(void *user, int64_t duration) {
+    (void)user;
+    ticks += duration;
+}
+
+TEST(it_reads_no_faster_than_it_may) {
+    sqlpool_config config = config_of(1);
+    sqlpool_maintenance options = {.io_bytes_per_s = 1 << 20};
+    sqlpool *pool;
+    int64_t began;
+    config.clock.now_ns_fn = tick_now;
+    config.clock.sleep_ns_fn = tick_sleep;
+    config.disable_upkeep_thread = true;
+    pool =
+        open_pool("pace.db", &config,
+                  "CREATE TABLE t(v); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM "
+                  "n LIMIT 4096) INSERT INTO t SELECT zeroblob(1000) FROM n"); /* 5 MB */
+    CHECK(pool != NULL);
+    began = ticks;
+    CHECK_OK(sqlpool_backup(pool, "pace.bak", NULL, &options, NULL, &err), &err);
+    CHECK(ticks - began > INT64_C(4000000000));
+    options.io_bytes_per_s = -1;
+    CHECK_RC(sqlpool_backup(pool, "pace.2", NULL, &options, NULL, &err), SQLPOOL_MISUSE, &err);
+    options.io_bytes_per_s = 0;
+    options.pause_ms = 5000; /* and no pause is slept beyond the deadline */
+    options.timeout_ms = 100;
+    began = ticks;
+    CHECK_RC(sqlpool_backup(pool, "pace.3", NULL, &options, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK(ticks - began < INT64_C(500000000));
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(a_backup_is_the_database_in_one_file);
     RUN(beside_a_writer_it_is_one_committed_state);
@@ -772,5 +809,6 @@ int main(void) {
     RUN(a_full_pool_makes_it_wait);
     RUN(of_a_schema_with_functions_of_the_program);
     RUN(rows_that_break_a_constraint_are_backed_up);
+    RUN(it_reads_no_faster_than_it_may);
     return test_end();
 }
