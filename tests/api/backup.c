@@ -789,6 +789,30 @@ TEST(it_reads_no_faster_than_it_may) {
     close_pool(pool);
 }
 
+TEST(names_of_the_databases_own_files) {
+    static const struct {
+        int journal;
+        const char *target;
+    } cases[] = {{SQLPOOL_JOURNAL_WAL, "own.db-journal"},
+                 {SQLPOOL_JOURNAL_DELETE, "own.db-wal"},
+                 {SQLPOOL_JOURNAL_DELETE, "./own.db-journal"}};
+    sqlpool_backup_config keep = {.keep = 1};
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sqlpool_config config = config_of(1);
+        sqlpool *pool;
+        config.journal = cases[i].journal;
+        (void)unlink("own.db");
+        pool = open_pool("own.db", &config, "CREATE TABLE t(v)");
+        CHECK(pool != NULL);
+        CHECK_RC(sqlpool_backup(pool, cases[i].target, &keep, NULL, NULL, &err), SQLPOOL_TARGET,
+                 &err);
+        CHECK_RC(sqlpool_salvage(pool, NULL, cases[i].target, NULL, NULL, NULL, &err),
+                 SQLPOOL_TARGET, &err);
+        close_pool(pool);
+    }
+}
+
 int main(void) {
     RUN(a_backup_is_the_database_in_one_file);
     RUN(beside_a_writer_it_is_one_committed_state);
@@ -810,5 +834,6 @@ int main(void) {
     RUN(of_a_schema_with_functions_of_the_program);
     RUN(rows_that_break_a_constraint_are_backed_up);
     RUN(it_reads_no_faster_than_it_may);
+    RUN(names_of_the_databases_own_files);
     return test_end();
 }
