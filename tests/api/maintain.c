@@ -854,6 +854,19 @@ TEST(an_operation_reads_no_faster_than_it_may) {
     PART(close_pool(pool));
 }
 
+TEST(incremental_vacuum_right_after_the_vacuum) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    int64_t freed = -1;
+    sqlpool *pool = open_pool("at_once.db", &config, TWO_TABLES);
+    if (pool == NULL) return;
+    PART((void)ask(pool, "SELECT count(*) FROM one")); /* the reader has seen the file as it was */
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
+    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, NULL, &freed, &error), &error);
+    CHECK_INT(freed, 0);
+    PART(close_pool(pool));
+}
+
 int main(void) {
     RUN(every_reader_gets_the_new_plan);
     RUN(optimize_analyzes_what_was_never_analyzed_once);
@@ -874,5 +887,6 @@ int main(void) {
     RUN(names_of_any_bytes_are_names);
     RUN(in_memory_without_a_log_and_read_only);
     RUN(an_operation_reads_no_faster_than_it_may);
+    RUN(incremental_vacuum_right_after_the_vacuum);
     return test_end();
 }
