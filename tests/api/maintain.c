@@ -867,6 +867,17 @@ TEST(incremental_vacuum_right_after_the_vacuum) {
     PART(close_pool(pool));
 }
 
+TEST(vacuum_into_follows_no_link) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    sqlpool *pool = open_pool("nofollow.db", &config, TWO_TABLES);
+    if (pool == NULL) return;
+    CHECK_INT(symlink("nofollow.elsewhere", "nofollow.link"), 0); /* leads to nothing yet */
+    CHECK_RC(sqlpool_vacuum_into(pool, "nofollow.link", NULL, &error), SQLITE_CANTOPEN, &error);
+    CHECK(access("nofollow.elsewhere", F_OK) != 0);
+    PART(close_pool(pool));
+}
+
 int main(void) {
     RUN(every_reader_gets_the_new_plan);
     RUN(optimize_analyzes_what_was_never_analyzed_once);
@@ -888,5 +899,6 @@ int main(void) {
     RUN(in_memory_without_a_log_and_read_only);
     RUN(an_operation_reads_no_faster_than_it_may);
     RUN(incremental_vacuum_right_after_the_vacuum);
+    RUN(vacuum_into_follows_no_link);
     return test_end();
 }
