@@ -878,6 +878,22 @@ TEST(vacuum_into_follows_no_link) {
     PART(close_pool(pool));
 }
 
+TEST(optimize_reads_where_as_a_word) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    int64_t analyzed = -1;
+    sqlpool *pool =
+        open_pool("where.db", &config,
+                  "CREATE TABLE places(whereabouts, b);"
+                  "CREATE INDEX places_by ON places(whereabouts);"
+                  "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
+                  "INSERT INTO places SELECT i, i FROM n");
+    if (pool == NULL) return;
+    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
+    CHECK_INT(analyzed, 1);
+    PART(close_pool(pool));
+}
+
 int main(void) {
     RUN(every_reader_gets_the_new_plan);
     RUN(optimize_analyzes_what_was_never_analyzed_once);
@@ -900,5 +916,6 @@ int main(void) {
     RUN(an_operation_reads_no_faster_than_it_may);
     RUN(incremental_vacuum_right_after_the_vacuum);
     RUN(vacuum_into_follows_no_link);
+    RUN(optimize_reads_where_as_a_word);
     return test_end();
 }
