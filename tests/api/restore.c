@@ -634,6 +634,21 @@ TEST(a_link_to_the_database_is_no_backup) {
     close_pool(pool);
 }
 
+TEST(rows_that_break_a_check_are_salvaged) {
+    sqlpool_config config = config_of(1);
+    sqlpool_salvage_info info;
+    sqlpool *pool = open_pool("check_host.db", &config, schema);
+    sqlite3 *db = raw_open("check.db");
+    CHECK(pool != NULL && db != NULL);
+    CHECK(raw_exec(db, "CREATE TABLE t(a CHECK(a < 5)); INSERT INTO t VALUES(1); PRAGMA "
+                       "ignore_check_constraints = 1; INSERT INTO t VALUES(9)"));
+    (void)sqlite3_close(db);
+    CHECK_OK(sqlpool_salvage(pool, "check.db", "check.new", NULL, NULL, &info, &err), &err);
+    CHECK(ask_file("check.new", "SELECT count(*) FROM t WHERE a = 1") == 1);
+    CHECK_INT(ask_file("check.new", "SELECT count(*) FROM t"), info.rows);
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(what_was_then_is_now);
     RUN(with_other_journals_and_one_connection);
@@ -653,5 +668,6 @@ int main(void) {
     RUN(a_definition_of_another_name);
     RUN(of_another_page_size);
     RUN(a_link_to_the_database_is_no_backup);
+    RUN(rows_that_break_a_check_are_salvaged);
     return test_end();
 }
