@@ -649,6 +649,43 @@ TEST(rows_that_break_a_check_are_salvaged) {
     close_pool(pool);
 }
 
+typedef struct cancelled {
+    sqlpool *pool;
+    sqlpool_token token;
+    int rc, is_done;
+} cancelled;
+static void *restore_until_cancelled(void *user) {
+    cancelled *c = (cancelled *)user;
+    sqlpool_maintenance options = {.token = &c->token};
+    c->rc = sqlpool_restore(c->pool, "token.bak", NULL, &options, NULL, NULL);
+    __atomic_store_n(&c->is_done, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+TEST(a_token_ends_the_wait_for_leases) {
+    sqlpool_config config = config_of(2);
+    sqlpool_conn conn;
+    pthread_t thread;
+    cancelled c;
+    bool was_in_time;
+    int i;
+    config.close_timeout_ms = 20000;
+    memset(&c, 0, sizeof c);
+    c.pool = open_with_backup("token.db", "token.bak", &config);
+    CHECK(c.pool != NULL);
+    CHECK_OK(sqlpool_conn_acquire(c.pool, SQLPOOL_READ, &conn, &err), &err);
+    CHECK_INT(pthread_create(&thread, NULL, restore_until_cancelled, &c), 0);
+    sleep_ms(200); /* it waits for the lease */
+    CHECK_INT(sqlpool_cancel(c.pool, &c.token), SQLPOOL_OK);
+    for (i = 0; i < 5000 && __atomic_load_n(&c.is_done, __ATOMIC_SEQ_CST) == 0; i++) sleep_ms(1);
+    was_in_time = __atomic_load_n(&c.is_done, __ATOMIC_SEQ_CST) != 0;
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK(was_in_time);
+    CHECK_INT(c.rc, SQLPOOL_CANCELLED);
+    close_pool(c.pool);
+}
+
 int main(void) {
     RUN(what_was_then_is_now);
     RUN(with_other_journals_and_one_connection);
@@ -669,5 +706,6 @@ int main(void) {
     RUN(of_another_page_size);
     RUN(a_link_to_the_database_is_no_backup);
     RUN(rows_that_break_a_check_are_salvaged);
+    RUN(a_token_ends_the_wait_for_leases);
     return test_end();
 }
