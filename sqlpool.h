@@ -3889,7 +3889,7 @@ static bool sqlpool__is_forked(void) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I02.2] files: what a backup asks of the system                    (private)
+ * >>[I02.3] files: what a backup asks of the system                    (private)
  *------------------------------------------------------------------------------
     None of these opens a file that exists, so that none can drop SQLite's locks: a new file is made
     and closed again, names are changed, a folder is synced. */
@@ -7816,7 +7816,7 @@ static inline void sqlpool__note_values(sqlpool__slot *slot, sqlpool__stmt *stmt
  * >>[I12.5] the end of each statement                                  (private)
  *----------------------------------------------------------------------------*/
 
-#define SQLPOOL__STATUS_CALLS 16     /* quick statements: SQLite's counts are fetched so often */
+#define SQLPOOL__STATUS_CALLS 64     /* quick statements: SQLite's counts are fetched so often */
 #define SQLPOOL__QUICK_TICKS 100000u /* 33 us of a 3 GHz counter: from here on each time */
 
 /*  What is seldom, last: it failed, met a lock, took long, SQLite's counters are due, it took a
@@ -7848,7 +7848,7 @@ static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool_
     if (is_slow) sqlpool__note_slow(slot, stmt, ticks, rows, result);
 }
 
-/*  The calls of a statement are counted twice in its number: the first and every 16th, or the only
+/*  The calls of a statement are counted twice in its number: the first and every 64th, or the only
     one, is when SQLite's counters are fetched. */
 static inline bool sqlpool__is_status_due(const sqlpool__stmt *stmt) {
     return (stmt->serial + 1) / 2 % SQLPOOL__STATUS_CALLS == 1 || !stmt->is_cached;
@@ -22775,6 +22775,14 @@ static int sqlpool__image_taken(sqlpool__image *image, sqlpool_error *error) {
                          image->path);
 }
 
+/*  Another call has the file locked, or has removed it just now: a look, an open and a lock are
+    three steps. */
+static bool sqlpool__is_image_taken(const sqlpool__image *image, int rc) {
+    return sqlpool__primary(rc) == SQLITE_BUSY || rc == SQLITE_READONLY_DBMOVED ||
+           (sqlpool__primary(rc) == SQLITE_CANTOPEN &&
+            sqlpool__archive_look(image->archive, image->path, NULL) == SQLPOOL_FILE_NONE);
+}
+
 /*  What a killed process left is removed; what another one works on is not. */
 static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
     sqlpool__archive *archive = image->archive;
@@ -22799,21 +22807,21 @@ static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
         }
         (void)sqlite3_close(db);
     }
-    if (sqlpool__primary(rc) == SQLITE_BUSY) return sqlpool__image_taken(image, error);
+    if (sqlpool__is_image_taken(image, rc)) return sqlpool__image_taken(image, error);
     return rc == SQLITE_OK
                ? SQLPOOL_OK
                : sqlpool__errand_failed(&archive->errand, rc, "removing", image->path, error);
 }
 
-/*  Opens the partial and takes its lock, for good. */
-static int sqlpool__image_open(sqlpool__image *image, const char *settings, sqlpool_error *error) {
+/*  Takes the lock of the partial, which was opened with this result, for good. */
+static int sqlpool__image_lock(sqlpool__image *image, int rc, const char *settings,
+                               sqlpool_error *error) {
     sqlpool__errand *errand = &image->archive->errand;
-    int rc = sqlpool__open_plain(errand->core, image->path, SQLITE_OPEN_READWRITE, &image->db);
     if (rc == SQLITE_OK) rc = sqlite3_exec(image->db, settings, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(image->db, "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT", NULL,
                           NULL, NULL);
-    if (sqlpool__primary(rc) == SQLITE_BUSY || (rc == SQLITE_OK && sqlpool__is_renamed(image->db)))
+    if (sqlpool__is_image_taken(image, rc) || (rc == SQLITE_OK && sqlpool__is_renamed(image->db)))
         return sqlpool__image_taken(image, error);
     if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "opening", image->path, error);
     sqlite3_progress_handler(image->db, SQLPOOL__PROGRESS_OPS, sqlpool__on_errand, errand);
@@ -22843,7 +22851,10 @@ static int sqlpool__image_begin(sqlpool__image *image, sqlpool__archive *archive
                       "PRAGMA page_size=%lld; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; "
                       "PRAGMA cache_size=-2048",
                       (long long)page_bytes);
-    return sqlpool__image_open(image, settings, error);
+    return sqlpool__image_lock(
+        image,
+        sqlpool__open_plain(archive->errand.core, image->path, SQLITE_OPEN_READWRITE, &image->db),
+        settings, error);
 }
 
 /*  Removes what is left of the partial; not the file once it was renamed. */
@@ -22940,6 +22951,7 @@ static int64_t sqlpool__utc_seconds(sqlite3_vfs *vfs) {
 static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpool_error *error) {
     sqlpool__errand *errand = &image->archive->errand;
     sqlpool_backup_info *info = &image->info, found;
+    sqlite3 *written = NULL;
     sqlite3_file *file;
     char mode[16] = "";
     uint64_t id = 0;
@@ -22960,10 +22972,15 @@ static int sqlpool__image_finish(sqlpool__image *image, bool has_trailer, sqlpoo
     if (sqlpool__primary(rc) == SQLITE_CORRUPT || sqlpool__primary(rc) == SQLITE_NOTADB)
         return sqlpool__bad_backup(image->path, sqlite3_errmsg(image->db), error);
     if (rc != SQLITE_OK) return sqlpool__errand_failed(errand, rc, "writing", image->path, error);
+    /* opened before the lock goes: after it another call may take the name for a file of its own */
+    rc = sqlpool__open_plain(errand->core, image->path, SQLITE_OPEN_READWRITE, &written);
     (void)sqlite3_close(image->db);
+    if (sqlpool__primary(rc) == SQLITE_BUSY) /* a key_fn that reads has met it */
+        rc = sqlpool__open_plain(errand->core, image->path, SQLITE_OPEN_READWRITE, &written);
+    image->db = written;
     sqlpool__remove_sidecars(image->archive, image->path); /* an exclusive journal stays, empty */
     sqlpool__errand_stage(errand, "check", 0.2);
-    if (sqlpool__image_open(image, "", error) != SQLPOOL_OK) return error->result;
+    if (sqlpool__image_lock(image, rc, "", error) != SQLPOOL_OK) return error->result;
     memset(&found, 0, sizeof found);
     if (sqlpool__examine(errand, image->db, image->path, false, &found, &id, error) != SQLPOOL_OK)
         return error->result;
