@@ -2599,9 +2599,9 @@ SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
 
 /*  sqlpool_salvage - copy what can be read of a damaged database into a new file.
     Table by table, around what cannot be read; indexes, triggers and views are made anew from their
-    definitions. Rows that break a constraint now are left out; statistics (ANALYZE) too, and the
-    encoding is UTF-8. The result is a good database and a
-    backup for sqlpool_restore(); whether it is complete nobody knows.
+    definitions. Rows that break UNIQUE or NOT NULL now are left out, those that break a CHECK stay;
+    statistics (ANALYZE) are left out too, and the encoding is UTF-8. The result is a good database
+    and a backup for sqlpool_restore(); whether it is complete nobody knows.
     source   [in,opt]   path of a database; NULL: the pool's own
     target   [in]       path that must not exist
     result   [out,opt]
@@ -4095,28 +4095,6 @@ static void sqlpool__text_byte(sqlpool__text *text, char byte) {
     text->length++;
 }
 
-/*  A text of any length, foreign or ours. */
-static void sqlpool__text_string(sqlpool__text *text, const char *string) {
-    for (; *string != '\0'; string++) {
-        const unsigned char byte = (unsigned char)*string;
-        const bool is_control = (byte < 0x20 && byte != '\n') || byte == 0x7f;
-        sqlpool__text_byte(text, is_control ? '?' : *string);
-    }
-}
-
-static void sqlpool__text_add_list(sqlpool__text *text, const char *format, va_list list) {
-    char line[1024]; /* one piece; longer ones are cut */
-    if (vsnprintf(line, sizeof line, format, list) >= 0) sqlpool__text_string(text, line);
-}
-
-SQLPOOL__PRINTF(2, 3)
-static void sqlpool__text_add(sqlpool__text *text, const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    sqlpool__text_add_list(text, format, list);
-    va_end(list);
-}
-
 /*  Bytes of the UTF-8 character at `at`, its code point in `code`; 0: not UTF-8, a control
     character, or one that turns the direction of writing, which could make a line of a report read
     as another. */
@@ -4136,6 +4114,33 @@ static unsigned sqlpool__utf8_bytes(const unsigned char *at, uint32_t *code) {
     if (c == 0x200e || c == 0x200f || (c >= 0x2028 && c < 0x202f) || (c >= 0x2066 && c < 0x206a))
         return 0;
     return bytes;
+}
+
+/*  A text of any length, foreign or ours. */
+static void sqlpool__text_string(sqlpool__text *text, const char *string) {
+    while (*string != '\0') {
+        uint32_t code;
+        unsigned bytes =
+            *string == '\n' ? 1 : sqlpool__utf8_bytes((const unsigned char *)string, &code);
+        if (bytes == 0) {
+            sqlpool__text_byte(text, '?');
+            string++;
+        }
+        for (; bytes > 0; bytes--) sqlpool__text_byte(text, *string++);
+    }
+}
+
+static void sqlpool__text_add_list(sqlpool__text *text, const char *format, va_list list) {
+    char line[1024]; /* one piece; longer ones are cut */
+    if (vsnprintf(line, sizeof line, format, list) >= 0) sqlpool__text_string(text, line);
+}
+
+SQLPOOL__PRINTF(2, 3)
+static void sqlpool__text_add(sqlpool__text *text, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    sqlpool__text_add_list(text, format, list);
+    va_end(list);
 }
 
 /*  What a foreign text must not contain as it is. */
@@ -4225,11 +4230,13 @@ static void sqlpool__text_bytes(sqlpool__text *text, int64_t bytes) {
 
 #endif
 
-/*  SQL or another foreign text on one line, cut to `most` bytes. */
-static void sqlpool__text_excerpt(sqlpool__text *text, const char *string, size_t most) {
+/*  SQL or another foreign text on one line, cut to `most` bytes; it ends at `end`, or with NULL at
+    its terminator. */
+static void sqlpool__text_excerpt_of(sqlpool__text *text, const char *string, const char *end,
+                                     size_t most) {
     bool is_space = true;
     size_t written = 0;
-    for (; *string != '\0'; string++) {
+    for (; string != end && *string != '\0'; string++) {
         const unsigned char byte = (unsigned char)*string;
         if (byte <= 0x20 || byte == 0x7f) {
             if (is_space) continue;
@@ -4239,11 +4246,14 @@ static void sqlpool__text_excerpt(sqlpool__text *text, const char *string, size_
             is_space = false;
             sqlpool__text_byte(text, *string);
         }
-        if (++written == most && string[1] != '\0') {
+        if (++written == most && string + 1 != end && string[1] != '\0') {
             sqlpool__text_add(text, "...");
             return;
         }
     }
+}
+static void sqlpool__text_excerpt(sqlpool__text *text, const char *string, size_t most) {
+    sqlpool__text_excerpt_of(text, string, NULL, most);
 }
 
 static const char *const sqlpool__sqlite_names[] = {
@@ -4658,7 +4668,10 @@ static bool sqlpool__skip_value_list(const char **position, const char *end) {
         token = sqlpool__next_token(&at, end);
         while (token.bytes == 1 && (*token.text == '-' || *token.text == '+'))
             token = sqlpool__next_token(&at, end);
-        if (token.bytes == 0 || !sqlpool__token_is_value(&token, &at, end)) return false;
+        if (token.bytes == 0 ||
+            (!sqlpool__token_is(&token, "NULL") && !sqlpool__token_is(&token, "TRUE") &&
+             !sqlpool__token_is(&token, "FALSE") && !sqlpool__token_is_value(&token, &at, end)))
+            return false;
         token = sqlpool__next_token(&at, end);
     } while (token.bytes == 1 && *token.text == ',');
     if (token.bytes != 1 || *token.text != ')') return false;
@@ -4693,7 +4706,7 @@ static void sqlpool__kind_token(sqlpool__kind_text *kind, const sqlpool__token *
 static uint64_t sqlpool__fingerprint(const char *sql, size_t bytes, char *out, size_t out_bytes) {
     const char *at = sql, *const end = sql + bytes;
     sqlpool__kind_text kind;
-    bool was_word = false;
+    bool was_word = false, was_minus = false;
     kind.text = sqlpool__text_into(out, out_bytes);
     kind.hash = SQLPOOL__HASH_BEGIN;
     for (;;) {
@@ -4703,12 +4716,18 @@ static uint64_t sqlpool__fingerprint(const char *sql, size_t bytes, char *out, s
         if (sqlpool__token_is_value(&token, &at, end)) {
             sqlpool__kind_string(&kind, was_word ? " ?" : "?");
             was_word = true;
+            was_minus = false;
             continue;
+        }
+        if (token.bytes == 1 && *token.text == ';') { /* many of them are one, or none */
+            at = sqlpool__find_statement(at, end);
+            if (at == NULL) break;
+            if (kind.text.length == 0) continue;
         }
         if (was_word && token.is_word) sqlpool__kind_byte(&kind, ' ');
         was_word = token.is_word;
-        if (token.bytes == 1 && *token.text == ';' && sqlpool__find_statement(at, end) == NULL)
-            break;
+        if (*token.text == '-' && was_minus) sqlpool__kind_byte(&kind, ' '); /* no comment */
+        was_minus = *token.text == '-';
         sqlpool__kind_token(&kind, &token);
         if (!is_list || !sqlpool__skip_value_list(&at, end)) continue;
         sqlpool__kind_string(&kind, "(?...)");
@@ -4815,9 +4834,11 @@ static inline unsigned sqlpool__histogram_add(sqlpool__histogram *histogram, uin
 
 /*  By anyone. */
 static void sqlpool__histogram_share(sqlpool__histogram *histogram, uint64_t ticks) {
+    uint64_t most = SQLPOOL__PEEK(&histogram->most);
     SQLPOOL__NOTE_ADD(&histogram->counts[sqlpool__bucket_of(ticks)], (uint64_t)1);
     SQLPOOL__NOTE_ADD(&histogram->total, ticks);
-    if (ticks > SQLPOOL__PEEK(&histogram->most)) SQLPOOL__NOTE(&histogram->most, ticks);
+    while (ticks > most && !SQLPOOL__CAS(&histogram->most, &most, ticks)) {
+    }
 }
 
 /*  Adds what another one has counted so far. */
@@ -5448,7 +5469,7 @@ typedef struct sqlpool__core {
     bool is_shared_gate; /* readers and writer exclude each other */
     bool has_thread;     /* the upkeep thread runs */
     bool has_stamp;      /* commits show in shared memory */
-    int64_t page_bytes;
+    int64_t page_bytes;  /* atomic: a restore may change it; 0 until the first connection is open */
     sqlpool__memory memory;
     sqlite3 *keep_alive;         /* :memory: databases live while one connection does */
     sqlpool__slot *checkpointer; /* the last of the slots; in no lane */
@@ -5593,6 +5614,10 @@ static int64_t sqlpool__wall_ms(sqlpool__core *core) {
         ms = (sqlite3_int64)(days * 86400000.0);
     }
     return ms - INT64_C(210866760000000); /* SQLite counts from noon in -4713 */
+}
+
+static int64_t sqlpool__page_bytes(const sqlpool__core *core) {
+    return SQLPOOL__LOAD_RELAXED(&core->page_bytes);
 }
 /*  The default of the random hook; `state` is core->random. */
 static uint64_t sqlpool__default_random(void *state) {
@@ -6511,7 +6536,7 @@ static int sqlpool__set_journal(sqlpool__slot *slot, int64_t deadline_ns) {
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_FALLBACK,
                           "journal_mode=%s is not available here; it is %s",
                           sqlpool__journal_names[core->config.journal], answer);
-        if (core->page_bytes != 0)
+        if (sqlpool__page_bytes(core) != 0)
             return SQLITE_CANTOPEN; /* others run in the mode found at open */
         core->config.journal = i;
     }
@@ -6606,7 +6631,7 @@ static int sqlpool__configure(sqlpool__slot *slot, int64_t deadline_ns) {
     }
     if (rc == SQLITE_OK && !core->is_memory) {
         rc = sqlpool__set_pragma(slot, "mmap_size", config->mmap_bytes, &granted);
-        if (rc == SQLITE_OK && core->page_bytes == 0) config->mmap_bytes = granted;
+        if (rc == SQLITE_OK && sqlpool__page_bytes(core) == 0) config->mmap_bytes = granted;
     }
     if (rc == SQLITE_OK && config->untrusted)
         rc = sqlpool__set_pragma(slot, "cell_size_check", 1, &granted);
@@ -6784,7 +6809,8 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
         sqlpool__set_defences(slot);
         rc = sqlpool__configure(slot, deadline);
     }
-    if (rc == SQLITE_OK && core->config.untrusted && core->page_bytes == 0) { /* the first one */
+    if (rc == SQLITE_OK && core->config.untrusted &&
+        sqlpool__page_bytes(core) == 0) { /* the first one */
         char verdict[64];
         rc = sqlpool__ask(slot->db, "PRAGMA quick_check(1)", verdict, sizeof verdict);
         if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0) rc = SQLITE_CORRUPT;
@@ -6983,7 +7009,8 @@ static void sqlpool__reclaim_stamp(sqlpool__slot *slot) {
     wal_budget_bytes only such a one is kept. */
 static bool sqlpool__is_in_the_way(const sqlpool__slot *slot) {
     const uint32_t frames = sqlpool__stamp_word(slot->stamp_map, SQLPOOL__STAMP_FRAMES);
-    return (int64_t)frames * slot->core->page_bytes >= slot->core->config.wal_budget_bytes &&
+    return (int64_t)frames * sqlpool__page_bytes(slot->core) >=
+               slot->core->config.wal_budget_bytes &&
            sqlpool__stamp_word(slot->stamp_map, SQLPOOL__BACKFILL) != frames;
 }
 
@@ -7798,7 +7825,7 @@ static SQLPOOL__NOINLINE void sqlpool__note_slow(sqlpool__slot *slot, sqlpool__s
                         ? sqlpool__ticks_ns(ratio, slot->wait_ticks) / SQLPOOL__NS_PER_US
                         : 0),
         (long long)slot->waited_us, (unsigned long long)stmt->fingerprint);
-    sqlpool__text_excerpt(&text, stmt->sql, stmt->sql_bytes < 200 ? stmt->sql_bytes : 200);
+    sqlpool__text_excerpt_of(&text, stmt->sql, stmt->sql + stmt->sql_bytes, 200);
     sqlpool__text_site(&text, slot);
     if (core->config.slow_values) sqlpool__text_values(&text, stmt);
     if (plan[0] != '\0') sqlpool__text_add(&text, "\n%s", plan);
@@ -7911,7 +7938,9 @@ static SQLPOOL__NOINLINE void sqlpool__note_seldom(sqlpool__slot *slot, sqlpool_
         sqlpool__usage_status(usage, stmt);
     }
     if (result != SQLPOOL_OK)
-        sqlpool__note(slot, SQLPOOL_EVENT_ERROR, stmt->begun, ticks, result, stmt->fingerprint);
+        sqlpool__note(slot, SQLPOOL_EVENT_ERROR,
+                      slot->is_timed ? stmt->begun : sqlpool__ticks(slot->core), ticks, result,
+                      stmt->fingerprint);
     sqlpool__note_busy(slot);
     if (is_slow) sqlpool__note_slow(slot, stmt, ticks, rows, result);
 }
@@ -9620,7 +9649,7 @@ static bool sqlpool__any_out(const sqlpool__core *core, uint32_t first, uint32_t
 /*  With `bit` of the gate set by the caller: waits until no lease of [first, end) is out, or until
     another thread cleared the bit. */
 static int sqlpool__drain_locked(sqlpool__core *core, uint32_t first, uint32_t end, uint32_t bit,
-                                 int64_t deadline_ns) {
+                                 int64_t deadline_ns, const sqlpool_token *token) {
     int rc = SQLPOOL_OK;
     sqlpool__observe_locked(core, sqlpool__now(core));
     core->draining++;
@@ -9632,13 +9661,15 @@ static int sqlpool__drain_locked(sqlpool__core *core, uint32_t first, uint32_t e
 #ifdef SQLPOOL_NO_THREADS
         deadline_ns = now;
 #endif
-        if (now >= deadline_ns) {
+        if (now >= deadline_ns || (token != NULL && SQLPOOL__LOAD(&token->fired) != 0)) {
             rc = SQLPOOL_TIMEOUT;
             break;
         }
         sqlpool__wait_locked(core, &core->drain_condition, now,
                              is_unsettled
                                  ? sqlpool__earlier(deadline_ns, now + SQLPOOL__UNSETTLED_NS)
+                             : token != NULL /* nobody signals the condition for it */
+                                 ? sqlpool__earlier(deadline_ns, now + 10 * SQLPOOL__NS_PER_MS)
                                  : deadline_ns);
     }
     core->draining--;
@@ -9686,8 +9717,8 @@ static bool sqlpool__is_checkpoint_wanted(sqlpool__core *core) {
     const int64_t frames = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames);
     const int64_t fresh = (int64_t)(SQLPOOL__LOAD_RELAXED(&core->frames_total) -
                                     SQLPOOL__LOAD_RELAXED(&core->frames_checkpointed));
-    return frames * core->page_bytes >= core->config.wal_budget_bytes &&
-           fresh * core->page_bytes >= core->config.wal_budget_bytes / 4;
+    return frames * sqlpool__page_bytes(core) >= core->config.wal_budget_bytes &&
+           fresh * sqlpool__page_bytes(core) >= core->config.wal_budget_bytes / 4;
 }
 
 /*  All who write stand still meanwhile: where they are many, ten times a second is enough while the
@@ -9697,7 +9728,8 @@ static bool sqlpool__is_checkpoint_wanted(sqlpool__core *core) {
 #define SQLPOOL__CHECKPOINT_REST_MS 100
 
 static bool sqlpool__may_upkeep_checkpoint(sqlpool__core *core, int64_t now) {
-    const int64_t bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
+    const int64_t bytes =
+        (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * sqlpool__page_bytes(core);
     return bytes >= core->config.wal_limit_bytes / 2 ||
            SQLPOOL__LOAD_RELAXED(&core->contention) == 0 ||
            now >= SQLPOOL__LOAD_RELAXED(&core->next_checkpoint_ns);
@@ -9956,7 +9988,7 @@ static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_fr
     core->pinned_in_row++;
     if (now < core->next_pin_log_ns ||
         (core->pinned_in_row < SQLPOOL__PINS_BEFORE_LOG &&
-         log_frames * core->page_bytes < core->config.wal_limit_bytes)) {
+         log_frames * sqlpool__page_bytes(core) < core->config.wal_limit_bytes)) {
         sqlpool__unlock(core);
         return;
     }
@@ -9979,7 +10011,7 @@ static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_fr
         sqlpool__text_add(&text, "a reader of another process or pool, or one that has just ended");
     }
     is_short = has_holder && worst.held_ms < 1000 &&
-               log_frames * core->page_bytes < core->config.wal_limit_bytes;
+               log_frames * sqlpool__page_bytes(core) < core->config.wal_limit_bytes;
     sqlpool__log_line(core, is_short ? SQLPOOL_LEVEL_INFO : SQLPOOL_LEVEL_WARNING,
                       SQLPOOL_LOG_WAL_PINNED, "%s", line);
 }
@@ -10072,6 +10104,16 @@ static void sqlpool__log_recovered(sqlpool__slot *writer) {
     sqlpool__breaker_close(core, SQLPOOL_WRITE);
 }
 
+/*  It was opened anew, maybe on another file: budgets of the log are bytes, frames are pages. */
+static void sqlpool__learn_page_size(sqlpool__slot *writer) {
+    char answer[32];
+    int64_t bytes = 0;
+    if (writer->db != NULL &&
+        sqlpool__ask(writer->db, "PRAGMA page_size", answer, sizeof answer) == SQLITE_OK)
+        bytes = sqlpool__to_int64(answer);
+    if (bytes > 0) SQLPOOL__STORE_RELAXED(&writer->core->page_bytes, bytes);
+}
+
 /*  Takes SQLite's write lock, against every process. */
 static int sqlpool__lock_log(sqlpool__slot *writer, sqlpool_error *error) {
     const int rc = sqlpool__run_own(writer, SQLPOOL__BEGIN_IMMEDIATE);
@@ -10137,8 +10179,8 @@ static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
     char bytes[4096];
     int rc = file != NULL ? file->pMethods->xFileSize(file, &size) : SQLITE_NOTFOUND;
     if (synced >> 32 == end >> 32 && (synced & UINT32_MAX) != 0 && writer->stamp_map != NULL)
-        at = SQLPOOL__LOG_HEADER +
-             (sqlite3_int64)(synced & UINT32_MAX) * (core->page_bytes + SQLPOOL__FRAME_HEADER);
+        at = SQLPOOL__LOG_HEADER + (sqlite3_int64)(synced & UINT32_MAX) *
+                                       (sqlpool__page_bytes(core) + SQLPOOL__FRAME_HEADER);
     for (; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof bytes) {
         const int count = size - at < (sqlite3_int64)sizeof bytes ? (int)(size - at) : 4096;
         rc = file->pMethods->xRead(file, bytes, count, at);
@@ -10215,7 +10257,8 @@ static int sqlpool__hold_readers(sqlpool__core *core) {
     int rc;
     (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_HOLD);
     sqlpool__lock(core);
-    rc = sqlpool__drain_locked(core, readers->first, readers->end, SQLPOOL__GATE_HOLD, deadline);
+    rc = sqlpool__drain_locked(core, readers->first, readers->end, SQLPOOL__GATE_HOLD, deadline,
+                               NULL);
     sqlpool__unlock(core);
     return rc;
 }
@@ -10372,7 +10415,8 @@ static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode
 static SQLPOOL__NOINLINE bool sqlpool__care_for_log(sqlpool__slot *writer) {
     sqlpool__core *core = writer->core;
     const int64_t now = sqlpool__now(core);
-    const int64_t bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
+    const int64_t bytes =
+        (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * sqlpool__page_bytes(core);
     sqlpool_checkpoint_result result = {-1, -1};
     sqlpool_error error;
     int64_t end;
@@ -15508,7 +15552,7 @@ static int64_t sqlpool__file_bytes(sqlpool__core *core) {
         if (pages > 0) SQLPOOL__STORE_RELAXED(&core->file_pages, (int64_t)pages);
     }
     (void)SQLPOOL__ADD(&core->stamp_users, (uint32_t)-1);
-    return SQLPOOL__LOAD_RELAXED(&core->file_pages) * core->page_bytes;
+    return SQLPOOL__LOAD_RELAXED(&core->file_pages) * sqlpool__page_bytes(core);
 }
 
 /*  Gauges and counters as they are. */
@@ -15526,7 +15570,8 @@ static void sqlpool__sample_counts(sqlpool__core *core, sqlpool__sample *sample)
                        sqlpool__counter(core, SQLPOOL__COUNT_expirations) +
                        sqlpool__counter(core, SQLPOOL__COUNT_breaker_refusals);
     sample->slow = sqlpool__counter(core, SQLPOOL__COUNT_slow);
-    sample->wal_bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
+    sample->wal_bytes =
+        (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * sqlpool__page_bytes(core);
     sample->file_bytes = sqlpool__file_bytes(core);
 }
 
@@ -15592,8 +15637,9 @@ static void sqlpool__memory_of(sqlpool__core *core, sqlpool_memory *memory) {
     }
     memory->monitoring_bytes = sqlpool__monitoring_bytes(core);
     memory->file_bytes = sqlpool__file_bytes(core);
-    memory->free_bytes = SQLPOOL__LOAD_RELAXED(&core->free_pages) * core->page_bytes;
-    memory->wal_bytes = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * core->page_bytes;
+    memory->free_bytes = SQLPOOL__LOAD_RELAXED(&core->free_pages) * sqlpool__page_bytes(core);
+    memory->wal_bytes =
+        (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * sqlpool__page_bytes(core);
     sqlpool__lock(core);
     memory->growth_bytes = sqlpool__growth_locked(core);
     memory->queue_bytes = core->entries_bytes;
@@ -15942,7 +15988,7 @@ static void sqlpool__find_exhausted(sqlpool__findings *found) {
 /*  The log is above its budget, and a checkpoint cannot help. */
 static void sqlpool__find_pinned_log(sqlpool__findings *found) {
     sqlpool__core *core = found->core;
-    const int64_t log_bytes = (int64_t)SQLPOOL__LOAD(&core->wal_frames) * core->page_bytes;
+    const int64_t log_bytes = (int64_t)SQLPOOL__LOAD(&core->wal_frames) * sqlpool__page_bytes(core);
     sqlpool_holder worst, holder;
     sqlpool__text text;
     bool has_holder = false;
@@ -15956,8 +16002,9 @@ static void sqlpool__find_pinned_log(sqlpool__findings *found) {
         if (!has_holder || holder.wal_frames > worst.wal_frames) worst = holder;
         has_holder = true;
     }
-    has_holder = has_holder && worst.wal_frames > 0 &&
-                 (int64_t)worst.wal_frames * core->page_bytes > core->config.wal_budget_bytes;
+    has_holder =
+        has_holder && worst.wal_frames > 0 &&
+        (int64_t)worst.wal_frames * sqlpool__page_bytes(core) > core->config.wal_budget_bytes;
     if (core->pinned_in_row < (has_holder ? 1 : SQLPOOL__PINS_BEFORE_LOG)) return;
     (void)sqlpool__find(found, SQLPOOL_CAUSE_PINNED_LOG, has_holder ? (int)worst.slot : -1, 0,
                         &text);
@@ -16457,7 +16504,7 @@ static void sqlpool__collect(sqlpool__core *core, sqlpool_stats *stats) {
     sqlpool__unlock(core);
     stats->utilisation_percent = stats->used * 100 / stats->max;
     stats->wal_frames = (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames);
-    stats->wal_bytes = stats->wal_frames * core->page_bytes;
+    stats->wal_bytes = stats->wal_frames * sqlpool__page_bytes(core);
     stats->memory_bytes = SQLPOOL__LOAD_RELAXED(&core->memory.held_bytes);
     stats->allocations = SQLPOOL__LOAD_RELAXED(&core->memory.allocations);
 #define SQLPOOL__COUNTER_COLLECT(name, text) \
@@ -17779,6 +17826,7 @@ static void sqlpool__chart_range(const sqlpool__chart *chart, int64_t *low, int6
     *low = 0;
     *high = sqlpool__round_up(chart->unit, most);
     if (chart->unit != SQLPOOL__UNIT_TIME) return;
+    if (least > most) least = most; /* all are 0 */
     for (*low = 1000; *low > 1 && *low > least;) *low /= 10;
     for (*high = *low * 10; *low * 100 <= least && *low < INT64_MAX / 1000;) *low *= 10;
     for (*high = *low * 10; *high < most && *high < INT64_MAX / 100;) *high *= 10;
@@ -19435,7 +19483,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
 /*  Sets a bit of the gate and waits for every lease. On failure the bit is cleared again unless it
     is CLOSED, and the error names the holders. */
 static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
-                         sqlpool_error *error) {
+                         const sqlpool_token *token, sqlpool_error *error) {
     const int64_t start = sqlpool__now(core);
     const uint64_t me = sqlpool__thread_id(core);
     const sqlpool__slot *own;
@@ -19463,8 +19511,8 @@ static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
             core->pause_thread = me;
         }
         if (sqlpool__drain_locked(core, 0, core->slot_count, bit,
-                                  sqlpool__time_add(start, timeout_ms * SQLPOOL__NS_PER_MS)) !=
-            SQLPOOL_OK) {
+                                  sqlpool__time_add(start, timeout_ms * SQLPOOL__NS_PER_MS),
+                                  token) != SQLPOOL_OK) {
             sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
             sqlpool__text_add(&text, "leases are still out after %lld ms", (long long)timeout_ms);
             sqlpool__text_card_locked(core, sqlpool__now(core), &text);
@@ -19501,7 +19549,8 @@ SQLPOOL_API int sqlpool_pause(sqlpool *pool, int timeout_ms, sqlpool_error *erro
         (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "timeout_ms is %d: use 0 or more", timeout_ms);
     } else {
         (void)sqlpool__stop(core, SQLPOOL__GATE_PAUSED,
-                            timeout_ms > 0 ? timeout_ms : core->config.close_timeout_ms, error);
+                            timeout_ms > 0 ? timeout_ms : core->config.close_timeout_ms, NULL,
+                            error);
     }
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
@@ -19536,7 +19585,7 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
         return sqlpool__leave(core, sqlpool__finish(core, error));
     }
     if (timeout_ms == 0) timeout_ms = core->config.close_timeout_ms;
-    rc = sqlpool__stop(core, SQLPOOL__GATE_EXCLUSIVE, timeout_ms, error);
+    rc = sqlpool__stop(core, SQLPOOL__GATE_EXCLUSIVE, timeout_ms, NULL, error);
     if (rc == SQLPOOL_OK) {
         const sqlpool_mode mode = core->config.read_only ? SQLPOOL_READ : SQLPOOL_WRITE;
         sqlpool__request request = sqlpool__internal_request(
@@ -19612,7 +19661,8 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
         it */
         sqlpool__lock(core);
         rc = sqlpool__drain_locked(core, 0, i, SQLPOOL__GATE_MOVED,
-                                   sqlpool__time_add(sqlpool__now(core), 100 * SQLPOOL__NS_PER_MS));
+                                   sqlpool__time_add(sqlpool__now(core), 100 * SQLPOOL__NS_PER_MS),
+                                   NULL);
         sqlpool__unlock(core);
         if (rc != SQLPOOL_OK) {
             rc =
@@ -19637,6 +19687,7 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
         sqlpool__lease_begin(writer, &request, sqlpool__thread_id(core));
         rc = sqlpool__grow(writer, sqlpool__lane_of_slot(writer), false, error);
         if (rc == SQLPOOL_OK) {
+            sqlpool__learn_page_size(writer);
             sqlpool__log_recovered(writer);
             sqlpool__give_back(writer, sqlpool__lane_of_slot(writer));
         }
@@ -19831,7 +19882,7 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
     sqlpool__unlock(core);
     sqlpool__end_plan(core);
     deadline = sqlpool__timeout_deadline(core, core->config.close_timeout_ms);
-    rc = sqlpool__stop(core, SQLPOOL__GATE_CLOSED, core->config.close_timeout_ms, error);
+    rc = sqlpool__stop(core, SQLPOOL__GATE_CLOSED, core->config.close_timeout_ms, NULL, error);
     if (rc == SQLPOOL_OK) rc = sqlpool__drain_closing(core, deadline, error);
     if (rc == SQLPOOL_OK && SQLPOOL__LOAD(&core->buffers_out) != 0) {
         rc = SQLPOOL__FAIL(
@@ -19847,12 +19898,12 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
         return sqlpool__finish(core, error);
     }
     sqlpool__stop_upkeep(core);
+    sqlpool__publish(pool, NULL); /* who calls again and again would never let it be empty */
     while (SQLPOOL__LOAD_ORDERED(&core->inside) != 0) {
         sqlpool__sleep(core, SQLPOOL__NS_PER_MS); /* woken waiters are on their way out */
     }
     sqlpool__end_plan(core); /* of who came in between */
     sqlpool__log_line(core, SQLPOOL_LEVEL_INFO, SQLPOOL_LOG_CLOSED, "\"%s\"", core->path);
-    sqlpool__publish(pool, NULL);
     sqlpool__destroy(core);
     (void)SQLPOOL__ADD(&sqlpool__global.open_count, (uint32_t)-1);
     sqlpool__free_handle(pool);
@@ -20181,7 +20232,8 @@ static int64_t sqlpool__chore_paid(const sqlpool__chore *chore) {
 static int64_t sqlpool__chore_bill(sqlpool__chore *chore, int64_t *touched) {
     int64_t io = 0;
     *touched = sqlpool__count_pages(chore->slot, &io);
-    if (io > chore->io_at) chore->io_bytes += (io - chore->io_at) * chore->core->page_bytes;
+    if (io > chore->io_at)
+        chore->io_bytes += (io - chore->io_at) * sqlpool__page_bytes(chore->core);
     chore->io_at = io;
     return sqlpool__chore_paid(chore);
 }
@@ -20335,15 +20387,15 @@ static void sqlpool__chore_put(sqlpool__chore *chore) {
     chore->slot = NULL;
 }
 
-/*  Between two pieces, without the writer: others have their turn, and the bill is paid. False: it
+/*  Between two pieces, without the writer: waits so long, and until the bill is paid. False: it
     ends here, with an error, or because stop_ns has come and there is more to do. */
-static bool sqlpool__chore_rest(sqlpool__chore *chore) {
+static bool sqlpool__chore_wait(sqlpool__chore *chore, int pause_ms) {
     sqlpool__core *core = chore->core;
     const int64_t paid = sqlpool__chore_paid(chore);
     int64_t now = sqlpool__now(core), until;
     SQLPOOL_ASSERT(chore->slot == NULL ||
                    SQLPOOL__LOAD_RELAXED(&chore->slot->mode) == SQLPOOL_READ);
-    until = sqlpool__time_add(now, chore->options.pause_ms * SQLPOOL__NS_PER_MS);
+    until = sqlpool__time_add(now, pause_ms * SQLPOOL__NS_PER_MS);
     if (paid > until) until = paid;
     if (now >= chore->next_progress_ns && sqlpool__chore_tell(chore, 0, now) != 0) {
         chore->error->result = chore->stopped_by;
@@ -20355,6 +20407,11 @@ static bool sqlpool__chore_rest(sqlpool__chore *chore) {
         now = sqlpool__now(core);
     }
     return !chore->is_cut && chore->error->result == SQLPOOL_OK;
+}
+
+/*  The same with the pause that was asked for: others have their turn. */
+static bool sqlpool__chore_rest(sqlpool__chore *chore) {
+    return sqlpool__chore_wait(chore, chore->options.pause_ms);
 }
 
 /*  The end of every operation: the last report, and an error that says what was going on. */
@@ -20590,8 +20647,8 @@ static int sqlpool__add_if_stale(sqlpool__chore *chore, const char *table, int64
 }
 
 #define SQLPOOL__UNSEEN \
-    "SELECT DISTINCT tbl_name FROM sqlite_master i WHERE type='index' " \
-    "AND (sql IS NULL OR instr(upper(sql),'WHERE')=0) AND substr(tbl_name,1,7)<>'sqlite_'"
+    "SELECT DISTINCT tbl_name FROM sqlite_master i,pragma_index_list(i.tbl_name) l WHERE " \
+    "type='index' AND l.name=i.name AND l.partial=0 AND substr(tbl_name,1,7)<>'sqlite_'"
 
 /*  What SQLite does by itself from 3.46 on: tables with rows of which an index was never analyzed
     (a partial one may have no entry and never gets a statistic), and those that have ten times the
@@ -20797,8 +20854,9 @@ static int sqlpool__incremental_vacuum(sqlpool__chore *chore, int64_t pages, int
     int64_t mode = 0, free_pages = 0, some = 0;
     int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
     *freed = 0;
-    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &mode);
+    /* which reads the file: the mode alone is told as this connection saw it last */
     if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.freelist_count", &free_pages);
+    if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &mode);
     sqlpool__chore_put(chore);
     if (rc != SQLPOOL_OK) return rc;
     if (mode != 2)
@@ -20863,6 +20921,10 @@ static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **
     (*full)[0] = '\0';
     if (rc == SQLITE_OK) rc = sqlpool__primary(vfs->xFullPathname(vfs, path, room, *full));
     if (rc == SQLITE_OK) rc = vfs->xAccess(vfs, *full, SQLITE_ACCESS_EXISTS, &is_there);
+#ifdef SQLPOOL__HAS_FILES /* the full name is what a link leads to, which need not be there */
+    if (rc == SQLITE_OK && sqlpool__default_look(NULL, path, NULL) == SQLPOOL_FILE_LINK)
+        is_there = 1;
+#endif
     if (rc != SQLITE_OK || is_there)
         return SQLPOOL__FAIL(chore->error, rc != SQLITE_OK ? rc : SQLITE_CANTOPEN, "\"%s\" %s",
                              path,
@@ -21423,7 +21485,7 @@ static int sqlpool__count_object(sqlpool__chore *chore, sqlite3_stmt *row, void 
     else
         rc = sqlpool__statement_failed(chore->slot, rc, text, chore->error);
     walk->object.pages = sqlpool__count_pages(chore->slot, &io) - before;
-    walk->object.bytes = walk->object.pages * chore->core->page_bytes;
+    walk->object.bytes = walk->object.pages * sqlpool__page_bytes(chore->core);
     if (rc == 0) walk->object.cells = sqlite3_column_int64(count, 0);
     (void)sqlite3_finalize(count);
     sqlite3_free(text);
@@ -21780,11 +21842,13 @@ static bool sqlpool__is_in_window(const sqlpool_task *task, int64_t wall_ms) {
     return from < to ? minute >= from && minute < to : minute >= from || minute < to;
 }
 
-/*  The end of the interval; a clock that was set back must not put it off for longer than that. */
+/*  The end of the interval. A begin that is further ahead than one interval was told by a clock
+    that was wrong: that counts as never. One set back by less puts it off, for twice the interval
+    at most. */
 static int64_t sqlpool__due_ms(const sqlpool__planned *planned, int64_t wall_ms) {
     const int64_t interval = planned->task.interval_s * 1000;
-    if (planned->state.begun_ms == 0) return 0;
-    return sqlpool__earlier(planned->state.begun_ms, wall_ms) + interval;
+    if (planned->state.begun_ms == 0 || planned->state.begun_ms - interval > wall_ms) return 0;
+    return planned->state.begun_ms + interval;
 }
 
 /*  The task that may begin now, the one that is due for longest; or NULL, and `next` says when to
@@ -22594,7 +22658,10 @@ static int sqlpool__checksum(sqlpool__chore *chore, sqlite3_file *file, int64_t 
         rc = file->pMethods->xRead(file, block, piece, at);
         *sum = sqlpool__mix(*sum ^ sqlpool__hash(block, (size_t)piece));
         at += piece;
-        if (rc == SQLITE_OK && sqlpool__chore_tick(chore, at, bytes) != 0) rc = SQLITE_INTERRUPT;
+        chore->io_bytes += piece;
+        if (rc == SQLITE_OK &&
+            (sqlpool__chore_tick(chore, at, bytes) != 0 || !sqlpool__chore_wait(chore, 0)))
+            rc = SQLITE_INTERRUPT;
     }
     sqlpool__free(memory, block, SQLPOOL__BLOCK_BYTES);
     return rc;
@@ -22635,6 +22702,49 @@ static int sqlpool__examine_trailer(sqlpool__chore *chore, sqlite3 *db, const ch
     return SQLPOOL_OK;
 }
 
+/*  The first line of a quick_check that is about damage: a row that breaks CHECK or NOT NULL was
+    committed like that, and its copy is as good as it is. `table` may be NULL. */
+static int sqlpool__quick_check(sqlite3 *db, const char *table, char *verdict, int bytes) {
+    char *sql = table == NULL ? sqlite3_mprintf("PRAGMA quick_check(1000000)")
+                              : sqlite3_mprintf("PRAGMA quick_check(\"%w\")", table);
+    sqlite3_stmt *lines = NULL;
+    int rc = sql == NULL ? SQLITE_NOMEM : sqlite3_prepare_v2(db, sql, -1, &lines, NULL);
+    sqlite3_free(sql);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(lines)) == SQLITE_ROW) {
+        const char *line = (const char *)sqlite3_column_text(lines, 0);
+        rc = line != NULL ? SQLITE_OK : SQLITE_NOMEM;
+        if (line == NULL || strcmp(line, "ok") == 0 ||
+            sqlpool__problem_kind(line, strlen(line)) == SQLPOOL_PROBLEM_CONTENT)
+            continue;
+        (void)sqlite3_snprintf(bytes, verdict, "%s", line);
+        rc = SQLITE_DONE;
+    }
+    (void)sqlite3_finalize(lines);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/*  Table by table, where the whole needs functions or collations that only the program's own
+    connections have: those that need none are checked, and of the others the rows are counted,
+    which reads each page of the table but overflow pages. */
+static int sqlpool__check_without_functions(sqlite3 *db, char *verdict, int bytes) {
+    sqlite3_stmt *tables = NULL;
+    int rc = sqlite3_prepare_v2(
+        db, "SELECT name FROM sqlite_master WHERE type='table' AND rootpage>0", -1, &tables, NULL);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(tables)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(tables, 0);
+        rc = name == NULL ? SQLITE_NOMEM : sqlpool__quick_check(db, name, verdict, bytes);
+        if (sqlpool__primary(rc) == SQLITE_ERROR) {
+            char *sql = sqlite3_mprintf("SELECT count(*) FROM \"%w\" NOT INDEXED", name);
+            rc = sql == NULL ? SQLITE_NOMEM : sqlpool__ask(db, sql, NULL, 0);
+            sqlite3_free(sql);
+            if (sqlpool__primary(rc) == SQLITE_ERROR) rc = SQLITE_OK; /* its key has a collation */
+        }
+        if (verdict[0] != '\0') break;
+    }
+    (void)sqlite3_finalize(tables);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 /*  Is the database of this plain connection a good one? */
 static int sqlpool__examine(sqlpool__chore *chore, sqlite3 *db, const char *path, bool does_sum,
                             sqlpool_backup_info *info, uint64_t *id, sqlpool_error *error) {
@@ -22648,9 +22758,12 @@ static int sqlpool__examine(sqlpool__chore *chore, sqlite3 *db, const char *path
     if (rc == SQLITE_OK &&
         sqlpool__examine_trailer(chore, db, path, does_sum, info, id, error) != SQLPOOL_OK)
         return error->result;
-    if (rc == SQLITE_OK) rc = sqlpool__ask(db, "PRAGMA quick_check(1)", verdict, sizeof verdict);
-    if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0)
-        return sqlpool__bad_backup(path, verdict, error);
+    if (rc == SQLITE_OK) {
+        rc = sqlpool__quick_check(db, NULL, verdict, sizeof verdict);
+        if (sqlpool__primary(rc) == SQLITE_ERROR && !chore->is_over)
+            rc = sqlpool__check_without_functions(db, verdict, sizeof verdict);
+    }
+    if (rc == SQLITE_OK && verdict[0] != '\0') return sqlpool__bad_backup(path, verdict, error);
     if (!chore->is_over && (sqlpool__is_damage(rc) || sqlpool__primary(rc) == SQLITE_ERROR))
         return sqlpool__bad_backup(path, sqlite3_errmsg(db), error);
     if (rc != SQLITE_OK) return sqlpool__chore_failed(chore, rc, "checking", path);
@@ -22678,6 +22791,13 @@ static int sqlpool__open_good(sqlpool__archive *archive, const char *path, sqlit
     rc = sqlpool__open_plain(archive->chore.core, path, SQLITE_OPEN_READONLY, db);
     if (rc != SQLITE_OK) return sqlpool__chore_failed(&archive->chore, rc, "opening", path);
     sqlpool__info_path(info->path, path);
+    if (sqlpool__archive_look(archive, sqlite3_db_filename(*db, "main"),
+                              sqlpool__own_or_none(archive)) == SQLPOOL_FILE_SAME) {
+        (void)sqlite3_close(*db);
+        *db = NULL;
+        return SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" leads to the database itself",
+                             path);
+    }
     if (sqlpool__examine(&archive->chore, *db, path, true, info, &id, error) == SQLPOOL_OK)
         return SQLPOOL_OK;
     (void)sqlite3_close(*db);
@@ -22953,10 +23073,32 @@ static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpo
                        : SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" %s", path, why);
 }
 
+/*  Is it one of the names that SQLite keeps the database's own logs under? It would take a backup
+    there for one, and remove it. */
+static bool sqlpool__is_sidecar_name(const sqlpool__archive *archive, const char *target) {
+    const size_t own = strlen(archive->own), room = (size_t)archive->vfs->mxPathname + 1;
+    char *full = own > 0 ? (char *)sqlite3_malloc64((sqlite3_uint64)room + 1) : NULL;
+    bool is_one = false;
+    int i;
+    if (full != NULL &&
+        sqlpool__primary(archive->vfs->xFullPathname(archive->vfs, target, (int)room, full)) ==
+            SQLITE_OK &&
+        strncmp(full, archive->own, own) == 0) {
+        for (i = 0; i < SQLPOOL__SIDECARS; i++)
+            is_one = is_one || strcmp(full + own, sqlpool__sidecars[i]) == 0;
+    }
+    sqlite3_free(full);
+    return is_one;
+}
+
 /*  Before anything is done, and again before the target is replaced. */
 static int sqlpool__check_target(sqlpool__archive *archive, const char *target,
                                  sqlpool_error *error) {
     int i, rc;
+    if (sqlpool__is_sidecar_name(archive, target))
+        return SQLPOOL__FAIL(error, SQLPOOL_TARGET,
+                             "\"%.200s\" is where SQLite keeps a log of the database itself",
+                             target);
     if (sqlpool__check_old(archive, target, error) != SQLPOOL_OK) return error->result;
     rc = sqlpool__look_for_sidecars(archive, target);
     if (rc == SQLITE_NOMEM) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
@@ -23191,15 +23333,15 @@ static void sqlpool__close_as_it_is(sqlpool__slot *slot) {
     sqlpool__close_connection(slot);
 }
 
-static int sqlpool__close_all(sqlpool__core *core, int64_t deadline_ns, sqlpool__closed *closed,
-                              sqlpool_error *error) {
+static int sqlpool__close_all(sqlpool__core *core, int64_t deadline_ns, const sqlpool_token *token,
+                              sqlpool__closed *closed, sqlpool_error *error) {
     uint32_t i = core->slot_count - 1; /* the checkpointer is in no lane */
     int64_t left_ms = deadline_ns == SQLPOOL__NEVER
                           ? INT32_MAX
                           : (deadline_ns - sqlpool__now(core)) / SQLPOOL__NS_PER_MS;
     memset(closed, 0, sizeof *closed);
     if (left_ms > core->config.close_timeout_ms) left_ms = core->config.close_timeout_ms;
-    if (sqlpool__stop(core, SQLPOOL__GATE_EXCLUSIVE, left_ms > 0 ? left_ms : 0, error) !=
+    if (sqlpool__stop(core, SQLPOOL__GATE_EXCLUSIVE, left_ms > 0 ? left_ms : 0, token, error) !=
         SQLPOOL_OK)
         return error->result;
     closed->has_gate = true;
@@ -23254,7 +23396,10 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is
             sqlpool__error_clear(error);
             sqlpool__sleep(core, core->config.busy_poll_max_us * SQLPOOL__NS_PER_US);
         }
-        if (error->result == SQLPOOL_OK) sqlpool__log_recovered(slot);
+        if (error->result == SQLPOOL_OK) {
+            sqlpool__learn_page_size(slot);
+            sqlpool__log_recovered(slot);
+        }
         sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
     }
     if (closed->has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
@@ -23413,8 +23558,12 @@ static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info 
     bool is_replaced = false;
     int code = 0;
     memset(&old, 0, sizeof old);
-    if (sqlpool__close_all(core, archive->chore.deadline_ns, &closed, error) == SQLPOOL_OK &&
-        sqlpool__take_old(archive, &old, error) == SQLPOOL_OK) {
+    if (sqlpool__close_all(core, archive->chore.deadline_ns, archive->chore.options.token, &closed,
+                           error) != SQLPOOL_OK) {
+        if (sqlpool__on_chore(&archive->chore) != 0)
+            (void)sqlpool__chore_failed(&archive->chore, SQLITE_INTERRUPT, "replacing",
+                                        archive->own);
+    } else if (sqlpool__take_old(archive, &old, error) == SQLPOOL_OK) {
         kept = sqlpool__kept_name(archive, image->db);
         if (sqlpool__on_chore(&archive->chore) != 0) {
             (void)sqlpool__chore_failed(&archive->chore, SQLITE_INTERRUPT, "replacing",
@@ -23725,16 +23874,23 @@ static void sqlpool__salvage_rows(sqlpool__salvage *salvage, const char *table) 
     sqlpool__shape shape;
     int64_t next = INT64_MIN;
     int rc = sqlpool__salvage_shape(salvage, table, &shape);
+    const bool is_there = rc != SQLITE_OK || shape.columns[0] != '\0';
     const char *rowid = shape.rowid != NULL ? shape.rowid : "";
-    const char *columns = shape.columns == NULL ? "" : shape.columns + (shape.rowid == NULL);
-    const char *marks = shape.marks == NULL ? "" : shape.marks + (shape.rowid == NULL);
+    const bool is_bare = shape.rowid == NULL && is_there; /* then the first comma goes */
+    const char *columns = shape.columns == NULL ? "" : shape.columns + (is_bare ? 1 : 0);
+    const char *marks = shape.marks == NULL ? "" : shape.marks + (is_bare ? 1 : 0);
+    if (!is_there) {
+        salvage->is_damaged = true;
+        sqlpool__salvage_problem(salvage, table, "its definition makes a table of another name");
+        rc = SQLITE_EMPTY; /* as a failure of the source */
+    }
     if (rc == SQLITE_OK)
         rc = sqlpool__salvage_prepare(
             salvage->to,
             sqlite3_mprintf("INSERT OR IGNORE INTO \"%w\"(%s%s) VALUES(%s%s)", table, rowid,
                             columns, shape.rowid != NULL ? "?" : "", marks),
             &write);
-    if (rc != SQLITE_OK) salvage->fatal = rc;
+    if (rc != SQLITE_OK && is_there) salvage->fatal = rc;
     if (rc == SQLITE_OK) {
         rc = sqlpool__salvage_prepare(
             salvage->from,
@@ -23755,7 +23911,7 @@ static void sqlpool__salvage_rows(sqlpool__salvage *salvage, const char *table) 
     }
     (void)sqlite3_finalize(read);
     read = NULL;
-    if (shape.rowid == NULL && salvage->is_damaged && salvage->fatal == SQLITE_OK &&
+    if (shape.rowid == NULL && is_there && salvage->is_damaged && salvage->fatal == SQLITE_OK &&
         shape.key[0] != '\0' &&
         sqlpool__salvage_prepare(
             salvage->from,
@@ -23804,6 +23960,20 @@ static int sqlpool__salvage_schema(sqlpool__salvage *salvage) {
     return rc;
 }
 
+/*  A definition is one CREATE. The file may say anything, and what it says is not obeyed. */
+static int sqlpool__salvage_define(sqlite3 *db, const char *sql) {
+    const char *rest = NULL;
+    sqlite3_stmt *statement = NULL;
+    int rc;
+    if (sqlite3_strnicmp(sql, "CREATE ", 7) != 0) return SQLITE_CORRUPT;
+    rc = sqlite3_prepare_v2(db, sql, -1, &statement, &rest);
+    if (rc == SQLITE_OK && sqlpool__find_statement(rest, rest + strlen(rest)) != NULL)
+        rc = SQLITE_CORRUPT;
+    if (rc == SQLITE_OK) rc = sqlite3_step(statement);
+    (void)sqlite3_finalize(statement);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
 /*  Makes one object of the definitions again, and copies a table's rows. */
 static void sqlpool__salvage_object(sqlpool__salvage *salvage, const char *type, const char *name,
                                     const char *sql) {
@@ -23823,14 +23993,16 @@ static void sqlpool__salvage_object(sqlpool__salvage *salvage, const char *type,
         /* it came with the first AUTOINCREMENT table, whose rows have filled it */
         rc = sqlite3_exec(salvage->to, "DELETE FROM sqlite_sequence", NULL, NULL, NULL);
     } else {
-        rc = sqlite3_exec(salvage->to, sql, NULL, NULL, NULL);
+        rc = sqlpool__salvage_define(salvage->to, sql);
     }
     if (rc == SQLITE_OK && is_table && !is_virtual) sqlpool__salvage_rows(salvage, name);
     if (rc != SQLITE_OK) {
         if (sqlpool__primary(rc) == SQLITE_NOMEM || sqlpool__primary(rc) == SQLITE_FULL ||
             sqlpool__primary(rc) == SQLITE_IOERR || sqlpool__primary(rc) == SQLITE_INTERRUPT)
             salvage->fatal = rc;
-        sqlpool__salvage_problem(salvage, name, sqlite3_errmsg(salvage->to));
+        sqlpool__salvage_problem(salvage, name,
+                                 rc == SQLITE_CORRUPT ? "its definition is none"
+                                                      : sqlite3_errmsg(salvage->to));
     }
     if (is_table && rc == SQLITE_OK) salvage->info.tables++;
     if (is_table && rc == SQLITE_OK && salvage->is_damaged) salvage->info.tables_damaged++;
@@ -25105,6 +25277,20 @@ static int sqlpool__judge_set(sqlpool__indexing *x) {
                          x->reports[missing].name);
 }
 
+/*  Two of one name would take turns in the file. */
+static int sqlpool__check_twice(sqlpool__indexing *x, int at, const sqlpool__token *name) {
+    sqlpool__index index;
+    int i;
+    for (i = 0; i < at; i++) {
+        if (sqlpool__parse_index(x->set->indexes[i], &index) == NULL &&
+            sqlpool__same_name(&index.name, name))
+            return SQLPOOL__FAIL(x->chore.error, SQLPOOL_MISUSE,
+                                 "indexes[%d] and indexes[%d] have the same name: %.200s", i, at,
+                                 x->set->indexes[at]);
+    }
+    return SQLPOOL_OK;
+}
+
 /*  Every text is read before anything is done. */
 static int sqlpool__check_set(sqlpool__indexing *x) {
     int i, rc = SQLPOOL_OK;
@@ -25116,6 +25302,7 @@ static int sqlpool__check_set(sqlpool__indexing *x) {
         if (rc == SQLPOOL_OK) {
             sqlpool__text text = sqlpool__text_into(x->reports[i].name, sizeof x->reports[i].name);
             sqlpool__text_excerpt(&text, wanted.name, sizeof x->reports[i].name - 4);
+            rc = sqlpool__check_twice(x, i, &wanted.index.name);
         }
         sqlpool__want_no_more(&wanted);
     }

@@ -685,6 +685,134 @@ TEST(a_full_pool_makes_it_wait) {
     close_pool(pool);
 }
 
+static int backwards(void *user, int bytes_a, const void *a, int bytes_b, const void *b) {
+    const int common = bytes_a < bytes_b ? bytes_a : bytes_b;
+    const int order = memcmp(a, b, (size_t)common);
+    (void)user;
+    return order != 0 ? -order : bytes_b - bytes_a;
+}
+static void twice(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    sqlite3_result_int64(context, 2 * sqlite3_value_int64(values[0]));
+}
+static int add_functions(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn own = *conn;
+    sqlite3 *db = sqlpool_conn_db(&own);
+    (void)user;
+    return sqlite3_create_collation(db, "backwards", SQLITE_UTF8, NULL, backwards) == SQLITE_OK &&
+                   sqlite3_create_function(db, "twice", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+                                           twice, NULL, NULL) == SQLITE_OK
+               ? 0
+               : 1;
+}
+
+TEST(of_a_schema_with_functions_of_the_program) {
+    static const char *const schemas[] = {
+        "CREATE TABLE t(a CHECK(twice(a) < 100), filler); INSERT INTO t VALUES(1, 2)",
+        "CREATE TABLE t(a, b AS (twice(a)) NOT NULL); INSERT INTO t(a) VALUES(1)",
+        "CREATE TABLE t(a TEXT COLLATE backwards UNIQUE); INSERT INTO t VALUES('x'), ('y')",
+        "CREATE TABLE t(a TEXT COLLATE backwards PRIMARY KEY) WITHOUT ROWID; INSERT INTO t "
+        "VALUES('x'), ('y')"};
+    sqlpool_config config = config_of(2);
+    size_t i;
+    config.events.connect_fn = add_functions;
+    for (i = 0; i < sizeof schemas / sizeof *schemas; i++) {
+        char path[32], target[32];
+        sqlpool *pool;
+        (void)snprintf(path, sizeof path, "own%d.db", (int)i);
+        (void)snprintf(target, sizeof target, "own%d.bak", (int)i);
+        pool = open_pool(path, &config, schemas[i]);
+        CHECK(pool != NULL);
+        CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, NULL, NULL, &err), &err);
+        CHECK_OK(sqlpool_backup(pool, target, NULL, NULL, NULL, &err), &err);
+        CHECK_OK(sqlpool_backup_verify(pool, target, NULL, NULL, NULL, &err), &err);
+        CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_restore(pool, target, NULL, NULL, NULL, &err), &err);
+        CHECK(ask(pool, "SELECT count(*) FROM t") > 0);
+        close_pool(pool);
+    }
+}
+
+TEST(rows_that_break_a_constraint_are_backed_up) {
+    sqlpool_backup_info info;
+    sqlpool *pool;
+    sqlite3 *db = raw_open("breaks.db");
+    CHECK(db != NULL);
+    CHECK(raw_exec(db, "CREATE TABLE t(a CHECK(a < 5), b NOT NULL DEFAULT 1); PRAGMA "
+                       "ignore_check_constraints = 1; INSERT INTO t(a) VALUES(9)"));
+    (void)sqlite3_close(db);
+    pool = open_pool("breaks.db", NULL, NULL);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_backup(pool, "breaks.bak", NULL, NULL, &info, &err), &err);
+    CHECK_OK(sqlpool_backup_verify(pool, "breaks.bak", NULL, NULL, &info, &err), &err);
+    CHECK_INT(ask_file("breaks.bak", "SELECT a FROM t"), 9);
+    CHECK(flip("breaks.bak", 4096 + 2)); /* damage is still found */
+    CHECK_RC(sqlpool_backup_verify(pool, "breaks.bak", NULL, NULL, &info, &err), SQLPOOL_BAD_BACKUP,
+             &err);
+    close_pool(pool);
+}
+
+static int64_t ticks = 1;
+static int64_t tick_now(void *user) {
+    (void)user;
+    return ticks += 1000;
+}
+static void tick_sleep(void *user, int64_t duration) {
+    (void)user;
+    ticks += duration;
+}
+
+TEST(it_reads_no_faster_than_it_may) {
+    sqlpool_config config = config_of(1);
+    sqlpool_maintenance options = {.io_bytes_per_s = 1 << 20};
+    sqlpool *pool;
+    int64_t began;
+    config.clock.now_ns_fn = tick_now;
+    config.clock.sleep_ns_fn = tick_sleep;
+    config.disable_upkeep_thread = true;
+    pool =
+        open_pool("pace.db", &config,
+                  "CREATE TABLE t(v); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM "
+                  "n LIMIT 4096) INSERT INTO t SELECT zeroblob(1000) FROM n"); /* 5 MB */
+    CHECK(pool != NULL);
+    began = ticks;
+    CHECK_OK(sqlpool_backup(pool, "pace.bak", NULL, &options, NULL, &err), &err);
+    CHECK(ticks - began > INT64_C(4000000000));
+    options.io_bytes_per_s = -1;
+    CHECK_RC(sqlpool_backup(pool, "pace.2", NULL, &options, NULL, &err), SQLPOOL_MISUSE, &err);
+    options.io_bytes_per_s = 0;
+    options.pause_ms = 5000; /* and no pause is slept beyond the deadline */
+    options.timeout_ms = 100;
+    began = ticks;
+    CHECK_RC(sqlpool_backup(pool, "pace.3", NULL, &options, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK(ticks - began < INT64_C(500000000));
+    close_pool(pool);
+}
+
+TEST(names_of_the_databases_own_files) {
+    static const struct {
+        int journal;
+        const char *target;
+    } cases[] = {{SQLPOOL_JOURNAL_WAL, "own.db-journal"},
+                 {SQLPOOL_JOURNAL_DELETE, "own.db-wal"},
+                 {SQLPOOL_JOURNAL_DELETE, "./own.db-journal"}};
+    sqlpool_backup_config keep = {.keep = 1};
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sqlpool_config config = config_of(1);
+        sqlpool *pool;
+        config.journal = cases[i].journal;
+        (void)unlink("own.db");
+        pool = open_pool("own.db", &config, "CREATE TABLE t(v)");
+        CHECK(pool != NULL);
+        CHECK_RC(sqlpool_backup(pool, cases[i].target, &keep, NULL, NULL, &err), SQLPOOL_TARGET,
+                 &err);
+        CHECK_RC(sqlpool_salvage(pool, NULL, cases[i].target, NULL, NULL, NULL, &err),
+                 SQLPOOL_TARGET, &err);
+        close_pool(pool);
+    }
+}
+
 int main(void) {
     RUN(a_backup_is_the_database_in_one_file);
     RUN(beside_a_writer_it_is_one_committed_state);
@@ -703,5 +831,9 @@ int main(void) {
     RUN(a_trailer_of_nonsense);
     RUN(of_a_pool_that_is_not_there);
     RUN(a_full_pool_makes_it_wait);
+    RUN(of_a_schema_with_functions_of_the_program);
+    RUN(rows_that_break_a_constraint_are_backed_up);
+    RUN(it_reads_no_faster_than_it_may);
+    RUN(names_of_the_databases_own_files);
     return test_end();
 }

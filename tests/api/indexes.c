@@ -602,6 +602,18 @@ TEST(pools_of_every_kind) {
     }
 }
 
+TEST(two_of_one_name_are_refused) {
+    static const char *const indexes[] = {"CREATE INDEX i ON t(a)", "CREATE INDEX \"I\" ON t(b)"};
+    sqlpool_index_set set = set_of(indexes, LENGTH(indexes));
+    sqlpool_error error;
+    sqlpool *pool = open_pool("twice.db", NULL, "CREATE TABLE t(a, b)");
+    CHECK(pool != NULL);
+    set.replace = true;
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(made_and_dropped_as_often_as_one_likes);
     RUN(definitions_are_compared_by_what_they_mean);
@@ -615,5 +627,6 @@ int main(void) {
     RUN(texts_that_are_no_index);
     RUN(names_of_every_kind);
     RUN(pools_of_every_kind);
+    RUN(two_of_one_name_are_refused);
     return test_end();
 }

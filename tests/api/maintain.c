@@ -863,6 +863,46 @@ TEST(an_operation_reads_no_faster_than_it_may) {
     PART(close_pool(pool));
 }
 
+TEST(incremental_vacuum_right_after_the_vacuum) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    int64_t freed = -1;
+    sqlpool *pool = open_pool("at_once.db", &config, TWO_TABLES);
+    if (pool == NULL) return;
+    PART((void)ask(pool, "SELECT count(*) FROM one")); /* the reader has seen the file as it was */
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
+    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, NULL, &freed, &error), &error);
+    CHECK_INT(freed, 0);
+    PART(close_pool(pool));
+}
+
+TEST(vacuum_into_follows_no_link) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    sqlpool *pool = open_pool("nofollow.db", &config, TWO_TABLES);
+    if (pool == NULL) return;
+    CHECK_INT(symlink("nofollow.elsewhere", "nofollow.link"), 0); /* leads to nothing yet */
+    CHECK_RC(sqlpool_vacuum_into(pool, "nofollow.link", NULL, &error), SQLITE_CANTOPEN, &error);
+    CHECK(access("nofollow.elsewhere", F_OK) != 0);
+    PART(close_pool(pool));
+}
+
+TEST(optimize_reads_where_as_a_word) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    int64_t analyzed = -1;
+    sqlpool *pool =
+        open_pool("where.db", &config,
+                  "CREATE TABLE places(whereabouts, b);"
+                  "CREATE INDEX places_by ON places(whereabouts);"
+                  "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
+                  "INSERT INTO places SELECT i, i FROM n");
+    if (pool == NULL) return;
+    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
+    CHECK_INT(analyzed, 1);
+    PART(close_pool(pool));
+}
+
 int main(void) {
     RUN(every_reader_gets_the_new_plan);
     RUN(optimize_analyzes_what_was_never_analyzed_once);
@@ -883,5 +923,8 @@ int main(void) {
     RUN(names_of_any_bytes_are_names);
     RUN(in_memory_without_a_log_and_read_only);
     RUN(an_operation_reads_no_faster_than_it_may);
+    RUN(incremental_vacuum_right_after_the_vacuum);
+    RUN(vacuum_into_follows_no_link);
+    RUN(optimize_reads_where_as_a_word);
     return test_end();
 }

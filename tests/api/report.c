@@ -339,6 +339,72 @@ TEST(a_report_while_closing_shows_who_keeps_it_open) {
     CHECK_INT(s.bytes, 0);
 }
 
+/*  Two that report for ever, so that one of them is always inside: each waits in its write function
+    until the other one is in its own, or was refused. */
+typedef struct relay {
+    sqlpool *pool;
+    int inside[2], refused, is_late; /* atomic */
+    int64_t until_ms;
+} relay;
+typedef struct runner {
+    relay *relay;
+    int number;
+    bool has_met;
+} runner;
+
+static int hand_over(void *user, const char *text, size_t bytes) {
+    runner *r = user;
+    (void)text;
+    (void)bytes;
+    if (r->has_met) return 0;
+    __atomic_store_n(&r->relay->inside[r->number], 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&r->relay->inside[1 - r->number], __ATOMIC_SEQ_CST) == 0 &&
+           __atomic_load_n(&r->relay->refused, __ATOMIC_SEQ_CST) == 0)
+        sleep_ms(1);
+    r->has_met = true;
+    return 0;
+}
+
+static void *report_for_ever(void *user) {
+    runner *r = user;
+    for (;;) {
+        r->has_met = false;
+        if (sqlpool_report(r->relay->pool, SQLPOOL_REPORT_TEXT, hand_over, r, NULL) != SQLPOOL_OK ||
+            now_ms() > r->relay->until_ms)
+            break;
+        if (__atomic_load_n(&r->relay->refused, __ATOMIC_SEQ_CST) != 0) return NULL;
+        __atomic_store_n(&r->relay->inside[r->number], 0, __ATOMIC_SEQ_CST);
+    }
+    if (now_ms() > r->relay->until_ms) __atomic_store_n(&r->relay->is_late, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&r->relay->refused, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+TEST(reports_without_end_do_not_keep_a_pool_from_closing) {
+    sqlpool_conn held;
+    pthread_t closer, threads[2];
+    runner runners[2];
+    void *closed = NULL;
+    relay both;
+    int i;
+    memset(&both, 0, sizeof both);
+    both.pool = make("endless.db", &held);
+    CHECK(both.pool != NULL);
+    CHECK_INT(sqlpool_conn_release(&held), SQLPOOL_OK);
+    both.until_ms = now_ms() + 10000;
+    for (i = 0; i < 2; i++) {
+        runners[i].relay = &both;
+        runners[i].number = i;
+        CHECK(start_thread(&threads[i], report_for_ever, &runners[i]));
+    }
+    while (__atomic_load_n(&both.inside[0], __ATOMIC_SEQ_CST) == 0) sleep_ms(1);
+    CHECK(start_thread(&closer, close_it, both.pool));
+    for (i = 0; i < 2; i++) (void)pthread_join(threads[i], NULL);
+    (void)pthread_join(closer, &closed);
+    CHECK(closed == both.pool);
+    CHECK_INT(both.is_late, 0);
+}
+
 TEST(misuse_has_a_name) {
     sqlpool_health health;
     sqlpool_alert alert;
@@ -474,6 +540,7 @@ int main(int count, char **words) {
         RUN(a_write_function_that_fails_ends_the_report);
         RUN(a_write_function_may_use_the_pool_but_not_report_or_close);
         RUN(a_report_while_closing_shows_who_keeps_it_open);
+        RUN(reports_without_end_do_not_keep_a_pool_from_closing);
         RUN(misuse_has_a_name);
         RUN(reports_beside_a_full_load);
         result = test_end();

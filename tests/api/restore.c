@@ -548,6 +548,144 @@ TEST(of_what_is_no_database) {
     close_pool(pool);
 }
 
+TEST(salvage_runs_nothing_but_definitions) {
+    static const char *const hostile[] = {
+        "COMMIT; ATTACH ''elsewhere.db'' AS e; DELETE FROM e.t; BEGIN",
+        "ATTACH ''elsewhere.db'' AS e"};
+    sqlpool_config config = config_of(1);
+    sqlpool *pool = open_pool("hostile_host.db", &config, schema);
+    sqlpool_salvage_info info;
+    sqlite3 *db = raw_open("elsewhere.db");
+    size_t i;
+    CHECK(pool != NULL && db != NULL);
+    CHECK(raw_exec(db, "CREATE TABLE t(x); INSERT INTO t VALUES(1), (2)"));
+    (void)sqlite3_close(db);
+    for (i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        char sql[300];
+        (void)unlink("hostile.db");
+        (void)unlink("hostile.new");
+        db = raw_open("hostile.db");
+        CHECK(db != NULL);
+        (void)snprintf(
+            sql, sizeof sql,
+            "CREATE TABLE a(x); INSERT INTO a VALUES(1); CREATE TABLE b(x); PRAGMA "
+            "writable_schema = 1; UPDATE sqlite_master SET sql = '%s%s' WHERE name = 'b'",
+            i == 0 ? "CREATE TABLE b(x); " : "", hostile[i]);
+        CHECK(raw_exec(db, sql));
+        (void)sqlite3_close(db);
+        CHECK_OK(sqlpool_salvage(pool, "hostile.db", "hostile.new", NULL, NULL, &info, &err), &err);
+        CHECK_INT(info.tables, 1);
+        CHECK_INT(info.tables_lost, 1);
+        CHECK_INT(ask_file("hostile.new", "SELECT count(*) FROM a"), 1);
+        CHECK_INT(ask_file("elsewhere.db", "SELECT count(*) FROM t"), 2);
+    }
+    close_pool(pool);
+}
+
+TEST(a_definition_of_another_name) {
+    sqlpool_config config = config_of(1);
+    sqlpool *pool = open_pool("renamed_host.db", &config, schema);
+    sqlpool_salvage_info info;
+    sqlite3 *db = raw_open("renamed.db");
+    CHECK(pool != NULL && db != NULL);
+    CHECK(raw_exec(db,
+                   "CREATE TABLE a(x); INSERT INTO a VALUES(1); CREATE TABLE b(x); INSERT INTO b "
+                   "VALUES(1); CREATE TABLE c(x); INSERT INTO c VALUES(1); PRAGMA writable_schema "
+                   "= 1; UPDATE sqlite_master SET name = 'bb' WHERE name = 'b'"));
+    (void)sqlite3_close(db);
+    CHECK_OK(sqlpool_salvage(pool, "renamed.db", "renamed.new", NULL, NULL, &info, &err), &err);
+    CHECK_INT(ask_file("renamed.new", "SELECT count(*) FROM a"), 1);
+    CHECK_INT(ask_file("renamed.new", "SELECT count(*) FROM c"), 1); /* the one behind it */
+    CHECK(info.tables_damaged + info.tables_lost == 1);
+    close_pool(pool);
+}
+
+TEST(of_another_page_size) {
+    sqlpool_config config = config_of(2);
+    sqlpool *pool = open_pool("pages.db", &config, schema);
+    sqlpool_stats stats;
+    struct stat status;
+    sqlite3 *db = raw_open("pages.512");
+    CHECK(pool != NULL && db != NULL);
+    CHECK(raw_exec(db, "PRAGMA page_size = 512; CREATE TABLE t(v); INSERT INTO t VALUES(1)"));
+    (void)sqlite3_close(db);
+    CHECK_OK(sqlpool_restore(pool, "pages.512", NULL, NULL, NULL, &err), &err);
+    CHECK_OK(
+        sqlpool_exec(pool,
+                     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200) "
+                     "INSERT INTO t SELECT randomblob(400) FROM n",
+                     SQLPOOL_NO_ARGS, &err),
+        &err);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    CHECK_INT(stat("pages.db-wal", &status), 0);
+    CHECK(stats.wal_frames > 100);
+    CHECK_INT(stats.wal_bytes, stats.wal_frames * 512); /* what the budgets are compared with */
+    CHECK(stats.wal_bytes < status.st_size);
+    close_pool(pool);
+}
+
+TEST(a_link_to_the_database_is_no_backup) {
+    sqlpool_config config = config_of(2);
+    sqlpool *pool = open_pool("itself.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_INT(symlink("itself.db", "itself.link"), 0);
+    CHECK_RC(sqlpool_restore(pool, "itself.link", NULL, NULL, NULL, &err), SQLPOOL_TARGET, &err);
+    CHECK_INT(count_files("itself.db.replaced"), 0);
+    close_pool(pool);
+}
+
+TEST(rows_that_break_a_check_are_salvaged) {
+    sqlpool_config config = config_of(1);
+    sqlpool_salvage_info info;
+    sqlpool *pool = open_pool("check_host.db", &config, schema);
+    sqlite3 *db = raw_open("check.db");
+    CHECK(pool != NULL && db != NULL);
+    CHECK(raw_exec(db, "CREATE TABLE t(a CHECK(a < 5)); INSERT INTO t VALUES(1); PRAGMA "
+                       "ignore_check_constraints = 1; INSERT INTO t VALUES(9)"));
+    (void)sqlite3_close(db);
+    CHECK_OK(sqlpool_salvage(pool, "check.db", "check.new", NULL, NULL, &info, &err), &err);
+    CHECK(ask_file("check.new", "SELECT count(*) FROM t WHERE a = 1") == 1);
+    CHECK_INT(ask_file("check.new", "SELECT count(*) FROM t"), info.rows);
+    close_pool(pool);
+}
+
+typedef struct cancelled {
+    sqlpool *pool;
+    sqlpool_token token;
+    int rc, is_done;
+} cancelled;
+static void *restore_until_cancelled(void *user) {
+    cancelled *c = (cancelled *)user;
+    sqlpool_maintenance options = {.token = &c->token};
+    c->rc = sqlpool_restore(c->pool, "token.bak", NULL, &options, NULL, NULL);
+    __atomic_store_n(&c->is_done, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+TEST(a_token_ends_the_wait_for_leases) {
+    sqlpool_config config = config_of(2);
+    sqlpool_conn conn;
+    pthread_t thread;
+    cancelled c;
+    bool was_in_time;
+    int i;
+    config.close_timeout_ms = 20000;
+    memset(&c, 0, sizeof c);
+    c.pool = open_with_backup("token.db", "token.bak", &config);
+    CHECK(c.pool != NULL);
+    CHECK_OK(sqlpool_conn_acquire(c.pool, SQLPOOL_READ, &conn, &err), &err);
+    CHECK_INT(pthread_create(&thread, NULL, restore_until_cancelled, &c), 0);
+    sleep_ms(200); /* it waits for the lease */
+    CHECK_INT(sqlpool_cancel(c.pool, &c.token), SQLPOOL_OK);
+    for (i = 0; i < 5000 && __atomic_load_n(&c.is_done, __ATOMIC_SEQ_CST) == 0; i++) sleep_ms(1);
+    was_in_time = __atomic_load_n(&c.is_done, __ATOMIC_SEQ_CST) != 0;
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK(was_in_time);
+    CHECK_INT(c.rc, SQLPOOL_CANCELLED);
+    close_pool(c.pool);
+}
+
 int main(void) {
     RUN(what_was_then_is_now);
     RUN(with_other_journals_and_one_connection);
@@ -563,5 +701,11 @@ int main(void) {
     RUN(all_of_a_sound_database_is_salvaged);
     RUN(around_pages_that_cannot_be_read);
     RUN(of_what_is_no_database);
+    RUN(salvage_runs_nothing_but_definitions);
+    RUN(a_definition_of_another_name);
+    RUN(of_another_page_size);
+    RUN(a_link_to_the_database_is_no_backup);
+    RUN(rows_that_break_a_check_are_salvaged);
+    RUN(a_token_ends_the_wait_for_leases);
     return test_end();
 }

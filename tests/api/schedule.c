@@ -407,6 +407,36 @@ TEST(tasks_that_make_no_sense_are_refused) {
     PART(close_pool(pool));
 }
 
+TEST(a_clock_that_was_far_ahead_puts_nothing_off) {
+    sqlpool *pool;
+    sqlpool_task task;
+    sqlpool_error error;
+    work w;
+    int keeps;
+    for (keeps = 0; keeps < 2; keeps++) {
+        pool = open_ticking(keeps ? "ahead_kept.db" : "ahead.db", NULL);
+        if (pool == NULL) return;
+        memset(&w, 0, sizeof w);
+        task = task_of("dail", SQLPOOL_TASK_CALL, 86400, &w);
+        CHECK_OK(set_schedule(pool, &task, 1, keeps, &w, &error), &error);
+        day_ms = MIDNIGHT + 3650 * 1440 * MINUTE; /* ten years too far */
+        PART(tick(pool, 2));
+        CHECK_INT(w.calls, 1);
+        day_ms = MIDNIGHT; /* and set right */
+        PART(tick(pool, 2));
+        pass(2 * 86400000);
+        PART(tick(pool, 2));
+        CHECK(w.calls >= 2);
+        w.calls = 0;
+        PART(tick(pool, 2));
+        CHECK_INT(w.calls, 0);
+        pass(86400000);
+        PART(tick(pool, 2));
+        CHECK_INT(w.calls, 1);
+        PART(close_pool(pool));
+    }
+}
+
 int main(void) {
     RUN(a_task_runs_when_its_interval_has_passed);
     RUN(a_task_waits_for_its_window_and_for_an_idle_moment);
@@ -416,5 +446,6 @@ int main(void) {
     RUN(a_tick_does_not_wait_for_the_writer);
     RUN(a_thread_runs_them_and_is_stopped_in_the_middle);
     RUN(tasks_that_make_no_sense_are_refused);
+    RUN(a_clock_that_was_far_ahead_puts_nothing_off);
     return test_end();
 }

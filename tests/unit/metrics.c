@@ -174,9 +174,28 @@ TEST(fingerprints) {
     check_kind("SELECT \"Quoted Name\", [B], `c` FROM t LIMIT 5 OFFSET 10",
                "select\"Quoted Name\",[B],`c`from t limit ? offset ?");
     check_kind("SELECT 1;;  /* the end */", "select ?");
+    check_kind("DELETE FROM t WHERE a = b - -1 AND c = 2", "delete from t where a=b- -? and c=?");
     check_kind("", "");
     check_kind("SELECT 'open", "select ?");
     check_kind("SELECT a1, b2 FROM t3 WHERE c=1and d=2", "select a1,b2 from t3 where c=? d=?");
+}
+TEST(many_semicolons_are_one) {
+    const size_t bytes = (size_t)1 << 20;
+    char *million;
+    PART(check_kind(";; ;SELECT 1", "select ?"));
+    PART(check_kind("SELECT 1;; ;/**/;SELECT 2;;", "select ?;select ?"));
+    million = (char *)malloc(bytes + 10);
+    CHECK(million != NULL);
+    memset(million, ';', bytes);
+    memcpy(million + bytes, "SELECT 1", 9);
+    PART(check_kind(million, "select ?")); /* hours, if each looked at all that follow */
+    free(million);
+}
+TEST(null_is_a_value_of_a_list) {
+    PART(check_kind("INSERT INTO t VALUES (1, NULL), (Null, 4), (5, 6)", "insert into t values(?...)"));
+    PART(check_kind("SELECT a FROM t WHERE b IN (1, NULL, true)", "select a from t where b in(?...)"));
+    PART(check_kind("SELECT a FROM t WHERE b IS NULL", "select a from t where b is null"));
+    PART(check_kind("INSERT INTO t VALUES (1, nullable)", "insert into t values(?,nullable)"));
 }
 /*  The kind of a kind is itself, for any bytes. */
 TEST(a_fingerprint_is_a_fixed_point) {
@@ -196,6 +215,7 @@ TEST(a_fingerprint_is_a_fixed_point) {
                                  words[sim_random_next(&random) % (sizeof words / sizeof *words)]);
         (void)sqlpool__fingerprint(sql, used, once, sizeof once);
         (void)sqlpool__fingerprint(once, strlen(once), twice, sizeof twice);
+        if (strcmp(once, twice) != 0) test_fail(__FILE__, __LINE__, "%s: %s is %s", sql, once, twice);
         if (strlen(once) > 2 * used + 8) test_fail(__FILE__, __LINE__, "%s grew to %s", sql, once);
     }
 }
@@ -210,6 +230,8 @@ int main(void) {
     RUN(a_ring_keeps_the_last_events);
     RUN(no_event_is_torn);
     RUN(fingerprints);
+    RUN(many_semicolons_are_one);
+    RUN(null_is_a_value_of_a_list);
     RUN(a_fingerprint_is_a_fixed_point);
     return test_end();
 }

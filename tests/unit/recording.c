@@ -534,6 +534,34 @@ TEST(a_slow_statement_is_logged_with_its_plan) {
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SQLITE_ERROR");
     unit_close(&u);
 }
+TEST(a_slow_line_of_a_script_ends_with_its_statement) {
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    PART(open_with(&u, "slow_script.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "SELECT                take(300000000); SELECT 'behind'", -1, &u.error),
+             &u.error);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 1);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(300000000)");
+    CHECK(strstr(u.log.last[SQLPOOL_LOG_SLOW], "; SELECT") == NULL);
+    unit_close(&u);
+}
+TEST(a_slow_line_is_utf_8_and_turns_nothing) {
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    const char *line;
+    PART(open_with(&u, "slow_bytes.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool,
+                          "SELECT take(?) AS \"c1 \xc2\x9b"
+                          "31m raw \x9b"
+                          "31m turn \xe2\x80\xae ok \xc3\xbc\"",
+                          SQLPOOL_ARGS(200 * MS), &u.error),
+             &u.error);
+    line = u.log.last[SQLPOOL_LOG_SLOW];
+    CHECK_HAS(line, "ok \xc3\xbc");
+    CHECK(strstr(line, "\x9b") == NULL);
+    CHECK(strstr(line, "\xe2\x80\xae") == NULL);
+    unit_close(&u);
+}
 TEST(bound_values_are_shown_on_request_only) {
     unit_pool u;
     sqlpool_config config = config_of(&u);
@@ -672,6 +700,20 @@ TEST(counters_alone_need_no_clock) {
     CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_HOLD, 0, &latency), SQLPOOL_UNSUPPORTED);
     CHECK_INT(latency_of(&u, SQLPOOL_TIMING_COMMIT, 0).count, 1);
     CHECK_INT(sqlpool_get_events(u.pool, events, 10), 3); /* two opened, the script's commit */
+    unit_close(&u);
+}
+TEST(an_error_that_is_only_counted_has_its_time) {
+    sqlpool_event events[10];
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    config.metrics = SQLPOOL_METRICS_COUNTERS;
+    PART(open_with(&u, "counted_error.db", &config));
+    sim_clock_advance(&u.clock, 5 * SECOND);
+    CHECK_INT(sqlpool_exec(u.pool, "SELECT abs(-9223372036854775808)", SQLPOOL_NO_ARGS, &u.error),
+              SQLITE_ERROR);
+    CHECK_INT(sqlpool_get_events(u.pool, events, 10), 4);
+    CHECK_INT(events[3].kind, SQLPOOL_EVENT_ERROR); /* the newest one */
+    CHECK(events[3].at_ns - events[2].at_ns >= 5 * SECOND);
     unit_close(&u);
 }
 TEST(nothing_is_recorded_when_it_is_off) {
@@ -836,6 +878,21 @@ TEST(zones_are_left_as_they_are_entered) {
     CHECK_INT(zones_crossed, 0);
 }
 
+/*  Where no acquire waits, all percentiles of the waits are 0. */
+TEST(a_chart_of_nothing_but_0_has_a_small_scale) {
+    sqlpool__series series;
+    sqlpool__chart chart;
+    int64_t low, high;
+    memset(&series, 0, sizeof series);
+    memset(&chart, 0, sizeof chart);
+    series.points = 2;
+    chart.unit = SQLPOOL__UNIT_TIME;
+    chart.series_count = 1;
+    chart.series = &series;
+    sqlpool__chart_range(&chart, &low, &high);
+    CHECK(low >= 1 && low < high && high <= 10000);
+}
+
 int main(void) {
     printf("# seed %llu\n", (unsigned long long)sim_seed());
     RUN(percentiles_of_a_heavy_tail_are_within_two_percent);
@@ -850,14 +907,18 @@ int main(void) {
     RUN(the_least_useful_kind_goes);
     RUN(the_times_of_a_kind_have_bounds);
     RUN(a_slow_statement_is_logged_with_its_plan);
+    RUN(a_slow_line_of_a_script_ends_with_its_statement);
+    RUN(a_slow_line_is_utf_8_and_turns_nothing);
     RUN(bound_values_are_shown_on_request_only);
     RUN(slow_lines_are_limited);
     RUN(a_lease_that_repeats_itself_is_told_once);
     RUN(counters_alone_need_no_clock);
+    RUN(an_error_that_is_only_counted_has_its_time);
     RUN(nothing_is_recorded_when_it_is_off);
     RUN(memory_is_known_and_steady);
     RUN(any_statement_can_be_recorded);
     RUN(wrong_arguments_are_refused);
     RUN(zones_are_left_as_they_are_entered);
+    RUN(a_chart_of_nothing_but_0_has_a_small_scale);
     return test_end();
 }
