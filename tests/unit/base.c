@@ -325,9 +325,12 @@ TEST(control_bytes_become_question_marks) {
     for (byte = 1; byte < 256; byte++) sqlpool__text_add(&text, "%c", byte);
     CHECK_INT(text.length, 255);
     for (byte = 1; byte < 256; byte++) {
-        const bool is_control = (byte < 0x20 && byte != '\n') || byte == 0x7f;
-        CHECK_INT((unsigned char)out[byte - 1], is_control ? '?' : byte);
+        const bool is_plain = (byte >= 0x20 || byte == '\n') && byte < 0x7f;
+        CHECK_INT((unsigned char)out[byte - 1], is_plain ? byte : '?'); /* above: not UTF-8 alone */
     }
+    text = sqlpool__text_into(out, sizeof out);
+    sqlpool__text_add(&text, "%s", "\xc3\xa4 \xe2\x82\xac \xc2\x9b \xe2\x80\xae \xe2\x82");
+    CHECK_STR(out, "\xc3\xa4 \xe2\x82\xac ?? ??? ??");
 }
 
 TEST(a_piece_of_text_has_a_bound) {
