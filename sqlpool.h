@@ -8061,7 +8061,16 @@ static void sqlpool__note_uncached(sqlpool__slot *slot, sqlite3_stmt *handle, ui
     sqlpool__note_end(slot, &stmt, rows, result);
 }
 
+/*  One that does not even compile is of no kind: an event by its fingerprint is all there is. */
+static SQLPOOL__NOINLINE void sqlpool__note_unprepared(sqlpool__slot *slot, const char *sql,
+                                                       int result) {
+    if (slot->recorder == NULL) return;
+    sqlpool__note(slot, SQLPOOL_EVENT_ERROR, sqlpool__ticks(slot->core), 0, result,
+                  sqlpool__fingerprint(sql, strlen(sql), NULL, 0));
+}
+
 #else
+#define sqlpool__note_unprepared(slot, sql, result) ((void)0)
 #define sqlpool__note_values(slot, stmt, args, count) ((void)(stmt))
 #define sqlpool__note_uncached(slot, handle, begun, sql, bytes, rows, result) \
     ((void)(begun), (void)(rows))
@@ -12224,6 +12233,7 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
     if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) {
         sqlpool__disarm(slot);
         SQLPOOL__TALLY(slot, errors);
+        sqlpool__note_unprepared(slot, work->sql, rc);
         return rc;
     }
     if (SQLPOOL__UNLIKELY(!stmt->is_read_only &&
@@ -15379,7 +15389,8 @@ static int sqlpool__open_count(const sqlpool__core *core) {
     return count;
 }
 
-/*  The configuration wants it also where no alert is ever raised. */
+#ifndef SQLPOOL_NO_METRICS
+
 static const struct {
     const char *name, *unit;
     int64_t notice, warning, critical;
@@ -15389,8 +15400,6 @@ static const struct {
     SQLPOOL_ALERTS(SQLPOOL__ALERT_ROW)
 #undef SQLPOOL__ALERT_ROW
 };
-
-#ifndef SQLPOOL_NO_METRICS
 
 static const char *const sqlpool__severity_names[] = {"cleared", "notice", "warning", "critical"};
 
@@ -18704,6 +18713,8 @@ static void sqlpool__check_table(sqlpool__text *text, const char *name, int coun
         members(SQLPOOL__COUNT_MEMBER) sqlpool__check_table(&text, #name, count, set, missing); \
     } while (0)
 
+#ifndef SQLPOOL_NO_METRICS
+
 static void sqlpool__check_alerts(const sqlpool_config *config, sqlpool__text *text) {
     int kind;
     for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
@@ -18730,6 +18741,11 @@ static void sqlpool__resolve_alerts(sqlpool_config *config) {
         if (limits->for_ms == 0) limits->for_ms = 10000;
     }
 }
+
+#else
+#define sqlpool__check_alerts(config, text) ((void)0)
+#define sqlpool__resolve_alerts(config) ((void)0)
+#endif
 
 /*  Names every bad field. `config` is not NULL. */
 static int sqlpool__check_config(const sqlpool_config *config, sqlpool_error *error) {

@@ -716,6 +716,27 @@ TEST(an_error_that_is_only_counted_has_its_time) {
     CHECK(events[3].at_ns - events[2].at_ns >= 5 * SECOND);
     unit_close(&u);
 }
+
+/*  Of no kind, since there is no statement, but in the events. */
+TEST(what_does_not_compile_is_an_event) {
+    sqlpool_event events[10];
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    int i, found = 0, count;
+    PART(open_with(&u, "uncompiled.db", &config));
+    sim_clock_advance(&u.clock, 5 * SECOND);
+    for (i = 0; i < 2; i++)
+        CHECK_INT(sqlpool_exec(u.pool, "SELECT a FROM nowhere", SQLPOOL_NO_ARGS, &u.error), SQLITE_ERROR);
+    count = sqlpool_get_events(u.pool, events, 10);
+    for (i = 0; i < count && i < 10; i++) {
+        if (events[i].kind != SQLPOOL_EVENT_ERROR) continue;
+        CHECK_INT(events[i].result, SQLITE_ERROR);
+        found++;
+    }
+    CHECK_INT(found, 2);
+    unit_close(&u);
+}
+
 TEST(nothing_is_recorded_when_it_is_off) {
     sqlpool_event events[10];
     sqlpool_latency latency;
@@ -914,6 +935,7 @@ int main(void) {
     RUN(a_lease_that_repeats_itself_is_told_once);
     RUN(counters_alone_need_no_clock);
     RUN(an_error_that_is_only_counted_has_its_time);
+    RUN(what_does_not_compile_is_an_event);
     RUN(nothing_is_recorded_when_it_is_off);
     RUN(memory_is_known_and_steady);
     RUN(any_statement_can_be_recorded);
