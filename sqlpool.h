@@ -97,6 +97,7 @@
       [I28] MAINTENANCE
       [I29] BACKUP
       [I30] MIGRATIONS
+      [I31] SCHEDULE
       [T] TAIL
 
     A room uses only rooms above it; the compiler checks that, since nothing is declared ahead.
@@ -2387,7 +2388,11 @@ typedef enum sqlpool_task_kind {
     SQLPOOL_TASK_FTS5_MERGE = 2, /* sqlpool_fts5() with SQLPOOL_FTS5_MERGE, all tables */
     SQLPOOL_TASK_INCREMENTAL_VACUUM = 3, /* sqlpool_incremental_vacuum(), all free pages */
     SQLPOOL_TASK_QUICK_CHECK = 4,        /* sqlpool_check() */
-    SQLPOOL_TASK_INTEGRITY_CHECK = 5
+    SQLPOOL_TASK_INTEGRITY_CHECK = 5, /* the same; with a path, of a copy there, which goes again:
+                                         it pins the log for as long as it takes to copy. Where it
+                                         needs functions or collations of the program's, and for
+                                         a database in memory, the database itself all the same */
+    SQLPOOL_TASK_BACKUP = 6           /* sqlpool_backup() to path; a tick does not cut it short */
 } sqlpool_task_kind;
 
 /*  Work of SQLPOOL_TASK_CALL: with the options it is given, it ends when the schedule does.
@@ -2409,6 +2414,9 @@ typedef struct sqlpool_task {
     int free_percent;       /* INCREMENTAL_VACUUM: when so many of all pages are free [0], .. 100 */
     sqlpool_task_fn fn;     /* of CALL */
     void *user;             /* of fn */
+    const char *path;       /* BACKUP: the target; INTEGRITY_CHECK: of the copy, path-partial [NULL:
+                               no copy]; lives as long as the schedule */
+    int keep;               /* BACKUP: as in sqlpool_backup_config [7] */
 } sqlpool_task;
 
 /*  What is known of a task. Times are milliseconds since 1970, by SQLite's clock; 0: never. */
@@ -5578,7 +5586,7 @@ typedef struct sqlpool__core {
     char open_message[256];
     void *upkeep_thread;
 
-    struct sqlpool__plan *plan; /* the schedule (I28), under lock; NULL: none */
+    struct sqlpool__plan *plan; /* the schedule (I31), under lock; NULL: none */
     /* atomic; set by the first schedule: what upkeep and close call */
     int64_t (*plan_run_fn)(struct sqlpool__core *core, int64_t now, int64_t stop_ns);
     void (*plan_end_fn)(struct sqlpool__core *core);
@@ -11868,7 +11876,7 @@ static int sqlpool__measures_enter(sqlpool *pool, bool is_fine, const char *mist
 }
 
 static bool sqlpool__is_timing(sqlpool_timing which) {
-    return (int)which >= 0 && which < SQLPOOL_TIMING_COUNT;
+    return (unsigned)which < (unsigned)SQLPOOL_TIMING_COUNT;
 }
 
 SQLPOOL_API int sqlpool_get_histogram(sqlpool *pool, sqlpool_timing which, int window_s,
@@ -11947,7 +11955,7 @@ SQLPOOL_API int sqlpool_get_statements(sqlpool *pool, sqlpool_statement_order by
     sqlpool__core *core;
     int rc = sqlpool__measures_enter(
         pool,
-        (int)by >= SQLPOOL_BY_TOTAL && by <= SQLPOOL_BY_CALLS && capacity >= 0 &&
+        (unsigned)by <= (unsigned)SQLPOOL_BY_CALLS && capacity >= 0 &&
             (capacity == 0 || out != NULL),
         "by is no sqlpool_statement_order, out is NULL, or capacity is negative", &core);
     if (rc != SQLPOOL_OK) return rc;
@@ -18474,7 +18482,7 @@ SQLPOOL_API int sqlpool_report(sqlpool *pool, sqlpool_report_format format, sqlp
     error = sqlpool__error_or(error, &local);
     rc = sqlpool__enter_inside(pool, &core, error);
     if (rc != SQLPOOL_OK) return rc;
-    if (write == NULL || (int)format < 0 || format >= SQLPOOL_REPORT_FORMAT_COUNT) {
+    if (write == NULL || (unsigned)format >= (unsigned)SQLPOOL_REPORT_FORMAT_COUNT) {
         (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "write is NULL, or format %d is none",
                             (int)format);
     } else if (sqlpool__hint.is_reporting) {
@@ -20278,6 +20286,10 @@ static int sqlpool__chore_look(void *argument) {
     }
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I28.1] begin, rest, end                                           (private)
+ *----------------------------------------------------------------------------*/
+
 /*  Options as they are meant, or what is wrong with them. */
 static int sqlpool__chore_begin(sqlpool__chore *chore, sqlpool__core *core, const char *operation,
                                 const sqlpool_maintenance *options, sqlpool_error *error) {
@@ -20451,7 +20463,7 @@ static int sqlpool__chore_end(sqlpool__chore *chore) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I28.1] statements of an operation                                 (private)
+ * >>[I28.2] statements of an operation                                 (private)
  *----------------------------------------------------------------------------*/
 
 /*  Gets each row of a statement; nonzero ends it, as what the operation returns, or ENOUGH: without
@@ -20616,7 +20628,7 @@ static int sqlpool__chore_read(sqlpool__chore *chore, char *sql, sqlpool__chore_
 }
 
 /*------------------------------------------------------------------------------
- * >>[I28.2] statistics                                                 (private)
+ * >>[I28.3] statistics                                                 (private)
  *----------------------------------------------------------------------------*/
 
 #define SQLPOOL__USER_TABLES \
@@ -20798,7 +20810,7 @@ static int sqlpool__analyze(sqlpool__chore *chore, const char *table, int limit)
 }
 
 /*------------------------------------------------------------------------------
- * >>[I28.3] free pages, and the file anew                              (private)
+ * >>[I28.4] free pages, and the file anew                              (private)
  *----------------------------------------------------------------------------*/
 
 /*  A connection on which VACUUM may attach its copy, until it is told otherwise. */
@@ -21002,7 +21014,7 @@ static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I28.4] indexes and checks                                         (private)
+ * >>[I28.5] indexes and checks                                         (private)
  *----------------------------------------------------------------------------*/
 
 static int sqlpool__reindex_one(sqlpool__chore *chore, const char *name, void *user) {
@@ -21126,6 +21138,18 @@ static int sqlpool__take_orphan(sqlpool__chore *chore, sqlite3_stmt *row, void *
     return 0;
 }
 
+/*  The result of a check that came to its end. */
+static int sqlpool__check_verdict(sqlpool__chore *chore, const sqlpool_check_result *result) {
+    const int rc = (result->kinds & SQLPOOL_PROBLEM_STRUCTURE) != 0 ? SQLITE_CORRUPT
+                   : (result->kinds & SQLPOOL_PROBLEM_INDEX) != 0   ? (SQLITE_CORRUPT | (3 << 8))
+                   : (result->kinds & SQLPOOL_PROBLEM_FOREIGN_KEY) != 0
+                       ? SQLITE_CONSTRAINT_FOREIGNKEY
+                       : SQLITE_CONSTRAINT;
+    if (result->problems == 0) return SQLPOOL_OK;
+    return SQLPOOL__FAIL(chore->error, rc, "the check found %lld problems: %.600s",
+                         (long long)result->problems, result->text);
+}
+
 static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *table,
                                    sqlpool_check_result *result) {
     static const char *const pragmas[] = {"quick_check", "integrity_check", "foreign_key_check"};
@@ -21157,17 +21181,11 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
         sqlpool__add_finding(&findings, chore->error->message, strlen(chore->error->message),
                              SQLPOOL_PROBLEM_STRUCTURE);
     sqlpool__chore_put(chore);
-    if (rc != SQLPOOL_OK || result->problems == 0) return rc;
-    rc = (result->kinds & SQLPOOL_PROBLEM_STRUCTURE) != 0     ? SQLITE_CORRUPT
-         : (result->kinds & SQLPOOL_PROBLEM_INDEX) != 0       ? (SQLITE_CORRUPT | (3 << 8))
-         : (result->kinds & SQLPOOL_PROBLEM_FOREIGN_KEY) != 0 ? SQLITE_CONSTRAINT_FOREIGNKEY
-                                                              : SQLITE_CONSTRAINT;
-    return SQLPOOL__FAIL(chore->error, rc, "the check found %lld problems: %.600s",
-                         (long long)result->problems, result->text);
+    return rc != SQLPOOL_OK ? rc : sqlpool__check_verdict(chore, result);
 }
 
 /*------------------------------------------------------------------------------
- * >>[I28.5] full-text indexes                                          (private)
+ * >>[I28.6] full-text indexes                                          (private)
  *----------------------------------------------------------------------------*/
 
 #define SQLPOOL__MERGE_PAGES 16 /* of one step: some milliseconds (fts5.html, 6.8) */
@@ -21366,7 +21384,7 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
 }
 
 /*------------------------------------------------------------------------------
- * >>[I28.6] sizes                                                      (private)
+ * >>[I28.7] sizes                                                      (private)
  *----------------------------------------------------------------------------*/
 
 static int64_t sqlpool__chore_file_bytes(sqlpool__slot *slot, int which) {
@@ -21550,7 +21568,7 @@ static int sqlpool__object_sizes(sqlpool__chore *chore, sqlpool_size_fn fn, void
 }
 
 /*------------------------------------------------------------------------------
- * >>[I28.7] public calls: maintenance                                   (public)
+ * >>[I28.8] public calls: maintenance                                   (public)
  *----------------------------------------------------------------------------*/
 
 /*  The beginning of all of them: a pool that is open, and options that make sense. */
@@ -21808,638 +21826,6 @@ SQLPOOL_API int sqlpool_object_sizes(sqlpool *pool, sqlpool_size_fn fn, void *us
         (void)sqlpool__object_sizes(&chore, fn, user, true);
     }
     return sqlpool__leave_chore(&chore);
-}
-
-/*------------------------------------------------------------------------------
- * >>[I28.8] schedule: what is due                                      (private)
- *------------------------------------------------------------------------------
-    A task is due by the clock of the day, since programs come and go; how long a run takes is told
-    by the pool's clock. With the upkeep thread there is another one for the schedule: a check may
-    take minutes, in which deadlines and checkpoints must not wait. Upkeep itself runs tasks only
-    from sqlpool_tick(), through core->plan_run_fn.
-
-    With keep_state a run is claimed in the table, in one transaction with the look whether another
-    process has begun it: what is begun is not due before its interval has passed, also when who
-    began it was killed. */
-
-#define SQLPOOL__TASKS_MOST 100
-#define SQLPOOL__PLAN_POLL_NS (1000 * SQLPOOL__NS_PER_MS) /* while a due task waits for a moment */
-
-typedef struct sqlpool__planned {
-    sqlpool_task task; /* its name is state.name */
-    sqlpool_task_state state;
-    int64_t tried_ns; /* its claim failed: not before this */
-    bool is_cut;      /* a tick ended before it: it goes on at the next */
-} sqlpool__planned;
-
-typedef struct sqlpool__plan {
-    /* fixed */
-    sqlpool__core *core;
-    sqlpool__planned *tasks;
-    int count;
-    bool keep_state;
-    bool has_thread;
-    void *user;
-    void (*done_fn)(void *user, const sqlpool_task_state *state);
-    void *thread;
-    /* under the pool's lock; the states too */
-    sqlpool_condition condition; /* for the thread, and who waits for the end of a task */
-    bool is_stopping;
-    uint64_t runner; /* thread that runs a task; 0: nobody */
-    uint64_t seen_acquires;
-    int64_t active_ns;   /* when the program was last seen to take a lease */
-    sqlpool_token token; /* of every task */
-} sqlpool__plan;
-
-static bool sqlpool__is_in_window(const sqlpool_task *task, int64_t wall_ms) {
-    const int minute = (int)(wall_ms / 60000 % 1440);
-    const int from = task->window_from_minute, to = task->window_to_minute;
-    if (from == to) return true;
-    return from < to ? minute >= from && minute < to : minute >= from || minute < to;
-}
-
-/*  The end of the interval. A begin that is further ahead than one interval was told by a clock
-    that was wrong: that counts as never. One set back by less puts it off, for twice the interval
-    at most. */
-static int64_t sqlpool__due_ms(const sqlpool__planned *planned, int64_t wall_ms) {
-    const int64_t interval = planned->task.interval_s * 1000;
-    if (planned->state.begun_ms == 0 || planned->state.begun_ms - interval > wall_ms) return 0;
-    return planned->state.begun_ms + interval;
-}
-
-/*  The task that may begin now, the one that is due for longest; or NULL, and `next` says when to
-    look again. */
-static sqlpool__planned *sqlpool__find_due_locked(sqlpool__core *core, sqlpool__plan *plan,
-                                                  int64_t now, int64_t wall_ms, int64_t *next) {
-    const uint64_t acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
-    sqlpool__planned *found = NULL;
-    int i;
-    if (acquires != plan->seen_acquires) {
-        plan->seen_acquires = acquires;
-        plan->active_ns = now;
-    }
-    *next = SQLPOOL__NEVER;
-    for (i = 0; i < plan->count; i++) {
-        sqlpool__planned *planned = &plan->tasks[i];
-        const int64_t idle = planned->task.idle_ms * SQLPOOL__NS_PER_MS;
-        planned->state.due_ms = sqlpool__due_ms(planned, wall_ms);
-        if (planned->state.due_ms > wall_ms) {
-            const int64_t left_ms = planned->state.due_ms - wall_ms;
-            *next =
-                sqlpool__earlier(*next, left_ms > INT64_C(1000000000000) /* some decades */
-                                            ? SQLPOOL__NEVER
-                                            : sqlpool__time_add(now, left_ms * SQLPOOL__NS_PER_MS));
-        } else if (now < planned->tried_ns || !sqlpool__is_in_window(&planned->task, wall_ms) ||
-                   (idle > 0 && now - plan->active_ns < idle)) {
-            *next = sqlpool__earlier(*next, sqlpool__time_add(now, SQLPOOL__PLAN_POLL_NS));
-        } else if (found == NULL || planned->state.due_ms < found->state.due_ms) {
-            found = planned;
-        }
-    }
-    return found;
-}
-
-/*  Reads and writes a state in the table, as a function of sqlpool_write(). */
-typedef struct sqlpool__claim_of {
-    sqlpool__planned *planned;
-    sqlpool_task_state state;
-    int64_t wall_ms;
-    int64_t before_ms; /* out: when the run before this one began */
-    bool is_end;       /* of the run: everything is written */
-    bool is_due;       /* out */
-    bool is_forced;
-} sqlpool__claim_of;
-
-#define SQLPOOL__TASK_STATES \
-    "SELECT begun_ms,ended_ms,result,runs,failures,overruns,message,name FROM sqlpool_task"
-
-static void sqlpool__take_state(sqlpool_rows *rows, sqlpool_task_state *state) {
-    const char *message = sqlpool_rows_text(rows, 6);
-    sqlpool__text text = sqlpool__text_into(state->message, sizeof state->message);
-    state->begun_ms = sqlpool_rows_int64(rows, 0);
-    state->ended_ms = sqlpool_rows_int64(rows, 1);
-    state->result = (int)sqlpool_rows_int64(rows, 2);
-    state->runs = sqlpool_rows_int64(rows, 3);
-    state->failures = sqlpool_rows_int64(rows, 4);
-    state->overruns = sqlpool_rows_int64(rows, 5);
-    if (message != NULL) sqlpool__text_excerpt(&text, message, sizeof state->message - 4);
-}
-
-static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
-    sqlpool__claim_of *claim = (sqlpool__claim_of *)user;
-    sqlpool_task_state *state = &claim->state;
-    sqlpool_value args[8];
-    sqlpool_rows rows;
-    int rc;
-    (void)attempt;
-    if (!claim->is_end) {
-        rc = sqlpool_conn_exec(conn,
-                               "CREATE TABLE IF NOT EXISTS sqlpool_task(name TEXT PRIMARY KEY, "
-                               "begun_ms, ended_ms, result, runs, failures, overruns, message) "
-                               "WITHOUT ROWID",
-                               NULL, 0, NULL, NULL);
-        if (rc != SQLPOOL_OK) return rc;
-        args[0] = sqlpool_value_text(state->name);
-        rc = sqlpool_conn_query(conn, &rows, SQLPOOL__TASK_STATES " WHERE name=?", args, 1, NULL);
-        if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
-            sqlpool__take_state(&rows, state);
-        }
-        rc = sqlpool_rows_close(&rows, NULL);
-        claim->planned->state.begun_ms = state->begun_ms; /* only the runner reads it meanwhile */
-        claim->is_due =
-            claim->is_forced || sqlpool__due_ms(claim->planned, claim->wall_ms) <= claim->wall_ms;
-        if (rc != SQLPOOL_OK || !claim->is_due) return rc;
-        claim->before_ms = state->begun_ms;
-        state->begun_ms = claim->wall_ms;
-    }
-    args[0] = sqlpool_value_text(state->name);
-    args[1] = sqlpool_value_int64(state->begun_ms);
-    args[2] = sqlpool_value_int64(state->ended_ms);
-    args[3] = sqlpool_value_int64(state->result);
-    args[4] = sqlpool_value_int64(state->runs);
-    args[5] = sqlpool_value_int64(state->failures);
-    args[6] = sqlpool_value_int64(state->overruns);
-    args[7] = sqlpool_value_text(state->message);
-    return sqlpool_conn_exec(conn, "INSERT OR REPLACE INTO sqlpool_task VALUES(?,?,?,?,?,?,?,?)",
-                             args, 8, NULL, NULL);
-}
-
-/*------------------------------------------------------------------------------
- * >>[I28.9] running tasks                                              (private)
- *----------------------------------------------------------------------------*/
-
-/*  The work of a task. `is_cut`: there is more to do, next time. */
-static int sqlpool__do_task(sqlpool__core *core, sqlpool__plan *plan, const sqlpool_task *task,
-                            int64_t stop_ns, bool *is_cut, sqlpool_error *error) {
-    static const char *const operations[] = {
-        "", "optimize", "FTS5 merge", "incremental vacuum", "check", "check"};
-    sqlpool_maintenance options;
-    sqlpool_check_result result;
-    sqlpool_sizes sizes;
-    sqlpool__chore chore;
-    int64_t count = 0;
-    memset(&options, 0, sizeof options);
-    options.timeout_ms = task->limit_ms;
-    options.io_bytes_per_s = task->io_bytes_per_s;
-    options.tag = "schedule";
-    options.token = &plan->token;
-    if (task->kind == SQLPOOL_TASK_CALL) {
-        const int rc = task->fn(core->handle, &options, task->user, error);
-        if (rc != SQLPOOL_OK && error->result != rc)
-            (void)SQLPOOL__FAIL(error, rc, "the task's function returned %d", rc);
-        if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
-        return rc;
-    }
-    if (sqlpool__chore_begin(&chore, core, operations[task->kind], &options, error) != SQLPOOL_OK)
-        return error->result;
-    chore.stop_ns = stop_ns;
-    if (stop_ns != SQLPOOL__NEVER) chore.call.timeout_ms = SQLPOOL_NO_WAIT;
-    memset(&result, 0, sizeof result);
-    switch (task->kind) {
-    case SQLPOOL_TASK_OPTIMIZE:
-        (void)sqlpool__optimize(&chore, &count);
-        break;
-    case SQLPOOL_TASK_FTS5_MERGE:
-        (void)sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE);
-        break;
-    case SQLPOOL_TASK_INCREMENTAL_VACUUM:
-        if (sqlpool__sizes(&chore, &sizes) == SQLPOOL_OK && sizes.free_pages > 0 &&
-            sizes.free_pages * 100 >= sizes.pages * task->free_percent)
-            (void)sqlpool__incremental_vacuum(&chore, 0, &count);
-        break;
-    default:
-        (void)sqlpool__check_database(
-            &chore,
-            task->kind == SQLPOOL_TASK_QUICK_CHECK ? SQLPOOL_CHECK_QUICK : SQLPOOL_CHECK_INTEGRITY,
-            NULL, &result);
-        break;
-    }
-    *is_cut = chore.is_cut || error->result == SQLPOOL_WOULD_BLOCK;
-    chore.is_told = true; /* the schedule tells */
-    return sqlpool__chore_end(&chore);
-}
-
-/*  What the run was: into the state, the table, the log, and to done_fn. */
-static void sqlpool__task_done(sqlpool__core *core, sqlpool__plan *plan, sqlpool__planned *planned,
-                               int64_t took_ms, const sqlpool_error *error) {
-    const int limit = planned->task.limit_ms;
-    const bool is_overrun = limit > 0 && took_ms >= limit;
-    const sqlpool_call call = {0, 0, 0, "schedule", NULL};
-    sqlpool__claim_of claim;
-    sqlpool_error ignored;
-    memset(&claim, 0, sizeof claim);
-    sqlpool__lock(core);
-    planned->state.ended_ms = sqlpool__wall_ms(core);
-    planned->state.result = error->result;
-    planned->state.runs++;
-    planned->state.failures += error->result != SQLPOOL_OK ? 1 : 0;
-    planned->state.overruns += is_overrun ? 1 : 0;
-    if (error->result != SQLPOOL_OK) {
-        sqlpool__text text =
-            sqlpool__text_into(planned->state.message, sizeof planned->state.message);
-        sqlpool__text_excerpt(&text, error->message, sizeof planned->state.message - 4);
-    }
-    claim.state = planned->state;
-    sqlpool__unlock(core);
-    claim.is_end = true;
-    if (plan->keep_state)
-        (void)sqlpool_write_at("sqlpool.h", 0, core->handle, &call, NULL, sqlpool__claim_task,
-                               &claim, &ignored);
-    if (error->result != SQLPOOL_OK) {
-        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_TASK,
-                          "the task \"%s\" failed after %lld ms: %s", claim.state.name,
-                          (long long)took_ms, error->message);
-    } else {
-        sqlpool__log_line(core, is_overrun ? SQLPOOL_LEVEL_WARNING : SQLPOOL_LEVEL_INFO,
-                          SQLPOOL_LOG_TASK, "the task \"%s\" took %lld ms%s", claim.state.name,
-                          (long long)took_ms, is_overrun ? ", more than its limit_ms" : "");
-    }
-    if (plan->done_fn != NULL) plan->done_fn(plan->user, &claim.state);
-}
-
-/*  It could not be claimed: tried again soon where somebody only held the lock, else in a minute.
-    */
-static int sqlpool__task_refused(sqlpool__core *core, sqlpool__planned *planned,
-                                 const sqlpool_error *error) {
-    const bool is_short = error->result == SQLPOOL_TIMEOUT ||
-                          error->result == SQLPOOL_WOULD_BLOCK ||
-                          error->result == SQLPOOL_CANCELLED || error->result == SQLPOOL_CLOSED;
-    sqlpool__lock(core);
-    planned->tried_ns = sqlpool__time_add(
-        sqlpool__now(core), is_short ? SQLPOOL__PLAN_POLL_NS : 60 * SQLPOOL__PLAN_POLL_NS);
-    sqlpool__unlock(core);
-    if (!is_short)
-        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_TASK,
-                          "the task \"%s\" cannot begin: its state is not to be kept: %s",
-                          planned->state.name, error->message);
-    return error->result;
-}
-
-/*  Runs one task on this thread, which is plan->runner, without the lock; is_running is set. */
-static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__planned *planned,
-                             int64_t stop_ns, bool is_forced, sqlpool_error *error) {
-    const bool can_wait = stop_ns == SQLPOOL__NEVER;
-    const sqlpool_call call = {can_wait ? 0 : SQLPOOL_NO_WAIT, 0, 0, "schedule", &plan->token};
-    const sqlpool_call end_call = {call.timeout_ms, 0, 0, "schedule", NULL};
-    const int64_t began = sqlpool__now(core);
-    int64_t took_ms, before_ms;
-    sqlpool__claim_of claim;
-    sqlpool_error ignored;
-    bool is_cut = false;
-    int rc = SQLPOOL_OK;
-    memset(&claim, 0, sizeof claim);
-    claim.planned = planned;
-    claim.wall_ms = sqlpool__wall_ms(core);
-    claim.is_due = true;
-    claim.is_forced = is_forced || planned->is_cut; /* that is claimed already */
-    claim.state = planned->state;
-    if (plan->keep_state)
-        rc = sqlpool_write_at("sqlpool.h", 0, core->handle, &call, NULL, sqlpool__claim_task,
-                              &claim, error);
-    if (rc != SQLPOOL_OK) return sqlpool__task_refused(core, planned, error);
-    if (!claim.is_due) { /* another process has done it */
-        sqlpool__lock(core);
-        planned->state = claim.state;
-        sqlpool__unlock(core);
-        return rc;
-    }
-    before_ms = plan->keep_state ? claim.before_ms : claim.state.begun_ms;
-    claim.state.begun_ms = claim.wall_ms;
-    sqlpool__lock(core);
-    planned->state = claim.state;
-    planned->state.is_running = true;
-    sqlpool__unlock(core);
-    sqlpool__error_clear(error);
-    rc = sqlpool__do_task(core, plan, &planned->task, stop_ns, &is_cut, error);
-    took_ms = (sqlpool__now(core) - began) / SQLPOOL__NS_PER_MS;
-    sqlpool__lock(core);
-    planned->state.is_running = false;
-    planned->tried_ns = 0;
-    planned->is_cut = is_cut;
-    plan->seen_acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires); /* the task's own */
-    is_cut = is_cut || (rc == SQLPOOL_CANCELLED && plan->is_stopping);
-    if (is_cut) planned->state.begun_ms = before_ms; /* it is as due as it was */
-    claim.state = planned->state;
-    sqlpool__unlock(core);
-    if (!is_cut) {
-        sqlpool__task_done(core, plan, planned, took_ms, error);
-    } else if (plan->keep_state) {
-        claim.is_end = true;
-        (void)sqlpool_write_at("sqlpool.h", 0, core->handle, &end_call, NULL, sqlpool__claim_task,
-                               &claim, &ignored);
-    }
-    return rc;
-}
-
-/*  With the lock, which it lets go of meanwhile: the same by a thread that nobody is before. */
-static void sqlpool__run_task_locked(sqlpool__core *core, sqlpool__plan *plan,
-                                     sqlpool__planned *planned, int64_t stop_ns, bool is_forced,
-                                     sqlpool_error *error) {
-    plan->runner = sqlpool__thread_id(core);
-    sqlpool__unlock(core);
-    (void)sqlpool__run_task(core, plan, planned, stop_ns, is_forced, error);
-    sqlpool__lock(core);
-    plan->runner = 0;
-    sqlpool__signal(core, &plan->condition);
-}
-
-#ifndef SQLPOOL_NO_THREADS
-static void sqlpool__plan_main(void *argument) {
-    sqlpool__plan *plan = (sqlpool__plan *)argument;
-    sqlpool__core *core = plan->core;
-    sqlpool_error error;
-    sqlpool__hint.inside++; /* its hooks cannot close the pool that joins it */
-    sqlpool__lock(core);
-    while (!plan->is_stopping) {
-        const int64_t now = sqlpool__now(core);
-        int64_t next;
-        sqlpool__planned *due =
-            sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
-        if (due == NULL || plan->runner != 0) {
-            sqlpool__wait_locked(core, &plan->condition, now,
-                                 due != NULL ? sqlpool__time_add(now, SQLPOOL__PLAN_POLL_NS)
-                                             : next);
-            continue;
-        }
-        sqlpool__error_clear(&error);
-        sqlpool__run_task_locked(core, plan, due, SQLPOOL__NEVER, false, &error);
-    }
-    sqlpool__unlock(core);
-}
-#endif
-
-/*  Called by upkeep; with the thread there is nothing to do here. */
-static int64_t sqlpool__plan_run(sqlpool__core *core, int64_t now, int64_t stop_ns) {
-    sqlpool__plan *plan;
-    sqlpool__planned *due = NULL;
-    sqlpool_error error;
-    int64_t next = SQLPOOL__NEVER;
-    sqlpool__lock(core);
-    plan = core->plan;
-    if (plan != NULL && !plan->has_thread && plan->runner == 0 && !plan->is_stopping)
-        due = sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
-    if (due != NULL) {
-        sqlpool__error_clear(&error);
-        sqlpool__run_task_locked(core, plan, due, stop_ns, false, &error);
-        next = now;
-    }
-    sqlpool__unlock(core);
-    return next;
-}
-
-static void sqlpool__free_plan(sqlpool__core *core, sqlpool__plan *plan) {
-    core->config.locks.condition_destroy_fn(core->config.locks.user, &plan->condition);
-    sqlpool__free(&core->memory, plan->tasks, (size_t)plan->count * sizeof *plan->tasks);
-    sqlpool__free(&core->memory, plan, sizeof *plan);
-}
-
-/*  Stops the task that runs, joins the thread, and forgets the schedule. */
-static void sqlpool__plan_end(sqlpool__core *core) {
-    sqlpool__plan *plan;
-    sqlpool__lock(core);
-    plan = core->plan;
-    core->plan = NULL; /* nobody else finds it now */
-    if (plan != NULL) plan->is_stopping = true;
-    sqlpool__unlock(core);
-    if (plan == NULL) return;
-    (void)sqlpool_cancel(core->handle, &plan->token);
-    sqlpool__lock(core);
-    sqlpool__signal(core, &plan->condition);
-    while (plan->runner != 0)
-        sqlpool__wait_locked(core, &plan->condition, sqlpool__now(core),
-                             sqlpool__time_add(sqlpool__now(core), SQLPOOL__PLAN_POLL_NS));
-    sqlpool__unlock(core);
-#ifndef SQLPOOL_NO_THREADS
-    if (plan->has_thread) core->config.locks.thread_join_fn(core->config.locks.user, plan->thread);
-#endif
-    sqlpool__free_plan(core, plan);
-}
-
-/*------------------------------------------------------------------------------
- * >>[I28.10] public calls: schedule                                     (public)
- *----------------------------------------------------------------------------*/
-
-SQLPOOL_API const sqlpool_task *sqlpool_schedule_default(int *count) {
-    static const sqlpool_task tasks[] = {
-        {"optimize", SQLPOOL_TASK_OPTIMIZE, 86400, 0, 0, 1000, 0, 0, 0, NULL, NULL},
-        {"FTS5 merge", SQLPOOL_TASK_FTS5_MERGE, 3600, 0, 0, 1000, 0, 0, 0, NULL, NULL},
-        {"incremental vacuum", SQLPOOL_TASK_INCREMENTAL_VACUUM, 3600, 0, 0, 1000, 0, 0, 20, NULL,
-         NULL},
-        {"quick check", SQLPOOL_TASK_QUICK_CHECK, 7 * 86400, 0, 0, 1000, 0, 32 << 20, 0, NULL,
-         NULL},
-        {"integrity check", SQLPOOL_TASK_INTEGRITY_CHECK, 30 * 86400, 0, 0, 1000, 0, 32 << 20, 0,
-         NULL, NULL}};
-    if (count != NULL) *count = (int)(sizeof tasks / sizeof *tasks);
-    return tasks;
-}
-
-/*  What is wrong with a task, or NULL. */
-static const char *sqlpool__wrong_task(const sqlpool_schedule_config *config, int which) {
-    const sqlpool_task *task = &config->tasks[which];
-    int i;
-    if (task->name == NULL || *task->name == '\0' || strlen(task->name) > 63)
-        return "name has 1 to 63 bytes";
-    for (i = 0; i < which; i++) {
-        if (strcmp(config->tasks[i].name, task->name) == 0) return "another one has its name";
-    }
-    if (task->kind < SQLPOOL_TASK_CALL || task->kind > SQLPOOL_TASK_INTEGRITY_CHECK)
-        return "kind is none of sqlpool_task_kind";
-    if ((task->kind == SQLPOOL_TASK_CALL) != (task->fn != NULL))
-        return "fn is for SQLPOOL_TASK_CALL, and only for it";
-    if (task->interval_s < 1 || task->interval_s > INT64_C(3155760000)) /* a century */
-        return "interval_s is 1 to 3155760000";
-    if (task->window_from_minute < 0 || task->window_from_minute >= 1440 ||
-        task->window_to_minute < 0 || task->window_to_minute > 1440)
-        return "a window is between minutes 0 and 1440";
-    if (task->idle_ms < 0 || task->limit_ms < 0 || task->io_bytes_per_s < 0 ||
-        task->free_percent < 0 || task->free_percent > 100)
-        return "idle_ms, limit_ms, io_bytes_per_s are 0 or more, free_percent 0 to 100";
-    return NULL;
-}
-
-static int sqlpool__check_schedule(sqlpool__core *core, const sqlpool_schedule_config *config,
-                                   sqlpool_error *error) {
-    int i;
-    if (config->count < 0 || config->count > SQLPOOL__TASKS_MOST ||
-        (config->count > 0 && config->tasks == NULL))
-        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "count is %d: 0 to %d, and tasks is an array",
-                             config->count, SQLPOOL__TASKS_MOST);
-    if (config->keep_state && core->config.read_only)
-        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "a read-only pool cannot keep_state");
-    for (i = 0; i < config->count; i++) {
-        const char *wrong = sqlpool__wrong_task(config, i);
-        if (wrong != NULL) return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "task %d: %s", i, wrong);
-    }
-    return SQLPOOL_OK;
-}
-
-/*  The plan of a configuration that makes sense; NULL: no memory. */
-static sqlpool__plan *sqlpool__new_plan(sqlpool__core *core,
-                                        const sqlpool_schedule_config *config) {
-    const sqlpool_locks *locks = &core->config.locks;
-    const size_t bytes = (size_t)config->count * sizeof(sqlpool__planned);
-    sqlpool__plan *plan = (sqlpool__plan *)sqlpool__alloc(&core->memory, sizeof *plan);
-    int i;
-    if (plan == NULL) return NULL;
-    memset(plan, 0, sizeof *plan);
-    plan->tasks = (sqlpool__planned *)sqlpool__alloc(&core->memory, bytes);
-    if (plan->tasks == NULL || locks->condition_init_fn(locks->user, &plan->condition) != 0) {
-        sqlpool__free(&core->memory, plan->tasks, bytes);
-        sqlpool__free(&core->memory, plan, sizeof *plan);
-        return NULL;
-    }
-    memset(plan->tasks, 0, bytes);
-    plan->core = core;
-    plan->count = config->count;
-    plan->keep_state = config->keep_state;
-    plan->user = config->user;
-    plan->done_fn = config->done_fn;
-    plan->seen_acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
-    plan->active_ns = sqlpool__now(core);
-    for (i = 0; i < config->count; i++) {
-        sqlpool__planned *planned = &plan->tasks[i];
-        planned->task = config->tasks[i];
-        memcpy(planned->state.name, planned->task.name, strlen(planned->task.name) + 1);
-        planned->task.name = planned->state.name;
-    }
-    return plan;
-}
-
-/*  What the table knows already. */
-static int sqlpool__load_states(sqlpool__core *core, sqlpool__plan *plan, sqlpool_error *error) {
-    const sqlpool_call call = {0, 0, 0, "schedule", NULL};
-    sqlpool_rows rows;
-    int64_t is_there = 0;
-    int i, rc = sqlpool_query_int64_at(
-               "sqlpool.h", 0, core->handle, &is_there,
-               "SELECT count(*) FROM sqlite_master WHERE type='table' AND name='sqlpool_task'",
-               NULL, 0, error);
-    if (rc != SQLPOOL_OK || is_there == 0) return rc;
-    rc = sqlpool_query_at("sqlpool.h", 0, core->handle, &call, &rows, SQLPOOL__TASK_STATES, NULL, 0,
-                          error);
-    while (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
-        const char *name = sqlpool_rows_text(&rows, 7);
-        for (i = 0; name != NULL && i < plan->count; i++) {
-            if (strcmp(plan->tasks[i].state.name, name) == 0)
-                sqlpool__take_state(&rows, &plan->tasks[i].state);
-        }
-    }
-    return sqlpool_rows_close(&rows, rc == SQLPOOL_OK ? error : NULL);
-}
-
-/*  Is this thread inside a task of the schedule? */
-static bool sqlpool__is_in_task(sqlpool__core *core) {
-    const sqlpool__plan *plan;
-    bool is_in;
-    sqlpool__lock(core);
-    plan = core->plan;
-    is_in = plan != NULL && plan->runner == sqlpool__thread_id(core);
-    sqlpool__unlock(core);
-    return is_in;
-}
-
-SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *config,
-                                 sqlpool_error *error) {
-    sqlpool_error local;
-    sqlpool__core *core;
-    sqlpool__plan *plan = NULL;
-    bool is_started = true;
-    int rc;
-    error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
-    if (sqlpool__is_in_task(core)) {
-        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule() was called from a task");
-    } else if (config != NULL) {
-        rc = sqlpool__check_schedule(core, config, error);
-    }
-    if (rc == SQLPOOL_OK && config != NULL && config->count > 0) {
-        plan = sqlpool__new_plan(core, config);
-        if (plan == NULL) {
-            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the schedule");
-        } else if (plan->keep_state && sqlpool__load_states(core, plan, error) != SQLPOOL_OK) {
-            sqlpool__free_plan(core, plan);
-            return sqlpool__leave(core, error->result); /* the error hook has heard of it */
-        }
-    }
-    if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
-    sqlpool__plan_end(core);
-    if (plan == NULL) return sqlpool__leave(core, SQLPOOL_OK);
-    sqlpool__lock(core);
-    if (core->plan != NULL || (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) {
-        rc = core->plan != NULL
-                 ? SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another thread set a schedule")
-                 : sqlpool__refuse_closed(core, error);
-    } else {
-        core->plan = plan;
-        SQLPOOL__STORE(&core->plan_end_fn, &sqlpool__plan_end);
-        SQLPOOL__STORE(&core->plan_run_fn, &sqlpool__plan_run);
-#ifndef SQLPOOL_NO_THREADS
-        if (core->has_thread) { /* under the lock: who ends it finds a thread to join, or none */
-            const sqlpool_locks *locks = &core->config.locks;
-            is_started =
-                locks->thread_create_fn(locks->user, &plan->thread, sqlpool__plan_main, plan) == 0;
-            plan->has_thread = is_started;
-            if (!is_started) core->plan = NULL;
-        }
-#endif
-        if (!is_started) rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no thread for the schedule");
-    }
-    sqlpool__unlock(core);
-    if (rc != SQLPOOL_OK) sqlpool__free_plan(core, plan);
-    return sqlpool__leave(core, sqlpool__finish(core, error));
-}
-
-SQLPOOL_API int sqlpool_schedule_run(sqlpool *pool, const char *name, sqlpool_error *error) {
-    sqlpool_error local;
-    sqlpool__core *core;
-    sqlpool__plan *plan;
-    sqlpool__planned *planned = NULL;
-    int i, rc;
-    error = sqlpool__error_or(error, &local);
-    rc = sqlpool__enter_inside(pool, &core, error);
-    if (rc != SQLPOOL_OK) return rc;
-    sqlpool__lock(core);
-    plan = core->plan;
-    for (i = 0; plan != NULL && name != NULL && i < plan->count && planned == NULL; i++) {
-        if (strcmp(plan->tasks[i].state.name, name) == 0) planned = &plan->tasks[i];
-    }
-    if (planned == NULL) {
-        (void)SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the schedule has no task \"%.63s\"",
-                            name != NULL ? name : "(null)");
-    } else if (plan->runner == sqlpool__thread_id(core)) {
-        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule_run() was called from a task");
-    } else if (plan->runner != 0) {
-        (void)SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another task of the schedule runs");
-    } else {
-        sqlpool__run_task_locked(core, plan, planned, SQLPOOL__NEVER, true, error);
-    }
-    sqlpool__unlock(core);
-    return sqlpool__leave(core, sqlpool__finish(core, error));
-}
-
-SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states, int capacity) {
-    sqlpool_error local;
-    sqlpool__core *core;
-    const sqlpool__plan *plan;
-    int i, count = 0, rc;
-    sqlpool__error_clear(&local);
-    rc = sqlpool__enter_inside(pool, &core, &local);
-    if (rc != SQLPOOL_OK) return rc;
-    if (capacity < 0 || (states == NULL && capacity > 0)) {
-        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "capacity is %d, states is %s", capacity,
-                            states == NULL ? "NULL" : "given");
-        return sqlpool__leave(core, sqlpool__finish(core, &local));
-    }
-    sqlpool__lock(core);
-    plan = core->plan;
-    if (plan != NULL) count = plan->count;
-    for (i = 0; i < count && i < capacity; i++) {
-        states[i] = plan->tasks[i].state;
-        states[i].due_ms = sqlpool__due_ms(&plan->tasks[i], sqlpool__wall_ms(core));
-    }
-    sqlpool__unlock(core);
-    return sqlpool__leave(core, count);
 }
 
 /*==============================================================================
@@ -23242,7 +22628,26 @@ static int sqlpool__copy_snapshot(sqlpool__image *image, sqlpool__archive *archi
     return error->result;
 }
 
-/*  Takes a reader and copies; the lease ends before the copy is checked. */
+/*  Takes a reader and copies; the lease ends before the copy is checked. Behind an error too,
+    sqlpool__image_end() follows. */
+static int sqlpool__take_image(sqlpool__image *image, sqlpool__archive *archive, const char *target,
+                               sqlpool_error *error) {
+    sqlpool__chore *chore = &archive->chore;
+    memset(image, 0, sizeof *image);
+    image->archive = archive;
+    if (sqlpool__chore_take(chore, SQLPOOL_READ) != SQLPOOL_OK) return error->result;
+    SQLPOOL__STORE_RELAXED(&chore->slot->deadline_ns,
+                           chore->deadline_ns); /* the busy handler ends there */
+    (void)sqlpool__copy_snapshot(image, archive, target, error);
+    if (chore->slot->is_scope) {
+        sqlpool_error ignored;
+        sqlpool__error_clear(&ignored);
+        (void)sqlpool__scope_end(chore->slot, &ignored);
+    }
+    sqlpool__chore_put(chore);
+    return error->result;
+}
+
 static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpool_backup_info *info,
                            sqlpool_error *error) {
     sqlpool__chore *chore = &archive->chore;
@@ -23252,17 +22657,8 @@ static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpoo
     if (archive->config.write_fn == NULL &&
         sqlpool__check_target(archive, target, error) != SQLPOOL_OK)
         return error->result;
-    if (sqlpool__chore_take(chore, SQLPOOL_READ) != SQLPOOL_OK) return error->result;
-    SQLPOOL__STORE_RELAXED(&chore->slot->deadline_ns,
-                           chore->deadline_ns); /* the busy handler ends there */
-    (void)sqlpool__copy_snapshot(&image, archive, target, error);
-    if (chore->slot->is_scope) {
-        sqlpool_error ignored;
-        sqlpool__error_clear(&ignored);
-        (void)sqlpool__scope_end(chore->slot, &ignored);
-    }
-    sqlpool__chore_put(chore);
-    if (error->result == SQLPOOL_OK) (void)sqlpool__image_finish(&image, true, error);
+    if (sqlpool__take_image(&image, archive, target, error) == SQLPOOL_OK)
+        (void)sqlpool__image_finish(&image, true, error);
     if (error->result == SQLPOOL_OK && archive->config.write_fn != NULL) {
         sqlpool__chore_stage(chore, "bytes", 0);
         (void)sqlpool__stream_image(&image, error);
@@ -23270,6 +22666,40 @@ static int sqlpool__backup(sqlpool__archive *archive, const char *target, sqlpoo
         (void)sqlpool__publish_image(&image, target, error);
     }
     *info = image.info;
+    sqlpool__image_end(&image);
+    return error->result;
+}
+
+/*  PRAGMA integrity_check on a copy, which is gone afterwards: the log is pinned while the file is
+    copied, not while it is checked. Functions and collations of the program's own are not there:
+    SQLITE_ERROR then. */
+static int sqlpool__check_copy(sqlpool__archive *archive, const char *path, sqlpool_error *error) {
+    sqlpool__chore *chore = &archive->chore;
+    sqlpool__image image;
+    if (sqlpool__take_image(&image, archive, path, error) == SQLPOOL_OK) {
+        sqlpool__check_findings findings;
+        sqlpool_check_result result;
+        sqlite3_stmt *rows = NULL;
+        int rc;
+        memset(&result, 0, sizeof result);
+        findings.result = &result;
+        findings.text = sqlpool__text_into(result.text, sizeof result.text);
+        sqlpool__chore_stage(chore, "check", 0.3);
+        rc = sqlite3_prepare_v2(image.db, "PRAGMA integrity_check", -1, &rows, NULL);
+        while (rc == SQLITE_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW)
+            rc = sqlpool__take_problem(chore, rows, &findings);
+        (void)sqlite3_finalize(rows);
+        if (sqlpool__is_damage(rc)) {
+            const char *words = sqlite3_errmsg(image.db);
+            sqlpool__add_finding(&findings, words, strlen(words), SQLPOOL_PROBLEM_STRUCTURE);
+            rc = SQLITE_DONE;
+        }
+        if (rc == SQLITE_DONE) {
+            (void)sqlpool__check_verdict(chore, &result);
+        } else {
+            (void)sqlpool__chore_failed(chore, rc, "checking", image.path);
+        }
+    }
     sqlpool__image_end(&image);
     return error->result;
 }
@@ -25388,6 +24818,667 @@ SQLPOOL_API int sqlpool_index_set_drop(sqlpool *pool, const sqlpool_index_set *s
                                        const sqlpool_maintenance *options,
                                        sqlpool_index_report *reports, sqlpool_error *error) {
     return sqlpool__index_set(pool, SQLPOOL__SET_DROP, set, options, reports, error);
+}
+
+/*==============================================================================
+ * >>[I31] SCHEDULE: tasks, each when it is due and nobody is busy      (private)
+ *==============================================================================
+    A task is due by the clock of the day, since programs come and go; how long a run takes is told
+    by the pool's clock. With the upkeep thread there is another one for the schedule: a check may
+    take minutes, in which deadlines and checkpoints must not wait. Upkeep itself runs tasks only
+    from sqlpool_tick(), through core->plan_run_fn.
+
+    With keep_state a run is claimed in the table, in one transaction with the look whether another
+    process has begun it: what is begun is not due before its interval has passed, also when who
+    began it was killed. */
+
+#define SQLPOOL__TASKS_MOST 100
+#define SQLPOOL__PLAN_POLL_NS (1000 * SQLPOOL__NS_PER_MS) /* while a due task waits for a moment */
+
+typedef struct sqlpool__planned {
+    sqlpool_task task; /* its name is state.name */
+    sqlpool_task_state state;
+    int64_t tried_ns; /* its claim failed: not before this */
+    bool is_cut;      /* a tick ended before it: it goes on at the next */
+} sqlpool__planned;
+
+typedef struct sqlpool__plan {
+    /* fixed */
+    sqlpool__core *core;
+    sqlpool__planned *tasks;
+    int count;
+    bool keep_state;
+    bool has_thread;
+    void *user;
+    void (*done_fn)(void *user, const sqlpool_task_state *state);
+    void *thread;
+    /* under the pool's lock; the states too */
+    sqlpool_condition condition; /* for the thread, and who waits for the end of a task */
+    bool is_stopping;
+    uint64_t runner; /* thread that runs a task; 0: nobody */
+    uint64_t seen_acquires;
+    int64_t active_ns;   /* when the program was last seen to take a lease */
+    sqlpool_token token; /* of every task */
+} sqlpool__plan;
+
+static bool sqlpool__is_in_window(const sqlpool_task *task, int64_t wall_ms) {
+    const int minute = (int)(wall_ms / 60000 % 1440);
+    const int from = task->window_from_minute, to = task->window_to_minute;
+    if (from == to) return true;
+    return from < to ? minute >= from && minute < to : minute >= from || minute < to;
+}
+
+/*  The end of the interval. A begin that is further ahead than one interval was told by a clock
+    that was wrong: that counts as never. One set back by less puts it off, for twice the interval
+    at most. */
+static int64_t sqlpool__due_ms(const sqlpool__planned *planned, int64_t wall_ms) {
+    const int64_t interval = planned->task.interval_s * 1000;
+    if (planned->state.begun_ms == 0 || planned->state.begun_ms - interval > wall_ms) return 0;
+    return planned->state.begun_ms + interval;
+}
+
+/*  The task that may begin now, the one that is due for longest; or NULL, and `next` says when to
+    look again. */
+static sqlpool__planned *sqlpool__find_due_locked(sqlpool__core *core, sqlpool__plan *plan,
+                                                  int64_t now, int64_t wall_ms, int64_t *next) {
+    const uint64_t acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    sqlpool__planned *found = NULL;
+    int i;
+    if (acquires != plan->seen_acquires) {
+        plan->seen_acquires = acquires;
+        plan->active_ns = now;
+    }
+    *next = SQLPOOL__NEVER;
+    for (i = 0; i < plan->count; i++) {
+        sqlpool__planned *planned = &plan->tasks[i];
+        const int64_t idle = planned->task.idle_ms * SQLPOOL__NS_PER_MS;
+        planned->state.due_ms = sqlpool__due_ms(planned, wall_ms);
+        if (planned->state.due_ms > wall_ms) {
+            const int64_t left_ms = planned->state.due_ms - wall_ms;
+            *next =
+                sqlpool__earlier(*next, left_ms > INT64_C(1000000000000) /* some decades */
+                                            ? SQLPOOL__NEVER
+                                            : sqlpool__time_add(now, left_ms * SQLPOOL__NS_PER_MS));
+        } else if (now < planned->tried_ns || !sqlpool__is_in_window(&planned->task, wall_ms) ||
+                   (idle > 0 && now - plan->active_ns < idle)) {
+            *next = sqlpool__earlier(*next, sqlpool__time_add(now, SQLPOOL__PLAN_POLL_NS));
+        } else if (found == NULL || planned->state.due_ms < found->state.due_ms) {
+            found = planned;
+        }
+    }
+    return found;
+}
+
+/*  Reads and writes a state in the table, as a function of sqlpool_write(). */
+typedef struct sqlpool__claim_of {
+    sqlpool__planned *planned;
+    sqlpool_task_state state;
+    int64_t wall_ms;
+    int64_t before_ms; /* out: when the run before this one began */
+    bool is_end;       /* of the run: everything is written */
+    bool is_due;       /* out */
+    bool is_forced;
+} sqlpool__claim_of;
+
+#define SQLPOOL__TASK_STATES \
+    "SELECT begun_ms,ended_ms,result,runs,failures,overruns,message,name FROM sqlpool_task"
+
+static void sqlpool__take_state(sqlpool_rows *rows, sqlpool_task_state *state) {
+    const char *message = sqlpool_rows_text(rows, 6);
+    sqlpool__text text = sqlpool__text_into(state->message, sizeof state->message);
+    state->begun_ms = sqlpool_rows_int64(rows, 0);
+    state->ended_ms = sqlpool_rows_int64(rows, 1);
+    state->result = (int)sqlpool_rows_int64(rows, 2);
+    state->runs = sqlpool_rows_int64(rows, 3);
+    state->failures = sqlpool_rows_int64(rows, 4);
+    state->overruns = sqlpool_rows_int64(rows, 5);
+    if (message != NULL) sqlpool__text_excerpt(&text, message, sizeof state->message - 4);
+}
+
+static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool__claim_of *claim = (sqlpool__claim_of *)user;
+    sqlpool_task_state *state = &claim->state;
+    sqlpool_value args[8];
+    sqlpool_rows rows;
+    int rc;
+    (void)attempt;
+    if (!claim->is_end) {
+        rc = sqlpool_conn_exec(conn,
+                               "CREATE TABLE IF NOT EXISTS sqlpool_task(name TEXT PRIMARY KEY, "
+                               "begun_ms, ended_ms, result, runs, failures, overruns, message) "
+                               "WITHOUT ROWID",
+                               NULL, 0, NULL, NULL);
+        if (rc != SQLPOOL_OK) return rc;
+        args[0] = sqlpool_value_text(state->name);
+        rc = sqlpool_conn_query(conn, &rows, SQLPOOL__TASK_STATES " WHERE name=?", args, 1, NULL);
+        if (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
+            sqlpool__take_state(&rows, state);
+        }
+        rc = sqlpool_rows_close(&rows, NULL);
+        claim->planned->state.begun_ms = state->begun_ms; /* only the runner reads it meanwhile */
+        claim->is_due =
+            claim->is_forced || sqlpool__due_ms(claim->planned, claim->wall_ms) <= claim->wall_ms;
+        if (rc != SQLPOOL_OK || !claim->is_due) return rc;
+        claim->before_ms = state->begun_ms;
+        state->begun_ms = claim->wall_ms;
+    }
+    args[0] = sqlpool_value_text(state->name);
+    args[1] = sqlpool_value_int64(state->begun_ms);
+    args[2] = sqlpool_value_int64(state->ended_ms);
+    args[3] = sqlpool_value_int64(state->result);
+    args[4] = sqlpool_value_int64(state->runs);
+    args[5] = sqlpool_value_int64(state->failures);
+    args[6] = sqlpool_value_int64(state->overruns);
+    args[7] = sqlpool_value_text(state->message);
+    return sqlpool_conn_exec(conn, "INSERT OR REPLACE INTO sqlpool_task VALUES(?,?,?,?,?,?,?,?)",
+                             args, 8, NULL, NULL);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I31.2] running tasks                                              (private)
+ *----------------------------------------------------------------------------*/
+
+/*  A task that makes a file: a backup, or a copy that is checked. */
+static int sqlpool__do_archive_task(sqlpool__core *core, const sqlpool_task *task,
+                                    const sqlpool_maintenance *options, sqlpool_error *error) {
+    sqlpool__archive archive;
+    sqlpool_backup_config config;
+    sqlpool_backup_info info;
+    const bool is_backup = task->kind == SQLPOOL_TASK_BACKUP;
+    memset(&archive, 0, sizeof archive);
+    memset(&config, 0, sizeof config);
+    memset(&info, 0, sizeof info);
+    config.keep = task->keep > 0 ? task->keep : 7;
+    if (sqlpool__chore_begin(&archive.chore, core, is_backup ? "backup" : "check", options,
+                             error) == SQLPOOL_OK &&
+        sqlpool__archive_begin(&archive, &config, error) == SQLPOOL_OK)
+        (void)(is_backup ? sqlpool__backup(&archive, task->path, &info, error)
+                         : sqlpool__check_copy(&archive, task->path, error));
+    archive.chore.is_told = true; /* the schedule tells */
+    sqlite3_free(archive.own);
+    return sqlpool__chore_end(&archive.chore);
+}
+
+/*  The work of a task. `is_cut`: there is more to do, next time. */
+static int sqlpool__do_task(sqlpool__core *core, sqlpool__plan *plan, const sqlpool_task *task,
+                            int64_t stop_ns, bool *is_cut, sqlpool_error *error) {
+    static const char *const operations[] = {
+        "", "optimize", "FTS5 merge", "incremental vacuum", "check", "check", "backup"};
+    sqlpool_maintenance options;
+    sqlpool_check_result result;
+    sqlpool_sizes sizes;
+    sqlpool__chore chore;
+    int64_t count = 0;
+    memset(&options, 0, sizeof options);
+    options.timeout_ms = task->limit_ms;
+    options.io_bytes_per_s = task->io_bytes_per_s;
+    options.tag = "schedule";
+    options.token = &plan->token;
+    if (task->kind == SQLPOOL_TASK_CALL) {
+        const int rc = task->fn(core->handle, &options, task->user, error);
+        if (rc != SQLPOOL_OK && error->result != rc)
+            (void)SQLPOOL__FAIL(error, rc, "the task's function returned %d", rc);
+        if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
+        return rc;
+    }
+    if (task->path != NULL && (task->kind == SQLPOOL_TASK_BACKUP || !core->is_memory)) {
+        const int rc = sqlpool__do_archive_task(core, task, &options, error);
+        if (task->kind == SQLPOOL_TASK_BACKUP || sqlpool__primary(rc) != SQLITE_ERROR) return rc;
+        sqlpool__error_clear(error);
+    }
+    if (sqlpool__chore_begin(&chore, core, operations[task->kind], &options, error) != SQLPOOL_OK)
+        return error->result;
+    chore.stop_ns = stop_ns;
+    if (stop_ns != SQLPOOL__NEVER) chore.call.timeout_ms = SQLPOOL_NO_WAIT;
+    memset(&result, 0, sizeof result);
+    switch (task->kind) {
+    case SQLPOOL_TASK_OPTIMIZE:
+        (void)sqlpool__optimize(&chore, &count);
+        break;
+    case SQLPOOL_TASK_FTS5_MERGE:
+        (void)sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE);
+        break;
+    case SQLPOOL_TASK_INCREMENTAL_VACUUM:
+        if (sqlpool__sizes(&chore, &sizes) == SQLPOOL_OK && sizes.free_pages > 0 &&
+            sizes.free_pages * 100 >= sizes.pages * task->free_percent)
+            (void)sqlpool__incremental_vacuum(&chore, 0, &count);
+        break;
+    default:
+        (void)sqlpool__check_database(
+            &chore,
+            task->kind == SQLPOOL_TASK_QUICK_CHECK ? SQLPOOL_CHECK_QUICK : SQLPOOL_CHECK_INTEGRITY,
+            NULL, &result);
+        break;
+    }
+    *is_cut = chore.is_cut || error->result == SQLPOOL_WOULD_BLOCK;
+    chore.is_told = true; /* the schedule tells */
+    return sqlpool__chore_end(&chore);
+}
+
+/*  What the run was: into the state, the table, the log, and to done_fn. */
+static void sqlpool__task_done(sqlpool__core *core, sqlpool__plan *plan, sqlpool__planned *planned,
+                               int64_t took_ms, const sqlpool_error *error) {
+    const int limit = planned->task.limit_ms;
+    const bool is_overrun = limit > 0 && took_ms >= limit;
+    const sqlpool_call call = {0, 0, 0, "schedule", NULL};
+    sqlpool__claim_of claim;
+    sqlpool_error ignored;
+    memset(&claim, 0, sizeof claim);
+    sqlpool__lock(core);
+    planned->state.ended_ms = sqlpool__wall_ms(core);
+    planned->state.result = error->result;
+    planned->state.runs++;
+    planned->state.failures += error->result != SQLPOOL_OK ? 1 : 0;
+    planned->state.overruns += is_overrun ? 1 : 0;
+    if (error->result != SQLPOOL_OK) {
+        sqlpool__text text =
+            sqlpool__text_into(planned->state.message, sizeof planned->state.message);
+        sqlpool__text_excerpt(&text, error->message, sizeof planned->state.message - 4);
+    }
+    claim.state = planned->state;
+    sqlpool__unlock(core);
+    claim.is_end = true;
+    if (plan->keep_state)
+        (void)sqlpool_write_at("sqlpool.h", 0, core->handle, &call, NULL, sqlpool__claim_task,
+                               &claim, &ignored);
+    if (error->result != SQLPOOL_OK) {
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_TASK,
+                          "the task \"%s\" failed after %lld ms: %s", claim.state.name,
+                          (long long)took_ms, error->message);
+    } else {
+        sqlpool__log_line(core, is_overrun ? SQLPOOL_LEVEL_WARNING : SQLPOOL_LEVEL_INFO,
+                          SQLPOOL_LOG_TASK, "the task \"%s\" took %lld ms%s", claim.state.name,
+                          (long long)took_ms, is_overrun ? ", more than its limit_ms" : "");
+    }
+    if (plan->done_fn != NULL) plan->done_fn(plan->user, &claim.state);
+}
+
+/*  It could not be claimed: tried again soon where somebody only held the lock, else in a minute.
+    */
+static int sqlpool__task_refused(sqlpool__core *core, sqlpool__planned *planned,
+                                 const sqlpool_error *error) {
+    const bool is_short = error->result == SQLPOOL_TIMEOUT ||
+                          error->result == SQLPOOL_WOULD_BLOCK ||
+                          error->result == SQLPOOL_CANCELLED || error->result == SQLPOOL_CLOSED;
+    sqlpool__lock(core);
+    planned->tried_ns = sqlpool__time_add(
+        sqlpool__now(core), is_short ? SQLPOOL__PLAN_POLL_NS : 60 * SQLPOOL__PLAN_POLL_NS);
+    sqlpool__unlock(core);
+    if (!is_short)
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_TASK,
+                          "the task \"%s\" cannot begin: its state is not to be kept: %s",
+                          planned->state.name, error->message);
+    return error->result;
+}
+
+/*  Runs one task on this thread, which is plan->runner, without the lock; is_running is set. */
+static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__planned *planned,
+                             int64_t stop_ns, bool is_forced, sqlpool_error *error) {
+    const bool can_wait = stop_ns == SQLPOOL__NEVER;
+    const sqlpool_call call = {can_wait ? 0 : SQLPOOL_NO_WAIT, 0, 0, "schedule", &plan->token};
+    const sqlpool_call end_call = {call.timeout_ms, 0, 0, "schedule", NULL};
+    const int64_t began = sqlpool__now(core);
+    int64_t took_ms, before_ms;
+    sqlpool__claim_of claim;
+    sqlpool_error ignored;
+    bool is_cut = false;
+    int rc = SQLPOOL_OK;
+    memset(&claim, 0, sizeof claim);
+    claim.planned = planned;
+    claim.wall_ms = sqlpool__wall_ms(core);
+    claim.is_due = true;
+    claim.is_forced = is_forced || planned->is_cut; /* that is claimed already */
+    claim.state = planned->state;
+    if (plan->keep_state)
+        rc = sqlpool_write_at("sqlpool.h", 0, core->handle, &call, NULL, sqlpool__claim_task,
+                              &claim, error);
+    if (rc != SQLPOOL_OK) return sqlpool__task_refused(core, planned, error);
+    if (!claim.is_due) { /* another process has done it */
+        sqlpool__lock(core);
+        planned->state = claim.state;
+        sqlpool__unlock(core);
+        return rc;
+    }
+    before_ms = plan->keep_state ? claim.before_ms : claim.state.begun_ms;
+    claim.state.begun_ms = claim.wall_ms;
+    sqlpool__lock(core);
+    planned->state = claim.state;
+    planned->state.is_running = true;
+    sqlpool__unlock(core);
+    sqlpool__error_clear(error);
+    rc = sqlpool__do_task(core, plan, &planned->task, stop_ns, &is_cut, error);
+    took_ms = (sqlpool__now(core) - began) / SQLPOOL__NS_PER_MS;
+    sqlpool__lock(core);
+    planned->state.is_running = false;
+    planned->tried_ns = 0;
+    planned->is_cut = is_cut;
+    plan->seen_acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires); /* the task's own */
+    is_cut = is_cut || (rc == SQLPOOL_CANCELLED && plan->is_stopping);
+    if (is_cut) planned->state.begun_ms = before_ms; /* it is as due as it was */
+    claim.state = planned->state;
+    sqlpool__unlock(core);
+    if (!is_cut) {
+        sqlpool__task_done(core, plan, planned, took_ms, error);
+    } else if (plan->keep_state) {
+        claim.is_end = true;
+        (void)sqlpool_write_at("sqlpool.h", 0, core->handle, &end_call, NULL, sqlpool__claim_task,
+                               &claim, &ignored);
+    }
+    return rc;
+}
+
+/*  With the lock, which it lets go of meanwhile: the same by a thread that nobody is before. */
+static void sqlpool__run_task_locked(sqlpool__core *core, sqlpool__plan *plan,
+                                     sqlpool__planned *planned, int64_t stop_ns, bool is_forced,
+                                     sqlpool_error *error) {
+    plan->runner = sqlpool__thread_id(core);
+    sqlpool__unlock(core);
+    (void)sqlpool__run_task(core, plan, planned, stop_ns, is_forced, error);
+    sqlpool__lock(core);
+    plan->runner = 0;
+    sqlpool__signal(core, &plan->condition);
+}
+
+#ifndef SQLPOOL_NO_THREADS
+static void sqlpool__plan_main(void *argument) {
+    sqlpool__plan *plan = (sqlpool__plan *)argument;
+    sqlpool__core *core = plan->core;
+    sqlpool_error error;
+    sqlpool__hint.inside++; /* its hooks cannot close the pool that joins it */
+    sqlpool__lock(core);
+    while (!plan->is_stopping) {
+        const int64_t now = sqlpool__now(core);
+        int64_t next;
+        sqlpool__planned *due =
+            sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
+        if (due == NULL || plan->runner != 0) {
+            sqlpool__wait_locked(core, &plan->condition, now,
+                                 due != NULL ? sqlpool__time_add(now, SQLPOOL__PLAN_POLL_NS)
+                                             : next);
+            continue;
+        }
+        sqlpool__error_clear(&error);
+        sqlpool__run_task_locked(core, plan, due, SQLPOOL__NEVER, false, &error);
+    }
+    sqlpool__unlock(core);
+}
+#endif
+
+/*  Called by upkeep; with the thread there is nothing to do here. */
+static int64_t sqlpool__plan_run(sqlpool__core *core, int64_t now, int64_t stop_ns) {
+    sqlpool__plan *plan;
+    sqlpool__planned *due = NULL;
+    sqlpool_error error;
+    int64_t next = SQLPOOL__NEVER;
+    sqlpool__lock(core);
+    plan = core->plan;
+    if (plan != NULL && !plan->has_thread && plan->runner == 0 && !plan->is_stopping)
+        due = sqlpool__find_due_locked(core, plan, now, sqlpool__wall_ms(core), &next);
+    if (due != NULL) {
+        sqlpool__error_clear(&error);
+        sqlpool__run_task_locked(core, plan, due, stop_ns, false, &error);
+        next = now;
+    }
+    sqlpool__unlock(core);
+    return next;
+}
+
+static void sqlpool__free_plan(sqlpool__core *core, sqlpool__plan *plan) {
+    core->config.locks.condition_destroy_fn(core->config.locks.user, &plan->condition);
+    sqlpool__free(&core->memory, plan->tasks, (size_t)plan->count * sizeof *plan->tasks);
+    sqlpool__free(&core->memory, plan, sizeof *plan);
+}
+
+/*  Stops the task that runs, joins the thread, and forgets the schedule. */
+static void sqlpool__plan_end(sqlpool__core *core) {
+    sqlpool__plan *plan;
+    sqlpool__lock(core);
+    plan = core->plan;
+    core->plan = NULL; /* nobody else finds it now */
+    if (plan != NULL) plan->is_stopping = true;
+    sqlpool__unlock(core);
+    if (plan == NULL) return;
+    (void)sqlpool_cancel(core->handle, &plan->token);
+    sqlpool__lock(core);
+    sqlpool__signal(core, &plan->condition);
+    while (plan->runner != 0)
+        sqlpool__wait_locked(core, &plan->condition, sqlpool__now(core),
+                             sqlpool__time_add(sqlpool__now(core), SQLPOOL__PLAN_POLL_NS));
+    sqlpool__unlock(core);
+#ifndef SQLPOOL_NO_THREADS
+    if (plan->has_thread) core->config.locks.thread_join_fn(core->config.locks.user, plan->thread);
+#endif
+    sqlpool__free_plan(core, plan);
+}
+
+/*------------------------------------------------------------------------------
+ * >>[I31.3] public calls: schedule                                      (public)
+ *----------------------------------------------------------------------------*/
+
+SQLPOOL_API const sqlpool_task *sqlpool_schedule_default(int *count) {
+    static const sqlpool_task tasks[] = {
+        {"optimize", SQLPOOL_TASK_OPTIMIZE, 86400, 0, 0, 1000, 0, 0, 0, NULL, NULL, NULL, 0},
+        {"FTS5 merge", SQLPOOL_TASK_FTS5_MERGE, 3600, 0, 0, 1000, 0, 0, 0, NULL, NULL, NULL, 0},
+        {"incremental vacuum", SQLPOOL_TASK_INCREMENTAL_VACUUM, 3600, 0, 0, 1000, 0, 0, 20, NULL,
+         NULL, NULL, 0},
+        {"quick check", SQLPOOL_TASK_QUICK_CHECK, 7 * 86400, 0, 0, 1000, 0, 32 << 20, 0, NULL, NULL,
+         NULL, 0},
+        {"integrity check", SQLPOOL_TASK_INTEGRITY_CHECK, 30 * 86400, 0, 0, 1000, 0, 32 << 20, 0,
+         NULL, NULL, NULL, 0}};
+    if (count != NULL) *count = (int)(sizeof tasks / sizeof *tasks);
+    return tasks;
+}
+
+/*  What is wrong with a task, or NULL. */
+static const char *sqlpool__wrong_task(const sqlpool_schedule_config *config, int which) {
+    const sqlpool_task *task = &config->tasks[which];
+    int i;
+    if (task->name == NULL || *task->name == '\0' || strlen(task->name) > 63)
+        return "name has 1 to 63 bytes";
+    for (i = 0; i < which; i++) {
+        if (strcmp(config->tasks[i].name, task->name) == 0) return "another one has its name";
+    }
+    if (task->kind < SQLPOOL_TASK_CALL || task->kind > SQLPOOL_TASK_BACKUP)
+        return "kind is none of sqlpool_task_kind";
+    if (task->kind == SQLPOOL_TASK_BACKUP && (task->path == NULL || *task->path == '\0'))
+        return "path is where the backup goes";
+    if (task->keep < 0) return "keep is 0 or more";
+    if ((task->kind == SQLPOOL_TASK_CALL) != (task->fn != NULL))
+        return "fn is for SQLPOOL_TASK_CALL, and only for it";
+    if (task->interval_s < 1 || task->interval_s > INT64_C(3155760000)) /* a century */
+        return "interval_s is 1 to 3155760000";
+    if (task->window_from_minute < 0 || task->window_from_minute >= 1440 ||
+        task->window_to_minute < 0 || task->window_to_minute > 1440)
+        return "a window is between minutes 0 and 1440";
+    if (task->idle_ms < 0 || task->limit_ms < 0 || task->io_bytes_per_s < 0 ||
+        task->free_percent < 0 || task->free_percent > 100)
+        return "idle_ms, limit_ms, io_bytes_per_s are 0 or more, free_percent 0 to 100";
+    return NULL;
+}
+
+static int sqlpool__check_schedule(sqlpool__core *core, const sqlpool_schedule_config *config,
+                                   sqlpool_error *error) {
+    int i;
+    if (config->count < 0 || config->count > SQLPOOL__TASKS_MOST ||
+        (config->count > 0 && config->tasks == NULL))
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "count is %d: 0 to %d, and tasks is an array",
+                             config->count, SQLPOOL__TASKS_MOST);
+    if (config->keep_state && core->config.read_only)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "a read-only pool cannot keep_state");
+    for (i = 0; i < config->count; i++) {
+        const char *wrong = sqlpool__wrong_task(config, i);
+        if (wrong != NULL) return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "task %d: %s", i, wrong);
+    }
+    return SQLPOOL_OK;
+}
+
+/*  The plan of a configuration that makes sense; NULL: no memory. */
+static sqlpool__plan *sqlpool__new_plan(sqlpool__core *core,
+                                        const sqlpool_schedule_config *config) {
+    const sqlpool_locks *locks = &core->config.locks;
+    const size_t bytes = (size_t)config->count * sizeof(sqlpool__planned);
+    sqlpool__plan *plan = (sqlpool__plan *)sqlpool__alloc(&core->memory, sizeof *plan);
+    int i;
+    if (plan == NULL) return NULL;
+    memset(plan, 0, sizeof *plan);
+    plan->tasks = (sqlpool__planned *)sqlpool__alloc(&core->memory, bytes);
+    if (plan->tasks == NULL || locks->condition_init_fn(locks->user, &plan->condition) != 0) {
+        sqlpool__free(&core->memory, plan->tasks, bytes);
+        sqlpool__free(&core->memory, plan, sizeof *plan);
+        return NULL;
+    }
+    memset(plan->tasks, 0, bytes);
+    plan->core = core;
+    plan->count = config->count;
+    plan->keep_state = config->keep_state;
+    plan->user = config->user;
+    plan->done_fn = config->done_fn;
+    plan->seen_acquires = sqlpool__counter(core, SQLPOOL__COUNT_acquires);
+    plan->active_ns = sqlpool__now(core);
+    for (i = 0; i < config->count; i++) {
+        sqlpool__planned *planned = &plan->tasks[i];
+        planned->task = config->tasks[i];
+        memcpy(planned->state.name, planned->task.name, strlen(planned->task.name) + 1);
+        planned->task.name = planned->state.name;
+    }
+    return plan;
+}
+
+/*  What the table knows already. */
+static int sqlpool__load_states(sqlpool__core *core, sqlpool__plan *plan, sqlpool_error *error) {
+    const sqlpool_call call = {0, 0, 0, "schedule", NULL};
+    sqlpool_rows rows;
+    int64_t is_there = 0;
+    int i, rc = sqlpool_query_int64_at(
+               "sqlpool.h", 0, core->handle, &is_there,
+               "SELECT count(*) FROM sqlite_master WHERE type='table' AND name='sqlpool_task'",
+               NULL, 0, error);
+    if (rc != SQLPOOL_OK || is_there == 0) return rc;
+    rc = sqlpool_query_at("sqlpool.h", 0, core->handle, &call, &rows, SQLPOOL__TASK_STATES, NULL, 0,
+                          error);
+    while (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) {
+        const char *name = sqlpool_rows_text(&rows, 7);
+        for (i = 0; name != NULL && i < plan->count; i++) {
+            if (strcmp(plan->tasks[i].state.name, name) == 0)
+                sqlpool__take_state(&rows, &plan->tasks[i].state);
+        }
+    }
+    return sqlpool_rows_close(&rows, rc == SQLPOOL_OK ? error : NULL);
+}
+
+/*  Is this thread inside a task of the schedule? */
+static bool sqlpool__is_in_task(sqlpool__core *core) {
+    const sqlpool__plan *plan;
+    bool is_in;
+    sqlpool__lock(core);
+    plan = core->plan;
+    is_in = plan != NULL && plan->runner == sqlpool__thread_id(core);
+    sqlpool__unlock(core);
+    return is_in;
+}
+
+SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *config,
+                                 sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__plan *plan = NULL;
+    bool is_started = true;
+    int rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    if (sqlpool__is_in_task(core)) {
+        rc = SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule() was called from a task");
+    } else if (config != NULL) {
+        rc = sqlpool__check_schedule(core, config, error);
+    }
+    if (rc == SQLPOOL_OK && config != NULL && config->count > 0) {
+        plan = sqlpool__new_plan(core, config);
+        if (plan == NULL) {
+            rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for the schedule");
+        } else if (plan->keep_state && sqlpool__load_states(core, plan, error) != SQLPOOL_OK) {
+            sqlpool__free_plan(core, plan);
+            return sqlpool__leave(core, error->result); /* the error hook has heard of it */
+        }
+    }
+    if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
+    sqlpool__plan_end(core);
+    if (plan == NULL) return sqlpool__leave(core, SQLPOOL_OK);
+    sqlpool__lock(core);
+    if (core->plan != NULL || (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_CLOSED) != 0) {
+        rc = core->plan != NULL
+                 ? SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another thread set a schedule")
+                 : sqlpool__refuse_closed(core, error);
+    } else {
+        core->plan = plan;
+        SQLPOOL__STORE(&core->plan_end_fn, &sqlpool__plan_end);
+        SQLPOOL__STORE(&core->plan_run_fn, &sqlpool__plan_run);
+#ifndef SQLPOOL_NO_THREADS
+        if (core->has_thread) { /* under the lock: who ends it finds a thread to join, or none */
+            const sqlpool_locks *locks = &core->config.locks;
+            is_started =
+                locks->thread_create_fn(locks->user, &plan->thread, sqlpool__plan_main, plan) == 0;
+            plan->has_thread = is_started;
+            if (!is_started) core->plan = NULL;
+        }
+#endif
+        if (!is_started) rc = SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no thread for the schedule");
+    }
+    sqlpool__unlock(core);
+    if (rc != SQLPOOL_OK) sqlpool__free_plan(core, plan);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_schedule_run(sqlpool *pool, const char *name, sqlpool_error *error) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    sqlpool__plan *plan;
+    sqlpool__planned *planned = NULL;
+    int i, rc;
+    error = sqlpool__error_or(error, &local);
+    rc = sqlpool__enter_inside(pool, &core, error);
+    if (rc != SQLPOOL_OK) return rc;
+    sqlpool__lock(core);
+    plan = core->plan;
+    for (i = 0; plan != NULL && name != NULL && i < plan->count && planned == NULL; i++) {
+        if (strcmp(plan->tasks[i].state.name, name) == 0) planned = &plan->tasks[i];
+    }
+    if (planned == NULL) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_NOT_FOUND, "the schedule has no task \"%.63s\"",
+                            name != NULL ? name : "(null)");
+    } else if (plan->runner == sqlpool__thread_id(core)) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "sqlpool_schedule_run() was called from a task");
+    } else if (plan->runner != 0) {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "another task of the schedule runs");
+    } else {
+        sqlpool__run_task_locked(core, plan, planned, SQLPOOL__NEVER, true, error);
+    }
+    sqlpool__unlock(core);
+    return sqlpool__leave(core, sqlpool__finish(core, error));
+}
+
+SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states, int capacity) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    const sqlpool__plan *plan;
+    int i, count = 0, rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (capacity < 0 || (states == NULL && capacity > 0)) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "capacity is %d, states is %s", capacity,
+                            states == NULL ? "NULL" : "given");
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+    sqlpool__lock(core);
+    plan = core->plan;
+    if (plan != NULL) count = plan->count;
+    for (i = 0; i < count && i < capacity; i++) {
+        states[i] = plan->tasks[i].state;
+        states[i].due_ms = sqlpool__due_ms(&plan->tasks[i], sqlpool__wall_ms(core));
+    }
+    sqlpool__unlock(core);
+    return sqlpool__leave(core, count);
 }
 
 #endif /* SQLPOOL__IMPLEMENTATION_DONE */

@@ -24,6 +24,17 @@ static void pass(int64_t ms) {
 #define MINUTE INT64_C(60000)
 #define MIDNIGHT (INT64_C(20000) * 1440 * MINUTE) /* of some day of 2024 */
 
+static void twice(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    sqlite3_result_int64(context, 2 * sqlite3_value_int64(values[0]));
+}
+static int add_function(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn own = *conn;
+    (void)user;
+    return sqlite3_create_function(sqlpool_conn_db(&own), "twice", 1, SQLITE_UTF8, NULL, twice, NULL,
+                                   NULL);
+}
+
 static sqlpool *open_ticking(const char *path, const char *script) {
     static sqlite3_vfs vfs;
     sqlpool_config config = config_of(1);
@@ -38,6 +49,7 @@ static sqlpool *open_ticking(const char *path, const char *script) {
     config.clock.now_ns_fn = clock_now;
     config.clock.sleep_ns_fn = clock_sleep;
     config.disable_upkeep_thread = true;
+    config.events.connect_fn = add_function;
     return open_pool(path, &config, script);
 }
 
@@ -376,12 +388,12 @@ TEST(tasks_that_make_no_sense_are_refused) {
     memset(longer, 'x', sizeof longer);
     longer[64] = '\0';
     good = task_of("good", SQLPOOL_TASK_CALL, 10, &w);
-    for (i = 0; i < 13; i++) {
+    for (i = 0; i < 16; i++) {
         bad = good;
         if (i == 0) bad.name = NULL;
         if (i == 1) bad.name = "";
         if (i == 2) bad.name = longer;
-        if (i == 3) bad.kind = 6;
+        if (i == 3) bad.kind = SQLPOOL_TASK_BACKUP + 1;
         if (i == 4) bad.fn = NULL;
         if (i == 5) bad.kind = SQLPOOL_TASK_OPTIMIZE;
         if (i == 6) bad.interval_s = 0;
@@ -391,6 +403,9 @@ TEST(tasks_that_make_no_sense_are_refused) {
         if (i == 10) bad.limit_ms = -1;
         if (i == 11) bad.free_percent = 101;
         if (i == 12) bad.io_bytes_per_s = -1;
+        if (i >= 13) bad = task_of("backup", SQLPOOL_TASK_BACKUP, 10, &w);
+        if (i == 14) bad.path = "";
+        if (i == 15) bad.path = "here", bad.keep = -1;
         CHECK_RC(set_schedule(pool, &bad, 1, false, &w, &error), SQLPOOL_MISUSE, &error);
     }
     two[0] = two[1] = good;
@@ -405,6 +420,77 @@ TEST(tasks_that_make_no_sense_are_refused) {
     PART(tick(pool, 1));
     for (i = 0; i < 3; i++) CHECK_INT(results[i], SQLPOOL_MISUSE);
     PART(close_pool(pool));
+}
+
+TEST(backups_are_a_task) {
+    sqlpool *pool = open_ticking("saved.db", TABLES);
+    sqlpool_task task;
+    sqlpool_error error;
+    work w;
+    int i;
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    task = task_of("backup", SQLPOOL_TASK_BACKUP, 10, &w);
+    task.path = "saved.bak";
+    task.keep = 2;
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    for (i = 0; i < 3; i++) {
+        PART(tick(pool, 1));
+        CHECK_INT(w.done, i + 1);
+        CHECK_INT(w.done_result, SQLPOOL_OK);
+        CHECK_OK(sqlpool_backup_verify(pool, "saved.bak", NULL, NULL, NULL, &error), &error);
+        CHECK_INT(access("saved.bak.1", F_OK) == 0, i > 0);
+        pass(10000);
+    }
+    CHECK(access("saved.bak.2", F_OK) != 0);
+    CHECK(access("saved.bak-partial", F_OK) != 0);
+    task.path = "nowhere/saved.bak";
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    PART(tick(pool, 1));
+    CHECK_INT(w.done_result, SQLPOOL_TARGET);
+    CHECK_HAS(w.last.message, "nowhere");
+    PART(close_pool(pool));
+}
+
+/*  The copy goes again, whatever was found; the damage is that of the copied file. */
+TEST(a_copy_is_checked) {
+    static const struct {
+        const char *script;
+        int result;
+    } cases[] = {
+        {"CREATE TABLE t(v, w); CREATE INDEX i ON t(v); INSERT INTO t VALUES(1, 2), (3, 4)", SQLPOOL_OK},
+        {"CREATE TABLE t(v CHECK(twice(v) < 100)); INSERT INTO t VALUES(1)", SQLPOOL_OK},
+        {"CREATE TABLE t(v, w); CREATE INDEX i ON t(v); INSERT INTO t VALUES(1, 2), (3, 4);"
+         "PRAGMA writable_schema=1; UPDATE sqlite_master SET sql='CREATE INDEX i ON t(w)' WHERE "
+         "name='i'; PRAGMA writable_schema=0",
+         SQLITE_CORRUPT | (3 << 8)}};
+    sqlpool_task task;
+    sqlpool_error error;
+    size_t i;
+    work w;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[32];
+        sqlpool *pool;
+        sqlite3 *other;
+        (void)snprintf(path, sizeof path, "checked%d.db", (int)i);
+        other = raw_open(path);
+        if (other == NULL) return;
+        CHECK_INT(sqlite3_create_function(other, "twice", 1, SQLITE_UTF8, NULL, twice, NULL, NULL), 0);
+        CHECK(raw_exec(other, cases[i].script));
+        CHECK_INT(sqlite3_close(other), SQLITE_OK);
+        pool = open_ticking(path, NULL);
+        if (pool == NULL) return;
+        memset(&w, 0, sizeof w);
+        task = task_of("check", SQLPOOL_TASK_INTEGRITY_CHECK, 10, &w);
+        task.path = "checked-copy";
+        CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+        PART(tick(pool, 1));
+        CHECK_INT(w.done, 1);
+        CHECK_INT(w.done_result, cases[i].result);
+        if (cases[i].result != SQLPOOL_OK) CHECK_HAS(w.last.message, "2 problems");
+        CHECK(access("checked-copy-partial", F_OK) != 0);
+        PART(close_pool(pool));
+    }
 }
 
 TEST(a_clock_that_was_far_ahead_puts_nothing_off) {
@@ -446,6 +532,8 @@ int main(void) {
     RUN(a_tick_does_not_wait_for_the_writer);
     RUN(a_thread_runs_them_and_is_stopped_in_the_middle);
     RUN(tasks_that_make_no_sense_are_refused);
+    RUN(backups_are_a_task);
+    RUN(a_copy_is_checked);
     RUN(a_clock_that_was_far_ahead_puts_nothing_off);
     return test_end();
 }
