@@ -9992,6 +9992,91 @@ static const sqlpool_call sqlpool__checkpoint_call = {0, 0, SQLPOOL_PRIORITY_CRI
 /*  A checkpoint beside readers seldom gets all; that nothing came of several in a row is news. */
 #define SQLPOOL__PINS_BEFORE_LOG 4
 
+#if defined(__linux__) && !defined(SQLPOOL_NO_DEFAULT_HOOKS)
+
+#define SQLPOOL__LOCKS_BYTES 65536 /* of the kernel's table, at most */
+#define SQLPOOL__LOCK_READERS 124  /* of the WAL-index: bytes of read marks that pin the log, */
+#define SQLPOOL__LOCK_READERS_END 128
+#define SQLPOOL__LOCK_IS_OPEN 128 /* and the one that everybody locks (sqlite.org/walformat.html) */
+
+/*  The text of a file of the kernel's, read past the database's VFS but with its means. NULL: no
+    memory, or there is none. */
+static char *sqlpool__read_kernel_file(sqlpool__core *core, const char *path) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
+    char *text = (char *)sqlpool__alloc(&core->memory, SQLPOOL__LOCKS_BYTES);
+    sqlite3_file *file =
+        vfs == NULL ? NULL : (sqlite3_file *)sqlpool__alloc(&core->memory, (size_t)vfs->szOsFile);
+    bool is_read = false;
+    if (text != NULL && file != NULL) {
+        memset(file, 0, (size_t)vfs->szOsFile);
+        memset(text, 0, SQLPOOL__LOCKS_BYTES);
+        if (vfs->xOpen(vfs, path, file, SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_JOURNAL, NULL) ==
+            SQLITE_OK) {
+            const int rc = file->pMethods->xRead(file, text, SQLPOOL__LOCKS_BYTES - 1, 0);
+            is_read = rc == SQLITE_OK || rc == SQLITE_IOERR_SHORT_READ;
+        }
+        if (file->pMethods != NULL) (void)file->pMethods->xClose(file);
+    }
+    if (file != NULL) sqlpool__free(&core->memory, file, (size_t)vfs->szOsFile);
+    if (is_read) return text;
+    if (text != NULL) sqlpool__free(&core->memory, text, SQLPOOL__LOCKS_BYTES);
+    return NULL;
+}
+
+/*  "12: POSIX  ADVISORY  READ 345 08:01:6789 124 124": a lock of process 345. */
+typedef struct sqlpool__file_lock {
+    int process;
+    char file[32];
+    long first, last;
+} sqlpool__file_lock;
+
+static const char *sqlpool__next_file_lock(const char *at, sqlpool__file_lock *lock) {
+    for (; at != NULL && *at != '\0'; at = strchr(at, '\n') != NULL ? strchr(at, '\n') + 1 : NULL) {
+        if (sscanf(at, "%*d: POSIX ADVISORY %*s %d %31s %ld %ld", &lock->process, lock->file,
+                   &lock->first, &lock->last) == 4)
+            return strchr(at, '\n') != NULL ? strchr(at, '\n') + 1 : "";
+    }
+    return NULL;
+}
+
+/*  Names the processes that read in the log, where the kernel's table tells: the index of this
+    database is the file of which this process has the lock of those who have one open, if it has
+    only one such file. */
+static void sqlpool__text_foreign_readers(sqlpool__core *core, sqlpool__text *text) {
+    char *table = sqlpool__read_kernel_file(core, "/proc/locks");
+    char own[32] = "";
+    sqlpool__file_lock lock;
+    const char *at;
+    const int self = (int)getpid();
+    bool is_only = true;
+    int count = 0, seen[8];
+    if (table == NULL) return;
+    for (at = table; (at = sqlpool__next_file_lock(at, &lock)) != NULL;) {
+        if (lock.process != self || lock.first > SQLPOOL__LOCK_IS_OPEN ||
+            lock.last < SQLPOOL__LOCK_IS_OPEN || lock.last > SQLPOOL__LOCK_IS_OPEN)
+            continue;
+        is_only = is_only && (own[0] == '\0' || strcmp(own, lock.file) == 0);
+        memcpy(own, lock.file, sizeof own);
+    }
+    for (at = table;
+         own[0] != '\0' && is_only && (at = sqlpool__next_file_lock(at, &lock)) != NULL;) {
+        int i;
+        if (lock.process == self || lock.process <= 0 || strcmp(own, lock.file) != 0 ||
+            lock.first >= SQLPOOL__LOCK_READERS_END || lock.last < SQLPOOL__LOCK_READERS)
+            continue;
+        for (i = 0; i < count && seen[i] != lock.process; i++) {
+        }
+        if (i < count || count == (int)(sizeof seen / sizeof *seen)) continue;
+        seen[count++] = lock.process;
+        sqlpool__text_add(text, "%s %d", count == 1 ? ": process" : ",", lock.process);
+    }
+    sqlpool__free(&core->memory, table, SQLPOOL__LOCKS_BYTES);
+}
+
+#else
+#define sqlpool__text_foreign_readers(core, text) ((void)0)
+#endif
+
 /*  The lease that pins most frames, in words; at most once in 10 s. */
 static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_frames) {
     const int64_t now = sqlpool__now(core);
@@ -10026,6 +10111,7 @@ static void sqlpool__report_pin(sqlpool__core *core, int log_frames, int done_fr
         sqlpool__text_holder(&text, &worst);
     } else {
         sqlpool__text_add(&text, "a reader of another process or pool, or one that has just ended");
+        sqlpool__text_foreign_readers(core, &text);
     }
     is_short = has_holder && worst.held_ms < 1000 &&
                log_frames * sqlpool__page_bytes(core) < core->config.wal_limit_bytes;
@@ -16663,6 +16749,7 @@ typedef struct sqlpool__view {
 
 static int sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
     view->core = core;
+    memset(view->holders, 0, sizeof view->holders);
     view->holder_count = sqlpool_holders(core->handle, view->holders, SQLPOOL__REPORT_HOLDERS);
     if (view->holder_count < 0) return view->holder_count;
     view->holders_known =
@@ -22092,7 +22179,7 @@ static int sqlpool__examine_trailer(sqlpool__chore *chore, sqlite3 *db, const ch
     info->time_s = (int64_t)sqlpool__trailer_number(text, "time");
     info->checksum = sqlpool__trailer_number(text, "checksum");
     info->sqlite_version = (int)(sqlpool__trailer_number(text, "sqlite") & 0x7fffffff);
-    if ((uint64_t)info->pages != sqlpool__trailer_number(text, "pages") ||
+    if (info->page_bytes < 1 || (uint64_t)info->pages != sqlpool__trailer_number(text, "pages") ||
         (uint64_t)info->page_bytes != sqlpool__trailer_number(text, "page_bytes") ||
         bytes / info->page_bytes != info->pages + 1 || bytes % info->page_bytes != 0)
         return sqlpool__bad_backup(path, "its size is not what it was written with", error);
@@ -23467,18 +23554,20 @@ static int sqlpool__salvage_all(sqlpool__salvage *salvage) {
             salvage->to,
             sqlite3_mprintf(
                 "SELECT type, name, sql FROM temp.sqlpool_schema WHERE sql IS NOT NULL AND (name "
-                "NOT "
-                "LIKE 'sqlite~_%%' ESCAPE '~' OR name = 'sqlite_sequence') ORDER BY CASE type WHEN "
+                "NOT LIKE 'sqlite~_%%' ESCAPE '~' OR name = 'sqlite_sequence') ORDER BY CASE type "
+                "WHEN "
                 "'table' THEN CASE WHEN name = 'sqlite_sequence' THEN 1 WHEN sql LIKE 'CREATE "
                 "VIRTUAL%%' THEN 2 ELSE 0 END WHEN 'index' THEN 3 WHEN 'view' THEN 4 ELSE 5 END, "
                 "id"),
             &list);
     while (rc == SQLITE_OK && salvage->fatal == SQLITE_OK &&
            (rc = sqlite3_step(list)) == SQLITE_ROW) {
-        sqlpool__salvage_object(salvage, (const char *)sqlite3_column_text(list, 0),
-                                (const char *)sqlite3_column_text(list, 1),
-                                (const char *)sqlite3_column_text(list, 2));
-        rc = SQLITE_OK;
+        const char *type = (const char *)sqlite3_column_text(list, 0);
+        const char *name = (const char *)sqlite3_column_text(list, 1);
+        const char *sql = (const char *)sqlite3_column_text(list, 2);
+        rc = sqlite3_errcode(salvage->to) == SQLITE_NOMEM ? SQLITE_NOMEM : SQLITE_OK;
+        if (type != NULL && name != NULL && sql != NULL) /* a damaged row may lack some */
+            sqlpool__salvage_object(salvage, type, name, sql);
     }
     (void)sqlite3_finalize(list);
     return salvage->fatal != SQLITE_OK ? salvage->fatal : rc == SQLITE_DONE ? SQLITE_OK : rc;

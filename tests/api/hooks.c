@@ -2,6 +2,10 @@
     SPDX-License-Identifier: MIT OR Unlicense */
 #define _POSIX_C_SOURCE 200809L
 #include "api.h"
+#include <unistd.h>
+#include <sys/wait.h>
+
+#include <signal.h>
 
 static sqlpool_error err;
 static const char schema[] = "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES('one')";
@@ -1259,6 +1263,74 @@ TEST(what_wal_fn_says_of_a_commit_changes_nothing) {
     }
 }
 
+/*---- who pins the log from outside ----*/
+
+static void keep_pin(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    (void)level;
+    if (item == SQLPOOL_LOG_WAL_PINNED) (void)snprintf((char *)user, 600, "%s", message);
+}
+
+/*  Is a lock of this process in the kernel's table, as this process sees it? */
+static bool is_lock_listed(pid_t process) {
+    char line[200], word[20];
+    bool is_listed = false;
+    FILE *file = fopen("/proc/locks", "r");
+    (void)snprintf(word, sizeof word, " %ld ", (long)process);
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        is_listed = is_listed || strstr(line, word) != NULL;
+    if (file != NULL) (void)fclose(file);
+    return is_listed;
+}
+
+/*  A process that reads in the database from one byte to the next. */
+static void read_on(const char *path, int from, int to) {
+    sqlite3 *db = NULL;
+    char byte;
+    if (read(from, &byte, 1) == 1 && sqlite3_open(path, &db) == SQLITE_OK &&
+        sqlite3_exec(db, "BEGIN; SELECT * FROM t", NULL, NULL, NULL) == SQLITE_OK &&
+        write(to, "r", 1) == 1)
+        (void)read(from, &byte, 1);
+    (void)kill(getpid(), SIGKILL); /* without exit handlers */
+}
+
+TEST(a_process_that_pins_the_log_is_named) {
+    sqlpool_config config = config_of(1);
+    int there[2], back[2], i;
+    char said[600] = "", wanted[40], byte;
+    sqlpool *pool;
+    pid_t child;
+    CHECK(pipe(there) == 0 && pipe(back) == 0);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        (void)close(there[1]); /* so that it also ends when this process does */
+        (void)close(back[0]);
+        read_on("outside.db", there[0], back[1]);
+    }
+    config.log.user = said;
+    config.log.write_fn = keep_pin;
+    config.disable_upkeep_thread = true;
+    pool = open_pool("outside.db", &config, "CREATE TABLE t(a)");
+    CHECK(pool != NULL);
+    CHECK(write(there[1], "g", 1) == 1 && read(back[0], &byte, 1) == 1);
+    for (i = 0; i < 6; i++) {
+        CHECK_OK(sqlpool_exec(pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+        CHECK_OK(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), &err);
+    }
+    CHECK_HAS(said, "a reader of another process");
+    (void)snprintf(wanted, sizeof wanted, ": process %ld", (long)child);
+    if (is_lock_listed(child)) {
+        CHECK_HAS(said, wanted);
+    } else {
+        printf("# no lock of another process in /proc/locks: nothing to name\n");
+        CHECK(strstr(said, "process ") == NULL || strstr(said, ": process") == NULL);
+    }
+    CHECK(write(there[1], "e", 1) == 1);
+    CHECK(waitpid(child, NULL, 0) == child);
+    for (i = 0; i < 2; i++) CHECK(close(there[i]) == 0 && close(back[i]) == 0);
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(allocator_gets_everything_back);
     RUN(every_allocation_of_open_can_fail);
@@ -1278,5 +1350,6 @@ int main(void) {
     RUN(chained_handlers);
     RUN(chain_for_the_connections_life);
     RUN(what_wal_fn_says_of_a_commit_changes_nothing);
+    RUN(a_process_that_pins_the_log_is_named);
     return test_end();
 }
