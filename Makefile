@@ -52,7 +52,8 @@ SOAK_SECONDS ?= 600
 WALRESET_SCHEDULES ?= 15000
 ONLY ?=
 SKIP ?= stress/soak
-SKIP_ASAN := $(SKIP) stress/model unit/sched unit/schedules fault/powerloss fault/walreset
+SKIP_ASAN := $(SKIP) stress/model stress/kill unit/sched unit/schedules fault/backup fault/maintain \
+    fault/migrate fault/powerloss fault/walreset
 SKIP_TSAN := $(SKIP_ASAN) oom/% fault/% api/bulk api/bulk_faults api/config api/found api/no_threads \
     api/routing api/single unit/base unit/paths unit/retry unit/sql unit/statements
 TEST_ARGS ?=
