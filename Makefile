@@ -124,11 +124,11 @@ BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
 SELF := $(shell grep -l '^ *\# *define  *SQLPOOL_IMPLEMENTATION' $(C_TESTS) $(CXX_TESTS) \
     $(C_EXAMPLES) $(CXX_EXAMPLES) $(BENCHES) /dev/null)
 impl_for = $(if $(filter $(1),$(SELF)),,$(BUILD)/$(2)sqlpool_impl.o)
-# The white-box programs have a copy each: what they do not reach is left out, and those that take no
-# time to run are not optimised either, which makes them six times as fast to build.
-unit_for = $(if $(filter tests/unit/%,$(1)),-DSQLPOOL_STATIC $(if $(filter %/sched.c \
-    %/schedules.c,$(1)),,$(if $(filter -O1 -O2,$(CFLAGS)),-O0)))
-LINK_END = $(if $(filter %/dashboard,$@),-lmicrohttpd) $(SQLITE_LINK) $(LDFLAGS) $(LDLIBS)
+# White-box programs have a copy each: what they do not reach is left out, and where they take no time to
+# run it is not optimised either, which makes them six times as fast to build.
+slow_units := tests/unit/sched.c tests/unit/schedules.c
+unit_for = $(if $(filter tests/unit/%,$(1)),-DSQLPOOL_STATIC) $(if $(filter $(slow_units),$(1)),,$(if \
+    $(filter tests/unit/% $(filter tests/api/%,$(SELF)),$(1)),$(if $(filter -O1 -O2,$(CFLAGS)),-O0)))
 
 # Objects are made anew when compiler or flags change.
 FLAGS := $(CC) / $(CXX) / $(COMPILE) / $(COMPILE_CXX) / $(SQLITE_CFLAGS) / $(LINK_END)
@@ -231,7 +231,7 @@ help: ## this list
 	@echo 'make TARGET [VARIABLE=value ...]     (variables: see the top of the Makefile)'; echo
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' Makefile
 
-demo: $(BUILD)/examples/codeindex $(BUILD)/examples/ingest ## index and search /usr/include from many threads, write logs; checks itself
+demo: $(BUILD)/examples/codeindex $(BUILD)/examples/ingest $(BUILD)/examples/maintain ## index and search /usr/include from many threads, write logs; checks itself
 	sh examples/demo.sh $(BUILD)
 	sh examples/ingest.sh $(BUILD)
 
@@ -329,9 +329,9 @@ schedules-controls: $(BUILD)/tests/unit/schedules ## ten broken pools, which the
 mutate: $(SQLITE_OBJECT) ## change sqlpool.h at random: does a test notice? MUTANTS times, hours; goes on when begun again
 	@$(SCRIPT_ENV) sh tests/mutate/mutate.sh
 
-kills: $(BUILD)/tests/fault/backup ## backups and restores are killed at each of their calls, some 1400 times
-	@$(TEST_ENV) TEST_TIMEOUT=3600 TEST_ARGS=full sh tests/run.sh $(BUILD) $<; \
-	status=$$?; grep '^# ' $<.log; exit $$status
+kills: $(BUILD)/tests/fault/backup $(BUILD)/tests/fault/maintain ## backups, restores, vacuums and the like are killed at each of their calls to the disk
+	@$(TEST_ENV) TEST_TIMEOUT=3600 TEST_ARGS=full sh tests/run.sh $(BUILD) $^; \
+	status=$$?; for log in $(^:%=%.log); do grep '^# ' $$log; done; exit $$status
 
 walreset: $(BUILD)/tests/fault/walreset ## checkpoints beside writers in many orders; some minutes
 	@$(TEST_ENV) TEST_TIMEOUT=3600 WALRESET_SCHEDULES='$(WALRESET_SCHEDULES)' \

@@ -2346,7 +2346,7 @@ typedef struct sqlpool_growth {
     before   [in]       the earlier one
     after    [in]       the later one
     limit_bytes [in]    what the files may have: the size of the disk, a quota
-    Returns  the comparison; nothing is predicted from looks at the same moment
+    Returns  the comparison; nothing is predicted from looks at the same moment, or from NULL
     Threads  any
     Cost     arithmetic  */
 SQLPOOL_API sqlpool_growth sqlpool_predict_growth(const sqlpool_sizes *before,
@@ -21881,15 +21881,17 @@ SQLPOOL_API int sqlpool_get_sizes(sqlpool *pool, sqlpool_sizes *sizes, sqlpool_e
 
 SQLPOOL_API sqlpool_growth sqlpool_predict_growth(const sqlpool_sizes *before,
                                                   const sqlpool_sizes *after, int64_t limit_bytes) {
-    const int64_t used_before = (before->pages - before->free_pages) * before->page_bytes;
-    const int64_t used = (after->pages - after->free_pages) * after->page_bytes;
-    const int64_t log = after->wal_bytes > 0 ? after->wal_bytes : 0;
-    const int64_t room = limit_bytes - log - used; /* free pages are filled before the file grows */
     sqlpool_growth growth;
-    growth.bytes = used - used_before;
+    int64_t used, room;
+    memset(&growth, 0, sizeof growth);
+    growth.limit_ms = -1;
+    if (before == NULL || after == NULL) return growth;
+    used = (after->pages - after->free_pages) * after->page_bytes;
+    room = limit_bytes - used; /* free pages are filled before the file grows */
+    if (after->wal_bytes > 0) room -= after->wal_bytes;
+    growth.bytes = used - (before->pages - before->free_pages) * before->page_bytes;
     growth.ms = after->taken_ms - before->taken_ms;
-    growth.bytes_per_day = 0;
-    growth.limit_ms = room <= 0 ? 0 : -1;
+    if (room <= 0) growth.limit_ms = 0;
     if (growth.ms <= 0) return growth;
     growth.bytes_per_day = (int64_t)((double)growth.bytes * 86400000.0 / (double)growth.ms);
     if (growth.bytes > 0 && room > 0) {

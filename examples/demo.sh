@@ -10,6 +10,7 @@ set -u
 build=$(cd "${1:?usage: demo.sh BUILD}" && pwd -P) || exit 1
 tree=$(cd "${DEMO_DIR:-/usr/include}" && pwd -P) || exit 1
 codeindex=$build/examples/codeindex
+maintain=$build/examples/maintain
 demo=$build/demo
 db=$demo/code.db
 checks=0
@@ -226,6 +227,17 @@ cat "$demo/serve.txt"
 run "all counts are as before" 0 "$demo/cmp.txt" cmp "$demo/stats.txt" "$demo/served.stats"
 run "check" 0 "$demo/check.txt" "$codeindex" check "$db"
 cat "$demo/check.txt"
+
+say "the same file looked after: checked, optimised, backed up, restored"
+rm -f "$demo"/code.bak* "$db".replaced-*
+for work in "check" "optimize" "sizes"; do
+    run "maintain $work" 0 "$demo/maintain.txt" "$maintain" $work "$db"
+done
+run "maintain backup" 0 "$demo/maintain.txt" "$maintain" backup "$db" "$demo/code.bak"
+run "maintain restore" 0 "$demo/maintain.txt" "$maintain" restore "$db" "$demo/code.bak"
+"$codeindex" stats "$db" > "$demo/restored.stats"
+run "all counts are as before" 0 "$demo/cmp.txt" cmp "$demo/stats.txt" "$demo/restored.stats"
+rm -f "$demo"/code.bak* "$db".replaced-*
 
 say "demo: $checks checks, $wrong wrong"
 [ $wrong -eq 0 ]

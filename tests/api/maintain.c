@@ -588,6 +588,10 @@ TEST(growth_is_predicted_from_two_looks) {
     CHECK_INT(growth.limit_ms, INT64_C(2) * 86400000);
     growth = sqlpool_predict_growth(&before, &after, 1000);
     CHECK_INT(growth.limit_ms, 0);
+    growth = sqlpool_predict_growth(NULL, &after, 1150000);
+    CHECK(growth.bytes == 0 && growth.ms == 0 && growth.limit_ms == -1);
+    growth = sqlpool_predict_growth(&before, NULL, 1150000);
+    CHECK(growth.bytes == 0 && growth.ms == 0 && growth.limit_ms == -1);
     growth = sqlpool_predict_growth(&after, &before, 1150000);
     CHECK_INT(growth.limit_ms, -1);
     growth = sqlpool_predict_growth(&before, &before, 1150000);
