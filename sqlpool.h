@@ -545,7 +545,8 @@
         | }
 
       A schedule does that by itself, each task when its interval has passed, within its window of
-      the day, in an idle moment. With keep_state a table remembers what was done when.
+      the day, in an idle moment. With keep_state a table remembers what was done when. A backup is
+      a task as well (SQLPOOL_TASK_BACKUP), and an integrity check may look at a copy.
 
         | static int keep_well(sqlpool *pool, sqlpool_error *error) {
         |     sqlpool_schedule_config config = {0};
