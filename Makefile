@@ -129,6 +129,7 @@ impl_for = $(if $(filter $(1),$(SELF)),,$(BUILD)/$(2)sqlpool_impl.o)
 slow_units := tests/unit/sched.c tests/unit/schedules.c
 unit_for = $(if $(filter tests/unit/%,$(1)),-DSQLPOOL_STATIC) $(if $(filter $(slow_units),$(1)),,$(if \
     $(filter tests/unit/% $(filter tests/api/%,$(SELF)),$(1)),$(if $(filter -O1 -O2,$(CFLAGS)),-O0)))
+LINK_END = $(if $(filter %/dashboard,$@),-lmicrohttpd) $(SQLITE_LINK) $(LDFLAGS) $(LDLIBS)
 
 # Objects are made anew when compiler or flags change.
 FLAGS := $(CC) / $(CXX) / $(COMPILE) / $(COMPILE_CXX) / $(SQLITE_CFLAGS) / $(LINK_END)
