@@ -23260,10 +23260,10 @@ static bool sqlpool__is_source_bad(sqlpool__salvage *salvage, int rc, const char
 /*  Writes the row that `read` stands on. */
 static void sqlpool__salvage_row(sqlpool__salvage *salvage, sqlite3_stmt *read, sqlite3_stmt *write,
                                  const char *table) {
-    int i, rc;
-    for (i = 0; i < sqlite3_column_count(read); i++)
-        (void)sqlite3_bind_value(write, i + 1, sqlite3_column_value(read, i));
-    rc = sqlite3_step(write);
+    int i, rc = SQLITE_OK;
+    for (i = 0; i < sqlite3_column_count(read) && rc == SQLITE_OK; i++)
+        rc = sqlite3_bind_value(write, i + 1, sqlite3_column_value(read, i));
+    if (rc == SQLITE_OK) rc = sqlite3_step(write);
     if (rc == SQLITE_DONE) {
         salvage->info.rows += sqlite3_changes(salvage->to);
         if (sqlite3_changes(salvage->to) == 0) salvage->is_damaged = true;
