@@ -15,7 +15,8 @@ jobs=0
 number=0
 quick=${COMPILE_QUICK:-0}
 levels='-O1 -O2 -O3 -Os' c_standards='c11 gnu11 c17 gnu17' cxx_standards='c++11 c++14 c++17 c++20 c++23'
-[ "$quick" = 0 ] || levels='-O3' c_standards='c11 gnu17' cxx_standards='c++11 c++20'
+optimised=-O2
+[ "$quick" = 0 ] || levels='-O3' optimised=-O0 c_standards='c11 gnu17' cxx_standards='c++11 c++20'
 limit=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 # Cases run beside each other; each leaves NUMBER.name and, when it failed, NUMBER.log.
@@ -94,7 +95,7 @@ combinations() { # every subset of the switches, as lines of -D options
     for _; do total=$((total * 2)); done
     mask=0
     while [ "$mask" -lt "$total" ]; do
-        # the first and the last; each alone is compiled with optimisation below
+        # the first and the last; each alone is compiled below
         [ "$quick" = 0 ] || [ "$mask" -eq 0 ] || mask=$((total - 1))
         bit=1 line=
         for switch; do
@@ -154,7 +155,7 @@ for cc in $(c_compilers); do
         start "$tag c11$(short "$options")" object "$cc" "-std=c11 $WARN_C$options" $src/impl.c
     done <"$out/combinations"
     for switch in $switches; do
-        start "$tag -O2 ${switch#SQLPOOL_}" object "$cc" "-std=c11 -O2 $WARN_C -D$switch" $src/impl.c
+        start "$tag $optimised ${switch#SQLPOOL_}" object "$cc" "-std=c11 $optimised $WARN_C -D$switch" $src/impl.c
     done
     if echo " $switches " | grep -q ' SQLPOOL_NO_THREADS '; then
         start "$tag NO_THREADS runs" program "$cc" "-std=c11 $WARN_C -DSQLPOOL_NO_THREADS" $src/twice.c
