@@ -418,8 +418,8 @@
       statement. No step of recording takes a lock, waits or allocates.
       `metrics` chooses: FULL; COUNTERS leaves out what needs a clock around each statement; OFF
       leaves sqlpool_get_stats(). `make bench-metrics` compares with SQLPOOL_NO_METRICS: FULL costs
-      a point query 1.2 %, one on a kept snapshot (0.34 us) 5.4 %; COUNTERS 0.6 % and 1.4 %, OFF 0.1 %
-      of both, which is less than where the code happens to lie.
+      a point query 1.2 %, one on a kept snapshot (0.34 us) 5.4 %; COUNTERS 0.6 % and 1.4 %, OFF
+      0.1 % of both, which is less than where the code happens to lie.
       Memory is taken when the pool is opened, and when each of its connections is for the first
       time: 1.2 MiB and 0.3 MiB a connection, of which most is touched only when it is needed. Each
       of event_count is 32 bytes, each of statement_count 2.3 KiB a connection. With COUNTERS a
