@@ -21947,7 +21947,7 @@ SQLPOOL_API int sqlpool_object_sizes(sqlpool *pool, sqlpool_size_fn fn, void *us
 
 #define SQLPOOL__BACKUP_STEP 256    /* pages: 1 MiB; a step takes a millisecond or so */
 #define SQLPOOL__BACKUP_MOST 100    /* generations */
-#define SQLPOOL__SYNC_EVERY 4194304 /* bytes: one sync at the end would stall everybody's */
+#define SQLPOOL__SYNC_EVERY 1048576 /* bytes: one sync at the end would stall everybody's */
 #define SQLPOOL__BLOCK_BYTES 65536
 #define SQLPOOL__REOPEN_TRIES 5
 #define SQLPOOL__TRAILER_BYTES 512 /* fits into the smallest page */
