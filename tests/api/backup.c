@@ -1,9 +1,7 @@
 /*  backup.c - backup, verification and rotation: what comes out, what is refused, what is left.
     SPDX-License-Identifier: MIT OR Unlicense */
 #define _POSIX_C_SOURCE 200809L
-#include "api.h"
-
-#include <dirent.h>
+#include "files.h"
 
 static sqlpool_error err;
 
@@ -52,26 +50,7 @@ static bool flip(const char *path, int64_t at) {
     is_ok = is_ok && pwrite(file, &byte, 1, (off_t)at) == 1;
     return file >= 0 && close(file) == 0 && is_ok;
 }
-/*  Files of this folder whose names hold the text. */
-static int count_files(const char *part) {
-    DIR *dir = opendir(".");
-    struct dirent *entry;
-    int count = 0;
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
-        count += strstr(entry->d_name, part) != NULL;
-    if (dir != NULL) (void)closedir(dir);
-    return count;
-}
 
-/*  What a plain connection finds in a file. */
-static int64_t ask_file(const char *path, const char *sql) {
-    sqlite3 *db = NULL;
-    int64_t value = INT64_MIN;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK)
-        value = raw_ask(db, sql);
-    (void)sqlite3_close(db);
-    return value;
-}
 static bool is_sound(const char *path) {
     sqlite3 *db = NULL;
     sqlite3_stmt *statement = NULL;

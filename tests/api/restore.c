@@ -1,9 +1,7 @@
 /*  restore.c - a database is replaced by a backup under a working pool, or not at all; salvage.
     SPDX-License-Identifier: MIT OR Unlicense */
 #define _POSIX_C_SOURCE 200809L
-#include "api.h"
-
-#include <dirent.h>
+#include "files.h"
 
 static sqlpool_error err;
 
@@ -19,27 +17,10 @@ static int mode_of(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 ? (int)(status.st_mode & 0777) : -1;
 }
-static int count_files(const char *part) {
-    DIR *dir = opendir(".");
-    struct dirent *entry;
-    int count = 0;
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
-        count += strstr(entry->d_name, part) != NULL;
-    if (dir != NULL) (void)closedir(dir);
-    return count;
-}
 static bool overwrite(const char *path, int64_t at, const void *data, size_t bytes) {
     const int file = open(path, O_WRONLY);
     const bool is_ok = file >= 0 && pwrite(file, data, bytes, (off_t)at) == (ssize_t)bytes;
     return file >= 0 && close(file) == 0 && is_ok;
-}
-static int64_t ask_file(const char *path, const char *sql) {
-    sqlite3 *db = NULL;
-    int64_t value = INT64_MIN;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK)
-        value = raw_ask(db, sql);
-    (void)sqlite3_close(db);
-    return value;
 }
 static bool is_sound(sqlpool *pool) {
     char verdict[64];
