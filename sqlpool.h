@@ -2204,8 +2204,9 @@ SQLPOOL_API int sqlpool_incremental_vacuum(sqlpool *pool, int64_t pages,
 /*  sqlpool_vacuum_into - write a copy of the database without free pages into a new file.
     path     [in]       a file that does not exist; it gets the permissions of the database
     Returns  SQLPOOL_OK: the copy is complete and on the disk; SQLITE_CANTOPEN when the file exists,
-             is a link, or cannot be made; SQLITE_FULL; any error: the file is gone again (but not
-             after a crash: a file that is there without this call's success is worth nothing)
+             is a link or a name of the database's own logs, or cannot be made; SQLITE_FULL; any
+             error: the file is gone again (but not after a crash: a file that is there without this
+             call's success is worth nothing)
     Threads  any
     Cost     one reader and its snapshot, which pins the log; the writer is not held
     SQLite   sqlite.org/lang_vacuum.html#vacuuminto  */
@@ -21023,6 +21024,17 @@ typedef const char *sqlpool__filename;
 typedef char *sqlpool__filename;
 #endif
 
+/*  Is it one of the names that SQLite keeps the logs of the database `own` under? It would take a
+    copy there for one, and remove it. Both names are full ones. */
+static bool sqlpool__is_sidecar(const char *own, const char *name) {
+    const size_t bytes = strlen(own);
+    int i;
+    for (i = 0; i < SQLPOOL__SIDECARS && bytes > 0 && strncmp(name, own, bytes) == 0; i++) {
+        if (strcmp(name + bytes, sqlpool__sidecars[i]) == 0) return true;
+    }
+    return false;
+}
+
 /*  Makes the file for the copy, empty, with the permissions of the database; nobody else's is
     touched. Its full name is the caller's, to be freed with sqlite3_free(). */
 static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **full) {
@@ -21041,12 +21053,15 @@ static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **
     if (rc == SQLITE_OK && sqlpool__default_look(NULL, path, NULL) == SQLPOOL_FILE_LINK)
         is_there = 1;
 #endif
+    parameters[1] = core->is_memory ? "" : sqlite3_db_filename(chore->slot->db, "main");
+    if (parameters[1] == NULL) parameters[1] = "";
+    if (rc == SQLITE_OK && sqlpool__is_sidecar(parameters[1], *full))
+        return SQLPOOL__FAIL(chore->error, SQLITE_CANTOPEN,
+                             "\"%s\" is where SQLite keeps a log of the database itself", path);
     if (rc != SQLITE_OK || is_there)
         return SQLPOOL__FAIL(chore->error, rc != SQLITE_OK ? rc : SQLITE_CANTOPEN, "\"%s\" %s",
                              path,
                              is_there ? "exists already: name a new file" : "is no usable path");
-    parameters[1] = core->is_memory ? "" : sqlite3_db_filename(chore->slot->db, "main");
-    if (parameters[1] == NULL) parameters[1] = "";
     name = sqlite3_create_filename(*full, "", "", 1, parameters);
     rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
     if (rc != SQLITE_OK && parameters[1][0] != '\0' && name != NULL) { /* it is gone, say */
@@ -22565,34 +22580,32 @@ static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpo
                        : SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" %s", path, why);
 }
 
-/*  Is it one of the names that SQLite keeps the database's own logs under? It would take a backup
-    there for one, and remove it. */
-static bool sqlpool__is_sidecar_name(const sqlpool__archive *archive, const char *target) {
-    const size_t own = strlen(archive->own), room = (size_t)archive->vfs->mxPathname + 1;
-    char *full = own > 0 ? (char *)sqlite3_malloc64((sqlite3_uint64)room + 1) : NULL;
-    bool is_one = false;
-    int i;
+/*  The target as a full name: SQLPOOL_TARGET, SQLITE_NOMEM, or SQLITE_OK if it is no log of ours.
+    */
+static int sqlpool__check_target_name(const sqlpool__archive *archive, const char *target) {
+    const int room = archive->vfs->mxPathname + 1;
+    char *full = (char *)sqlite3_malloc(room + 1);
+    int rc = full == NULL ? SQLITE_NOMEM : SQLITE_OK;
     if (full != NULL &&
-        sqlpool__primary(archive->vfs->xFullPathname(archive->vfs, target, (int)room, full)) ==
+        sqlpool__primary(archive->vfs->xFullPathname(archive->vfs, target, room, full)) ==
             SQLITE_OK &&
-        strncmp(full, archive->own, own) == 0) {
-        for (i = 0; i < SQLPOOL__SIDECARS; i++)
-            is_one = is_one || strcmp(full + own, sqlpool__sidecars[i]) == 0;
-    }
+        sqlpool__is_sidecar(archive->own, full))
+        rc = SQLPOOL_TARGET;
     sqlite3_free(full);
-    return is_one;
+    return rc;
 }
 
 /*  Before anything is done, and again before the target is replaced. */
 static int sqlpool__check_target(sqlpool__archive *archive, const char *target,
                                  sqlpool_error *error) {
-    int i, rc;
-    if (sqlpool__is_sidecar_name(archive, target))
+    int i, rc = sqlpool__check_target_name(archive, target);
+    if (rc == SQLPOOL_TARGET)
         return SQLPOOL__FAIL(error, SQLPOOL_TARGET,
                              "\"%.200s\" is where SQLite keeps a log of the database itself",
                              target);
-    if (sqlpool__check_old(archive, target, error) != SQLPOOL_OK) return error->result;
-    rc = sqlpool__look_for_sidecars(archive, target);
+    if (rc == SQLITE_OK && sqlpool__check_old(archive, target, error) != SQLPOOL_OK)
+        return error->result;
+    if (rc == SQLITE_OK) rc = sqlpool__look_for_sidecars(archive, target);
     if (rc == SQLITE_NOMEM) return SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no memory for a path");
     if (rc != SQLITE_OK)
         return SQLPOOL__FAIL(

@@ -891,6 +891,25 @@ TEST(vacuum_into_follows_no_link) {
     PART(close_pool(pool));
 }
 
+/*  SQLite would take the copy for a log of the database, and remove it. */
+TEST(vacuum_into_takes_no_name_of_a_log) {
+    static const char *const names[] = {"named.db-journal", "named.db-wal", "./named.db-shm"};
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    sqlpool *pool;
+    int i;
+    config.journal = SQLPOOL_JOURNAL_DELETE;
+    pool = open_pool("named.db", &config, TWO_TABLES);
+    if (pool == NULL) return;
+    for (i = 0; i < 3; i++) {
+        CHECK_RC(sqlpool_vacuum_into(pool, names[i], NULL, &error), SQLITE_CANTOPEN, &error);
+        CHECK_HAS(error.message, "keeps a log");
+        CHECK(access(names[i], F_OK) != 0);
+    }
+    CHECK_OK(sqlpool_vacuum_into(pool, "named.db-copy", NULL, &error), &error);
+    PART(close_pool(pool));
+}
+
 TEST(optimize_reads_where_as_a_word) {
     sqlpool_config config = config_of(1);
     sqlpool_error error;
@@ -929,6 +948,7 @@ int main(void) {
     RUN(an_operation_reads_no_faster_than_it_may);
     RUN(incremental_vacuum_right_after_the_vacuum);
     RUN(vacuum_into_follows_no_link);
+    RUN(vacuum_into_takes_no_name_of_a_log);
     RUN(optimize_reads_where_as_a_word);
     return test_end();
 }
