@@ -529,7 +529,8 @@ TEST(a_log_is_pinned_by_who_pins_most) {
     CHECK_INT(cause_of(&u)->slot, 2);
     u.core->slots[2].frames_at = 1000 - (uint64_t)(60000 / page);
     u.core->slots[3].frames_at = 1000 - (uint64_t)(50000 / page);
-    CHECK_INT(score_of(&u), 100); /* without these two there would be no log beyond the budget either */
+    CHECK_INT(score_of(&u),
+              100); /* without these two there would be no log beyond the budget either */
     u.core->pinned_in_row = 0;
     u.core->slots[2].frames_at = 0;
     CHECK_INT(score_of(&u), 100); /* no checkpoint has met him */
@@ -801,7 +802,7 @@ TEST(to_be_measured_is_not_to_be_used) {
     PART(fill_caches(&u, 1));
     CHECK_INT(sqlpool__open_count(u.core), 4);
     u.core->next_health_ns = SQLPOOL__NEVER; /* a check is */
-    PART(seconds(&u, 31)); /* idle for 30 s since the first look */
+    PART(seconds(&u, 31));                   /* idle for 30 s since the first look */
     CHECK_INT(sqlpool__open_count(u.core), 1);
     unit_close(&u);
 }
