@@ -538,6 +538,9 @@ TEST(a_log_is_pinned_by_who_pins_most) {
     u.core->wal_frames = (uint32_t)(65536 / page);
     CHECK_INT(score_of(&u), 100); /* the budget itself is not beyond it */
     PART(let_go(conns, 3));
+    u.core->wal_frames = (uint32_t)(100000 / page);
+    u.core->pinned_in_row = SQLPOOL__PINS_BEFORE_LOG;
+    PART(check_cause(&u, SQLPOOL_CAUSE_PINNED_LOG, "another process or pool"));
     unit_close(&u);
 }
 
@@ -746,6 +749,48 @@ TEST(memory_of_a_queue_is_the_queues) {
     unit_close(&u);
 }
 
+static int deny_page_count(void *user, int action, const char *a, const char *b,
+                           const char *database, const char *trigger) {
+    (void)user;
+    (void)b;
+    (void)database;
+    (void)trigger;
+    return action == SQLITE_PRAGMA && strcmp(a, "page_count") == 0 ? SQLITE_DENY : SQLITE_OK;
+}
+static int add_authorizer(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    sqlpool_chain chain;
+    memset(&chain, 0, sizeof chain);
+    chain.authorizer_fn = deny_page_count;
+    (void)user;
+    return sqlpool_conn_chain(&copy, &chain);
+}
+/*  Where the program's own authorizer refuses the question the size is the one of before. */
+TEST(a_size_that_may_not_be_asked_for_stays) {
+    int is_denied;
+    for (is_denied = 0; is_denied < 2; is_denied++) {
+        unit_pool u;
+        sqlpool_config config = unit_config(&u, 0); /* of one connection */
+        sqlpool_memory before, after;
+        config.journal = SQLPOOL_JOURNAL_DELETE; /* a log's index would tell */
+        if (is_denied) config.events.connect_fn = add_authorizer;
+        PART(unit_open(&u, is_denied ? "denied.db" : "asked.db", &config));
+        CHECK_INT(sqlpool_get_memory(u.pool, &before), SQLPOOL_OK);
+        CHECK_OK(sqlpool_script(
+                     u.pool,
+                     "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(100000));"
+                     "CREATE TABLE s(x); INSERT INTO s VALUES(zeroblob(100000)); DROP TABLE s",
+                     -1, &u.error),
+                 &u.error);
+        PART(seconds(&u, 40));
+        CHECK_INT(sqlpool_get_memory(u.pool, &after), SQLPOOL_OK);
+        CHECK(after.free_bytes > 90000);
+        CHECK_INT(after.file_bytes > 200000, !is_denied);
+        CHECK_INT(after.file_bytes == before.file_bytes, is_denied);
+        unit_close(&u);
+    }
+}
+
 /*  Whatever the limit, min_connections stay open. */
 TEST(above_the_soft_limit_the_least_connections_stay) {
     unit_pool u;
@@ -833,6 +878,7 @@ int main(void) {
     RUN(the_file_grows_by_so_much_an_hour);
     RUN(above_the_soft_limit_caches_shrink_in_order);
     RUN(memory_of_a_queue_is_the_queues);
+    RUN(a_size_that_may_not_be_asked_for_stays);
     RUN(above_the_soft_limit_the_least_connections_stay);
     RUN(above_the_hard_limit_nothing_is_allocated);
     RUN(to_be_measured_is_not_to_be_used);

@@ -179,6 +179,11 @@ TEST(a_table_that_cannot_be_read_tells_nothing) {
     read_code = SQLITE_IOERR_READ;
     PART(check_told(&u, lines, ""));
     read_code = SQLITE_OK;
+    u.core->memory.limit_bytes = u.core->memory.held_bytes + u.core->memory.outside_bytes + 1000;
+    PART(check_told(&u, lines, "")); /* no room for the table, */
+    u.core->memory.limit_bytes += SQLPOOL__LOCKS_BYTES - 1000;
+    PART(check_told(&u, lines, "")); /* or for its file */
+    u.core->memory.limit_bytes += 1000;
     PART(check_told(&u, lines, ": process 9000345"));
     unit_close(&u);
 }

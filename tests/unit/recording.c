@@ -982,6 +982,53 @@ TEST(a_lock_is_waited_for_whatever_is_recorded) {
     }
 }
 
+static sqlite3 *held_by;
+static int let_go(void *user, int count) {
+    (void)user;
+    if (held_by != NULL && count > 0) {
+        (void)sqlite3_exec(held_by, "ROLLBACK", NULL, NULL, NULL);
+        (void)sqlite3_close(held_by);
+        held_by = NULL;
+    }
+    return 1;
+}
+static int add_let_go(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    sqlpool_chain chain;
+    memset(&chain, 0, sizeof chain);
+    chain.busy_fn = let_go;
+    (void)user;
+    return sqlpool_conn_chain(&copy, &chain);
+}
+/*  One that is waited for and comes. */
+TEST(a_statement_that_met_a_lock_is_counted_as_such) {
+    int level;
+    for (level = SQLPOOL_METRICS_FULL; level <= SQLPOOL_METRICS_COUNTERS; level++) {
+        const char *path = level == SQLPOOL_METRICS_FULL ? "met_full.db" : "met_counters.db";
+        sqlpool_statement_stats kind;
+        unit_pool u;
+        sqlpool_config config = config_of(&u);
+        int i;
+        config.metrics = level;
+        config.journal = SQLPOOL_JOURNAL_DELETE;
+        config.events.connect_fn = add_let_go;
+        PART(open_with(&u, path, &config));
+        for (i = 0; i < 3; i++) { /* the first of a statement is noted in any case */
+            CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        }
+        CHECK_INT(sqlite3_open(path, &held_by), SQLITE_OK);
+        CHECK_INT(sqlite3_exec(held_by, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+        CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK(held_by == NULL);
+        kind = kind_of(&u, "SELECT count(*) FROM t");
+        CHECK_INT(kind.calls, 4);
+        CHECK_INT(kind.busy, 1);
+        CHECK_INT(kind.errors, 0);
+        CHECK_INT(latency_of(&u, SQLPOOL_TIMING_BUSY, 0).count, 1);
+        unit_close(&u);
+    }
+}
+
 /*  0 is no time of a sleep: it says that there was none. */
 TEST(a_sleep_that_began_at_0_is_a_sleep) {
     unit_pool u;
@@ -1182,11 +1229,16 @@ TEST(a_slow_line_goes_without_a_plan_that_is_not_to_be_had) {
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 2);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "\nCOMPOUND QUERY");
     CHECK_HAS(kind_of(&u, sql).plan, "COMPOUND QUERY\n  LEFT-MOST SUBQUERY\n    SCAN CONSTANT ROW");
+    u.core->memory.limit_bytes = u.core->memory.held_bytes + u.core->memory.outside_bytes;
+    CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    u.core->memory.limit_bytes = 0;
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 3); /* there is no memory for the question */
+    CHECK(strchr(u.log.last[SQLPOOL_LOG_SLOW], '\n') == NULL);
     unit_slot(&conn)->is_bad = true;
     CHECK_OK(sqlpool_conn_exec(&conn, "SELECT take(20000000), 5", SQLPOOL_NO_ARGS, NULL, &u.error),
              &u.error);
     unit_slot(&conn)->is_bad = false;
-    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 3);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 4);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(20000000), 5");
     CHECK(strchr(u.log.last[SQLPOOL_LOG_SLOW], '\n') == NULL);
     CHECK_STR(kind_of(&u, "SELECT take(20000000), 5").plan, "");
@@ -1437,6 +1489,7 @@ int main(void) {
     RUN(zones_are_left_as_they_are_entered);
     RUN(a_chart_of_nothing_but_0_has_a_small_scale);
     RUN(a_lock_is_waited_for_whatever_is_recorded);
+    RUN(a_statement_that_met_a_lock_is_counted_as_such);
     RUN(a_sleep_that_began_at_0_is_a_sleep);
     RUN(ticks_that_are_too_many_are_the_longest_time);
     RUN(a_tick_is_measured_unless_a_clock_jumped);

@@ -719,6 +719,37 @@ TEST(charts_of_any_latencies) {
     unit_close(&u);
 }
 
+TEST(a_report_without_memory_says_so) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool__text out = sqlpool__text_into(page, sizeof page);
+    PART(unit_open(&u, "no_memory.db", &config));
+    u.core->memory.limit_bytes = u.core->memory.held_bytes + u.core->memory.outside_bytes + 1000;
+    CHECK_INT(sqlpool_report(u.pool, SQLPOOL_REPORT_TEXT, keep, &out, &u.error), SQLPOOL_NOMEM);
+    CHECK_HAS(u.error.message, "no memory for a report: ");
+    CHECK_INT((int64_t)out.length, 0);
+    u.core->memory.limit_bytes = 0;
+    CHECK_HAS(report_of(&u, SQLPOOL_REPORT_TEXT), "health       100 of 100\n");
+    unit_close(&u);
+}
+
+TEST(a_trace_of_no_events) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    uint32_t slot;
+    PART(unit_open(&u, "no_events.db", &config));
+    CHECK_INT(count_of(report_of(&u, SQLPOOL_REPORT_TRACE), "\"cat\":\"sqlpool\""),
+              1); /* it was opened */
+    for (slot = 0; slot < u.core->slot_count; slot++)
+        if (u.core->slots[slot].recorder != NULL) u.core->slots[slot].recorder->ring.written = 0;
+    u.core->monitor->ring.written = 0;
+    report_of(&u, SQLPOOL_REPORT_TRACE);
+    PART(check_json(page));
+    CHECK_INT(count_of(page, "\"cat\":\"sqlpool\""), 0);
+    CHECK_INT(count_of(page, "\"thread_name\""), 4);
+    unit_close(&u);
+}
+
 /*  A lock that a trace shows, of a statement that the report does not know any more. */
 TEST(a_trace_of_any_events) {
     static sqlpool__report report;
@@ -780,6 +811,15 @@ static void check_lines(const char *string, int width, const char *expected) {
     CHECK_STR(out, expected);
 }
 TEST(lines_are_broken_at_spaces) {
+    char out[100];
+    sqlpool__text text = sqlpool__text_into(out, sizeof out);
+    sqlpool__sheet sheet;
+    memset(&sheet, 0, sizeof sheet);
+    sheet.text = &text;
+    sheet.width = 8;
+    sqlpool__sheet_string(&sheet, "abcde");
+    sqlpool__sheet_string(&sheet, "fghijk"); /* no space is there to break at */
+    CHECK_STR(out, "abcdefgh\nijk");
     PART(check_lines("one two three", 0, "one two three"));
     PART(check_lines("one two three", 20, "one two three"));
     PART(check_lines("one two three", 9, "one two\n  three"));
@@ -809,6 +849,8 @@ int main(void) {
     RUN(a_report_has_the_plans_line_by_line);
     RUN(charts_of_any_samples);
     RUN(charts_of_any_latencies);
+    RUN(a_report_without_memory_says_so);
+    RUN(a_trace_of_no_events);
     RUN(a_trace_of_any_events);
     RUN(lines_are_broken_at_spaces);
     return test_end();
