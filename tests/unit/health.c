@@ -749,6 +749,51 @@ TEST(memory_of_a_queue_is_the_queues) {
     unit_close(&u);
 }
 
+/*  However many wait: nothing is counted twice. */
+TEST(memory_of_a_full_queue_is_counted_once) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_memory memory;
+    sqlpool_stats stats;
+    int calls = 0, i;
+    config.submit_count = 300;
+    config.submit_bytes = 1 << 20;
+    PART(unit_open(&u, "full.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    for (i = 0; i < 300; i++)
+        CHECK_OK(sqlpool_submit_write(u.pool, NULL, NULL, say_one, &calls, &u.error), &u.error);
+    CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
+    CHECK_INT(sqlpool_get_stats(u.pool, &stats), SQLPOOL_OK);
+    CHECK_INT(memory.pool_bytes + memory.statement_bytes + memory.monitoring_bytes +
+                  memory.queue_bytes + memory.other_bytes,
+              stats.memory_bytes);
+    CHECK_OK(sqlpool_flush(u.pool, 1000, &u.error), &u.error);
+    CHECK_INT(calls, 300);
+    unit_close(&u);
+}
+
+/*  Readers and the writer exclude each other there, but a size is not theirs to keep. */
+TEST(the_size_of_a_file_without_a_log_is_known) {
+    static const int journals[] = {SQLPOOL_JOURNAL_WAL, SQLPOOL_JOURNAL_DELETE, SQLPOOL_JOURNAL_TRUNCATE};
+    size_t i;
+    for (i = 0; i < LENGTH(journals); i++) {
+        static const char *const paths[] = {"size_wal.db", "size_delete.db", "size_truncate.db"};
+        unit_pool u;
+        sqlpool_config config = unit_config(&u, 1);
+        sqlpool_memory memory;
+        config.journal = journals[i];
+        PART(unit_open(&u, paths[i], &config));
+        CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(200000))", -1,
+                                &u.error),
+                 &u.error);
+        PART(seconds(&u, 40));
+        CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
+        if (memory.file_bytes < 200000)
+            test_fail(__FILE__, __LINE__, "%s: %lld bytes", paths[i], (long long)memory.file_bytes);
+        unit_close(&u);
+    }
+}
+
 static int deny_page_count(void *user, int action, const char *a, const char *b,
                            const char *database, const char *trigger) {
     (void)user;
@@ -878,6 +923,8 @@ int main(void) {
     RUN(the_file_grows_by_so_much_an_hour);
     RUN(above_the_soft_limit_caches_shrink_in_order);
     RUN(memory_of_a_queue_is_the_queues);
+    RUN(memory_of_a_full_queue_is_counted_once);
+    RUN(the_size_of_a_file_without_a_log_is_known);
     RUN(a_size_that_may_not_be_asked_for_stays);
     RUN(above_the_soft_limit_the_least_connections_stay);
     RUN(above_the_hard_limit_nothing_is_allocated);

@@ -114,6 +114,17 @@ TEST(logarithms_without_a_library) {
     }
 }
 
+/*  Up to the longest time there is: a clock may jump while a statement runs. */
+TEST(logarithms_of_the_longest_times) {
+    int64_t value = INT64_C(1) << 50, before = sqlpool__log_scale(value);
+    CHECK_INT(sqlpool__log_scale(INT64_C(3) << 53), 54 * 1024 + 512); /* 312 days in nanoseconds */
+    CHECK_INT(sqlpool__log_scale(INT64_MAX), 62 * 1024 + 1023);
+    for (value += value / 3; value < INT64_MAX / 2; value += value / 3) {
+        CHECK(sqlpool__log_scale(value) > before);
+        before = sqlpool__log_scale(value);
+    }
+}
+
 static sqlpool__series drawn[3];
 
 /*  A chart of one line with these values, a second wide. */
@@ -833,6 +844,7 @@ int main(void) {
     RUN(a_label_of_an_axis_has_no_decimals);
     RUN(the_top_of_a_chart_is_a_round_number);
     RUN(logarithms_without_a_library);
+    RUN(logarithms_of_the_longest_times);
     RUN(a_chart_reaches_from_below_the_least_to_above_the_most);
     RUN(a_chart_of_no_points_has_a_range);
     RUN(points_are_where_their_values_are);
