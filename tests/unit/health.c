@@ -455,7 +455,9 @@ TEST(a_writer_is_stuck_when_it_does_nothing_or_somebody_waits) {
     CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &writer, &u.error), &u.error);
     PART(seconds(&u, 4));
+    u.core->lane_of[SQLPOOL_WRITE]->waiting = 1;
     CHECK_INT(score_of(&u), 100); /* not yet out for five seconds */
+    u.core->lane_of[SQLPOOL_WRITE]->waiting = 0;
     PART(seconds(&u, 4));
     PART(check_cause(&u, SQLPOOL_CAUSE_STUCK_WRITER, "writer #0 held for >= "));
     CHECK_OK(sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
@@ -774,7 +776,8 @@ TEST(memory_of_a_full_queue_is_counted_once) {
 
 /*  Readers and the writer exclude each other there, but a size is not theirs to keep. */
 TEST(the_size_of_a_file_without_a_log_is_known) {
-    static const int journals[] = {SQLPOOL_JOURNAL_WAL, SQLPOOL_JOURNAL_DELETE, SQLPOOL_JOURNAL_TRUNCATE};
+    static const int journals[] = {SQLPOOL_JOURNAL_WAL, SQLPOOL_JOURNAL_DELETE,
+                                   SQLPOOL_JOURNAL_TRUNCATE};
     size_t i;
     for (i = 0; i < LENGTH(journals); i++) {
         static const char *const paths[] = {"size_wal.db", "size_delete.db", "size_truncate.db"};
@@ -783,8 +786,8 @@ TEST(the_size_of_a_file_without_a_log_is_known) {
         sqlpool_memory memory;
         config.journal = journals[i];
         PART(unit_open(&u, paths[i], &config));
-        CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(200000))", -1,
-                                &u.error),
+        CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(200000))",
+                                -1, &u.error),
                  &u.error);
         PART(seconds(&u, 40));
         CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);

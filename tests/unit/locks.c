@@ -141,6 +141,12 @@ TEST(the_index_is_known_where_there_is_one_only) {
                    self, self, reader);
     PART(check_told(&u, with_own(lines), "")); /* two */
     (void)snprintf(lines, sizeof lines,
+                   "2: POSIX  ADVISORY  READ %d 08:01:99 128 128\n"
+                   "3: POSIX  ADVISORY  READ %d 08:01:99 128 128\n"
+                   "4: POSIX  ADVISORY  READ 9000345 08:01:99 124 124\n%s",
+                   self, self, reader);
+    PART(check_told(&u, with_own(lines), "")); /* and the last of them twice */
+    (void)snprintf(lines, sizeof lines,
                    "2: POSIX  ADVISORY  READ %d 08:01:99 129 129\n"
                    "3: POSIX  ADVISORY  READ %d 08:01:99 120 127\n"
                    "4: POSIX  ADVISORY  WRITE %d 08:01:99 0 1073742335\n%s",

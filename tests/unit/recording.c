@@ -1434,6 +1434,11 @@ static int at_noon_ms(sqlite3_vfs *vfs, sqlite3_int64 *ms) {
     *ms = INT64_C(2451545) * 86400000;
     return SQLITE_OK;
 }
+static int before_the_interface(sqlite3_vfs *vfs, sqlite3_int64 *ms) {
+    (void)vfs;
+    *ms = 0;
+    return SQLITE_ERROR;
+}
 TEST(the_time_of_day_is_that_of_the_vfs) {
     const int64_t noon = INT64_C(946728000000);
     sqlite3_vfs vfs = *sqlite3_vfs_find(NULL);
@@ -1451,7 +1456,8 @@ TEST(the_time_of_day_is_that_of_the_vfs) {
     CHECK_INT(sqlpool__wall_ms(u.core), noon);
     vfs.xCurrentTimeInt64 = NULL;
     CHECK_INT(sqlpool__wall_ms(u.core), noon);
-    vfs.iVersion = 1;
+    vfs.xCurrentTimeInt64 = before_the_interface;
+    vfs.iVersion = 1; /* there is no such member yet */
     CHECK_INT(sqlpool__wall_ms(u.core), noon);
     u.core->vfs_name = none;
     CHECK_INT(sqlpool__wall_ms(u.core), 0);

@@ -678,6 +678,10 @@ TEST(charts_of_any_samples) {
                        0);
     CHECK_HAS(page, "<b>8388608 TiB</b>");
     CHECK_HAS(page, "points=\"5,0.0 9,0.0 ");
+    samples[699].at_ns = report.view.now + 5 * SECOND; /* the clock went back */
+    sqlpool__draw_samples(&report, SQLPOOL__DRAW_USED, "used", &drawing.series[0]);
+    CHECK_INT(drawing.series[0].x[231], 3 * SECOND);
+    CHECK_INT(drawing.series[0].x[232], 0);
     report.sample_count = 1;
     text = sqlpool__text_into(page, sizeof page);
     sqlpool__html_tile(&report, &text, &drawing, "log", SQLPOOL__UNIT_BYTES, SQLPOOL__DRAW_LOG, -1,
