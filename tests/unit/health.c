@@ -777,10 +777,11 @@ TEST(memory_of_a_full_queue_is_counted_once) {
 /*  Readers and the writer exclude each other there, but a size is not theirs to keep. */
 TEST(the_size_of_a_file_without_a_log_is_known) {
     static const int journals[] = {SQLPOOL_JOURNAL_WAL, SQLPOOL_JOURNAL_DELETE,
-                                   SQLPOOL_JOURNAL_TRUNCATE};
+                                   SQLPOOL_JOURNAL_TRUNCATE, SQLPOOL_JOURNAL_MEMORY};
     size_t i;
     for (i = 0; i < LENGTH(journals); i++) {
-        static const char *const paths[] = {"size_wal.db", "size_delete.db", "size_truncate.db"};
+        static const char *const paths[] = {"size_wal.db", "size_delete.db", "size_truncate.db",
+                                            ":memory:"};
         unit_pool u;
         sqlpool_config config = unit_config(&u, 1);
         sqlpool_memory memory;
