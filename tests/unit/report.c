@@ -483,7 +483,8 @@ static void check_head(sqlpool_config *config, unit_pool *u, const char *path, c
     char expected[200];
     PART(unit_open(u, path, config));
     (void)snprintf(expected, sizeof expected, " (%s%s)\n", word, read_only);
-    CHECK_HAS(report_of(u, SQLPOOL_REPORT_TEXT), expected);
+    CHECK(sqlpool_status_text(u->pool, page, sizeof page) > 0); /* a report breaks this line */
+    CHECK_HAS(page, expected);
     (void)snprintf(expected, sizeof expected, " &middot; %s%s</p></div></header>", word, read_only);
     CHECK_HAS(report_of(u, SQLPOOL_REPORT_HTML), expected);
     (void)snprintf(expected, sizeof expected, "\"journal\":\"%s\",\"read_only\":%s", journal,
