@@ -697,8 +697,9 @@
       whoever opens it finds all commits: sqlpool_recycle() with no lease out does it where this
       process is the only one. Files on network file systems: SQLite's locks, and with them all
       promises, are only as good as the file system's. Use SQLPOOL_JOURNAL_DELETE there, or better a
-      local disk. Tested on Linux; other POSIX systems should work. Windows needs hook tables for
-      locks and clock.
+      local disk. Tested on Linux; other POSIX systems should work. Where off_t has 32 bits compile
+      with _FILE_OFFSET_BITS=64: without it backups and restores refuse files from 2 GiB on. Windows
+      needs hook tables for locks and clock.
 
     UPGRADING
       Before 1.0 any version may change the interface. sqlpool_open() compares the version and the
@@ -2388,7 +2389,8 @@ typedef enum sqlpool_task_kind {
     SQLPOOL_TASK_CALL = 0,     /* a function of the program */
     SQLPOOL_TASK_OPTIMIZE = 1, /* sqlpool_optimize() */
     SQLPOOL_TASK_FTS5_MERGE = 2, /* sqlpool_fts5() with SQLPOOL_FTS5_MERGE, all tables */
-    SQLPOOL_TASK_INCREMENTAL_VACUUM = 3, /* sqlpool_incremental_vacuum(), all free pages */
+    SQLPOOL_TASK_INCREMENTAL_VACUUM = 3, /* sqlpool_incremental_vacuum(), all free pages; nothing to
+                                            do in files that are not in that mode */
     SQLPOOL_TASK_QUICK_CHECK = 4,        /* sqlpool_check() */
     SQLPOOL_TASK_INTEGRITY_CHECK = 5, /* the same; with a path, of a copy there, which goes again:
                                          it pins the log for as long as it takes to copy. Where it
@@ -25185,6 +25187,7 @@ static int sqlpool__do_task(sqlpool__core *core, sqlpool__plan *plan, const sqlp
         break;
     case SQLPOOL_TASK_INCREMENTAL_VACUUM:
         if (sqlpool__sizes(&chore, &sizes) == SQLPOOL_OK && sizes.free_pages > 0 &&
+            sizes.auto_vacuum == SQLPOOL_AUTO_VACUUM_INCREMENTAL &&
             sizes.free_pages * 100 >= sizes.pages * task->free_percent)
             (void)sqlpool__incremental_vacuum(&chore, 0, &count);
         break;
