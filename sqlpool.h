@@ -5555,6 +5555,7 @@ typedef struct sqlpool__core {
     int entries_timed;                /* and with a deadline */
     int room_sleepers;                /* on that */
     int64_t entries_bytes;            /* of their text and arguments */
+    int64_t entries_block_bytes;      /* of blocks allocated for these */
     uint64_t submit_number;           /* of the last submission */
     sqlpool__place drain_place;       /* of the drainer in the writer's queue */
     uint64_t running_number;          /* the first of the group that runs; 0: none does */
@@ -6747,6 +6748,13 @@ static sqlite3_file *sqlpool__file_of(sqlite3 *db, int which) {
         file->pMethods == NULL)
         return NULL;
     return file;
+}
+
+/*  Bytes of a file of the connection; -1 where there is none. */
+static int64_t sqlpool__size_of_file(sqlpool__slot *slot, int which) {
+    sqlite3_file *file = slot->core->is_memory ? NULL : sqlpool__file_of(slot->db, which);
+    sqlite3_int64 bytes = -1;
+    return file != NULL && file->pMethods->xFileSize(file, &bytes) == SQLITE_OK ? bytes : -1;
 }
 
 /*  Whether the file the connection has open is no longer the one at its path. The question is a
@@ -12543,6 +12551,7 @@ static void sqlpool__free_entry_locked(sqlpool__core *core, sqlpool__entry *entr
     SQLPOOL_ASSERT(entry->block == NULL && entry->job.error == NULL && entry->sleeper == NULL);
     core->entries_used--;
     core->entries_bytes -= entry->job.bytes;
+    core->entries_block_bytes -= (int64_t)entry->block_bytes;
     entry->state = SQLPOOL__ENTRY_FREE;
     entry->number = 0;
     sqlpool__list_insert_before(&core->entries_free, &entry->link);
@@ -14407,7 +14416,7 @@ static void sqlpool__queue_entry_locked(sqlpool__core *core, const sqlpool__subm
     entry->job.is_submitted = true;
     entry->job.result_out = &entry->result;
     entry->block = block;
-    entry->block_bytes = what->bytes;
+    entry->block_bytes = block != NULL ? what->bytes : 0;
     if (what->sql != NULL)
         sqlpool__copy_work(entry, block != NULL ? (char *)block : entry->room.bytes, what->sql,
                            what->sql_bytes, what->args, what->count);
@@ -14425,6 +14434,7 @@ static void sqlpool__queue_entry_locked(sqlpool__core *core, const sqlpool__subm
     core->entries_used++;
     core->entries_queued_count++;
     core->entries_bytes += entry->job.bytes;
+    core->entries_block_bytes += (int64_t)entry->block_bytes;
     if (what->options.timeout_ms > 0) {
         entry->request.deadline_ns = sqlpool__timeout_deadline(core, what->options.timeout_ms);
         core->entries_timed++;
@@ -15812,7 +15822,7 @@ static void sqlpool__memory_of(sqlpool__core *core, sqlpool_memory *memory) {
         (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * sqlpool__page_bytes(core);
     sqlpool__lock(core);
     memory->growth_bytes = sqlpool__growth_locked(core);
-    memory->queue_bytes = core->entries_bytes;
+    memory->queue_bytes = core->entries_block_bytes;
     if (core->entries != NULL)
         memory->queue_bytes +=
             (int64_t)core->config.submit_count * (int64_t)sizeof(struct sqlpool__entry);
@@ -16472,6 +16482,10 @@ static void sqlpool__check_health(sqlpool__core *core) {
                 if (sqlpool__ask_number(slot->db, "PRAGMA page_count", &pages) == SQLITE_OK)
                     SQLPOOL__STORE_RELAXED(&core->file_pages, pages);
             }
+        } else if (sqlpool__page_bytes(core) > 0) {
+            const int64_t bytes = sqlpool__size_of_file(slot, SQLITE_FCNTL_FILE_POINTER);
+            if (bytes >= 0)
+                SQLPOOL__STORE_RELAXED(&core->file_pages, bytes / sqlpool__page_bytes(core));
         }
         if (sqlpool__revalidate(slot, lane, false, &error) == SQLPOOL_OK)
             sqlpool__give_back(slot, lane);
@@ -17963,7 +17977,8 @@ static int64_t sqlpool__log_scale(int64_t value) {
     int64_t power = 0;
     if (value < 1) value = 1;
     while (value >> power > 1) power++;
-    return power * 1024 + ((value - (INT64_C(1) << power)) * 1024 >> power);
+    value -= INT64_C(1) << power;
+    return power * 1024 + (power < 10 ? value * 1024 >> power : value >> (power - 10));
 }
 
 /*  The least round value that is not below: 1, 2 or 5 times a power of ten, of two for bytes. */
@@ -21559,12 +21574,6 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
  * >>[I28.7] sizes                                                      (private)
  *----------------------------------------------------------------------------*/
 
-static int64_t sqlpool__chore_file_bytes(sqlpool__slot *slot, int which) {
-    sqlite3_file *file = slot->core->is_memory ? NULL : sqlpool__file_of(slot->db, which);
-    sqlite3_int64 bytes = -1;
-    return file != NULL && file->pMethods->xFileSize(file, &bytes) == SQLITE_OK ? bytes : -1;
-}
-
 static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
     int64_t mode = 0;
     int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
@@ -21577,11 +21586,10 @@ static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
     if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &mode);
     if (rc == SQLPOOL_OK) {
         sizes->auto_vacuum = (int)mode + SQLPOOL_AUTO_VACUUM_NONE;
-        sizes->file_bytes = sqlpool__chore_file_bytes(chore->slot, SQLITE_FCNTL_FILE_POINTER);
-        sizes->wal_bytes =
-            chore->core->is_wal
-                ? sqlpool__chore_file_bytes(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
-                : -1;
+        sizes->file_bytes = sqlpool__size_of_file(chore->slot, SQLITE_FCNTL_FILE_POINTER);
+        sizes->wal_bytes = chore->core->is_wal
+                               ? sqlpool__size_of_file(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
+                               : -1;
         sizes->taken_ms = sqlpool__wall_ms(chore->core);
     }
     sqlpool__chore_put(chore);
