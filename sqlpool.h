@@ -4640,7 +4640,6 @@ static const char *sqlpool__find_statement(const char *at, const char *end) {
 static bool sqlpool__token_is_value(const sqlpool__token *token, const char **at, const char *end) {
     const char first = token->text[0];
     sqlpool__token rest;
-    if (token->bytes == 0) return false;
     if (first == '\'') return true;
     if (token->is_word && token->bytes == 1 && (first == 'x' || first == 'X') && *at < end &&
         **at == '\'') {
@@ -5802,7 +5801,6 @@ static void sqlpool__note(sqlpool__slot *slot, sqlpool_event_kind kind, uint64_t
 /*  The same, timed in a histogram of the pool. */
 static void sqlpool__note_shared(sqlpool__slot *slot, int which, sqlpool_event_kind kind,
                                  uint64_t begin, uint64_t ticks, int result, uint64_t cause) {
-    if (slot->core->monitor == NULL) return;
     sqlpool__histogram_share(&slot->core->monitor->shared[which], ticks);
     sqlpool__note(slot, kind, begin, ticks, result, cause);
 }
@@ -5903,7 +5901,7 @@ static void sqlpool__note_cause(sqlpool__slot *slot, sqlpool_close_cause cause) 
     slot->close_cause = (int)cause;
 }
 static void sqlpool__note_close(sqlpool__slot *slot) {
-    if (slot->recorder != NULL && slot->core->monitor != NULL)
+    if (slot->recorder != NULL)
         sqlpool__note(slot, SQLPOOL_EVENT_CLOSE, sqlpool__ticks(slot->core), 0, SQLPOOL_OK,
                       (uint64_t)slot->close_cause);
     slot->close_cause = SQLPOOL_CLOSE_END;
@@ -11831,9 +11829,8 @@ static void sqlpool__event_sink(sqlpool_event *heap, int count, int at) {
     Times are ticks here. */
 static int sqlpool__gather_ring(sqlpool__ring *ring, int slot, sqlpool_event *heap, int count,
                                 int capacity) {
-    const uint64_t written = SQLPOOL__PEEK_FIRST(&ring->written);
-    uint64_t number = written;
-    while (number > 0 && written - number < ring->size) {
+    uint64_t number = SQLPOOL__PEEK_FIRST(&ring->written);
+    while (number > 0) { /* until one is gone */
         uint64_t words[SQLPOOL__EVENT_WORDS];
         sqlpool_event event;
         int at;
@@ -16775,21 +16772,11 @@ SQLPOOL_API int sqlpool_changed(sqlpool *pool, sqlpool_stamp *stamp) {
     return sqlpool__leave(core, sqlpool__has_changed(core, stamp));
 }
 
-SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capacity) {
-    sqlpool_error local;
-    sqlpool__core *core;
-    int64_t now;
+/*  Those that are out, the longest first, and how many there are. */
+static int sqlpool__holders_of(sqlpool__core *core, sqlpool_holder *holders, int capacity) {
+    const int64_t now = sqlpool__now(core);
+    int count = 0;
     uint32_t i;
-    int count = 0, rc;
-    sqlpool__error_clear(&local);
-    rc = sqlpool__enter_inside(pool, &core, &local);
-    if (rc != SQLPOOL_OK) return rc;
-    if (capacity < 0 || (capacity > 0 && holders == NULL)) {
-        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "holders is NULL or capacity %d is negative",
-                            capacity);
-        return sqlpool__leave(core, sqlpool__finish(core, &local));
-    }
-    now = sqlpool__now(core);
     sqlpool__lock(core);
     sqlpool__observe_locked(core, now);
     for (i = 0; i + 1 < core->slot_count; i++) { /* the checkpointer is the pool's own */
@@ -16805,7 +16792,22 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
         if (at < capacity) holders[at] = holder;
     }
     sqlpool__unlock(core);
-    return sqlpool__leave(core, count);
+    return count;
+}
+
+SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capacity) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (capacity < 0 || (capacity > 0 && holders == NULL)) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "holders is NULL or capacity %d is negative",
+                            capacity);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+    return sqlpool__leave(core, sqlpool__holders_of(core, holders, capacity));
 }
 
 /*------------------------------------------------------------------------------
@@ -16828,11 +16830,10 @@ typedef struct sqlpool__view {
     sqlpool__breaker breakers[2];
 } sqlpool__view;
 
-static int sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
+static void sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
     view->core = core;
     memset(view->holders, 0, sizeof view->holders);
-    view->holder_count = sqlpool_holders(core->handle, view->holders, SQLPOOL__REPORT_HOLDERS);
-    if (view->holder_count < 0) return view->holder_count;
+    view->holder_count = sqlpool__holders_of(core, view->holders, SQLPOOL__REPORT_HOLDERS);
     view->holders_known =
         view->holder_count < SQLPOOL__REPORT_HOLDERS ? view->holder_count : SQLPOOL__REPORT_HOLDERS;
     sqlpool__collect(core, &view->stats);
@@ -16840,7 +16841,6 @@ static int sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
     sqlpool__lock(core);
     memcpy(view->breakers, core->breakers, sizeof view->breakers);
     sqlpool__unlock(core);
-    return SQLPOOL_OK;
 }
 
 #ifndef SQLPOOL_NO_METRICS
@@ -18034,17 +18034,22 @@ static int64_t sqlpool__chart_y(const sqlpool__chart *chart, int64_t low, int64_
 }
 
 /*  "x,y x,y ..." in the chart's box. */
+/*  Where so long ago is: the right side is now. */
+static int64_t sqlpool__chart_x(const sqlpool__chart *chart, int64_t ago_ns) {
+    const int64_t step = chart->span_ns / SQLPOOL__CHART_WIDTH;
+    const int64_t x = SQLPOOL__CHART_WIDTH - ago_ns / (step > 0 ? step : 1);
+    return x > 0 ? x : 0;
+}
+
 static void sqlpool__chart_points(sqlpool__text *text, const sqlpool__chart *chart, int s,
                                   int64_t low, int64_t high) {
     const sqlpool__series *series = &chart->series[s];
-    const int64_t span = chart->span_ns / SQLPOOL__CHART_WIDTH > 0 ? chart->span_ns : 1000;
     int i;
     for (i = 0; i < series->points; i++) {
         const int64_t y = sqlpool__chart_y(chart, low, high, series->y[i]);
-        int64_t x = SQLPOOL__CHART_WIDTH - series->x[i] / (span / SQLPOOL__CHART_WIDTH);
-        if (x < 0) x = 0;
-        sqlpool__text_add(text, "%s%lld,%lld.%lld", i > 0 ? " " : "", (long long)x,
-                          (long long)(y / 10), (long long)(y % 10));
+        sqlpool__text_add(text, "%s%lld,%lld.%lld", i > 0 ? " " : "",
+                          (long long)sqlpool__chart_x(chart, series->x[i]), (long long)(y / 10),
+                          (long long)(y % 10));
     }
 }
 
@@ -18132,15 +18137,12 @@ static void sqlpool__html_chart(sqlpool__text *text, const sqlpool__chart *chart
     sqlpool__chart_grid(text, chart, low, high);
     for (s = chart->series_count - 1; s >= 0; s--) {
         if (s == 0) {
-            sqlpool__text_add(
-                text, "<polygon class=\"f s0\" points=\"%lld,100 ",
-                (long long)(SQLPOOL__CHART_WIDTH -
-                            chart->series[0].x[0] / (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
+            const sqlpool__series *first = &chart->series[0];
+            sqlpool__text_add(text, "<polygon class=\"f s0\" points=\"%lld,100 ",
+                              (long long)sqlpool__chart_x(chart, first->x[0]));
             sqlpool__chart_points(text, chart, 0, low, high);
             sqlpool__text_add(text, " %lld,100\"/>",
-                              (long long)(SQLPOOL__CHART_WIDTH -
-                                          chart->series[0].x[chart->series[0].points - 1] /
-                                              (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
+                              (long long)sqlpool__chart_x(chart, first->x[first->points - 1]));
         }
         sqlpool__text_add(text, "<polyline class=\"l s%d\" points=\"", s);
         sqlpool__chart_points(text, chart, s, low, high);
@@ -18616,27 +18618,22 @@ static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format form
     memset(report, 0, bytes);
     report->samples = (sqlpool__sample *)(void *)(report + 1);
     report->events = (sqlpool_event *)(void *)(report->samples + samples);
-    rc = sqlpool__view_take(core, &report->view);
-    if (rc == SQLPOOL_OK) {
-        sqlpool__copy_report(report, (int)events);
-        text = sqlpool__text_into(report->buffer, sizeof report->buffer);
-        text.write_fn = write_fn;
-        text.user = user;
-        if (format == SQLPOOL_REPORT_TEXT) sqlpool__report_text(report, &text);
-        if (format == SQLPOOL_REPORT_JSON) sqlpool__report_json(report, &text);
-        if (format == SQLPOOL_REPORT_PROMETHEUS) sqlpool__report_metrics(report, &text, false);
-        if (format == SQLPOOL_REPORT_OPENMETRICS) sqlpool__report_metrics(report, &text, true);
-        if (format == SQLPOOL_REPORT_HTML)
-            sqlpool__report_html(report, &text,
-                                 (sqlpool__drawing *)(void *)(report->events + events));
-        if (format == SQLPOOL_REPORT_TRACE) sqlpool__report_trace(report, &text);
-        sqlpool__text_flush(&text);
-        rc = text.result;
-        *is_theirs = rc != 0;
-        if (rc != 0) (void)SQLPOOL__FAIL(error, rc, "the write function ended the report: %d", rc);
-    } else {
-        (void)SQLPOOL__FAIL(error, rc, "the leases could not be listed");
-    }
+    sqlpool__view_take(core, &report->view);
+    sqlpool__copy_report(report, (int)events);
+    text = sqlpool__text_into(report->buffer, sizeof report->buffer);
+    text.write_fn = write_fn;
+    text.user = user;
+    if (format == SQLPOOL_REPORT_TEXT) sqlpool__report_text(report, &text);
+    if (format == SQLPOOL_REPORT_JSON) sqlpool__report_json(report, &text);
+    if (format == SQLPOOL_REPORT_PROMETHEUS) sqlpool__report_metrics(report, &text, false);
+    if (format == SQLPOOL_REPORT_OPENMETRICS) sqlpool__report_metrics(report, &text, true);
+    if (format == SQLPOOL_REPORT_HTML)
+        sqlpool__report_html(report, &text, (sqlpool__drawing *)(void *)(report->events + events));
+    if (format == SQLPOOL_REPORT_TRACE) sqlpool__report_trace(report, &text);
+    sqlpool__text_flush(&text);
+    rc = text.result;
+    *is_theirs = rc != 0;
+    if (rc != 0) (void)SQLPOOL__FAIL(error, rc, "the write function ended the report: %d", rc);
     sqlpool__free(&core->memory, report, bytes);
     return rc;
 }
@@ -18746,8 +18743,7 @@ static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, boo
         (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "buffer is NULL but buffer_bytes is not 0");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
-    rc = sqlpool__view_take(core, &view);
-    if (rc != SQLPOOL_OK) return sqlpool__leave(core, rc);
+    sqlpool__view_take(core, &view);
     text = sqlpool__text_into(buffer, buffer_bytes);
     (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(&view, &text);
     return sqlpool__leave(core, (int)text.length);
