@@ -126,12 +126,13 @@ static int do_key(void *user, sqlite3 *db) {
     COME_IN(on_key, sqlite3_db_filename(db, "main"), rc);
     return rc;
 }
-static const sqlpool_files files = {NULL,
-                                    do_create,
-                                    do_look,
-                                    sqlpool__default_rename,
-                                    sqlpool__default_link,
-                                    sqlpool__default_sync_folder};
+/*  Nothing here loses its power. */
+static int skip_sync(void *user, const char *path) {
+    (void)user, (void)path;
+    return 0;
+}
+static const sqlpool_files files = {
+    NULL, do_create, do_look, sqlpool__default_rename, sqlpool__default_link, skip_sync};
 
 static void nobody_comes_in(void) {
     memset(&on_look, 0, sizeof on_look);
@@ -142,12 +143,12 @@ static void nobody_comes_in(void) {
 
 /*---- the operations ----*/
 
-enum { BACKUP, STREAM, VERIFY, RESTORE, RESTORE_OLDER, SALVAGE, OPS };
-enum { ROWS = 120 };
+enum { BACKUP, BACKUP_OVER, STREAM, VERIFY, RESTORE, RESTORE_OLDER, SALVAGE, OPS };
+enum { ROWS = 700 };
 
 static const char fill[] =
     "CREATE TABLE t(id INTEGER PRIMARY KEY, v); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT "
-    "i + 1 FROM n LIMIT 120) INSERT INTO t SELECT i, zeroblob(700) FROM n";
+    "i + 1 FROM n LIMIT 700) INSERT INTO t SELECT i, zeroblob(150) FROM n";
 
 static void remove_all(void) {
     DIR *dir = opendir(".");
@@ -160,6 +161,7 @@ static void remove_all(void) {
 /*  op.db has a row more than its backup op.bak; nothing has come in yet. */
 static sqlpool_config begin(unit_pool *u) {
     sqlpool_config config = unit_config(u, 2);
+    config.vfs_name = "sim";
     config.events.key_fn = do_key;
     config.acquire_timeout_ms = 1000000;
     config.close_timeout_ms = 1000000;
@@ -169,16 +171,21 @@ static sqlpool_config begin(unit_pool *u) {
     return config;
 }
 static bool fill_pool(unit_pool *u) {
+    sqlpool_backup_config config;
+    memset(&config, 0, sizeof config);
+    config.files = files;
     if (sqlpool_script(u->pool, fill, -1, &u->error) == SQLPOOL_OK &&
-        sqlpool_backup(u->pool, "op.bak", NULL, NULL, NULL, &u->error) == SQLPOOL_OK &&
+        sqlpool_backup(u->pool, "op.bak", &config, NULL, NULL, &u->error) == SQLPOOL_OK &&
         sqlpool_exec(u->pool, "INSERT INTO t(v) VALUES('one more')", SQLPOOL_NO_ARGS, &u->error) ==
             SQLPOOL_OK)
         return true;
     test_fail(__FILE__, __LINE__, "%s", u->error.message);
     return false;
 }
-static bool spoil_newest(int op) {
+/*  Before a backup over another one lies what a killed one left; of two backups the newest is none. */
+static bool prepare(int op) {
     static const char text[] = "this was the newest backup, once, and now it is a text of somebody";
+    if (op == BACKUP_OVER) return write_file("op.bak-partial", "", 0);
     return op != RESTORE_OLDER ||
            (rename("op.bak", "op.bak.1") == 0 && write_file("op.bak", text, sizeof text));
 }
@@ -204,6 +211,9 @@ static int run_op(unit_pool *u, int op, const sqlpool_maintenance *options,
     switch (op) {
     case BACKUP:
         return sqlpool_backup(u->pool, "op.new", &config, options, info, &u->error);
+    case BACKUP_OVER:
+        config.keep = 2;
+        return sqlpool_backup(u->pool, "op.bak", &config, options, info, &u->error);
     case STREAM:
         return sqlpool_backup(u->pool, NULL, &config, options, info, &u->error);
     case VERIFY:
@@ -225,6 +235,8 @@ static int64_t count_rows(unit_pool *u) {
 static void check_nothing_done(unit_pool *u) {
     CHECK(!is_there("op.new") && !is_there("op.new-partial"));
     CHECK(!is_there("op.db-partial") && !is_there("op.db-stream-partial"));
+    CHECK_INT(ask_file(is_there("op.bak.1") ? "op.bak.1" : "op.bak", "SELECT count(*) FROM t"),
+              ROWS);
     CHECK_INT(count_rows(u), ROWS + 1);
     CHECK_OK(sqlpool_exec(u->pool, "UPDATE t SET v = 'x' WHERE id = 1", SQLPOOL_NO_ARGS, &u->error),
              &u->error);
@@ -393,7 +405,7 @@ TEST(stopped_at_every_step) {
             sqlpool_maintenance options;
             int rc;
             PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && spoil_newest(op));
+            CHECK(fill_pool(&u) && prepare(op));
             memset(&options, 0, sizeof options);
             options.progress_fn = stop_there;
             options.progress_ms = 1;
@@ -423,13 +435,13 @@ TEST(too_late_at_every_step) {
     int op;
     for (op = BACKUP; op < OPS; op++) {
         int timeout_ms, late = 0;
-        for (timeout_ms = 1;; timeout_ms++) {
+        for (timeout_ms = 1;; timeout_ms += 2) {
             unit_pool u;
             sqlpool_config c = begin(&u);
             sqlpool_maintenance options;
             int rc;
             PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && spoil_newest(op));
+            CHECK(fill_pool(&u) && prepare(op));
             memset(&options, 0, sizeof options);
             options.timeout_ms = timeout_ms;
             u.clock.step_ns = MS;
@@ -577,7 +589,7 @@ static int replace_content(const char *path, int answer) {
 
 TEST(content_that_is_not_what_was_written) {
     int op;
-    for (op = BACKUP; op <= RESTORE; op += RESTORE - BACKUP) {
+    for (op = BACKUP; op <= RESTORE; op += RESTORE - BACKUP) { /* these two */
         unit_pool u;
         sqlpool_config c = begin(&u);
         PART(unit_open(&u, "op.db", &c));
@@ -612,8 +624,7 @@ TEST(a_key_that_is_tried_by_reading) {
         sqlpool_config c = begin(&u);
         c.events.key_fn = read_with_key;
         PART(unit_open(&u, "op.db", &c));
-        CHECK(fill_pool(&u) && spoil_newest(VERIFY));
-        if (op == RESTORE_OLDER) CHECK(rename("op.bak", "op.bak.1") == 0);
+        CHECK(fill_pool(&u) && prepare(op));
         CHECK_OK(run_op(&u, op, NULL, NULL), &u.error);
         CHECK_INT(count_rows(&u), op == RESTORE || op == RESTORE_OLDER ? ROWS : ROWS + 1);
         if (op == BACKUP || op == SALVAGE)
@@ -639,7 +650,7 @@ TEST(connections_that_are_refused_one_by_one) {
             bool was_refused;
             int rc;
             PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && spoil_newest(op));
+            CHECK(fill_pool(&u) && prepare(op));
             on_key.name = "";
             on_key.at = n;
             on_key.do_fn = refuse_key;
@@ -672,7 +683,7 @@ TEST(files_that_the_vfs_does_not_hand_out) {
             bool was_hidden;
             int rc;
             PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && spoil_newest(op));
+            CHECK(fill_pool(&u) && prepare(op));
             control_calls = 0;
             hide_file_at = n;
             rc = run_op(&u, op, NULL, NULL);
@@ -886,7 +897,226 @@ TEST(a_database_in_memory_to_a_stream) {
     unit_close(&u);
 }
 
+TEST(results_that_say_another_has_it) {
+    unit_pool u;
+    sqlpool_config c = begin(&u);
+    sqlpool__archive archive;
+    sqlpool__image image;
+    char here[] = "op.bak", absent[] = "op.absent";
+    PART(unit_open(&u, "op.db", &c));
+    CHECK(fill_pool(&u));
+    memset(&archive, 0, sizeof archive);
+    memset(&image, 0, sizeof image);
+    archive.config.files = files;
+    image.archive = &archive;
+    image.path = here;
+    CHECK(sqlpool__is_image_taken(&image, SQLITE_BUSY));
+    CHECK(sqlpool__is_image_taken(&image, SQLITE_BUSY_SNAPSHOT));
+    CHECK(sqlpool__is_image_taken(&image, SQLITE_READONLY_DBMOVED));
+    CHECK(!sqlpool__is_image_taken(&image, SQLITE_READONLY));
+    CHECK(!sqlpool__is_image_taken(&image, SQLITE_CANTOPEN));
+    CHECK(!sqlpool__is_image_taken(&image, SQLITE_IOERR));
+    CHECK(!sqlpool__is_image_taken(&image, SQLITE_OK));
+    image.path = absent;
+    CHECK(sqlpool__is_image_taken(&image, SQLITE_CANTOPEN));
+    CHECK(!sqlpool__is_image_taken(&image, SQLITE_IOERR));
+    unit_close(&u);
+}
+
+/*  Above a megabyte a copy is synced on the way, where the VFS hands the file out. */
+TEST(a_large_copy_of_a_file_that_is_hidden) {
+    unit_pool u;
+    sqlpool_config c = begin(&u);
+    sqlpool_backup_config config;
+    int n, good = 0;
+    memset(&config, 0, sizeof config);
+    PART(unit_open(&u, "op.db", &c));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(v); INSERT INTO t VALUES(zeroblob(1500000))",
+                            -1, &u.error),
+             &u.error);
+    for (n = 1;; n++) {
+        int rc;
+        control_calls = 0;
+        hide_file_at = n;
+        rc = sqlpool_backup(u.pool, "op.new", &config, NULL, NULL, &u.error);
+        hide_file_at = 0;
+        CHECK(rc == SQLPOOL_OK || rc == SQLITE_CANTOPEN);
+        CHECK_INT(is_there("op.new"), rc == SQLPOOL_OK);
+        if (rc == SQLPOOL_OK) {
+            CHECK_INT(ask_file("op.new", "SELECT length(v) FROM t"), 1500000);
+            CHECK_INT(unlink("op.new"), 0);
+            good++;
+        }
+        if (control_calls < n) break;
+    }
+    CHECK_INT(good, 2); /* the sync on the way does not matter */
+    unit_close(&u);
+}
+
+/*---- schemas that need functions of the program ----*/
+
+/*  Copies a file and writes over the root page of a table. */
+static bool spoil_table(const char *path, const char *table) {
+    char sql[100], noise[512];
+    int64_t root, page_bytes;
+    (void)snprintf(sql, sizeof sql, "SELECT rootpage FROM sqlite_master WHERE name = '%s'", table);
+    root = ask_file(path, sql);
+    page_bytes = ask_file(path, "PRAGMA page_size");
+    memset(noise, 0xa5, sizeof noise);
+    return root > 1 && overwrite(path, (root - 1) * page_bytes, noise, sizeof noise);
+}
+static void twice(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    sqlite3_result_int64(context, 2 * sqlite3_value_int64(values[0]));
+}
+static bool make_with_function(const char *path) {
+    sqlite3 *db = NULL;
+    const bool is_ok =
+        sqlite3_open(path, &db) == SQLITE_OK &&
+        sqlite3_create_function(db, "twice", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, twice,
+                                NULL, NULL) == SQLITE_OK &&
+        sqlite3_exec(db,
+                     "CREATE TABLE plain(a); INSERT INTO plain VALUES(1); CREATE TABLE own(a "
+                     "CHECK(twice(a) < 9)); INSERT INTO own VALUES(2); CREATE TABLE last(a)",
+                     NULL, NULL, NULL) == SQLITE_OK;
+    (void)sqlite3_close(db);
+    return is_ok;
+}
+
+TEST(damage_beside_functions_of_the_program) {
+    static const char *const tables[] = {"plain", "own", "last"};
+    unit_pool u;
+    sqlpool_config c = begin(&u);
+    size_t i;
+    PART(unit_open(&u, "op.db", &c));
+    CHECK(make_with_function("op.other"));
+    CHECK_OK(sqlpool_backup_verify(u.pool, "op.other", NULL, NULL, NULL, &u.error), &u.error);
+    for (i = 0; i < LENGTH(tables); i++) {
+        (void)unlink("op.other");
+        CHECK(make_with_function("op.other"));
+        CHECK(spoil_table("op.other", tables[i]));
+        CHECK_RC(sqlpool_backup_verify(u.pool, "op.other", NULL, NULL, NULL, &u.error),
+                 SQLPOOL_BAD_BACKUP, &u.error);
+        CHECK_HAS(u.error.message, "\"op.other\" is no good backup: ");
+    }
+    (void)unlink("op.other"); /* a format of the schema that does not exist yet */
+    CHECK(make_with_function("op.other"));
+    CHECK(overwrite("op.other", 44, "\0\0\0\11", 4));
+    CHECK_RC(sqlpool_backup_verify(u.pool, "op.other", NULL, NULL, NULL, &u.error),
+             SQLPOOL_BAD_BACKUP, &u.error);
+    CHECK_HAS(u.error.message, "unsupported file format");
+    unit_close(&u);
+}
+
+/*  Another program has written what no schema is; the pool's connections know the old one. */
+TEST(a_schema_that_cannot_be_read_any_more) {
+    unit_pool u;
+    sqlpool_config c = begin(&u);
+    PART(unit_open(&u, "op.db", &c));
+    CHECK(fill_pool(&u));
+    CHECK_INT(count_rows(&u), ROWS + 1);
+    CHECK(run_outside("op.db", "CREATE TABLE second(a); PRAGMA writable_schema = 1; UPDATE "
+                               "sqlite_master SET sql = 'CREATE nonsense' WHERE name = 'second'"));
+    CHECK_RC(run_op(&u, BACKUP, NULL, NULL), SQLPOOL_BAD_BACKUP, &u.error);
+    CHECK_HAS(u.error.message, "malformed database schema (second)");
+    CHECK(!is_there("op.new") && !is_there("op.new-partial"));
+    unit_close(&u);
+}
+
+/*---- a scheduled check of a copy ----*/
+
+TEST(a_copy_that_is_checked) {
+    unit_pool u;
+    sqlpool_config c = begin(&u);
+    sqlpool_maintenance options;
+    sqlpool_task task;
+    PART(unit_open(&u, "op.db", &c));
+    CHECK(fill_pool(&u));
+    memset(&options, 0, sizeof options);
+    memset(&task, 0, sizeof task);
+    task.kind = SQLPOOL_TASK_INTEGRITY_CHECK;
+    task.path = "op.new";
+    sqlpool__error_clear(&u.error);
+    CHECK_OK(sqlpool__do_archive_task(u.core, &task, &options, &u.error), &u.error);
+    PART(check_nothing_done(&u)); /* the copy is gone */
+    CHECK_INT(sqlite3_open("op.new-partial", &other), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(other, "BEGIN EXCLUSIVE; CREATE TABLE x(y)", NULL, NULL, NULL),
+              SQLITE_OK);
+    sqlpool__error_clear(&u.error);
+    CHECK_RC(sqlpool__do_archive_task(u.core, &task, &options, &u.error), SQLITE_BUSY, &u.error);
+    CHECK_HAS(u.error.message, "another call writes to \"op.new-partial\" just now");
+    (void)sqlite3_close(other);
+    other = NULL;
+    CHECK(run_outside("op.db", "CREATE TABLE second(a); INSERT INTO second VALUES(1); PRAGMA "
+                               "wal_checkpoint(TRUNCATE)"));
+    CHECK(spoil_table("op.db", "t"));
+    CHECK_OK(sqlpool_recycle(u.pool), &u.error);
+    sqlpool__error_clear(&u.error);
+    CHECK_RC(sqlpool__do_archive_task(u.core, &task, &options, &u.error), SQLITE_CORRUPT, &u.error);
+    CHECK(!is_there("op.new-partial"));
+    unit_close(&u);
+}
+
+/*---- salvage: what the new file does not take ----*/
+
+static const char *pragma_of_partial;
+static int longest;
+/*  A program's limits hold for every connection that gets its key. */
+static int limit_partial(void *user, sqlite3 *db) {
+    const char *path = sqlite3_db_filename(db, "main");
+    (void)user;
+    if (path == NULL || strstr(path, "-partial") == NULL) return SQLITE_OK;
+    if (longest > 0) (void)sqlite3_limit(db, SQLITE_LIMIT_LENGTH, longest);
+    return pragma_of_partial == NULL ? SQLITE_OK
+                                     : sqlite3_exec(db, pragma_of_partial, NULL, NULL, NULL);
+}
+
+TEST(rows_that_are_too_long_for_the_new_file) {
+    unit_pool u;
+    sqlpool_config c = begin(&u);
+    sqlpool_salvage_info info;
+    c.events.key_fn = limit_partial;
+    longest = 5000;
+    PART(unit_open(&u, "op.db", &c));
+    CHECK_OK(sqlpool_script(u.pool,
+                            "CREATE TABLE t(a, b); INSERT INTO t VALUES(1, 2), (zeroblob(8000), "
+                            "3), (zeroblob(3000), zeroblob(3000)), (4, 5)",
+                            -1, &u.error),
+             &u.error); /* a value, and a row of two that would fit */
+    CHECK_OK(sqlpool_salvage(u.pool, NULL, "op.new", NULL, NULL, &info, &u.error), &u.error);
+    longest = 0;
+    CHECK_INT(info.rows, 2);
+    CHECK_INT(info.tables_damaged, 1);
+    CHECK_HAS(info.first_problem, "t: string or blob too big");
+    CHECK_INT(ask_file("op.new", "SELECT sum(a) FROM t"), 5);
+    unit_close(&u);
+}
+
+TEST(a_new_file_that_may_not_grow) {
+    static const char *const pragmas[] = {"PRAGMA max_page_count = 2", "PRAGMA max_page_count = 9"};
+    size_t i;
+    for (i = 0; i < LENGTH(pragmas); i++) { /* for the definitions, for the rows */
+        unit_pool u;
+        sqlpool_config c = begin(&u);
+        sqlpool_salvage_info info;
+        c.events.key_fn = limit_partial;
+        PART(unit_open(&u, "op.db", &c));
+        CHECK(fill_pool(&u));
+        CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE second(a)", SQLPOOL_NO_ARGS, &u.error),
+                 &u.error);
+        pragma_of_partial = pragmas[i];
+        CHECK_RC(sqlpool_salvage(u.pool, NULL, "op.new", NULL, NULL, &info, &u.error), SQLITE_FULL,
+                 &u.error);
+        CHECK_HAS(u.error.message, "salvaging to \"op.new\" failed: database or disk is full");
+        pragma_of_partial = NULL;
+        PART(check_nothing_done(&u));
+        unit_close(&u);
+    }
+}
+
 int main(void) {
+    if (sim_vfs_install() != SQLITE_OK) return 2;
+    sim_vfs.skip_sync = 1;
     RUN(errnos_and_their_results);
     RUN(configurations_that_make_no_sense);
     RUN(a_vfs_that_is_gone);
@@ -905,5 +1135,12 @@ int main(void) {
     RUN(a_deadline_while_another_program_has_the_file);
     RUN(an_authorizer_that_forbids_the_page_size);
     RUN(a_database_in_memory_to_a_stream);
+    RUN(results_that_say_another_has_it);
+    RUN(a_large_copy_of_a_file_that_is_hidden);
+    RUN(damage_beside_functions_of_the_program);
+    RUN(a_schema_that_cannot_be_read_any_more);
+    RUN(a_copy_that_is_checked);
+    RUN(rows_that_are_too_long_for_the_new_file);
+    RUN(a_new_file_that_may_not_grow);
     return test_end();
 }
