@@ -147,7 +147,7 @@ enum { BACKUP, BACKUP_OVER, STREAM, VERIFY, RESTORE, RESTORE_OLDER, SALVAGE, OPS
 enum { ROWS = 700 };
 
 static const char fill[] =
-    "CREATE TABLE t(id INTEGER PRIMARY KEY, v); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT "
+    "CREATE TABLE t(id INTEGER PRIMARY KEY, v); CREATE INDEX t_v ON t(v); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT "
     "i + 1 FROM n LIMIT 700) INSERT INTO t SELECT i, zeroblob(150) FROM n";
 
 static void remove_all(void) {
@@ -976,8 +976,8 @@ static bool make_with_function(const char *path) {
         sqlite3_create_function(db, "twice", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, twice,
                                 NULL, NULL) == SQLITE_OK &&
         sqlite3_exec(db,
-                     "CREATE TABLE plain(a); INSERT INTO plain VALUES(1); CREATE TABLE own(a "
-                     "CHECK(twice(a) < 9)); INSERT INTO own VALUES(2); CREATE TABLE last(a)",
+                     "CREATE TABLE plain(a); INSERT INTO plain VALUES(1); CREATE TABLE own(a, "
+                     "b AS (twice(a)) NOT NULL); INSERT INTO own VALUES(2); CREATE TABLE last(a)",
                      NULL, NULL, NULL) == SQLITE_OK;
     (void)sqlite3_close(db);
     return is_ok;
@@ -1093,25 +1093,78 @@ TEST(rows_that_are_too_long_for_the_new_file) {
 }
 
 TEST(a_new_file_that_may_not_grow) {
-    static const char *const pragmas[] = {"PRAGMA max_page_count = 2", "PRAGMA max_page_count = 9"};
+    static const struct {
+        const char *pragma, *schema;
+        int longest;
+    } cases[] = {
+        {"PRAGMA max_page_count = 2", "CREATE TABLE a(x); CREATE TABLE b(x)", 0},
+        {"PRAGMA max_page_count = 9", fill, 0},
+        {"PRAGMA max_page_count = 9", /* and a row that is too long before */
+         "CREATE TABLE a(x PRIMARY KEY, y) WITHOUT ROWID; INSERT INTO a VALUES(1, zeroblob(8000)); "
+         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n LIMIT 100) INSERT INTO a "
+         "SELECT i, zeroblob(900) FROM n",
+         5000}};
     size_t i;
-    for (i = 0; i < LENGTH(pragmas); i++) { /* for the definitions, for the rows */
+    for (i = 0; i < LENGTH(cases); i++) {
         unit_pool u;
         sqlpool_config c = begin(&u);
         sqlpool_salvage_info info;
         c.events.key_fn = limit_partial;
         PART(unit_open(&u, "op.db", &c));
-        CHECK(fill_pool(&u));
-        CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE second(a)", SQLPOOL_NO_ARGS, &u.error),
-                 &u.error);
-        pragma_of_partial = pragmas[i];
+        CHECK_OK(sqlpool_script(u.pool, cases[i].schema, -1, &u.error), &u.error);
+        pragma_of_partial = cases[i].pragma;
+        longest = cases[i].longest;
         CHECK_RC(sqlpool_salvage(u.pool, NULL, "op.new", NULL, NULL, &info, &u.error), SQLITE_FULL,
                  &u.error);
         CHECK_HAS(u.error.message, "salvaging to \"op.new\" failed: database or disk is full");
+        CHECK(!is_there("op.new") && !is_there("op.new-partial"));
         pragma_of_partial = NULL;
-        PART(check_nothing_done(&u));
+        longest = 0;
+        CHECK_OK(sqlpool_salvage(u.pool, NULL, "op.new", NULL, NULL, &info, &u.error), &u.error);
+        CHECK_INT(info.tables_damaged, 0);
         unit_close(&u);
     }
+}
+
+/*  What is no database any more is replaced too; unless one of its connections gets no key. */
+TEST(a_damaged_database_without_its_key) {
+    static const char text[] = "this was a database";
+    unit_pool u;
+    sqlpool_config c = begin(&u);
+    int refused = 0, n;
+    PART(unit_open(&u, "op.db", &c));
+    CHECK(fill_pool(&u));
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
+    CHECK(overwrite("op.db", 0, text, sizeof text));
+    for (n = 1;; n++) {
+        char now[sizeof text] = "";
+        bool was_refused;
+        FILE *file;
+        int rc;
+        memset(&on_key, 0, sizeof on_key);
+        on_key.name = "op.db";
+        on_key.at = n;
+        on_key.do_fn = refuse_key;
+        rc = run_op(&u, RESTORE, NULL, NULL);
+        was_refused = on_key.calls >= n;
+        nobody_comes_in();
+        if (rc == SQLPOOL_OK) {
+            CHECK_INT(count_rows(&u), ROWS);
+            if (!was_refused) break;
+            CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error),
+                     &u.error);
+            CHECK(overwrite("op.db", 0, text, sizeof text));
+            continue;
+        }
+        /* the database is as it was, or the first connection to the new one is missing yet */
+        file = fopen("op.db", "rb");
+        CHECK(file != NULL && fread(now, 1, sizeof now, file) == sizeof now);
+        CHECK_INT(fclose(file), 0);
+        CHECK_STR(now, text);
+        refused++;
+    }
+    CHECK(refused > 1);
+    unit_close(&u);
 }
 
 int main(void) {
@@ -1142,5 +1195,6 @@ int main(void) {
     RUN(a_copy_that_is_checked);
     RUN(rows_that_are_too_long_for_the_new_file);
     RUN(a_new_file_that_may_not_grow);
+    RUN(a_damaged_database_without_its_key);
     return test_end();
 }
