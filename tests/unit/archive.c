@@ -146,9 +146,9 @@ static void nobody_comes_in(void) {
 enum { BACKUP, BACKUP_OVER, STREAM, VERIFY, RESTORE, RESTORE_OLDER, SALVAGE, OPS };
 enum { ROWS = 700 };
 
-static const char fill[] =
-    "CREATE TABLE t(id INTEGER PRIMARY KEY, v); CREATE INDEX t_v ON t(v); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT "
-    "i + 1 FROM n LIMIT 700) INSERT INTO t SELECT i, zeroblob(150) FROM n";
+static const char fill[] = "CREATE TABLE t(id INTEGER PRIMARY KEY, v); CREATE INDEX t_v ON t(v); "
+                           "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT "
+                           "i + 1 FROM n LIMIT 700) INSERT INTO t SELECT i, zeroblob(150) FROM n";
 
 static void remove_all(void) {
     DIR *dir = opendir(".");
@@ -841,11 +841,12 @@ TEST(a_deadline_while_another_program_has_the_file) {
 
 /*---- what is found ----*/
 
+static const char *denied = "page_size";
 static int authorize(void *user, int action, const char *a, const char *b, const char *database,
                      const char *trigger) {
     (void)b, (void)database, (void)trigger;
-    return *(int *)user && action == SQLITE_PRAGMA && strcmp(a, "page_size") == 0 ? SQLITE_DENY
-                                                                                  : SQLITE_OK;
+    return *(int *)user && action == SQLITE_PRAGMA && strcmp(a, denied) == 0 ? SQLITE_DENY
+                                                                             : SQLITE_OK;
 }
 static int is_denied;
 static int add_authorizer(void *user, const sqlpool_conn *conn) {
@@ -861,6 +862,9 @@ TEST(an_authorizer_that_forbids_the_page_size) {
     is_denied = 1;
     CHECK_RC(sqlpool_open(&u.pool, "op.db", &c, &u.error), SQLITE_AUTH, &u.error);
     CHECK_HAS(u.error.message, "PRAGMA page_size");
+    denied = "journal_mode"; /* which is asked beside it */
+    CHECK_RC(sqlpool_open(&u.pool, "op.db", &c, &u.error), SQLITE_AUTH, &u.error);
+    denied = "page_size";
     c = begin(&u);
     c.events.connect_fn = add_authorizer;
     is_denied = 0;
@@ -1156,7 +1160,6 @@ TEST(a_damaged_database_without_its_key) {
             CHECK(overwrite("op.db", 0, text, sizeof text));
             continue;
         }
-        /* the database is as it was, or the first connection to the new one is missing yet */
         file = fopen("op.db", "rb");
         CHECK(file != NULL && fread(now, 1, sizeof now, file) == sizeof now);
         CHECK_INT(fclose(file), 0);

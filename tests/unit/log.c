@@ -197,6 +197,7 @@ static int add_doubt(void *user, const sqlpool_conn *conn) {
 TEST(a_sync_that_fails_beside_a_write) {
     unit_pool u;
     sqlpool_config c = unit_config(&u, 1);
+    sqlpool_conn reader;
     c.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
     c.events.connect_fn = add_doubt;
     PART(open_log(&u, "doubt.db", &c));
@@ -215,6 +216,15 @@ TEST(a_sync_that_fails_beside_a_write) {
     CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(8)", SQLPOOL_NO_ARGS, &u.error), &u.error);
     CHECK_INT(SQLPOOL__LOAD(&u.core->gate) & SQLPOOL__GATE_DOUBT, 0);
     CHECK_INT(count_rows(&u), 4);
+    SQLPOOL__STORE(&u.core->durable, SQLPOOL__LOAD(&u.core->commits) - 1);
+    sqlpool__doubt_log(u.core);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &reader, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&reader, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_commit(&reader, &u.error), &u.error); /* is no matter of a reader's */
+    CHECK_INT(sqlpool_conn_release(&reader), SQLPOOL_OK);
+    CHECK_INT(SQLPOOL__LOAD(&u.core->is_log_doubtful), 1);
+    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(9)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(SQLPOOL__LOAD(&u.core->is_log_doubtful), 0);
     unit_close(&u);
 }
 
@@ -240,6 +250,11 @@ TEST(a_log_without_a_map) {
     SQLPOOL__STORE(&u.core->log_synced, end + 3);
     CHECK_OK(sqlpool__rewrite_log(writer, &u.error),
              &u.error); /* all of it: from where, who knows */
+    writer->stamp_map = map;
+    SQLPOOL__STORE(&u.core->log_synced, end >> 32 << 32); /* this log, and nothing of it yet */
+    CHECK_OK(sqlpool__rewrite_log(writer, &u.error), &u.error);
+    CHECK(SQLPOOL__LOAD(&u.core->log_synced) == end);
+    writer->stamp_map = NULL;
     hide_journal = 1;
     CHECK_OK(sqlpool__sync_rest(writer, &u.error), &u.error);
     CHECK_INT(sqlpool__rewrite_log(writer, &u.error), SQLITE_NOTFOUND);
