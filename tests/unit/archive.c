@@ -938,6 +938,8 @@ TEST(a_large_copy_of_a_file_that_is_hidden) {
     CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(v); INSERT INTO t VALUES(zeroblob(1500000))",
                             -1, &u.error),
              &u.error);
+    CHECK_OK(sqlpool_backup(u.pool, "op.new", &config, NULL, NULL, &u.error), &u.error);
+    CHECK_INT(unlink("op.new"), 0); /* from now on no connection is opened for it */
     for (n = 1;; n++) {
         int rc;
         control_calls = 0;
