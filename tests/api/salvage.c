@@ -111,6 +111,10 @@ TEST(pages_that_lead_in_a_circle) {
 }
 
 TEST(the_last_page_of_a_table) {
+    static const char ends[] = "CREATE TABLE t(id INTEGER PRIMARY KEY, v);" SERIES(
+        50) "INSERT INTO t SELECT i, zeroblob(700) FROM n; INSERT INTO t "
+            "VALUES(9223372036854775806, zeroblob(700)), "
+            "(9223372036854775807, zeroblob(700))";
     sqlpool_salvage_info info;
     CHECK(make("last.db", FILLED("t") "INSERT INTO t VALUES(9223372036854775807, 'last')"));
     CHECK_OK(salvage("last.db", &info), &err);
@@ -124,14 +128,17 @@ TEST(the_last_page_of_a_table) {
     CHECK_INT(ask_file("new", ARE_RIGHT), info.rows);
     CHECK_INT(ask_file("new", "SELECT max(id) FROM t"), info.rows); /* all before that page */
     /* a row to a page, and no number behind the one that is lost */
-    CHECK(make("last.db", "CREATE TABLE t(id INTEGER PRIMARY KEY, v);" SERIES(
-                              50) "INSERT INTO t SELECT i, zeroblob(700) FROM n; INSERT INTO t "
-                                  "VALUES(9223372036854775806, zeroblob(700)), "
-                                  "(9223372036854775807, zeroblob(700))"));
+    CHECK(make("last.db", ends));
     CHECK(spoil_child("last.db", "t", -1));
     CHECK_OK(salvage("last.db", &info), &err);
     CHECK_INT(info.rows, 51);
     CHECK_INT(ask_file("new", "SELECT max(id) FROM t"), INT64_MAX - 1);
+    CHECK(make("last.db", ends)); /* nor any that can be read before the last */
+    CHECK(spoil_child("last.db", "t", 50));
+    CHECK_OK(salvage("last.db", &info), &err);
+    CHECK_INT(info.rows, 51);
+    CHECK_INT(ask_file("new", "SELECT max(id) FROM t"), INT64_MAX);
+    CHECK_INT(ask_file("new", "SELECT sum(id < 51) FROM t"), 50);
 }
 
 TEST(two_damaged_tables) {

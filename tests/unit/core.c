@@ -228,6 +228,7 @@ TEST(groups_that_cannot_begin) {
     sqlpool_config c = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlite3 *other = NULL;
+    int64_t start;
     trio t;
     c.acquire_timeout_ms = 1000;
     c.statement_timeout_ms = 200;
@@ -236,10 +237,13 @@ TEST(groups_that_cannot_begin) {
     CHECK(sqlite3_open("begin.db", &other) == SQLITE_OK &&
           sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
     make_trio(&t); /* the first has its own end */
-    t.requests[0].deadline_ns = u.clock.now_ns + 50 * MS;
+    start = u.clock.now_ns;
+    t.requests[0].deadline_ns = start + 50 * MS;
+    t.requests[1].deadline_ns = start + 10 * MS;
     CHECK_INT(sqlpool__run_part(unit_slot(&conn), &t.group, 0), 0);
     CHECK(t.jobs[0].is_final && t.errors[0].result == SQLPOOL_TIMEOUT);
-    CHECK(!t.jobs[1].is_final); /* a submitted one goes on waiting */
+    CHECK(!t.jobs[1].is_final); /* whoever runs what is submitted sees to its end */
+    CHECK(u.clock.now_ns >= start + 50 * MS);
     CHECK_INT(t.errors[2].result, 0);
     make_trio(&t); /* statement_timeout_ms ends it before anybody's time is up */
     t.requests[0].deadline_ns = SQLPOOL__NEVER;

@@ -133,7 +133,8 @@ TEST(processes_that_read_in_the_log) {
         {"1: POSIX ADVISORY READ %d 08:01:7 128 128\n" /* two indexes: which is it? */
          "2: POSIX ADVISORY READ %d 08:01:8 128 128\n"
          "2: POSIX ADVISORY READ %d 08:01:8 128 128\n"
-         "3: POSIX ADVISORY READ 41 08:01:7 124 124\n",
+         "3: POSIX ADVISORY READ 41 08:01:7 124 124\n"
+         "4: POSIX ADVISORY READ 42 08:01:8 124 124\n",
          ""},
         {"1: POSIX ADVISORY READ %d 08:01:7 120 127\n" /* no index at all */
          "2: POSIX ADVISORY READ %d 08:01:7 129 500\n"
