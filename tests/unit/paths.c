@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <sqlite3.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 static int version_now = SQLITE_VERSION_NUMBER, threadsafe_now = 1, readonly_now = -1;
@@ -42,6 +43,14 @@ static sqlite3_vfs *path_vfs_find(const char *name) {
 static const char *path_filename(sqlite3 *db, const char *name) {
     return no_filename ? "" : sqlite3_db_filename(db, name);
 }
+static char *path_mprintf(const char *format, ...) {
+    char *text = NULL;
+    va_list list;
+    va_start(list, format);
+    if (fail_names == 0 || --fail_names > 0) text = sqlite3_vmprintf(format, list);
+    va_end(list);
+    return text;
+}
 static const char *path_column_name(sqlite3_stmt *statement, int column) {
     return sqlite3_column_name(statement, column);
 }
@@ -60,7 +69,7 @@ static int path_total_changes(sqlite3 *db) {
 #define sqlite3_vfs_find path_vfs_find
 #define sqlite3_db_filename path_filename
 #define sqlite3_column_name path_column_name
-#define sqlite3_mprintf(...) (fail_names > 0 && --fail_names == 0 ? NULL : (sqlite3_mprintf)(__VA_ARGS__))
+#define sqlite3_mprintf path_mprintf
 #include "sqlpool.h"
 #undef sqlite3_total_changes
 #undef sqlite3_libversion_number

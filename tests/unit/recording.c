@@ -4,11 +4,14 @@
 #define _GNU_SOURCE
 /*  Zones count themselves. */
 static int zones_open, zones_begun, zones_crossed;
+static void zone_ends(const char *zone) {
+    zones_crossed += zone == 0 || zones_open < 1;
+    zones_open--;
+}
 #define SQLPOOL_ZONE_BEGIN(zone, name) \
     const char *const zone = name;     \
     zones_begun++, zones_open++
-#define SQLPOOL_ZONE_END(zone) \
-    zones_crossed += zone == 0 || zones_open < 1, zones_open--
+#define SQLPOOL_ZONE_END(zone) zone_ends(zone)
 #define SQLPOOL_IMPLEMENTATION
 #include "unit/unit.h"
 
