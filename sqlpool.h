@@ -19463,7 +19463,8 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     core->is_wal = rc == SQLITE_OK && sqlite3_stricmp(answer, "wal") == 0;
     core->is_shared_gate =
         !core->is_wal && !core->config.read_only && core->config.max_connections > 1;
-    if (rc == SQLITE_OK) rc = sqlpool__ask_number(slot->db, "PRAGMA page_size", &core->page_bytes);
+    if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA journal_mode", error);
+    rc = sqlpool__ask_number(slot->db, "PRAGMA page_size", &core->page_bytes);
     if (rc != SQLITE_OK) return sqlpool__sqlite_failed(slot, rc, "PRAGMA page_size", error);
     (void)sqlpool__ask_number(slot->db, "PRAGMA page_count", &core->file_pages);
     if (core->config.enable_uri && !core->is_memory) {
@@ -23298,9 +23299,9 @@ typedef struct sqlpool__salvage {
 
 static void sqlpool__salvage_problem(sqlpool__salvage *salvage, const char *object,
                                      const char *why) {
-    sqlpool__text text =
-        sqlpool__text_into(salvage->info.first_problem, sizeof salvage->info.first_problem);
+    sqlpool__text text;
     if (salvage->info.first_problem[0] != '\0') return;
+    text = sqlpool__text_into(salvage->info.first_problem, sizeof salvage->info.first_problem);
     sqlpool__text_excerpt(&text, object, 80);
     sqlpool__text_add(&text, ": ");
     sqlpool__text_excerpt(&text, why, 150);
@@ -23329,8 +23330,7 @@ static void sqlpool__salvage_row(sqlpool__salvage *salvage, sqlite3_stmt *read, 
     if (rc == SQLITE_DONE) {
         salvage->info.rows += sqlite3_changes(salvage->to);
         if (sqlite3_changes(salvage->to) == 0) salvage->is_damaged = true;
-    } else if (sqlpool__primary(rc) == SQLITE_CONSTRAINT ||
-               sqlpool__primary(rc) == SQLITE_MISMATCH || sqlpool__primary(rc) == SQLITE_TOOBIG) {
+    } else if (sqlpool__primary(rc) == SQLITE_CONSTRAINT || sqlpool__primary(rc) == SQLITE_TOOBIG) {
         salvage->is_damaged = true;
         sqlpool__salvage_problem(salvage, table, sqlite3_errmsg(salvage->to));
     } else {
@@ -23351,6 +23351,7 @@ static int sqlpool__salvage_run(sqlpool__salvage *salvage, sqlite3_stmt *read, s
         if (next != NULL) {
             const int64_t rowid = sqlite3_column_int64(read, 0);
             if (rowid < *next) { /* pages that lead in a circle */
+                sqlpool__salvage_problem(salvage, table, "its pages lead in a circle");
                 rc = SQLITE_CORRUPT;
                 break;
             }
@@ -23569,7 +23570,7 @@ static int sqlpool__salvage_define(sqlite3 *db, const char *sql) {
         rc = SQLITE_CORRUPT;
     if (rc == SQLITE_OK) rc = sqlite3_step(statement);
     (void)sqlite3_finalize(statement);
-    return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 /*  Makes one object of the definitions again, and copies a table's rows. */
