@@ -97,14 +97,26 @@ static void heal(void) {
     sim_files.fault.at = 0;
     sim_vfs_heal();
 }
-/*  What fails is over while a step looks at what it left: for faults that have begun. */
-static inline void resume(const run *r) {
-    if (!r->fault.from_on) return;
-    if (r->fault.kind >= IO_FILES) {
-        sim_files.fault.at = r->fault.at;
-    } else {
-        sim_vfs.fault.at = r->fault.at;
-    }
+/*  While a step looks at what was left nothing fails, and no call is counted. */
+typedef struct pause_state {
+    sim_files_state files;
+    sim_vfs_fault fault;
+    uint64_t calls, kind_calls[SIM_VFS_KINDS + 1];
+} pause_state;
+static inline pause_state pause_faults(void) {
+    pause_state p;
+    p.files = sim_files;
+    p.fault = sim_vfs.fault;
+    p.calls = sim_vfs.calls;
+    memcpy(p.kind_calls, sim_vfs.kind_calls, sizeof p.kind_calls);
+    heal();
+    return p;
+}
+static inline void resume_faults(pause_state p) {
+    sim_files = p.files;
+    sim_vfs.fault = p.fault;
+    sim_vfs.calls = p.calls;
+    memcpy(sim_vfs.kind_calls, p.kind_calls, sizeof p.kind_calls);
 }
 
 /*---- one run ----*/
@@ -180,7 +192,7 @@ static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
     const sim_vfs_fault none = {0, SIM_VFS_ANY, 0, 0, 0};
     sqlpool_error error;
     char why[400];
-    uint64_t calls = 0; /* up to when the disk came back */
+    uint64_t calls = UINT64_MAX; /* up to when the disk came back */
     int i, rc, retry_open = 0;
     r->fault = fault;
     r->is_wal = is_wal;
@@ -228,6 +240,9 @@ static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
             if (rc != SQLPOOL_OK && (!fault.from_on || i < w->must)) {
                 heal(); /* a single fault is over; without tables nothing can go on */
                 sim_clock_advance(&r->clock, 100000000);
+                if (fault.code ==
+                    SQLITE_IOERR_SHORT_READ) /* connections keep what they have read */
+                    (void)sqlpool_recycle(r->pool);
                 rc = w->steps[i].work(r, &error);
                 if (rc != SQLPOOL_OK) {
                     (void)fail(r, "%s returned %s (%d) after the disk came back: %s",
@@ -252,7 +267,7 @@ static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
         if (rc != SQLPOOL_OK)
             (void)fail(r, "close returned %s: %s", sqlpool_result_name(rc), error.message);
     }
-    if (calls == 0) calls = kind_calls(fault.kind);
+    if (calls == UINT64_MAX) calls = kind_calls(fault.kind);
     if (r->why[0] == '\0' && fault.at != 0 && faults_so_far() == 0 && calls >= fault.at) {
         (void)fail(r, "no call failed: the harness does nothing");
     }
