@@ -329,7 +329,7 @@ TEST(control_false_ack_is_seen) {
 }
 
 int main(int argc, char **argv) {
-    const int done = io_begin(argc, argv, &statements, 1);
+    const int done = io_begin(argc, argv, &statements, 1, NULL);
     if (done >= 0) return done;
     RUN(control_lying_disk_is_seen);
     RUN(control_false_ack_is_seen);

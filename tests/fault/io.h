@@ -185,6 +185,13 @@ static int judge(run *r, const char *name, int rc, const sqlpool_error *e, const
     return 0;
 }
 
+/*  The fault is over; connections keep what they have read, also what was not there. */
+static void come_back(run *r) {
+    heal();
+    sim_clock_advance(&r->clock, 100000000);
+    if (r->fault.code == SQLITE_IOERR_SHORT_READ) (void)sqlpool_recycle(r->pool);
+}
+
 static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
     const work *const w = r->work;
     const int base_files = sim_vfs.open_files;
@@ -238,11 +245,7 @@ static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
             if (rc != SQLPOOL_OK && error.message[0] == '\0' && w->begin_fn != NULL)
                 (void)fail(r, "%s failed with %d and no word", w->steps[i].name, rc);
             if (rc != SQLPOOL_OK && (!fault.from_on || i < w->must)) {
-                heal(); /* a single fault is over; without tables nothing can go on */
-                sim_clock_advance(&r->clock, 100000000);
-                if (fault.code ==
-                    SQLITE_IOERR_SHORT_READ) /* connections keep what they have read */
-                    (void)sqlpool_recycle(r->pool);
+                come_back(r); /* a single fault is over; without tables nothing can go on */
                 rc = w->steps[i].work(r, &error);
                 if (rc != SQLPOOL_OK) {
                     (void)fail(r, "%s returned %s (%d) after the disk came back: %s",
@@ -253,8 +256,7 @@ static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
         if (r->why[0] == '\0' && fault.from_on &&
             fault.at % 2 == 0) { /* every second time the disk comes back */
             calls = kind_calls(fault.kind);
-            heal();
-            sim_clock_advance(&r->clock, 100000000);
+            come_back(r);
             for (i = 0; i < w->again && r->why[0] == '\0'; i++) {
                 rc = w->steps[i].work(r, &error);
                 if (rc != SQLPOOL_OK) {
@@ -438,8 +440,8 @@ static int lies_seen(const work *w, int parts) {
     return seen;
 }
 
-/*  The simulator, and one run if the arguments ask for one: -1, or what main() returns. */
-static int io_begin(int argc, char **argv, const work *works, int count) {
+/*  The simulator, the files that make_fn makes, and one run if the arguments ask for one: -1, or what main() returns. */
+static int io_begin(int argc, char **argv, const work *works, int count, bool (*make_fn)(void)) {
     int i;
     if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
         printf("# SQLite refuses the simulator\n0 passed, 1 failed\n");
@@ -449,6 +451,10 @@ static int io_begin(int argc, char **argv, const work *works, int count) {
     sim_vfs.skip_sleep = 1;
     sim_catch_crashes();
     seed = sim_alloc.seed = sim_vfs.seed = sim_seed();
+    if (make_fn != NULL && !make_fn()) {
+        printf("# the files cannot be made\n0 passed, 1 failed\n");
+        return 1;
+    }
     if (argc >= 9 && strcmp(argv[1], "at") == 0) {
         sim_vfs_fault fault = {strtoull(argv[3], NULL, 10), 0, atoi(argv[5]),
                                strcmp(argv[6], "on") == 0, strcmp(argv[8], "cut") == 0};
