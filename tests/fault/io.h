@@ -11,7 +11,7 @@
     Included behind sqlpool.h with its implementation. Arguments of such a program, NAME:
 
     NAME                       all kinds, a stride that fits the time, seed printed
-    NAME full                  every n
+    NAME full [WORK]           every n, of all workloads or one
     NAME at WORK N KIND CODE MODE JOURNAL CUT   one run: MODE is once or on, JOURNAL is wal or delete,
                                CUT is cut or whole; SIM_TRACE=1 prints every call, SIM_VERBOSE=1 the
                                last ones of a run that failed */
@@ -57,9 +57,11 @@ typedef struct work {
                         int rc); /* results that the harness does not expect by itself */
 } work;
 enum {
-    WORK_FILES = 1,   /* it calls functions of sqlpool_files */
-    WORK_SHORT = 2,   /* reads that lack their end: it may not write what it has read */
-    WORK_WAL_ONLY = 4 /* the journal makes no difference */
+    WORK_FILES = 1,         /* it calls functions of sqlpool_files */
+    WORK_SHORT = 2,         /* reads that lack their end: it may not write what it has read */
+    WORK_SYSTEM = 8,        /* it calls those of the library, compiled with sim/system.h */
+    WORK_DELETES_ONCE = 16, /* a delete fails, but not all of them */
+    WORK_WAL_ONLY = 4       /* the journal makes no difference */
 };
 enum { IO_FILES = SIM_VFS_KINDS + 1, IO_KINDS = IO_FILES + SIM_FILES_KINDS };
 
@@ -319,6 +321,7 @@ static int try_run(const work *w, sim_vfs_fault fault, bool is_wal) {
 
 static uint64_t seed;
 static int full;
+static const char *only; /* this workload */
 
 typedef struct campaign {
     bool is_wal;
@@ -336,10 +339,11 @@ enum { FILES_CODES = sizeof files_codes / sizeof *files_codes };
 /*  The c-th code for this kind of call; -1: it cannot fail so. */
 static int code_for(const work *w, int kind, int c) {
     if (kind >= IO_FILES) {
-        if (!(w->asks & WORK_FILES) || c >= FILES_CODES) return -1;
+        const int asked = kind == IO_FILES + SIM_FILES_SYSTEM ? WORK_SYSTEM : WORK_FILES;
+        if (!(w->asks & asked) || c >= FILES_CODES) return -1;
         return kind == IO_FILES + SIM_FILES_LOOK && c > 0 ? -1 : files_codes[c];
     }
-    if (c >= VFS_CODES) return -1;
+    if (c >= VFS_CODES || (w->asks & WORK_SYSTEM)) return -1;
     if (kind == SIM_VFS_ANY) return c == 0 ? 0 : -1;
     if (vfs_codes[c] == SQLITE_IOERR_SHORT_READ && !(w->asks & WORK_SHORT)) return -1;
     return sim_vfs_kind_can_fail(kind) && sim_vfs_code_fits(kind, vfs_codes[c]) ? vfs_codes[c] : -1;
@@ -355,6 +359,7 @@ static uint64_t each_fault(campaign *c, const work *w, const uint64_t counts[IO_
             if (code < 0) continue;
             for (from_on = kind == SIM_VFS_ANY; from_on <= 1; from_on++) {
                 uint64_t n;
+                if (from_on && kind == SIM_VFS_DELETE && (w->asks & WORK_DELETES_ONCE)) continue;
                 cases += counts[kind];
                 for (n = 1; n <= counts[kind] && c->stride > 0 && c->failures < 30; n++) {
                     sim_vfs_fault fault = {n, kind, code, from_on, 0};
@@ -387,6 +392,7 @@ static void loop(const work *works, int count, bool is_wal, double seconds) {
         int64_t first;
         uint64_t mine;
         if (!is_wal && (works[i].asks & WORK_WAL_ONLY)) continue;
+        if (only != NULL && strcmp(works[i].name, only) != 0) continue;
         c.failures += (uint64_t)try_run(&works[i], none, is_wal);
         first = sim_real_ns();
         c.failures += (uint64_t)try_run(&works[i], none, is_wal);
@@ -406,7 +412,7 @@ static void loop(const work *works, int count, bool is_wal, double seconds) {
         const uint64_t runs = c.runs, failures = c.failures;
         const int64_t start = sim_real_ns();
         (void)each_fault(&c, &works[i], counts[i]);
-        if (full && count > 1)
+        if (full && c.runs > runs)
             printf("# %s %s: %llu runs, %.1f s, %llu failed\n", works[i].name,
                    is_wal ? "wal" : "delete", (unsigned long long)(c.runs - runs),
                    (double)(sim_real_ns() - start) / 1e9,
@@ -417,7 +423,7 @@ static void loop(const work *works, int count, bool is_wal, double seconds) {
            is_wal ? "wal" : "delete", (unsigned long long)c.calls, (unsigned long long)cases,
            (unsigned long long)c.runs, (unsigned long long)c.stride, (unsigned long long)seed,
            (double)(sim_real_ns() - c.start) / 1e9, (unsigned long long)c.failures);
-    CHECK(c.runs > 20);
+    CHECK(c.runs > 20 || only != NULL);
     CHECK_INT(c.failures, 0);
 }
 
@@ -467,6 +473,7 @@ static int io_begin(int argc, char **argv, const work *works, int count, bool (*
         return 2;
     }
     full = argc >= 2 && strcmp(argv[1], "full") == 0;
+    only = argc >= 3 ? argv[2] : NULL;
     printf("# seed=%llu (SIM_SEED=... repeats it)\n", (unsigned long long)seed);
     return -1;
 }

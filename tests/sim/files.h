@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,20 +22,21 @@ typedef enum sim_files_kind {
     SIM_FILES_RENAME,
     SIM_FILES_LINK,
     SIM_FILES_SYNC,
+    SIM_FILES_SYSTEM, /* a call of the system in the library's own table */
     SIM_FILES_KINDS,
     SIM_FILES_ANY = SIM_FILES_KINDS
 } sim_files_kind;
 
 typedef struct sim_files_fault {
     uint64_t at; /* 0: none */
-    int kind;    /* sim_files_kind, or SIM_FILES_ANY: but looks */
+    int kind;    /* sim_files_kind, or SIM_FILES_ANY: create, rename, link and sync */
     int code;    /* errno */
     int from_on; /* and every later one */
 } sim_files_fault;
 
 typedef struct sim_files_state {
     sim_files_fault fault;
-    uint64_t kind_calls[SIM_FILES_KINDS + 1]; /* the last: all but looks */
+    uint64_t kind_calls[SIM_FILES_KINDS + 1]; /* the last: any */
     uint64_t faults;                          /* injected so far */
     void (*point_fn)(void);                   /* before and after every call */
 } sim_files_state;
@@ -42,7 +44,8 @@ typedef struct sim_files_state {
 static sim_files_state sim_files;
 
 static inline const char *sim_files_kind_name(int kind) {
-    static const char *const names[] = {"create", "look", "rename", "link", "sync_folder", "files"};
+    static const char *const names[] = {"create",      "look",   "rename", "link",
+                                        "sync_folder", "system", "files"};
     return kind >= 0 && kind <= SIM_FILES_KINDS ? names[kind] : "?";
 }
 
@@ -53,11 +56,12 @@ static inline void sim_files_point(void) {
 static inline int sim_files_begin(int kind) {
     const sim_files_fault *f = &sim_files.fault;
     const uint64_t of_kind = ++sim_files.kind_calls[kind];
+    const bool is_any = kind != SIM_FILES_LOOK && kind != SIM_FILES_SYSTEM;
     uint64_t n = of_kind;
     sim_files_point();
-    if (kind != SIM_FILES_LOOK) n = ++sim_files.kind_calls[SIM_FILES_ANY];
+    if (is_any) n = ++sim_files.kind_calls[SIM_FILES_ANY];
     if (f->kind == kind) n = of_kind;
-    if (f->at == 0 || (f->kind != kind && (f->kind != SIM_FILES_ANY || kind == SIM_FILES_LOOK)) ||
+    if (f->at == 0 || (f->kind != kind && (f->kind != SIM_FILES_ANY || !is_any)) ||
         !(n == f->at || (n > f->at && f->from_on)))
         return 0;
     sim_files.faults++;
