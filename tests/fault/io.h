@@ -60,6 +60,7 @@ enum {
     WORK_FILES = 1,         /* it calls functions of sqlpool_files */
     WORK_SHORT = 2,         /* reads that lack their end: it may not write what it has read */
     WORK_SYSTEM = 8,        /* it calls those of the library, compiled with sim/system.h */
+    WORK_NO_LINKS = 32,     /* of sqlpool_files: link_fn is refused */
     WORK_DELETES_ONCE = 16, /* a delete fails, but not all of them */
     WORK_WAL_ONLY = 4       /* the journal makes no difference */
 };
@@ -217,6 +218,7 @@ static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
     sim_remove_database(w->path);
     if (w->lay_fn != NULL) w->lay_fn(r);
     sim_alloc_fail(0, 0);
+    sim_files.has_no_links = (w->asks & WORK_NO_LINKS) != 0;
     arm(w->begin_fn == NULL ? fault : none);
     sim_vfs.lie_write_at = w->begin_fn == NULL ? r->control_lie_at : 0;
 

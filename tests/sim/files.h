@@ -38,6 +38,7 @@ typedef struct sim_files_state {
     sim_files_fault fault;
     uint64_t kind_calls[SIM_FILES_KINDS + 1]; /* the last: any */
     uint64_t faults;                          /* injected so far */
+    bool has_no_links;                        /* a file system that knows one name for a file */
     void (*point_fn)(void);                   /* before and after every call */
 } sim_files_state;
 
@@ -100,6 +101,7 @@ static inline int sim_files_rename(void *user, const char *from, const char *to)
 static inline int sim_files_link(void *user, const char *from, const char *to) {
     const int code = sim_files_begin(SIM_FILES_LINK);
     (void)user;
+    if (code == 0 && sim_files.has_no_links) return EPERM;
     return code != 0 ? code : sim_files_end(link(from, to));
 }
 static inline int sim_files_sync_folder(void *user, const char *path) {
