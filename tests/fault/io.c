@@ -306,10 +306,10 @@ static const work statements = {
 };
 
 TEST(every_call_wal) {
-    loop(&statements, 1, true, 7);
+    loop(&statements, 1, true, 5.5);
 }
 TEST(every_call_delete) {
-    loop(&statements, 1, false, 5);
+    loop(&statements, 1, false, 4);
 }
 
 /*  A disk that says OK and writes nothing must be noticed by the checks above. */

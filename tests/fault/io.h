@@ -352,10 +352,11 @@ static int code_for(const work *w, int kind, int c) {
 }
 
 /*  Every n of one workload that the stride meets; with a campaign of stride 0 they are counted. */
-static uint64_t each_fault(campaign *c, const work *w, const uint64_t counts[IO_KINDS]) {
+static uint64_t each_fault(campaign *c, const work *w, const uint64_t counts[IO_KINDS], int first,
+                           int end) {
     uint64_t cases = 0;
     int kind, i, from_on;
-    for (kind = 0; kind < IO_KINDS; kind++) {
+    for (kind = first; kind < end; kind++) {
         for (i = 0; i < VFS_CODES || i < FILES_CODES; i++) {
             const int code = code_for(w, kind, i);
             if (code < 0) continue;
@@ -365,8 +366,14 @@ static uint64_t each_fault(campaign *c, const work *w, const uint64_t counts[IO_
                 cases += counts[kind];
                 for (n = 1; n <= counts[kind] && c->stride > 0 && c->failures < 30; n++) {
                     sim_vfs_fault fault = {n, kind, code, from_on, 0};
-                    if (c->turn++ % c->stride != 0) continue;
-                    if (!full &&
+                    if (kind < IO_FILES || full) {
+                        if (c->turn++ % c->stride != 0) continue;
+                    } else if (i != (kind == IO_FILES + SIM_FILES_LOOK
+                                         ? 0
+                                         : (int)(n + (uint64_t)from_on) % FILES_CODES)) {
+                        continue; /* there are few: all of them, with a code each */
+                    }
+                    if (!full && kind < IO_FILES &&
                         (double)(sim_real_ns() - c->start) / 1e9 > c->seconds * c->slower) {
                         c->stride *= 2; /* a busy machine: the first run was no measure */
                         c->slower += 0.5;
@@ -403,17 +410,19 @@ static void loop(const work *works, int count, bool is_wal, double seconds) {
         if (sim_vfs.calls <= 20)
             test_fail(__FILE__, __LINE__, "%s meets the disk %d times", works[i].name,
                       (int)sim_vfs.calls);
-        mine = each_fault(&c, &works[i], counts[i]);
+        mine = each_fault(&c, &works[i], counts[i], 0, full ? IO_KINDS : IO_FILES);
         c.calls += sim_vfs.calls;
         cases += mine;
         needed += (double)mine * (double)first / 1e9;
     }
     c.stride = full || needed <= seconds ? 1 : 1 + (uint64_t)(needed / seconds);
+    for (i = 0; i < count && !full; i++)
+        (void)each_fault(&c, &works[i], counts[i], IO_FILES, IO_KINDS);
     c.start = sim_real_ns();
     for (i = 0; i < count; i++) {
         const uint64_t runs = c.runs, failures = c.failures;
         const int64_t start = sim_real_ns();
-        (void)each_fault(&c, &works[i], counts[i]);
+        (void)each_fault(&c, &works[i], counts[i], 0, full ? IO_KINDS : IO_FILES);
         if (full && c.runs > runs)
             printf("# %s %s: %llu runs, %.1f s, %llu failed\n", works[i].name,
                    is_wal ? "wal" : "delete", (unsigned long long)(c.runs - runs),

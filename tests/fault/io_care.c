@@ -953,10 +953,10 @@ TEST(control_lying_disk_is_seen) {
 }
 
 TEST(every_call_wal) {
-    loop(works, WORKS, true, 6);
+    loop(works, WORKS, true, 4);
 }
 TEST(every_call_delete) {
-    loop(works, WORKS, false, 3);
+    loop(works, WORKS, false, 2);
 }
 
 int main(int argc, char **argv) {
