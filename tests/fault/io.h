@@ -57,12 +57,11 @@ typedef struct work {
                         int rc); /* results that the harness does not expect by itself */
 } work;
 enum {
-    WORK_FILES = 1,         /* it calls functions of sqlpool_files */
-    WORK_SHORT = 2,         /* reads that lack their end: it may not write what it has read */
-    WORK_SYSTEM = 8,        /* it calls those of the library, compiled with sim/system.h */
-    WORK_NO_LINKS = 32,     /* of sqlpool_files: link_fn is refused */
-    WORK_DELETES_ONCE = 16, /* a delete fails, but not all of them */
-    WORK_WAL_ONLY = 4       /* the journal makes no difference */
+    WORK_FILES = 1,     /* it calls functions of sqlpool_files */
+    WORK_SHORT = 2,     /* reads that lack their end: it may not write what it has read */
+    WORK_SYSTEM = 8,    /* it calls those of the library, compiled with sim/system.h */
+    WORK_NO_LINKS = 16, /* of sqlpool_files: link_fn is refused */
+    WORK_WAL_ONLY = 4   /* the journal makes no difference */
 };
 enum { IO_FILES = SIM_VFS_KINDS + 1, IO_KINDS = IO_FILES + SIM_FILES_KINDS };
 
@@ -362,7 +361,6 @@ static uint64_t each_fault(campaign *c, const work *w, const uint64_t counts[IO_
             if (code < 0) continue;
             for (from_on = kind == SIM_VFS_ANY; from_on <= 1; from_on++) {
                 uint64_t n;
-                if (from_on && kind == SIM_VFS_DELETE && (w->asks & WORK_DELETES_ONCE)) continue;
                 cases += counts[kind];
                 for (n = 1; n <= counts[kind] && c->stride > 0 && c->failures < 30; n++) {
                     sim_vfs_fault fault = {n, kind, code, from_on, 0};

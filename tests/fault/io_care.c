@@ -559,6 +559,29 @@ static int step_stream(run *r, sqlpool_error *e) {
 
 /*---- restore and salvage ----*/
 
+/*  Neither of the two is there: the error says under which name the old one is, and nothing new has
+    come in its place. */
+static void give_back_name(run *r, const sqlpool_error *e) {
+    const char *kept = strstr(e->message, DATABASE ".replaced-");
+    char name[100];
+    size_t length = 0;
+    if (kept == NULL) {
+        (void)fail(r, "the database is nowhere: %s", e->message);
+        return;
+    }
+    length = strcspn(kept, "\"");
+    (void)snprintf(name, sizeof name, "%.*s", (int)length, kept);
+    if (sqlpool_exec(r->pool, "SELECT 1", SQLPOOL_NO_ARGS, NULL) != SQLPOOL_MOVED)
+        (void)fail(r, "the pool goes on without its database");
+    if (is_there(DATABASE) || rename(name, DATABASE) != 0)
+        (void)fail(r, "%s cannot have its name back", name);
+    {
+        const pause_state p = pause_faults();
+        if (sqlpool_recycle(r->pool) != SQLPOOL_OK) (void)fail(r, "recycle does not help");
+        resume_faults(p);
+    }
+}
+
 static int restore_of(run *r, bool or_older, sqlpool_error *e) {
     sqlpool_backup_config config = config_of(r, 0);
     own *o = own_of(r);
@@ -579,6 +602,7 @@ static int restore_of(run *r, bool or_older, sqlpool_error *e) {
         o->acked = o->tried = o->older;
         o->was_restored = true;
     }
+    if (rc != SQLPOOL_OK && !is_there(DATABASE)) give_back_name(r, e);
     if (is_whole(r, DATABASE, &kept)) {
         if (is_new && kept != o->older)
             (void)fail(r, "restored are the rows %llx, not %llx", (unsigned long long)kept,
@@ -836,14 +860,14 @@ static const work works[] = {
      .lay_fn = lay,
      .begin_fn = begin_with_backup,
      .check_fn = check,
-     .asks = WORK_DELETES_ONCE | WORK_FILES,
+     .asks = WORK_FILES,
      .explains_fn = explains_archive,
      STEPS({"restore", step_restore})},
     {.name = "restore_older",
      .lay_fn = lay,
      .begin_fn = begin_with_bad,
      .check_fn = check,
-     .asks = WORK_DELETES_ONCE | WORK_FILES | WORK_WAL_ONLY,
+     .asks = WORK_FILES | WORK_WAL_ONLY,
      .explains_fn = explains_older,
      STEPS({"restore", step_restore_older})},
     {.name = "rotate_no_links",
@@ -853,6 +877,27 @@ static const work works[] = {
      .asks = WORK_FILES | WORK_NO_LINKS | WORK_WAL_ONLY,
      .explains_fn = explains_archive,
      STEPS({"backup", step_backup_two})},
+    {.name = "restore_no_links",
+     .lay_fn = lay,
+     .begin_fn = begin_with_backup,
+     .check_fn = check,
+     .asks = WORK_FILES | WORK_NO_LINKS | WORK_WAL_ONLY,
+     .explains_fn = explains_archive,
+     STEPS({"restore", step_restore})},
+    {.name = "system_backup",
+     .lay_fn = lay,
+     .begin_fn = begin_with_backup,
+     .check_fn = check,
+     .asks = WORK_SYSTEM | WORK_WAL_ONLY,
+     .explains_fn = explains_archive,
+     STEPS({"backup", step_backup_two})},
+    {.name = "system_restore",
+     .lay_fn = lay,
+     .begin_fn = begin_with_backup,
+     .check_fn = check,
+     .asks = WORK_SYSTEM,
+     .explains_fn = explains_archive,
+     STEPS({"restore", step_restore})},
     {.name = "salvage",
      .lay_fn = lay_hurt,
      .begin_fn = begin_salvage,
@@ -866,7 +911,7 @@ static const work works[] = {
      .check_fn = check,
      .asks = WORK_FILES,
      .explains_fn = explains_older,
-     STEPS({"add", step_add}, {"salvage", step_salvage_own})},
+     STEPS({"salvage", step_salvage_own})},
 };
 enum { WORKS = sizeof works / sizeof *works };
 
@@ -952,6 +997,22 @@ TEST(control_lying_disk_is_seen) {
     }
 }
 
+static const work *work_of(const char *name) {
+    int i;
+    for (i = 0; i < WORKS; i++)
+        if (strcmp(works[i].name, name) == 0) return &works[i];
+    abort();
+}
+/*  A log that cannot be removed is not left beside the restored file, and a journal that is to be
+    rolled back does not keep a salvage from reading. */
+TEST(files_that_cannot_be_removed) {
+    sim_vfs_fault fault = {1, SIM_VFS_DELETE, 0, 1, 0};
+    for (; fault.at <= 7; fault.at++) {
+        CHECK_INT(try_run(work_of("restore"), fault, true), 0);
+        CHECK_INT(try_run(work_of("salvage_own"), fault, false), 0);
+    }
+}
+
 TEST(every_call_wal) {
     loop(works, WORKS, true, 4);
 }
@@ -964,6 +1025,7 @@ int main(int argc, char **argv) {
     if (done >= 0) return done;
     RUN(control_what_may_not_be_is_seen);
     RUN(control_lying_disk_is_seen);
+    RUN(files_that_cannot_be_removed);
     RUN(every_call_wal);
     RUN(every_call_delete);
     return test_end();
