@@ -426,6 +426,7 @@ static void loop(const work *works, int count, bool is_wal, double seconds) {
                    is_wal ? "wal" : "delete", (unsigned long long)(c.runs - runs),
                    (double)(sim_real_ns() - start) / 1e9,
                    (unsigned long long)(c.failures - failures));
+        fflush(stdout);
     }
     free(counts);
     printf("# %s: %llu calls, %llu cases, %llu runs, stride %llu, seed %llu, %.1f s, %llu failed\n",

@@ -478,13 +478,20 @@ static void check_target(run *r, int rc, int keep, const sqlpool_error *e) {
         (void)fail(r, "a partial is left by what failed: %s", e->message);
     if (is_there(TARGET) && r->why[0] == '\0') o->older = now;
 }
+/*  A folder that was not synced is told of. */
+static void check_synced(run *r, uint64_t faults, int rc) {
+    if (r->fault.kind == IO_FILES + SIM_FILES_SYNC && sim_files.faults > faults && rc == SQLPOOL_OK)
+        (void)fail(r, "it says nothing of a folder that was not synced");
+}
 static int backup_of(run *r, int keep, sqlpool_error *e) {
     const sqlpool_backup_config config = config_of(r, keep);
     own *o = own_of(r);
     sqlpool_backup_info info;
+    const uint64_t faults = sim_files.faults;
     int rc;
     o->newer = o->acked;
     rc = sqlpool_backup(r->pool, TARGET, &config, NULL, &info, e);
+    check_synced(r, faults, rc);
     check_target(r, rc, keep, e);
     if (rc == SQLPOOL_OK && (strcmp(info.path, TARGET) != 0 || !info.has_metadata))
         (void)fail(r, "the backup is \"%s\"", info.path);
@@ -586,12 +593,14 @@ static int restore_of(run *r, bool or_older, sqlpool_error *e) {
     sqlpool_backup_config config = config_of(r, 0);
     own *o = own_of(r);
     sqlpool_backup_info info;
+    const uint64_t faults = sim_files.faults;
     rows kept = 0;
     int rc;
     bool is_new;
     config.or_older = or_older;
     memset(e, 0, sizeof *e);
     rc = sqlpool_restore(r->pool, TARGET, &config, NULL, &info, e);
+    check_synced(r, faults, rc);
     is_new = rc == SQLPOOL_OK || strstr(e->message, "was replaced, but") != NULL;
     if (is_new) {
         rows was = 0;
@@ -611,8 +620,8 @@ static int restore_of(run *r, bool or_older, sqlpool_error *e) {
     }
     if (rc != SQLPOOL_OK && !may_leave(r) && files_like("care.", "-partial", false) != 0)
         (void)fail(r, "a partial is left by what failed: %s", e->message);
-    if (rc != SQLPOOL_OK && !is_new && !may_leave(r) && r->fault.kind < IO_FILES &&
-        !o->was_restored && files_like(DATABASE, ".replaced-", false) != 0)
+    if (rc != SQLPOOL_OK && !is_new && !may_leave(r) && !o->was_restored &&
+        files_like(DATABASE, ".replaced-", false) != 0)
         (void)fail(r, "a second name of the database is left: %s", e->message);
     return rc;
 }
@@ -644,9 +653,12 @@ static int salvage_of(run *r, const char *source, sqlpool_error *e) {
     own *o = own_of(r);
     sqlpool_salvage_info info;
     int64_t least, most;
+    uint64_t faults;
     int rc;
     (void)unlink(SAVED);
+    faults = sim_files.faults;
     rc = sqlpool_salvage(r->pool, source, SAVED, &config, NULL, &info, e);
+    check_synced(r, faults, rc);
     if (rc == SQLPOOL_OK) {
         sqlpool_error error;
         const pause_state p = pause_faults();
