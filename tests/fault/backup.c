@@ -9,6 +9,7 @@
     backup        some points, evenly spread
     backup full   all of them, and at least 1000 kills */
 #define _GNU_SOURCE
+#include "sim/files.h"
 #include "sim/vfs.h"
 #include "sqlpool.h"
 #include "test.h"
@@ -52,9 +53,6 @@ static sqlpool_error err;
 static struct {
     int64_t count;   /* so far; 0 before the operation has begun */
     int64_t kill_at; /* 0: never */
-    int64_t fail_at; /* of the functions below alone; 0: never */
-    int64_t calls;   /* of these */
-    int fail_with;
     bool is_armed;
 } points;
 
@@ -66,53 +64,6 @@ static void on_vfs(void *user, const sim_vfs_event *event) {
     (void)user, (void)event;
     point();
 }
-
-/*  The functions of sqlpool_files, done with what POSIX has, point after point. */
-static int begin_call(void) {
-    point();
-    points.calls += points.is_armed;
-    return points.is_armed && points.calls == points.fail_at ? points.fail_with : 0;
-}
-static int end_call(int rc) {
-    const int code = rc == 0 ? 0 : errno;
-    point();
-    return code;
-}
-static int do_create(void *user, const char *path, const char *like) {
-    int code = begin_call(), file;
-    (void)user, (void)like;
-    if (code != 0) return code;
-    file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    code = end_call(file < 0);
-    return file < 0 ? code : close(file);
-}
-static int do_look(void *user, const char *path, const char *other) {
-    struct stat a, b;
-    (void)user;
-    point();
-    if (lstat(path, &a) != 0) return SQLPOOL_FILE_NONE;
-    if (S_ISLNK(a.st_mode)) return SQLPOOL_FILE_LINK;
-    if (!S_ISREG(a.st_mode)) return SQLPOOL_FILE_OTHER;
-    return other != NULL && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino
-               ? SQLPOOL_FILE_SAME
-               : SQLPOOL_FILE_REGULAR;
-}
-static int do_rename(void *user, const char *from, const char *to) {
-    const int code = begin_call();
-    (void)user;
-    return code != 0 ? code : end_call(rename(from, to));
-}
-static int do_link(void *user, const char *from, const char *to) {
-    const int code = begin_call();
-    (void)user;
-    return code != 0 ? code : end_call(link(from, to));
-}
-static int do_sync_folder(void *user, const char *path) {
-    const int code = begin_call();
-    (void)user, (void)path;
-    return code != 0 ? code : end_call(0);
-}
-static const sqlpool_files files = {NULL, do_create, do_look, do_rename, do_link, do_sync_folder};
 
 /*---- files ----*/
 
@@ -221,7 +172,7 @@ static int operate(sqlpool *pool, scenario which, sqlpool_error *error) {
     sqlpool_backup_config config;
     int rc;
     memset(&config, 0, sizeof config);
-    config.files = files;
+    config.files = sim_files_hooks();
     config.keep = 2;
     config.step_pages = 10;
     points.is_armed = true;
@@ -255,6 +206,7 @@ static void child(scenario which, int64_t kill_at) {
     FILE *told;
     sqlpool *pool;
     if (sim_vfs_install() != SQLITE_OK) _exit(2);
+    sim_files.point_fn = point;
     sim_vfs.point_fn = on_vfs;
     sim_vfs.skip_sync = 1;
     pool = begin(which, "sim");
@@ -453,7 +405,7 @@ static int open_descriptors(void) {
 static void check_failed(sqlpool *pool, scenario which, int64_t at, int rc, int64_t most_ms) {
     const bool is_backup = which == BACKUP_NEW || which == BACKUP_OVER;
     sim_vfs_heal();
-    points.fail_at = 0;
+    sim_files.fault.at = 0;
     if (rc != SQLPOOL_OK && (err.result != rc || err.message[0] == '\0')) {
         test_fail(__FILE__, __LINE__, "call %" PRId64 ": %d without a word", at, rc);
         return;
@@ -535,12 +487,11 @@ static void fail_files(scenario which) {
             PART_OF(prepare(which));
             pool = begin(which, "sim");
             CHECK(pool != NULL);
-            points.calls = 0;
-            points.fail_at = at;
-            points.fail_with = codes[i].code;
+            sim_files_arm((sim_files_fault){(uint64_t)at, SIM_FILES_ANY, codes[i].code, 0});
             memset(&err, 0x5a, sizeof err);
             rc = operate(pool, which, &err);
-            if (points.calls < at) calls = points.calls; /* there are no more */
+            if (sim_files.faults == 0) /* there are no more */
+                calls = (int64_t)sim_files.kind_calls[SIM_FILES_ANY];
             /* a second name that cannot be had is done without */
             if (rc != SQLPOOL_OK && rc != codes[i].result)
                 test_fail(__FILE__, __LINE__, "call %" PRId64 ", errno %d: %d: %s", at,

@@ -166,6 +166,8 @@ static inline int sim_vfs_code_fits(int kind, int code) {
         return kind == SIM_VFS_SHM_MAP;
     case SQLITE_CANTOPEN:
         return kind == SIM_VFS_OPEN || kind == SIM_VFS_SHM_MAP;
+    case SQLITE_IOERR_SHORT_READ: /* the second half of what is read is not there: zeroes */
+        return kind == SIM_VFS_READ;
     default:
         return 0;
     }
@@ -280,7 +282,11 @@ static inline int sim_file_read(sqlite3_file *file, void *to, int amount, sqlite
     sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_READ, &e.number);
     e.faulted = e.result != 0;
-    if (!e.faulted) e.result = f->real->pMethods->xRead(f->real, to, amount, offset);
+    if (!e.faulted || e.result == SQLITE_IOERR_SHORT_READ) {
+        const int rc = f->real->pMethods->xRead(f->real, to, amount, offset);
+        if (e.faulted) memset((char *)to + amount / 2, 0, (size_t)(amount - amount / 2));
+        if (!e.faulted) e.result = rc;
+    }
     return sim_vfs_after(&e);
 }
 static inline int sim_file_write(sqlite3_file *file, const void *from, int amount,
