@@ -3927,14 +3927,18 @@ static int sqlpool__default_create(void *user, const char *path, const char *lik
         if (chmod(path, status.st_mode & 0777) != 0) code = errno;
     }
     if (close(file) != 0 && code == 0) code = errno;
+    if (code != 0) (void)unlink(path);
     return code;
 }
 
 static int sqlpool__default_look(void *user, const char *path, const char *other) {
     struct stat status, second;
     (void)user;
-    if (lstat(path, &status) != 0) /* too large for this program's off_t: hands off */
-        return errno == EOVERFLOW ? SQLPOOL_FILE_OTHER : SQLPOOL_FILE_NONE;
+    if (lstat(path, &status) != 0) { /* where nobody can look, something may be: hands off */
+        const bool is_none = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG ||
+                             errno == EACCES; /* nothing can be made there either */
+        return is_none ? SQLPOOL_FILE_NONE : SQLPOOL_FILE_OTHER;
+    }
     if ((status.st_mode & S_IFMT) == S_IFLNK) return SQLPOOL_FILE_LINK;
     if ((status.st_mode & S_IFMT) != S_IFREG) return SQLPOOL_FILE_OTHER;
     return other != NULL && stat(other, &second) == 0 && second.st_dev == status.st_dev &&
@@ -22975,11 +22979,20 @@ static int sqlpool__close_all(sqlpool__core *core, int64_t deadline_ns, const sq
                : SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "a checkpoint runs, and does not end");
 }
 
-/*  Opens the first connection anew, on whatever is at the path now. */
-static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is_replaced,
+/*  What is at the path now. */
+typedef enum sqlpool__found {
+    SQLPOOL__FOUND_OLD,
+    SQLPOOL__FOUND_NEW,
+    SQLPOOL__FOUND_NOTHING /* a connection would make a new database there */
+} sqlpool__found;
+
+/*  Opens the first connection anew. */
+static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, sqlpool__found found,
                            sqlpool_error *error) {
     sqlpool__slot *slot = closed->writer;
-    if (is_replaced) {
+    if (found == SQLPOOL__FOUND_NOTHING)
+        (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_MOVED);
+    if (found == SQLPOOL__FOUND_NEW) {
         sqlpool__outdate_all(core);
         SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
         SQLPOOL__STORE(&core->checkpoint_due, 0u);
@@ -22990,12 +23003,13 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is
         sqlpool__unlock(core);
     }
     if (slot != NULL) { /* with patience: until the writer has opened it, it is in no WAL mode */
-        int tries = SQLPOOL__REOPEN_TRIES;
-        while (sqlpool__open_connection(slot, error) != SQLPOOL_OK && --tries > 0) {
+        int tries = found != SQLPOOL__FOUND_NOTHING ? SQLPOOL__REOPEN_TRIES : 0;
+        while (tries-- > 0 && sqlpool__open_connection(slot, error) != SQLPOOL_OK) {
+            if (tries == 0) break;
             sqlpool__error_clear(error);
             sqlpool__sleep(core, core->config.busy_poll_max_us * SQLPOOL__NS_PER_US);
         }
-        if (error->result == SQLPOOL_OK) {
+        if (slot->db != NULL) {
             sqlpool__learn_page_size(slot);
             sqlpool__log_recovered(slot);
         }
@@ -23010,6 +23024,7 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, bool is
 typedef struct sqlpool__old {
     sqlite3 *db;   /* keeps everybody out; NULL: there is no file */
     bool is_whole; /* its log is written back: the file is complete by itself */
+    bool is_away;  /* nothing is at its path */
 } sqlpool__old;
 
 /*  One try to get the old file alone and whole. */
@@ -23069,22 +23084,30 @@ static int sqlpool__take_old(sqlpool__archive *archive, sqlpool__old *old, sqlpo
  * >>[I29.8] restore: the change                                        (private)
  *----------------------------------------------------------------------------*/
 
-/*  A name that is free, for the file and for its sidecars; NULL: no memory, or a hundred are taken.
-    */
-static char *sqlpool__kept_name(sqlpool__archive *archive, sqlite3 *clock) {
+/*  A name that is free, for the file and for its sidecars. */
+static char *sqlpool__kept_name(sqlpool__archive *archive, sqlite3 *clock, sqlpool_error *error) {
     char time[24] = "";
-    int n;
-    if (sqlpool__ask(clock, "SELECT strftime('%Y%m%d-%H%M%S', 'now')", time, sizeof time) !=
-        SQLITE_OK)
-        return NULL;
-    for (n = 1; n <= 100; n++) {
+    int n, rc = sqlpool__ask(clock, "SELECT strftime('%Y%m%d-%H%M%S', 'now')", time, sizeof time);
+    for (n = 1; rc == SQLITE_OK && n <= 100; n++) {
         char *name = n == 1 ? sqlite3_mprintf("%s.replaced-%s", archive->own, time)
                             : sqlite3_mprintf("%s.replaced-%s-%d", archive->own, time, n);
-        if (name == NULL) return NULL;
-        if (sqlpool__archive_look(archive, name, NULL) == SQLPOOL_FILE_NONE &&
-            sqlpool__look_for_sidecars(archive, name) == SQLITE_OK)
+        if (name == NULL) {
+            rc = SQLITE_NOMEM;
+        } else if (sqlpool__archive_look(archive, name, NULL) == SQLPOOL_FILE_NONE &&
+                   (rc = sqlpool__look_for_sidecars(archive, name)) == SQLITE_OK) {
             return name;
+        } else if (rc == SQLPOOL_TARGET) {
+            rc = SQLITE_OK;
+        }
         sqlite3_free(name);
+    }
+    if (rc != SQLITE_OK) {
+        (void)sqlpool__chore_failed(&archive->chore, rc, "naming", archive->own);
+    } else {
+        (void)SQLPOOL__FAIL(error, SQLPOOL_TARGET,
+                            "a hundred names like \"%.500s.replaced-%s\" are taken, or cannot be "
+                            "looked at: move these files away",
+                            archive->own, time);
     }
     return NULL;
 }
@@ -23121,11 +23144,11 @@ static int sqlpool__swap(sqlpool__image *image, sqlpool__old *old, const char *k
         if (!is_linked) code = files->rename_fn(files->user, own, kept);
         if (code != 0) return sqlpool__file_failed(code, "keeping", kept, error);
     }
-    if (old->is_whole) {
+    if (old->is_whole)
         sqlpool__remove_sidecars(archive, own); /* the exclusive journal stays, empty */
-    } else {
-        code = sqlpool__move_sidecars(archive, own, kept);
-    }
+    code =
+        sqlpool__move_sidecars(archive, own, kept); /* or what cannot be removed: SQLite would play
+                                                          it into the new file */
     /* a power loss must not bring the old log back beside the new file */
     if (code == 0) code = files->sync_folder_fn(files->user, own);
     if (code == 0) code = files->rename_fn(files->user, image->path, own);
@@ -23138,8 +23161,12 @@ static int sqlpool__swap(sqlpool__image *image, sqlpool__old *old, const char *k
     (void)sqlpool__move_sidecars(archive, kept, own);
     if (is_linked) {
         (void)sqlpool__remove(archive, kept, "");
-    } else if (old->db != NULL) {
-        (void)files->rename_fn(files->user, kept, own);
+    } else if (old->db != NULL && files->rename_fn(files->user, kept, own) != 0) {
+        old->is_away = true;
+        return SQLPOOL__FAIL(error, error->result,
+                             "the database is \"%.300s\" now, and could not be given its name back "
+                             "(errno %d): rename it to \"%.300s\", then sqlpool_recycle()",
+                             kept, code, own);
     }
     return error->result;
 }
@@ -23163,12 +23190,12 @@ static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info 
         if (token != NULL && SQLPOOL__LOAD(&token->fired) != 0)
             (void)sqlpool__chore_check(&archive->chore); /* says so */
     } else if (sqlpool__take_old(archive, &old, error) == SQLPOOL_OK) {
-        kept = sqlpool__kept_name(archive, image->db);
-        if (sqlpool__on_chore(&archive->chore) != 0) {
+        kept = sqlpool__kept_name(archive, image->db, error);
+        if (kept == NULL) {
+            /* it has said why */
+        } else if (sqlpool__on_chore(&archive->chore) != 0) {
             (void)sqlpool__chore_failed(&archive->chore, SQLITE_INTERRUPT, "replacing",
                                         archive->own);
-        } else if (kept == NULL) {
-            (void)SQLPOOL__FAIL(error, SQLPOOL_NOMEM, "no name to keep the old database under");
         } else if (sqlpool__is_renamed(image->db)) {
             (void)sqlpool__image_taken(image, error);
         } else if (sqlpool__swap(image, &old, kept, error) == SQLPOOL_OK) {
@@ -23182,7 +23209,11 @@ static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info 
     image->db = NULL;
     sqlite3_free(kept);
     sqlpool__error_clear(&after);
-    (void)sqlpool__reopen(core, &closed, is_replaced, &after);
+    (void)sqlpool__reopen(core, &closed,
+                          is_replaced   ? SQLPOOL__FOUND_NEW
+                          : old.is_away ? SQLPOOL__FOUND_NOTHING
+                                        : SQLPOOL__FOUND_OLD,
+                          &after);
     if (!is_replaced) return error->result;
     if (after.result != SQLPOOL_OK)
         return SQLPOOL__FAIL(error, after.result, "the database was replaced, but: %.800s",
@@ -23657,6 +23688,12 @@ static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, 
     salvage.archive = image.archive = archive;
     if (sqlpool__check_target(archive, target, error) != SQLPOOL_OK) return error->result;
     rc = sqlpool__open_plain(chore->core, source, SQLITE_OPEN_READONLY, &salvage.from);
+    if (rc == SQLITE_OK && /* a journal that was left behind has to be rolled back first */
+        sqlpool__primary(sqlpool__ask(salvage.from, "SELECT count(*) FROM sqlite_master", NULL,
+                                      0)) == SQLITE_READONLY) {
+        (void)sqlite3_close(salvage.from);
+        rc = sqlpool__open_plain(chore->core, source, SQLITE_OPEN_READWRITE, &salvage.from);
+    }
     if (rc == SQLITE_OK) {
         sqlite3_progress_handler(salvage.from, SQLPOOL__PROGRESS_OPS, sqlpool__on_chore, chore);
         rc = sqlite3_exec(salvage.from, "PRAGMA writable_schema=ON; BEGIN", NULL, NULL, NULL);
