@@ -567,6 +567,7 @@ TEST(misuse_is_named) {
     static const sqlpool_migration zero = {0, "z", "SELECT 1", NULL, NULL, NULL, NULL};
     static const sqlpool_migration nameless = {1, "", "SELECT 1", NULL, NULL, NULL, NULL};
     static const sqlpool_migration unnamed = {1, NULL, "SELECT 1", NULL, NULL, NULL, NULL};
+    static const sqlpool_migration only_fn = {1, NULL, NULL, NULL, fill_fn, NULL, NULL};
     static const sqlpool_migration empty = {1, "e", NULL, "SELECT 1", NULL, NULL, NULL};
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_maintenance options;
@@ -586,6 +587,8 @@ TEST(misuse_is_named) {
     CHECK_RC(go_to(pool, &nameless, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
     CHECK_HAS(error.message, "no name");
     CHECK_RC(go_to(pool, &unnamed, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "steps[0] (version 1): it has no name");
+    CHECK_RC(go_to(pool, &only_fn, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
     CHECK_HAS(error.message, "steps[0] (version 1): it has no name");
     CHECK_RC(go_to(pool, &empty, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
     CHECK_HAS(error.message, "neither SQL nor a function");

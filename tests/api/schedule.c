@@ -776,6 +776,14 @@ TEST(free_pages_that_are_too_few_stay) {
     CHECK_INT(w.done_result, SQLPOOL_OK);
     CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
     CHECK_INT(sizes.free_pages, 0);
+    task.limit_ms = 10;
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(sqlpool_pause(pool, 1000, &error), &error); /* not even looked at: a failure */
+    clock_step = 5000000;
+    CHECK_RC(sqlpool_schedule_run(pool, "vacu", &error), SQLPOOL_TIMEOUT, &error);
+    clock_step = 1000;
+    CHECK_INT(w.last.failures, 1);
+    CHECK_INT(sqlpool_resume(pool), SQLPOOL_OK);
     PART(close_pool(pool));
 }
 
