@@ -1299,6 +1299,26 @@ TEST(who_waits_for_its_pace_can_be_stopped) {
     PART(close_pool(pool));
 }
 
+TEST(vacuum_into_of_a_database_in_memory_makes_a_file) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    sqlpool *pool;
+    sqlite3 *db;
+    if (sqlite3_libversion_number() < 3036000) return;
+    pool = open_pool(":memory:", &config, TWO_TABLES ROWS("one", 10));
+    if (pool == NULL) return;
+    (void)unlink("memory.copy");
+    CHECK_RC(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &error), SQLITE_CANTOPEN, &error);
+    CHECK_OK(sqlpool_vacuum_into(pool, "memory.copy", NULL, &error), &error);
+    CHECK_INT(access("memory.copy", F_OK), 0);
+    db = raw_open("memory.copy");
+    if (db == NULL) return;
+    CHECK_INT(raw_ask(db, "SELECT count(*) FROM one"), 10);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    CHECK_RC(sqlpool_vacuum_into(pool, "memory.copy", NULL, &error), SQLITE_CANTOPEN, &error);
+    PART(close_pool(pool));
+}
+
 int main(void) {
     RUN(every_reader_gets_the_new_plan);
     RUN(optimize_analyzes_what_was_never_analyzed_once);
@@ -1334,5 +1354,6 @@ int main(void) {
     RUN(a_paused_pool_keeps_everything_waiting_for_so_long);
     RUN(every_operation_stops_at_every_report);
     RUN(who_waits_for_its_pace_can_be_stopped);
+    RUN(vacuum_into_of_a_database_in_memory_makes_a_file);
     return test_end();
 }

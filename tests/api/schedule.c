@@ -113,7 +113,7 @@ static int set_schedule(sqlpool *pool, const sqlpool_task *tasks, int count, boo
     config.tasks = tasks;
     config.count = count;
     config.keep_state = keep_state;
-    config.done_fn = on_done;
+    config.done_fn = w != NULL ? on_done : NULL;
     config.user = w;
     return sqlpool_schedule(pool, &config, error);
 }
@@ -1076,6 +1076,54 @@ TEST(a_claim_that_waits_ends_with_its_schedule) {
     PART(close_pool(pool));
 }
 
+/*  It goes on where the tick before it stopped: not with the first table again. */
+TEST(a_merge_that_is_cut_comes_to_every_table) {
+    sqlpool *pool;
+    sqlpool_task task;
+    sqlpool_error error;
+    work w;
+    int ticks = 0;
+    if (sqlite3_compileoption_used("ENABLE_FTS5") == 0) return;
+    pool = open_ticking("every.db", NULL);
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    PART(add_segments(pool, "f", 1));
+    PART(add_segments(pool, "g", 5));
+    task = task_of("merge", SQLPOOL_TASK_FTS5_MERGE, 3600, &w);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    clock_step = 5000000;
+    while (w.done == 0 && ticks++ < 200) CHECK_INT(sqlpool_tick(pool, 1), SQLPOOL_OK);
+    clock_step = 1000;
+    CHECK_INT(w.done, 1);
+    CHECK_INT(ask(pool, "SELECT count(DISTINCT segid) FROM g_idx"), 1);
+    PART(close_pool(pool));
+}
+
+/*  Also while its schedule is being replaced. */
+static int set_another(sqlpool *pool, const sqlpool_maintenance *options, void *user,
+                       sqlpool_error *error) {
+    (void)error;
+    __atomic_store_n((int *)user, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&options->token->fired, __ATOMIC_ACQUIRE) == 0) sleep_ms(1);
+    __atomic_store_n((int *)user, sqlpool_schedule(pool, NULL, NULL), __ATOMIC_SEQ_CST);
+    return 0;
+}
+TEST(a_task_sets_no_schedule_when_its_own_is_replaced) {
+    sqlpool *pool = open_pool("itself.db", NULL, NULL);
+    sqlpool_task task;
+    sqlpool_error error;
+    int result = 0;
+    if (pool == NULL) return;
+    task = task_of("itself", SQLPOOL_TASK_CALL, 10, NULL);
+    task.fn = set_another;
+    task.user = &result;
+    CHECK_OK(set_schedule(pool, &task, 1, false, NULL, &error), &error);
+    CHECK(came_to(&result, 1));
+    CHECK_OK(sqlpool_schedule(pool, NULL, &error), &error);
+    CHECK_INT(result, SQLPOOL_MISUSE);
+    PART(close_pool(pool));
+}
+
 int main(void) {
     RUN(a_task_runs_when_its_interval_has_passed);
     RUN(a_task_waits_for_its_window_and_for_an_idle_moment);
@@ -1101,5 +1149,7 @@ int main(void) {
     RUN(one_task_at_a_time_by_thread_and_by_call);
     RUN(two_that_set_a_schedule_and_one_that_closes);
     RUN(a_claim_that_waits_ends_with_its_schedule);
+    RUN(a_merge_that_is_cut_comes_to_every_table);
+    RUN(a_task_sets_no_schedule_when_its_own_is_replaced);
     return test_end();
 }

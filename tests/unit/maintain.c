@@ -697,6 +697,41 @@ TEST(pages_of_an_index_whose_function_is_missing_cannot_be_counted) {
     unit_close(&u);
 }
 
+/*  What was analyzed is told to every connection, also when the time is over right behind it. */
+TEST(statistics_that_are_made_are_made_known) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_maintenance options;
+    sqlpool_error error;
+    int64_t at, version;
+    sim_remove_database("known.db");
+    if (!run_raw("known.db", tables_sql)) return;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    unit_open(&u, "known.db", &config);
+    if (test_failed_now) return;
+    CHECK_OK(sqlpool_analyze(u.pool, "one", 0, NULL, &error), &error);
+    acting = &u;
+    act_fn = cancel_it;
+    for (at = 1; at < 100; at++) {
+        int rc;
+        CHECK(run_raw("known.db", "UPDATE sqlite_stat1 SET stat = 'old' WHERE tbl = 'one'"));
+        version = ask(u.pool, "PRAGMA schema_version");
+        memset(&token, 0, sizeof token);
+        memset(&options, 0, sizeof options);
+        options.token = &token;
+        steps = 0;
+        act_at = at;
+        rc = sqlpool_analyze(u.pool, "one", 0, &options, &error);
+        act_at = 0;
+        CHECK(rc == SQLPOOL_OK || rc == SQLPOOL_CANCELLED);
+        if (ask(u.pool, "SELECT count(*) FROM sqlite_stat1 WHERE stat = 'old'") == 0)
+            CHECK(ask(u.pool, "PRAGMA schema_version") != version);
+        if (steps < at) break;
+    }
+    CHECK(at < 100);
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(cancelled_before_any_statement);
     RUN(out_of_time_before_any_statement);
@@ -712,5 +747,6 @@ int main(void) {
     RUN(copies_where_the_file_system_is_not_known);
     RUN(full_text_tables_without_the_module);
     RUN(pages_of_an_index_whose_function_is_missing_cannot_be_counted);
+    RUN(statistics_that_are_made_are_made_known);
     return test_end();
 }
