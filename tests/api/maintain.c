@@ -1206,6 +1206,7 @@ TEST(every_operation_stops_at_every_report) {
     config.disable_upkeep_thread = true;
     config.acquire_timeout_ms = SQLPOOL_FOREVER;
     config.page_cache_kib = 256;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     (void)snprintf(path, sizeof path, "operate.%d.copy", (int)getpid());
     for (which = 0; which < OPERATIONS; which++) {
         if (which >= 9 && sqlite3_compileoption_used("ENABLE_FTS5") == 0) continue;
