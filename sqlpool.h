@@ -697,8 +697,9 @@
       whoever opens it finds all commits: sqlpool_recycle() with no lease out does it where this
       process is the only one. Files on network file systems: SQLite's locks, and with them all
       promises, are only as good as the file system's. Use SQLPOOL_JOURNAL_DELETE there, or better a
-      local disk. Tested on Linux; other POSIX systems should work. Windows needs hook tables for
-      locks and clock.
+      local disk. Tested on Linux; other POSIX systems should work. Where off_t has 32 bits compile
+      with _FILE_OFFSET_BITS=64: without it backups and restores refuse files from 2 GiB on. Windows
+      needs hook tables for locks and clock.
 
     UPGRADING
       Before 1.0 any version may change the interface. sqlpool_open() compares the version and the
@@ -2388,7 +2389,8 @@ typedef enum sqlpool_task_kind {
     SQLPOOL_TASK_CALL = 0,     /* a function of the program */
     SQLPOOL_TASK_OPTIMIZE = 1, /* sqlpool_optimize() */
     SQLPOOL_TASK_FTS5_MERGE = 2, /* sqlpool_fts5() with SQLPOOL_FTS5_MERGE, all tables */
-    SQLPOOL_TASK_INCREMENTAL_VACUUM = 3, /* sqlpool_incremental_vacuum(), all free pages */
+    SQLPOOL_TASK_INCREMENTAL_VACUUM = 3, /* sqlpool_incremental_vacuum(), all free pages; nothing to
+                                            do in files that are not in that mode */
     SQLPOOL_TASK_QUICK_CHECK = 4,        /* sqlpool_check() */
     SQLPOOL_TASK_INTEGRITY_CHECK = 5, /* the same; with a path, of a copy there, which goes again:
                                          it pins the log for as long as it takes to copy. Where it
@@ -3931,7 +3933,8 @@ static int sqlpool__default_create(void *user, const char *path, const char *lik
 static int sqlpool__default_look(void *user, const char *path, const char *other) {
     struct stat status, second;
     (void)user;
-    if (lstat(path, &status) != 0) return SQLPOOL_FILE_NONE;
+    if (lstat(path, &status) != 0) /* too large for this program's off_t: hands off */
+        return errno == EOVERFLOW ? SQLPOOL_FILE_OTHER : SQLPOOL_FILE_NONE;
     if ((status.st_mode & S_IFMT) == S_IFLNK) return SQLPOOL_FILE_LINK;
     if ((status.st_mode & S_IFMT) != S_IFREG) return SQLPOOL_FILE_OTHER;
     return other != NULL && stat(other, &second) == 0 && second.st_dev == status.st_dev &&
@@ -4637,7 +4640,6 @@ static const char *sqlpool__find_statement(const char *at, const char *end) {
 static bool sqlpool__token_is_value(const sqlpool__token *token, const char **at, const char *end) {
     const char first = token->text[0];
     sqlpool__token rest;
-    if (token->bytes == 0) return false;
     if (first == '\'') return true;
     if (token->is_word && token->bytes == 1 && (first == 'x' || first == 'X') && *at < end &&
         **at == '\'') {
@@ -5552,6 +5554,7 @@ typedef struct sqlpool__core {
     int entries_timed;                /* and with a deadline */
     int room_sleepers;                /* on that */
     int64_t entries_bytes;            /* of their text and arguments */
+    int64_t entries_block_bytes;      /* of blocks allocated for these */
     uint64_t submit_number;           /* of the last submission */
     sqlpool__place drain_place;       /* of the drainer in the writer's queue */
     uint64_t running_number;          /* the first of the group that runs; 0: none does */
@@ -5798,7 +5801,6 @@ static void sqlpool__note(sqlpool__slot *slot, sqlpool_event_kind kind, uint64_t
 /*  The same, timed in a histogram of the pool. */
 static void sqlpool__note_shared(sqlpool__slot *slot, int which, sqlpool_event_kind kind,
                                  uint64_t begin, uint64_t ticks, int result, uint64_t cause) {
-    if (slot->core->monitor == NULL) return;
     sqlpool__histogram_share(&slot->core->monitor->shared[which], ticks);
     sqlpool__note(slot, kind, begin, ticks, result, cause);
 }
@@ -5899,7 +5901,7 @@ static void sqlpool__note_cause(sqlpool__slot *slot, sqlpool_close_cause cause) 
     slot->close_cause = (int)cause;
 }
 static void sqlpool__note_close(sqlpool__slot *slot) {
-    if (slot->recorder != NULL && slot->core->monitor != NULL)
+    if (slot->recorder != NULL)
         sqlpool__note(slot, SQLPOOL_EVENT_CLOSE, sqlpool__ticks(slot->core), 0, SQLPOOL_OK,
                       (uint64_t)slot->close_cause);
     slot->close_cause = SQLPOOL_CLOSE_END;
@@ -6500,6 +6502,67 @@ static int sqlpool__ask_number(sqlite3 *db, const char *sql, int64_t *number) {
     return rc;
 }
 
+/*  What a line of PRAGMA integrity_check is about. */
+static int sqlpool__problem_kind(const char *line, size_t bytes) {
+    static const struct {
+        const char *words;
+        int kind;
+    } known[] = {{"missing from index", SQLPOOL_PROBLEM_INDEX},
+                 {"wrong # of entries in index", SQLPOOL_PROBLEM_INDEX},
+                 {"non-unique entry in index", SQLPOOL_PROBLEM_INDEX},
+                 {"values differ from index", SQLPOOL_PROBLEM_INDEX},
+                 {"malformed inverted index", SQLPOOL_PROBLEM_INDEX},
+                 {"NULL value in ", SQLPOOL_PROBLEM_CONTENT},
+                 {"CHECK constraint failed", SQLPOOL_PROBLEM_CONTENT},
+                 {"TEXT value in ", SQLPOOL_PROBLEM_CONTENT},
+                 {"NUMERIC value in ", SQLPOOL_PROBLEM_CONTENT},
+                 {" value in ", SQLPOOL_PROBLEM_CONTENT}};
+    size_t i, at;
+    for (i = 0; i < sizeof known / sizeof *known; i++) {
+        const size_t length = strlen(known[i].words);
+        for (at = 0; at + length <= bytes; at++) {
+            if (memcmp(line + at, known[i].words, length) == 0) return known[i].kind;
+        }
+    }
+    return SQLPOOL_PROBLEM_STRUCTURE;
+}
+
+/*  The code of a read that failed, of a line that names one: it says nothing about the file. 0: the
+    line is about the file. */
+static int sqlpool__problem_code(const char *line, size_t bytes) {
+    static const char words[] = "unable to get the page. error code=";
+    size_t at, length = sizeof words - 1;
+    int code = 0;
+    for (at = 0; at + length < bytes; at++) {
+        if (memcmp(line + at, words, length) != 0) continue;
+        for (at += length; at < bytes && line[at] >= '0' && line[at] <= '9' && code < 100000; at++)
+            code = code * 10 + (line[at] - '0');
+        return sqlpool__is_damage(code) ? 0 : code;
+    }
+    return 0;
+}
+
+/*  The first line of a quick_check that is about damage: a row that breaks CHECK or NOT NULL was
+    committed like that, and its copy is as good as it is. `table` may be NULL. */
+static int sqlpool__quick_check(sqlite3 *db, const char *table, char *verdict, int bytes) {
+    char *sql = table == NULL ? sqlite3_mprintf("PRAGMA quick_check(1000000)")
+                              : sqlite3_mprintf("PRAGMA quick_check(\"%w\")", table);
+    sqlite3_stmt *lines = NULL;
+    int rc = sql == NULL ? SQLITE_NOMEM : sqlite3_prepare_v2(db, sql, -1, &lines, NULL);
+    sqlite3_free(sql);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(lines)) == SQLITE_ROW) {
+        const char *line = (const char *)sqlite3_column_text(lines, 0);
+        rc = line != NULL ? sqlpool__problem_code(line, strlen(line)) : SQLITE_NOMEM;
+        if (rc != SQLITE_OK || strcmp(line, "ok") == 0 ||
+            sqlpool__problem_kind(line, strlen(line)) == SQLPOOL_PROBLEM_CONTENT)
+            continue;
+        (void)sqlite3_snprintf(bytes, verdict, "%s", line);
+        rc = SQLITE_DONE;
+    }
+    (void)sqlite3_finalize(lines);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 /*  Sets an integer PRAGMA, reads it back; what it is now goes to `granted`. */
 static int sqlpool__set_pragma(sqlpool__slot *slot, const char *name, int64_t value,
                                int64_t *granted) {
@@ -6683,6 +6746,13 @@ static sqlite3_file *sqlpool__file_of(sqlite3 *db, int which) {
         file->pMethods == NULL)
         return NULL;
     return file;
+}
+
+/*  Bytes of a file of the connection; -1 where there is none. */
+static int64_t sqlpool__size_of_file(sqlpool__slot *slot, int which) {
+    sqlite3_file *file = slot->core->is_memory ? NULL : sqlpool__file_of(slot->db, which);
+    sqlite3_int64 bytes = -1;
+    return file != NULL && file->pMethods->xFileSize(file, &bytes) == SQLITE_OK ? bytes : -1;
 }
 
 /*  Whether the file the connection has open is no longer the one at its path. The question is a
@@ -8941,14 +9011,14 @@ static bool sqlpool__ask_if_corrupt(sqlpool__core *core, char *verdict, size_t v
     confirm.end_ns = sqlpool__time_add(sqlpool__now(core), SQLPOOL__CONFIRM_NS);
     if (rc == SQLITE_OK) {
         sqlite3_progress_handler(db, SQLPOOL__PROGRESS_OPS, sqlpool__on_confirm, &confirm);
-        rc = sqlpool__ask(db, "PRAGMA quick_check(1)", verdict, verdict_bytes);
+        rc = sqlpool__quick_check(db, NULL, verdict, (int)verdict_bytes);
     }
     (void)sqlite3_close(db);
     if (rc != SQLITE_OK) {
         sqlpool__text text = sqlpool__text_into(verdict, verdict_bytes);
         sqlpool__text_add(&text, "%s (%s %d)", sqlite3_errstr(rc), sqlpool_result_name(rc), rc);
     }
-    return rc == SQLITE_OK ? strcmp(verdict, "ok") != 0 : sqlpool__is_damage(rc);
+    return rc == SQLITE_OK ? verdict[0] != '\0' : sqlpool__is_damage(rc);
 }
 
 /*  SQLite says CORRUPT of more than files that are: of a schema that trusted_schema forbids, of
@@ -8972,7 +9042,8 @@ static bool sqlpool__is_corrupt(sqlpool__core *core, const char *said) {
     core->is_corrupt_busy = false;
     sqlpool__unlock(core);
     sqlpool__log_line(core, is_corrupt ? SQLPOOL_LEVEL_ERROR : SQLPOOL_LEVEL_WARNING,
-                      SQLPOOL_LOG_CORRUPT, "%s; quick_check of the file: %s%s", said, verdict,
+                      SQLPOOL_LOG_CORRUPT, "%s; quick_check of the file: %s%s", said,
+                      verdict[0] != '\0' ? verdict : "ok",
                       is_corrupt ? "" : ": not confirmed, writes go on");
     return is_corrupt;
 }
@@ -11758,9 +11829,8 @@ static void sqlpool__event_sink(sqlpool_event *heap, int count, int at) {
     Times are ticks here. */
 static int sqlpool__gather_ring(sqlpool__ring *ring, int slot, sqlpool_event *heap, int count,
                                 int capacity) {
-    const uint64_t written = SQLPOOL__PEEK_FIRST(&ring->written);
-    uint64_t number = written;
-    while (number > 0 && written - number < ring->size) {
+    uint64_t number = SQLPOOL__PEEK_FIRST(&ring->written);
+    while (number > 0) { /* until one is gone */
         uint64_t words[SQLPOOL__EVENT_WORDS];
         sqlpool_event event;
         int at;
@@ -12478,6 +12548,7 @@ static void sqlpool__free_entry_locked(sqlpool__core *core, sqlpool__entry *entr
     SQLPOOL_ASSERT(entry->block == NULL && entry->job.error == NULL && entry->sleeper == NULL);
     core->entries_used--;
     core->entries_bytes -= entry->job.bytes;
+    core->entries_block_bytes -= (int64_t)entry->block_bytes;
     entry->state = SQLPOOL__ENTRY_FREE;
     entry->number = 0;
     sqlpool__list_insert_before(&core->entries_free, &entry->link);
@@ -14342,7 +14413,7 @@ static void sqlpool__queue_entry_locked(sqlpool__core *core, const sqlpool__subm
     entry->job.is_submitted = true;
     entry->job.result_out = &entry->result;
     entry->block = block;
-    entry->block_bytes = what->bytes;
+    entry->block_bytes = block != NULL ? what->bytes : 0;
     if (what->sql != NULL)
         sqlpool__copy_work(entry, block != NULL ? (char *)block : entry->room.bytes, what->sql,
                            what->sql_bytes, what->args, what->count);
@@ -14360,6 +14431,7 @@ static void sqlpool__queue_entry_locked(sqlpool__core *core, const sqlpool__subm
     core->entries_used++;
     core->entries_queued_count++;
     core->entries_bytes += entry->job.bytes;
+    core->entries_block_bytes += (int64_t)entry->block_bytes;
     if (what->options.timeout_ms > 0) {
         entry->request.deadline_ns = sqlpool__timeout_deadline(core, what->options.timeout_ms);
         core->entries_timed++;
@@ -15747,7 +15819,7 @@ static void sqlpool__memory_of(sqlpool__core *core, sqlpool_memory *memory) {
         (int64_t)SQLPOOL__LOAD_RELAXED(&core->wal_frames) * sqlpool__page_bytes(core);
     sqlpool__lock(core);
     memory->growth_bytes = sqlpool__growth_locked(core);
-    memory->queue_bytes = core->entries_bytes;
+    memory->queue_bytes = core->entries_block_bytes;
     if (core->entries != NULL)
         memory->queue_bytes +=
             (int64_t)core->config.submit_count * (int64_t)sizeof(struct sqlpool__entry);
@@ -16407,6 +16479,10 @@ static void sqlpool__check_health(sqlpool__core *core) {
                 if (sqlpool__ask_number(slot->db, "PRAGMA page_count", &pages) == SQLITE_OK)
                     SQLPOOL__STORE_RELAXED(&core->file_pages, pages);
             }
+        } else if (sqlpool__page_bytes(core) > 0) {
+            const int64_t bytes = sqlpool__size_of_file(slot, SQLITE_FCNTL_FILE_POINTER);
+            if (bytes >= 0)
+                SQLPOOL__STORE_RELAXED(&core->file_pages, bytes / sqlpool__page_bytes(core));
         }
         if (sqlpool__revalidate(slot, lane, false, &error) == SQLPOOL_OK)
             sqlpool__give_back(slot, lane);
@@ -16696,21 +16772,11 @@ SQLPOOL_API int sqlpool_changed(sqlpool *pool, sqlpool_stamp *stamp) {
     return sqlpool__leave(core, sqlpool__has_changed(core, stamp));
 }
 
-SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capacity) {
-    sqlpool_error local;
-    sqlpool__core *core;
-    int64_t now;
+/*  Those that are out, the longest first, and how many there are. */
+static int sqlpool__holders_of(sqlpool__core *core, sqlpool_holder *holders, int capacity) {
+    const int64_t now = sqlpool__now(core);
+    int count = 0;
     uint32_t i;
-    int count = 0, rc;
-    sqlpool__error_clear(&local);
-    rc = sqlpool__enter_inside(pool, &core, &local);
-    if (rc != SQLPOOL_OK) return rc;
-    if (capacity < 0 || (capacity > 0 && holders == NULL)) {
-        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "holders is NULL or capacity %d is negative",
-                            capacity);
-        return sqlpool__leave(core, sqlpool__finish(core, &local));
-    }
-    now = sqlpool__now(core);
     sqlpool__lock(core);
     sqlpool__observe_locked(core, now);
     for (i = 0; i + 1 < core->slot_count; i++) { /* the checkpointer is the pool's own */
@@ -16726,7 +16792,22 @@ SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capa
         if (at < capacity) holders[at] = holder;
     }
     sqlpool__unlock(core);
-    return sqlpool__leave(core, count);
+    return count;
+}
+
+SQLPOOL_API int sqlpool_holders(sqlpool *pool, sqlpool_holder *holders, int capacity) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (capacity < 0 || (capacity > 0 && holders == NULL)) {
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "holders is NULL or capacity %d is negative",
+                            capacity);
+        return sqlpool__leave(core, sqlpool__finish(core, &local));
+    }
+    return sqlpool__leave(core, sqlpool__holders_of(core, holders, capacity));
 }
 
 /*------------------------------------------------------------------------------
@@ -16749,11 +16830,10 @@ typedef struct sqlpool__view {
     sqlpool__breaker breakers[2];
 } sqlpool__view;
 
-static int sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
+static void sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
     view->core = core;
     memset(view->holders, 0, sizeof view->holders);
-    view->holder_count = sqlpool_holders(core->handle, view->holders, SQLPOOL__REPORT_HOLDERS);
-    if (view->holder_count < 0) return view->holder_count;
+    view->holder_count = sqlpool__holders_of(core, view->holders, SQLPOOL__REPORT_HOLDERS);
     view->holders_known =
         view->holder_count < SQLPOOL__REPORT_HOLDERS ? view->holder_count : SQLPOOL__REPORT_HOLDERS;
     sqlpool__collect(core, &view->stats);
@@ -16761,7 +16841,6 @@ static int sqlpool__view_take(sqlpool__core *core, sqlpool__view *view) {
     sqlpool__lock(core);
     memcpy(view->breakers, core->breakers, sizeof view->breakers);
     sqlpool__unlock(core);
-    return SQLPOOL_OK;
 }
 
 #ifndef SQLPOOL_NO_METRICS
@@ -17898,7 +17977,8 @@ static int64_t sqlpool__log_scale(int64_t value) {
     int64_t power = 0;
     if (value < 1) value = 1;
     while (value >> power > 1) power++;
-    return power * 1024 + ((value - (INT64_C(1) << power)) * 1024 >> power);
+    value -= INT64_C(1) << power;
+    return power * 1024 + (power < 10 ? value * 1024 >> power : value >> (power - 10));
 }
 
 /*  The least round value that is not below: 1, 2 or 5 times a power of ten, of two for bytes. */
@@ -17954,17 +18034,22 @@ static int64_t sqlpool__chart_y(const sqlpool__chart *chart, int64_t low, int64_
 }
 
 /*  "x,y x,y ..." in the chart's box. */
+/*  Where so long ago is: the right side is now. */
+static int64_t sqlpool__chart_x(const sqlpool__chart *chart, int64_t ago_ns) {
+    const int64_t step = chart->span_ns / SQLPOOL__CHART_WIDTH;
+    const int64_t x = SQLPOOL__CHART_WIDTH - ago_ns / (step > 0 ? step : 1);
+    return x > 0 ? x : 0;
+}
+
 static void sqlpool__chart_points(sqlpool__text *text, const sqlpool__chart *chart, int s,
                                   int64_t low, int64_t high) {
     const sqlpool__series *series = &chart->series[s];
-    const int64_t span = chart->span_ns / SQLPOOL__CHART_WIDTH > 0 ? chart->span_ns : 1000;
     int i;
     for (i = 0; i < series->points; i++) {
         const int64_t y = sqlpool__chart_y(chart, low, high, series->y[i]);
-        int64_t x = SQLPOOL__CHART_WIDTH - series->x[i] / (span / SQLPOOL__CHART_WIDTH);
-        if (x < 0) x = 0;
-        sqlpool__text_add(text, "%s%lld,%lld.%lld", i > 0 ? " " : "", (long long)x,
-                          (long long)(y / 10), (long long)(y % 10));
+        sqlpool__text_add(text, "%s%lld,%lld.%lld", i > 0 ? " " : "",
+                          (long long)sqlpool__chart_x(chart, series->x[i]), (long long)(y / 10),
+                          (long long)(y % 10));
     }
 }
 
@@ -18052,15 +18137,12 @@ static void sqlpool__html_chart(sqlpool__text *text, const sqlpool__chart *chart
     sqlpool__chart_grid(text, chart, low, high);
     for (s = chart->series_count - 1; s >= 0; s--) {
         if (s == 0) {
-            sqlpool__text_add(
-                text, "<polygon class=\"f s0\" points=\"%lld,100 ",
-                (long long)(SQLPOOL__CHART_WIDTH -
-                            chart->series[0].x[0] / (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
+            const sqlpool__series *first = &chart->series[0];
+            sqlpool__text_add(text, "<polygon class=\"f s0\" points=\"%lld,100 ",
+                              (long long)sqlpool__chart_x(chart, first->x[0]));
             sqlpool__chart_points(text, chart, 0, low, high);
             sqlpool__text_add(text, " %lld,100\"/>",
-                              (long long)(SQLPOOL__CHART_WIDTH -
-                                          chart->series[0].x[chart->series[0].points - 1] /
-                                              (chart->span_ns / SQLPOOL__CHART_WIDTH + 1)));
+                              (long long)sqlpool__chart_x(chart, first->x[first->points - 1]));
         }
         sqlpool__text_add(text, "<polyline class=\"l s%d\" points=\"", s);
         sqlpool__chart_points(text, chart, s, low, high);
@@ -18536,27 +18618,22 @@ static int sqlpool__write_report(sqlpool__core *core, sqlpool_report_format form
     memset(report, 0, bytes);
     report->samples = (sqlpool__sample *)(void *)(report + 1);
     report->events = (sqlpool_event *)(void *)(report->samples + samples);
-    rc = sqlpool__view_take(core, &report->view);
-    if (rc == SQLPOOL_OK) {
-        sqlpool__copy_report(report, (int)events);
-        text = sqlpool__text_into(report->buffer, sizeof report->buffer);
-        text.write_fn = write_fn;
-        text.user = user;
-        if (format == SQLPOOL_REPORT_TEXT) sqlpool__report_text(report, &text);
-        if (format == SQLPOOL_REPORT_JSON) sqlpool__report_json(report, &text);
-        if (format == SQLPOOL_REPORT_PROMETHEUS) sqlpool__report_metrics(report, &text, false);
-        if (format == SQLPOOL_REPORT_OPENMETRICS) sqlpool__report_metrics(report, &text, true);
-        if (format == SQLPOOL_REPORT_HTML)
-            sqlpool__report_html(report, &text,
-                                 (sqlpool__drawing *)(void *)(report->events + events));
-        if (format == SQLPOOL_REPORT_TRACE) sqlpool__report_trace(report, &text);
-        sqlpool__text_flush(&text);
-        rc = text.result;
-        *is_theirs = rc != 0;
-        if (rc != 0) (void)SQLPOOL__FAIL(error, rc, "the write function ended the report: %d", rc);
-    } else {
-        (void)SQLPOOL__FAIL(error, rc, "the leases could not be listed");
-    }
+    sqlpool__view_take(core, &report->view);
+    sqlpool__copy_report(report, (int)events);
+    text = sqlpool__text_into(report->buffer, sizeof report->buffer);
+    text.write_fn = write_fn;
+    text.user = user;
+    if (format == SQLPOOL_REPORT_TEXT) sqlpool__report_text(report, &text);
+    if (format == SQLPOOL_REPORT_JSON) sqlpool__report_json(report, &text);
+    if (format == SQLPOOL_REPORT_PROMETHEUS) sqlpool__report_metrics(report, &text, false);
+    if (format == SQLPOOL_REPORT_OPENMETRICS) sqlpool__report_metrics(report, &text, true);
+    if (format == SQLPOOL_REPORT_HTML)
+        sqlpool__report_html(report, &text, (sqlpool__drawing *)(void *)(report->events + events));
+    if (format == SQLPOOL_REPORT_TRACE) sqlpool__report_trace(report, &text);
+    sqlpool__text_flush(&text);
+    rc = text.result;
+    *is_theirs = rc != 0;
+    if (rc != 0) (void)SQLPOOL__FAIL(error, rc, "the write function ended the report: %d", rc);
     sqlpool__free(&core->memory, report, bytes);
     return rc;
 }
@@ -18666,8 +18743,7 @@ static int sqlpool__status(sqlpool *pool, char *buffer, size_t buffer_bytes, boo
         (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "buffer is NULL but buffer_bytes is not 0");
         return sqlpool__leave(core, sqlpool__finish(core, &local));
     }
-    rc = sqlpool__view_take(core, &view);
-    if (rc != SQLPOOL_OK) return sqlpool__leave(core, rc);
+    sqlpool__view_take(core, &view);
     text = sqlpool__text_into(buffer, buffer_bytes);
     (is_json ? sqlpool__status_as_json : sqlpool__status_as_text)(&view, &text);
     return sqlpool__leave(core, (int)text.length);
@@ -21097,7 +21173,8 @@ static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
         rc = sqlpool__chore_run_text(/* a name that looks like a URI is a path all the same */
                                      chore,
                                      sqlite3_mprintf("VACUUM main INTO '%s%q'",
-                                                     full[0] == '/' ? "" : "./", full),
+                                                     strncmp(full, "file:", 5) == 0 ? "./" : "",
+                                                     full),
                                      NULL, NULL);
         if (slot->role == SQLPOOL__ROLE_READER &&
             sqlpool__set_pragma(slot, "query_only", 1, &granted) != SQLITE_OK)
@@ -21120,8 +21197,17 @@ static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
  * >>[I28.5] indexes and checks                                         (private)
  *----------------------------------------------------------------------------*/
 
+/*  REINDEX alone would look in the schema that the connection knows, which is not that of the file
+    when another one has made the index since; and who has dropped it wants nothing of it any more.
+    */
 static int sqlpool__reindex_one(sqlpool__chore *chore, const char *name, void *user) {
+    int64_t count = 0;
+    int rc = sqlpool__chore_run_text(
+        chore,
+        sqlite3_mprintf("SELECT count(*) FROM sqlite_master WHERE type='index' AND name=%Q", name),
+        sqlpool__take_number, &count);
     (void)user;
+    if (rc != SQLPOOL_OK || count == 0) return rc;
     return sqlpool__chore_run_text(chore, sqlite3_mprintf("REINDEX \"main\".\"%w\"", name), NULL,
                                    NULL);
 }
@@ -21165,35 +21251,20 @@ static int sqlpool__reindex(sqlpool__chore *chore, const char *name) {
     return chore->error->result;
 }
 
-/*  What a line of PRAGMA integrity_check is about. */
-static int sqlpool__problem_kind(const char *line, size_t bytes) {
-    static const struct {
-        const char *words;
-        int kind;
-    } known[] = {{"missing from index", SQLPOOL_PROBLEM_INDEX},
-                 {"wrong # of entries in index", SQLPOOL_PROBLEM_INDEX},
-                 {"non-unique entry in index", SQLPOOL_PROBLEM_INDEX},
-                 {"values differ from index", SQLPOOL_PROBLEM_INDEX},
-                 {"malformed inverted index", SQLPOOL_PROBLEM_INDEX},
-                 {"NULL value in ", SQLPOOL_PROBLEM_CONTENT},
-                 {"CHECK constraint failed", SQLPOOL_PROBLEM_CONTENT},
-                 {"TEXT value in ", SQLPOOL_PROBLEM_CONTENT},
-                 {"NUMERIC value in ", SQLPOOL_PROBLEM_CONTENT},
-                 {" value in ", SQLPOOL_PROBLEM_CONTENT}};
-    size_t i, at;
-    for (i = 0; i < sizeof known / sizeof *known; i++) {
-        const size_t length = strlen(known[i].words);
-        for (at = 0; at + length <= bytes; at++) {
-            if (memcmp(line + at, known[i].words, length) == 0) return known[i].kind;
-        }
-    }
-    return SQLPOOL_PROBLEM_STRUCTURE;
-}
-
 typedef struct sqlpool__check_findings {
     sqlpool_check_result *result;
     sqlpool__text text;
+    int unread; /* the code of a page that could not be read */
 } sqlpool__check_findings;
+
+static sqlpool__check_findings sqlpool__findings_into(sqlpool_check_result *result) {
+    sqlpool__check_findings findings;
+    memset(result, 0, sizeof *result);
+    findings.result = result;
+    findings.text = sqlpool__text_into(result->text, sizeof result->text);
+    findings.unread = 0;
+    return findings;
+}
 
 static void sqlpool__add_finding(sqlpool__check_findings *findings, const char *line, size_t bytes,
                                  int kind) {
@@ -21215,7 +21286,10 @@ static int sqlpool__take_problem(sqlpool__chore *chore, sqlite3_stmt *row, void 
     if (line == NULL || strcmp(line, "ok") == 0) return 0;
     while (*line != '\0') {
         const size_t bytes = strcspn(line, "\n");
-        if (bytes > 0 && strncmp(line, "*** in database", 15) != 0)
+        const int code = sqlpool__problem_code(line, bytes);
+        if (code != 0) {
+            findings->unread = code;
+        } else if (bytes > 0 && strncmp(line, "*** in database", 15) != 0)
             sqlpool__add_finding(findings, line, bytes, sqlpool__problem_kind(line, bytes));
         line += bytes + (line[bytes] == '\n' ? 1 : 0);
     }
@@ -21241,13 +21315,21 @@ static int sqlpool__take_orphan(sqlpool__chore *chore, sqlite3_stmt *row, void *
     return 0;
 }
 
-/*  The result of a check that came to its end. */
-static int sqlpool__check_verdict(sqlpool__chore *chore, const sqlpool_check_result *result) {
+/*  The result of a check that came to its end. Where pages could not be read, what else was found
+    may be for want of these. */
+static int sqlpool__check_verdict(sqlpool__chore *chore, const sqlpool__check_findings *findings) {
+    const sqlpool_check_result *result = findings->result;
     const int rc = (result->kinds & SQLPOOL_PROBLEM_STRUCTURE) != 0 ? SQLITE_CORRUPT
                    : (result->kinds & SQLPOOL_PROBLEM_INDEX) != 0   ? (SQLITE_CORRUPT | (3 << 8))
                    : (result->kinds & SQLPOOL_PROBLEM_FOREIGN_KEY) != 0
                        ? SQLITE_CONSTRAINT_FOREIGNKEY
                        : SQLITE_CONSTRAINT;
+    if (findings->unread != 0)
+        return SQLPOOL__FAIL(
+            chore->error, findings->unread,
+            "the check could not read every page (%s); it found %lld problems%s%.500s",
+            sqlpool_result_name(findings->unread), (long long)result->problems,
+            result->problems > 0 ? ": " : "", result->text);
     if (result->problems == 0) return SQLPOOL_OK;
     return SQLPOOL__FAIL(chore->error, rc, "the check found %lld problems: %.600s",
                          (long long)result->problems, result->text);
@@ -21257,10 +21339,8 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
                                    sqlpool_check_result *result) {
     static const char *const pragmas[] = {"quick_check", "integrity_check", "foreign_key_check"};
     static const int touches[] = {2, 6, 1}; /* of each page, about */
-    sqlpool__check_findings findings;
+    sqlpool__check_findings findings = sqlpool__findings_into(result);
     int rc;
-    findings.result = result;
-    findings.text = sqlpool__text_into(result->text, sizeof result->text);
     if (table != NULL && kind != SQLPOOL_CHECK_FOREIGN_KEYS &&
         (sqlite3_libversion_number() < 3033000 || strspn(table, "+-0123456789") == strlen(table)))
         return SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
@@ -21284,7 +21364,7 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
         sqlpool__add_finding(&findings, chore->error->message, strlen(chore->error->message),
                              SQLPOOL_PROBLEM_STRUCTURE);
     sqlpool__chore_put(chore);
-    return rc != SQLPOOL_OK ? rc : sqlpool__check_verdict(chore, result);
+    return rc != SQLPOOL_OK ? rc : sqlpool__check_verdict(chore, &findings);
 }
 
 /*------------------------------------------------------------------------------
@@ -21490,12 +21570,6 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
  * >>[I28.7] sizes                                                      (private)
  *----------------------------------------------------------------------------*/
 
-static int64_t sqlpool__chore_file_bytes(sqlpool__slot *slot, int which) {
-    sqlite3_file *file = slot->core->is_memory ? NULL : sqlpool__file_of(slot->db, which);
-    sqlite3_int64 bytes = -1;
-    return file != NULL && file->pMethods->xFileSize(file, &bytes) == SQLITE_OK ? bytes : -1;
-}
-
 static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
     int64_t mode = 0;
     int rc = sqlpool__chore_take(chore, SQLPOOL_READ);
@@ -21508,11 +21582,10 @@ static int sqlpool__sizes(sqlpool__chore *chore, sqlpool_sizes *sizes) {
     if (rc == SQLPOOL_OK) rc = sqlpool__chore_ask(chore, "PRAGMA main.auto_vacuum", &mode);
     if (rc == SQLPOOL_OK) {
         sizes->auto_vacuum = (int)mode + SQLPOOL_AUTO_VACUUM_NONE;
-        sizes->file_bytes = sqlpool__chore_file_bytes(chore->slot, SQLITE_FCNTL_FILE_POINTER);
-        sizes->wal_bytes =
-            chore->core->is_wal
-                ? sqlpool__chore_file_bytes(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
-                : -1;
+        sizes->file_bytes = sqlpool__size_of_file(chore->slot, SQLITE_FCNTL_FILE_POINTER);
+        sizes->wal_bytes = chore->core->is_wal
+                               ? sqlpool__size_of_file(chore->slot, SQLITE_FCNTL_JOURNAL_POINTER)
+                               : -1;
         sizes->taken_ms = sqlpool__wall_ms(chore->core);
     }
     sqlpool__chore_put(chore);
@@ -22209,27 +22282,6 @@ static int sqlpool__examine_trailer(sqlpool__chore *chore, sqlite3 *db, const ch
     return SQLPOOL_OK;
 }
 
-/*  The first line of a quick_check that is about damage: a row that breaks CHECK or NOT NULL was
-    committed like that, and its copy is as good as it is. `table` may be NULL. */
-static int sqlpool__quick_check(sqlite3 *db, const char *table, char *verdict, int bytes) {
-    char *sql = table == NULL ? sqlite3_mprintf("PRAGMA quick_check(1000000)")
-                              : sqlite3_mprintf("PRAGMA quick_check(\"%w\")", table);
-    sqlite3_stmt *lines = NULL;
-    int rc = sql == NULL ? SQLITE_NOMEM : sqlite3_prepare_v2(db, sql, -1, &lines, NULL);
-    sqlite3_free(sql);
-    while (rc == SQLITE_OK && (rc = sqlite3_step(lines)) == SQLITE_ROW) {
-        const char *line = (const char *)sqlite3_column_text(lines, 0);
-        rc = line != NULL ? SQLITE_OK : SQLITE_NOMEM;
-        if (line == NULL || strcmp(line, "ok") == 0 ||
-            sqlpool__problem_kind(line, strlen(line)) == SQLPOOL_PROBLEM_CONTENT)
-            continue;
-        (void)sqlite3_snprintf(bytes, verdict, "%s", line);
-        rc = SQLITE_DONE;
-    }
-    (void)sqlite3_finalize(lines);
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
 /*  Table by table, where the whole needs functions or collations that only the program's own
     connections have: those that need none are checked, and of the others the rows are counted,
     which reads each page of the table but overflow pages. */
@@ -22780,13 +22832,10 @@ static int sqlpool__check_copy(sqlpool__archive *archive, const char *path, sqlp
     sqlpool__chore *chore = &archive->chore;
     sqlpool__image image;
     if (sqlpool__take_image(&image, archive, path, error) == SQLPOOL_OK) {
-        sqlpool__check_findings findings;
         sqlpool_check_result result;
+        sqlpool__check_findings findings = sqlpool__findings_into(&result);
         sqlite3_stmt *rows = NULL;
         int rc;
-        memset(&result, 0, sizeof result);
-        findings.result = &result;
-        findings.text = sqlpool__text_into(result.text, sizeof result.text);
         sqlpool__chore_stage(chore, "check", 0.3);
         rc = sqlite3_prepare_v2(image.db, "PRAGMA integrity_check", -1, &rows, NULL);
         while (rc == SQLITE_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW)
@@ -22798,7 +22847,7 @@ static int sqlpool__check_copy(sqlpool__archive *archive, const char *path, sqlp
             rc = SQLITE_DONE;
         }
         if (rc == SQLITE_DONE) {
-            (void)sqlpool__check_verdict(chore, &result);
+            (void)sqlpool__check_verdict(chore, &findings);
         } else {
             (void)sqlpool__chore_failed(chore, rc, "checking", image.path);
         }
@@ -24040,12 +24089,9 @@ static int sqlpool__adopt(sqlpool__migrating *m) {
 
 static int sqlpool__check_orphans(sqlpool__migrating *m) {
     sqlpool_check_result result;
-    sqlpool__check_findings findings;
+    sqlpool__check_findings findings = sqlpool__findings_into(&result);
     int rc;
     if (m->chore.core->config.disable_foreign_keys) return SQLPOOL_OK;
-    result.problems = result.kinds = 0;
-    findings.result = &result;
-    findings.text = sqlpool__text_into(result.text, sizeof result.text);
     rc = sqlpool__chore_run(&m->chore, "PRAGMA foreign_key_check", sqlpool__take_orphan, &findings);
     if (rc != SQLPOOL_OK || result.problems == 0) return rc;
     result.text[strcspn(result.text, "\n")] = '\0'; /* the first is named */
@@ -25145,6 +25191,7 @@ static int sqlpool__do_task(sqlpool__core *core, sqlpool__plan *plan, const sqlp
         break;
     case SQLPOOL_TASK_INCREMENTAL_VACUUM:
         if (sqlpool__sizes(&chore, &sizes) == SQLPOOL_OK && sizes.free_pages > 0 &&
+            sizes.auto_vacuum == SQLPOOL_AUTO_VACUUM_INCREMENTAL &&
             sizes.free_pages * 100 >= sizes.pages * task->free_percent)
             (void)sqlpool__incremental_vacuum(&chore, 0, &count);
         break;

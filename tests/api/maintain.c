@@ -301,6 +301,22 @@ TEST(reindex_by_table_index_and_collation) {
     PART(close_pool(pool));
 }
 
+/*  SQLite looks for what it shall reindex in the schema that the connection has read last. */
+TEST(an_index_of_another_connection_is_reindexed) {
+    sqlpool *pool = open_pool("reindex_new.db", NULL, TWO_TABLES ROWS("one", 100));
+    sqlpool_error error;
+    sqlite3 *db = NULL;
+    CHECK_OK(sqlpool_exec(pool, "DELETE FROM one WHERE rowid = 1", SQLPOOL_NO_ARGS, &error),
+             &error); /* the writer knows the schema */
+    CHECK_INT(sqlite3_open("reindex_new.db", &db), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db, "CREATE INDEX later ON two(b)", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_OK(sqlpool_reindex(pool, NULL, NULL, &error), &error);
+    CHECK_INT(sqlite3_exec(db, "CREATE INDEX latest ON two(b, a)", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_OK(sqlpool_reindex(pool, "latest", NULL, &error), &error);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    CHECK_OK(sqlpool_close(pool, &error), &error);
+}
+
 /*  Bytes of a page of a file that nobody has open. */
 static bool spoil(const char *path, int64_t offset, const char *bytes, size_t count) {
     const int file = open(path, O_RDWR);
@@ -1328,6 +1344,7 @@ int main(void) {
     RUN(incremental_vacuum_frees_all_that_was_asked_for);
     RUN(vacuum_into_makes_a_whole_copy_in_a_new_file_only);
     RUN(reindex_by_table_index_and_collation);
+    RUN(an_index_of_another_connection_is_reindexed);
     RUN(checks_tell_structure_indexes_content_and_foreign_keys_apart);
     RUN(an_index_that_lacks_rows_is_found_and_mended);
     RUN(full_text_tables_are_found_with_their_content_and_settings);

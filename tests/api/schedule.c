@@ -160,6 +160,42 @@ TEST(a_task_runs_when_its_interval_has_passed) {
     PART(close_pool(pool));
 }
 
+/*  The default schedule has an incremental vacuum for files that want one. */
+TEST(an_incremental_vacuum_has_nothing_to_do_in_other_files) {
+    static const char *const modes[] = {"PRAGMA auto_vacuum=0;", "PRAGMA auto_vacuum=1;"};
+    sqlpool_task task = task_of("vacuum", SQLPOOL_TASK_INCREMENTAL_VACUUM, 10, NULL);
+    int i;
+    for (i = 0; i < 2; i++) {
+        char name[20], script[300];
+        sqlpool *pool;
+        sqlpool_sizes before, after;
+        sqlpool_error error;
+        sqlite3 *db = NULL;
+        work w;
+        memset(&w, 0, sizeof w);
+        (void)snprintf(name, sizeof name, "other%d.db", i);
+        (void)snprintf(
+            script, sizeof script,
+            "%sPRAGMA journal_mode=WAL;CREATE TABLE t(x);INSERT INTO t VALUES(zeroblob(99999));"
+            "DELETE FROM t",
+            modes[i]);
+        CHECK_INT(sqlite3_open(name, &db), SQLITE_OK);
+        CHECK_INT(sqlite3_exec(db, script, NULL, NULL, NULL), SQLITE_OK);
+        CHECK_INT(sqlite3_close(db), SQLITE_OK);
+        pool = open_ticking(name, NULL);
+        if (pool == NULL) return;
+        CHECK_OK(sqlpool_get_sizes(pool, &before, &error), &error);
+        CHECK_INT(before.free_pages > 0, i == 0);
+        CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+        PART(tick(pool, 2));
+        CHECK_INT(w.done, 1);
+        CHECK_INT(w.done_result, SQLPOOL_OK);
+        CHECK_OK(sqlpool_get_sizes(pool, &after, &error), &error);
+        CHECK_INT(after.pages, before.pages);
+        CHECK_OK(sqlpool_close(pool, &error), &error);
+    }
+}
+
 TEST(a_task_waits_for_its_window_and_for_an_idle_moment) {
     sqlpool *pool = open_ticking("window.db", NULL);
     sqlpool_task task;
@@ -1126,6 +1162,7 @@ TEST(a_task_sets_no_schedule_when_its_own_is_replaced) {
 
 int main(void) {
     RUN(a_task_runs_when_its_interval_has_passed);
+    RUN(an_incremental_vacuum_has_nothing_to_do_in_other_files);
     RUN(a_task_waits_for_its_window_and_for_an_idle_moment);
     RUN(failures_and_overruns_are_told);
     RUN(what_was_done_is_known_to_the_next_program_and_to_others);

@@ -152,13 +152,15 @@ sources='$root/tests/matrix/bytes.c $root/tests/impl.c'
 include='-I$root -I$root/tests -I$sqlite'
 
 # Linked statically: with the shared C libraries of Debian 12's cross compilers pthread_create() never
-# returns under qemu 7.2 for aarch64 and i386.
+# returns under qemu 7.2 for aarch64 and i386. Programs of 32 bits read no folder of a 64-bit system
+# without the flag for large files.
 emulated() { # target compiler emulator
     has "$2" || { skip "$1" "$2 is not installed"; return; }
     has "$3" || { skip "$1" "$3 is not installed"; return; }
     TEST_WRAPPER=$3 TEST_EMULATOR=$3
     export TEST_WRAPPER TEST_EMULATOR
-    suite "$1" "$newest" "$suites" "CC=$2" CXX=false CFLAGS="-O1 -g" LDFLAGS=-static
+    suite "$1" "$newest" "$suites" "CC=$2" CXX=false CFLAGS="-O1 -g" \
+        CPPFLAGS=-D_FILE_OFFSET_BITS=64 LDFLAGS=-static
     unset TEST_WRAPPER TEST_EMULATOR
 }
 

@@ -8,6 +8,7 @@
 #ifndef SIM_RAM_H
 #define SIM_RAM_H
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -174,9 +175,8 @@ static inline int ram_check_reserved(sqlite3_file *file, int *out) {
     return SQLITE_OK;
 }
 static inline int ram_control(sqlite3_file *file, int op, void *argument) {
-    (void)file;
     if (op != SQLITE_FCNTL_HAS_MOVED) return SQLITE_NOTFOUND;
-    *(int *)argument = 0;
+    *(int *)argument = ((ram_file *)(void *)file)->node->is_there ? 0 : 1;
     return SQLITE_OK;
 }
 static inline int ram_sector_size(sqlite3_file *file) {
@@ -336,6 +336,52 @@ static inline int ram_last_error(sqlite3_vfs *vfs, int bytes, char *out) {
     (void)vfs;
     (void)bytes;
     (void)out;
+    return 0;
+}
+
+/*---- what the VFS does not offer: the hooks that a backup has in sqlpool_files ----*/
+
+static inline int ram_create(void *user, const char *path, const char *like) {
+    ram_node *n;
+    (void)user;
+    (void)like;
+    if (ram_find(path) != NULL) return EEXIST;
+    n = (ram_node *)calloc(1, sizeof *n);
+    if (n == NULL) return ENOMEM;
+    (void)snprintf(n->name, sizeof n->name, "%s", path);
+    n->is_there = true;
+    n->next = ram.nodes;
+    ram.nodes = n;
+    return 0;
+}
+/*  0: nothing is there, 1: a file, 4: a file, and `other` is that file. */
+static inline int ram_look(void *user, const char *path, const char *other) {
+    (void)user;
+    if (ram_find(path) == NULL) return 0;
+    return other != NULL && strcmp(path, other) == 0 ? 4 : 1;
+}
+static inline int ram_rename(void *user, const char *from, const char *to) {
+    ram_node *n = ram_find(from), *old = ram_find(to);
+    (void)user;
+    if (n == NULL) return ENOENT;
+    if (old == n) return 0;
+    if (old != NULL) {
+        old->is_there = false;
+        ram_forget(old);
+    }
+    (void)snprintf(n->name, sizeof n->name, "%s", to);
+    return 0;
+}
+/*  A file has one name here, as on FAT. */
+static inline int ram_link(void *user, const char *from, const char *to) {
+    (void)user;
+    (void)from;
+    (void)to;
+    return EPERM;
+}
+static inline int ram_sync_folder(void *user, const char *path) {
+    (void)user;
+    (void)path;
     return 0;
 }
 

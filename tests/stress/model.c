@@ -4,8 +4,8 @@
     An episode is a seed. From it come a configuration, one or two pools on one file in memory, and
     some thousand operations: single calls, cursors left half read, scripts, leases with levels of
     transactions and snapshot scopes held over many operations, functions, submitted writes,
-    loads, changes of the schema, checkpoints, recycling, pauses, upkeep, closing and opening
-    again; disk and memory fail, and time jumps in both directions. One thread runs all of it, and
+    loads, changes of the schema, checkpoints, recycling, pauses, upkeep, maintenance and its
+    schedule, copies, backups, restores, reports, closing and opening again; disk and memory fail, and time jumps in both directions. One thread runs all of it, and
     every source of chance is the seed's: an episode repeats exactly.
 
     The model is what the tables hold: an array of rows for each, whether it is there, its columns
@@ -478,7 +478,8 @@ static struct world {
     int drawing_for; /* the pool that the next statements are for */
     bool is_wal, is_general, has_faults;
     set base, ghosts; /* what is committed; what may yet turn out to be */
-    bool in_doubt, gives_up;
+    set backup;       /* what the backup holds, if there is one */
+    bool in_doubt, gives_up, has_backup;
     uint64_t commits; /* that changed something */
     lease leases[LEASES];
     cursor cursors[CURSORS];
@@ -506,7 +507,7 @@ static struct world {
 static struct sums {
     uint64_t episodes, ops, reads, rows, writes, jobs, submitted, schema, vfs_faults, alloc_faults,
         committed, refused, not_committed, unknown, appeared, adopted, blocked, jumps, opens, loads,
-        constraints, settles, cursors, scopes, outer_commits;
+        constraints, settles, cursors, scopes, outer_commits, cares, copies, backups, restores;
 } sums;
 
 static bool failed(void) {
@@ -2556,6 +2557,256 @@ static void op_control(void) {
     }
 }
 
+/*  A file through a plain connection. */
+static void check_file(const char *name, const char *how) {
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement;
+    static answer got;
+    int t, rc;
+    work o;
+    rc = sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE, "ram");
+    if (rc == SQLITE_OK && sim_plain_integrity(db, w.why, sizeof w.why)) {
+        (void)sqlite3_close(db);
+        return;
+    }
+    for (t = 0; t < TABLES + 1 && rc == SQLITE_OK && how != NULL; t++) {
+        text x;
+        memset(&o, 0, sizeof o);
+        o.kind = t == TABLES ? R_SCHEMA : R_SCAN;
+        o.t = t;
+        sql_of(&o, &x);
+        got.items = 0;
+        rc = sqlite3_prepare_v2(db, x.sql, -1, &statement, NULL);
+        if (rc == SQLITE_OK) {
+            while ((rc = sqlite3_step(statement)) == SQLITE_ROW)
+                (void)take_stmt_row(statement, &o, &got);
+            rc = sqlite3_finalize(statement);
+        }
+        base_read(&o, rc, &got, true, how);
+        if (rc == SQLITE_ERROR) rc = SQLITE_OK;
+    }
+    if (rc != SQLITE_OK) (void)fail("%s: %s", how, sqlite3_errmsg(db));
+    (void)sqlite3_close(db);
+}
+
+/*---- what looks after the file ----*/
+
+static const char *const copy_path = "copy.db", *const backup_path = "backup.db";
+
+static int count_bytes(void *user, const char *data, size_t bytes) {
+    (void)data;
+    *(size_t *)user += bytes;
+    return 0;
+}
+static int count_object(void *user, const sqlpool_object_size *object) {
+    *(int64_t *)user += object->pages;
+    return 0;
+}
+static int task_fn(sqlpool *pool, const sqlpool_maintenance *options, void *user,
+                   sqlpool_error *error) {
+    (void)user;
+    return sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, options, NULL, error);
+}
+static void ram_remove(const char *name) {
+    (void)ram_delete(NULL, name, 0);
+}
+static sqlpool_backup_config ram_backup_config(void) {
+    sqlpool_backup_config config;
+    memset(&config, 0, sizeof config);
+    config.keep = chance(30) ? 2 : 1;
+    config.step_pages = chance(30) ? 1 + (int)roll(5) : 0;
+    config.files.create_fn = ram_create;
+    config.files.look_fn = ram_look;
+    config.files.rename_fn = ram_rename;
+    config.files.link_fn = ram_link;
+    config.files.sync_folder_fn = ram_sync_folder;
+    return config;
+}
+/*  What writes here looks with a reader first. */
+static excuse care_excuse(const holder_pool *p) {
+    excuse why = write_excuse(p);
+    why.may_wait = why.may_wait || read_may_wait(p);
+    return why;
+}
+/*  None of these changes what the tables hold: OK, or a reason why not. */
+static bool care_judge(int rc, const sqlpool_error *e, excuse why, const char *what) {
+    if (error_agrees(rc, e, what) || rc == SQLPOOL_OK) return rc == SQLPOOL_OK;
+    if (!is_explained(rc, why))
+        (void)fail("%s gave %s (%d): %s", what, sqlpool_result_name(rc), rc, e->message);
+    return false;
+}
+
+static void op_copy(holder_pool *p) {
+    sqlpool_error e;
+    int rc;
+    note("pool %d vacuum_into", index_of(p));
+    rc = gave(sqlpool_vacuum_into(p->pool, copy_path, NULL, &e));
+    /* SQLite's word for a new file whose size it cannot learn */
+    if (w.is_faulty && rc == SQLITE_ERROR && strstr(e.message, "output file already exists")) {
+        if (ram_find(copy_path) != NULL) (void)fail("vacuum_into left its file");
+    } else if (care_judge(rc, &e, read_excuse(p), "vacuum_into")) {
+        sums.copies++;
+        if (!w.is_faulty) check_file(copy_path, "the copy");
+    } else if (!w.is_faulty && ram_find(copy_path) != NULL) {
+        (void)fail("vacuum_into gave %s and left its file", sqlpool_result_name(rc));
+    }
+    ram_remove(copy_path);
+    ram_remove("copy.db-journal");
+}
+
+static void op_backup(holder_pool *p) {
+    const sqlpool_backup_config config = ram_backup_config();
+    sqlpool_backup_info info;
+    sqlpool_error e;
+    int rc;
+    note("pool %d backup", index_of(p));
+    rc = gave(sqlpool_backup(p->pool, backup_path, &config, NULL, &info, &e));
+    if (care_judge(rc, &e, read_excuse(p), "backup")) {
+        set_copy(&w.backup, &w.base);
+        w.has_backup = true;
+        sums.backups++;
+    }
+    if (!w.has_backup && rc != SQLPOOL_OK && ram_find(backup_path) != NULL)
+        (void)fail("a backup that failed is there");
+    if (!w.has_backup || failed()) return;
+    note("pool %d verify", index_of(p));
+    rc = gave(sqlpool_backup_verify(p->pool, backup_path, &config, NULL, &info, &e));
+    (void)care_judge(rc, &e, read_excuse(p), "verify");
+}
+
+/*  With one pool, which has the file for itself. */
+static void op_restore(holder_pool *p) {
+    const sqlpool_backup_config config = ram_backup_config();
+    sqlpool_backup_info info;
+    sqlpool_error e;
+    excuse why = {false, false, false, false};
+    int rc;
+    if (!w.has_backup || w.pool_count != 1) return;
+    if (chance(80)) {
+        release_all();
+        (void)gave(sqlpool_flush(p->pool, 1000, NULL));
+    }
+    if (is_any_queued()) return;
+    why.may_wait = all_out() > 0;
+    note("restore");
+    memset(&info, 0, sizeof info);
+    rc = gave(sqlpool_restore(p->pool, backup_path, &config, NULL, &info, &e));
+    if (care_judge(rc, &e, why, "restore")) {
+        if (all_out() > p->cursors_out) (void)fail("restored with %d leases out", all_out());
+        sums.restores++;
+    }
+    if (rc == SQLPOOL_OK || strstr(e.message, "was replaced, but") != NULL) {
+        set_copy(&w.base, &w.backup);
+        w.ghosts.count = 0;
+        w.in_doubt = false;
+        w.commits++;
+        keep_snapshots(p);
+    }
+    if (info.kept[0] != '\0') ram_remove(info.kept);
+}
+
+static void op_schedule(holder_pool *p) {
+    sqlpool_task tasks[4];
+    sqlpool_schedule_config config;
+    sqlpool_task_state states[4];
+    sqlpool_error e;
+    const excuse why = care_excuse(p);
+    int i, rc;
+    memset(tasks, 0, sizeof tasks);
+    memset(&config, 0, sizeof config);
+    for (i = 0; i < 4; i++) tasks[i].interval_s = 1 + (int64_t)roll(100000);
+    tasks[0].name = "call";
+    tasks[0].fn = task_fn;
+    tasks[1].name = "optimize";
+    tasks[1].kind = SQLPOOL_TASK_OPTIMIZE;
+    tasks[2].name = "check";
+    tasks[2].kind = SQLPOOL_TASK_INTEGRITY_CHECK;
+    tasks[3].name = "vacuum";
+    tasks[3].kind = SQLPOOL_TASK_INCREMENTAL_VACUUM;
+    config.tasks = tasks;
+    config.count = 4;
+    config.keep_state = chance(40);
+    note("pool %d schedule%s", index_of(p), config.keep_state ? ", kept" : "");
+    rc = gave(sqlpool_schedule(p->pool, chance(20) ? NULL : &config, &e));
+    if (!care_judge(rc, &e, why, "schedule")) return;
+    rc = sqlpool_schedule_state(p->pool, states, 4);
+    if (rc != 0 && rc != 4) (void)fail("%d tasks", rc);
+    if (rc == 0 || chance(50)) return;
+    note("pool %d schedule_run", index_of(p));
+    rc = gave(sqlpool_schedule_run(p->pool, tasks[roll(4)].name, &e));
+    if (rc != SQLPOOL_UNSUPPORTED) (void)care_judge(rc, &e, why, "schedule_run");
+}
+
+static void op_care(void) {
+    holder_pool *p = any_pool();
+    const uint64_t n = roll(100);
+    sqlpool_error e;
+    int rc;
+    memset(&e, 0, sizeof e);
+    sums.cares++;
+    if (n < 10) {
+        note("pool %d optimize", index_of(p));
+        rc = gave(sqlpool_optimize(p->pool, NULL, NULL, &e));
+        (void)care_judge(rc, &e, care_excuse(p), "optimize");
+    } else if (n < 18) {
+        note("pool %d analyze", index_of(p));
+        rc = gave(sqlpool_analyze(p->pool, NULL, chance(50) ? 0 : 100, NULL, &e));
+        (void)care_judge(rc, &e, care_excuse(p), "analyze");
+    } else if (n < 26) {
+        const int mode = (int)roll(4);
+        note("pool %d vacuum %d", index_of(p), mode);
+        rc = gave(sqlpool_vacuum(p->pool, mode, NULL, &e));
+        (void)care_judge(rc, &e, care_excuse(p), "vacuum");
+    } else if (n < 32) {
+        int64_t freed = 0;
+        note("pool %d incremental_vacuum", index_of(p));
+        rc = gave(sqlpool_incremental_vacuum(p->pool, (int64_t)roll(5), NULL, &freed, &e));
+        if (rc != SQLPOOL_UNSUPPORTED)
+            (void)care_judge(rc, &e, care_excuse(p), "incremental_vacuum");
+    } else if (n < 38) {
+        note("pool %d reindex", index_of(p));
+        rc = gave(sqlpool_reindex(p->pool, NULL, NULL, &e));
+        (void)care_judge(rc, &e, care_excuse(p), "reindex");
+    } else if (n < 48) {
+        sqlpool_check_result found;
+        const int kind = (int)roll(3);
+        note("pool %d check %d", index_of(p), kind);
+        rc = gave(sqlpool_check(p->pool, kind, NULL, NULL, &found, &e));
+        /* of a page that it could not read SQLite does not always say why */
+        if (w.is_faulty && (rc & 0xff) == SQLITE_CORRUPT && rc > 0 &&
+            (strstr(found.text, "ailed to get page") || strstr(found.text, "ailed to read ptrmap")))
+            return;
+        (void)care_judge(rc, &e, read_excuse(p), "check");
+        if (rc == SQLPOOL_OK && found.problems != 0) (void)fail("check: %s", found.text);
+    } else if (n < 52) {
+        int64_t pages = 0;
+        note("pool %d object_sizes", index_of(p));
+        rc = gave(sqlpool_object_sizes(p->pool, count_object, &pages, NULL, &e));
+        if (care_judge(rc, &e, read_excuse(p), "object_sizes") && pages == 0)
+            (void)fail("object_sizes: no pages");
+    } else if (n < 55) {
+        sqlpool_sizes sizes;
+        note("pool %d sizes", index_of(p));
+        rc = gave(sqlpool_get_sizes(p->pool, &sizes, &e));
+        if (care_judge(rc, &e, read_excuse(p), "sizes") && sizes.pages < 1) (void)fail("sizes");
+    } else if (n < 65) {
+        op_copy(p);
+    } else if (n < 76) {
+        op_backup(p);
+    } else if (n < 84) {
+        op_restore(p);
+    } else if (n < 90) {
+        op_schedule(p);
+    } else {
+        const sqlpool_report_format format =
+            (sqlpool_report_format)roll(SQLPOOL_REPORT_FORMAT_COUNT);
+        size_t bytes = 0;
+        note("pool %d report %d", index_of(p), (int)format);
+        rc = gave(sqlpool_report(p->pool, format, count_bytes, &bytes, &e));
+        if (care_judge(rc, &e, read_excuse(p), "report") && bytes < 100) (void)fail("report");
+    }
+}
+
 /*  What is refused without being run. */
 static void op_misuse(void) {
     static const struct {
@@ -2652,38 +2903,6 @@ static void open_pools(void) {
     }
 }
 
-/*  The file through a plain connection, everybody gone. */
-static void check_file(bool gave_up) {
-    sqlite3 *db = NULL;
-    sqlite3_stmt *statement;
-    static answer got;
-    int t, rc;
-    work o;
-    rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, "ram");
-    if (rc == SQLITE_OK && sim_plain_integrity(db, w.why, sizeof w.why)) {
-        (void)sqlite3_close(db);
-        return;
-    }
-    for (t = 0; t < TABLES + 1 && rc == SQLITE_OK && !gave_up; t++) {
-        text x;
-        memset(&o, 0, sizeof o);
-        o.kind = t == TABLES ? R_SCHEMA : R_SCAN;
-        o.t = t;
-        sql_of(&o, &x);
-        got.items = 0;
-        rc = sqlite3_prepare_v2(db, x.sql, -1, &statement, NULL);
-        if (rc == SQLITE_OK) {
-            while ((rc = sqlite3_step(statement)) == SQLITE_ROW)
-                (void)take_stmt_row(statement, &o, &got);
-            rc = sqlite3_finalize(statement);
-        }
-        base_read(&o, rc, &got, true, "the file, after the close");
-        if (rc == SQLITE_ERROR) rc = SQLITE_OK;
-    }
-    if (rc != SQLITE_OK) (void)fail("the file, after the close: %s", sqlite3_errmsg(db));
-    (void)sqlite3_close(db);
-}
-
 static void close_pools(void) {
     char why[400];
     sqlpool_error e;
@@ -2729,7 +2948,7 @@ static void close_pools(void) {
     if (sqlite_memory_base >= 0 && sim_alloc.live_bytes[SIM_DOOR_SQLITE] != sqlite_memory_base)
         (void)fail("SQLite holds %lld bytes more than before",
                    (long long)(sim_alloc.live_bytes[SIM_DOOR_SQLITE] - sqlite_memory_base));
-    if (!failed()) check_file(gave_up);
+    if (!failed()) check_file(path, gave_up ? NULL : "the file, after the close");
     w.gives_up = gave_up;
     sums.adopted += gave_up;
     w.is_faulty = w.has_alloc_fault = false;
@@ -2763,8 +2982,10 @@ static void op_any(void) {
         op_ticket();
     } else if (n < 952) {
         op_load();
-    } else if (n < 982) {
+    } else if (n < 978) {
         op_control();
+    } else if (n < 983) {
+        op_care();
     } else if (n < 990) {
         op_misuse();
     } else if (n < 998) {
@@ -2883,6 +3104,7 @@ static void print_sums(double seconds) {
            "%llu loads, %llu cursors, %llu scopes\n"
            "#   %llu schema changes, %llu refused by the data, %llu blocked, %llu time jumps, %llu "
            "openings\n"
+           "#   %llu times maintenance, of these %llu copies and %llu backups, %llu restores\n"
            "#   %.1f s, %.0f operations a second of the processor's time\n"
            "#   faults: %llu of the disk, %llu of memory; %llu writes not committed, %llu unknown, "
            "%llu "
@@ -2895,7 +3117,9 @@ static void print_sums(double seconds) {
            (unsigned long long)sums.loads, (unsigned long long)sums.cursors,
            (unsigned long long)sums.scopes, (unsigned long long)sums.schema,
            (unsigned long long)sums.constraints, (unsigned long long)sums.blocked,
-           (unsigned long long)sums.jumps, (unsigned long long)sums.opens, seconds,
+           (unsigned long long)sums.jumps, (unsigned long long)sums.opens,
+           (unsigned long long)sums.cares, (unsigned long long)sums.copies,
+           (unsigned long long)sums.backups, (unsigned long long)sums.restores, seconds,
            (double)checked / ((double)clock() / CLOCKS_PER_SEC),
            (unsigned long long)sums.vfs_faults, (unsigned long long)sums.alloc_faults,
            (unsigned long long)sums.not_committed, (unsigned long long)sums.unknown,

@@ -42,7 +42,7 @@ control() {
 
 # An acknowledged transaction in fifty is rolled back.
 control acknowledged_without_commit '' \
-    's/^    rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);$/    { static int turn; rc = sqlpool__run_own(slot, ++turn % 50 == 0 ? SQLPOOL__ROLLBACK : SQLPOOL__COMMIT); }/'
+    's/^ *rc = sqlpool__run_own(slot, SQLPOOL__COMMIT);$/    { static int turn; rc = sqlpool__run_own(slot, ++turn % 50 == 0 ? SQLPOOL__ROLLBACK : SQLPOOL__COMMIT); }/'
 # What a failed COMMIT may have left in the log is called not committed.
 control unknown_called_not_committed '' \
     's/sqlpool__is_unknown(slot, error) ? SQLPOOL_OUTCOME_UNKNOWN/sqlpool__is_unknown(slot, error) ? SQLPOOL_OUTCOME_NOT_COMMITTED/'
@@ -50,6 +50,11 @@ control unknown_called_not_committed '' \
 control level_not_undone '' 's/sqlpool__run_savepoint(slot, "ROLLBACK TO", depth, error)/sqlpool__run_savepoint(slot, "RELEASE", depth, error); if (rc == SQLPOOL_OK) return rc/'
 # Snapshots that are kept are used without comparing.
 control stale_snapshots -DSQLPOOL_TESTING_BLIND_STAMP ''
+# A copy is of another database.
+control copy_of_nothing '' 's/"VACUUM main INTO /"VACUUM temp INTO /'
+# A restore says that it was done when nothing was replaced.
+control restored_without_replacing '' \
+    's/} else if (sqlpool__swap(image, &old, kept, error) == SQLPOOL_OK) {/} else {/'
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

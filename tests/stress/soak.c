@@ -3,8 +3,9 @@
 
     Two worker processes, each with a pool, do everything at once on one database: single writes,
     functions, transactions, submitted writes, loads, point reads, scans, cursors left half read,
-    leases held for a while, snapshot scopes, changes of the schema, checkpoints, recycling, a
-    second pool opened and closed. The rows are so many and no more, so the file has its size
+    leases held for a while, snapshot scopes, changes of the schema, checkpoints, recycling, checks,
+    reports, a second pool opened and closed; and a schedule optimizes, vacuums, checks a copy and
+    makes backups. The rows are so many and no more, so the file has its size
     after a while. This process looks at the two from outside, through /proc: descriptors,
     threads, memory; and at the size of the log. After a warm-up, the first quarter and until both
     have done some of everything, none may pass its bound:
@@ -70,7 +71,7 @@ static struct worker {
     sqlpool *pool;
     sqlpool_config config;
     int stop; /* atomic, as the counters */
-    int64_t added, reads, writes, schema, pools, refused, wrong;
+    int64_t added, reads, writes, schema, pools, tasks, refused, wrong;
     char control; /* 0: none */
 } worker;
 
@@ -227,6 +228,47 @@ static void *reader_main(void *argument) {
     return NULL;
 }
 
+static int read_report(void *user, const char *text, size_t bytes) {
+    (void)text;
+    *(size_t *)user += bytes;
+    return 0;
+}
+static void on_task(void *user, const sqlpool_task_state *state) {
+    sqlpool_error e;
+    (void)user;
+    memset(&e, 0, sizeof e);
+    (void)snprintf(e.message, sizeof e.message, "%s", state->message);
+    judge(state->name, state->result, &e);
+    count(&worker.tasks);
+}
+/*  The schedules of the two processes keep what they did in one table. */
+static int begin_schedule(sqlpool_error *e) {
+    static char copy[64], backup[64];
+    static const char *const names[] = {"optimize", "vacuum", "check", "backup"};
+    static const int kinds[] = {SQLPOOL_TASK_OPTIMIZE, SQLPOOL_TASK_INCREMENTAL_VACUUM,
+                                SQLPOOL_TASK_INTEGRITY_CHECK, SQLPOOL_TASK_BACKUP};
+    sqlpool_task tasks[4];
+    sqlpool_schedule_config config;
+    int i;
+    memset(tasks, 0, sizeof tasks);
+    memset(&config, 0, sizeof config);
+    (void)snprintf(copy, sizeof copy, "copy-%ld", (long)getpid());
+    (void)snprintf(backup, sizeof backup, "backup-%ld", (long)getpid());
+    for (i = 0; i < 4; i++) {
+        tasks[i].name = names[i];
+        tasks[i].kind = kinds[i];
+        tasks[i].interval_s = 1 + i;
+    }
+    tasks[2].path = copy;
+    tasks[3].path = backup;
+    tasks[3].keep = 2;
+    config.tasks = tasks;
+    config.count = 4;
+    config.keep_state = true;
+    config.done_fn = on_task;
+    return sqlpool_schedule(worker.pool, &config, e);
+}
+
 /*  What happens now and then; and the bugs of the controls. */
 static void *chaos_main(void *argument) {
     uint64_t dice = (uint64_t)getpid();
@@ -239,7 +281,8 @@ static void *chaos_main(void *argument) {
         sqlpool_error e;
         int rc = SQLPOOL_OK;
         if (!is_warm && __atomic_load_n(&worker.writes, __ATOMIC_RELAXED) > 300 &&
-            __atomic_load_n(&worker.reads, __ATOMIC_RELAXED) > 300 && worker.pools > 1) {
+            __atomic_load_n(&worker.reads, __ATOMIC_RELAXED) > 300 && worker.pools > 1 &&
+            (worker.control != 0 || __atomic_load_n(&worker.tasks, __ATOMIC_RELAXED) > 1)) {
             is_warm = true;
             printf("warm\n");
             fflush(stdout);
@@ -286,6 +329,15 @@ static void *chaos_main(void *argument) {
             count(&worker.pools);
         } else if (n < 45) {
             rc = sqlpool_sync(worker.pool, 0, 0, &e);
+        } else if (n < 50) {
+            size_t bytes = 0;
+            const int format = (int)roll(&dice, SQLPOOL_REPORT_FORMAT_COUNT);
+            rc =
+                sqlpool_report(worker.pool, (sqlpool_report_format)format, read_report, &bytes, &e);
+        } else if (n < 53) {
+            rc = sqlpool_check(worker.pool, (int)roll(&dice, 3), NULL, NULL, NULL, &e);
+        } else if (n < 55) {
+            rc = sqlpool_reindex(worker.pool, NULL, NULL, &e);
         }
         judge("upkeep", rc, &e);
         sleep_ms(20);
@@ -315,6 +367,13 @@ static int worker_run(char control) {
         printf("# open: %s\n", e.message);
         return 1;
     }
+    if (control == 0) {
+        rc = begin_schedule(&e);
+        if (rc != SQLPOOL_OK) {
+            printf("# schedule: %s\n", e.message);
+            return 1;
+        }
+    }
     for (i = 0; i < WRITERS + READERS + 1; i++) {
         void *(*run)(void *) = i < WRITERS             ? writer_main
                                : i < WRITERS + READERS ? reader_main
@@ -330,10 +389,11 @@ static int worker_run(char control) {
     rc = sqlpool_close(worker.pool, &e);
     if (rc != SQLPOOL_OK) printf("# close: %s\n", e.message);
     printf(
-        "worker added %lld reads %lld writes %lld schema %lld pools %lld refused %lld wrong %lld\n",
+        "worker added %lld reads %lld writes %lld schema %lld pools %lld tasks %lld refused %lld "
+        "wrong %lld\n",
         (long long)worker.added, (long long)worker.reads, (long long)worker.writes,
-        (long long)worker.schema, (long long)worker.pools, (long long)worker.refused,
-        (long long)worker.wrong);
+        (long long)worker.schema, (long long)worker.pools, (long long)worker.tasks,
+        (long long)worker.refused, (long long)worker.wrong);
     fflush(stdout);
     return rc != SQLPOOL_OK || worker.wrong != 0;
 }
@@ -451,14 +511,14 @@ static void soak(double seconds, char control, char *why, size_t why_bytes) {
     (void)unlink(DATABASE "-wal");
     (void)unlink(DATABASE "-shm");
     if (sqlite3_open(DATABASE, &db) != SQLITE_OK ||
-        sqlite3_exec(
-            db,
-            "PRAGMA journal_mode=WAL; CREATE TABLE tally(id INTEGER PRIMARY KEY, n INTEGER);"
-            "INSERT INTO tally VALUES(1, 0);"
-            "CREATE TABLE item(id INTEGER PRIMARY KEY, v INTEGER, body BLOB);"
-            "WITH RECURSIVE i(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM i LIMIT 2000)"
-            "INSERT INTO item SELECT n, n * 3, zeroblob(1500) FROM i",
-            NULL, NULL, NULL) != SQLITE_OK) {
+        sqlite3_exec(db,
+                     "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; CREATE TABLE "
+                     "tally(id INTEGER PRIMARY KEY, n INTEGER);"
+                     "INSERT INTO tally VALUES(1, 0);"
+                     "CREATE TABLE item(id INTEGER PRIMARY KEY, v INTEGER, body BLOB);"
+                     "WITH RECURSIVE i(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM i LIMIT 2000)"
+                     "INSERT INTO item SELECT n, n * 3, zeroblob(1500) FROM i",
+                     NULL, NULL, NULL) != SQLITE_OK) {
         (void)snprintf(why, why_bytes, "%s", sqlite3_errmsg(db));
     }
     (void)sqlite3_close(db);

@@ -6,6 +6,7 @@
 /*  What the default hooks ask of libc can be made to fail here. */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -13,10 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 static int fail_malloc, fail_thread, fail_condattr, fail_setclock;
+static int fail_chown, fail_chmod, fail_close, fail_fsync; /* with this errno */
 static int broken_vsnprintf;
 
 static void *base_malloc(size_t bytes) {
@@ -37,12 +40,37 @@ static int base_vsnprintf(char *out, size_t room, const char *format, va_list li
 static int base_vsnprintf(char *out, size_t room, const char *format, va_list list) {
     return broken_vsnprintf ? -1 : vsnprintf(out, room, format, list);
 }
+static int base_refuse(int code) {
+    errno = code;
+    return -1;
+}
+static int base_chown(const char *path, uid_t user, gid_t group) {
+    return fail_chown != 0 ? base_refuse(fail_chown) : chown(path, user, group);
+}
+static int base_chmod(const char *path, mode_t mode) {
+    return fail_chmod != 0 ? base_refuse(fail_chmod) : chmod(path, mode);
+}
+static int base_close(int file) { /* like the system's it closes, whatever it says */
+    const int rc = close(file);
+    return fail_close != 0 ? base_refuse(fail_close) : rc;
+}
+static int base_fsync(int file) {
+    return fail_fsync != 0 ? base_refuse(fail_fsync) : fsync(file);
+}
+#define chown(path, user, group) base_chown(path, user, group)
+#define chmod(path, mode) base_chmod(path, mode)
+#define close(file) base_close(file)
+#define fsync(file) base_fsync(file)
 #define malloc base_malloc
 #define pthread_create base_pthread_create
 #define pthread_condattr_init base_condattr_init
 #define pthread_condattr_setclock base_condattr_setclock
 #define vsnprintf base_vsnprintf
 #include "sqlpool.h"
+#undef chown
+#undef chmod
+#undef close
+#undef fsync
 #undef malloc
 #undef pthread_create
 #undef pthread_condattr_init
@@ -223,6 +251,87 @@ TEST(fork_mark) {
     sqlpool__global.forked = 0;
 }
 
+/*---- I02.3 ----*/
+
+static bool make_file(const char *path, mode_t mode) {
+    const int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    return file >= 0 && close(file) == 0 && chmod(path, mode) == 0;
+}
+static int mode_of(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 ? (int)(status.st_mode & 0777) : -1;
+}
+
+TEST(a_new_file_belongs_to_whom_its_model_does) {
+    CHECK(make_file("model", 0644));
+    CHECK_INT(sqlpool__default_create(NULL, "alone", NULL), 0);
+    CHECK_INT(mode_of("alone"), 0600);
+    CHECK_INT(sqlpool__default_create(NULL, "alone", NULL), EEXIST);
+    CHECK_INT(sqlpool__default_create(NULL, "like", "model"), 0);
+    CHECK_INT(mode_of("like"), 0644);
+    CHECK_INT(sqlpool__default_create(NULL, "like_none", "no_model"), 0);
+    CHECK_INT(mode_of("like_none"), 0600);
+    CHECK_INT(sqlpool__default_create(NULL, "no_folder/file", NULL), ENOENT);
+    fail_chown = EPERM; /* the model is another one's: nobody else may read the new file */
+    CHECK_INT(sqlpool__default_create(NULL, "own", "model"), 0);
+    CHECK_INT(mode_of("own"), 0600);
+    fail_chown = 0;
+}
+
+TEST(what_the_system_refuses_of_a_new_file_is_told) {
+    CHECK(make_file("strict", 0640));
+    fail_chmod = EROFS;
+    CHECK_INT(sqlpool__default_create(NULL, "unset", "strict"), EROFS);
+    fail_close = EIO; /* the first reason is the one to tell */
+    CHECK_INT(sqlpool__default_create(NULL, "unset_2", "strict"), EROFS);
+    fail_chmod = 0;
+    CHECK_INT(sqlpool__default_create(NULL, "unclosed", NULL), EIO);
+    fail_close = 0;
+}
+
+TEST(what_is_at_a_path) {
+    CHECK(make_file("one", 0600) && make_file("two", 0600));
+    CHECK(mkdir("folder", 0700) == 0 && symlink("one", "symbolic") == 0);
+    CHECK_INT(sqlpool__default_look(NULL, "nothing", NULL), SQLPOOL_FILE_NONE);
+    CHECK_INT(sqlpool__default_look(NULL, "one/below", NULL), SQLPOOL_FILE_NONE);
+    CHECK_INT(sqlpool__default_look(NULL, "folder", NULL), SQLPOOL_FILE_OTHER);
+    CHECK_INT(sqlpool__default_look(NULL, "symbolic", "one"), SQLPOOL_FILE_LINK);
+    CHECK_INT(sqlpool__default_look(NULL, "one", NULL), SQLPOOL_FILE_REGULAR);
+    CHECK_INT(sqlpool__default_look(NULL, "one", "nothing"), SQLPOOL_FILE_REGULAR);
+    CHECK_INT(sqlpool__default_look(NULL, "one", "two"), SQLPOOL_FILE_REGULAR);
+    CHECK_INT(sqlpool__default_look(NULL, "one", "/dev/null"), SQLPOOL_FILE_REGULAR); /* on another device */
+    CHECK_INT(sqlpool__default_look(NULL, "one", "one"), SQLPOOL_FILE_SAME);
+    CHECK_INT(sqlpool__default_link(NULL, "one", "another"), 0);
+    CHECK_INT(sqlpool__default_look(NULL, "one", "another"), SQLPOOL_FILE_SAME);
+    CHECK_INT(sqlpool__default_look(NULL, "one", "symbolic"), SQLPOOL_FILE_SAME);
+    CHECK_INT(sqlpool__default_link(NULL, "one", "two"), EEXIST);
+    CHECK_INT(sqlpool__default_link(NULL, "nothing", "three"), ENOENT);
+    CHECK_INT(sqlpool__default_rename(NULL, "two", "three"), 0);
+    CHECK_INT(sqlpool__default_look(NULL, "two", NULL), SQLPOOL_FILE_NONE);
+    CHECK_INT(sqlpool__default_rename(NULL, "two", "three"), ENOENT);
+    CHECK_INT(sqlpool__default_rename(NULL, "three", "folder"), EISDIR);
+}
+
+TEST(a_folder_is_synced_or_it_is_told_why_not) {
+    CHECK(mkdir("synced", 0700) == 0);
+    CHECK_INT(sqlpool__default_sync_folder(NULL, "of_this_folder"), 0);
+    CHECK_INT(sqlpool__default_sync_folder(NULL, "synced/file"), 0);
+    CHECK_INT(sqlpool__default_sync_folder(NULL, "/file"), 0);
+    CHECK_INT(sqlpool__default_sync_folder(NULL, "not_there/file"), ENOENT);
+    fail_malloc = 1;
+    CHECK_INT(sqlpool__default_sync_folder(NULL, "synced/file"), ENOMEM);
+    fail_malloc = 0;
+    fail_fsync = EINVAL; /* a file system that never syncs folders */
+    CHECK_INT(sqlpool__default_sync_folder(NULL, "synced/file"), 0);
+    fail_fsync = EIO;
+    CHECK_INT(sqlpool__default_sync_folder(NULL, "synced/file"), EIO);
+    fail_close = EDQUOT;
+    CHECK_INT(sqlpool__default_sync_folder(NULL, "synced/file"), EIO);
+    fail_fsync = 0;
+    CHECK_INT(sqlpool__default_sync_folder(NULL, "synced/file"), EDQUOT);
+    fail_close = 0;
+}
+
 /*---- I04 ----*/
 
 static int refuse_memory;
@@ -285,6 +394,31 @@ TEST(memory_is_accounted) {
     CHECK_INT(memory.held_bytes, 0);
 }
 
+TEST(memory_has_a_limit) {
+    sqlpool__memory memory;
+    char *block;
+    memset(&memory, 0, sizeof memory);
+    memory.hook = sim_allocator();
+    memory.limit_bytes = 100;
+    block = (char *)sqlpool__alloc(&memory, 60);
+    CHECK(block != NULL);
+    CHECK(sqlpool__alloc(&memory, 41) == NULL);
+    CHECK(sqlpool__alloc(&memory, SIZE_MAX) == NULL);
+    CHECK(sqlpool__resize(&memory, block, 60, 101) == NULL);
+    CHECK_INT(memory.held_bytes, 60);
+    CHECK_INT(memory.allocations, 1);
+    block = (char *)sqlpool__resize(&memory, block, 60, 100); /* to the byte */
+    CHECK(block != NULL);
+    CHECK_INT(memory.held_bytes, 100);
+    memory.outside_bytes = 1; /* SQLite's counts too, and may be above it */
+    CHECK(sqlpool__is_above_limit(&memory, 0));
+    CHECK(sqlpool__alloc(&memory, 1) == NULL);
+    sqlpool__free(&memory, block, 100);
+    memory.outside_bytes = 0;
+    CHECK(!sqlpool__is_above_limit(&memory, 100) && sqlpool__is_above_limit(&memory, 101));
+    CHECK_INT(memory.held_bytes, 0);
+}
+
 TEST(size_sums_do_not_wrap) {
     CHECK(sqlpool__size_sum(0, 0) == 0);
     CHECK(sqlpool__size_sum(2, 3) == 5);
@@ -331,6 +465,48 @@ TEST(control_bytes_become_question_marks) {
     text = sqlpool__text_into(out, sizeof out);
     sqlpool__text_add(&text, "%s", "\xc3\xa4 \xe2\x82\xac \xc2\x9b \xe2\x80\xae \xe2\x82");
     CHECK_STR(out, "\xc3\xa4 \xe2\x82\xac ?? ??? ??");
+}
+
+static int bytes_of(const char *text) {
+    uint32_t code = 0;
+    return (int)sqlpool__utf8_bytes((const unsigned char *)text, &code);
+}
+/*  The marks of direction, the two separators, the embeddings and the isolates; what is beside them
+    is text. */
+TEST(characters_that_turn_the_writing_are_none) {
+    static const char *const turns[] = {
+        "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaa",
+        "\xe2\x80\xab", "\xe2\x80\xac", "\xe2\x80\xad", "\xe2\x80\xae", "\xe2\x81\xa6",
+        "\xe2\x81\xa7", "\xe2\x81\xa8", "\xe2\x81\xa9"};
+    static const char *const beside[] = {"\xe2\x80\x8d", "\xe2\x80\x90", "\xe2\x80\xa7",
+                                         "\xe2\x80\xaf", "\xe2\x81\xa5", "\xe2\x81\xaa",
+                                         "\xef\xbf\xbd", "\xe1\x84\x80"};
+    char out[16];
+    sqlpool__text text;
+    size_t i;
+    for (i = 0; i < LENGTH(turns); i++) {
+        CHECK_INT(bytes_of(turns[i]), 0);
+        text = sqlpool__text_into(out, sizeof out);
+        sqlpool__text_escaped(&text, turns[i], SQLPOOL__ESCAPE_HTML);
+        CHECK_STR(out, "???");
+    }
+    for (i = 0; i < LENGTH(beside); i++) CHECK_INT(bytes_of(beside[i]), 3);
+    CHECK_INT(bytes_of("a"), 1);
+    CHECK_INT(bytes_of("\xc2\x9f"), 0);
+    CHECK_INT(bytes_of("\xc2\xa0"), 2);
+    CHECK_INT(bytes_of("\xf0\x9f\x90\x98"), 4);
+    CHECK_INT(bytes_of("\xf4\x8f\xbf\xbf"), 4);
+    CHECK_INT(bytes_of("\xf5\x80\x80\x80"), 0);
+}
+
+TEST(a_text_without_receiver_is_not_handed_on) {
+    char out[8];
+    sqlpool__text text = sqlpool__text_into(out, sizeof out);
+    sqlpool__text_add(&text, "left");
+    sqlpool__text_flush(&text);
+    CHECK_STR(out, "left");
+    CHECK_INT(text.flushed, 0);
+    CHECK_INT(text.result, 0);
 }
 
 TEST(a_piece_of_text_has_a_bound) {
@@ -458,6 +634,12 @@ TEST(numbers_as_people_read_them) {
     PART(check_number(INT64_C(64) << 20, true, "64.0 MiB"));
     PART(check_number(INT64_C(5) << 40, true, "5.00 TiB"));
     PART(check_number(-5, true, "-5 B"));
+    PART(check_number(1023, true, "1023 B"));
+    PART(check_number(1024, true, "1.00 KiB"));
+    PART(check_number(INT64_C(1023) << 30, true, "1023 GiB"));
+    PART(check_number(INT64_C(5) << 50, true, "5120 TiB")); /* there is no larger unit */
+    PART(check_number(INT64_MAX, true, "8388608 TiB"));
+    PART(check_number(INT64_MAX, false, "2562048 h"));
 }
 
 static void check_excerpt(const char *in, size_t most, const char *expected) {
@@ -480,7 +662,15 @@ TEST(excerpts) {
 
 /*  Nothing was cut, so nothing may say so. */
 TEST(excerpt_that_fits_exactly) {
+    static const char script[] = "abcdefghij; more";
+    char out[64];
+    sqlpool__text text = sqlpool__text_into(out, sizeof out);
     PART(check_excerpt("abcdefghij", 10, "abcdefghij"));
+    sqlpool__text_excerpt_of(&text, script, script + 10, 10); /* its statement ends here */
+    CHECK_STR(out, "abcdefghij");
+    text = sqlpool__text_into(out, sizeof out);
+    sqlpool__text_excerpt_of(&text, script, script + 10, 9);
+    CHECK_STR(out, "abcdefghi...");
 }
 
 TEST(every_result_has_name_and_text) {
@@ -726,10 +916,17 @@ int main(void) {
     RUN(default_locks_that_cannot_be_made);
     RUN(open_when_libc_refuses);
     RUN(fork_mark);
+    RUN(a_new_file_belongs_to_whom_its_model_does);
+    RUN(what_the_system_refuses_of_a_new_file_is_told);
+    RUN(what_is_at_a_path);
+    RUN(a_folder_is_synced_or_it_is_told_why_not);
     RUN(memory_is_accounted);
+    RUN(memory_has_a_limit);
     RUN(size_sums_do_not_wrap);
     RUN(text_is_cut_and_counted);
     RUN(control_bytes_become_question_marks);
+    RUN(characters_that_turn_the_writing_are_none);
+    RUN(a_text_without_receiver_is_not_handed_on);
     RUN(a_piece_of_text_has_a_bound);
     RUN(json_strings);
     RUN(texts_are_escaped_as_their_format_wants);

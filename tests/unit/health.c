@@ -278,6 +278,333 @@ TEST(limits_resolve_to_the_documented_ones) {
     CHECK_INT(config.alerts[SQLPOOL_ALERT_WAITING].for_ms, 10000);
 }
 
+/*  A value that turns round begins anew; one that falls less far than it did is told for what it is. */
+TEST(an_alert_that_turns_round_waits_again) {
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool__alarm alarm;
+    sqlpool__resolve_config(&config);
+    memset(&alarm, 0, sizeof alarm);
+    alarm.severity = alarm.pending = SQLPOOL_SEVERITY_WARNING;
+#define STEP(value) \
+    sqlpool__alarm_step(&config, SQLPOOL_ALERT_UTILISATION, &alarm, value, 1000 * MS)
+    CHECK(!STEP(95)); /* of 60, 80 and 90 */
+    CHECK_INT(alarm.pending, SQLPOOL_SEVERITY_CRITICAL);
+    CHECK_INT(alarm.held_ns, 0);
+    CHECK(!STEP(95));
+    CHECK_INT(alarm.held_ns, 1000 * MS);
+    CHECK(!STEP(10)); /* and down again */
+    CHECK_INT(alarm.pending, SQLPOOL_SEVERITY_NONE);
+    CHECK_INT(alarm.held_ns, 0);
+    CHECK(!STEP(10));
+    CHECK(!STEP(65)); /* not as far down as it was */
+    CHECK_INT(alarm.pending, SQLPOOL_SEVERITY_NOTICE);
+    CHECK_INT(alarm.held_ns, 2000 * MS);
+    CHECK(!STEP(10)); /* what it was for all of the time is what it becomes */
+    CHECK_INT(alarm.pending, SQLPOOL_SEVERITY_NOTICE);
+    CHECK(!STEP(95));
+    CHECK_INT(alarm.pending, SQLPOOL_SEVERITY_CRITICAL);
+    CHECK_INT(alarm.held_ns, 0);
+    CHECK(!STEP(80)); /* where it stands: nothing is to come */
+    CHECK_INT(alarm.pending, SQLPOOL_SEVERITY_WARNING);
+#undef STEP
+    alarm.severity = alarm.pending = SQLPOOL_SEVERITY_NONE;
+    CHECK(!sqlpool__alarm_step(&config, SQLPOOL_ALERT_UTILISATION, &alarm, 95, 1000 * MS));
+    CHECK(!sqlpool__alarm_step(&config, SQLPOOL_ALERT_UTILISATION, &alarm, 85, 1000 * MS));
+    CHECK_INT(alarm.pending, SQLPOOL_SEVERITY_WARNING); /* not as high as it was */
+}
+
+TEST(full_success_is_no_alert_whatever_the_limit) {
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool__resolve_config(&config);
+    config.alerts[SQLPOOL_ALERT_SUCCESS].critical = 10000;
+    CHECK_INT(sqlpool__alarm_severity(&config, SQLPOOL_ALERT_SUCCESS, 10000, false),
+              SQLPOOL_SEVERITY_NONE);
+    CHECK_INT(sqlpool__alarm_severity(&config, SQLPOOL_ALERT_SUCCESS, 9999, false),
+              SQLPOOL_SEVERITY_CRITICAL);
+}
+
+TEST(the_gravest_alerts_come_first) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_alert alerts[4];
+    PART(unit_open(&u, "gravest.db", &config));
+    u.core->alarms[SQLPOOL_ALERT_UTILISATION].severity = SQLPOOL_SEVERITY_NOTICE;
+    u.core->alarms[SQLPOOL_ALERT_P95].severity = SQLPOOL_SEVERITY_WARNING;
+    u.core->alarms[SQLPOOL_ALERT_MEMORY].severity = SQLPOOL_SEVERITY_CRITICAL;
+    memset(alerts, 0x5a, sizeof alerts);
+    CHECK_INT(sqlpool_get_alerts(u.pool, alerts, 1), 3); /* all are counted */
+    CHECK_INT(alerts[0].kind, SQLPOOL_ALERT_MEMORY);
+    CHECK_INT(alerts[1].kind, 0x5a5a5a5a);
+    CHECK_INT(sqlpool_get_alerts(u.pool, alerts, 4), 3);
+    CHECK_INT(alerts[1].kind, SQLPOOL_ALERT_P95);
+    CHECK_INT(alerts[2].kind, SQLPOOL_ALERT_UTILISATION);
+    CHECK_INT(alerts[3].kind, 0x5a5a5a5a);
+    unit_close(&u);
+}
+
+/*  Memory is watched as a share of the hard limit, or without one of the soft limit. */
+TEST(memory_is_a_share_of_its_limit) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_latency none;
+    memset(&none, 0, sizeof none);
+    PART(unit_open(&u, "share.db", &config));
+    PART(seconds(&u, 1));
+    CHECK_INT(u.core->history_used, 1);
+    u.core->history[0].memory_bytes = 3000;
+#define VALUE() sqlpool__alarm_value(u.core, SQLPOOL_ALERT_MEMORY, &none)
+    CHECK_INT(VALUE(), 0);
+    u.core->config.memory_soft_bytes = 4000;
+    CHECK_INT(VALUE(), 75);
+    u.core->config.memory_hard_bytes = 6000;
+    CHECK_INT(VALUE(), 50);
+#undef VALUE
+    u.core->config.memory_soft_bytes = u.core->config.memory_hard_bytes = 0;
+    unit_close(&u);
+}
+
+/*---- causes ----*/
+
+static void meet(unit_pool *u, int fault, int code) {
+    sqlpool__fault *it = &u->core->faults[fault];
+    it->at_ns = u->clock.now_ns;
+    it->count = it->in_row = 3;
+    it->commits = sqlpool__counter(u->core, SQLPOOL__COUNT_commits);
+    it->epoch = u->core->epoch;
+    it->slot = 1;
+    it->code = code;
+    (void)snprintf(it->message, sizeof it->message, "code %d", code);
+}
+/*  The one cause there is; NULL: none, or several. */
+static const sqlpool_cause *cause_of(unit_pool *u) {
+    static sqlpool_health health;
+    if (sqlpool_get_health(u->pool, &health) != SQLPOOL_OK) return NULL;
+    return health.cause_count == 1 ? &health.causes[0] : NULL;
+}
+static int score_of(unit_pool *u) {
+    sqlpool_health health;
+    return sqlpool_get_health(u->pool, &health) == SQLPOOL_OK ? health.score : -1;
+}
+/*  Its kind and its text. */
+static void check_cause(unit_pool *u, int kind, const char *text) {
+    const sqlpool_cause *cause = cause_of(u);
+    if (cause == NULL) {
+        test_fail(__FILE__, __LINE__, "none or several instead of %s: %s",
+                  sqlpool__cause_table[kind].name, text);
+        return;
+    }
+    CHECK_STR(sqlpool__cause_table[cause->kind].name, sqlpool__cause_table[kind].name);
+    CHECK_HAS(cause->text, text);
+}
+
+TEST(every_code_is_a_fault_of_its_kind_or_none) {
+    CHECK_INT(sqlpool__fault_of(SQLITE_CORRUPT), SQLPOOL__FAULT_CORRUPT);
+    CHECK_INT(sqlpool__fault_of(SQLITE_CORRUPT_INDEX), SQLPOOL__FAULT_CORRUPT);
+    CHECK_INT(sqlpool__fault_of(SQLITE_NOTADB), SQLPOOL__FAULT_CORRUPT);
+    CHECK_INT(sqlpool__fault_of(SQLITE_CORRUPT_VTAB), SQLPOOL__FAULTS); /* of an extension's own */
+    CHECK_INT(sqlpool__fault_of(SQLITE_FULL), SQLPOOL__FAULT_FULL);
+    CHECK_INT(sqlpool__fault_of(SQLITE_IOERR_READ), SQLPOOL__FAULT_IO);
+    CHECK_INT(sqlpool__fault_of(SQLITE_IOERR_NOMEM), SQLPOOL__FAULTS); /* not the disk's */
+    CHECK_INT(sqlpool__fault_of(SQLITE_CONSTRAINT_UNIQUE), SQLPOOL__FAULTS);
+    CHECK_INT(sqlpool__fault_of(SQLITE_OK), SQLPOOL__FAULTS);
+}
+
+TEST(damage_counts_until_the_file_is_another) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "damage.db", &config));
+    meet(&u, SQLPOOL__FAULT_CORRUPT, SQLITE_CORRUPT);
+    u.clock.now_ns += 3600 * 1000 * MS; /* it does not heal */
+    PART(check_cause(&u, SQLPOOL_CAUSE_CORRUPT, "SQLite found damage, 3600 s ago: code 11"));
+    CHECK_INT(score_of(&u), 0);
+    u.core->faults[SQLPOOL__FAULT_CORRUPT].epoch--; /* of a connection to the file before */
+    CHECK_INT(score_of(&u), 100);
+    u.core->breakers[SQLPOOL_WRITE].state = SQLPOOL__BREAKER_OPEN; /* damage of the log: no fault */
+    u.core->breakers[SQLPOOL_WRITE].code = SQLITE_CORRUPT;
+    (void)snprintf(u.core->breakers[SQLPOOL_WRITE].message,
+                   sizeof u.core->breakers[SQLPOOL_WRITE].message, "the log lost its place");
+    PART(check_cause(&u, SQLPOOL_CAUSE_CORRUPT, "the log lost its place"));
+    CHECK_INT(cause_of(&u)->slot, -1);
+    CHECK_INT(cause_of(&u)->code, SQLITE_CORRUPT);
+    u.core->breakers[SQLPOOL_WRITE].code = SQLITE_FULL; /* it is open for something else */
+    PART(check_cause(&u, SQLPOOL_CAUSE_FULL_DISK, "a write found no room"));
+    u.core->breakers[SQLPOOL_WRITE].state = SQLPOOL__BREAKER_CLOSED;
+    unit_close(&u);
+}
+
+TEST(a_failing_disk_is_the_cause_of_dead_connections) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    PART(unit_open(&u, "dead.db", &config));
+    meet(&u, SQLPOOL__FAULT_CONNECTION, SQLITE_IOERR_READ);
+    PART(check_cause(&u, SQLPOOL_CAUSE_DEAD_CONNECTION, "closed and opened anew"));
+    meet(&u, SQLPOOL__FAULT_IO, SQLITE_IOERR_READ);
+    PART(check_cause(&u, SQLPOOL_CAUSE_FAILING_DISK, "the last failure, 0 s ago: code 266"));
+    u.core->faults[SQLPOOL__FAULT_IO].in_row = 2; /* those may be the connection's */
+    PART(check_cause(&u, SQLPOOL_CAUSE_DEAD_CONNECTION, "code 266"));
+    u.clock.now_ns += SQLPOOL__FAULT_NS;
+    CHECK_INT(score_of(&u), 100);
+    unit_close(&u);
+}
+
+TEST(a_writer_is_stuck_when_it_does_nothing_or_somebody_waits) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_conn writer;
+    PART(unit_open(&u, "stuck.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &writer, &u.error), &u.error);
+    PART(seconds(&u, 4));
+    u.core->lane_of[SQLPOOL_WRITE]->waiting = 1;
+    CHECK_INT(score_of(&u), 100); /* not yet out for five seconds */
+    u.core->lane_of[SQLPOOL_WRITE]->waiting = 0;
+    PART(seconds(&u, 4));
+    PART(check_cause(&u, SQLPOOL_CAUSE_STUCK_WRITER, "writer #0 held for >= "));
+    CHECK_OK(sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    PART(seconds(&u, 1));
+    CHECK_INT(score_of(&u), 100); /* it works, and nobody minds */
+    u.core->lane_of[SQLPOOL_WRITE]->waiting = 1;
+    PART(check_cause(&u, SQLPOOL_CAUSE_STUCK_WRITER, "writer #0 held for >= "));
+    u.core->lane_of[SQLPOOL_WRITE]->waiting = 0;
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+TEST(readers_are_exhausted_when_all_are_out_and_somebody_waits) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 2);
+    sqlpool__waiter waiters[2];
+    sqlpool_conn conns[2];
+    sqlpool__lane *lane;
+    PART(unit_open(&u, "exhausted.db", &config));
+    lane = u.core->lane_of[SQLPOOL_READ];
+    memset(waiters, 0, sizeof waiters);
+    waiters[0].mode = SQLPOOL_WRITE; /* as in a pool whose connections do both */
+    waiters[0].since_ns = u.clock.now_ns - 5000 * MS;
+    waiters[1].mode = SQLPOOL_READ;
+    waiters[1].since_ns = u.clock.now_ns - 2000 * MS;
+    PART(hold(&u, conns, 2));
+    sqlpool__list_insert_before(&lane->queue, &waiters[0].link);
+    CHECK_INT(score_of(&u), 100);
+    sqlpool__list_insert_before(&lane->queue, &waiters[1].link);
+    lane->waiting = 1;
+    PART(check_cause(&u, SQLPOOL_CAUSE_EXHAUSTED,
+                     "1 wait for a reader, the oldest for 2000 ms; all 2 are out"));
+    waiters[1].since_ns = u.clock.now_ns - 999 * MS;
+    CHECK_INT(score_of(&u), 100);
+    waiters[1].since_ns = u.clock.now_ns - 2000 * MS;
+    u.core->slots[2].word += SQLPOOL__IDLE - SQLPOOL__LEASED; /* for a moment one is free */
+    CHECK_INT(score_of(&u), 100);
+    u.core->slots[2].word += SQLPOOL__LEASED - SQLPOOL__IDLE;
+    sqlpool__list_remove(&waiters[0].link);
+    sqlpool__list_remove(&waiters[1].link);
+    lane->waiting = 0;
+    PART(let_go(conns, 2));
+    unit_close(&u);
+}
+
+/*  Who pins most is named, if he alone pins more than the budget; else it is another process. */
+TEST(a_log_is_pinned_by_who_pins_most) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 3);
+    sqlpool_conn conns[3];
+    int64_t page;
+    int i;
+    config.wal_budget_bytes = 65536;
+    PART(unit_open(&u, "pinned.db", &config));
+    page = sqlpool__page_bytes(u.core);
+    PART(hold(&u, conns, 3));
+    u.core->wal_frames = (uint32_t)(100000 / page);
+    u.core->frames_total = 1000;
+    for (i = 1; i <= 3; i++) u.core->slots[i].frames_at = 1000;
+    u.core->pinned_in_row = SQLPOOL__PINS_BEFORE_LOG - 1;
+    CHECK_INT(score_of(&u), 100); /* it may be that a reader has just ended */
+    u.core->pinned_in_row++;
+    PART(check_cause(&u, SQLPOOL_CAUSE_PINNED_LOG,
+                     "KiB of log, pinned by a reader of another process or pool"));
+    CHECK_INT(cause_of(&u)->slot, -1);
+    u.core->slots[2].frames_at = 1000 - (uint64_t)(80000 / page);
+    u.core->slots[3].frames_at = 1000 - (uint64_t)(70000 / page);
+    u.core->pinned_in_row = 1;
+    PART(check_cause(&u, SQLPOOL_CAUSE_PINNED_LOG, "pinned by reader #2"));
+    CHECK_INT(cause_of(&u)->slot, 2);
+    u.core->slots[2].frames_at = 1000 - (uint64_t)(60000 / page);
+    u.core->slots[3].frames_at = 1000 - (uint64_t)(50000 / page);
+    CHECK_INT(score_of(&u),
+              100); /* without these two there would be no log beyond the budget either */
+    u.core->pinned_in_row = 0;
+    u.core->slots[2].frames_at = 0;
+    CHECK_INT(score_of(&u), 100); /* no checkpoint has met him */
+    u.core->pinned_in_row = 1;
+    u.core->wal_frames = (uint32_t)(65536 / page);
+    CHECK_INT(score_of(&u), 100); /* the budget itself is not beyond it */
+    PART(let_go(conns, 3));
+    u.core->wal_frames = (uint32_t)(100000 / page);
+    u.core->pinned_in_row = SQLPOOL__PINS_BEFORE_LOG;
+    PART(check_cause(&u, SQLPOOL_CAUSE_PINNED_LOG, "another process or pool"));
+    unit_close(&u);
+}
+
+TEST(memory_below_its_soft_limit_is_no_cause) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlpool_memory memory;
+    PART(unit_open(&u, "below.db", &config));
+    CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
+    u.core->config.memory_soft_bytes = memory.total_bytes + 100000;
+    CHECK_INT(score_of(&u), 100);
+    PART(seconds(&u, 1)); /* and nothing is given up for it */
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_MEMORY], 0);
+    CHECK_INT(sqlpool__counter(u.core, SQLPOOL__COUNT_memory_sheds), 0);
+    u.core->config.memory_soft_bytes = 2048;
+    PART(check_cause(&u, SQLPOOL_CAUSE_MEMORY, " are held, memory_soft_bytes is 2.00 KiB"));
+    u.core->config.memory_soft_bytes = 0;
+    unit_close(&u);
+}
+
+static int access_fails(sqlite3_vfs *vfs, const char *path, int flags, int *result) {
+    (void)vfs;
+    (void)path;
+    (void)flags;
+    *result = 0;
+    return SQLITE_IOERR_ACCESS;
+}
+/*  Where no connection can be opened, the file's absence is looked for; where nobody can tell, it is
+    not said to be gone. */
+TEST(a_file_that_is_gone_is_found_when_nothing_opens) {
+    sqlite3_vfs broken = *sqlite3_vfs_find(NULL);
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    char broken_name[] = "health-broken", no_name[] = "there is no such VFS", *vfs_name;
+    PART(unit_open(&u, "gone.db", &config));
+    vfs_name = u.core->vfs_name;
+    broken.zName = broken_name;
+    broken.pNext = NULL;
+    broken.xAccess = access_fails;
+    CHECK_INT(sqlite3_vfs_register(&broken, 0), SQLITE_OK);
+    CHECK(rename("gone.db", "moved.db") == 0);
+    CHECK_INT(score_of(&u), 100); /* nobody has noticed */
+    u.core->open_error = SQLITE_CANTOPEN_ISDIR;
+    PART(check_cause(&u, SQLPOOL_CAUSE_MOVED, "gone.db any more"));
+    u.core->vfs_name = broken_name;
+    CHECK_INT(score_of(&u), 100);
+    u.core->vfs_name = no_name;
+    CHECK_INT(score_of(&u), 100);
+    u.core->vfs_name = vfs_name;
+    u.core->config.enable_uri = true; /* the path is none then */
+    CHECK_INT(score_of(&u), 100);
+    u.core->config.enable_uri = false;
+    u.core->is_memory = true;
+    CHECK_INT(score_of(&u), 100);
+    u.core->is_memory = false;
+    CHECK(rename("moved.db", "gone.db") == 0);
+    CHECK_INT(score_of(&u), 100); /* it failed for another reason */
+    u.core->open_error = SQLITE_OK;
+    CHECK_INT(sqlite3_vfs_unregister(&broken), SQLITE_OK);
+    unit_close(&u);
+}
+
 /*---- memory ----*/
 
 static void fill_caches(unit_pool *u, int statements) {
@@ -393,6 +720,149 @@ TEST(above_the_soft_limit_caches_shrink_in_order) {
     unit_close(&u);
 }
 
+static int say_one(sqlpool_conn *conn, void *user, int attempt) {
+    (void)attempt;
+    ++*(int *)user;
+    return sqlpool_conn_exec(conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+
+/*  The queue of submitted writes is of its own; what cannot be told apart is never below 0. */
+TEST(memory_of_a_queue_is_the_queues) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_memory before, after;
+    sqlpool_ticket ticket;
+    int calls = 0;
+    config.submit_count = 50;
+    PART(unit_open(&u, "queue.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    CHECK_INT(sqlpool_get_memory(u.pool, &before), SQLPOOL_OK);
+    CHECK_INT(before.queue_bytes, 0);
+    CHECK_INT(before.growth_bytes, 0); /* there is no sample yet */
+    CHECK_OK(sqlpool_submit_write(u.pool, NULL, &ticket, say_one, &calls, &u.error), &u.error);
+    CHECK_INT(sqlpool_get_memory(u.pool, &after), SQLPOOL_OK);
+    CHECK(after.queue_bytes >= 50 * (int64_t)sizeof(struct sqlpool__entry));
+    u.core->memory.held_bytes -= 1 << 30;
+    CHECK_INT(sqlpool_get_memory(u.pool, &after), SQLPOOL_OK);
+    CHECK_INT(after.other_bytes, 0);
+    u.core->memory.held_bytes += 1 << 30;
+    CHECK_OK(sqlpool_ticket_wait(&ticket, 1000, NULL, &u.error), &u.error);
+    CHECK_INT(calls, 1);
+    unit_close(&u);
+}
+
+/*  However many wait: nothing is counted twice. */
+TEST(memory_of_a_full_queue_is_counted_once) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_memory memory;
+    sqlpool_stats stats;
+    int calls = 0, i;
+    config.submit_count = 300;
+    config.submit_bytes = 1 << 20;
+    PART(unit_open(&u, "full.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    for (i = 0; i < 300; i++)
+        CHECK_OK(sqlpool_submit_write(u.pool, NULL, NULL, say_one, &calls, &u.error), &u.error);
+    CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
+    CHECK_INT(sqlpool_get_stats(u.pool, &stats), SQLPOOL_OK);
+    CHECK_INT(memory.pool_bytes + memory.statement_bytes + memory.monitoring_bytes +
+                  memory.queue_bytes + memory.other_bytes,
+              stats.memory_bytes);
+    CHECK_OK(sqlpool_flush(u.pool, 1000, &u.error), &u.error);
+    CHECK_INT(calls, 300);
+    unit_close(&u);
+}
+
+/*  Readers and the writer exclude each other there, but a size is not theirs to keep. */
+TEST(the_size_of_a_file_without_a_log_is_known) {
+    static const int journals[] = {SQLPOOL_JOURNAL_WAL, SQLPOOL_JOURNAL_DELETE,
+                                   SQLPOOL_JOURNAL_TRUNCATE, SQLPOOL_JOURNAL_MEMORY};
+    size_t i;
+    for (i = 0; i < LENGTH(journals); i++) {
+        static const char *const paths[] = {"size_wal.db", "size_delete.db", "size_truncate.db",
+                                            ":memory:"};
+        unit_pool u;
+        sqlpool_config config = unit_config(&u, 1);
+        sqlpool_memory memory;
+        config.journal = journals[i];
+        PART(unit_open(&u, paths[i], &config));
+        CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(200000))",
+                                -1, &u.error),
+                 &u.error);
+        PART(seconds(&u, 40));
+        CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
+        if (strcmp(paths[i], ":memory:") == 0) {
+            CHECK_INT(memory.file_bytes, 0); /* there is no file */
+        } else if (memory.file_bytes < 200000) {
+            test_fail(__FILE__, __LINE__, "%s: %lld bytes", paths[i], (long long)memory.file_bytes);
+        }
+        unit_close(&u);
+    }
+}
+
+static int deny_page_count(void *user, int action, const char *a, const char *b,
+                           const char *database, const char *trigger) {
+    (void)user;
+    (void)b;
+    (void)database;
+    (void)trigger;
+    return action == SQLITE_PRAGMA && strcmp(a, "page_count") == 0 ? SQLITE_DENY : SQLITE_OK;
+}
+static int add_authorizer(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    sqlpool_chain chain;
+    memset(&chain, 0, sizeof chain);
+    chain.authorizer_fn = deny_page_count;
+    (void)user;
+    return sqlpool_conn_chain(&copy, &chain);
+}
+/*  Where the program's own authorizer refuses the question the size is the one of before. */
+TEST(a_size_that_may_not_be_asked_for_stays) {
+    int is_denied;
+    for (is_denied = 0; is_denied < 2; is_denied++) {
+        unit_pool u;
+        sqlpool_config config = unit_config(&u, 0); /* of one connection */
+        sqlpool_memory before, after;
+        config.journal = SQLPOOL_JOURNAL_DELETE; /* a log's index would tell */
+        if (is_denied) config.events.connect_fn = add_authorizer;
+        PART(unit_open(&u, is_denied ? "denied.db" : "asked.db", &config));
+        CHECK_INT(sqlpool_get_memory(u.pool, &before), SQLPOOL_OK);
+        CHECK_OK(sqlpool_script(
+                     u.pool,
+                     "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(100000));"
+                     "CREATE TABLE s(x); INSERT INTO s VALUES(zeroblob(100000)); DROP TABLE s",
+                     -1, &u.error),
+                 &u.error);
+        PART(seconds(&u, 40));
+        CHECK_INT(sqlpool_get_memory(u.pool, &after), SQLPOOL_OK);
+        CHECK(after.free_bytes > 90000);
+        CHECK_INT(after.file_bytes > 200000, !is_denied);
+        CHECK_INT(after.file_bytes == before.file_bytes, is_denied);
+        unit_close(&u);
+    }
+}
+
+/*  Whatever the limit, min_connections stay open. */
+TEST(above_the_soft_limit_the_least_connections_stay) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 3);
+    config.min_connections = 3;
+    config.idle_timeout_ms = SQLPOOL_OFF;
+    PART(unit_open(&u, "least.db", &config));
+    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    PART(fill_caches(&u, 1));
+    CHECK_INT(sqlpool__open_count(u.core), 4);
+    u.core->config.memory_soft_bytes = 1;
+    PART(seconds(&u, 1));
+    CHECK_INT(sqlpool__open_count(u.core), 3);
+    PART(seconds(&u, 5));
+    CHECK_INT(sqlpool__open_count(u.core), 3);
+    CHECK_INT(sqlpool__counter(u.core, SQLPOOL__COUNT_closed_idle), 1);
+    u.core->config.memory_soft_bytes = 0;
+    unit_close(&u);
+}
+
 TEST(above_the_hard_limit_nothing_is_allocated) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 3);
@@ -429,7 +899,7 @@ TEST(to_be_measured_is_not_to_be_used) {
     PART(fill_caches(&u, 1));
     CHECK_INT(sqlpool__open_count(u.core), 4);
     u.core->next_health_ns = SQLPOOL__NEVER; /* a check is */
-    PART(seconds(&u, 31)); /* idle for 30 s since the first look */
+    PART(seconds(&u, 31));                   /* idle for 30 s since the first look */
     CHECK_INT(sqlpool__open_count(u.core), 1);
     unit_close(&u);
 }
@@ -444,9 +914,26 @@ int main(void) {
     RUN(without_samples_there_are_no_alerts);
     RUN(bad_limits_are_refused_by_name);
     RUN(limits_resolve_to_the_documented_ones);
+    RUN(an_alert_that_turns_round_waits_again);
+    RUN(full_success_is_no_alert_whatever_the_limit);
+    RUN(the_gravest_alerts_come_first);
+    RUN(memory_is_a_share_of_its_limit);
+    RUN(every_code_is_a_fault_of_its_kind_or_none);
+    RUN(damage_counts_until_the_file_is_another);
+    RUN(a_failing_disk_is_the_cause_of_dead_connections);
+    RUN(a_writer_is_stuck_when_it_does_nothing_or_somebody_waits);
+    RUN(readers_are_exhausted_when_all_are_out_and_somebody_waits);
+    RUN(a_log_is_pinned_by_who_pins_most);
+    RUN(memory_below_its_soft_limit_is_no_cause);
+    RUN(a_file_that_is_gone_is_found_when_nothing_opens);
     RUN(memory_is_told_by_what_it_is_for);
     RUN(the_file_grows_by_so_much_an_hour);
     RUN(above_the_soft_limit_caches_shrink_in_order);
+    RUN(memory_of_a_queue_is_the_queues);
+    RUN(memory_of_a_full_queue_is_counted_once);
+    RUN(the_size_of_a_file_without_a_log_is_known);
+    RUN(a_size_that_may_not_be_asked_for_stays);
+    RUN(above_the_soft_limit_the_least_connections_stay);
     RUN(above_the_hard_limit_nothing_is_allocated);
     RUN(to_be_measured_is_not_to_be_used);
     return test_end();

@@ -87,6 +87,21 @@ TEST(an_empty_histogram) {
     CHECK_INT((int64_t)histogram.total, 0);
 }
 
+TEST(the_least_value_is_the_one_that_none_is_below) {
+    static sqlpool__histogram histogram;
+    memset(&histogram, 0, sizeof histogram);
+    (void)sqlpool__histogram_add(&histogram, 7);
+    (void)sqlpool__histogram_add(&histogram, 900);
+    CHECK_INT((int64_t)sqlpool__histogram_at(&histogram, 2, 0), 7); /* at least one value is passed */
+    CHECK_INT((int64_t)sqlpool__histogram_at(&histogram, 2, 500000), 7);
+    CHECK_INT((int64_t)sqlpool__histogram_at(&histogram, 2, 1000000), 900);
+    sqlpool__histogram_share(&histogram, 5); /* less than the most */
+    CHECK_INT((int64_t)histogram.most, 900);
+    CHECK_INT((int64_t)sqlpool__histogram_at(&histogram, 3, 0), 5);
+    sqlpool__histogram_share(&histogram, 5000);
+    CHECK_INT((int64_t)histogram.most, 5000);
+}
+
 /*---- rings ----*/
 
 enum { RING = 8 };
@@ -179,6 +194,41 @@ TEST(fingerprints) {
     check_kind("SELECT 'open", "select ?");
     check_kind("SELECT a1, b2 FROM t3 WHERE c=1and d=2", "select a1,b2 from t3 where c=? d=?");
 }
+/*  Blobs, parameters of every form, and what only begins like one. */
+TEST(values_of_every_form) {
+    PART(check_kind("SELECT x'00ff', X'00'", "select ?,?"));
+    PART(check_kind("SELECT x", "select x")); /* a word at the end of the text */
+    PART(check_kind("SELECT X, x2 'a'", "select x,x2 ?"));
+    PART(check_kind("SELECT x 'a'", "select x ?"));
+    PART(check_kind("SELECT ?, ?17, :name, @name, $name, #name", "select ?,?,?,?,?,?"));
+    PART(check_kind("SELECT ?", "select ?"));
+    PART(check_kind("SELECT .5, 1., 1.5, 1e5, 1.5e-5, 0x1f", "select ?,?,?,?,?,?"));
+    PART(check_kind("SELECT a FROM t WHERE b IN (TRUE, false, NULL, -1, +2, x'00', :c)",
+                    "select a from t where b in(?...)"));
+    PART(check_kind("SELECT a FROM t WHERE b IN (falsehood)", "select a from t where b in(falsehood)"));
+    PART(check_kind("SELECT a FROM t WHERE b IN (1, 2", "select a from t where b in(?,?"));
+    PART(check_kind("SELECT a FROM t WHERE b IN (1,", "select a from t where b in(?,"));
+}
+/*  This text was made so that its hash is 0, which means "no kind" wherever a kind is kept. */
+TEST(no_kind_has_the_number_0) {
+    const char sql[] = "select\"c==(\372h<v\007+5\006M&\"";
+    CHECK(sqlpool__hash_byte(0, 0) == 0 && sqlpool__mix(0) == 0);
+    CHECK(sqlpool__hash(sql, strlen(sql)) == 0);
+    CHECK(sqlpool_fingerprint(sql, NULL, 0) == 1);
+}
+TEST(what_has_no_name_or_no_text) {
+    char text[8] = "as it is";
+    CHECK(sqlpool_fingerprint("SELECT 1", text, 0) == sqlpool_fingerprint("SELECT 2", NULL, 8));
+    CHECK(memcmp(text, "as it is", 8) == 0);
+    CHECK(sqlpool_fingerprint(NULL, text, sizeof text) == 0);
+    CHECK_STR(text, "");
+    CHECK_STR(sqlpool_timing_name(SQLPOOL_TIMING_WAIT), "wait");
+    CHECK_STR(sqlpool_timing_name(-1), "unknown");
+    CHECK_STR(sqlpool_timing_name(SQLPOOL_TIMING_COUNT), "unknown");
+    CHECK_STR(sqlpool_event_name(SQLPOOL_EVENT_STATEMENT), "statement");
+    CHECK_STR(sqlpool_event_name(-1), "unknown");
+    CHECK_STR(sqlpool_event_name(SQLPOOL_EVENT_KIND_COUNT), "unknown");
+}
 TEST(many_semicolons_are_one) {
     const size_t bytes = (size_t)1 << 20;
     char *million;
@@ -227,9 +277,13 @@ int main(void) {
     RUN(a_bucket_is_within_a_64th);
     RUN(percentiles_are_within_two_percent);
     RUN(an_empty_histogram);
+    RUN(the_least_value_is_the_one_that_none_is_below);
     RUN(a_ring_keeps_the_last_events);
     RUN(no_event_is_torn);
     RUN(fingerprints);
+    RUN(values_of_every_form);
+    RUN(no_kind_has_the_number_0);
+    RUN(what_has_no_name_or_no_text);
     RUN(many_semicolons_are_one);
     RUN(null_is_a_value_of_a_list);
     RUN(a_fingerprint_is_a_fixed_point);

@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <sqlite3.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 static int version_now = SQLITE_VERSION_NUMBER, threadsafe_now = 1, readonly_now = -1;
@@ -41,6 +42,14 @@ static sqlite3_vfs *path_vfs_find(const char *name) {
 }
 static const char *path_filename(sqlite3 *db, const char *name) {
     return no_filename ? "" : sqlite3_db_filename(db, name);
+}
+static char *path_mprintf(const char *format, ...) {
+    char *text = NULL;
+    va_list list;
+    va_start(list, format);
+    if (fail_names == 0 || --fail_names > 0) text = sqlite3_vmprintf(format, list);
+    va_end(list);
+    return text;
 }
 static const char *path_column_name(sqlite3_stmt *statement, int column) {
     return sqlite3_column_name(statement, column);
@@ -868,6 +877,45 @@ TEST(quick_check_that_finds_something) {
     config.untrusted = false;
     PART(unit_open(&u, "quick.db", &config));
     unit_close(&u);
+}
+
+/*  A row that its table would not take today says nothing against the file's pages: writes go on. */
+TEST(a_row_that_breaks_a_constraint_confirms_no_damage) {
+    unit_pool u;
+    const sqlpool_config config = unit_config(&u, 1);
+    sqlite3 *db = NULL;
+    char verdict[200] = "";
+    CHECK_INT(sqlite3_open("content.db", &db), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db,
+                           "CREATE TABLE t(a); INSERT INTO t VALUES(NULL); PRAGMA writable_schema=1;"
+                           "UPDATE sqlite_schema SET sql='CREATE TABLE t(a NOT NULL)'",
+                           NULL, NULL, NULL),
+              SQLITE_OK);
+    (void)sqlite3_close(db);
+    PART(unit_open(&u, "content.db", &config));
+    CHECK(!sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
+    CHECK_STR(verdict, "");
+    unit_close(&u);
+}
+
+/*  "unable to get the page" is of the disk, or of memory, unless its code is of the file. */
+TEST(a_page_that_cannot_be_read_is_not_damage) {
+    static const struct {
+        const char *line;
+        int code;
+    } lines[] = {
+        {"Tree 5 page 8 cell 3: unable to get the page. error code=266", SQLITE_IOERR_READ},
+        {"Page 8: unable to get the page. error code=7", SQLITE_NOMEM},
+        {"Page 8: unable to get the page. error code=11", 0},
+        {"Page 8: unable to get the page. error code=26", 0},
+        {"Page 8: unable to get the page. error code=", 0},
+        {"Page 8: unable to get the page. error code=99999999999999999999", 999999},
+        {"Tree 5 page 8: btreeInitPage() returns error code 11", 0},
+        {"row 1 missing from index t_a", 0},
+        {"", 0}};
+    size_t i;
+    for (i = 0; i < sizeof lines / sizeof *lines; i++)
+        CHECK_INT(sqlpool__problem_code(lines[i].line, strlen(lines[i].line)), lines[i].code);
 }
 
 /*  With the raw handle out the refusals are off, and it is SQLite that says no. */
@@ -2188,6 +2236,8 @@ int main(void) {
     RUN(open_in_a_forked_child);
     RUN(foreign_keys_that_cannot_be_enforced);
     RUN(quick_check_that_finds_something);
+    RUN(a_row_that_breaks_a_constraint_confirms_no_damage);
+    RUN(a_page_that_cannot_be_read_is_not_damage);
     RUN(write_on_a_raw_reader);
     RUN(statements_are_handed_out_unbound);
     RUN(chain_of_the_connection_comes_back);

@@ -4,11 +4,14 @@
 #define _GNU_SOURCE
 /*  Zones count themselves. */
 static int zones_open, zones_begun, zones_crossed;
+static void zone_ends(const char *zone) {
+    zones_crossed += zone == 0 || zones_open < 1;
+    zones_open--;
+}
 #define SQLPOOL_ZONE_BEGIN(zone, name) \
     const char *const zone = name;     \
     zones_begun++, zones_open++
-#define SQLPOOL_ZONE_END(zone) \
-    zones_crossed += zone == 0 || zones_open < 1, zones_open--
+#define SQLPOOL_ZONE_END(zone) zone_ends(zone)
 #define SQLPOOL_IMPLEMENTATION
 #include "unit/unit.h"
 
@@ -871,6 +874,10 @@ TEST(wrong_arguments_are_refused) {
     CHECK_INT(sqlpool_get_statements(u.pool, (sqlpool_statement_order)9, &kind, 1), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_MEAN, NULL, 1), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_MEAN, &kind, -1), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_latency_steps(u.pool, SQLPOOL_TIMING_COUNT, &step, 1), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_get_latency_steps(u.pool, SQLPOOL_TIMING_WAIT, NULL, 0), 1); /* how many there are */
+    CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_MEAN, NULL, 0), 2);
+    CHECK_INT(sqlpool_get_events(u.pool, NULL, 0), 0);
     CHECK(sqlpool_fingerprint(NULL, NULL, 0) == 0);
     unit_close(&u);
     CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_WAIT, 0, &latency), SQLPOOL_CLOSED);
@@ -914,6 +921,555 @@ TEST(a_chart_of_nothing_but_0_has_a_small_scale) {
     CHECK(low >= 1 && low < high && high <= 10000);
 }
 
+/*---- the odd ends ----*/
+
+static void write_lock(sqlite3 **other, const char *path) {
+    CHECK_INT(sqlite3_open(path, other), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(*other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+}
+static void write_unlock(sqlite3 *other) {
+    CHECK_INT(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
+}
+
+static void refuse(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    (void)values;
+    sqlite3_result_error_code(context, SQLITE_BUSY);
+}
+static int add_refuse(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    (void)sqlite3_create_function(sqlpool_conn_db(&copy), "refuse", 0, SQLITE_UTF8, NULL, refuse, NULL,
+                                  NULL);
+    return add_take(user, conn);
+}
+
+/*  Waits and tries go on where nobody records them. */
+TEST(a_lock_is_waited_for_whatever_is_recorded) {
+    int level;
+    for (level = SQLPOOL_METRICS_FULL; level <= SQLPOOL_METRICS_OFF; level++) {
+        const char *path = level == SQLPOOL_METRICS_FULL       ? "locked_full.db"
+                           : level == SQLPOOL_METRICS_COUNTERS ? "locked_counters.db"
+                                                               : "locked_off.db";
+        sqlpool_statement_stats kind;
+        sqlpool_event events[40];
+        sqlite3 *other;
+        unit_pool u;
+        sqlpool_config config = config_of(&u);
+        int i, count, retries = 0;
+        int64_t before;
+        config.metrics = level;
+        config.events.connect_fn = add_refuse;
+        PART(open_with(&u, path, &config));
+        PART(write_lock(&other, path));
+        before = u.clock.now_ns;
+        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO u VALUES(1, 2)", SQLPOOL_NO_ARGS, &u.error),
+                  SQLPOOL_TIMEOUT);
+        CHECK_INT(u.error.sqlite_code & 0xff, SQLITE_BUSY);
+        CHECK(u.clock.now_ns - before >= 1 * SECOND); /* it has waited */
+        PART(write_unlock(other));
+        CHECK_INT(sqlpool_exec(u.pool, "SELECT refuse()", SQLPOOL_NO_ARGS, &u.error), SQLITE_BUSY);
+        CHECK(u.error.attempts > 1);
+        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO u VALUES(1, 2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        count = sqlpool_get_events(u.pool, events, 40);
+        for (i = 0; i < count && i < 40; i++) retries += events[i].kind == SQLPOOL_EVENT_RETRY;
+        CHECK_INT(retries > 0, level != SQLPOOL_METRICS_OFF);
+        if (level != SQLPOOL_METRICS_OFF) {
+            kind = kind_of(&u, "INSERT INTO u VALUES(1, 2)");
+            CHECK(kind.busy > 0);
+            CHECK_INT(kind.calls, kind.errors + 1);
+        }
+        CHECK_INT(sqlpool_exec(u.pool, "SELECT a FROM nowhere", SQLPOOL_NO_ARGS, &u.error), SQLITE_ERROR);
+        CHECK_HAS(u.error.message, "no such table: nowhere");
+        unit_close(&u);
+    }
+}
+
+static sqlite3 *held_by;
+static int let_go(void *user, int count) {
+    (void)user;
+    if (held_by != NULL && count > 0) {
+        (void)sqlite3_exec(held_by, "ROLLBACK", NULL, NULL, NULL);
+        (void)sqlite3_close(held_by);
+        held_by = NULL;
+    }
+    return 1;
+}
+static int add_let_go(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    sqlpool_chain chain;
+    memset(&chain, 0, sizeof chain);
+    chain.busy_fn = let_go;
+    (void)user;
+    return sqlpool_conn_chain(&copy, &chain);
+}
+/*  One that is waited for and comes. */
+TEST(a_statement_that_met_a_lock_is_counted_as_such) {
+    int level;
+    for (level = SQLPOOL_METRICS_FULL; level <= SQLPOOL_METRICS_COUNTERS; level++) {
+        const char *path = level == SQLPOOL_METRICS_FULL ? "met_full.db" : "met_counters.db";
+        sqlpool_statement_stats kind;
+        unit_pool u;
+        sqlpool_config config = config_of(&u);
+        int i;
+        config.metrics = level;
+        config.journal = SQLPOOL_JOURNAL_DELETE;
+        config.events.connect_fn = add_let_go;
+        PART(open_with(&u, path, &config));
+        for (i = 0; i < 3; i++) { /* the first of a statement is noted in any case */
+            CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        }
+        CHECK_INT(sqlite3_open(path, &held_by), SQLITE_OK);
+        CHECK_INT(sqlite3_exec(held_by, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+        CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK(held_by == NULL);
+        kind = kind_of(&u, "SELECT count(*) FROM t");
+        CHECK_INT(kind.calls, 4);
+        CHECK_INT(kind.busy, 1);
+        CHECK_INT(kind.errors, 0);
+        CHECK_INT(latency_of(&u, SQLPOOL_TIMING_BUSY, 0).count, 1);
+        unit_close(&u);
+    }
+}
+
+/*  0 is no time of a sleep: it says that there was none. */
+TEST(a_sleep_that_began_at_0_is_a_sleep) {
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    sqlpool__slot *slot;
+    PART(open_with(&u, "zero.db", &config));
+    slot = &u.core->slots[0];
+    sqlpool__note_sleep(slot, 0, true);
+    CHECK(slot->busy_from == 1);
+    sqlpool__note_sleep(slot, 5, false);
+    CHECK(slot->busy_from == 1);
+    CHECK(slot->busy_sleeps == 2);
+    sqlpool__note_busy(slot);
+    CHECK(slot->busy_from == 0 && slot->busy_sleeps == 0);
+    CHECK_INT(latency_of(&u, SQLPOOL_TIMING_BUSY, 0).count, 1);
+    unit_close(&u);
+}
+
+TEST(ticks_that_are_too_many_are_the_longest_time) {
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    CHECK_INT(sqlpool__ticks_ns(2.0, 10), 20);
+    CHECK_INT(sqlpool__ticks_ns(0.5, 1), 1); /* rounded */
+    CHECK_INT(sqlpool__ticks_ns(1.0, UINT64_MAX), INT64_MAX);
+    CHECK_INT(sqlpool__ticks_ns(1000.0, UINT64_C(9000000000000000)), INT64_MAX);
+    PART(open_with(&u, "ticks.db", &config));
+    sqlpool__ratio_set(u.core, 2.0);
+    CHECK_INT((int64_t)u.core->monitor->slow_ticks, u.core->config.slow_ms * MS / 2);
+    sqlpool__ratio_set(u.core, 1e-200); /* slower than anything can be */
+    CHECK(u.core->monitor->slow_ticks == UINT64_MAX);
+    sqlpool__ratio_set(u.core, 1.0);
+    unit_close(&u);
+}
+
+/*  The pool's clock against the processor's counter, which is not the clock of this pool. */
+TEST(a_tick_is_measured_unless_a_clock_jumped) {
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    const int64_t far = INT64_C(1000000000000000); /* what passes meanwhile is nothing beside it */
+    sqlpool__monitor *m;
+    int64_t now;
+    PART(open_with(&u, "calibrate.db", &config));
+    m = u.core->monitor;
+    now = u.clock.now_ns;
+    sqlpool__calibrate(u.core); /* its clock ticks in nanoseconds */
+    CHECK(sqlpool__ratio(u.core) == 1.0);
+    CHECK_INT(m->ratio_ns, 0);
+#define PAIR(ns, ticks)                                              \
+    (m->ratio_ns = now - (ns), m->ratio_ticks = sqlpool__ticks(u.core) - (uint64_t)(ticks), \
+     sqlpool__calibrate(u.core))
+    u.core->has_cycles = true;
+    PAIR(far + far / 100, far);
+    CHECK(fabs(sqlpool__ratio(u.core) - 1.01) < 0.001);
+    CHECK_INT(m->ratio_ns, now - far - far / 100); /* the longer between the two the better */
+    PAIR(2 * far, far); /* a clock that jumped ahead */
+    CHECK(fabs(sqlpool__ratio(u.core) - 1.01) < 0.001);
+    CHECK_INT(m->ratio_ns, now); /* counted from here again */
+    PAIR(far / 2, far); /* or fell behind */
+    CHECK(fabs(sqlpool__ratio(u.core) - 1.01) < 0.001);
+    CHECK_INT(m->ratio_ns, now);
+    PAIR(SQLPOOL__CALIBRATION_NS - 1, 1000); /* too short */
+    CHECK_INT(m->ratio_ns, now);
+    PAIR(far, -far); /* a counter that was set back */
+    CHECK_INT(m->ratio_ns, now);
+    CHECK(fabs(sqlpool__ratio(u.core) - 1.01) < 0.001);
+    m->ratio_bits = 0; /* nothing is known yet */
+    PAIR(SQLPOOL__CALIBRATION_NS - 1, 1000);
+    CHECK(sqlpool__ratio(u.core) == 0);
+    CHECK_INT(m->ratio_ns, now - SQLPOOL__CALIBRATION_NS + 1);
+    PAIR(3 * far, far); /* then anything goes */
+    CHECK(fabs(sqlpool__ratio(u.core) - 3) < 0.001);
+    m->ratio_bits = 0;
+    m->ratio_ns = now - far;
+    m->ratio_ticks = sqlpool__ticks(u.core) + (uint64_t)far; /* a counter that stands still */
+    sqlpool__monitor_begin(u.core);
+    CHECK(!u.core->has_cycles);
+    CHECK(sqlpool__ratio(u.core) == 1.0);
+#undef PAIR
+    unit_close(&u);
+}
+
+/*  A commit and a sleep are noted behind the statement that they belong to, and ended before it. */
+TEST(events_are_gathered_past_those_that_ended_before) {
+    enum { SIZE = 8 };
+    static sqlpool__u64 words[SIZE * SQLPOOL__EVENT_WORDS];
+    sqlpool__ring ring;
+    sqlpool_event heap[2];
+    memset(&ring, 0, sizeof ring);
+    ring.size = SIZE;
+    ring.words = words;
+    sqlpool__ring_put(&ring, 500, 1, 0, sqlpool__what(SQLPOOL_EVENT_OPEN, SQLPOOL_OK));
+    sqlpool__ring_put(&ring, 10, 1, 0, sqlpool__what(SQLPOOL_EVENT_STATEMENT, SQLPOOL_OK));
+    sqlpool__ring_put(&ring, 600, 1, 0, sqlpool__what(SQLPOOL_EVENT_STATEMENT, SQLPOOL_OK));
+    sqlpool__ring_put(&ring, 20, 1, 0, sqlpool__what(SQLPOOL_EVENT_COMMIT, SQLPOOL_OK));
+    sqlpool__ring_put(&ring, 30, 1, 0, sqlpool__what(SQLPOOL_EVENT_BUSY, SQLPOOL_OK));
+    memset(heap, 0, sizeof heap);
+    heap[0].at_ns = 100;
+    heap[1].at_ns = 200;
+    CHECK_INT(sqlpool__gather_ring(&ring, 3, heap, 2, 2), 2);
+    CHECK_INT(heap[0].at_ns, 200); /* what ended first is the root */
+    CHECK_INT(heap[1].at_ns, 600);
+    CHECK_INT(heap[1].slot, 3); /* and not 500: behind a statement that is older all are */
+}
+
+/*  What a kind has counted and not yet timed, and one that nobody has counted yet. */
+TEST(a_kind_that_is_just_being_counted) {
+    sqlpool_statement_stats kind;
+    sqlpool__usage *usage = NULL;
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    uint32_t slot, number;
+    PART(open_with(&u, "counted.db", &config));
+    PART(run_for(&u, 700));
+    kind = kind_of(&u, "SELECT take(?)");
+    CHECK_INT(kind.calls, 1);
+    CHECK_INT(kind.min_ns, 700);
+    for (number = 0; u.core->monitor->fingerprints[number] != kind.fingerprint; number++) {
+    }
+    for (slot = 0; slot < u.core->slot_count; slot++) {
+        sqlpool__recorder *recorder = u.core->slots[slot].recorder;
+        if (recorder != NULL && recorder->usages[number].calls > 0) usage = &recorder->usages[number];
+    }
+    CHECK(usage != NULL);
+    usage->least = UINT64_MAX;
+    kind = kind_of(&u, "SELECT take(?)");
+    CHECK_INT(kind.calls, 1);
+    CHECK_INT(kind.min_ns, 0);
+    u.core->monitor->generations[number]++; /* the number is another kind's now */
+    kind = kind_of(&u, "SELECT take(?)");
+    CHECK_INT(kind.calls, 0);
+    CHECK_INT(kind.mean_ns, 0);
+    CHECK_INT(kind.last_ns, 0);
+    unit_close(&u);
+}
+
+/*  While a report has the kinds a call is counted, but not by kind; a report waits for its turn. */
+static unit_pool *giving_up;
+static void give_up_kinds(void *user, int64_t ns) {
+    sim_clock_sleep(user, ns);
+    giving_up->core->monitor->kinds_locked = 0;
+}
+TEST(a_report_waits_for_its_turn_at_the_kinds) {
+    static sqlpool_statement_stats kinds[8];
+    int level;
+    for (level = SQLPOOL_METRICS_FULL; level <= SQLPOOL_METRICS_COUNTERS; level++) {
+        sqlpool_stats before, after;
+        unit_pool u;
+        sqlpool_config config = config_of(&u);
+        sqlpool_conn conn;
+        int i, count;
+        config.metrics = level;
+        config.repeat_count = 2;
+        config.clock.sleep_ns_fn = give_up_kinds;
+        giving_up = &u;
+        PART(open_with(&u, level == SQLPOOL_METRICS_FULL ? "one.db" : "another.db", &config));
+        count = sqlpool_get_statements(u.pool, SQLPOOL_BY_CALLS, kinds, 8);
+        CHECK_OK(sqlpool_get_stats(u.pool, &before), &u.error);
+        u.core->monitor->kinds_locked = 1;
+        CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+        for (i = 0; i < 3; i++)
+            CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a, b FROM t WHERE id = ?", SQLPOOL_ARGS(i), NULL,
+                                       &u.error),
+                     &u.error);
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        CHECK_OK(sqlpool_get_stats(u.pool, &after), &u.error);
+        CHECK_INT(after.statements - before.statements, 3);
+        CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 0);
+        CHECK(u.core->monitor->kinds_locked == 1);
+        CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_CALLS, kinds, 8), count);
+        CHECK(u.core->monitor->kinds_locked == 0);
+        unit_close(&u);
+    }
+}
+
+/*  A connection that failed is not asked for the plan, and a plan of any length has an end. */
+TEST(a_slow_line_goes_without_a_plan_that_is_not_to_be_had) {
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    char sql[4000];
+    size_t used;
+    sqlpool_conn conn;
+    int i;
+    config.slow_ms = 10;
+    PART(open_with(&u, "no_plan.db", &config));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT take(20000000), a FROM t", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 0); /* there is no row */
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT take(20000000) FROM (SELECT 1)", SQLPOOL_NO_ARGS, NULL,
+                               &u.error),
+             &u.error);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 1);
+    CHECK(strchr(u.log.last[SQLPOOL_LOG_SLOW], '\n') != NULL);
+    used = (size_t)snprintf(sql, sizeof sql, "SELECT take(20000000)");
+    for (i = 0; i < 100; i++)
+        used += (size_t)snprintf(sql + used, sizeof sql - used, " UNION ALL SELECT %d", i);
+    CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 2);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "\nCOMPOUND QUERY");
+    CHECK_HAS(kind_of(&u, sql).plan, "COMPOUND QUERY\n  LEFT-MOST SUBQUERY\n    ");
+    u.core->memory.limit_bytes = u.core->memory.held_bytes + u.core->memory.outside_bytes;
+    CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    u.core->memory.limit_bytes = 0;
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 3); /* there is no memory for the question */
+    CHECK(strchr(u.log.last[SQLPOOL_LOG_SLOW], '\n') == NULL);
+    unit_slot(&conn)->is_bad = true;
+    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT take(20000000), 5", SQLPOOL_NO_ARGS, NULL, &u.error),
+             &u.error);
+    unit_slot(&conn)->is_bad = false;
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 4);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(20000000), 5");
+    CHECK(strchr(u.log.last[SQLPOOL_LOG_SLOW], '\n') == NULL);
+    CHECK_STR(kind_of(&u, "SELECT take(20000000), 5").plan, "");
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
+static int add_take_and_limit(void *user, const sqlpool_conn *conn) {
+    sqlpool_conn copy = *conn;
+    (void)sqlite3_limit(sqlpool_conn_db(&copy), SQLITE_LIMIT_LENGTH, 2000);
+    return add_take(user, conn);
+}
+/*  Numbers, blobs and NULL as SQL writes them; what is too long for the connection is left out. */
+TEST(bound_values_of_every_type_are_shown) {
+    static const char blob[1500] = {0};
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    config.slow_values = true;
+    config.events.connect_fn = add_take_and_limit;
+    PART(open_with(&u, "types.db", &config));
+    CHECK_OK(sqlpool_exec(u.pool, "SELECT take(?), ?, ?, ?",
+                          SQLPOOL_ARGS(200 * MS, 1.5, sqlpool_value_blob("\x00\xff", 2), SQLPOOL_NULL),
+                          &u.error),
+             &u.error);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW],
+              "; with its values: SELECT take(200000000), 1.5, x'00ff', NULL");
+    CHECK_OK(sqlpool_exec(u.pool, "SELECT take(?), ?, 'a text'",
+                          SQLPOOL_ARGS(200 * MS, sqlpool_value_blob(blob, sizeof blob)), &u.error),
+             &u.error);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(?), ?, 'a text'");
+    CHECK(strstr(u.log.last[SQLPOOL_LOG_SLOW], "with its values") == NULL);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 2);
+    unit_close(&u);
+}
+
+static void repeat_with(unit_pool *u, const char *sql, const sqlpool_value *values, bool is_told) {
+    const int before = u->log.counts[SQLPOOL_LOG_REPEATED];
+    sqlpool_conn conn;
+    int i;
+    CHECK_OK(sqlpool_conn_acquire(u->pool, SQLPOOL_READ, &conn, &u->error), &u->error);
+    for (i = 0; i < 2; i++)
+        CHECK_OK(sqlpool_conn_exec(&conn, sql, &values[i], 1, NULL, &u->error), &u->error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(u->log.counts[SQLPOOL_LOG_REPEATED] - before, is_told ? 1 : 0);
+}
+TEST(values_of_every_type_are_other_values) {
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    const sqlpool_value integers[] = {sqlpool_value_int64(1), sqlpool_value_int64(2)};
+    const sqlpool_value doubles[] = {sqlpool_value_double(0.5), sqlpool_value_double(0.25)};
+    const sqlpool_value texts[] = {sqlpool_value_text("a"), sqlpool_value_text("b")};
+    const sqlpool_value blobs[] = {sqlpool_value_blob("a", 1), sqlpool_value_blob("ab", 2)};
+    const sqlpool_value nulls[] = {sqlpool_value_null(NULL), sqlpool_value_null(NULL)};
+    const sqlpool_value mixed[] = {sqlpool_value_null(NULL), sqlpool_value_int64(0)};
+    const sqlpool_value forms[] = {sqlpool_value_text("a"), sqlpool_value_blob("a", 1)};
+    const sqlpool_value halves[] = {sqlpool_value_double(0.5), sqlpool_value_double(0.5)};
+    config.repeat_count = 2;
+    PART(open_with(&u, "others.db", &config));
+    PART(repeat_with(&u, "SELECT 1 FROM t WHERE a = ?", integers, true));
+    PART(repeat_with(&u, "SELECT 2 AS b FROM t WHERE a = ?", doubles, true));
+    PART(repeat_with(&u, "SELECT 3 AS c FROM t WHERE a = ?", texts, true));
+    PART(repeat_with(&u, "SELECT 4 AS d FROM t WHERE a = ?", blobs, true));
+    PART(repeat_with(&u, "SELECT 5 AS e FROM t WHERE a = ?", nulls, false));
+    PART(repeat_with(&u, "SELECT 6 AS f FROM t WHERE a = ?", mixed, true));
+    PART(repeat_with(&u, "SELECT 7 AS g FROM t WHERE a = ?", forms, true));
+    PART(repeat_with(&u, "SELECT 8 AS h FROM t WHERE a = ?", halves, false));
+    unit_close(&u);
+}
+/*  So many kinds are remembered as told; then the oldest may be told once more. */
+TEST(repeated_kinds_are_forgotten_when_there_are_many) {
+    const sqlpool_value values[] = {sqlpool_value_int64(1), sqlpool_value_int64(2)};
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    char sql[80];
+    int i;
+    config.repeat_count = 2;
+    PART(open_with(&u, "forgotten.db", &config));
+    for (i = 0; i <= SQLPOOL__REPEATS_KNOWN; i++) {
+        (void)snprintf(sql, sizeof sql, "SELECT 1 AS name%d FROM t WHERE a = ?", i);
+        PART(repeat_with(&u, sql, values, true));
+    }
+    PART(repeat_with(&u, sql, values, false));
+    PART(repeat_with(&u, "SELECT 1 AS name1 FROM t WHERE a = ?", values, false));
+    PART(repeat_with(&u, "SELECT 1 AS name0 FROM t WHERE a = ?", values, true));
+    unit_close(&u);
+}
+
+/*---- plain connections, files, the time of day ----*/
+
+static int keyed, key_result;
+static int on_key(void *user, sqlite3 *db) {
+    (void)user;
+    keyed += db != NULL;
+    return key_result;
+}
+static int64_t rows_of(sqlite3 *db) {
+    char text[32] = "";
+    return sqlpool__ask(db, "SELECT count(*) FROM t", text, sizeof text) == SQLITE_OK ? atoll(text) : -1;
+}
+TEST(a_plain_connection_is_to_the_same_database) {
+    static const char *const paths[] = {"plain.db", "file:plain_uri.db?cache=private", ":memory:"};
+    size_t i;
+    for (i = 0; i < LENGTH(paths); i++) {
+        unit_pool u;
+        sqlpool_config config = config_of(&u);
+        sqlite3 *db;
+        if (i == 2 && sqlite3_libversion_number() < 3036000) continue; /* one connection, alone */
+        config.enable_uri = i == 1;
+        config.events.key_fn = on_key;
+        keyed = key_result = 0;
+        PART(unit_open(&u, paths[i], &config));
+        CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)", -1, &u.error),
+                 &u.error);
+        keyed = 0;
+        CHECK_INT(sqlpool__open_plain(u.core, NULL, SQLITE_OPEN_READWRITE, &db), SQLITE_OK);
+        CHECK_INT(keyed, 1);
+        CHECK_INT(rows_of(db), 2);
+        CHECK_INT(sqlite3_close(db), SQLITE_OK);
+        key_result = SQLITE_AUTH; /* the program has no key */
+        CHECK_INT(sqlpool__open_plain(u.core, NULL, SQLITE_OPEN_READWRITE, &db), SQLITE_AUTH);
+        CHECK(db == NULL);
+        CHECK_INT(keyed, 2);
+        key_result = 0;
+        if (i != 2) { /* a name of the caller's is a name */
+            CHECK_INT(sqlpool__open_plain(u.core, "file:odd.db",
+                                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &db),
+                      SQLITE_OK);
+            CHECK_HAS(sqlite3_db_filename(db, "main"), "/file:odd.db");
+            CHECK_INT(sqlite3_close(db), SQLITE_OK);
+        }
+        unit_close(&u);
+    }
+}
+
+static int stop_at, stop_count;
+static int stop(void *user) {
+    (void)user;
+    return ++stop_count >= stop_at;
+}
+/*  Why a connection has no stamp. */
+TEST(a_stamp_that_cannot_be_had_has_a_reason) {
+    const char *why = "";
+    const sqlite3_io_methods *methods;
+    sqlite3_io_methods without;
+    sqlite3_file *file;
+    sqlite3 *db;
+    int failed = 0;
+    CHECK_INT(sqlite3_open(":memory:", &db), SQLITE_OK);
+    CHECK(sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER) == NULL); /* there is none behind it */
+    CHECK(sqlpool__stamp_find(db, &why) == NULL);
+    CHECK_STR(why, "off: the VFS shares no memory");
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    sim_remove_database("stamp.db");
+    CHECK_INT(sqlite3_open("stamp.db", &db), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db, "CREATE TABLE t(x)", NULL, NULL, NULL), SQLITE_OK);
+    CHECK(sqlpool__file_of(db, SQLITE_FCNTL_JOURNAL_POINTER) == NULL); /* not open now */
+    file = sqlpool__file_of(db, SQLITE_FCNTL_FILE_POINTER);
+    CHECK(file != NULL);
+    CHECK(sqlpool__stamp_find(db, &why) == NULL);
+    CHECK_STR(why, "off: the file is not in WAL mode");
+    CHECK_INT(sqlite3_exec(db, "PRAGMA journal_mode=WAL; BEGIN; SELECT * FROM t", NULL, NULL, NULL),
+              SQLITE_OK);
+    CHECK(sqlpool__stamp_find(db, &why) != NULL);
+    methods = file->pMethods;
+    without = *methods;
+    without.iVersion = 1; /* of a VFS from before logs */
+    file->pMethods = &without;
+    CHECK(sqlpool__stamp_find(db, &why) == NULL);
+    CHECK_STR(why, "off: the VFS shares no memory");
+    without.iVersion = methods->iVersion;
+    without.xShmMap = NULL;
+    CHECK(sqlpool__stamp_find(db, &why) == NULL);
+    CHECK_STR(why, "off: the VFS shares no memory");
+    file->pMethods = methods;
+    sqlite3_progress_handler(db, 1, stop, NULL);
+    for (stop_at = 1; stop_at < 100; stop_at++) {
+        stop_count = 0;
+        if (sqlpool__stamp_find(db, &why) != NULL) break;
+        CHECK_STR(why, "off: a first read failed");
+        failed++;
+    }
+    CHECK(failed >= 2 && stop_at < 100); /* each of its two questions */
+    sqlite3_progress_handler(db, 0, NULL, NULL);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+}
+
+static int at_noon(sqlite3_vfs *vfs, double *days) { /* of 2000-01-01 */
+    (void)vfs;
+    *days = 2451545.0;
+    return SQLITE_OK;
+}
+static int at_noon_ms(sqlite3_vfs *vfs, sqlite3_int64 *ms) {
+    (void)vfs;
+    *ms = INT64_C(2451545) * 86400000;
+    return SQLITE_OK;
+}
+static int before_the_interface(sqlite3_vfs *vfs, sqlite3_int64 *ms) {
+    (void)vfs;
+    *ms = 0;
+    return SQLITE_ERROR;
+}
+TEST(the_time_of_day_is_that_of_the_vfs) {
+    const int64_t noon = INT64_C(946728000000);
+    sqlite3_vfs vfs = *sqlite3_vfs_find(NULL);
+    unit_pool u;
+    const sqlpool_config config = config_of(&u);
+    char name[] = "recording-noon", none[] = "there is no such VFS", *before;
+    PART(open_with(&u, "day.db", &config));
+    before = u.core->vfs_name;
+    vfs.zName = name;
+    vfs.pNext = NULL;
+    vfs.xCurrentTime = at_noon;
+    vfs.xCurrentTimeInt64 = at_noon_ms;
+    CHECK_INT(sqlite3_vfs_register(&vfs, 0), SQLITE_OK);
+    u.core->vfs_name = name;
+    CHECK_INT(sqlpool__wall_ms(u.core), noon);
+    vfs.xCurrentTimeInt64 = NULL;
+    CHECK_INT(sqlpool__wall_ms(u.core), noon);
+    vfs.xCurrentTimeInt64 = before_the_interface;
+    vfs.iVersion = 1; /* there is no such member yet */
+    CHECK_INT(sqlpool__wall_ms(u.core), noon);
+    u.core->vfs_name = none;
+    CHECK_INT(sqlpool__wall_ms(u.core), 0);
+    u.core->vfs_name = before;
+    CHECK_INT(sqlite3_vfs_unregister(&vfs), SQLITE_OK);
+    unit_close(&u);
+}
+
 int main(void) {
     printf("# seed %llu\n", (unsigned long long)sim_seed());
     RUN(percentiles_of_a_heavy_tail_are_within_two_percent);
@@ -942,5 +1498,20 @@ int main(void) {
     RUN(wrong_arguments_are_refused);
     RUN(zones_are_left_as_they_are_entered);
     RUN(a_chart_of_nothing_but_0_has_a_small_scale);
+    RUN(a_lock_is_waited_for_whatever_is_recorded);
+    RUN(a_statement_that_met_a_lock_is_counted_as_such);
+    RUN(a_sleep_that_began_at_0_is_a_sleep);
+    RUN(ticks_that_are_too_many_are_the_longest_time);
+    RUN(a_tick_is_measured_unless_a_clock_jumped);
+    RUN(events_are_gathered_past_those_that_ended_before);
+    RUN(a_kind_that_is_just_being_counted);
+    RUN(a_report_waits_for_its_turn_at_the_kinds);
+    RUN(a_slow_line_goes_without_a_plan_that_is_not_to_be_had);
+    RUN(bound_values_of_every_type_are_shown);
+    RUN(values_of_every_type_are_other_values);
+    RUN(repeated_kinds_are_forgotten_when_there_are_many);
+    RUN(a_plain_connection_is_to_the_same_database);
+    RUN(a_stamp_that_cannot_be_had_has_a_reason);
+    RUN(the_time_of_day_is_that_of_the_vfs);
     return test_end();
 }
