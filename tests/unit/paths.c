@@ -59,15 +59,6 @@ static unsigned changes_before;
 static int path_total_changes(sqlite3 *db) {
     return (int)((unsigned)sqlite3_total_changes(db) + changes_before);
 }
-static char *path_mprintf(const char *format, ...) {
-    va_list list;
-    char *text;
-    if (fail_names > 0 && --fail_names == 0) return NULL;
-    va_start(list, format);
-    text = sqlite3_vmprintf(format, list);
-    va_end(list);
-    return text;
-}
 #define sqlite3_total_changes path_total_changes
 #define sqlite3_libversion_number path_version
 #define sqlite3_threadsafe path_threadsafe
