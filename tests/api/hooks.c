@@ -420,6 +420,43 @@ TEST(locks_that_cannot_be_made) {
     PART(check_all_back());
 }
 
+static int no_work(sqlpool *pool, const sqlpool_maintenance *options, void *user, sqlpool_error *error) {
+    (void)pool, (void)options, (void)error;
+    (void)__atomic_add_fetch((int *)user, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+TEST(a_schedule_without_its_condition_or_thread) {
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool_schedule_config schedule;
+    sqlpool_task task;
+    sqlpool *pool;
+    int i, calls = 0;
+    memset(&schedule, 0, sizeof schedule);
+    memset(&task, 0, sizeof task);
+    task.name = "work";
+    task.fn = no_work;
+    task.user = &calls;
+    task.interval_s = 86400;
+    schedule.tasks = &task;
+    schedule.count = 1;
+    use_all_hooks(&config);
+    pool = open_pool("noplan.db", &config, NULL);
+    CHECK(pool != NULL);
+    the_counts.fail_init_at = the_counts.inits + 1;
+    CHECK_RC(sqlpool_schedule(pool, &schedule, &err), SQLPOOL_NOMEM, &err);
+    CHECK_HAS(err.message, "no memory for the schedule");
+    the_counts.fail_create = 1;
+    CHECK_RC(sqlpool_schedule(pool, &schedule, &err), SQLPOOL_NOMEM, &err);
+    CHECK_HAS(err.message, "no thread for the schedule");
+    CHECK_INT(sqlpool_schedule_state(pool, NULL, 0), 0);
+    the_counts.fail_create = 0;
+    CHECK_OK(sqlpool_schedule(pool, &schedule, &err), &err);
+    for (i = 0; i < 20000 && __atomic_load_n(&calls, __ATOMIC_SEQ_CST) == 0; i++) sleep_ms(1);
+    CHECK_INT(calls, 1);
+    close_pool(pool);
+    PART(check_all_back());
+}
+
 /*------------------------------------------------------------------------------
  * events
  *----------------------------------------------------------------------------*/
@@ -1336,6 +1373,7 @@ int main(void) {
     RUN(every_allocation_of_open_can_fail);
     RUN(locks_clock_and_random);
     RUN(locks_that_cannot_be_made);
+    RUN(a_schedule_without_its_condition_or_thread);
     RUN(events_in_order);
     RUN(an_open_that_fails_is_an_error_event);
     RUN(connect_fn_that_fails);

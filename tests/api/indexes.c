@@ -122,6 +122,17 @@ TEST(definitions_are_compared_by_what_they_mean) {
          "there it has no WHERE"},
         {"CREATE INDEX i ON users(age) WHERE age > 3", "CREATE INDEX i ON users(age) WHERE age > 4",
          "there it is WHERE age > 3"},
+        {"CREATE INDEX i ON users(age) WHERE age < 3", "CREATE INDEX i ON users(age) WHERE age<3",
+         NULL},
+        {"CREATE INDEX i ON users(age) WHERE age < 3",
+         "CREATE INDEX i ON users(age) WHERE age <= 3", "there it is WHERE age < 3"},
+        {"CREATE INDEX i ON users(age) WHERE age < 3",
+         "CREATE INDEX i ON users(age) WHERE age <> 3", "there it is WHERE age < 3"},
+        {"CREATE INDEX i ON users(substr(mail, 1, 11111111111111111111111111111111111111111111) || "
+         "'22222222222222222222222222222222222222222222222222222222222222222222222222222222')",
+         "CREATE INDEX i ON users(lower(mail))",
+         "there column 1 is substr(mail, 1, 11111111111111111111111111111111111111111111) || "
+         "'22222222222222222222222222222222222222222222222222222"},
         {"CREATE TABLE i(a)", "CREATE INDEX i ON users(age)", "there it is a table"},
     };
     sqlpool_error error;
@@ -479,6 +490,7 @@ TEST(texts_that_are_no_index) {
         {"CREATE INDEX (a)", "it has no name"},
         {"CREATE INDEX IF NOT EXISTS", "it has no name"},
         {"CREATE INDEX main.x ON users(mail)", "its name has a schema"},
+        {"CREATE INDEX x ON users;", "its columns must stand in parentheses"},
         {"CREATE INDEX x users(mail)", "ON and a table must follow its name"},
         {"CREATE INDEX x ON", "ON and a table must follow its name"},
         {"CREATE INDEX x ON users", "its columns must stand in parentheses"},
@@ -614,6 +626,82 @@ TEST(two_of_one_name_are_refused) {
     close_pool(pool);
 }
 
+/*  A column that the table does not have has no collation; the index of a constraint has no text,
+    and a text that was tampered with is none of an index. */
+TEST(what_cannot_be_compared_is_different) {
+    static const char *const indexes[] = {
+        "CREATE INDEX sqlite_autoindex_pairs_1 ON pairs(a)", "CREATE INDEX i ON pairs(nowhere)",
+        "CREATE INDEX i ON pairs(a)", "CREATE INDEX if ON pairs(b)"};
+    sqlpool_index_set set = set_of(indexes, 1);
+    sqlpool_index_report report;
+    sqlpool_error error;
+    sqlite3 *other;
+    sqlpool *pool = open_pool("odd.db", NULL,
+                              "CREATE TABLE pairs(a, b, UNIQUE(a, b)); CREATE INDEX i ON pairs(a)");
+    CHECK(pool != NULL);
+    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &error), SQLPOOL_INDEX_MISMATCH, &error);
+    CHECK_STR(report.detail, "there it is a index");
+    set.replace = true; /* SQLite does not let it go */
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), SQLITE_ERROR, &error);
+    set = set_of(indexes + 1, 1);
+    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &error), SQLPOOL_INDEX_MISMATCH, &error);
+    CHECK_STR(report.detail, "there column 1 is a");
+    set = set_of(indexes + 3, 1); /* a word that is a name for us, and none for SQLite */
+    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &error), SQLPOOL_NOT_FOUND, &error);
+    CHECK_STR(report.name, "if");
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, &report, &error), SQLITE_ERROR, &error);
+    CHECK_HAS(error.message, "index \"if\" of set \"queries\": near \"ON\": syntax error");
+    CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 2);
+    close_pool(pool);
+    other = raw_open("odd.db");
+    CHECK(other != NULL && raw_exec(other, "PRAGMA writable_schema = 1; UPDATE sqlite_master SET "
+                                           "sql = sql || '; SELECT 1' WHERE name = 'i'"));
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
+    pool = open_pool("odd.db", NULL, NULL);
+    CHECK(pool != NULL);
+    set = set_of(indexes + 2, 1);
+    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &error), SQLPOOL_INDEX_MISMATCH, &error);
+    CHECK_STR(report.detail, "there it is a index");
+    set.replace = true;
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, &report, &error), &error);
+    CHECK_INT(report.state, SQLPOOL_INDEX_EXISTS);
+    close_pool(pool);
+}
+
+/*  Between two of them it can be told to stop: what was made stays. */
+typedef struct ended {
+    sqlpool *pool;
+    sqlpool_token token;
+} ended;
+static void end_it(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    ended *e = (ended *)user;
+    (void)level;
+    if (item == SQLPOOL_LOG_MIGRATION && strstr(message, "users_mail") != NULL)
+        (void)sqlpool_cancel(e->pool, &e->token);
+}
+TEST(cancelled_between_two_indexes) {
+    const sqlpool_index_set set = set_of(every_kind, 3);
+    sqlpool_index_report reports[3];
+    sqlpool_maintenance options;
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool_error error;
+    ended e;
+    memset(&e, 0, sizeof e);
+    config.log.write_fn = end_it;
+    config.log.user = &e;
+    e.pool = open_pool("between.db", &config, TABLES);
+    CHECK(e.pool != NULL);
+    memset(&options, 0, sizeof options);
+    options.token = &e.token;
+    CHECK_RC(sqlpool_index_set_create(e.pool, &set, &options, reports, &error), SQLPOOL_CANCELLED,
+             &error);
+    CHECK_HAS(error.message, "the create indexes was cancelled");
+    CHECK(reports[0].is_changed && reports[0].state == SQLPOOL_INDEX_EXISTS);
+    CHECK(!reports[1].is_changed && reports[1].state == SQLPOOL_INDEX_MISSING);
+    CHECK_INT(ask(e.pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 1);
+    close_pool(e.pool);
+}
+
 int main(void) {
     RUN(made_and_dropped_as_often_as_one_likes);
     RUN(definitions_are_compared_by_what_they_mean);
@@ -628,5 +716,7 @@ int main(void) {
     RUN(names_of_every_kind);
     RUN(pools_of_every_kind);
     RUN(two_of_one_name_are_refused);
+    RUN(what_cannot_be_compared_is_different);
+    RUN(cancelled_between_two_indexes);
     return test_end();
 }

@@ -942,6 +942,400 @@ TEST(optimize_reads_where_as_a_word) {
     PART(close_pool(pool));
 }
 
+/*  --- what makes no sense --- */
+
+TEST(every_number_of_the_options_is_looked_at) {
+    static const char *const says[] = {"timeout_ms -2", "piece_ms -3", "pause_ms -4",
+                                       "progress_ms -5", "io_bytes_per_s -6"};
+    sqlpool *pool = open_pool("options.db", NULL, NULL);
+    sqlpool_error error;
+    int i;
+    if (pool == NULL) return;
+    for (i = 0; i < LENGTH(says); i++) {
+        sqlpool_maintenance options;
+        memset(&options, 0, sizeof options);
+        if (i == 0) options.timeout_ms = -2;
+        if (i == 1) options.piece_ms = -3;
+        if (i == 2) options.pause_ms = -4;
+        if (i == 3) options.progress_ms = -5;
+        if (i == 4) options.io_bytes_per_s = -6;
+        CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &error),
+                 SQLPOOL_MISUSE, &error);
+        CHECK_HAS(error.message, says[i]);
+    }
+    PART(close_pool(pool));
+}
+
+TEST(arguments_that_make_no_sense_are_named) {
+    sqlpool *pool = open_pool("arguments.db", NULL, NULL);
+    sqlpool_sizes sizes;
+    sqlpool_error error;
+    if (pool == NULL) return;
+    CHECK_RC(sqlpool_vacuum(pool, -1, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "auto_vacuum is -1");
+    CHECK_RC(sqlpool_check(pool, -1, NULL, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "kind is -1");
+    CHECK_RC(sqlpool_fts5(pool, NULL, -1, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "action is -1");
+    CHECK_RC(sqlpool_fts5_tables(pool, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "fn is NULL");
+    CHECK_RC(sqlpool_get_sizes(pool, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "sizes is NULL");
+    CHECK_RC(sqlpool_fts5_configure(pool, "t", SQLPOOL_OFF - 1, 0, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "automerge -2");
+    CHECK_RC(sqlpool_fts5_configure(pool, "t", 1, 0, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "automerge 1 ");
+    CHECK_RC(sqlpool_fts5_configure(pool, "t", 0, -1, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "usermerge -1");
+    CHECK_RC(sqlpool_fts5_configure(pool, "t", 0, 17, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "usermerge 17");
+    memset(&sizes, 0x5a, sizeof sizes);
+    CHECK_RC(sqlpool_get_sizes(NULL, &sizes, &error), SQLPOOL_MISUSE, &error);
+    CHECK_INT(sizes.pages, 0);
+    CHECK_RC(sqlpool_get_sizes(NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_fts5_tables(NULL, note_table, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_fts5_configure(NULL, "t", 4, 4, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_object_sizes(NULL, note_size, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    PART(close_pool(pool));
+}
+
+TEST(growth_at_the_ends_of_what_a_number_holds) {
+    sqlpool_sizes before, after;
+    sqlpool_growth growth;
+    memset(&before, 0, sizeof before);
+    before.page_bytes = 1000;
+    before.pages = 1000;
+    after = before;
+    after.taken_ms = 86400000;
+    after.pages = 900; /* it shrinks: no limit is ever reached */
+    growth = sqlpool_predict_growth(&before, &after, 1150000);
+    CHECK_INT(growth.bytes, -100000);
+    CHECK_INT(growth.bytes_per_day, -100000);
+    CHECK_INT(growth.limit_ms, -1);
+    after.pages = 1100; /* what is in the log takes room too */
+    after.wal_bytes = 30000;
+    growth = sqlpool_predict_growth(&before, &after, 1230000);
+    CHECK_INT(growth.limit_ms, 86400000);
+    after.wal_bytes = 130000;
+    growth = sqlpool_predict_growth(&before, &after, 1230000);
+    CHECK_INT(growth.limit_ms, 0);
+    after.wal_bytes = 0;
+    before.page_bytes = after.page_bytes = 1;
+    after.pages = 1001; /* a byte in a century: the end of time is not passed */
+    after.taken_ms = INT64_C(3155760000000);
+    growth = sqlpool_predict_growth(&before, &after, INT64_C(9000000000000000));
+    CHECK_INT(growth.limit_ms, INT64_MAX);
+}
+
+/*  --- odd schemas --- */
+
+static int stop_at_table(void *user, const sqlpool_fts5_table *table) {
+    (void)user, (void)table;
+    return 70005;
+}
+static int drop_the_other(void *user, const sqlpool_fts5_table *table) {
+    return strcmp(table->name, "first") == 0 &&
+                   !raw_exec((sqlite3 *)user, "DROP TABLE IF EXISTS second")
+               ? 70006
+               : 0;
+}
+
+TEST(full_text_tables_of_odd_texts_and_those_that_vanish) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    sqlite3 *other;
+    tables found;
+    sqlpool *pool;
+    if (sqlite3_compileoption_used("ENABLE_FTS5") == 0) return;
+    pool = open_pool(
+        "odd.db", &config,
+        "CREATE VIRTUAL TABLE first USING fts5(content UNINDEXED, body, prefix='1 2');"
+        "CREATE VIRTUAL TABLE second -- USING fts4(x)\n USING /* USING fts3( */ [fts5](a, "
+        "content = \"\");"
+        "CREATE VIRTUAL TABLE words USING \"fts5vocab\"(first, 'row');");
+    if (pool == NULL) return;
+    memset(&found, 0, sizeof found);
+    CHECK_OK(sqlpool_fts5_tables(pool, note_table, &found, &error), &error);
+    CHECK_HAS(found.text, "first/0//4/4;second/");
+    CHECK(strstr(found.text, "words") == NULL);
+    CHECK_RC(sqlpool_fts5_tables(pool, stop_at_table, NULL, &error), 70005, &error);
+    CHECK_HAS(error.message, "stopped by its callback, which returned 70005");
+    CHECK_OK(sqlpool_fts5_configure(pool, "first", 0, 0, &error), &error); /* as they are */
+    memset(&found, 0, sizeof found);
+    CHECK_OK(sqlpool_fts5_tables(pool, note_table, &found, &error), &error);
+    CHECK_HAS(found.text, "first/0//4/4;");
+    other = raw_open("odd.db");
+    if (other == NULL) return;
+    CHECK_RC(sqlpool_fts5_tables(pool, drop_the_other, other, &error), SQLITE_ERROR, &error);
+    CHECK_HAS(error.message, "no such table: main.second_config");
+    CHECK_OK(sqlpool_fts5_tables(pool, drop_the_other, other, &error), &error);
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
+    PART(close_pool(pool));
+}
+
+TEST(orphans_of_every_kind_are_told) {
+    sqlpool_error error;
+    sqlpool_check_result result;
+    sqlite3 *other;
+    sqlpool *pool =
+        open_pool("orphans.db", NULL,
+                  "CREATE TABLE parent(id INTEGER PRIMARY KEY);"
+                  "CREATE TABLE keyed(k PRIMARY KEY, p REFERENCES parent) WITHOUT ROWID;"
+                  "CREATE TABLE \"a\tb\x7f\"(p REFERENCES parent);"
+                  "CREATE TABLE lost(p REFERENCES nowhere)");
+    if (pool == NULL) return;
+    other = raw_open("orphans.db"); /* a connection that does not enforce them */
+    if (other == NULL || !raw_exec(other, "INSERT INTO keyed VALUES('k', 7);"
+                                          "INSERT INTO \"a\tb\x7f\" VALUES(8);"
+                                          "INSERT INTO lost VALUES(9)"))
+        return;
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, NULL, NULL, &result, &error),
+             SQLITE_CONSTRAINT_FOREIGNKEY, &error);
+    CHECK_INT(result.problems, 3);
+    CHECK_INT(result.kinds, SQLPOOL_PROBLEM_FOREIGN_KEY);
+    CHECK_HAS(result.text, "a row of keyed has no parent in parent (foreign key 0)");
+    CHECK_HAS(result.text, "row 1 of a?b? has no parent in parent");
+    CHECK_HAS(result.text, "row 1 of lost has no parent in nowhere");
+    PART(close_pool(pool));
+}
+
+TEST(reindex_of_a_table_without_indexes_does_nothing) {
+    sqlpool *pool = open_pool("bare.db", NULL, "CREATE TABLE bare(x); INSERT INTO bare VALUES(1)");
+    sqlpool_error error;
+    if (pool == NULL) return;
+    CHECK_OK(sqlpool_reindex(pool, "BARE", NULL, &error), &error);
+    CHECK_RC(sqlpool_reindex(pool, "bar", NULL, &error), SQLITE_ERROR, &error);
+    CHECK_HAS(error.message, "there is no table, index or collation \"bar\" to reindex");
+    PART(close_pool(pool));
+}
+
+TEST(vacuum_into_from_connections_that_write) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    int i;
+    for (i = 0; i < 2; i++) {
+        const char *const path = i == 0 ? "general.db" : "single.db";
+        const char *const copy = i == 0 ? "general.copy" : "single.copy";
+        sqlpool *pool;
+        sqlite3 *db;
+        config = config_of(1);
+        if (i == 0) config.topology = SQLPOOL_TOPOLOGY_GENERAL;
+        if (i == 1) config.max_connections = 1;
+        pool = open_pool(path, &config, TWO_TABLES ROWS("one", 10));
+        if (pool == NULL) return;
+        CHECK_RC(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &error), SQLITE_CANTOPEN,
+                 &error);
+        CHECK_HAS(error.message, "is its folder there");
+        CHECK_OK(sqlpool_vacuum_into(pool, copy, NULL, &error), &error);
+        CHECK_OK(sqlpool_exec(pool, "INSERT INTO one(a) VALUES(1)", SQLPOOL_NO_ARGS, &error),
+                 &error); /* it writes as before */
+        db = raw_open(copy);
+        if (db == NULL) return;
+        CHECK_INT(raw_ask(db, "SELECT count(*) FROM one"), 10);
+        CHECK_INT(sqlite3_close(db), SQLITE_OK);
+        PART(close_pool(pool));
+    }
+}
+
+TEST(statistics_that_say_nothing_and_a_table_that_is_stale_twice) {
+    sqlpool_error error;
+    int64_t analyzed = -1;
+    sqlpool *pool = open_pool("twice.db", NULL,
+                              SKEWED "CREATE TABLE numb(x UNIQUE); INSERT INTO numb VALUES(1);"
+                                     "ANALYZE;"
+                                     "UPDATE sqlite_stat1 SET stat = NULL WHERE tbl = 'numb'");
+    if (pool == NULL) return;
+    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
+    CHECK_INT(analyzed, 0);
+    CHECK_OK(/* it has an index that nobody analyzed, and forty times the rows */
+             sqlpool_script(
+                 pool,
+                 "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000) "
+                 "INSERT INTO skewed(kind, code) SELECT 1, i FROM n;"
+                 "CREATE INDEX skewed_both ON skewed(kind, code)",
+                 -1, &error),
+             &error);
+    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
+    CHECK_INT(analyzed, 1);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'skewed'"), 3);
+    PART(close_pool(pool));
+}
+
+TEST(a_paused_pool_keeps_everything_waiting_for_so_long) {
+    sqlpool_config config = config_of(1);
+    sqlpool_sizes sizes;
+    sqlpool_error error;
+    sqlpool *pool;
+    tables found;
+    measured m;
+    int i;
+    memset(&found, 0, sizeof found);
+    memset(&m, 0, sizeof m);
+    config.acquire_timeout_ms = 5;
+    pool = open_pool("paused.db", &config, TWO_TABLES);
+    if (pool == NULL) return;
+    CHECK_OK(sqlpool_pause(pool, 1000, &error), &error);
+    for (i = 0; i < OPERATIONS; i++)
+        CHECK_RC(operate(pool, i, NULL, &error), SQLPOOL_TIMEOUT, &error);
+    CHECK_RC(sqlpool_fts5_tables(pool, note_table, &found, &error), SQLPOOL_TIMEOUT, &error);
+    CHECK_RC(sqlpool_fts5_configure(pool, "f", 4, 4, &error), SQLPOOL_TIMEOUT, &error);
+    CHECK_RC(sqlpool_get_sizes(pool, &sizes, &error), SQLPOOL_TIMEOUT, &error);
+    CHECK_RC(sqlpool_object_sizes(pool, note_size, &m, NULL, &error), SQLPOOL_TIMEOUT, &error);
+    CHECK(m.objects == 0 && found.text[0] == '\0');
+    CHECK_INT(sqlpool_resume(pool), SQLPOOL_OK);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    CHECK_OK(operate(pool, 1, NULL, &error), &error);
+    PART(close_pool(pool));
+}
+
+/*  --- stopped at every report --- */
+
+typedef enum way { BY_CALLBACK, BY_TOKEN, BY_TIME, WAYS } way;
+typedef struct stopper {
+    way how;
+    int calls, stop_at;
+    sqlpool *pool;
+    sqlpool_token token;
+} stopper;
+static int stop_there(void *user, const sqlpool_progress *progress) {
+    stopper *s = (stopper *)user;
+    (void)progress;
+    if (++s->calls != s->stop_at) return 0;
+    if (s->how == BY_TOKEN) (void)sqlpool_cancel(s->pool, &s->token);
+    if (s->how == BY_TIME)
+        (void)__atomic_add_fetch(&ticks, INT64_C(1000000000000), __ATOMIC_RELAXED);
+    return s->how == BY_CALLBACK ? 70007 : 0;
+}
+
+TEST(every_operation_stops_at_every_report) {
+    static const int results[] = {70007, SQLPOOL_CANCELLED, SQLPOOL_TIMEOUT};
+    sqlpool_config config = config_of(1);
+    sqlpool_maintenance options;
+    sqlpool_error error;
+    sqlpool *pool;
+    stopper s;
+    char path[40];
+    int which, how, at, stopped = 0;
+    config.clock.now_ns_fn = tick_now;
+    config.clock.sleep_ns_fn = tick_sleep;
+    config.disable_upkeep_thread = true;
+    config.acquire_timeout_ms = SQLPOOL_FOREVER;
+    config.page_cache_kib = 256;
+    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    (void)snprintf(path, sizeof path, "operate.%d.copy", (int)getpid());
+    for (which = 0; which < OPERATIONS; which++) {
+        if (which >= 9 && sqlite3_compileoption_used("ENABLE_FTS5") == 0) continue;
+        for (how = 0; how < WAYS; how++) {
+            (void)unlink("reports.db");
+            pool = open_pool("reports.db", &config, TWO_TABLES);
+            if (pool == NULL) return;
+            CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
+            CHECK_OK(sqlpool_script(
+                         pool, ROWS("one", 300) ROWS("two", 30) "DELETE FROM one WHERE id < 200",
+                         -1, &error),
+                     &error);
+            if (which >= 9)
+                CHECK_OK(sqlpool_script(pool,
+                                        "CREATE VIRTUAL TABLE f USING fts5(x);"
+                                        "CREATE VIRTUAL TABLE g USING fts5(x);"
+                                        "INSERT INTO f VALUES('some text');"
+                                        "INSERT INTO g VALUES('some text');"
+                                        "INSERT INTO g VALUES('more text')",
+                                        -1, &error),
+                         &error);
+            for (at = 1; at < 200; at++) {
+                int rc;
+                memset(&s, 0, sizeof s);
+                memset(&options, 0, sizeof options);
+                s.how = (way)how;
+                s.stop_at = at;
+                s.pool = pool;
+                options.progress_fn = stop_there;
+                options.user = &s;
+                options.progress_ms = options.piece_ms = 1;
+                options.token = &s.token;
+                options.timeout_ms = 900000;
+                memset(&error, 0, sizeof error);
+                rc = operate(pool, which, &options, &error);
+                if (rc != SQLPOOL_OK && rc != results[how])
+                    test_fail(__FILE__, __LINE__, "operation %d, way %d, report %d: %d %s", which,
+                              how, at, rc, error.message);
+                if (rc != SQLPOOL_OK && which == 4) CHECK(access(path, F_OK) != 0);
+                stopped += rc != SQLPOOL_OK;
+                if (rc == SQLPOOL_OK && s.calls < at) break;
+            }
+            CHECK(at > 1 && at < 200);
+            CHECK_INT(ask(pool, "SELECT count(*) FROM one"), 101);
+            PART(check_whole(pool));
+            PART(close_pool(pool));
+        }
+    }
+    CHECK(stopped > 3 * OPERATIONS);
+}
+
+TEST(who_waits_for_its_pace_can_be_stopped) {
+    sqlpool_config config = config_of(1);
+    sqlpool_maintenance options;
+    sqlpool_error error;
+    sqlpool *pool;
+    int64_t began;
+    stopper s;
+    config.clock.now_ns_fn = tick_now;
+    config.clock.sleep_ns_fn = tick_sleep;
+    config.disable_upkeep_thread = true;
+    config.acquire_timeout_ms = SQLPOOL_FOREVER;
+    config.page_cache_kib = 256;
+    pool = open_pool("slow.db", &config, TWO_TABLES ROWS("one", 5000));
+    if (pool == NULL) return;
+    memset(&options, 0, sizeof options);
+    options.io_bytes_per_s = 1; /* a page in an hour */
+    options.timeout_ms = 30000;
+    began = ticks;
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &error),
+             SQLPOOL_TIMEOUT, &error);
+    CHECK(ticks - began >= INT64_C(30000000000) && ticks - began < INT64_C(60000000000));
+    memset(&s, 0, sizeof s);
+    s.how = BY_TOKEN;
+    s.stop_at = 5;
+    s.pool = pool;
+    options.timeout_ms = 0;
+    options.progress_fn = stop_there;
+    options.progress_ms = 1000;
+    options.user = &s;
+    options.token = &s.token;
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &error),
+             SQLPOOL_CANCELLED, &error);
+    CHECK_INT(s.calls, 5);
+    memset(&options, 0, sizeof options); /* who has the writer does not wait with it in hand */
+    options.io_bytes_per_s = 1;
+    began = ticks;
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_KEEP, &options, &error), &error);
+    CHECK(ticks - began < INT64_C(30000000000));
+    PART(check_whole(pool));
+    PART(close_pool(pool));
+}
+
+TEST(vacuum_into_of_a_database_in_memory_makes_a_file) {
+    sqlpool_config config = config_of(1);
+    sqlpool_error error;
+    sqlpool *pool;
+    sqlite3 *db;
+    if (sqlite3_libversion_number() < 3036000) return;
+    pool = open_pool(":memory:", &config, TWO_TABLES ROWS("one", 10));
+    if (pool == NULL) return;
+    (void)unlink("memory.copy");
+    CHECK_RC(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &error), SQLITE_CANTOPEN, &error);
+    CHECK_OK(sqlpool_vacuum_into(pool, "memory.copy", NULL, &error), &error);
+    CHECK_INT(access("memory.copy", F_OK), 0);
+    db = raw_open("memory.copy");
+    if (db == NULL) return;
+    CHECK_INT(raw_ask(db, "SELECT count(*) FROM one"), 10);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    CHECK_RC(sqlpool_vacuum_into(pool, "memory.copy", NULL, &error), SQLITE_CANTOPEN, &error);
+    PART(close_pool(pool));
+}
+
 int main(void) {
     RUN(every_reader_gets_the_new_plan);
     RUN(optimize_analyzes_what_was_never_analyzed_once);
@@ -967,5 +1361,17 @@ int main(void) {
     RUN(vacuum_into_follows_no_link);
     RUN(vacuum_into_takes_no_name_of_a_log);
     RUN(optimize_reads_where_as_a_word);
+    RUN(every_number_of_the_options_is_looked_at);
+    RUN(arguments_that_make_no_sense_are_named);
+    RUN(growth_at_the_ends_of_what_a_number_holds);
+    RUN(full_text_tables_of_odd_texts_and_those_that_vanish);
+    RUN(orphans_of_every_kind_are_told);
+    RUN(reindex_of_a_table_without_indexes_does_nothing);
+    RUN(vacuum_into_from_connections_that_write);
+    RUN(statistics_that_say_nothing_and_a_table_that_is_stale_twice);
+    RUN(a_paused_pool_keeps_everything_waiting_for_so_long);
+    RUN(every_operation_stops_at_every_report);
+    RUN(who_waits_for_its_pace_can_be_stopped);
+    RUN(vacuum_into_of_a_database_in_memory_makes_a_file);
     return test_end();
 }

@@ -566,6 +566,8 @@ TEST(a_step_without_a_way_down) {
 TEST(misuse_is_named) {
     static const sqlpool_migration zero = {0, "z", "SELECT 1", NULL, NULL, NULL, NULL};
     static const sqlpool_migration nameless = {1, "", "SELECT 1", NULL, NULL, NULL, NULL};
+    static const sqlpool_migration unnamed = {1, NULL, "SELECT 1", NULL, NULL, NULL, NULL};
+    static const sqlpool_migration only_fn = {1, NULL, NULL, NULL, fill_fn, NULL, NULL};
     static const sqlpool_migration empty = {1, "e", NULL, "SELECT 1", NULL, NULL, NULL};
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_maintenance options;
@@ -584,10 +586,17 @@ TEST(misuse_is_named) {
     CHECK_HAS(error.message, "steps[0] (version 0): versions begin with 1");
     CHECK_RC(go_to(pool, &nameless, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
     CHECK_HAS(error.message, "no name");
+    CHECK_RC(go_to(pool, &unnamed, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "steps[0] (version 1): it has no name");
+    CHECK_RC(go_to(pool, &only_fn, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "steps[0] (version 1): it has no name");
     CHECK_RC(go_to(pool, &empty, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
     CHECK_HAS(error.message, "neither SQL nor a function");
     config.mode = 3;
     CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    config.mode = -1;
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "mode is -1 (0 .. 2)");
     config.mode = SQLPOOL_MIGRATE_RUN;
     options.timeout_ms = -3;
     CHECK_RC(sqlpool_migrate(pool, &config, &options, NULL, &error), SQLPOOL_MISUSE, &error);
@@ -1202,6 +1211,78 @@ TEST(hooks_hear_of_steps_and_of_a_failure_once) {
     close_pool(pool);
 }
 
+/*  The id is the program's already: only the versions are written down. */
+TEST(versions_are_adopted_by_a_program_whose_file_it_is) {
+    sqlpool_migrate_config config = plan_of(three, 3);
+    sqlpool_error error;
+    sqlpool *pool = open_pool("own.db", NULL, users_up);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_script(pool, posts_up, -1, &error), &error);
+    CHECK_OK(
+        sqlpool_script(pool, "PRAGMA user_version = 2; PRAGMA application_id = 77", -1, &error),
+        &error);
+    config.application_id = 77;
+    config.target = 2;
+    config.adopt = true;
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &error), &error);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM sqlpool_migrations WHERE direction = 'adopted'"), 2);
+    CHECK_INT(ask(pool, "PRAGMA application_id"), 77);
+    CHECK_INT(VERSION(pool), 2);
+    config.adopt = false;
+    config.target = 3;
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &error), &error);
+    CHECK_INT(HISTORY(pool), 3);
+    close_pool(pool);
+}
+
+/*  Where it stands in the text of the function, which is not the step's. */
+static int say_nonsense(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_exec(conn, "CREATE TABLE t(a);\n\nNONSENSE", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+static int say_other_nonsense(sqlpool_conn *conn, void *user, int attempt) {
+    (void)user, (void)attempt;
+    return sqlpool_conn_exec(conn, "SELECT nowhere", SQLPOOL_NO_ARGS, NULL, NULL);
+}
+TEST(a_function_that_fails_in_its_sql_names_no_line_of_the_step) {
+    sqlpool_migration step = {1, "fn", NULL, NULL, say_nonsense, NULL, NULL};
+    sqlpool_error error;
+    sqlpool *pool = open_pool("fnline.db", NULL, NULL);
+    CHECK(pool != NULL);
+    CHECK(go_to(pool, &step, 1, 0, NULL, &error) != SQLPOOL_OK);
+    step.up_fn = say_other_nonsense;
+    CHECK_RC(go_to(pool, &step, 1, 0, NULL, &error), SQLITE_ERROR, &error);
+    CHECK_HAS(error.message, "migration 1 \"fn\" (up): no such column: nowhere");
+    CHECK(strstr(error.message, "line") == NULL);
+    CHECK_INT(VERSION(pool), 0);
+    close_pool(pool);
+}
+
+static int stop_second(void *user, const sqlpool_progress *progress) {
+    return ++*(int *)user == 2 || progress->done == 2 ? 4714 : 0;
+}
+TEST(a_dry_run_is_stopped_between_two_steps) {
+    sqlpool_migrate_config config = plan_of(three, 3);
+    sqlpool_migrate_result result;
+    sqlpool_maintenance options;
+    sqlpool_error error;
+    int calls = 0;
+    sqlpool *pool = open_pool("drystop.db", NULL, NULL);
+    CHECK(pool != NULL);
+    memset(&options, 0, sizeof options);
+    options.progress_fn = stop_second;
+    options.user = &calls;
+    options.progress_ms = 1000000; /* none inside */
+    config.mode = SQLPOOL_MIGRATE_DRY_RUN;
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), 4714, &error);
+    CHECK_HAS(error.message, "the dry run was stopped by its callback, which returned 4714");
+    CHECK_INT(calls, 2);
+    CHECK_INT(result.to, 0);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master"), 0);
+    CHECK(keys_are_on(pool));
+    close_pool(pool);
+}
+
 int main(void) {
     RUN(processes_that_migrate_at_once); /* first: it forks */
     RUN(up_down_and_up_again);
@@ -1235,5 +1316,8 @@ int main(void) {
     RUN(pools_of_every_kind);
     RUN(a_history_that_is_none);
     RUN(hooks_hear_of_steps_and_of_a_failure_once);
+    RUN(versions_are_adopted_by_a_program_whose_file_it_is);
+    RUN(a_function_that_fails_in_its_sql_names_no_line_of_the_step);
+    RUN(a_dry_run_is_stopped_between_two_steps);
     return test_end();
 }

@@ -2,11 +2,11 @@
     SPDX-License-Identifier: MIT OR Unlicense */
 #include "api.h"
 
-/*  The pool's clock stands still but for sleeps; the clock of the day is a VFS over the default one. */
-static int64_t clock_ns = 1, day_ms;
+/*  The pool's clock stands still but for sleeps and what each look takes; the clock of the day is a VFS over the default one. */
+static int64_t clock_ns = 1, day_ms, clock_step = 1000;
 static int64_t clock_now(void *user) {
     (void)user;
-    return __atomic_add_fetch(&clock_ns, 1000, __ATOMIC_RELAXED);
+    return __atomic_add_fetch(&clock_ns, clock_step, __ATOMIC_RELAXED);
 }
 static void clock_sleep(void *user, int64_t duration) {
     (void)user;
@@ -35,6 +35,7 @@ static int add_function(void *user, const sqlpool_conn *conn) {
                                    NULL, NULL);
 }
 
+static sqlpool_log log_hook; /* of the pools that are opened from here on */
 static sqlpool *open_ticking(const char *path, const char *script) {
     static sqlite3_vfs vfs;
     sqlpool_config config = config_of(1);
@@ -50,6 +51,7 @@ static sqlpool *open_ticking(const char *path, const char *script) {
     config.clock.sleep_ns_fn = clock_sleep;
     config.disable_upkeep_thread = true;
     config.events.connect_fn = add_function;
+    config.log = log_hook;
     return open_pool(path, &config, script);
 }
 
@@ -111,7 +113,7 @@ static int set_schedule(sqlpool *pool, const sqlpool_task *tasks, int count, boo
     config.tasks = tasks;
     config.count = count;
     config.keep_state = keep_state;
-    config.done_fn = on_done;
+    config.done_fn = w != NULL ? on_done : NULL;
     config.user = w;
     return sqlpool_schedule(pool, &config, error);
 }
@@ -561,6 +563,603 @@ TEST(a_clock_that_was_far_ahead_puts_nothing_off) {
     }
 }
 
+/*  --- odd moments and odd states --- */
+
+TEST(numbers_at_their_limits) {
+    sqlpool *pool = open_ticking("limits.db", NULL), *reading;
+    sqlpool_config config = config_of(1);
+    sqlpool_task good, bad;
+    sqlpool_task_state state;
+    sqlpool_error error;
+    const char *says = "";
+    work w;
+    int i;
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    good = task_of("good", SQLPOOL_TASK_CALL, INT64_C(3155760000), &w); /* once in a century */
+    for (i = 0; i < 5; i++) {
+        bad = good;
+        if (i == 0) bad.kind = SQLPOOL_TASK_CALL - 1, says = "kind is none of sqlpool_task_kind";
+        if (i == 1) bad.interval_s++, says = "interval_s is 1 to 3155760000";
+        if (i == 2) bad.window_from_minute = -1, says = "a window is between minutes 0 and 1440";
+        if (i == 3) bad.window_to_minute = 1441, says = "a window is between minutes 0 and 1440";
+        if (i == 4) bad.free_percent = -1, says = "free_percent 0 to 100";
+        CHECK_RC(set_schedule(pool, &bad, 1, false, &w, &error), SQLPOOL_MISUSE, &error);
+        CHECK_HAS(error.message, says);
+    }
+    CHECK_RC(set_schedule(pool, &good, -1, false, &w, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "count is -1");
+    CHECK_OK(set_schedule(pool, NULL, 0, false, &w, &error), &error); /* none: as NULL */
+    CHECK_INT(sqlpool_schedule_state(pool, NULL, 0), 0);
+    CHECK_RC(sqlpool_schedule_run(pool, "good", &error), SQLPOOL_NOT_FOUND, &error);
+    CHECK_INT(sqlpool_schedule_state(pool, &state, -1), SQLPOOL_MISUSE);
+    CHECK_INT(sqlpool_schedule_state(NULL, &state, 1), SQLPOOL_MISUSE);
+    CHECK_RC(sqlpool_schedule_run(NULL, "good", &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_schedule(NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_INT(sqlpool_schedule_default(NULL)->kind, SQLPOOL_TASK_OPTIMIZE);
+    CHECK_OK(set_schedule(pool, &good, 1, false, &w, &error), &error);
+    PART(tick(pool, 3));
+    CHECK_INT(w.calls, 1);
+    memset(&state, 0, sizeof state);
+    CHECK_INT(sqlpool_schedule_state(pool, &state, 0), 1); /* no room for any */
+    CHECK_STR(state.name, "");
+    CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1);
+    CHECK_INT(state.due_ms, MIDNIGHT + INT64_C(3155760000000));
+    pass(INT64_C(36525) * 1440 * MINUTE - 1000);
+    PART(tick(pool, 1));
+    CHECK_INT(w.calls, 1);
+    pass(1000);
+    PART(tick(pool, 1));
+    CHECK_INT(w.calls, 2);
+    config.read_only = true;
+    reading = open_pool("limits.db", &config, NULL);
+    if (reading == NULL) return;
+    CHECK_RC(set_schedule(reading, &good, 1, true, &w, &error), SQLPOOL_MISUSE, &error);
+    CHECK_HAS(error.message, "a read-only pool cannot keep_state");
+    CHECK_OK(set_schedule(reading, &good, 1, false, &w, &error), &error);
+    PART(close_pool(reading));
+    PART(close_pool(pool));
+}
+
+TEST(a_window_of_one_day_and_the_one_that_waits_for_longest) {
+    sqlpool *pool = open_ticking("day.db", NULL);
+    sqlpool_task tasks[2];
+    sqlpool_error error;
+    work w;
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    tasks[0] = task_of("noon", SQLPOOL_TASK_CALL, 30, &w);
+    tasks[0].window_from_minute = 12 * 60;
+    tasks[0].window_to_minute = 12 * 60 + 2;
+    day_ms = MIDNIGHT + 12 * 60 * MINUTE - 1;
+    CHECK_OK(set_schedule(pool, tasks, 1, false, &w, &error), &error);
+    PART(tick(pool, 1));
+    CHECK_INT(w.calls, 0); /* 11:59:59.999 */
+    pass(1);
+    PART(tick(pool, 1));
+    CHECK_INT(w.calls, 1);
+    pass(2 * MINUTE - 1); /* 12:01:59.999 */
+    PART(tick(pool, 1));
+    CHECK_INT(w.calls, 2);
+    pass(30001); /* 12:02:30: due, and too late */
+    PART(tick(pool, 1));
+    CHECK_INT(w.calls, 2);
+
+    memset(&w, 0, sizeof w);
+    tasks[0] = task_of("slow", SQLPOOL_TASK_CALL, 100, &w);
+    tasks[1] = task_of("fast", SQLPOOL_TASK_CALL, 10, &w);
+    CHECK_OK(set_schedule(pool, tasks, 2, false, &w, &error), &error);
+    PART(tick(pool, 2));
+    pass(200000); /* both are due, the second for longer */
+    PART(tick(pool, 2));
+    CHECK_STR(w.order, "slow fast fast slow ");
+    PART(close_pool(pool));
+}
+
+/*  What the log hook heard of tasks. */
+typedef struct told {
+    int lines;
+    sqlpool_level level;
+    char last[400];
+} told;
+static void on_log(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    told *t = (told *)user;
+    if (item != SQLPOOL_LOG_TASK) return;
+    t->lines++;
+    t->level = level;
+    (void)snprintf(t->last, sizeof t->last, "%s", message);
+}
+
+TEST(an_overrun_is_a_warning_and_a_task_that_cancels_itself_a_failure) {
+    sqlpool *pool;
+    sqlpool_task task;
+    sqlpool_error error;
+    told heard;
+    work w;
+    memset(&w, 0, sizeof w);
+    memset(&heard, 0, sizeof heard);
+    log_hook.write_fn = on_log;
+    log_hook.user = &heard;
+    pool = open_ticking("overrun.db", NULL);
+    log_hook.write_fn = NULL;
+    if (pool == NULL) return;
+    w.takes_ms = 50;
+    task = task_of("late", SQLPOOL_TASK_CALL, 10, &w);
+    task.limit_ms = 40;
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    PART(tick(pool, 1));
+    CHECK_INT(w.last.overruns, 1);
+    CHECK_INT(w.last.failures, 0);
+    CHECK_INT(heard.lines, 1);
+    CHECK_INT(heard.level, SQLPOOL_LEVEL_WARNING);
+    CHECK_HAS(heard.last, "the task \"late\" took 50 ms, more than its limit_ms");
+    w.takes_ms = 39;
+    CHECK_OK(sqlpool_schedule_run(pool, "late", &error), &error);
+    CHECK_INT(w.last.overruns, 1);
+    CHECK_INT(heard.level, SQLPOOL_LEVEL_INFO);
+    w.result = SQLPOOL_CANCELLED; /* nobody asked it to */
+    CHECK_RC(sqlpool_schedule_run(pool, "late", &error), SQLPOOL_CANCELLED, &error);
+    CHECK_INT(w.last.failures, 1);
+    CHECK_INT(w.last.runs, 3);
+    CHECK_INT(heard.level, SQLPOOL_LEVEL_ERROR);
+    PART(close_pool(pool));
+}
+
+TEST(a_table_of_states_that_is_not_as_it_should_be) {
+    sqlpool *pool;
+    sqlpool_task task;
+    sqlpool_task_state state;
+    sqlpool_error error;
+    told heard;
+    work w;
+    memset(&w, 0, sizeof w);
+    memset(&heard, 0, sizeof heard);
+    log_hook.write_fn = on_log;
+    log_hook.user = &heard;
+    pool =
+        open_ticking("table.db", /* of a version without constraints, with rows of others */
+                     "CREATE TABLE sqlpool_task(name, begun_ms, ended_ms, result, runs, failures,"
+                     "overruns, message);"
+                     "INSERT INTO sqlpool_task VALUES(NULL, 1, 2, 3, 4, 5, 6, 'nobody''s'),"
+                     "('other', 1, 2, 3, 4, 5, 6, 'of another'),"
+                     "('mine', 11, 12, 13, 14, 15, 16, NULL)");
+    log_hook.write_fn = NULL;
+    if (pool == NULL) return;
+    task = task_of("mine", SQLPOOL_TASK_CALL, 10, &w);
+    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &error), &error);
+    CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1);
+    CHECK(state.begun_ms == 11 && state.ended_ms == 12 && state.result == 13 && state.runs == 14 &&
+          state.failures == 15 && state.overruns == 16);
+    CHECK_STR(state.message, "");
+    PART(tick(pool, 1));
+    CHECK_INT(w.last.runs, 15);
+    CHECK_OK(sqlpool_script(pool, "ALTER TABLE sqlpool_task DROP COLUMN overruns", -1, &error),
+             &error);
+    CHECK_RC(set_schedule(pool, &task, 1, true, &w, &error), SQLITE_ERROR, &error);
+    CHECK_HAS(error.message, "no such column: overruns");
+    CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1); /* the one before goes on, */
+    pass(10000);
+    PART(tick(pool, 1)); /* and cannot begin: told, and tried again in a minute */
+    CHECK_INT(w.calls, 1);
+    CHECK_INT(heard.level, SQLPOOL_LEVEL_ERROR);
+    CHECK_HAS(heard.last, "the task \"mine\" cannot begin: its state is not to be kept");
+    CHECK_OK(sqlpool_script(pool, "ALTER TABLE sqlpool_task ADD overruns", -1, &error), &error);
+    pass(59000);
+    PART(tick(pool, 2));
+    CHECK_INT(w.calls, 1);
+    pass(1000);
+    PART(tick(pool, 1));
+    CHECK_INT(w.calls, 2);
+    PART(close_pool(pool));
+}
+
+TEST(a_claim_that_another_process_keeps_waiting) {
+    sqlpool *pool = open_ticking("claim.db", "CREATE TABLE t(a)");
+    sqlpool_task task;
+    sqlpool_error error;
+    sqlite3 *other;
+    work w;
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    task = task_of("claimed", SQLPOOL_TASK_CALL, 10, &w);
+    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &error), &error);
+    other = raw_open("claim.db");
+    if (other == NULL || !raw_exec(other, "BEGIN IMMEDIATE")) return;
+    PART(tick(pool, 2));
+    CHECK_INT(w.calls, 0);
+    clock_step = 5000000;
+    CHECK_RC(sqlpool_schedule_run(pool, "claimed", &error), SQLPOOL_TIMEOUT, &error);
+    clock_step = 1000;
+    CHECK_INT(w.calls + w.done, 0); /* it did not begin: no run, no failure */
+    if (!raw_exec(other, "COMMIT")) return;
+    PART(tick(pool, 2));
+    CHECK_INT(w.calls, 0); /* in a second */
+    pass(1000);
+    PART(tick(pool, 1));
+    CHECK_INT(w.calls, 1);
+    CHECK_INT(w.last.failures, 0);
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
+    PART(close_pool(pool));
+}
+
+TEST(free_pages_that_are_too_few_stay) {
+    sqlpool *pool = open_ticking("few.db", TABLES);
+    sqlpool_task task;
+    sqlpool_sizes sizes;
+    sqlpool_error error;
+    int64_t free_pages;
+    work w;
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
+    task = task_of("vacu", SQLPOOL_TASK_INCREMENTAL_VACUUM, 10, &w);
+    task.free_percent = 50;
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    PART(tick(pool, 1)); /* none are free */
+    CHECK_INT(w.done_result, SQLPOOL_OK);
+    CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 2700", -1, &error), &error);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    free_pages = sizes.free_pages;
+    CHECK(free_pages > 0 && free_pages * 2 < sizes.pages);
+    pass(10000);
+    PART(tick(pool, 1));
+    CHECK_INT(w.done, 2);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    CHECK_INT(sizes.free_pages, free_pages);
+    CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 100", -1, &error), &error);
+    pass(10000);
+    PART(tick(pool, 1));
+    CHECK_INT(w.done_result, SQLPOOL_OK);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    CHECK_INT(sizes.free_pages, 0);
+    task.limit_ms = 10;
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(sqlpool_pause(pool, 1000, &error), &error); /* not even looked at: a failure */
+    clock_step = 5000000;
+    CHECK_RC(sqlpool_schedule_run(pool, "vacu", &error), SQLPOOL_TIMEOUT, &error);
+    clock_step = 1000;
+    CHECK_INT(w.last.failures, 1);
+    CHECK_INT(sqlpool_resume(pool), SQLPOOL_OK);
+    PART(close_pool(pool));
+}
+
+TEST(archives_that_a_task_cannot_make) {
+    sqlpool *pool = open_ticking("kept.db", TABLES);
+    sqlpool_config config = config_of(1);
+    sqlpool_task task;
+    sqlpool_error error;
+    work w;
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    task = task_of("backup", SQLPOOL_TASK_BACKUP, 10, &w);
+    task.path = "kept.bak";
+    task.keep = 1000000;
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    PART(tick(pool, 1));
+    CHECK_INT(w.done_result, SQLPOOL_MISUSE);
+    CHECK_HAS(w.last.message, "keep is 1000000");
+    CHECK(access("kept.bak", F_OK) != 0);
+    PART(close_pool(pool));
+    if (sqlite3_libversion_number() < 3036000) return;
+    config.disable_upkeep_thread = true; /* a database in memory is checked itself */
+    pool = open_pool(":memory:", &config, TABLES);
+    if (pool == NULL) return;
+    task = task_of("check", SQLPOOL_TASK_INTEGRITY_CHECK, 10, &w);
+    task.path = "kept-copy";
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(sqlpool_schedule_run(pool, "check", &error), &error);
+    CHECK(access("kept-copy-partial", F_OK) != 0);
+    PART(close_pool(pool));
+}
+
+static int tick_inside(sqlpool *pool, const sqlpool_maintenance *options, void *user,
+                       sqlpool_error *error) {
+    work *w = (work *)user;
+    (void)options, (void)error;
+    w->calls++;
+    return sqlpool_tick(pool, 100000);
+}
+
+TEST(a_tick_inside_a_task_begins_no_other) {
+    sqlpool *pool = open_ticking("inside.db", NULL);
+    sqlpool_task tasks[2];
+    sqlpool_error error;
+    work w;
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    tasks[0] = task_of("tick", SQLPOOL_TASK_CALL, 10, &w);
+    tasks[0].fn = tick_inside;
+    tasks[1] = task_of("next", SQLPOOL_TASK_CALL, 10, &w);
+    CHECK_OK(set_schedule(pool, tasks, 2, false, &w, &error), &error);
+    CHECK_OK(sqlpool_schedule_run(pool, "tick", &error), &error);
+    CHECK_STR(w.order, "tick ");
+    PART(tick(pool, 2));
+    CHECK_STR(w.order, "tick next ");
+    PART(close_pool(pool));
+}
+
+/*  A full-text table of so many segments, which nothing but a merge makes fewer. */
+static void add_segments(sqlpool *pool, const char *name, int count) {
+    char sql[300];
+    sqlpool_error error;
+    (void)snprintf(sql, sizeof sql,
+                   "CREATE VIRTUAL TABLE %s USING fts5(x);"
+                   "INSERT INTO %s(%s, rank) VALUES('automerge', 0);"
+                   "INSERT INTO %s(%s, rank) VALUES('usermerge', 2)",
+                   name, name, name, name, name);
+    CHECK_OK(sqlpool_script(pool, sql, -1, &error), &error);
+    (void)snprintf(sql, sizeof sql,
+                   "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) "
+                   "INSERT INTO %s SELECT hex(randomblob(100)) FROM n",
+                   name);
+    while (count-- > 0) CHECK_OK(sqlpool_script(pool, sql, -1, &error), &error);
+}
+
+/*  Ticks that are over after each piece, by a clock that goes on by itself. */
+TEST(a_task_that_is_cut_goes_on_until_it_is_done_once) {
+    static const int kinds[] = {SQLPOOL_TASK_OPTIMIZE, SQLPOOL_TASK_FTS5_MERGE,
+                                SQLPOOL_TASK_INCREMENTAL_VACUUM};
+    int which, keeps;
+    for (which = 0; which < LENGTH(kinds); which++) {
+        for (keeps = 0; keeps < 2; keeps++) {
+            char path[32];
+            sqlpool *pool;
+            sqlpool_task task;
+            sqlpool_task_state state;
+            sqlpool_error error;
+            sqlpool_sizes sizes;
+            work w;
+            int ticks = 0;
+            if (which == 1 && sqlite3_compileoption_used("ENABLE_FTS5") == 0) continue;
+            (void)snprintf(path, sizeof path, "cut%d%d.db", which, keeps);
+            pool = open_ticking(path, TABLES "CREATE TABLE u(a UNIQUE); INSERT INTO u VALUES(1);"
+                                             "CREATE TABLE v(a UNIQUE); INSERT INTO v VALUES(1)");
+            if (pool == NULL) return;
+            memset(&w, 0, sizeof w);
+            if (which == 1) PART(add_segments(pool, "f", 15));
+            CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
+            CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 100", -1, &error), &error);
+            task = task_of("cutt", kinds[which], 3600, &w);
+            CHECK_OK(set_schedule(pool, &task, 1, keeps, &w, &error), &error);
+            clock_step = 5000000;
+            while (w.done == 0 && ticks < 200) {
+                CHECK_INT(sqlpool_tick(pool, 1), SQLPOOL_OK);
+                CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1);
+                if (w.done == 0) CHECK_INT(state.begun_ms, 0); /* as due as it was */
+                ticks++;
+            }
+            clock_step = 1000;
+            CHECK(ticks > 1 && ticks < 200);
+            CHECK_INT(w.last.runs, 1);
+            CHECK_INT(w.done_result, SQLPOOL_OK);
+            CHECK_INT(w.last.begun_ms, MIDNIGHT);
+            CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+            if (which == 0) CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1"), 3);
+            if (which == 2) CHECK_INT(sizes.free_pages, 0);
+            PART(tick(pool, 3));
+            CHECK_INT(w.done, 1);
+            PART(close_pool(pool));
+        }
+    }
+}
+
+TEST(a_piece_that_cannot_be_paid_in_this_tick_is_the_last_of_it) {
+    sqlpool *pool = open_ticking("paid.db", TABLES "CREATE TABLE u(a UNIQUE); INSERT INTO u "
+                                                   "VALUES(1)");
+    sqlpool_task task;
+    sqlpool_error error;
+    int64_t before;
+    work w;
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    task = task_of("slow", SQLPOOL_TASK_OPTIMIZE, 3600, &w);
+    task.io_bytes_per_s = 1;
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    before = clock_ns;
+    CHECK_INT(sqlpool_tick(pool, 1000000), SQLPOOL_OK); /* a second, in which it reads a byte */
+    CHECK_INT(w.done, 0);
+    CHECK(clock_ns - before < INT64_C(1000000000));
+    CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1"), 1);
+    PART(close_pool(pool));
+}
+
+/*  --- threads --- */
+
+static int wait_for_flag(sqlpool *pool, const sqlpool_maintenance *options, void *user,
+                         sqlpool_error *error) {
+    work *w = (work *)user;
+    (void)pool, (void)options, (void)error;
+    (void)__atomic_add_fetch(&w->calls, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&w->result, __ATOMIC_SEQ_CST) == 0) sleep_ms(1);
+    return 0;
+}
+static bool came_to(const int *number, int value) { /* within twenty seconds */
+    int i;
+    for (i = 0; i < 20000 && __atomic_load_n(number, __ATOMIC_SEQ_CST) != value; i++) sleep_ms(1);
+    return i < 20000;
+}
+typedef struct caller {
+    sqlpool *pool;
+    const sqlpool_task *task; /* NULL: runs the task "held" */
+    work *w;
+    int result, is_done;
+} caller;
+static void *call_schedule(void *argument) {
+    caller *c = (caller *)argument;
+    sqlpool_error error;
+    c->result = c->task == NULL ? sqlpool_schedule_run(c->pool, "held", &error)
+                                : set_schedule(c->pool, c->task, 1, false, c->w, &error);
+    __atomic_store_n(&c->is_done, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+TEST(one_task_at_a_time_by_thread_and_by_call) {
+    sqlpool *pool = open_pool("one.db", NULL, NULL);
+    sqlpool_task tasks[2];
+    sqlpool_error error;
+    pthread_t thread;
+    work often, held;
+    caller runs;
+    if (pool == NULL) return;
+    memset(&often, 0, sizeof often);
+    memset(&held, 0, sizeof held);
+    memset(&runs, 0, sizeof runs);
+    tasks[0] = task_of("often", SQLPOOL_TASK_CALL, 1, &often);
+    tasks[1] = task_of("held", SQLPOOL_TASK_CALL, 86400, &held);
+    held.result = 1; /* the first time it ends at once */
+    tasks[1].fn = wait_for_flag;
+    CHECK_OK(set_schedule(pool, tasks, 2, false, &often, &error), &error);
+    CHECK(came_to(&held.calls, 1));
+    CHECK(came_to(&often.done, 2));
+    held.result = 0;
+    runs.pool = pool;
+    CHECK(start_thread(&thread, call_schedule, &runs));
+    CHECK(came_to(&held.calls, 2));
+    held.done = often.calls;
+    sleep_ms(1100); /* the other is due now */
+    CHECK_INT(often.calls, held.done);
+    CHECK_INT(sqlpool_tick(pool, 1000), SQLPOOL_OK); /* leaves it to the thread */
+    CHECK_INT(often.calls, held.done);
+    __atomic_store_n(&held.result, 1, __ATOMIC_SEQ_CST);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_INT(runs.result, SQLPOOL_OK);
+    CHECK(came_to(&often.calls, held.done + 1));
+    PART(close_pool(pool));
+}
+
+static void *close_it(void *argument) {
+    caller *c = (caller *)argument;
+    c->result = sqlpool_close(c->pool, NULL);
+    return NULL;
+}
+
+TEST(two_that_set_a_schedule_and_one_that_closes) {
+    int closes;
+    for (closes = 0; closes < 2; closes++) {
+        sqlpool *pool = open_ticking(closes ? "closed.db" : "two.db", NULL);
+        sqlpool_task held_task, other;
+        sqlpool_task_state state;
+        sqlpool_error error;
+        pthread_t runner, setter, closer;
+        caller runs, sets, ends;
+        work held, w;
+        int i;
+        if (pool == NULL) return;
+        memset(&held, 0, sizeof held);
+        memset(&w, 0, sizeof w);
+        memset(&runs, 0, sizeof runs);
+        memset(&sets, 0, sizeof sets);
+        memset(&ends, 0, sizeof ends);
+        held_task = task_of("held", SQLPOOL_TASK_CALL, 10, &held);
+        held_task.fn = wait_for_flag;
+        other = task_of("other", SQLPOOL_TASK_CALL, 10, &w);
+        CHECK_OK(set_schedule(pool, &held_task, 1, false, &w, &error), &error);
+        runs.pool = sets.pool = ends.pool = pool;
+        CHECK(start_thread(&runner, call_schedule, &runs));
+        CHECK(came_to(&held.calls, 1));
+        sets.task = &other;
+        sets.w = &w;
+        CHECK(start_thread(&setter, call_schedule, &sets)); /* waits for the end of the task */
+        for (i = 0; i < 20000 && sqlpool_schedule_state(pool, NULL, 0) != 0; i++) sleep_ms(1);
+        if (closes) {
+            CHECK(start_thread(&closer, close_it, &ends));
+            for (i = 0; i < 20000 && sqlpool_schedule_state(pool, NULL, 0) != SQLPOOL_CLOSED; i++)
+                sleep_ms(1);
+        } else {
+            other.name = "first";
+            CHECK_OK(set_schedule(pool, &other, 1, false, &w, &error), &error);
+        }
+        CHECK_INT(sets.is_done, 0);
+        __atomic_store_n(&held.result, 1, __ATOMIC_SEQ_CST);
+        CHECK_INT(pthread_join(runner, NULL), 0);
+        CHECK_INT(pthread_join(setter, NULL), 0);
+        CHECK_INT(runs.result, SQLPOOL_OK);
+        CHECK_INT(sets.result, closes ? SQLPOOL_CLOSED : SQLPOOL_WOULD_BLOCK);
+        if (closes) {
+            CHECK_INT(pthread_join(closer, NULL), 0);
+            CHECK_INT(ends.result, SQLPOOL_OK);
+            continue;
+        }
+        CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1);
+        CHECK_STR(state.name, "first");
+        PART(close_pool(pool));
+    }
+}
+
+TEST(a_claim_that_waits_ends_with_its_schedule) {
+    sqlpool *pool = open_pool("ends.db", NULL, "CREATE TABLE t(a)");
+    sqlpool_task task;
+    sqlpool_stats stats;
+    sqlpool_error error;
+    sqlite3 *other;
+    work w;
+    int i;
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    other = raw_open("ends.db");
+    if (other == NULL || !raw_exec(other, "BEGIN IMMEDIATE")) return;
+    task = task_of("never", SQLPOOL_TASK_CALL, 10, &w);
+    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &error), &error);
+    for (i = 0; i < 20000; i++) { /* until its thread has the writer */
+        CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+        if (stats.used > 0) break;
+        sleep_ms(1);
+    }
+    sleep_ms(20);
+    CHECK_OK(sqlpool_schedule(pool, NULL, &error), &error);
+    CHECK_INT(w.calls + w.done, 0);
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
+    PART(close_pool(pool));
+}
+
+/*  It goes on where the tick before it stopped: not with the first table again. */
+TEST(a_merge_that_is_cut_comes_to_every_table) {
+    sqlpool *pool;
+    sqlpool_task task;
+    sqlpool_error error;
+    work w;
+    int ticks = 0;
+    if (sqlite3_compileoption_used("ENABLE_FTS5") == 0) return;
+    pool = open_ticking("every.db", NULL);
+    if (pool == NULL) return;
+    memset(&w, 0, sizeof w);
+    PART(add_segments(pool, "f", 1));
+    PART(add_segments(pool, "g", 5));
+    task = task_of("merge", SQLPOOL_TASK_FTS5_MERGE, 3600, &w);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    clock_step = 5000000;
+    while (w.done == 0 && ticks++ < 200) CHECK_INT(sqlpool_tick(pool, 1), SQLPOOL_OK);
+    clock_step = 1000;
+    CHECK_INT(w.done, 1);
+    CHECK_INT(ask(pool, "SELECT count(DISTINCT segid) FROM g_idx"), 1);
+    PART(close_pool(pool));
+}
+
+/*  Also while its schedule is being replaced. */
+static int set_another(sqlpool *pool, const sqlpool_maintenance *options, void *user,
+                       sqlpool_error *error) {
+    (void)error;
+    __atomic_store_n((int *)user, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&options->token->fired, __ATOMIC_ACQUIRE) == 0) sleep_ms(1);
+    __atomic_store_n((int *)user, sqlpool_schedule(pool, NULL, NULL), __ATOMIC_SEQ_CST);
+    return 0;
+}
+TEST(a_task_sets_no_schedule_when_its_own_is_replaced) {
+    sqlpool *pool = open_pool("itself.db", NULL, NULL);
+    sqlpool_task task;
+    sqlpool_error error;
+    int result = 0;
+    if (pool == NULL) return;
+    task = task_of("itself", SQLPOOL_TASK_CALL, 10, NULL);
+    task.fn = set_another;
+    task.user = &result;
+    CHECK_OK(set_schedule(pool, &task, 1, false, NULL, &error), &error);
+    CHECK(came_to(&result, 1));
+    CHECK_OK(sqlpool_schedule(pool, NULL, &error), &error);
+    CHECK_INT(result, SQLPOOL_MISUSE);
+    PART(close_pool(pool));
+}
+
 int main(void) {
     RUN(a_task_runs_when_its_interval_has_passed);
     RUN(an_incremental_vacuum_has_nothing_to_do_in_other_files);
@@ -574,5 +1173,20 @@ int main(void) {
     RUN(backups_are_a_task);
     RUN(a_copy_is_checked);
     RUN(a_clock_that_was_far_ahead_puts_nothing_off);
+    RUN(numbers_at_their_limits);
+    RUN(a_window_of_one_day_and_the_one_that_waits_for_longest);
+    RUN(an_overrun_is_a_warning_and_a_task_that_cancels_itself_a_failure);
+    RUN(a_table_of_states_that_is_not_as_it_should_be);
+    RUN(a_claim_that_another_process_keeps_waiting);
+    RUN(free_pages_that_are_too_few_stay);
+    RUN(archives_that_a_task_cannot_make);
+    RUN(a_tick_inside_a_task_begins_no_other);
+    RUN(a_task_that_is_cut_goes_on_until_it_is_done_once);
+    RUN(a_piece_that_cannot_be_paid_in_this_tick_is_the_last_of_it);
+    RUN(one_task_at_a_time_by_thread_and_by_call);
+    RUN(two_that_set_a_schedule_and_one_that_closes);
+    RUN(a_claim_that_waits_ends_with_its_schedule);
+    RUN(a_merge_that_is_cut_comes_to_every_table);
+    RUN(a_task_sets_no_schedule_when_its_own_is_replaced);
     return test_end();
 }
