@@ -2,8 +2,8 @@
     SPDX-License-Identifier: MIT OR Unlicense
 
     A workload over statements, leases, transactions, submitted writes and loads, in the loop of
-    oom/loop.h, which says how to call this. Its parts are journals: wal, delete or memory. What looks
-    after a database is in oom/care.c. */
+    oom/loop.h, which says how to call this. Its parts are journals: wal, delete or memory. What
+    looks after a database is in oom/care.c. */
 #define _GNU_SOURCE
 #define SQLPOOL_IMPLEMENTATION
 #include "sqlpool.h"
@@ -485,7 +485,8 @@ static int step_tick(run *r, sqlpool_error *e) {
     return SQLPOOL_OK;
 }
 
-/*  A lease whose snapshot is kept between reads, a scope on it, and the question who has committed. */
+/*  A lease whose snapshot is kept between reads, a scope on it, and the question who has committed.
+    */
 static int step_snapshot(run *r, sqlpool_error *e) {
     static const char sql[] = "SELECT count(*) FROM kv";
     sqlpool_conn conn;
@@ -764,8 +765,8 @@ static int connect_fn(void *user, const sqlpool_conn *conn) {
     return sqlpool_conn_exec(&copy, "SELECT 1", SQLPOOL_NO_ARGS, NULL, NULL);
 }
 
-/*  The pools here have no upkeep thread, whose place the loop takes; snapshots are kept all the same,
-    as in a pool that has one. */
+/*  The pools here have no upkeep thread, whose place the loop takes; snapshots are kept all the
+    same, as in a pool that has one. */
 static int keep_snapshots(run *r, sqlpool_error *e) {
     sqlpool__core *core = r->pool->core;
     uint32_t i;
@@ -858,8 +859,8 @@ static const part parts[] = {
     {"memory", JOURNAL_MEMORY, steps, 0.2, false, NULL},
     {NULL, 0, NULL, 0, false, NULL},
 };
-static const program this_program = {"oom",  "oom.db", 12,   configure, keep_snapshots,
-                                     healed, leave,    left, check_rows};
+static const program this_program = {"oom",  "oom.db", 10,   configure,  keep_snapshots,
+                                     healed, leave,    left, check_rows, NULL};
 
 /*---- tests ----*/
 
