@@ -56,17 +56,17 @@ static bool is_there(const char *path) {
     return access(path, F_OK) == 0;
 }
 
+static bool is_empty(const char *path) {
+    FILE *file = fopen(path, "rb");
+    const bool has_none = file != NULL && fgetc(file) == EOF;
+    return file != NULL && fclose(file) == 0 && has_none;
+}
+
 /*  Is the file a whole database? It may have journals of its own. */
 static bool is_whole(run *r, const char *path) {
     return look_in(r, path,
                    "SELECT count(*) FROM pragma_integrity_check "
                    "WHERE integrity_check = 'ok'") == 1;
-}
-
-/*  Is one of the files there that nobody may leave? Where memory is gone for good, the names of
-    what is to be removed cannot be made. */
-static bool is_left(const run *r, const char *path, const char *partial) {
-    return !r->from_on && (is_there(path) || is_there(partial));
 }
 
 static bool overwrite(const char *path, long at, size_t bytes) {
@@ -345,9 +345,10 @@ static int step_vacuum_into(run *r, sqlpool_error *e) {
     (void)unlink("care.copy");
     rc = sqlpool_vacuum_into(r->pool, "care.copy", &options, e);
     if (r->control_lose) (void)overwrite("care.copy", 1024, 12 * 1024);
-    if (rc != SQLPOOL_OK)
-        return is_left(r, "care.copy", "") ? fail(r, "vacuum into: failed, and a file is there")
-                                           : rc;
+    if (rc != SQLPOOL_OK) /* where memory is gone for good, SQLite's VFS may leave an empty one */
+        return is_there("care.copy") && (!r->from_on || !is_empty("care.copy"))
+                   ? fail(r, "vacuum into: failed, and a file is there")
+                   : rc;
     if (look_in(r, "care.copy", "SELECT count(*) FROM child") !=
             look(r, "SELECT count(*) FROM child") ||
         look_in(r, "care.copy", "SELECT sum(id) FROM child INDEXED BY child_v WHERE v > 0") !=
@@ -798,7 +799,7 @@ static int step_schedule_run(run *r, sqlpool_error *e) {
         runs = states[i].runs;
         if (i == SQLPOOL_TASK_BACKUP) (void)unlink("care.bak");
         rc = sqlpool_schedule_run(r->pool, task_names[i], e);
-        if (is_left(r, "care.look", "care.look-partial") || is_left(r, "care.bak-partial", ""))
+        if (is_there("care.look") || is_there("care.look-partial") || is_there("care.bak-partial"))
             return fail(r, "task %s: a partial is left", task_names[i]);
         if (i == 0 &&
             look(r, "SELECT count(*) FROM big WHERE x = 'task'") != tasks + (rc == SQLPOOL_OK))
@@ -976,7 +977,8 @@ static int judge_backups(run *r, int64_t before, int64_t now, int rc) {
     if (is_there("care.bak.1") && look_in(r, "care.bak.1", rows_sql) <= 0)
         return fail(r, "the backup before is spoilt");
     if (is_there("care.bak.2")) return fail(r, "more backups than keep");
-    if (is_left(r, "care.bak-partial", "care.db-partial")) return fail(r, "a partial is left");
+    if (is_there("care.bak-partial") || is_there("care.db-partial"))
+        return fail(r, "a partial is left");
     return rc;
 }
 static int step_backup(run *r, sqlpool_error *e) {
@@ -1015,7 +1017,7 @@ static int step_verify(run *r, sqlpool_error *e) {
     config.user = r;
     rc = sqlpool_backup(r->pool, r->journal == JOURNAL_MEMORY ? "care.stream" : NULL, &config, NULL,
                         &info, e);
-    if (is_left(r, "care.stream", "care.stream-partial") || is_left(r, "care.db-partial", ""))
+    if (is_there("care.stream") || is_there("care.stream-partial") || is_there("care.db-partial"))
         return fail(r, "stream: a file is left");
     if (rc == SQLPOOL_OK && (int64_t)r->own.bytes != info.bytes)
         return fail(r, "stream: %zu bytes, not %lld", r->own.bytes, (long long)info.bytes);
@@ -1064,7 +1066,7 @@ static int step_restore(run *r, sqlpool_error *e) {
                     sqlpool_result_name(rc), (long long)is, (long long)was, (long long)older);
     if (rc != SQLPOOL_OK && is != was && strstr(e->message, "was replaced, but") == NULL)
         return fail(r, "restore failed and replaced the database: %s", e->message);
-    if (is_left(r, "care.db-partial", "")) return fail(r, "restore: a partial is left");
+    if (is_there("care.db-partial")) return fail(r, "restore: a partial is left");
     if (rc == SQLPOOL_OK && info.generation != 1)
         return fail(r, "restore: generation %d", info.generation);
     return rc;
@@ -1139,7 +1141,7 @@ static int salvage(run *r, const char *source, sqlpool_salvage_info *info, sqlpo
     int rc;
     (void)unlink("care.new");
     rc = sqlpool_salvage(r->pool, source, "care.new", NULL, &options, info, e);
-    if (is_left(r, "care.new-partial", "")) return fail(r, "salvage: a partial is left");
+    if (is_there("care.new-partial")) return fail(r, "salvage: a partial is left");
     if (is_there("care.new") != (rc == SQLPOOL_OK))
         return fail(r, "salvage returned %s: %s", sqlpool_result_name(rc),
                     rc == SQLPOOL_OK ? "no file" : "a file is there");
@@ -1230,37 +1232,6 @@ static int check_file(run *r) {
     return 0;
 }
 
-/*  Defects of the library that are known, by part and words. */
-static bool is_known(const run *r) {
-    static const struct {
-        const char *part, *words;
-    } known[] = {
-        {"fts5", "fts5_tables: \""},               /* content, and no memory for its name */
-        {"fts5", "passed, not SQLITE_CORRUPT"},    /* the same */
-        {"fts5", "'rebuild' may not be used"},     /* the same */
-        {"vacuum", "after SQLPOOL_OK"},            /* auto_vacuum could not be set */
-        {"vacuum", "attempt to write a readonly"}, /* query_only could not be */
-        {"schedule", "is left"},
-        {"restore", "is left"},
-        {"memory", "is left"}, /* no memory to remove it */
-        {"backup", "is left"},
-        {"restore", "an older backup was taken"}, /* there was none to look at the newest */
-        {"restore", "restore returned SQLPOOL_BAD_BACKUP"},
-        {"indexes", ": the report says"}, /* of what was rolled back */
-        {"salvage", "salvage: OK, and"},  /* no memory taken for a damage */
-        {"salvage", "a partial is left"},
-        {"", "get page"}, /* the same by SQLite's checks */
-        {"", "unable to get the page"},
-    };
-    size_t i;
-    for (i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strncmp(r->part->name, known[i].part, strlen(known[i].part)) == 0 &&
-            strstr(r->why, known[i].words) != NULL)
-            return true;
-    }
-    return false;
-}
-
 static const part parts[] = {
     {"maintain", JOURNAL_WAL, maintain_steps, 0.12, true, prepare_maintain},
     {"vacuum", JOURNAL_WAL, vacuum_steps, 0.08, true, prepare_maintain},
@@ -1280,8 +1251,8 @@ static const part parts[] = {
     {"salvage", JOURNAL_WAL, salvage_steps, 0.1, true, prepare_salvage},
     {NULL, 0, NULL, 0, false, NULL},
 };
-static const program this_program = {"care", "care.db", 7,    configure,  opened,
-                                     healed, NULL,      NULL, check_file, is_known};
+static const program this_program = {"care", "care.db", 7,    configure, opened,
+                                     healed, NULL,      NULL, check_file};
 
 /*---- tests ----*/
 

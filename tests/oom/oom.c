@@ -859,8 +859,8 @@ static const part parts[] = {
     {"memory", JOURNAL_MEMORY, steps, 0.2, false, NULL},
     {NULL, 0, NULL, 0, false, NULL},
 };
-static const program this_program = {"oom",  "oom.db", 10,   configure,  keep_snapshots,
-                                     healed, leave,    left, check_rows, NULL};
+static const program this_program = {"oom",  "oom.db", 10,   configure, keep_snapshots,
+                                     healed, leave,    left, check_rows};
 
 /*---- tests ----*/
 
