@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <sqlite3.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 static int version_now = SQLITE_VERSION_NUMBER, threadsafe_now = 1, readonly_now = -1;
@@ -50,6 +51,16 @@ static unsigned changes_before;
 static int path_total_changes(sqlite3 *db) {
     return (int)((unsigned)sqlite3_total_changes(db) + changes_before);
 }
+/*  A function, not a condition in a macro, which coverage takes for one of the header's. */
+static char *path_mprintf(const char *format, ...) {
+    char *text;
+    va_list list;
+    if (fail_names > 0 && --fail_names == 0) return NULL;
+    va_start(list, format);
+    text = sqlite3_vmprintf(format, list);
+    va_end(list);
+    return text;
+}
 #define sqlite3_total_changes path_total_changes
 #define sqlite3_libversion_number path_version
 #define sqlite3_threadsafe path_threadsafe
@@ -60,7 +71,7 @@ static int path_total_changes(sqlite3 *db) {
 #define sqlite3_vfs_find path_vfs_find
 #define sqlite3_db_filename path_filename
 #define sqlite3_column_name path_column_name
-#define sqlite3_mprintf(...) (fail_names > 0 && --fail_names == 0 ? NULL : (sqlite3_mprintf)(__VA_ARGS__))
+#define sqlite3_mprintf path_mprintf
 #include "sqlpool.h"
 #undef sqlite3_total_changes
 #undef sqlite3_libversion_number
