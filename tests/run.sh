@@ -9,7 +9,7 @@
 #   TEST_JOBS       programs at a time (as many as there are processors)
 #   TEST_TIMEOUT    seconds per program (180)
 #   TEST_WRAPPER    command put in front of each program, such as valgrind
-#   TEST_ARGS       arguments of every program, such as full for oom/oom and fault/io_care
+#   TEST_ARGS       arguments of every program, such as full for those of oom and fault/io_care
 #   STRESS_SECONDS  argument for programs in a folder named stress
 set -u
 

@@ -26,7 +26,7 @@ soak-controls test ONLY=stress/soak
 PARTS
     else
         cat <<'PARTS'
-oom test ONLY=oom/oom TEST_TIMEOUT=3600 TEST_ARGS=full
+oom test ONLY=oom/% TEST_TIMEOUT=7200 TEST_ARGS=full
 io test ONLY=fault/io TEST_TIMEOUT=3600 TEST_ARGS=full
 io-care test ONLY=fault/io_care TEST_TIMEOUT=7200 TEST_ARGS=full
 migrate test ONLY=fault/migrate TEST_TIMEOUT=7200 TEST_ARGS=full

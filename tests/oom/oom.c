@@ -1,71 +1,40 @@
 /*  oom.c - every allocation of the library and of SQLite fails.
     SPDX-License-Identifier: MIT OR Unlicense
 
-    A workload over the whole API runs once to count the allocations; then once for each n with the
-    n-th failing, and once with all from the n-th on failing. After each run: every call returned OK
-    or an out-of-memory code with a message; what was acknowledged is in the database and what was
-    refused is not; nothing leaked; the allocator's and the locks' rules were kept; and when one
-    request only had failed, the very same work succeeds on the second try.
-
-    oom                  all modes, a stride that fits the time, seed printed
-    oom full [JOURNAL]   every n
-    oom at N MODE JOURNAL   one run: MODE is once or on, JOURNAL is wal, delete or memory */
+    A workload over statements, leases, transactions, submitted writes and loads, in the loop of
+    oom/loop.h, which says how to call this. Its parts are journals: wal, delete or memory. What
+    looks after a database is in oom/care.c. */
 #define _GNU_SOURCE
 #define SQLPOOL_IMPLEMENTATION
 #include "sqlpool.h"
 
-#include "sim/sim.h"
-#include "test.h"
-
 enum { MAX_IDS = 400 };
 enum { LOAD_ROWS = 30, LOAD_REFUSED = 17 };
-enum { JOURNAL_WAL, JOURNAL_DELETE, JOURNAL_MEMORY, JOURNALS };
-static const char *const journal_names[] = {"wal", "delete", "memory"};
 
-typedef struct run {
-    sqlpool *pool;
-    const char *path;
-    int journal;
-    uint64_t n;
-    int from_on;
+struct run;
+typedef struct handed {
+    struct run *r;
+    int64_t id;
+    int rc, outcome;                  /* as the ticket says */
+    int calls, told_rc, told_outcome; /* of done_fn */
+    sqlpool_ticket ticket;
+} handed;
+
+typedef struct own {
     int64_t next_id;
     signed char acked[MAX_IDS]; /* 1 acknowledged, 0 refused, -1 nobody knows: by id */
     int64_t loads, loaded;      /* loads that are done, and next_row of the present one */
-    sim_clock clock;
-    sim_random random;
-    sim_locks locks;
-    char why[700];
-    const char *step_name;
-    bool pass_open_error; /* every second run */
-    /* controls: a bug seeded in the test environment */
-    int control_leak, control_lose_row;
-} run;
+    handed left[3];             /* for sqlpool_close() */
+} own;
 
-typedef struct step {
-    const char *name;
-    int (*work)(run *r, sqlpool_error *error);
-} step;
-
-/*  What memory running out may look like to a caller. */
-static bool is_nomem(int rc) {
-    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
-}
-
-static int fail(run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int fail(run *r, const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    if (r->why[0] == '\0') (void)vsnprintf(r->why, sizeof r->why, format, list);
-    va_end(list);
-    return 1;
-}
+#include "oom/loop.h"
 
 /*  A row with a new id is about to be written; said() notes how that went. */
 static int64_t new_id(run *r) {
-    return r->next_id++;
+    return r->own.next_id++;
 }
 static int said(run *r, int64_t id, int rc) {
-    r->acked[id] = rc == SQLPOOL_OK;
+    r->own.acked[id] = rc == SQLPOOL_OK;
     return rc;
 }
 
@@ -89,13 +58,13 @@ static int step_look(run *r, sqlpool_error *e) {
     sqlpool_holder holders[2];
     int rc;
     memset(e, 0, sizeof *e);
-    if ((rc = sqlpool_config_resolved(r->pool, &config)) != SQLPOOL_OK) return e->result = rc;
+    if ((rc = sqlpool_config_resolved(r->pool, &config)) != SQLPOOL_OK) return bare(e, rc);
     if (config.max_connections != 3)
         return fail(r, "config_resolved: max is %d", config.max_connections);
-    if ((rc = sqlpool_get_stats(r->pool, &stats)) != SQLPOOL_OK) return e->result = rc;
-    if ((rc = sqlpool_holders(r->pool, holders, 2)) != 0) return e->result = rc;
-    if ((rc = sqlpool_status_text(r->pool, text, sizeof text)) < 0) return e->result = rc;
-    if ((rc = sqlpool_status_json(r->pool, text, sizeof text)) < 0) return e->result = rc;
+    if ((rc = sqlpool_get_stats(r->pool, &stats)) != SQLPOOL_OK) return bare(e, rc);
+    if ((rc = sqlpool_holders(r->pool, holders, 2)) != 0) return bare(e, rc);
+    if ((rc = sqlpool_status_text(r->pool, text, sizeof text)) < 0) return bare(e, rc);
+    if ((rc = sqlpool_status_json(r->pool, text, sizeof text)) < 0) return bare(e, rc);
     if (text[0] != '{') return fail(r, "status_json gave \"%.40s\"", text);
     return SQLPOOL_OK;
 }
@@ -258,8 +227,7 @@ static int step_lease_write(run *r, sqlpool_error *e) {
         if (stepped == SQLITE_OK) stepped = sqlite3_step(statement);
         (void)said(r, id2, stepped == SQLITE_DONE ? SQLPOOL_OK : stepped);
         if (stepped != SQLITE_DONE) {
-            rc = e->result = stepped; /* SQLite's own word, not the library's */
-            (void)snprintf(e->message, sizeof e->message, "stepped by hand");
+            rc = bare(e, stepped); /* SQLite's own word, not the library's */
         }
         if (sqlpool_conn_stmt_release(&conn, statement) != SQLPOOL_OK) {
             (void)fail(r, "conn_stmt_release failed");
@@ -399,8 +367,7 @@ static int step_raw(run *r, sqlpool_error *e) {
         if (db == NULL) return fail(r, "conn_db gave NULL");
         rc = sqlite3_exec(db, "SELECT count(*) FROM log", NULL, NULL, NULL);
     }
-    e->result = rc;
-    return give_back(r, &conn, rc, false);
+    return give_back(r, &conn, bare(e, rc), false);
 }
 
 static int step_cancel(run *r, sqlpool_error *e) {
@@ -408,7 +375,7 @@ static int step_cancel(run *r, sqlpool_error *e) {
     sqlpool_call call = {.token = &token};
     sqlpool_conn conn;
     int rc = sqlpool_cancel(r->pool, &token);
-    if (rc != SQLPOOL_OK) return e->result = rc;
+    if (rc != SQLPOOL_OK) return bare(e, rc);
     rc = sqlpool_exec_with(r->pool, &call, NULL, "INSERT INTO log(a) VALUES('cancelled')",
                            SQLPOOL_NO_ARGS, e);
     if (rc != SQLPOOL_CANCELLED)
@@ -478,7 +445,7 @@ static int step_recycle(run *r, sqlpool_error *e) {
     int64_t count;
     int rc = sqlpool_recycle(r->pool);
     if (r->journal == JOURNAL_MEMORY && rc == SQLPOOL_UNSUPPORTED) rc = SQLPOOL_OK;
-    if (rc != SQLPOOL_OK) return e->result = rc;
+    if (rc != SQLPOOL_OK) return bare(e, rc);
     rc = said(
         r, id,
         sqlpool_exec(r->pool, "INSERT INTO log VALUES(?, 'recycled', NULL)", SQLPOOL_ARGS(id), e));
@@ -513,12 +480,13 @@ static int step_tick(run *r, sqlpool_error *e) {
     for (i = 0; i < 3; i++) {
         sim_clock_advance(&r->clock, (int64_t)40 * 1000000000);
         rc = sqlpool_tick(r->pool, 1000000);
-        if (rc != SQLPOOL_OK) return e->result = rc;
+        if (rc != SQLPOOL_OK) return bare(e, rc);
     }
     return SQLPOOL_OK;
 }
 
-/*  A lease whose snapshot is kept between reads, a scope on it, and the question who has committed. */
+/*  A lease whose snapshot is kept between reads, a scope on it, and the question who has committed.
+    */
 static int step_snapshot(run *r, sqlpool_error *e) {
     static const char sql[] = "SELECT count(*) FROM kv";
     sqlpool_conn conn;
@@ -542,14 +510,6 @@ static int step_snapshot(run *r, sqlpool_error *e) {
 
 /*---- writes that may share a commit, and those that are handed in ----*/
 
-typedef struct handed {
-    run *r;
-    int64_t id;
-    int rc, outcome;                  /* as the ticket says */
-    int calls, told_rc, told_outcome; /* of done_fn */
-    sqlpool_ticket ticket;
-} handed;
-
 static int handed_fn(sqlpool_conn *conn, void *user, int attempt) {
     const handed *h = (const handed *)user;
     return sqlpool_conn_exec(conn, "INSERT INTO log VALUES(?, 'function', ?)",
@@ -570,7 +530,7 @@ static void note_outcome(run *r, int64_t id, int rc, int outcome) {
             ? outcome != SQLPOOL_OUTCOME_COMMITTED
             : outcome != SQLPOOL_OUTCOME_NOT_COMMITTED && outcome != SQLPOOL_OUTCOME_UNKNOWN)
         (void)fail(r, "result %d with outcome %d", rc, outcome);
-    r->acked[id] = outcome == SQLPOOL_OUTCOME_UNKNOWN ? -1 : rc == SQLPOOL_OK;
+    r->own.acked[id] = outcome == SQLPOOL_OUTCOME_UNKNOWN ? -1 : rc == SQLPOOL_OK;
 }
 static int step_write(run *r, sqlpool_error *e) {
     handed h = {.r = r, .id = new_id(r)};
@@ -640,7 +600,7 @@ static int step_submit(run *r, sqlpool_error *e) {
         all[i].rc = hand_in(r, &all[i], kinds[i], &error);
         if (all[i].rc == SQLPOOL_OK) continue;
         if (all[i].ticket.number != 0) return fail(r, "refused, and a ticket was given");
-        r->acked[all[i].id] = 0;
+        r->own.acked[all[i].id] = 0;
         if (error.outcome != SQLPOOL_OUTCOME_NOT_COMMITTED)
             return fail(r, "refused with outcome %d", error.outcome);
         worst = all[i].rc;
@@ -672,7 +632,7 @@ static int step_submit_and_go(run *r, sqlpool_error *e) {
     memset(e, 0, sizeof *e);
     for (i = 0; i < 3; i++) {
         all[i].rc = hand_in(r, &all[i], 2 + (i == 1), &error);
-        r->acked[all[i].id] = 0;
+        r->own.acked[all[i].id] = 0;
         if (all[i].rc != SQLPOOL_OK) {
             worst = all[i].rc;
             *e = error;
@@ -735,25 +695,27 @@ static int step_bulk(run *r, sqlpool_error *e) {
     rc = sqlpool_bulk_begin(r->pool, &config, &bulk, e);
     if (rc != SQLPOOL_OK) return bulk == NULL ? rc : fail(r, "bulk_begin failed and gave a load");
     row = sqlpool_bulk_next_row(bulk);
-    if (row != r->loaded)
-        (void)fail(r, "a load goes on at row %lld, not %lld", (long long)row, (long long)r->loaded);
+    if (row != r->own.loaded)
+        (void)fail(r, "a load goes on at row %lld, not %lld", (long long)row,
+                   (long long)r->own.loaded);
     for (; row < LOAD_ROWS && rc == SQLPOOL_OK; row++) {
         const size_t bytes = row % 10 == 5 ? 2000 : (size_t)row; /* some are bigger than a batch */
         static char big[2000];
         rc = sqlpool_bulk_row(
             bulk,
-            SQLPOOL_ARGS(r->loads, row, SQLPOOL_BLOB(bytes > sizeof data ? big : data, bytes)), e);
+            SQLPOOL_ARGS(r->own.loads, row, SQLPOOL_BLOB(bytes > sizeof data ? big : data, bytes)),
+            e);
     }
     end = sqlpool_bulk_end(bulk, &progress, rc == SQLPOOL_OK ? e : NULL);
     if (rc != SQLPOOL_OK && end != rc)
         return fail(r, "bulk_end returned %s after %s", sqlpool_result_name(end),
                     sqlpool_result_name(rc));
-    r->loaded = progress.next_row;
-    if (end == SQLPOOL_OK && r->loaded != LOAD_ROWS)
-        return fail(r, "a load ended at row %lld", (long long)r->loaded);
+    r->own.loaded = progress.next_row;
+    if (end == SQLPOOL_OK && r->own.loaded != LOAD_ROWS)
+        return fail(r, "a load ended at row %lld", (long long)r->own.loaded);
     if (end == SQLPOOL_OK) {
-        r->loads++;
-        r->loaded = 0;
+        r->own.loads++;
+        r->own.loaded = 0;
     }
     return end;
 }
@@ -792,8 +754,8 @@ static const step steps[] = {
     {"submit", step_submit},
     {"exec", step_exec},
     {"query", step_query},
+    {NULL, NULL},
 };
-enum { STEPS = sizeof steps / sizeof steps[0] };
 
 /*---- one run ----*/
 
@@ -803,66 +765,27 @@ static int connect_fn(void *user, const sqlpool_conn *conn) {
     return sqlpool_conn_exec(&copy, "SELECT 1", SQLPOOL_NO_ARGS, NULL, NULL);
 }
 
-/*  The pools here have no upkeep thread, whose place the loop takes; snapshots are kept all the same,
-    as in a pool that has one. */
-static void keep_snapshots(sqlpool *pool) {
-    sqlpool__core *core = pool->core;
+/*  The pools here have no upkeep thread, whose place the loop takes; snapshots are kept all the
+    same, as in a pool that has one. */
+static int keep_snapshots(run *r, sqlpool_error *e) {
+    sqlpool__core *core = r->pool->core;
     uint32_t i;
     core->config.snapshot_idle_ms = 50;
     for (i = 0; i + 1 < core->slot_count; i++) {
         sqlpool__slot *slot = &core->slots[i];
         slot->may_pin = slot->stamp_map != NULL && slot->role == SQLPOOL__ROLE_READER;
     }
-}
-
-static int open_pool(run *r, sqlpool_error *e) {
-    static const char *const warmup[] = {"SELECT count(*) FROM sqlite_schema"};
-    sqlpool_config config = {0};
-    config.name = "oom";
-    if (r->journal != JOURNAL_MEMORY) config.vfs_name = "sim"; /* whose syncs take no time */
-    config.min_connections = 2;
-    config.max_connections = 3;
-    config.reserve_connections = 1;
-    config.statement_cache_count = 5;
-    config.page_cache_kib = 256;
-    config.submit_count = 16;
-    config.warmup_sql = warmup;
-    config.warmup_count = 1;
-    config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
-    config.journal = r->journal == JOURNAL_WAL      ? SQLPOOL_JOURNAL_WAL
-                     : r->journal == JOURNAL_DELETE ? SQLPOOL_JOURNAL_DELETE
-                                                    : SQLPOOL_JOURNAL_MEMORY;
-    config.disable_upkeep_thread = true;
-    config.allocator = sim_allocator();
-    config.clock = sim_clock_hooks(&r->clock);
-    config.random = sim_random_hooks(&r->random);
-    config.locks = sim_locks_hooks(&r->locks);
-    config.events.connect_fn = connect_fn;
-    config.pass_open_error = r->pass_open_error;
-    if (sqlpool_open(&r->pool, r->path, &config, e) == SQLPOOL_OK) keep_snapshots(r->pool);
     return e->result;
 }
 
-/*  A result must be OK, or out of memory with the same result and a message in the error. */
-static int judge(run *r, const char *name, int rc, const sqlpool_error *e, const char *when) {
-    if (r->why[0] != '\0') return 1;
-    if (rc == SQLPOOL_OK) return 0;
-    if (rc == SQLPOOL_TIMEOUT && r->from_on && !r->pass_open_error &&
-        strstr(e->message, "last failed opening") != NULL) {
-        return 0; /* waited for a connection that cannot be opened, and says so */
-    }
-    if (rc == SQLPOOL_ROLLED_BACK && e->result == rc && strstr(e->message, "NOMEM") != NULL) {
-        return 0; /* what SQLite makes of it inside a transaction, and the message says why */
-    }
-    if (!is_nomem(rc)) {
-        return fail(r, "%s%s returned %s (%d): %s", name, when, sqlpool_result_name(rc), rc,
-                    e->message);
-    }
-    if (e->result != rc)
-        return fail(r, "%s%s returned %d but error.result is %d", name, when, rc, e->result);
-    if (sim_alloc.failed == 0)
-        return fail(r, "%s%s: out of memory without a failed allocation", name, when);
-    return 0;
+static void configure(run *r, sqlpool_config *config) {
+    static const char *const warmup[] = {"SELECT count(*) FROM sqlite_schema"};
+    (void)r;
+    config->statement_cache_count = 5;
+    config->submit_count = 16;
+    config->warmup_sql = warmup;
+    config->warmup_count = 1;
+    config->events.connect_fn = connect_fn;
 }
 
 static int check_rows(run *r) {
@@ -872,7 +795,7 @@ static int check_rows(run *r) {
     int64_t i;
     int rc = sqlite3_open_v2(r->path, &db, SQLITE_OPEN_READWRITE, NULL);
     memset(there, 0, sizeof there);
-    if (rc == SQLITE_OK && r->control_lose_row) {
+    if (rc == SQLITE_OK && r->control_lose) {
         (void)sqlite3_exec(db, "DELETE FROM log WHERE id = (SELECT max(id) FROM log)", NULL, NULL,
                            NULL);
     }
@@ -888,194 +811,67 @@ static int check_rows(run *r) {
     if (rc == SQLITE_OK) {
         const int64_t rows = sim_plain_int64(db, "SELECT count(*) FROM loaded", 0);
         const int64_t expected =
-            r->loads * (LOAD_ROWS - 1) + r->loaded - (r->loaded > LOAD_REFUSED);
+            r->own.loads * (LOAD_ROWS - 1) + r->own.loaded - (r->own.loaded > LOAD_REFUSED);
         if (rows != expected ||
             sim_plain_int64(db, "SELECT count(*) FROM (SELECT DISTINCT load, n FROM loaded)", 0) !=
                 expected)
             (void)fail(r, "%lld loads and %lld rows were told, %lld rows are there",
-                       (long long)r->loads, (long long)r->loaded, (long long)rows);
+                       (long long)r->own.loads, (long long)r->own.loaded, (long long)rows);
     }
     if (rc != SQLITE_OK) (void)fail(r, "reopening: %s", sqlite3_errmsg(db));
     (void)sqlite3_close(db);
-    for (i = 0; i < r->next_id && rc == SQLITE_OK; i++) {
-        if (r->acked[i] > 0 && !there[i])
+    for (i = 0; i < r->own.next_id && rc == SQLITE_OK; i++) {
+        if (r->own.acked[i] > 0 && !there[i])
             return fail(r, "row %lld was acknowledged and is not there", (long long)i);
-        if (!r->acked[i] && there[i])
+        if (!r->own.acked[i] && there[i])
             return fail(r, "row %lld was refused and is there", (long long)i);
     }
     return rc != SQLITE_OK;
 }
 
-/*  SQLite's memdb keeps the array of its databases, empty, when making the mutex of a new one
-    fails; the next one uses it again and frees it at its end. So: one that works, and what is left
-    then is a leak. */
-static void settle_memdb(void) {
-    sqlite3 *db = NULL;
-    (void)sqlite3_open_v2("file:/settle?vfs=memdb", &db,
-                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI, NULL);
-    (void)sqlite3_close(db);
+static int healed(run *r, sqlpool_error *e) {
+    const int rc = step_schema(r, e);
+    return rc == SQLPOOL_OK ? step_exec(r, e) : rc;
 }
 
-/*  Returns 0 when everything held, otherwise r->why says what did not. */
-static int one_run(run *r, uint64_t n, int from_on, int journal) {
-    int64_t base_blocks, base_memory;
+/*  Handed in, and closed at once. */
+static void leave(run *r) {
     sqlpool_error error;
-    char why[400];
-    uint64_t requests = 0; /* up to when memory came back */
-    handed left[3];        /* for sqlpool_close() */
-    size_t i;
-    int rc, retry_open = 0;
-    if (journal == JOURNAL_MEMORY) settle_memdb();
-    base_blocks = sim_alloc.live_blocks[SIM_DOOR_SQLITE];
-    base_memory = sqlite3_memory_used();
-    r->n = n;
-    r->from_on = from_on;
-    r->pass_open_error = (n / 2) % 2 == 1;
-    r->journal = journal;
-    r->path = journal == JOURNAL_MEMORY ? ":memory:" : "oom.db";
-    r->random.state = 42;
-    r->clock.step_ns = 1000;
-    r->locks.clock = &r->clock;
-    r->locks.solo = 1;
-    (void)snprintf(sim_replay, sizeof sim_replay, "oom at %llu %s %s", (unsigned long long)n,
-                   from_on ? "on" : "once", journal_names[journal]);
-    (void)alarm(20);
-    if (journal != JOURNAL_MEMORY) sim_remove_database(r->path);
-    sim_alloc_fail(n, from_on);
-    if (r->control_leak) sim_alloc.leak_free = 1;
-
-    do {
-        rc = open_pool(r, &error);
-        if (judge(r, "open", rc, &error, retry_open ? " (second try)" : "")) break;
-        if (rc != SQLPOOL_OK && r->pool != NULL) (void)fail(r, "open failed and gave a pool");
-    } while (rc != SQLPOOL_OK && !from_on && r->why[0] == '\0' && !retry_open++);
-    if (rc != SQLPOOL_OK && !from_on) (void)fail(r, "open fails after memory came back");
-    if (rc == SQLPOOL_OK) {
-        for (i = 0; i < STEPS && r->why[0] == '\0'; i++) {
-            memset(&error, 0, sizeof error);
-            r->step_name = steps[i].name;
-            rc = steps[i].work(r, &error);
-            if (judge(r, steps[i].name, rc, &error, "")) break;
-            if (rc != SQLPOOL_OK && from_on && i == 0) break; /* no tables: nothing to do without */
-            if (rc != SQLPOOL_OK && !from_on) {
-                if (r->pass_open_error) sim_clock_advance(&r->clock, 300000000); /* open_retry_ms */
-                rc = steps[i].work(r, &error); /* memory is back: the pool works */
-                if (rc != SQLPOOL_OK) {
-                    (void)fail(r, "%s returned %s (%d) after memory came back: %s", steps[i].name,
-                               sqlpool_result_name(rc), rc, error.message);
-                }
-            }
-        }
-        if (from_on && r->why[0] == '\0' && n % 2 == 0) { /* every second time memory comes back */
-            requests = sim_alloc.requests;
-            sim_alloc_heal();
-            sim_clock_advance(&r->clock, 300000000); /* open_retry_ms */
-            rc = step_schema(r, &error);
-            if (rc == SQLPOOL_OK) rc = step_exec(r, &error);
-            if (rc != SQLPOOL_OK) {
-                (void)fail(r, "after memory came back: %s: %s", sqlpool_result_name(rc),
-                           error.message);
-            }
-        }
-        memset(left, 0, sizeof left);
-        for (i = 0; i < 3; i++) {
-            left[i].rc = hand_in(r, &left[i], 2 + (int)i, &error);
-            r->acked[left[i].id] = 0;
-        }
-        rc = sqlpool_close(r->pool, &error);
-        if (rc != SQLPOOL_OK)
-            (void)fail(r, "close returned %s: %s", sqlpool_result_name(rc), error.message);
-        for (i = 0; i < 3; i++) {
-            if (left[i].calls != (left[i].rc == SQLPOOL_OK))
-                (void)fail(r, "close: done_fn was called %d times", left[i].calls);
-            if (left[i].calls > 0)
-                note_outcome(r, left[i].id, left[i].told_rc, left[i].told_outcome);
-        }
+    int i;
+    for (i = 0; i < 3; i++) {
+        r->own.left[i].rc = hand_in(r, &r->own.left[i], 2 + i, &error);
+        r->own.acked[r->own.left[i].id] = 0;
     }
-    if (requests == 0) requests = sim_alloc.requests;
-    sim_alloc_heal();
-    if (r->why[0] == '\0' && n != 0 && n <= requests && sim_alloc.failed == 0) {
-        (void)fail(r, "no allocation failed: the harness does nothing");
+}
+static void left(run *r) {
+    int i;
+    for (i = 0; i < 3; i++) {
+        const handed *h = &r->own.left[i];
+        if (h->calls != (h->rc == SQLPOOL_OK))
+            (void)fail(r, "close: done_fn was called %d times", h->calls);
+        if (h->calls > 0) note_outcome(r, h->id, h->told_rc, h->told_outcome);
     }
-    if (r->why[0] == '\0' && sim_alloc_check(why, sizeof why)) (void)fail(r, "%s", why);
-    if (r->why[0] == '\0' && sim_locks_check(&r->locks, why, sizeof why)) (void)fail(r, "%s", why);
-    if (journal == JOURNAL_MEMORY) settle_memdb();
-    if (r->why[0] == '\0' && sim_alloc.live_blocks[SIM_DOOR_SQLITE] > base_blocks) {
-        (void)fail(r, "leak: %lld blocks of SQLite; the last is request %llu of %llu bytes",
-                   (long long)(sim_alloc.live_blocks[SIM_DOOR_SQLITE] - base_blocks),
-                   (unsigned long long)sim_alloc.blocks[SIM_DOOR_SQLITE]->number,
-                   (unsigned long long)sim_alloc.blocks[SIM_DOOR_SQLITE]->bytes);
-    }
-    if (r->why[0] == '\0' && sqlite3_memory_used() != base_memory) {
-        (void)fail(r, "sqlite3_memory_used is %lld above its base",
-                   (long long)(sqlite3_memory_used() - base_memory));
-    }
-    if (r->why[0] == '\0' && journal != JOURNAL_MEMORY && access(r->path, F_OK) == 0)
-        (void)check_rows(r);
-    (void)alarm(0);
-    return r->why[0] != '\0';
 }
 
-/*  Runs in fresh state, prints what failed. */
-static int try_run(uint64_t n, int from_on, int journal) {
-    run *r = (run *)calloc(1, sizeof *r);
-    int bad;
-    if (r == NULL) return 1;
-    bad = one_run(r, n, from_on, journal);
-    if (bad) {
-        printf("# %s: %s\n", sim_replay, r->why);
-        fflush(stdout);
-        sim_locks_forget(&r->locks);
-        sim_alloc_forget();
-    }
-    free(r);
-    return bad;
-}
+static const part parts[] = {
+    {"wal", JOURNAL_WAL, steps, 0.6, false, NULL},
+    {"delete", JOURNAL_DELETE, steps, 0.2, false, NULL},
+    {"memory", JOURNAL_MEMORY, steps, 0.2, false, NULL},
+    {NULL, 0, NULL, 0, false, NULL},
+};
+static const program this_program = {"oom",  "oom.db", 10,   configure, keep_snapshots,
+                                     healed, leave,    left, check_rows};
 
 /*---- tests ----*/
 
-static uint64_t seed;
-static int full;
-static double budget_seconds = 12;
-
-static void loop(int journal, double seconds) {
-    uint64_t sites, n, runs = 0, failures = 0, stride = 1;
-    int64_t start;
-    double each, slower = 1.2;
-    int from_on;
-    CHECK(try_run(0, 0, journal) == 0); /* warm: SQLite's globals and file caches */
-    start = sim_real_ns();
-    CHECK(try_run(0, 0, journal) == 0);
-    each = (double)(sim_real_ns() - start) / 1e9;
-    sites = sim_alloc.requests;
-    CHECK(sites > 100);
-    if (!full && each * (double)sites * 2 > seconds)
-        stride = 1 + (uint64_t)(each * (double)sites * 2 / seconds);
-    for (from_on = 0; from_on <= 1; from_on++) {
-        for (n = 1 + (seed + (uint64_t)from_on) % stride; n <= sites && failures < 20;
-             n += stride) {
-            failures += (uint64_t)try_run(n, from_on, journal);
-            runs++;
-            if (!full && (double)(sim_real_ns() - start) / 1e9 > seconds * slower) {
-                stride *= 2; /* a busy machine: the first run was no measure */
-                slower += 0.5;
-            }
-        }
-    }
-    printf("# oom %s: %llu sites, %llu runs, stride %llu, seed %llu, %.1f s, %llu failed\n",
-           journal_names[journal], (unsigned long long)sites, (unsigned long long)runs,
-           (unsigned long long)stride, (unsigned long long)seed,
-           (double)(sim_real_ns() - start) / 1e9, (unsigned long long)failures);
-    CHECK_INT(failures, 0);
-}
 TEST(every_allocation_wal) {
-    loop(JOURNAL_WAL, budget_seconds * 0.6);
+    loop("wal");
 }
 TEST(every_allocation_delete) {
-    loop(JOURNAL_DELETE, budget_seconds * 0.2);
+    loop("delete");
 }
 TEST(every_allocation_memory) {
-    loop(JOURNAL_MEMORY, budget_seconds * 0.2);
+    loop("memory");
 }
 
 /*  A mutex, condition or thread that cannot be made: open fails cleanly. */
@@ -1122,7 +918,7 @@ TEST(control_leak_is_seen) {
     run *r = (run *)calloc(1, sizeof *r);
     CHECK(r != NULL);
     r->control_leak = 1;
-    CHECK(one_run(r, 0, 0, JOURNAL_WAL) != 0);
+    CHECK(one_run(r, 0, 0, find_part("wal")) != 0);
     CHECK_HAS(r->why, "leak");
     sim_alloc_forget();
     free(r);
@@ -1131,8 +927,8 @@ TEST(control_leak_is_seen) {
 TEST(control_lost_row_is_seen) {
     run *r = (run *)calloc(1, sizeof *r);
     CHECK(r != NULL);
-    r->control_lose_row = 1;
-    CHECK(one_run(r, 0, 0, JOURNAL_WAL) != 0);
+    r->control_lose = 1;
+    CHECK(one_run(r, 0, 0, find_part("wal")) != 0);
     CHECK_HAS(r->why, "acknowledged and is not there");
     free(r);
 }
@@ -1182,28 +978,14 @@ TEST(control_allocator_rules) {
 }
 
 int main(int argc, char **argv) {
-    if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
-        printf("# SQLite refuses the allocator\n0 passed, 1 failed\n");
-        return 1;
-    }
-    sim_vfs.skip_sync = 1;
-    sim_vfs.skip_sleep = 1;
-    sim_catch_crashes();
-    seed = sim_alloc.seed = sim_seed();
-    if (argc >= 5 && strcmp(argv[1], "at") == 0) {
-        int journal = 0;
-        while (journal < JOURNALS - 1 && strcmp(argv[4], journal_names[journal]) != 0) journal++;
-        (void)try_run(0, 0, journal);
-        return try_run(strtoull(argv[2], NULL, 10), strcmp(argv[3], "on") == 0, journal);
-    }
-    full = argc >= 2 && strcmp(argv[1], "full") == 0;
-    printf("# oom seed=%llu (SIM_SEED=... repeats it)\n", (unsigned long long)seed);
+    const int rc = loop_begin(argc, argv, &this_program, parts);
+    if (rc >= 0) return rc;
     RUN(control_allocator_rules);
     RUN(control_leak_is_seen);
     RUN(control_lost_row_is_seen);
     RUN(every_lock_init);
-    if (argc < 3 || strcmp(argv[2], "wal") == 0) RUN(every_allocation_wal);
-    if (argc < 3 || strcmp(argv[2], "delete") == 0) RUN(every_allocation_delete);
-    if (argc < 3 || strcmp(argv[2], "memory") == 0) RUN(every_allocation_memory);
+    if (is_wanted("wal")) RUN(every_allocation_wal);
+    if (is_wanted("delete")) RUN(every_allocation_delete);
+    if (is_wanted("memory")) RUN(every_allocation_memory);
     return test_end();
 }
