@@ -3689,6 +3689,7 @@ static SQLPOOL__THREAD_LOCAL struct sqlpool__hint_state {
     uint32_t shard;    /* of sqlpool_global_init()'s counters, from 1; 0: none yet */
     uint32_t inside;   /* calls of this thread that use a pool without a lease: none may close it */
     bool is_reporting; /* this thread is inside the write function of a report */
+    const void *task_of; /* the core of whose schedule this thread runs a task */
 } sqlpool__hint;
 
 /*------------------------------------------------------------------------------
@@ -6546,9 +6547,16 @@ static int sqlpool__problem_code(const char *line, size_t bytes) {
     return 0;
 }
 
+/*  Do lines tell of a page that SQLite could not get, without a code? That is damage, or a disk or
+    memory that failed at this moment: the same check is run once more, and that counts. */
+static bool sqlpool__is_unread(const char *lines) {
+    return strstr(lines, "ailed to get page ") != NULL ||
+           strstr(lines, "ailed to read ptrmap ") != NULL;
+}
+
 /*  The first line of a quick_check that is about damage: a row that breaks CHECK or NOT NULL was
     committed like that, and its copy is as good as it is. `table` may be NULL. */
-static int sqlpool__quick_check(sqlite3 *db, const char *table, char *verdict, int bytes) {
+static int sqlpool__first_damage(sqlite3 *db, const char *table, char *verdict, int bytes) {
     char *sql = table == NULL ? sqlite3_mprintf("PRAGMA quick_check(1000000)")
                               : sqlite3_mprintf("PRAGMA quick_check(\"%w\")", table);
     sqlite3_stmt *lines = NULL;
@@ -6565,6 +6573,12 @@ static int sqlpool__quick_check(sqlite3 *db, const char *table, char *verdict, i
     }
     (void)sqlite3_finalize(lines);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+static int sqlpool__quick_check(sqlite3 *db, const char *table, char *verdict, int bytes) {
+    const int rc = sqlpool__first_damage(db, table, verdict, bytes);
+    if (rc != SQLITE_OK || !sqlpool__is_unread(verdict)) return rc;
+    verdict[0] = '\0';
+    return sqlpool__first_damage(db, table, verdict, bytes);
 }
 
 /*  Sets an integer PRAGMA, reads it back; what it is now goes to `granted`. */
@@ -20372,6 +20386,7 @@ typedef struct sqlpool__chore {
     bool is_told;       /* the error hook has heard of the failure */
     bool is_cut;        /* stop_ns came before the end */
     bool heeds_breaker; /* also where it only reads */
+    int skip;           /* objects that a run which was cut has done */
 } sqlpool__chore;
 
 /*  Pages that the connection took into hand, and those that it read or wrote. */
@@ -20599,7 +20614,7 @@ static bool sqlpool__chore_wait(sqlpool__chore *chore, int pause_ms) {
         chore->error->result = chore->stopped_by;
         return false;
     }
-    chore->is_cut = now >= chore->stop_ns || until >= chore->stop_ns;
+    chore->is_cut = until >= chore->stop_ns;
     while (!chore->is_cut && sqlpool__chore_check(chore) == SQLPOOL_OK && now < until) {
         sqlpool__sleep(core, sqlpool__earlier(until - now, SQLPOOL__REST_NS));
         now = sqlpool__now(core);
@@ -20622,7 +20637,7 @@ static int sqlpool__chore_end(sqlpool__chore *chore) {
         (void)sqlpool__chore_tell(chore, 0, sqlpool__now(chore->core));
         chore->stopped_by = 0; /* it is done all the same */
     }
-    if (chore->stopped_by != 0 && error->result != SQLPOOL_OK) {
+    if (chore->stopped_by != 0) {
         (void)SQLPOOL__FAIL(error, chore->stopped_by,
                             "the %s was stopped by its callback, which "
                             "returned %d",
@@ -20939,9 +20954,10 @@ static int sqlpool__analyze_all(sqlpool__chore *chore, const sqlpool__names *nam
     chore->progress.unit = "tables";
     (void)sqlpool__chore_each(chore, names, SQLPOOL_WRITE, sqlpool__analyze_one, &limit);
     *analyzed = chore->progress.done;
-    if (chore->progress.done > 0 && chore->error->result == SQLPOOL_OK)
-        return sqlpool__move_cookie(chore);
-    if (chore->progress.done > 0) { /* the error is that of the table */
+    if (chore->progress.done > 0 && chore->error->result == SQLPOOL_OK &&
+        sqlpool__move_cookie(chore) == SQLPOOL_OK)
+        return SQLPOOL_OK;
+    if (chore->progress.done > 0) { /* the error is that of the table, or of the end of the time */
         sqlpool__chore rest = *chore;
         sqlpool_error ignored;
         sqlpool__error_clear(&ignored);
@@ -21005,12 +21021,12 @@ static int sqlpool__vacuum(sqlpool__chore *chore, int auto_vacuum) {
         sqlpool__text text = sqlpool__text_into(sql, sizeof sql);
         if (auto_vacuum != SQLPOOL_AUTO_VACUUM_KEEP) {
             sqlpool__text_add(&text, "PRAGMA main.auto_vacuum=%d", modes[auto_vacuum]);
-            (void)sqlpool__ask(slot->db, sql, NULL, 0);
+            rc = sqlpool__chore_run(chore, sql, NULL, NULL);
         }
         attached = sqlpool__allow_attach(slot, 1);
         (void)sqlite3_db_release_memory(slot->db); /* each page is then read once: progress */
         chore->expected = chore->progress.total;
-        rc = sqlpool__chore_run(chore, "VACUUM", NULL, NULL);
+        if (rc == SQLPOOL_OK) rc = sqlpool__chore_run(chore, "VACUUM", NULL, NULL);
         (void)sqlpool__allow_attach(slot, attached);
         if (rc == SQLPOOL_OK) {
             sqlpool__after_commit(slot); /* it calls no commit hook */
@@ -21080,7 +21096,7 @@ static int sqlpool__incremental_vacuum(sqlpool__chore *chore, int64_t pages, int
 /*  A file of ours through the VFS, opened and closed again. EXCLUSIVE makes it; else it is brought
     to the disk with its folder, which SQLite syncs for journals only. */
 static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_new) {
-    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->is_memory ? NULL : core->vfs_name);
     sqlite3_file *file;
     int flags = 0, rc;
     if (vfs == NULL) return SQLITE_ERROR;
@@ -21094,6 +21110,8 @@ static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_ne
                           : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MASTER_JOURNAL,
                    &flags);
     if (rc == SQLITE_OK && !is_new) rc = file->pMethods->xSync(file, SQLITE_SYNC_FULL);
+    if (rc == SQLITE_OK && is_new && (flags & SQLITE_OPEN_READONLY) != 0)
+        rc = SQLITE_CANTOPEN; /* it was there, and SQLite tries what is left to try */
     if (file->pMethods != NULL) (void)file->pMethods->xClose(file);
     sqlpool__free(&core->memory, file, (size_t)vfs->szOsFile);
     return rc;
@@ -21120,7 +21138,7 @@ static bool sqlpool__is_sidecar(const char *own, const char *name) {
     touched. Its full name is the caller's, to be freed with sqlite3_free(). */
 static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **full) {
     sqlpool__core *core = chore->core;
-    sqlite3_vfs *vfs = sqlite3_vfs_find(core->vfs_name);
+    sqlite3_vfs *vfs = sqlite3_vfs_find(core->is_memory ? NULL : core->vfs_name);
     const char *parameters[2] = {"modeof", NULL};
     sqlpool__filename name;
     int is_there = 0, rc = vfs != NULL ? SQLITE_OK : SQLITE_ERROR;
@@ -21143,7 +21161,7 @@ static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **
         return SQLPOOL__FAIL(chore->error, rc != SQLITE_OK ? rc : SQLITE_CANTOPEN, "\"%s\" %s",
                              path,
                              is_there ? "exists already: name a new file" : "is no usable path");
-    name = sqlite3_create_filename(*full, "", "", 1, parameters);
+    name = sqlite3_create_filename(*full, "", "", parameters[1][0] != '\0' ? 1 : 0, parameters);
     rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
     if (rc != SQLITE_OK && parameters[1][0] != '\0' && name != NULL) { /* it is gone, say */
         sqlite3_free_filename(name);
@@ -21159,7 +21177,7 @@ static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **
 }
 
 static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
-    sqlite3_vfs *vfs = sqlite3_vfs_find(chore->core->vfs_name);
+    sqlite3_vfs *vfs = sqlite3_vfs_find(chore->core->is_memory ? NULL : chore->core->vfs_name);
     sqlpool__slot *slot;
     char *full = NULL;
     int64_t granted = 0;
@@ -21173,14 +21191,24 @@ static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
         chore->progress.object = path;
         attached = sqlpool__allow_attach(slot, 1);
         if (slot->role == SQLPOOL__ROLE_READER)
-            (void)sqlpool__set_pragma(slot, "query_only", 0, &granted);
+            rc = sqlpool__chore_run(chore, "PRAGMA query_only=0", NULL, NULL);
         (void)sqlite3_db_release_memory(slot->db);
-        rc = sqlpool__chore_run_text(/* a name that looks like a URI is a path all the same */
-                                     chore,
-                                     sqlite3_mprintf("VACUUM main INTO '%s%q'",
-                                                     strncmp(full, "file:", 5) == 0 ? "./" : "",
-                                                     full),
-                                     NULL, NULL);
+        if (rc == SQLPOOL_OK && chore->core->is_memory && chore->core->vfs_name != NULL) {
+            rc = sqlpool__chore_run_text(/* the copy is for the default VFS */
+                                         chore,
+                                         sqlite3_mprintf("VACUUM main INTO 'file:'||replace("
+                                                         "replace(replace('%q','%%','%%25'),'?',"
+                                                         "'%%3f'),'#','%%23')||'?vfs=%s'",
+                                                         full, vfs->zName),
+                                         NULL, NULL);
+        } else if (rc == SQLPOOL_OK) {
+            rc = sqlpool__chore_run_text(/* a name that looks like a URI is a path all the same */
+                                         chore,
+                                         sqlite3_mprintf("VACUUM main INTO '%s%q'",
+                                                         strncmp(full, "file:", 5) == 0 ? "./" : "",
+                                                         full),
+                                         NULL, NULL);
+        }
         if (slot->role == SQLPOOL__ROLE_READER &&
             sqlpool__set_pragma(slot, "query_only", 1, &granted) != SQLITE_OK)
             slot->is_bad = true;
@@ -21191,7 +21219,7 @@ static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
             rc = SQLPOOL__FAIL(chore->error, rc, "\"%s\" cannot be brought to the disk (%s)", path,
                                sqlpool_result_name(rc));
         if (rc == SQLPOOL_OK) chore->progress.done = chore->progress.total;
-        if (rc != SQLPOOL_OK && vfs != NULL) (void)vfs->xDelete(vfs, full, 0);
+        if (rc != SQLPOOL_OK) (void)vfs->xDelete(vfs, full, 0);
     }
     sqlite3_free(full);
     sqlpool__chore_put(chore);
@@ -21345,7 +21373,7 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
     static const char *const pragmas[] = {"quick_check", "integrity_check", "foreign_key_check"};
     static const int touches[] = {2, 6, 1}; /* of each page, about */
     sqlpool__check_findings findings = sqlpool__findings_into(result);
-    int rc;
+    int rc, tries = 0;
     if (table != NULL && kind != SQLPOOL_CHECK_FOREIGN_KEYS &&
         (sqlite3_libversion_number() < 3033000 || strspn(table, "+-0123456789") == strlen(table)))
         return SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
@@ -21358,12 +21386,15 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
     if (rc == SQLPOOL_OK) {
         chore->expected = chore->progress.total * touches[kind];
         chore->progress.object = table != NULL ? table : "";
-        rc = sqlpool__chore_run_text(
-            chore,
-            table != NULL ? sqlite3_mprintf("PRAGMA main.%s(\"%w\")", pragmas[kind], table)
-                          : sqlite3_mprintf("PRAGMA main.%s", pragmas[kind]),
-            kind == SQLPOOL_CHECK_FOREIGN_KEYS ? sqlpool__take_orphan : sqlpool__take_problem,
-            &findings);
+        do {
+            findings = sqlpool__findings_into(result);
+            rc = sqlpool__chore_run_text(
+                chore,
+                table != NULL ? sqlite3_mprintf("PRAGMA main.%s(\"%w\")", pragmas[kind], table)
+                              : sqlite3_mprintf("PRAGMA main.%s", pragmas[kind]),
+                kind == SQLPOOL_CHECK_FOREIGN_KEYS ? sqlpool__take_orphan : sqlpool__take_problem,
+                &findings);
+        } while (rc == SQLPOOL_OK && tries++ == 0 && sqlpool__is_unread(result->text));
     }
     if (sqlpool__is_damage(rc))
         sqlpool__add_finding(&findings, chore->error->message, strlen(chore->error->message),
@@ -21378,19 +21409,16 @@ static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *
 
 #define SQLPOOL__MERGE_PAGES 16 /* of one step: some milliseconds (fts5.html, 6.8) */
 
-/*  The content option in the arguments of a virtual table: as it is written, or NULL. */
-static char *sqlpool__find_content(const char *at, const char *end) {
+/*  The content option in the arguments of a virtual table, as it is written; no bytes: none. */
+static sqlpool__token sqlpool__find_content(const char *at, const char *end) {
     bool is_first = true; /* of an argument */
     int depth = 0;
     for (;;) {
         sqlpool__token token = sqlpool__next_token(&at, end);
-        if (token.bytes == 0) return NULL;
+        if (token.bytes == 0) return token;
         if (depth == 1 && is_first && sqlpool__token_is(&token, "CONTENT")) {
             token = sqlpool__next_token(&at, end);
-            if (token.bytes == 1 && *token.text == '=') {
-                token = sqlpool__next_token(&at, end);
-                return sqlpool__plain_name(&token);
-            }
+            if (token.bytes == 1 && *token.text == '=') return sqlpool__next_token(&at, end);
         }
         is_first = false;
         if (*token.text == '(') is_first = ++depth == 1;
@@ -21407,7 +21435,7 @@ static int sqlpool__take_fts5(sqlpool__chore *chore, sqlite3_stmt *row, void *us
     const char *at = (const char *)sqlite3_column_text(row, 1);
     const char *const end = at != NULL ? at + strlen(at) : NULL;
     sqlpool__token token;
-    char *content, *kind;
+    char *content = NULL, *kind = NULL;
     int rc;
     if (name == NULL || at == NULL) return 0;
     do {
@@ -21415,12 +21443,14 @@ static int sqlpool__take_fts5(sqlpool__chore *chore, sqlite3_stmt *row, void *us
     } while (token.bytes > 0 && !sqlpool__token_is(&token, "USING"));
     token = sqlpool__next_token(&at, end);
     if (!sqlpool__name_is(&token, "FTS5")) return 0;
-    content = sqlpool__find_content(at, end);
-    kind = sqlite3_mprintf("%d%s",
-                           content == NULL      ? 0
-                           : content[0] == '\0' ? 2
-                                                : 1,
-                           content != NULL ? content : "");
+    token = sqlpool__find_content(at, end);
+    if (token.bytes > 0) content = sqlpool__plain_name(&token);
+    if (token.bytes == 0 || content != NULL)
+        kind = sqlite3_mprintf("%d%s",
+                               content == NULL      ? 0
+                               : content[0] == '\0' ? 2
+                                                    : 1,
+                               content != NULL ? content : "");
     rc = sqlpool__names_add(chore, names, name);
     if (rc == SQLPOOL_OK) rc = sqlpool__names_add(chore, names, kind);
     sqlite3_free(content);
@@ -21555,6 +21585,7 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
         chore->progress.object = name;
         chore->share = 2.0 / names.count;
         chore->from = done++ * chore->share;
+        if (done <= chore->skip) continue;
         if (action == SQLPOOL_FTS5_REBUILD && content == SQLPOOL_FTS5_CONTENTLESS) {
             if (table == NULL) continue;
             (void)SQLPOOL__FAIL(chore->error, SQLPOOL_UNSUPPORTED,
@@ -21562,11 +21593,12 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
                                 name);
             break;
         }
-        if (done > 1 && !sqlpool__chore_rest(chore)) break;
+        if (done > chore->skip + 1 && !sqlpool__chore_rest(chore)) break;
         rc = sqlpool__fts5_one(chore, name, content, action);
         if (chore->is_cut) break;
     }
     chore->progress.object = "";
+    chore->skip = chore->is_cut ? done - 1 : 0; /* it goes on with this one */
     sqlpool__names_free(chore->core, &names);
     return chore->error->result;
 }
@@ -22104,10 +22136,11 @@ static char *sqlpool__name_of(const char *path, const char *suffix) {
 }
 
 static int sqlpool__remove(const sqlpool__archive *archive, const char *path, const char *suffix) {
-    char *name = sqlpool__name_of(path, suffix);
+    char *made = suffix[0] != '\0' ? sqlpool__name_of(path, suffix) : NULL;
+    const char *name = suffix[0] != '\0' ? made : path; /* which asks for no memory */
     int rc = SQLITE_NOMEM;
     if (name != NULL) rc = archive->vfs->xDelete(archive->vfs, name, 0);
-    sqlite3_free(name);
+    sqlite3_free(made);
     return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
 }
 
@@ -22838,14 +22871,17 @@ static int sqlpool__check_copy(sqlpool__archive *archive, const char *path, sqlp
     sqlpool__image image;
     if (sqlpool__take_image(&image, archive, path, error) == SQLPOOL_OK) {
         sqlpool_check_result result;
-        sqlpool__check_findings findings = sqlpool__findings_into(&result);
-        sqlite3_stmt *rows = NULL;
-        int rc;
+        sqlpool__check_findings findings;
+        int rc, tries = 0;
         sqlpool__chore_stage(chore, "check", 0.3);
-        rc = sqlite3_prepare_v2(image.db, "PRAGMA integrity_check", -1, &rows, NULL);
-        while (rc == SQLITE_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW)
-            rc = sqlpool__take_problem(chore, rows, &findings);
-        (void)sqlite3_finalize(rows);
+        do {
+            sqlite3_stmt *rows = NULL;
+            findings = sqlpool__findings_into(&result);
+            rc = sqlite3_prepare_v2(image.db, "PRAGMA integrity_check", -1, &rows, NULL);
+            while (rc == SQLITE_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW)
+                rc = sqlpool__take_problem(chore, rows, &findings);
+            (void)sqlite3_finalize(rows);
+        } while (rc == SQLITE_DONE && tries++ == 0 && sqlpool__is_unread(result.text));
         if (sqlpool__is_damage(rc)) {
             const char *words = sqlite3_errmsg(image.db);
             sqlpool__add_finding(&findings, words, strlen(words), SQLPOOL_PROBLEM_STRUCTURE);
@@ -23226,6 +23262,11 @@ static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info 
     return SQLPOOL_OK;
 }
 
+/*  Is it the file that is no good, so that an older one may be? */
+static bool sqlpool__is_file_bad(int result) {
+    return result == SQLPOOL_BAD_BACKUP || result == SQLPOOL_TARGET || sqlpool__is_damage(result);
+}
+
 /*  The newest good one of a backup and its generations, or that one alone. */
 static int sqlpool__find_good(sqlpool__archive *archive, const char *backup, sqlite3 **db,
                               sqlpool_backup_info *info, sqlpool_error *error) {
@@ -23233,7 +23274,7 @@ static int sqlpool__find_good(sqlpool__archive *archive, const char *backup, sql
     int n;
     (void)sqlpool__open_good(archive, backup, db, info, error);
     first = *error;
-    for (n = 1; error->result != SQLPOOL_OK && archive->config.or_older &&
+    for (n = 1; sqlpool__is_file_bad(error->result) && archive->config.or_older &&
                 n < SQLPOOL__BACKUP_MOST && !archive->chore.is_over;
          n++) {
         char *name = sqlpool__generation(backup, n);
@@ -23246,7 +23287,7 @@ static int sqlpool__find_good(sqlpool__archive *archive, const char *backup, sql
         }
         sqlite3_free(name);
     }
-    if (error->result != SQLPOOL_OK && !archive->chore.is_over) *error = first;
+    if (sqlpool__is_file_bad(error->result) && !archive->chore.is_over) *error = first;
     return error->result;
 }
 
@@ -23400,22 +23441,24 @@ static int sqlpool__salvage_run(sqlpool__salvage *salvage, sqlite3_stmt *read, s
     return rc;
 }
 
-/*  Can a row be found from this rowid on? */
-static bool sqlpool__salvage_probe(sqlite3_stmt *read, int64_t rowid) {
+/*  Can a row be found from this rowid on? Not for lack of memory: that ends the salvage. */
+static bool sqlpool__salvage_probe(sqlpool__salvage *salvage, sqlite3_stmt *read, int64_t rowid) {
     int rc;
     (void)sqlite3_bind_int64(read, 1, rowid);
     rc = sqlite3_step(read);
     (void)sqlite3_reset(read);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE;
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE) return true;
+    return !sqlpool__is_source_bad(salvage, rc, "");
 }
 
 /*  The first readable rowid behind a hole that begins at `bad`; false: none. */
-static bool sqlpool__salvage_leap(sqlite3_stmt *read, int64_t bad, int64_t *next) {
+static bool sqlpool__salvage_leap(sqlpool__salvage *salvage, sqlite3_stmt *read, int64_t bad,
+                                  int64_t *next) {
     uint64_t low = 0, leap = 1; /* distances from bad, which wrap nowhere: counted without a sign */
     const uint64_t room = (uint64_t)INT64_MAX - (uint64_t)bad;
     for (;;) {
         if (leap > room) return false;
-        if (sqlpool__salvage_probe(read, (int64_t)((uint64_t)bad + leap))) break;
+        if (sqlpool__salvage_probe(salvage, read, (int64_t)((uint64_t)bad + leap))) break;
         low = leap;
         if (leap > room / 2) {
             if (leap == room) return false;
@@ -23426,14 +23469,14 @@ static bool sqlpool__salvage_leap(sqlite3_stmt *read, int64_t bad, int64_t *next
     }
     while (leap - low > 1) {
         const uint64_t middle = low + (leap - low) / 2;
-        if (sqlpool__salvage_probe(read, (int64_t)((uint64_t)bad + middle))) {
+        if (sqlpool__salvage_probe(salvage, read, (int64_t)((uint64_t)bad + middle))) {
             leap = middle;
         } else {
             low = middle;
         }
     }
     *next = (int64_t)((uint64_t)bad + leap);
-    return true;
+    return salvage->fatal == SQLITE_OK;
 }
 
 /*------------------------------------------------------------------------------
@@ -23537,17 +23580,20 @@ static void sqlpool__salvage_rows(sqlpool__salvage *salvage, const char *table) 
         if (rc == SQLITE_DONE || salvage->fatal != SQLITE_OK ||
             !sqlpool__is_source_bad(salvage, rc, table))
             break;
-        rc = shape.rowid != NULL && sqlpool__salvage_leap(read, next, &next) ? SQLITE_OK : rc;
+        rc = shape.rowid != NULL && sqlpool__salvage_leap(salvage, read, next, &next) ? SQLITE_OK
+                                                                                      : rc;
     }
     (void)sqlite3_finalize(read);
     read = NULL;
     if (shape.rowid == NULL && is_there && salvage->is_damaged && salvage->fatal == SQLITE_OK &&
-        shape.key[0] != '\0' &&
-        sqlpool__salvage_prepare(
+        shape.key[0] != '\0') {
+        rc = sqlpool__salvage_prepare(
             salvage->from,
             sqlite3_mprintf("SELECT %s FROM \"%w\" ORDER BY %s", columns, table, shape.key + 1),
-            &read) == SQLITE_OK)
-        (void)sqlpool__salvage_run(salvage, read, write, table, NULL);
+            &read);
+        if (rc == SQLITE_OK) rc = sqlpool__salvage_run(salvage, read, write, table, NULL);
+        (void)sqlpool__is_source_bad(salvage, rc, table);
+    }
     (void)sqlite3_finalize(read);
     (void)sqlite3_finalize(write);
     sqlite3_free(shape.columns);
@@ -23706,14 +23752,20 @@ static int sqlpool__salvage_file(sqlpool__archive *archive, const char *source, 
         image.info.time_s = sqlpool__wall_ms(archive->chore.core) / 1000;
         salvage.to = image.db;
         sqlpool__chore_stage(chore, "rows", 0.7);
-        (void)sqlpool__ask_number(salvage.from, "PRAGMA user_version", &user_version);
-        (void)sqlpool__ask_number(salvage.from, "PRAGMA application_id", &application_id);
+        (void)sqlpool__is_source_bad(
+            &salvage, sqlpool__ask_number(salvage.from, "PRAGMA user_version", &user_version),
+            "user_version");
+        (void)sqlpool__is_source_bad(
+            &salvage, sqlpool__ask_number(salvage.from, "PRAGMA application_id", &application_id),
+            "application_id");
         sqlpool__text_add(&text, "PRAGMA user_version=%lld; PRAGMA application_id=%lld; COMMIT",
                           (long long)user_version, (long long)application_id);
-        rc = sqlite3_exec(image.db,
-                          "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF; PRAGMA "
-                          "ignore_check_constraints=ON; BEGIN",
-                          NULL, NULL, NULL);
+        rc = salvage.fatal != SQLITE_OK
+                 ? salvage.fatal
+                 : sqlite3_exec(image.db,
+                                "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF; PRAGMA "
+                                "ignore_check_constraints=ON; BEGIN",
+                                NULL, NULL, NULL);
         if (rc == SQLITE_OK) rc = sqlpool__salvage_all(&salvage);
         if (rc == SQLITE_OK)
             rc = sqlite3_exec(image.db, "DROP TABLE temp.sqlpool_schema", NULL, NULL, NULL);
@@ -24029,7 +24081,7 @@ static int sqlpool__see_file(sqlpool__migrating *m) {
                                "sqlpool_migrations AS b WHERE b.version=a.version)ORDER BY version",
                                sqlpool__history_row, m);
     if (rc != SQLPOOL_OK) return rc;
-    if (m->version < 0 || (m->version < first - 1 && m->target > m->version))
+    if (m->version < 0 || m->version < first - 1)
         return SQLPOOL__FAIL(m->chore.error, SQLPOOL_MIGRATION_GAP,
                              "the database is at version %d, and the steps begin with %d: those "
                              "between are missing; migrate it first with a program that has them",
@@ -24065,12 +24117,8 @@ static int sqlpool__choose_way(sqlpool__migrating *m) {
         const sqlpool_migration *step = sqlpool__step_of(m->config, version);
         sqlpool__text text =
             sqlpool__text_into(m->chore.error->message, sizeof m->chore.error->message);
-        if (step != NULL && (step->down != NULL || step->down_fn != NULL)) continue;
-        if (step != NULL) {
-            sqlpool__text_step(&text, step);
-        } else {
-            sqlpool__text_add(&text, "version %d", version);
-        }
+        if (step->down != NULL || step->down_fn != NULL) continue;
+        sqlpool__text_step(&text, step);
         sqlpool__text_add(&text, " has no way down: give it one, or restore a backup");
         return m->chore.error->result = SQLPOOL_MIGRATION_GAP;
     }
@@ -24236,7 +24284,7 @@ static int sqlpool__tell_step(sqlpool__migrating *m) {
     const sqlpool_migration *next =
         sqlpool__step_of(m->config, m->direction > 0 ? m->version + 1 : m->version);
     sqlpool__chore *chore = &m->chore;
-    chore->progress.object = left > 0 && next != NULL ? next->name : "";
+    chore->progress.object = left > 0 ? next->name : "";
     chore->progress.done = steps;
     chore->progress.total = steps + (left > 0 ? left : 0);
     if (left <= 0) return SQLPOOL_OK; /* the end is told at the end */
@@ -24285,7 +24333,7 @@ static int sqlpool__look_body(sqlpool_conn *conn, void *user, int attempt) {
 static int sqlpool__run_steps(sqlpool__migrating *m) {
     int rc = SQLPOOL_OK;
     m->is_done = false;
-    while (rc == SQLPOOL_OK && !m->is_done) {
+    while (!m->is_done) {
         const int64_t began = sqlpool__now(m->chore.core);
         m->step = NULL;
         rc = sqlpool__tell_step(m);
@@ -24873,6 +24921,7 @@ static int sqlpool__change_set(sqlpool__indexing *x) {
     chore->progress.total = total;
     for (x->at = 0; x->at < x->set->index_count; x->at++) {
         sqlpool_index_report *report = &x->reports[x->at];
+        const sqlpool_index_report before = *report;
         int64_t began;
         if (report->state == good) continue;
         sqlpool__chore_at(chore, report->name, done, total);
@@ -24884,6 +24933,7 @@ static int sqlpool__change_set(sqlpool__indexing *x) {
             rc = sqlpool__chore_transact(chore, SQLPOOL_WRITE, sqlpool__change_body, x);
         if (rc != SQLPOOL_OK) {
             chore->error->result = rc;
+            if (rc != SQLPOOL_INDEX_MISMATCH) *report = before; /* it was rolled back */
             if (rc != SQLPOOL_INDEX_MISMATCH && !chore->is_told) sqlpool__index_failed(x);
             return rc;
         }
@@ -24917,8 +24967,8 @@ static int sqlpool__check_twice(sqlpool__indexing *x, int at, const sqlpool__tok
     sqlpool__index index;
     int i;
     for (i = 0; i < at; i++) {
-        if (sqlpool__parse_index(x->set->indexes[i], &index) == NULL &&
-            sqlpool__same_name(&index.name, name))
+        (void)sqlpool__parse_index(x->set->indexes[i], &index); /* it was good when it was read */
+        if (sqlpool__same_name(&index.name, name))
             return SQLPOOL__FAIL(x->chore.error, SQLPOOL_MISUSE,
                                  "indexes[%d] and indexes[%d] have the same name: %.200s", i, at,
                                  x->set->indexes[at]);
@@ -25029,6 +25079,7 @@ typedef struct sqlpool__planned {
     sqlpool_task_state state;
     int64_t tried_ns; /* its claim failed: not before this */
     bool is_cut;      /* a tick ended before it: it goes on at the next */
+    int skip;         /* and leaves out so many tables */
 } sqlpool__planned;
 
 typedef struct sqlpool__plan {
@@ -25190,7 +25241,7 @@ static int sqlpool__do_archive_task(sqlpool__core *core, const sqlpool_task *tas
 
 /*  The work of a task. `is_cut`: there is more to do, next time. */
 static int sqlpool__do_task(sqlpool__core *core, sqlpool__plan *plan, const sqlpool_task *task,
-                            int64_t stop_ns, bool *is_cut, sqlpool_error *error) {
+                            int64_t stop_ns, bool *is_cut, int *skip, sqlpool_error *error) {
     static const char *const operations[] = {
         "", "optimize", "FTS5 merge", "incremental vacuum", "check", "check", "backup"};
     sqlpool_maintenance options;
@@ -25225,7 +25276,9 @@ static int sqlpool__do_task(sqlpool__core *core, sqlpool__plan *plan, const sqlp
         (void)sqlpool__optimize(&chore, &count);
         break;
     case SQLPOOL_TASK_FTS5_MERGE:
+        chore.skip = *skip;
         (void)sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE);
+        *skip = chore.skip;
         break;
     case SQLPOOL_TASK_INCREMENTAL_VACUUM:
         if (sqlpool__sizes(&chore, &sizes) == SQLPOOL_OK && sizes.free_pages > 0 &&
@@ -25336,7 +25389,7 @@ static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__
     planned->state.is_running = true;
     sqlpool__unlock(core);
     sqlpool__error_clear(error);
-    rc = sqlpool__do_task(core, plan, &planned->task, stop_ns, &is_cut, error);
+    rc = sqlpool__do_task(core, plan, &planned->task, stop_ns, &is_cut, &planned->skip, error);
     took_ms = (sqlpool__now(core) - began) / SQLPOOL__NS_PER_MS;
     sqlpool__lock(core);
     planned->state.is_running = false;
@@ -25361,10 +25414,13 @@ static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__
 static void sqlpool__run_task_locked(sqlpool__core *core, sqlpool__plan *plan,
                                      sqlpool__planned *planned, int64_t stop_ns, bool is_forced,
                                      sqlpool_error *error) {
+    const void *const outer = sqlpool__hint.task_of;
     plan->runner = sqlpool__thread_id(core);
+    sqlpool__hint.task_of = core;
     sqlpool__unlock(core);
     (void)sqlpool__run_task(core, plan, planned, stop_ns, is_forced, error);
     sqlpool__lock(core);
+    sqlpool__hint.task_of = outer;
     plan->runner = 0;
     sqlpool__signal(core, &plan->condition);
 }
@@ -25472,7 +25528,7 @@ static const char *sqlpool__wrong_task(const sqlpool_schedule_config *config, in
         return "kind is none of sqlpool_task_kind";
     if (task->kind == SQLPOOL_TASK_BACKUP && (task->path == NULL || *task->path == '\0'))
         return "path is where the backup goes";
-    if (task->keep < 0) return "keep is 0 or more";
+    if (task->keep < 0 || task->keep > SQLPOOL__BACKUP_MOST) return "keep is 0 to 100";
     if ((task->kind == SQLPOOL_TASK_CALL) != (task->fn != NULL))
         return "fn is for SQLPOOL_TASK_CALL, and only for it";
     if (task->interval_s < 1 || task->interval_s > INT64_C(3155760000)) /* a century */
@@ -25556,15 +25612,9 @@ static int sqlpool__load_states(sqlpool__core *core, sqlpool__plan *plan, sqlpoo
     return sqlpool_rows_close(&rows, rc == SQLPOOL_OK ? error : NULL);
 }
 
-/*  Is this thread inside a task of the schedule? */
-static bool sqlpool__is_in_task(sqlpool__core *core) {
-    const sqlpool__plan *plan;
-    bool is_in;
-    sqlpool__lock(core);
-    plan = core->plan;
-    is_in = plan != NULL && plan->runner == sqlpool__thread_id(core);
-    sqlpool__unlock(core);
-    return is_in;
+/*  Is this thread inside a task of the schedule, also of one that is being replaced? */
+static bool sqlpool__is_in_task(const sqlpool__core *core) {
+    return sqlpool__hint.task_of == core;
 }
 
 SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *config,

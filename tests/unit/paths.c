@@ -43,14 +43,6 @@ static sqlite3_vfs *path_vfs_find(const char *name) {
 static const char *path_filename(sqlite3 *db, const char *name) {
     return no_filename ? "" : sqlite3_db_filename(db, name);
 }
-static char *path_mprintf(const char *format, ...) {
-    char *text = NULL;
-    va_list list;
-    va_start(list, format);
-    if (fail_names == 0 || --fail_names > 0) text = sqlite3_vmprintf(format, list);
-    va_end(list);
-    return text;
-}
 static const char *path_column_name(sqlite3_stmt *statement, int column) {
     return sqlite3_column_name(statement, column);
 }
