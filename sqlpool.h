@@ -21117,10 +21117,41 @@ static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_ne
     return rc;
 }
 
+/*  A file name as SQLite gives it to a VFS, with one parameter of a URI unless its value is "", to
+    be freed with sqlpool__free_filename(). */
+#if SQLITE_VERSION_NUMBER >= 3032000
 #if SQLITE_VERSION_NUMBER >= 3040000 /* what sqlite3_create_filename() returns */
 typedef const char *sqlpool__filename;
 #else
 typedef char *sqlpool__filename;
+#endif
+static sqlpool__filename sqlpool__make_filename(const char *path, const char *key,
+                                                const char *value) {
+    const char *parameters[2];
+    parameters[0] = key;
+    parameters[1] = value;
+    return sqlite3_create_filename(path, "", "", *value != '\0' ? 1 : 0, parameters);
+}
+static void sqlpool__free_filename(sqlpool__filename name) {
+    sqlite3_free_filename(name);
+}
+#else /* as sqlite3_uri_parameter() reads it there */
+typedef char *sqlpool__filename;
+static sqlpool__filename sqlpool__make_filename(const char *path, const char *key,
+                                                const char *value) {
+    const size_t a = strlen(path) + 1, b = strlen(key) + 1, c = strlen(value) + 1;
+    char *name = (char *)sqlite3_malloc64(a + b + c + 1);
+    if (name == NULL) return NULL;
+    memset(name, 0, a + b + c + 1);
+    memcpy(name, path, a);
+    if (*value == '\0') return name;
+    memcpy(name + a, key, b);
+    memcpy(name + a + b, value, c);
+    return name;
+}
+static void sqlpool__free_filename(sqlpool__filename name) {
+    sqlite3_free(name);
+}
 #endif
 
 /*  Is it one of the names that SQLite keeps the logs of the database `own` under? It would take a
@@ -21139,7 +21170,7 @@ static bool sqlpool__is_sidecar(const char *own, const char *name) {
 static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **full) {
     sqlpool__core *core = chore->core;
     sqlite3_vfs *vfs = sqlite3_vfs_find(core->is_memory ? NULL : core->vfs_name);
-    const char *parameters[2] = {"modeof", NULL};
+    const char *own;
     sqlpool__filename name;
     int is_there = 0, rc = vfs != NULL ? SQLITE_OK : SQLITE_ERROR;
     const int room = vfs != NULL ? vfs->mxPathname + 1 : 0;
@@ -21152,23 +21183,23 @@ static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **
     if (rc == SQLITE_OK && sqlpool__default_look(NULL, path, NULL) == SQLPOOL_FILE_LINK)
         is_there = 1;
 #endif
-    parameters[1] = core->is_memory ? "" : sqlite3_db_filename(chore->slot->db, "main");
-    if (parameters[1] == NULL) parameters[1] = "";
-    if (rc == SQLITE_OK && sqlpool__is_sidecar(parameters[1], *full))
+    own = core->is_memory ? NULL : sqlite3_db_filename(chore->slot->db, "main");
+    if (own == NULL) own = "";
+    if (rc == SQLITE_OK && sqlpool__is_sidecar(own, *full))
         return SQLPOOL__FAIL(chore->error, SQLITE_CANTOPEN,
                              "\"%s\" is where SQLite keeps a log of the database itself", path);
     if (rc != SQLITE_OK || is_there)
         return SQLPOOL__FAIL(chore->error, rc != SQLITE_OK ? rc : SQLITE_CANTOPEN, "\"%s\" %s",
                              path,
                              is_there ? "exists already: name a new file" : "is no usable path");
-    name = sqlite3_create_filename(*full, "", "", parameters[1][0] != '\0' ? 1 : 0, parameters);
+    name = sqlpool__make_filename(*full, "modeof", own);
     rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
-    if (rc != SQLITE_OK && parameters[1][0] != '\0' && name != NULL) { /* it is gone, say */
-        sqlite3_free_filename(name);
-        name = sqlite3_create_filename(*full, "", "", 0, NULL);
+    if (rc != SQLITE_OK && *own != '\0' && name != NULL) { /* it is gone, say */
+        sqlpool__free_filename(name);
+        name = sqlpool__make_filename(*full, "modeof", "");
         rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
     }
-    sqlite3_free_filename(name);
+    sqlpool__free_filename(name);
     if (rc == SQLITE_OK) return SQLPOOL_OK;
     return SQLPOOL__FAIL(chore->error, rc,
                          "\"%s\" cannot be made: is its folder there and "
