@@ -2506,7 +2506,7 @@ typedef enum sqlpool_file {
     SQLPOOL_FILE_NONE = 0,
     SQLPOOL_FILE_REGULAR = 1,
     SQLPOOL_FILE_LINK = 2,
-    SQLPOOL_FILE_OTHER = 3, /* a folder, a device, ... */
+    SQLPOOL_FILE_OTHER = 3, /* a folder, a device, or something that cannot be looked at */
     SQLPOOL_FILE_SAME = 4   /* a regular file, which is `other` by another name */
 } sqlpool_file;
 
@@ -3936,8 +3936,7 @@ static int sqlpool__default_look(void *user, const char *path, const char *other
     struct stat status, second;
     (void)user;
     if (lstat(path, &status) != 0) { /* where nobody can look, something may be: hands off */
-        const bool is_none = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG ||
-                             errno == EACCES; /* nothing can be made there either */
+        const bool is_none = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
         return is_none ? SQLPOOL_FILE_NONE : SQLPOOL_FILE_OTHER;
     }
     if ((status.st_mode & S_IFMT) == S_IFLNK) return SQLPOOL_FILE_LINK;
@@ -21094,8 +21093,9 @@ static int sqlpool__incremental_vacuum(sqlpool__chore *chore, int64_t pages, int
 }
 
 /*  A file of ours through the VFS, opened and closed again. EXCLUSIVE makes it; else it is brought
-    to the disk with its folder, which SQLite syncs for journals only. */
-static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_new) {
+    to the disk with its folder, which SQLite syncs for journals only, and its size is given. */
+static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_new,
+                               sqlite3_int64 *bytes) {
     sqlite3_vfs *vfs = sqlite3_vfs_find(core->is_memory ? NULL : core->vfs_name);
     sqlite3_file *file;
     int flags = 0, rc;
@@ -21110,6 +21110,7 @@ static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_ne
                           : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MASTER_JOURNAL,
                    &flags);
     if (rc == SQLITE_OK && !is_new) rc = file->pMethods->xSync(file, SQLITE_SYNC_FULL);
+    if (rc == SQLITE_OK && !is_new) rc = file->pMethods->xFileSize(file, bytes);
     if (rc == SQLITE_OK && is_new && (flags & SQLITE_OPEN_READONLY) != 0)
         rc = SQLITE_CANTOPEN; /* it was there, and SQLite tries what is left to try */
     if (file->pMethods != NULL) (void)file->pMethods->xClose(file);
@@ -21171,6 +21172,7 @@ static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **
     sqlpool__core *core = chore->core;
     sqlite3_vfs *vfs = sqlite3_vfs_find(core->is_memory ? NULL : core->vfs_name);
     const char *own;
+    sqlite3_int64 bytes;
     sqlpool__filename name;
     int is_there = 0, rc = vfs != NULL ? SQLITE_OK : SQLITE_ERROR;
     const int room = vfs != NULL ? vfs->mxPathname + 1 : 0;
@@ -21193,14 +21195,17 @@ static int sqlpool__make_target(sqlpool__chore *chore, const char *path, char **
                              path,
                              is_there ? "exists already: name a new file" : "is no usable path");
     name = sqlpool__make_filename(*full, "modeof", own);
-    rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
-    if (rc != SQLITE_OK && *own != '\0' && name != NULL) { /* it is gone, say */
+    rc = name != NULL ? sqlpool__touch_file(core, name, true, NULL) : SQLITE_NOMEM;
+    if (sqlpool__primary(rc) == SQLITE_IOERR && *own != '\0') { /* it is gone, say */
         sqlpool__free_filename(name);
         name = sqlpool__make_filename(*full, "modeof", "");
-        rc = name != NULL ? sqlpool__touch_file(core, name, true) : SQLITE_NOMEM;
+        rc = name != NULL ? sqlpool__touch_file(core, name, true, NULL) : SQLITE_NOMEM;
     }
     sqlpool__free_filename(name);
     if (rc == SQLITE_OK) return SQLPOOL_OK;
+    if (rc == SQLITE_NOMEM && sqlpool__touch_file(core, *full, false, &bytes) == SQLITE_OK &&
+        bytes == 0)
+        (void)vfs->xDelete(vfs, *full, 0); /* SQLite had made it */
     return SQLPOOL__FAIL(chore->error, rc,
                          "\"%s\" cannot be made: is its folder there and "
                          "writable, and is it no link? (%s)",
@@ -21211,6 +21216,7 @@ static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
     sqlite3_vfs *vfs = sqlite3_vfs_find(chore->core->is_memory ? NULL : chore->core->vfs_name);
     sqlpool__slot *slot;
     char *full = NULL;
+    sqlite3_int64 bytes;
     int64_t granted = 0;
     int attached, rc = sqlpool__chore_take(chore, SQLPOOL_READ);
     if (rc != SQLPOOL_OK) return rc;
@@ -21246,7 +21252,8 @@ static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
         (void)sqlpool__allow_attach(slot, attached);
         slot->is_committed = false; /* of the copy */
         if (sqlpool__primary(chore->error->sqlite_code) == SQLITE_FULL) slot->trouble = 0;
-        if (rc == SQLPOOL_OK && (rc = sqlpool__touch_file(chore->core, full, false)) != SQLITE_OK)
+        if (rc == SQLPOOL_OK &&
+            (rc = sqlpool__touch_file(chore->core, full, false, &bytes)) != SQLITE_OK)
             rc = SQLPOOL__FAIL(chore->error, rc, "\"%s\" cannot be brought to the disk (%s)", path,
                                sqlpool_result_name(rc));
         if (rc == SQLPOOL_OK) chore->progress.done = chore->progress.total;
@@ -22413,9 +22420,10 @@ static int sqlpool__open_good(sqlpool__archive *archive, const char *path, sqlit
     memset(info, 0, sizeof *info);
     if (kind == SQLPOOL_FILE_NONE || kind == SQLPOOL_FILE_OTHER || kind == SQLPOOL_FILE_SAME)
         return SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" is %s", path,
-                             kind == SQLPOOL_FILE_NONE    ? "not there"
-                             : kind == SQLPOOL_FILE_OTHER ? "a folder or a device"
-                                                          : "the database itself");
+                             kind == SQLPOOL_FILE_NONE ? "not there"
+                             : kind == SQLPOOL_FILE_OTHER
+                                 ? "a folder or a device, or cannot be looked at"
+                                 : "the database itself");
     rc = sqlpool__open_plain(archive->chore.core, path, SQLITE_OPEN_READONLY, db);
     if (rc != SQLITE_OK) return sqlpool__chore_failed(&archive->chore, rc, "opening", path);
     sqlpool__info_path(info->path, path);
@@ -22681,7 +22689,7 @@ static int sqlpool__check_old(sqlpool__archive *archive, const char *path, sqlpo
     } else if (kind == SQLPOOL_FILE_LINK) {
         why = "is a symbolic link";
     } else if (kind != SQLPOOL_FILE_REGULAR) {
-        why = "is a folder or a device";
+        why = "is a folder or a device, or cannot be looked at";
     } else if (archive->config.keep == 0) {
         why = "exists; set keep in sqlpool_backup_config to replace older backups";
     } else {

@@ -9,8 +9,10 @@
 
 #include <sqlite3.h>
 #include <stdbool.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int version_now = SQLITE_VERSION_NUMBER, fail_code, fail_count;
@@ -491,8 +493,7 @@ TEST(texts_at_their_ends) {
         const char *a, *b;
         bool same;
     } spans[] = {{"a ! b", "a ! b", true}, {"a ! b", "a != b", false}, {"a != b", "a <> b", true}};
-    const sqlpool__token content =
-        sqlpool__find_content(arguments, arguments + strlen(arguments));
+    const sqlpool__token content = sqlpool__find_content(arguments, arguments + strlen(arguments));
     char *name = sqlpool__plain_name(&content);
     size_t i;
     CHECK_STR(name, "the \"text");
@@ -627,12 +628,48 @@ TEST(copies_where_the_file_system_is_not_known) {
     no_vfs = true;
     CHECK_INT(sqlpool_vacuum_into(u.pool, "known.copy", NULL, &error), SQLITE_ERROR);
     CHECK_HAS(error.message, "\"known.copy\" is no usable path");
-    CHECK_INT(sqlpool__touch_file(u.core, "known.copy", true), SQLITE_ERROR);
+    CHECK_INT(sqlpool__touch_file(u.core, "known.copy", true, NULL), SQLITE_ERROR);
     no_vfs = false;
     CHECK(access("known.copy", F_OK) != 0);
     CHECK_OK(sqlpool_vacuum_into(u.pool, "known.copy", NULL, &error), &error);
     CHECK_INT(access("known.copy", F_OK), 0);
     unit_close(&u);
+}
+
+/*  SQLite opens what it cannot make to read it: a file that came between the look and the open is
+    somebody else's, and stays. */
+static int see_no_copy(sqlite3_vfs *vfs, const char *path, int flags, int *out) {
+    if (strstr(path, "theirs.copy") != NULL) {
+        *out = 0;
+        return SQLITE_OK;
+    }
+    return sqlite3_vfs_find(NULL)->xAccess(vfs, path, flags, out);
+}
+TEST(a_copy_takes_no_file_that_came_between) {
+    static sqlite3_vfs vfs;
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_error error;
+    struct stat before, after;
+    int file;
+    if (!run_raw("theirs.db", tables_sql)) return;
+    vfs = *sqlite3_vfs_find(NULL);
+    vfs.zName = "blind";
+    vfs.xAccess = see_no_copy;
+    CHECK_INT(sqlite3_vfs_register(&vfs, 0), SQLITE_OK);
+    config.vfs_name = "blind";
+    unit_open(&u, "theirs.db", &config);
+    if (test_failed_now) return;
+    file = open("theirs.copy", O_CREAT | O_WRONLY, 0600);
+    CHECK(file >= 0);
+    CHECK_INT(close(file), 0);
+    CHECK_INT(stat("theirs.copy", &before), 0);
+    CHECK_INT(sqlpool_vacuum_into(u.pool, "theirs.copy", NULL, &error), SQLITE_CANTOPEN);
+    CHECK_INT(stat("theirs.copy", &after), 0);
+    CHECK_INT(after.st_ino, before.st_ino);
+    CHECK_INT(after.st_size, 0);
+    unit_close(&u);
+    CHECK_INT(sqlite3_vfs_unregister(&vfs), SQLITE_OK);
 }
 
 /*---- a module, a function that is missing ----*/
@@ -757,6 +794,7 @@ int main(void) {
     RUN(what_may_pass_is_tried_again_so_often);
     RUN(settings_that_cannot_be_put_back_end_the_connection);
     RUN(copies_where_the_file_system_is_not_known);
+    RUN(a_copy_takes_no_file_that_came_between);
     RUN(full_text_tables_without_the_module);
     RUN(pages_of_an_index_whose_function_is_missing_cannot_be_counted);
     RUN(statistics_that_are_made_are_made_known);
