@@ -24802,7 +24802,7 @@ static int sqlpool__index_row(sqlpool__chore *chore, sqlite3_stmt *row, void *us
     } else if (rc == SQLITE_OK) {
         sqlpool__text text =
             sqlpool__text_into(wanted->report->detail, sizeof wanted->report->detail);
-        sqlpool__text_add(&text, "there it is a %s", type);
+        sqlpool__text_add(&text, "there it is a%s %s", *type == 'i' ? "n" : "", type);
     }
     if (rc != SQLITE_OK)
         return SQLPOOL__FAIL(chore->error, rc, "an index could not be compared: %s",

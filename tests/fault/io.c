@@ -306,10 +306,10 @@ static const work statements = {
 };
 
 TEST(every_call_wal) {
-    loop(&statements, 1, true, 5.5);
+    loop(&statements, 1, true, 4);
 }
 TEST(every_call_delete) {
-    loop(&statements, 1, false, 4);
+    loop(&statements, 1, false, 3);
 }
 
 /*  A disk that says OK and writes nothing must be noticed by the checks above. */
