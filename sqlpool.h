@@ -2515,7 +2515,8 @@ typedef struct sqlpool_backup_config {
     int keep;       /* backups to keep, 1 .. 100: the target and older ones, target.1 and so on
                        [0: the target must not exist] */
     int step_pages; /* pages copied between two looks at deadline and token [256] */
-    bool or_older;  /* of a restore: a backup that is not good is passed over for the next older */
+    bool or_older;  /* of a restore: a backup that is not good, or cannot be read, is passed over
+                       for the next older one */
     /* The backup goes here instead, from front to end, and the target, which may be NULL, names the
        place for the file that it is verified in first. Anything but 0 stops, and is the result. */
     int (*write_fn)(void *user, const void *data, size_t bytes);
@@ -2598,10 +2599,12 @@ SQLPOOL_API int sqlpool_backup_verify(sqlpool *pool, const char *path,
                         close_timeout_ms at most
     info     [out,opt]  which backup, and where the replaced file is
     Returns  SQLPOOL_OK; SQLPOOL_BAD_BACKUP: nothing was changed; SQLPOOL_TARGET: no backup is
-             there; SQLPOOL_TIMEOUT with the holders; SQLITE_BUSY: another process or pool has the
-             database open; SQLITE_FULL; SQLITE_READONLY; SQLPOOL_MISUSE on a thread with a lease;
-             SQLPOOL_UNSUPPORTED for ":memory:"; any error. But after "was replaced, but" in the
-             message, the database is as it was
+             there, or no name for the replaced file is free; SQLPOOL_TIMEOUT with the holders;
+             SQLITE_BUSY: another process or pool has the database open; SQLITE_FULL;
+             SQLITE_READONLY; SQLPOOL_MISUSE on a thread with a lease; SQLPOOL_UNSUPPORTED for
+             ":memory:"; any error. But after "was replaced, but" in the message, the database is as
+             it was; and where the disk refuses to give it its name back the message says which one
+             it has, and calls get SQLPOOL_MOVED
     Threads  any
     SQLite   sqlite.org/howtocorrupt.html (1.4)  */
 SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
@@ -2614,7 +2617,8 @@ SQLPOOL_API int sqlpool_restore(sqlpool *pool, const char *backup,
     definitions. Rows that break UNIQUE or NOT NULL now are left out, those that break a CHECK stay;
     statistics (ANALYZE) are left out too, and the encoding is UTF-8. The result is a good database
     and a backup for sqlpool_restore(); whether it is complete nobody knows.
-    source   [in,opt]   path of a database; NULL: the pool's own
+    source   [in,opt]   path of a database; NULL: the pool's own. Only a journal that was left
+                        beside it is rolled back, which changes the file: keep a copy of both
     target   [in]       path that must not exist
     result   [out,opt]
     Returns  SQLPOOL_OK; SQLPOOL_BAD_BACKUP: nothing could be read; as sqlpool_backup()
@@ -3689,7 +3693,7 @@ static SQLPOOL__THREAD_LOCAL struct sqlpool__hint_state {
     uint32_t shard;    /* of sqlpool_global_init()'s counters, from 1; 0: none yet */
     uint32_t inside;   /* calls of this thread that use a pool without a lease: none may close it */
     bool is_reporting; /* this thread is inside the write function of a report */
-    const void *task_of; /* the core of whose schedule this thread runs a task */
+    const struct sqlpool__inside_task *task; /* of a schedule, that this thread runs; NULL: none */
 } sqlpool__hint;
 
 /*------------------------------------------------------------------------------
@@ -6554,9 +6558,11 @@ static bool sqlpool__is_unread(const char *lines) {
 }
 
 /*  The first line of a quick_check that is about damage: a row that breaks CHECK or NOT NULL was
-    committed like that, and its copy is as good as it is. `table` may be NULL. */
-static int sqlpool__first_damage(sqlite3 *db, const char *table, char *verdict, int bytes) {
-    char *sql = table == NULL ? sqlite3_mprintf("PRAGMA quick_check(1000000)")
+    committed like that, and its copy is as good as it is; `has_content`: there are such lines.
+    `table` may be NULL; then the check ends with the line that is the last of `most`. */
+static int sqlpool__first_damage(sqlite3 *db, const char *table, int most, char *verdict, int bytes,
+                                 bool *has_content) {
+    char *sql = table == NULL ? sqlite3_mprintf("PRAGMA quick_check(%d)", most)
                               : sqlite3_mprintf("PRAGMA quick_check(\"%w\")", table);
     sqlite3_stmt *lines = NULL;
     int rc = sql == NULL ? SQLITE_NOMEM : sqlite3_prepare_v2(db, sql, -1, &lines, NULL);
@@ -6564,20 +6570,27 @@ static int sqlpool__first_damage(sqlite3 *db, const char *table, char *verdict, 
     while (rc == SQLITE_OK && (rc = sqlite3_step(lines)) == SQLITE_ROW) {
         const char *line = (const char *)sqlite3_column_text(lines, 0);
         rc = line != NULL ? sqlpool__problem_code(line, strlen(line)) : SQLITE_NOMEM;
-        if (rc != SQLITE_OK || strcmp(line, "ok") == 0 ||
-            sqlpool__problem_kind(line, strlen(line)) == SQLPOOL_PROBLEM_CONTENT)
+        if (rc != SQLITE_OK || strcmp(line, "ok") == 0) continue;
+        if (sqlpool__problem_kind(line, strlen(line)) == SQLPOOL_PROBLEM_CONTENT) {
+            *has_content = true;
             continue;
+        }
         (void)sqlite3_snprintf(bytes, verdict, "%s", line);
         rc = SQLITE_DONE;
     }
     (void)sqlite3_finalize(lines);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
+
+/*  The same at once, however large the file is: all lines are asked for only where the first one
+    says nothing of damage, or of a page that may be read the next time. */
 static int sqlpool__quick_check(sqlite3 *db, const char *table, char *verdict, int bytes) {
-    const int rc = sqlpool__first_damage(db, table, verdict, bytes);
-    if (rc != SQLITE_OK || !sqlpool__is_unread(verdict)) return rc;
+    bool has_content = false;
+    const int rc = sqlpool__first_damage(db, table, 1, verdict, bytes, &has_content);
+    if (rc != SQLITE_OK || (!(has_content && table == NULL) && !sqlpool__is_unread(verdict)))
+        return rc;
     verdict[0] = '\0';
-    return sqlpool__first_damage(db, table, verdict, bytes);
+    return sqlpool__first_damage(db, table, 1000000, verdict, bytes, &has_content);
 }
 
 /*  Sets an integer PRAGMA, reads it back; what it is now goes to `granted`. */
@@ -6908,9 +6921,12 @@ static int sqlpool__open_db(sqlpool__slot *slot, sqlpool_error *error) {
     }
     if (rc == SQLITE_OK && core->config.untrusted &&
         sqlpool__page_bytes(core) == 0) { /* the first one */
-        char verdict[64];
+        char verdict[200];                /* any line will do, but not one of a read that failed */
         rc = sqlpool__ask(slot->db, "PRAGMA quick_check(1)", verdict, sizeof verdict);
-        if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0) rc = SQLITE_CORRUPT;
+        if (rc == SQLITE_OK && strcmp(verdict, "ok") != 0) {
+            rc = sqlpool__problem_code(verdict, strlen(verdict));
+            if (rc == SQLITE_OK) rc = SQLITE_CORRUPT;
+        }
     }
     if (rc == SQLITE_OK) rc = sqlite3_set_authorizer(slot->db, sqlpool__on_authorize, slot);
     if (rc != SQLITE_OK) {
@@ -18050,7 +18066,6 @@ static int64_t sqlpool__chart_y(const sqlpool__chart *chart, int64_t low, int64_
     return 1000 - (value - low) * 1000 / (high - low > 0 ? high - low : 1);
 }
 
-/*  "x,y x,y ..." in the chart's box. */
 /*  Where so long ago is: the right side is now. */
 static int64_t sqlpool__chart_x(const sqlpool__chart *chart, int64_t ago_ns) {
     const int64_t step = chart->span_ns / SQLPOOL__CHART_WIDTH;
@@ -18058,6 +18073,7 @@ static int64_t sqlpool__chart_x(const sqlpool__chart *chart, int64_t ago_ns) {
     return x > 0 ? x : 0;
 }
 
+/*  "x,y x,y ..." in the chart's box. */
 static void sqlpool__chart_points(sqlpool__text *text, const sqlpool__chart *chart, int s,
                                   int64_t low, int64_t high) {
     const sqlpool__series *series = &chart->series[s];
@@ -21636,7 +21652,11 @@ static int sqlpool__fts5(sqlpool__chore *chore, const char *table, int action) {
         if (chore->is_cut) break;
     }
     chore->progress.object = "";
-    chore->skip = chore->is_cut ? done - 1 : 0; /* it goes on with this one */
+    if (!chore->is_cut && chore->error->result != SQLPOOL_WOULD_BLOCK) {
+        chore->skip = 0;
+    } else if (done > chore->skip) {
+        chore->skip = done - 1; /* it goes on with this one */
+    }
     sqlpool__names_free(chore->core, &names);
     return chore->error->result;
 }
@@ -22415,7 +22435,7 @@ static int sqlpool__open_good(sqlpool__archive *archive, const char *path, sqlit
                               sqlpool_backup_info *info, sqlpool_error *error) {
     const int kind = sqlpool__archive_look(archive, path, sqlpool__own_or_none(archive));
     uint64_t id;
-    int rc;
+    int is_there = 1, rc;
     *db = NULL;
     memset(info, 0, sizeof *info);
     if (kind == SQLPOOL_FILE_NONE || kind == SQLPOOL_FILE_OTHER || kind == SQLPOOL_FILE_SAME)
@@ -22425,6 +22445,10 @@ static int sqlpool__open_good(sqlpool__archive *archive, const char *path, sqlit
                                  ? "a folder or a device, or cannot be looked at"
                                  : "the database itself");
     rc = sqlpool__open_plain(archive->chore.core, path, SQLITE_OPEN_READONLY, db);
+    if (sqlpool__primary(rc) == SQLITE_CANTOPEN && kind == SQLPOOL_FILE_LINK &&
+        archive->vfs->xAccess(archive->vfs, path, SQLITE_ACCESS_EXISTS, &is_there) == SQLITE_OK &&
+        !is_there)
+        return SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" leads nowhere", path);
     if (rc != SQLITE_OK) return sqlpool__chore_failed(&archive->chore, rc, "opening", path);
     sqlpool__info_path(info->path, path);
     if (sqlpool__archive_look(archive, sqlite3_db_filename(*db, "main"),
@@ -23236,8 +23260,9 @@ static int sqlpool__swap(sqlpool__image *image, sqlpool__old *old, const char *k
     (void)sqlpool__move_sidecars(archive, kept, own);
     if (is_linked) {
         (void)sqlpool__remove(archive, kept, "");
-    } else if (old->db != NULL && files->rename_fn(files->user, kept, own) != 0) {
+    } else if (old->db != NULL && (code = files->rename_fn(files->user, kept, own)) != 0) {
         old->is_away = true;
+        error->os_code = code;
         return SQLPOOL__FAIL(error, error->result,
                              "the database is \"%.300s\" now, and could not be given its name back "
                              "(errno %d): rename it to \"%.300s\", then sqlpool_recycle()",
@@ -23301,9 +23326,19 @@ static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info 
     return SQLPOOL_OK;
 }
 
-/*  Is it the file that is no good, so that an older one may be? */
+/*  Is it the file that is no good, so that an older one may be? Not for want of memory or time. */
 static bool sqlpool__is_file_bad(int result) {
-    return result == SQLPOOL_BAD_BACKUP || result == SQLPOOL_TARGET || sqlpool__is_damage(result);
+    switch (result > 0 ? sqlpool__primary(result) : result) {
+    case SQLPOOL_BAD_BACKUP:
+    case SQLPOOL_TARGET:
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY: /* a journal that somebody's death left beside it is to be rolled back */
+        return true;
+    default:
+        return sqlpool__primary(result) == SQLITE_IOERR && result != SQLITE_IOERR_NOMEM;
+    }
 }
 
 /*  The newest good one of a backup and its generations, or that one alone. */
@@ -25449,17 +25484,25 @@ static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__
     return rc;
 }
 
+/*  A task that a thread runs, inside one of another pool's schedule or not. */
+typedef struct sqlpool__inside_task {
+    const sqlpool__core *core;
+    const struct sqlpool__inside_task *outer;
+} sqlpool__inside_task;
+
 /*  With the lock, which it lets go of meanwhile: the same by a thread that nobody is before. */
 static void sqlpool__run_task_locked(sqlpool__core *core, sqlpool__plan *plan,
                                      sqlpool__planned *planned, int64_t stop_ns, bool is_forced,
                                      sqlpool_error *error) {
-    const void *const outer = sqlpool__hint.task_of;
+    sqlpool__inside_task inside;
+    inside.core = core;
+    inside.outer = sqlpool__hint.task;
     plan->runner = sqlpool__thread_id(core);
-    sqlpool__hint.task_of = core;
+    sqlpool__hint.task = &inside;
     sqlpool__unlock(core);
     (void)sqlpool__run_task(core, plan, planned, stop_ns, is_forced, error);
     sqlpool__lock(core);
-    sqlpool__hint.task_of = outer;
+    sqlpool__hint.task = inside.outer;
     plan->runner = 0;
     sqlpool__signal(core, &plan->condition);
 }
@@ -25653,7 +25696,9 @@ static int sqlpool__load_states(sqlpool__core *core, sqlpool__plan *plan, sqlpoo
 
 /*  Is this thread inside a task of the schedule, also of one that is being replaced? */
 static bool sqlpool__is_in_task(const sqlpool__core *core) {
-    return sqlpool__hint.task_of == core;
+    const sqlpool__inside_task *inside = sqlpool__hint.task;
+    while (inside != NULL && inside->core != core) inside = inside->outer;
+    return inside != NULL;
 }
 
 SQLPOOL_API int sqlpool_schedule(sqlpool *pool, const sqlpool_schedule_config *config,
