@@ -23328,7 +23328,7 @@ static int sqlpool__replace_database(sqlpool__image *image, sqlpool_backup_info 
 
 /*  Is it the file that is no good, so that an older one may be? Not for want of memory or time. */
 static bool sqlpool__is_file_bad(int result) {
-    switch (result > 0 ? sqlpool__primary(result) : result) {
+    switch (sqlpool__primary(result)) {
     case SQLPOOL_BAD_BACKUP:
     case SQLPOOL_TARGET:
     case SQLITE_CORRUPT:
