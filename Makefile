@@ -53,10 +53,11 @@ SOAK_SECONDS ?= 600
 WALRESET_SCHEDULES ?= 15000
 ONLY ?=
 SKIP ?= stress/soak
-SKIP_ASAN := $(SKIP) stress/model stress/kill unit/sched unit/schedules fault/backup fault/maintain \
-    fault/migrate fault/powerloss fault/walreset
-SKIP_TSAN := $(SKIP_ASAN) oom/% fault/% api/bulk api/bulk_faults api/config api/found api/no_threads \
-    api/routing api/single unit/base unit/paths unit/retry unit/sql unit/statements
+SKIP_ASAN := $(SKIP) stress/model stress/kill unit/sched unit/schedules fault/backup fault/io_care \
+    fault/maintain fault/migrate fault/powerloss fault/walreset oom/care
+SKIP_TSAN := $(SKIP_ASAN) oom/% fault/% api/bulk api/bulk_faults api/config api/found \
+    api/migrate_folder api/no_threads api/routing api/salvage api/single unit/archive unit/base unit/core \
+    unit/indexes unit/locks unit/log unit/paths unit/report unit/retry unit/sql unit/statements
 TEST_ARGS ?=
 MATRIX ?=
 PARTS ?=
