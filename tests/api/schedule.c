@@ -1190,6 +1190,7 @@ TEST(a_task_sets_no_schedule_through_another_pools_task) {
     sqlpool_task outer, inner;
     sqlpool_error error;
     pair p;
+    int rc;
     memset(&p, 0, sizeof p);
     p.run = -1;
     p.first = open_ticking("first.db", NULL);
@@ -1203,8 +1204,9 @@ TEST(a_task_sets_no_schedule_through_another_pools_task) {
     CHECK_OK(set_schedule(p.first, &outer, 1, false, NULL, &error), &error);
     CHECK_OK(set_schedule(p.second, &inner, 1, false, NULL, &error), &error);
     (void)alarm(20); /* who waits here waits for itself */
-    CHECK_OK(sqlpool_schedule_run(p.first, "outer", &error), &error);
+    rc = sqlpool_schedule_run(p.first, "outer", &error);
     (void)alarm(0);
+    CHECK_INT(rc, SQLPOOL_OK);
     CHECK_INT(p.run, SQLPOOL_OK);
     CHECK_INT(p.set, SQLPOOL_MISUSE);
     CHECK_INT(p.unset, SQLPOOL_MISUSE);

@@ -738,17 +738,17 @@ TEST(a_merge_that_would_block_goes_on_where_it_was) {
     CHECK_OK(sqlpool__enter_chore(u.pool, "merge", NULL, &chore, &error), &error);
     chore.call.timeout_ms = SQLPOOL_NO_WAIT;
     chore.skip = 2;
-    CHECK_INT(sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE), SQLPOOL_WOULD_BLOCK);
-    CHECK_INT(chore.skip, 2);
+    (void)sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE);
     CHECK_INT(sqlpool__leave_chore(&chore), SQLPOOL_WOULD_BLOCK);
+    CHECK_INT(chore.skip, 2);
     CHECK_INT(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
     CHECK_OK(sqlpool__enter_chore(u.pool, "merge", NULL, &chore, &error), &error);
     chore.call.timeout_ms = SQLPOOL_NO_WAIT;
     chore.skip = 2;
-    CHECK_INT(sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE), SQLPOOL_OK);
-    CHECK_INT(chore.skip, 0); /* through: the next one begins with the first */
+    (void)sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE);
     CHECK_INT(sqlpool__leave_chore(&chore), SQLPOOL_OK);
+    CHECK_INT(chore.skip, 0); /* through: the next one begins with the first */
     unit_close(&u);
 }
 
