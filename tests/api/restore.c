@@ -249,6 +249,37 @@ TEST(a_newest_backup_that_cannot_be_read_leads_to_an_older_one) {
     }
 }
 
+static const char *no_memory_for;
+static int key_without_memory(void *user, sqlite3 *db) {
+    const char *path = sqlite3_db_filename(db, "main");
+    (void)user;
+    path = path != NULL && no_memory_for != NULL ? strstr(path, no_memory_for) : NULL;
+    return path != NULL && strcmp(path, no_memory_for) == 0 ? SQLITE_NOMEM : SQLITE_OK;
+}
+
+/*  It may be as good as any. */
+TEST(no_memory_for_the_newest_backup_leads_to_no_older_one) {
+    sqlpool_backup_config keep = {.keep = 2, .or_older = true};
+    sqlpool_config config = config_of(1);
+    sqlpool_backup_info info;
+    sqlpool *pool;
+    int i;
+    config.events.key_fn = key_without_memory;
+    pool = open_pool("nomem.db", &config, schema);
+    CHECK(pool != NULL);
+    for (i = 0; i < 2; i++)
+        CHECK_OK(sqlpool_backup(pool, "nomem.bak", &keep, NULL, NULL, &err), &err);
+    CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    no_memory_for = "nomem.bak";
+    i = sqlpool_restore(pool, "nomem.bak", &keep, NULL, &info, &err);
+    no_memory_for = NULL;
+    CHECK(i == SQLITE_NOMEM || i == SQLPOOL_NOMEM);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
+    CHECK_OK(sqlpool_restore(pool, "nomem.bak", &keep, NULL, &info, &err), &err);
+    CHECK_INT(info.generation, 0);
+    close_pool(pool);
+}
+
 /*  A lease that is out on another thread until it is told. */
 typedef struct holder {
     sqlpool *pool;
@@ -784,6 +815,7 @@ int main(void) {
     RUN(a_journal_beside_the_newest_backup_leads_to_an_older_one);
     RUN(a_link_that_leads_nowhere_is_no_backup);
     RUN(a_newest_backup_that_cannot_be_read_leads_to_an_older_one);
+    RUN(no_memory_for_the_newest_backup_leads_to_no_older_one);
     RUN(it_waits_for_leases_and_then_gives_up);
     RUN(another_program_on_the_file_is_respected);
     RUN(beside_a_crowd);
