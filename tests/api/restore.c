@@ -3,6 +3,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "files.h"
 
+#include "sim/sim.h"
+
 static sqlpool_error err;
 
 static const char schema[] = "CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
@@ -137,6 +139,144 @@ TEST(refused_backups_change_nothing) {
     pool = open_pool("refuse.db", &config, NULL);
     CHECK(pool != NULL);
     CHECK_RC(sqlpool_restore(pool, "refuse.bak.2", NULL, NULL, NULL, &err), SQLITE_READONLY, &err);
+    close_pool(pool);
+}
+
+/*  A pool of three rows with two backups: of one row, and of two in the newest. */
+static sqlpool *open_with_two_backups(const char *path, const char *backup) {
+    sqlpool_backup_config keep = {.keep = 3};
+    sqlpool_config config = config_of(1);
+    sqlpool *pool;
+    config.vfs_name = "sim";
+    config.disable_upkeep_thread = true;
+    pool = open_pool(path, &config, schema);
+    if (pool == NULL) return NULL;
+    if (sqlpool_backup(pool, backup, &keep, NULL, NULL, &err) != SQLPOOL_OK ||
+        sqlpool_exec(pool, "INSERT INTO t VALUES(2, 'second')", SQLPOOL_NO_ARGS, &err) !=
+            SQLPOOL_OK ||
+        sqlpool_backup(pool, backup, &keep, NULL, NULL, &err) != SQLPOOL_OK ||
+        sqlpool_exec(pool, "INSERT INTO t VALUES(3, 'third')", SQLPOOL_NO_ARGS, &err) !=
+            SQLPOOL_OK) {
+        test_fail(__FILE__, __LINE__, "%s", err.message);
+    }
+    return pool;
+}
+/*  The newest alone is refused, and the one before it is taken with or_older. */
+static void check_older_is_taken(sqlpool *pool, const char *backup, int refused_as) {
+    sqlpool_backup_config older = {.or_older = true};
+    sqlpool_backup_info info;
+    CHECK_RC(sqlpool_backup_verify(pool, backup, NULL, NULL, &info, &err), refused_as, &err);
+    CHECK_RC(sqlpool_restore(pool, backup, NULL, NULL, &info, &err), refused_as, &err);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 3);
+    CHECK_OK(sqlpool_restore(pool, backup, &older, NULL, &info, &err), &err);
+    CHECK_INT(info.generation, 1);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
+}
+
+static bool copy_file(const char *from, const char *to) {
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    int c = EOF;
+    while (in != NULL && out != NULL && (c = getc(in)) != EOF) (void)putc(c, out);
+    if (in != NULL) (void)fclose(in);
+    return out != NULL && fclose(out) == 0 && in != NULL;
+}
+
+/*  What somebody who wrote into a backup and died has left. */
+TEST(a_journal_beside_the_newest_backup_leads_to_an_older_one) {
+    sqlpool *pool = open_with_two_backups("hot.db", "hot.bak");
+    sqlite3 *db;
+    CHECK(pool != NULL);
+    CHECK(copy_file("hot.bak", "hot.work"));
+    db = raw_open("hot.work");
+    CHECK(db != NULL);
+    CHECK(raw_exec(db, "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; BEGIN; UPDATE t SET v "
+                       "= 'x'; CREATE TABLE z(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+                       "SELECT i + 1 FROM n LIMIT 200) INSERT INTO z SELECT zeroblob(500) FROM n"));
+    CHECK(copy_file("hot.work", "hot.bak"));
+    CHECK(copy_file("hot.work-journal", "hot.bak-journal"));
+    CHECK(raw_exec(db, "ROLLBACK"));
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+    PART(check_older_is_taken(pool, "hot.bak", SQLITE_READONLY_ROLLBACK));
+    CHECK_INT(kind_of("hot.bak-journal"), 1); /* a backup is read, not mended */
+    close_pool(pool);
+}
+
+TEST(a_link_that_leads_nowhere_is_no_backup) {
+    sqlpool *pool = open_with_two_backups("nowhere.db", "nowhere.bak");
+    CHECK(pool != NULL);
+    CHECK_INT(unlink("nowhere.bak"), 0);
+    CHECK_INT(symlink("absent", "nowhere.bak"), 0);
+    PART(check_older_is_taken(pool, "nowhere.bak", SQLPOOL_TARGET));
+    CHECK_INT(kind_of("absent"), 0);
+    CHECK_INT(kind_of("nowhere.bak"), 1);
+    close_pool(pool);
+}
+
+/*  Calls of this kind on a file of this name fail. */
+static struct {
+    const char *name;
+    sim_vfs_fault fault;
+} on_file;
+static void fail_on_file(void *user, const sim_vfs_event *event) {
+    const size_t bytes = event->file != NULL ? strlen(event->file) : 0, end = strlen(on_file.name);
+    const bool is_meant = bytes >= end && strcmp(event->file + bytes - end, on_file.name) == 0;
+    (void)user;
+    if (!is_meant) {
+        sim_vfs_heal();
+    } else {
+        sim_vfs_arm(on_file.fault);
+    }
+}
+
+TEST(a_newest_backup_that_cannot_be_read_leads_to_an_older_one) {
+    static const struct {
+        const char *path, *backup;
+        int kind, refused_as;
+    } cases[] = {{"unread.db", "unread.bak", SIM_VFS_READ, SQLITE_IOERR},
+                 {"unopened.db", "unopened.bak", SIM_VFS_OPEN, SQLITE_CANTOPEN}};
+    int i;
+    for (i = 0; i < LENGTH(cases); i++) {
+        sqlpool *pool = open_with_two_backups(cases[i].path, cases[i].backup);
+        CHECK(pool != NULL);
+        on_file.name = cases[i].backup;
+        on_file.fault = (sim_vfs_fault){.at = 1, .kind = cases[i].kind};
+        sim_vfs.point_fn = fail_on_file;
+        check_older_is_taken(pool, cases[i].backup, cases[i].refused_as);
+        sim_vfs.point_fn = NULL;
+        sim_vfs_heal();
+        if (test_failed_now) return;
+        close_pool(pool);
+    }
+}
+
+static const char *no_memory_for;
+static int key_without_memory(void *user, sqlite3 *db) {
+    const char *path = sqlite3_db_filename(db, "main");
+    (void)user;
+    path = path != NULL && no_memory_for != NULL ? strstr(path, no_memory_for) : NULL;
+    return path != NULL && strcmp(path, no_memory_for) == 0 ? SQLITE_NOMEM : SQLITE_OK;
+}
+
+/*  It may be as good as any. */
+TEST(no_memory_for_the_newest_backup_leads_to_no_older_one) {
+    sqlpool_backup_config keep = {.keep = 2, .or_older = true};
+    sqlpool_config config = config_of(1);
+    sqlpool_backup_info info;
+    sqlpool *pool;
+    int i;
+    config.events.key_fn = key_without_memory;
+    pool = open_pool("nomem.db", &config, schema);
+    CHECK(pool != NULL);
+    for (i = 0; i < 2; i++)
+        CHECK_OK(sqlpool_backup(pool, "nomem.bak", &keep, NULL, NULL, &err), &err);
+    CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
+    no_memory_for = "nomem.bak";
+    i = sqlpool_restore(pool, "nomem.bak", &keep, NULL, &info, &err);
+    no_memory_for = NULL;
+    CHECK(i == SQLITE_NOMEM || i == SQLPOOL_NOMEM);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
+    CHECK_OK(sqlpool_restore(pool, "nomem.bak", &keep, NULL, &info, &err), &err);
+    CHECK_INT(info.generation, 0);
     close_pool(pool);
 }
 
@@ -668,9 +808,14 @@ TEST(a_token_ends_the_wait_for_leases) {
 }
 
 int main(void) {
+    if (sim_vfs_install() != SQLITE_OK) return 2;
     RUN(what_was_then_is_now);
     RUN(with_other_journals_and_one_connection);
     RUN(refused_backups_change_nothing);
+    RUN(a_journal_beside_the_newest_backup_leads_to_an_older_one);
+    RUN(a_link_that_leads_nowhere_is_no_backup);
+    RUN(a_newest_backup_that_cannot_be_read_leads_to_an_older_one);
+    RUN(no_memory_for_the_newest_backup_leads_to_no_older_one);
     RUN(it_waits_for_leases_and_then_gives_up);
     RUN(another_program_on_the_file_is_respected);
     RUN(beside_a_crowd);

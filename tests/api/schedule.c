@@ -1163,6 +1163,61 @@ TEST(a_task_sets_no_schedule_when_its_own_is_replaced) {
     PART(close_pool(pool));
 }
 
+/*  A task of one pool runs one of another pool, which asks the first for what would wait for both. */
+typedef struct pair {
+    sqlpool *first, *second;
+    int run, set, unset, close, own;
+} pair;
+static int turn_to_first(sqlpool *pool, const sqlpool_maintenance *options, void *user,
+                         sqlpool_error *error) {
+    pair *p = (pair *)user;
+    sqlpool_schedule_config config;
+    (void)options, (void)error;
+    memset(&config, 0, sizeof config);
+    p->set = sqlpool_schedule(p->first, &config, NULL);
+    p->unset = sqlpool_schedule(p->first, NULL, NULL);
+    p->close = sqlpool_close(p->first, NULL);
+    p->own = sqlpool_schedule(pool, NULL, NULL);
+    return 0;
+}
+static int run_second(sqlpool *pool, const sqlpool_maintenance *options, void *user,
+                      sqlpool_error *error) {
+    pair *p = (pair *)user;
+    (void)pool, (void)options;
+    return p->run = sqlpool_schedule_run(p->second, "inner", error);
+}
+TEST(a_task_sets_no_schedule_through_another_pools_task) {
+    sqlpool_task outer, inner;
+    sqlpool_error error;
+    pair p;
+    int rc;
+    memset(&p, 0, sizeof p);
+    p.run = -1;
+    p.first = open_ticking("first.db", NULL);
+    p.second = open_ticking("second.db", NULL);
+    if (p.first == NULL || p.second == NULL) return;
+    outer = task_of("outer", SQLPOOL_TASK_CALL, 10, NULL);
+    outer.fn = run_second;
+    inner = task_of("inner", SQLPOOL_TASK_CALL, 10, NULL);
+    inner.fn = turn_to_first;
+    outer.user = inner.user = &p;
+    CHECK_OK(set_schedule(p.first, &outer, 1, false, NULL, &error), &error);
+    CHECK_OK(set_schedule(p.second, &inner, 1, false, NULL, &error), &error);
+    (void)alarm(20); /* who waits here waits for itself */
+    rc = sqlpool_schedule_run(p.first, "outer", &error);
+    (void)alarm(0);
+    CHECK_INT(rc, SQLPOOL_OK);
+    CHECK_INT(p.run, SQLPOOL_OK);
+    CHECK_INT(p.set, SQLPOOL_MISUSE);
+    CHECK_INT(p.unset, SQLPOOL_MISUSE);
+    CHECK_INT(p.close, SQLPOOL_MISUSE);
+    CHECK_INT(p.own, SQLPOOL_MISUSE);
+    CHECK_OK(sqlpool_schedule(p.second, NULL, &error), &error); /* out of both tasks again */
+    CHECK_OK(sqlpool_schedule(p.first, NULL, &error), &error);
+    PART(close_pool(p.second));
+    PART(close_pool(p.first));
+}
+
 int main(void) {
     RUN(a_task_runs_when_its_interval_has_passed);
     RUN(an_incremental_vacuum_has_nothing_to_do_in_other_files);
@@ -1191,5 +1246,6 @@ int main(void) {
     RUN(a_claim_that_waits_ends_with_its_schedule);
     RUN(a_merge_that_is_cut_comes_to_every_table);
     RUN(a_task_sets_no_schedule_when_its_own_is_replaced);
+    RUN(a_task_sets_no_schedule_through_another_pools_task);
     return test_end();
 }

@@ -759,6 +759,46 @@ TEST(names_that_are_taken) {
     unit_close(&u);
 }
 
+/*  Of all renames only that of the database to its new name succeeds. */
+static int refuse_link(void *user, const char *path, const char *second) {
+    (void)user, (void)path, (void)second;
+    return EPERM;
+}
+static int rename_away_alone(void *user, const char *from, const char *to) {
+    if (strstr(from, "op.db-partial") != NULL) return ENOSPC;
+    if (is_meant(to, "op.db") && strstr(from, "op.db.replaced-") != NULL) return EACCES;
+    return sqlpool__default_rename(user, from, to);
+}
+
+TEST(a_name_that_is_not_given_back_and_why) {
+    unit_pool u;
+    sqlpool_config c = begin(&u);
+    sqlpool_backup_config config;
+    sqlpool_backup_info info;
+    char kept[300];
+    const char *quote;
+    PART(unit_open(&u, "op.db", &c));
+    CHECK(fill_pool(&u));
+    memset(&config, 0, sizeof config);
+    config.files = files;
+    config.files.link_fn = refuse_link;
+    config.files.rename_fn = rename_away_alone;
+    CHECK_RC(sqlpool_restore(u.pool, "op.bak", &config, NULL, &info, &u.error), SQLITE_FULL,
+             &u.error);
+    CHECK_INT(u.error.os_code, EACCES); /* of the name, not of what the restore ended with */
+    (void)snprintf(kept, sizeof kept, "(errno %d)", EACCES);
+    CHECK(strstr(u.error.message, kept) != NULL);
+    CHECK(!is_there("op.db"));
+    quote = strchr(u.error.message, '"');
+    CHECK(quote != NULL);
+    (void)snprintf(kept, sizeof kept, "%.*s", (int)strcspn(quote + 1, "\""), quote + 1);
+    CHECK_INT(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), SQLPOOL_MOVED);
+    CHECK_INT(rename(kept, "op.db"), 0);
+    CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_OK);
+    CHECK_INT(count_rows(&u), ROWS + 1);
+    unit_close(&u);
+}
+
 /*  Upkeep takes a connection just behind the drain, and has it for so many looks at the clock. */
 static struct {
     sqlpool__core *core;
@@ -1192,6 +1232,7 @@ int main(void) {
     RUN(connections_that_are_refused_one_by_one);
     RUN(files_that_the_vfs_does_not_hand_out);
     RUN(names_that_are_taken);
+    RUN(a_name_that_is_not_given_back_and_why);
     RUN(restore_beside_a_checkpoint_or_upkeep);
     RUN(a_deadline_while_another_program_has_the_file);
     RUN(an_authorizer_that_forbids_the_page_size);

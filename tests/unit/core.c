@@ -92,6 +92,48 @@ TEST(a_verdict_is_asked_for_seldom) {
     unit_close(&u);
 }
 
+/*  However large the file is: writes wait for the answer. */
+TEST(damage_is_confirmed_without_reading_on) {
+    unit_pool u;
+    sqlpool_config c = unit_config(&u, 1);
+    char verdict[200] = "";
+    sqlite3 *db = NULL;
+    int64_t pages, page_bytes, page, spoilt = 0;
+    int file;
+    c.vfs_name = "sim";
+    PART(open_core(&u, "large.db", &c));
+    CHECK_OK(sqlpool_script(u.pool,
+                            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT "
+                            "500) INSERT INTO t SELECT zeroblob(3000) FROM n",
+                            -1, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
+    CHECK_INT(sqlite3_open("large.db", &db), SQLITE_OK);
+    pages = sim_plain_int64(db, "PRAGMA page_count", 0);
+    page_bytes = sim_plain_int64(db, "PRAGMA page_size", 0);
+    (void)sqlite3_close(db);
+    CHECK(pages > 300);
+    sim_vfs_arm((sim_vfs_fault){0});
+    CHECK(!sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
+    CHECK(sim_vfs.kind_calls[SIM_VFS_READ] >= (uint64_t)pages); /* a sound file is read whole */
+    file = open("large.db", O_RDWR);
+    CHECK(file >= 0);
+    for (page = 1; page < pages; page++) { /* every page that holds rows */
+        char type = 0;
+        CHECK_INT(pread(file, &type, 1, (off_t)(page * page_bytes)), 1);
+        if (type != 13) continue;
+        CHECK_INT(pwrite(file, "x", 1, (off_t)(page * page_bytes)), 1);
+        spoilt++;
+    }
+    CHECK_INT(close(file), 0);
+    CHECK(spoilt > 300);
+    sim_vfs_arm((sim_vfs_fault){0});
+    CHECK(sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
+    CHECK_HAS(verdict, "btreeInitPage() returns error code 11");
+    CHECK(sim_vfs.kind_calls[SIM_VFS_READ] < 20);
+    unit_close(&u);
+}
+
 /*---- connections ----*/
 
 TEST(a_connection_that_the_memory_limit_refuses) {
@@ -270,8 +312,10 @@ TEST(groups_that_cannot_begin) {
 }
 
 int main(void) {
+    if (sim_vfs_install() != SQLITE_OK) return 2;
     RUN(verdicts_on_a_file);
     RUN(a_verdict_is_asked_for_seldom);
+    RUN(damage_is_confirmed_without_reading_on);
     RUN(a_connection_that_the_memory_limit_refuses);
     RUN(leases_that_end_while_the_file_is_away);
     RUN(alerts_below_zero);

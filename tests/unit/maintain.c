@@ -720,6 +720,38 @@ TEST(full_text_tables_without_the_module) {
     unit_close(&u);
 }
 
+/*  Where a merge that was cut goes on, when the writer is somebody else's in between. */
+TEST(a_merge_that_would_block_goes_on_where_it_was) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool__chore chore;
+    sqlpool_error error;
+    sqlite3 *other = NULL;
+    if (!has_fts5() || !run_raw("skip.db", "CREATE VIRTUAL TABLE f USING fts5(x);"
+                                           "CREATE VIRTUAL TABLE g USING fts5(x);"
+                                           "CREATE VIRTUAL TABLE h USING fts5(x)"))
+        return;
+    unit_open(&u, "skip.db", &config);
+    if (test_failed_now) return;
+    CHECK_INT(sqlite3_open("skip.db", &other), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_OK(sqlpool__enter_chore(u.pool, "merge", NULL, &chore, &error), &error);
+    chore.call.timeout_ms = SQLPOOL_NO_WAIT;
+    chore.skip = 2;
+    (void)sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE);
+    CHECK_INT(sqlpool__leave_chore(&chore), SQLPOOL_WOULD_BLOCK);
+    CHECK_INT(chore.skip, 2);
+    CHECK_INT(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
+    CHECK_OK(sqlpool__enter_chore(u.pool, "merge", NULL, &chore, &error), &error);
+    chore.call.timeout_ms = SQLPOOL_NO_WAIT;
+    chore.skip = 2;
+    (void)sqlpool__fts5(&chore, NULL, SQLPOOL_FTS5_MERGE);
+    CHECK_INT(sqlpool__leave_chore(&chore), SQLPOOL_OK);
+    CHECK_INT(chore.skip, 0); /* through: the next one begins with the first */
+    unit_close(&u);
+}
+
 static void unknown(sqlite3_context *context, int count, sqlite3_value **values) {
     (void)count, (void)values;
     sqlite3_result_int(context, 1);
@@ -801,6 +833,7 @@ int main(void) {
     RUN(copies_where_the_file_system_is_not_known);
     RUN(a_copy_takes_no_file_that_came_between);
     RUN(full_text_tables_without_the_module);
+    RUN(a_merge_that_would_block_goes_on_where_it_was);
     RUN(pages_of_an_index_whose_function_is_missing_cannot_be_counted);
     RUN(statistics_that_are_made_are_made_known);
     return test_end();

@@ -891,6 +891,38 @@ TEST(a_row_that_breaks_a_constraint_confirms_no_damage) {
     unit_close(&u);
 }
 
+/*  Whichever read fails: the disk is to blame, not the file. */
+TEST(an_untrusted_file_that_cannot_be_read_is_not_called_damaged) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlite3 *db = NULL;
+    int refused = 0, n;
+    CHECK_INT(sqlite3_open("flaky.db", &db), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db,
+                           "CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i "
+                           "+ 1 FROM n LIMIT 30) INSERT INTO t SELECT zeroblob(1500) FROM n",
+                           NULL, NULL, NULL),
+              SQLITE_OK);
+    (void)sqlite3_close(db);
+    CHECK_INT(sim_vfs_install(), SQLITE_OK);
+    config.untrusted = true;
+    config.vfs_name = "sim";
+    for (n = 1;; n++) {
+        int rc;
+        bool was_hit;
+        sim_vfs_arm((sim_vfs_fault){.at = (uint64_t)n, .kind = SIM_VFS_READ});
+        rc = sqlpool_open(&u.pool, "flaky.db", &config, &u.error);
+        was_hit = sim_vfs.faults != 0;
+        sim_vfs_heal();
+        if (rc == SQLPOOL_OK) CHECK_INT(sqlpool_close(u.pool, NULL), SQLPOOL_OK);
+        if (rc == SQLPOOL_OK && !was_hit) break;
+        if (rc == SQLPOOL_OK) continue;
+        CHECK_INT(rc & 0xff, SQLITE_IOERR);
+        refused++;
+    }
+    CHECK(refused > 5); /* the pages of the table are read by the check alone */
+}
+
 /*  "unable to get the page" is of the disk, or of memory, unless its code is of the file. */
 TEST(a_page_that_cannot_be_read_is_not_damage) {
     static const struct {
@@ -2230,6 +2262,7 @@ int main(void) {
     RUN(foreign_keys_that_cannot_be_enforced);
     RUN(quick_check_that_finds_something);
     RUN(a_row_that_breaks_a_constraint_confirms_no_damage);
+    RUN(an_untrusted_file_that_cannot_be_read_is_not_called_damaged);
     RUN(a_page_that_cannot_be_read_is_not_damage);
     RUN(write_on_a_raw_reader);
     RUN(statements_are_handed_out_unbound);
