@@ -21,6 +21,7 @@
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
 #   FUZZ_SECONDS    seconds each fuzz target runs under `make fuzz` (600), `make fuzz-short` (5)
 #   FUZZ            fuzz targets to run, of tests/fuzz (all)
+#   FUZZ_JOBS       targets at a time under `make fuzz` (2)
 #   MUTANTS         changes of sqlpool.h that `make mutate` tries (400)
 #   SIM_SEED        the number that random tests, and the sample of `make mutate`, begin with
 #   WALRESET_SCHEDULES  schedules of `make walreset`, of each of three programs in each of three ways
@@ -190,6 +191,7 @@ $(BUILD)/bench/metrics: bench/metrics.c $(METRICS_OBJECTS) $(BUILD)/flags $(SQLI
 
 # Fuzz targets: with the compiler's own reports of the code that was reached, where it has them; for
 # libFuzzer; and with a bug in the header that they must find.
+FUZZ_JOBS ?= 2
 FUZZ ?= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 FUZZ_TRACE = $(shell echo 'int main(void) { return 0; }' | \
     $(CC) -c -fsanitize-coverage=trace-pc -x c - -o /dev/null 2>/dev/null && \
@@ -317,8 +319,10 @@ fuzz-short: $(FUZZ:%=$(BUILD)/fuzz/%) ## random inputs against every parser and 
 	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),5)' sh tests/fuzz/run.sh $(BUILD)/fuzz own $(FUZZ)
 
 fuzz: $(if $(LIBFUZZER),$(FUZZ:%=$(BUILD)/fuzz/%.libfuzzer),$(FUZZ:%=$(BUILD)/fuzz/%)) ## the same for FUZZ_SECONDS each, with libFuzzer where it is
-	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),600)' sh tests/fuzz/run.sh $(BUILD)/fuzz \
-	    $(if $(LIBFUZZER),libfuzzer,own) $(FUZZ)
+	@printf '%s\n' $(FUZZ) | FUZZ_SECONDS='$(or $(FUZZ_SECONDS),600)' xargs -P '$(FUZZ_JOBS)' -I NAME \
+	    sh tests/fuzz/run.sh $(BUILD)/fuzz $(if $(LIBFUZZER),libfuzzer,own) NAME | \
+	    awk '/ passed, /{ p += $$1; f += $$3; next } { print; fflush() } \
+	        END { print p + 0 " passed, " f + 0 " failed"; exit p == 0 || f > 0 }'
 
 fuzz-controls: $(FUZZ:%=$(BUILD)/fuzz/%.control) ## a bug in a copy of the header for each target, which must find it
 	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),60)' sh tests/fuzz/run.sh $(BUILD)/fuzz control $(FUZZ)

@@ -3932,7 +3932,10 @@ static int sqlpool__default_create(void *user, const char *path, const char *lik
         if (chmod(path, status.st_mode & 0777) != 0) code = errno;
     }
     if (close(file) != 0 && code == 0) code = errno;
-    if (code != 0) (void)unlink(path);
+    if (code != 0) {
+        sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
+        if (vfs != NULL) (void)vfs->xDelete(vfs, path, 0);
+    }
     return code;
 }
 
