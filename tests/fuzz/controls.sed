@@ -15,7 +15,7 @@ s/^        if (job->has_failed) {/        if (false) {/
 
 # report
 # A backslash is not escaped in JSON.
-s/if (byte == '"' || byte == '\\\\') sqlpool__text_byte/if (byte == '"') sqlpool__text_byte/
+s/(code == '"' || code == '\\\\')) {/code == '"') {/
 
 # config
 # The budget of the log may be above its limit.

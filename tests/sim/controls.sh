@@ -77,7 +77,7 @@ control lost_signal_of_a_drain pause 'lost wake-up|deadlock' '/^static int sqlpo
 control lost_signal_of_a_submission submit 'lost wake-up|deadlock' \
     's/if (entry->sleeper != NULL) sqlpool__signal(core, entry->sleeper);//'
 # Awake, and taken for drained without a look.
-control no_look_after_a_wake pause 'failed: .*out' \
+control no_look_after_a_wake pause 'failed: .*(out|is_paused)' \
     '/^static int sqlpool__drain_locked(/,/^}/ s/: deadline_ns);/: deadline_ns); break;/'
 # A slot that is handed over looks idle.
 control double_grant acquire 'MISUSE|used' \
