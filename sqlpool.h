@@ -6513,10 +6513,14 @@ static int sqlpool__ask_number(sqlite3 *db, const char *sql, int64_t *number) {
     return rc;
 }
 
+/*------------------------------------------------------------------------------
+ * >>[I10.6.1] is the file damaged?                                     (private)
+ *----------------------------------------------------------------------------*/
+
 /*  What a line of PRAGMA integrity_check is about. */
 static int sqlpool__problem_kind(const char *line, size_t bytes) {
     static const struct {
-        const char *words;
+        char words[28];
         int kind;
     } known[] = {{"missing from index", SQLPOOL_PROBLEM_INDEX},
                  {"wrong # of entries in index", SQLPOOL_PROBLEM_INDEX},
@@ -6595,6 +6599,10 @@ static int sqlpool__quick_check(sqlite3 *db, const char *table, char *verdict, i
     verdict[0] = '\0';
     return sqlpool__first_damage(db, table, 1000000, verdict, bytes, &has_content);
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I10.6.2] settings                                                 (private)
+ *----------------------------------------------------------------------------*/
 
 /*  Sets an integer PRAGMA, reads it back; what it is now goes to `granted`. */
 static int sqlpool__set_pragma(sqlpool__slot *slot, const char *name, int64_t value,
@@ -14868,8 +14876,8 @@ static void sqlpool__text_columns(sqlpool__text *text, const sqlpool_bulk_config
 
 /*  The statement for so many rows. */
 static void sqlpool__text_bulk(sqlpool__text *text, const sqlpool_bulk_config *config, int rows) {
-    static const char *const insert[] = {"INSERT INTO ", "INSERT OR IGNORE INTO ",
-                                         "INSERT OR REPLACE INTO ", "INSERT INTO "};
+    static const char insert[][24] = {"INSERT INTO ", "INSERT OR IGNORE INTO ",
+                                      "INSERT OR REPLACE INTO ", "INSERT INTO "};
     const int columns = config->column_count, set = columns - config->key_count;
     int i, k;
     if (config->action == SQLPOOL_BULK_UPDATE) {
@@ -17606,7 +17614,8 @@ static void sqlpool__metric_state(const sqlpool__metrics_text *m, const sqlpool_
 
 static void sqlpool__metric_histograms(const sqlpool__metrics_text *m,
                                        const sqlpool__report *report) {
-    static const char *const helps[] = {
+    static const char helps[][80] = {
+        /* no pointers: they would be written when the program starts */
 #define SQLPOOL__METRIC_HELP(name, word, text) text,
         SQLPOOL_TIMINGS(SQLPOOL__METRIC_HELP)
 #undef SQLPOOL__METRIC_HELP
@@ -17634,11 +17643,11 @@ static void sqlpool__metric_histograms(const sqlpool__metrics_text *m,
 
 static void sqlpool__metric_statements(const sqlpool__metrics_text *m,
                                        const sqlpool__report *report) {
-    static const char *const names[] = {"statement_calls", "statement_errors", "statement_rows",
-                                        "statement_time_seconds"};
-    static const char *const helps[] = {"Calls of a kind of statement, of those with most time.",
-                                        "Calls of it that failed.", "Rows that it gave.",
-                                        "Time that it took."};
+    static const char names[][24] = {"statement_calls", "statement_errors", "statement_rows",
+                                     "statement_time_seconds"};
+    static const char helps[][56] = {"Calls of a kind of statement, of those with most time.",
+                                     "Calls of it that failed.", "Rows that it gave.",
+                                     "Time that it took."};
     int what, i;
     for (what = 0; what < 4; what++) {
         sqlpool__metric(m, names[what], "counter", what == 3 ? "seconds" : NULL, helps[what]);
@@ -21112,7 +21121,7 @@ static int sqlpool__incremental_vacuum(sqlpool__chore *chore, int64_t pages, int
 }
 
 /*  A file of ours through the VFS, opened and closed again. EXCLUSIVE makes it; else it is brought
-    to the disk with its folder, which SQLite syncs for journals only, and its size is given. */
+    to the disk with its folder, which SQLite syncs for journals only. bytes: its size, or NULL. */
 static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_new,
                                sqlite3_int64 *bytes) {
     sqlite3_vfs *vfs = sqlite3_vfs_find(core->is_memory ? NULL : core->vfs_name);
@@ -21129,7 +21138,7 @@ static int sqlpool__touch_file(sqlpool__core *core, const char *path, bool is_ne
                           : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MASTER_JOURNAL,
                    &flags);
     if (rc == SQLITE_OK && !is_new) rc = file->pMethods->xSync(file, SQLITE_SYNC_FULL);
-    if (rc == SQLITE_OK && !is_new) rc = file->pMethods->xFileSize(file, bytes);
+    if (rc == SQLITE_OK && bytes != NULL) rc = file->pMethods->xFileSize(file, bytes);
     if (rc == SQLITE_OK && is_new && (flags & SQLITE_OPEN_READONLY) != 0)
         rc = SQLITE_CANTOPEN; /* it was there, and SQLite tries what is left to try */
     if (file->pMethods != NULL) (void)file->pMethods->xClose(file);
@@ -21235,7 +21244,6 @@ static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
     sqlite3_vfs *vfs = sqlite3_vfs_find(chore->core->is_memory ? NULL : chore->core->vfs_name);
     sqlpool__slot *slot;
     char *full = NULL;
-    sqlite3_int64 bytes;
     int64_t granted = 0;
     int attached, rc = sqlpool__chore_take(chore, SQLPOOL_READ);
     if (rc != SQLPOOL_OK) return rc;
@@ -21272,7 +21280,7 @@ static int sqlpool__vacuum_into(sqlpool__chore *chore, const char *path) {
         slot->is_committed = false; /* of the copy */
         if (sqlpool__primary(chore->error->sqlite_code) == SQLITE_FULL) slot->trouble = 0;
         if (rc == SQLPOOL_OK &&
-            (rc = sqlpool__touch_file(chore->core, full, false, &bytes)) != SQLITE_OK)
+            (rc = sqlpool__touch_file(chore->core, full, false, NULL)) != SQLITE_OK)
             rc = SQLPOOL__FAIL(chore->error, rc, "\"%s\" cannot be brought to the disk (%s)", path,
                                sqlpool_result_name(rc));
         if (rc == SQLPOOL_OK) chore->progress.done = chore->progress.total;
@@ -21379,8 +21387,9 @@ static int sqlpool__take_problem(sqlpool__chore *chore, sqlite3_stmt *row, void 
         const int code = sqlpool__problem_code(line, bytes);
         if (code != 0) {
             findings->unread = code;
-        } else if (bytes > 0 && strncmp(line, "*** in database", 15) != 0)
+        } else if (bytes > 0 && strncmp(line, "*** in database", 15) != 0) {
             sqlpool__add_finding(findings, line, bytes, sqlpool__problem_kind(line, bytes));
+        }
         line += bytes + (line[bytes] == '\n' ? 1 : 0);
     }
     return 0;
@@ -23105,9 +23114,9 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, sqlpool
         sqlpool__unlock(core);
     }
     if (slot != NULL) { /* with patience: until the writer has opened it, it is in no WAL mode */
-        int tries = found != SQLPOOL__FOUND_NOTHING ? SQLPOOL__REOPEN_TRIES : 0;
-        while (tries-- > 0 && sqlpool__open_connection(slot, error) != SQLPOOL_OK) {
-            if (tries == 0) break;
+        int tries = SQLPOOL__REOPEN_TRIES;
+        while (found != SQLPOOL__FOUND_NOTHING &&
+               sqlpool__open_connection(slot, error) != SQLPOOL_OK && --tries > 0) {
             sqlpool__error_clear(error);
             sqlpool__sleep(core, core->config.busy_poll_max_us * SQLPOOL__NS_PER_US);
         }
@@ -23246,11 +23255,10 @@ static int sqlpool__swap(sqlpool__image *image, sqlpool__old *old, const char *k
         if (!is_linked) code = files->rename_fn(files->user, own, kept);
         if (code != 0) return sqlpool__file_failed(code, "keeping", kept, error);
     }
-    if (old->is_whole)
-        sqlpool__remove_sidecars(archive, own); /* the exclusive journal stays, empty */
-    code =
-        sqlpool__move_sidecars(archive, own, kept); /* or what cannot be removed: SQLite would play
-                                                          it into the new file */
+    /* Of a whole file only an empty journal is left, and what cannot be removed goes aside with the
+       file: SQLite would play it into the new one. */
+    if (old->is_whole) sqlpool__remove_sidecars(archive, own);
+    code = sqlpool__move_sidecars(archive, own, kept);
     /* a power loss must not bring the old log back beside the new file */
     if (code == 0) code = files->sync_folder_fn(files->user, own);
     if (code == 0) code = files->rename_fn(files->user, image->path, own);
@@ -23339,8 +23347,10 @@ static bool sqlpool__is_file_bad(int result) {
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY: /* a journal that somebody's death left beside it is to be rolled back */
         return true;
+    case SQLITE_IOERR:
+        return result != SQLITE_IOERR_NOMEM;
     default:
-        return sqlpool__primary(result) == SQLITE_IOERR && result != SQLITE_IOERR_NOMEM;
+        return false;
     }
 }
 
@@ -24158,7 +24168,7 @@ static int sqlpool__see_file(sqlpool__migrating *m) {
                                "sqlpool_migrations AS b WHERE b.version=a.version)ORDER BY version",
                                sqlpool__history_row, m);
     if (rc != SQLPOOL_OK) return rc;
-    if (m->version < 0 || m->version < first - 1)
+    if (m->version < first - 1)
         return SQLPOOL__FAIL(m->chore.error, SQLPOOL_MIGRATION_GAP,
                              "the database is at version %d, and the steps begin with %d: those "
                              "between are missing; migrate it first with a program that has them",
