@@ -1505,10 +1505,12 @@ SQLPOOL_API int sqlpool_config_check(const sqlpool_config *config, sqlpool_error
     error    [out,opt]  detail
     Returns  SQLPOOL_OK; SQLPOOL_CONFIG, also when SQLPOOL_MAX_POOLS are open; SQLPOOL_FORKED;
              SQLPOOL_VERSION_MISMATCH; SQLPOOL_NOMEM; SQLITE_CANTOPEN, SQLITE_NOTADB, SQLITE_BUSY
-             and any other error of opening
+             and any other error of opening; SQLITE_IOERR... also when a log is there that the disk
+             refuses to sync
     Owner    the caller; give it back with sqlpool_close()
     Threads  any; blocks for file I/O
-    Cost     a file open, schema load and a dozen PRAGMAs for each connection
+    Cost     a file open, schema load and a dozen PRAGMAs for each connection; an fsync where a log
+             is there
     SQLite   sqlite.org/c3ref/open.html, sqlite.org/wal.html
     See      sqlpool_close, sqlpool_config_resolved  */
 #define sqlpool_open(pool, path, config, error) \
@@ -10387,6 +10389,28 @@ static int sqlpool__sync_rest(sqlpool__slot *writer, sqlpool_error *error) {
     return sqlpool__sync_failed(core, rc, error);
 }
 
+/*  What was in the log when the pool came to it may be on the disk, or not: from here on it is.
+    After a sync that fails it is then not written over itself, which a power loss could spoil, and
+    with it what a checkpoint has copied half way. Later syncs of other processes are not known. */
+static int sqlpool__sync_old_log(sqlpool__slot *writer, sqlpool_error *error) {
+    sqlpool__core *core = writer->core;
+    sqlite3_file *file;
+    uint64_t end;
+    int rc;
+    if (!core->is_wal || core->config.read_only || writer->stamp_map == NULL ||
+        core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF)
+        return SQLPOOL_OK;
+    end = sqlpool__log_end(writer);
+    file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
+    if ((end & UINT32_MAX) == 0 || file == NULL) return SQLPOOL_OK;
+    rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    if (rc != SQLITE_OK)
+        return SQLPOOL__FAIL(error, rc, "the disk refused to sync the log that was there (%s)",
+                             sqlpool_result_name(rc));
+    sqlpool__log_is_synced(core, end);
+    return SQLPOOL_OK;
+}
+
 /*  With that lock held: writes what is doubtful of the log over itself and syncs it. Nobody sees a
     difference, but the system has to bring it to the disk once more. What is known to be there
     stays as it is: a power loss could spoil it. */
@@ -17615,7 +17639,7 @@ static void sqlpool__metric_state(const sqlpool__metrics_text *m, const sqlpool_
 static void sqlpool__metric_histograms(const sqlpool__metrics_text *m,
                                        const sqlpool__report *report) {
     static const char helps[][80] = {
-        /* no pointers: they would be written when the program starts */
+    /* no pointers: they would be written when the program starts */
 #define SQLPOOL__METRIC_HELP(name, word, text) text,
         SQLPOOL_TIMINGS(SQLPOOL__METRIC_HELP)
 #undef SQLPOOL__METRIC_HELP
@@ -19544,7 +19568,7 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     core->has_stamp = slot->stamp_map != NULL;
     if (core->is_shared_gate) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_SHARED);
     if (!core->config.disable_foreign_keys) sqlpool__check_foreign_keys(slot);
-    return SQLPOOL_OK;
+    return sqlpool__sync_old_log(slot, error);
 }
 
 /*  Checkpoints beside a writer corrupt on these (sqlite.org/wal.html, the WAL-reset bug). The
@@ -19924,6 +19948,7 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
         if (rc == SQLPOOL_OK) {
             sqlpool__learn_page_size(writer);
             sqlpool__log_recovered(writer);
+            rc = sqlpool__sync_old_log(writer, error);
             sqlpool__give_back(writer, sqlpool__lane_of_slot(writer));
         }
     }

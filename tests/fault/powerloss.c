@@ -35,6 +35,8 @@
 #define _GNU_SOURCE
 #include "sqlpool.h"
 
+#include <sys/stat.h>
+
 #include "sim/sim.h"
 #include "test.h"
 
@@ -1592,6 +1594,121 @@ TEST(checkpoint_stops_at_a_failing_sync) {
     CHECK_INT(rc & 0xff, SQLITE_IOERR);
 }
 
+/*  A program ends and leaves its log: at what offset ends it? 0 when there was an error. */
+static int64_t leave_log(void) {
+    sqlite3 *db = NULL;
+    struct stat log;
+    char name[sizeof path + 8];
+    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "sim");
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, "PRAGMA page_size = 1024; PRAGMA journal_mode = WAL", NULL, NULL,
+                          NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_exec(db, schema, NULL, NULL, NULL);
+    (void)sqlite3_close(db);
+    (void)snprintf(name, sizeof name, "%s-wal", path);
+    return rc == SQLITE_OK && stat(name, &log) == 0 ? (int64_t)log.st_size : 0;
+}
+/*  Events of a file from `at` on: how many of this kind, and the least offset of them. */
+typedef struct events_seen {
+    int count;
+    int64_t least;
+} events_seen;
+static events_seen events_from(const trace *t, size_t at, int file, event_kind kind) {
+    events_seen seen = {0, INT64_MAX};
+    for (; at < t->count; at++) {
+        const event *e = &t->events[at];
+        if (e->file != file || e->kind != kind) continue;
+        seen.count++;
+        if (e->offset < seen.least) seen.least = e->offset;
+    }
+    return seen;
+}
+
+/*  What a checkpoint has copied half way only the log mends, and a power loss can spoil what is being
+    written. The log that a pool finds is on the disk before it works, so that a sync that fails later is
+    no reason to write that part over itself. */
+TEST(the_log_that_was_there_is_not_written_again) {
+    trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
+    sqlpool_error error;
+    events_seen writes;
+    static writer w;
+    int64_t end;
+    size_t opened, written;
+    int failed, mended;
+    start_recording(t);
+    end = leave_log();
+    opened = t->count;
+    CHECK_INT(open_pool(t, &w.pool, &error), SQLPOOL_OK);
+    CHECK_INT(events_from(t, opened, LOG, SYNC).count, 1);
+    w.t = t;
+    write_alone(&w);
+    written = t->count;
+    arm_sync(1);
+    failed = sqlpool_checkpoint(w.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error);
+    arm_sync(0);
+    mended = sqlpool_checkpoint(w.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error);
+    sim_vfs.record_fn = NULL;
+    (void)sqlpool_close(w.pool, NULL);
+    writes = events_from(t, written, LOG, WRITE);
+    CHECK_INT(t->failed_syncs, 1);
+    free_trace(t);
+    CHECK(end > 0);
+    CHECK_INT(failed & 0xff, SQLITE_IOERR);
+    CHECK_INT(mended, SQLPOOL_OK);
+    CHECK(writes.count > 0); /* what came after it is written again */
+    CHECK_INT(writes.least, end);
+}
+/*  Another connection, or process, has gone on meanwhile. */
+TEST(a_recycled_pool_syncs_the_log_that_is_there) {
+    trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
+    sqlpool_error error;
+    sqlite3 *other = NULL;
+    static writer w;
+    size_t before;
+    int rc, syncs_before, syncs;
+    start_recording(t);
+    CHECK_INT(open_pool(t, &w.pool, &error), SQLPOOL_OK);
+    (void)sqlpool_script(w.pool, schema, -1, &error);
+    before = t->count;
+    rc = sqlite3_open_v2(path, &other, SQLITE_OPEN_READWRITE, "sim");
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(other, "PRAGMA synchronous = NORMAL; INSERT INTO anchor VALUES(1)", NULL,
+                          NULL, NULL);
+    syncs_before = events_from(t, before, LOG, SYNC).count;
+    if (rc == SQLITE_OK) rc = sqlpool_recycle(w.pool);
+    syncs = events_from(t, before, LOG, SYNC).count;
+    sim_vfs.record_fn = NULL;
+    (void)sqlite3_close(other);
+    (void)sqlpool_close(w.pool, NULL);
+    free_trace(t);
+    CHECK_INT(rc, SQLPOOL_OK);
+    CHECK_INT(syncs_before, 0);
+    CHECK_INT(syncs, 1);
+}
+TEST(a_log_that_cannot_be_synced_is_not_opened) {
+    trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
+    sqlpool *pool = NULL;
+    sqlpool_error error;
+    int refused, opened;
+    char message[sizeof error.message];
+    start_recording(t);
+    CHECK(leave_log() > 0);
+    arm_sync(1);
+    refused = open_pool(t, &pool, &error);
+    (void)snprintf(message, sizeof message, "%s", error.message);
+    arm_sync(0);
+    CHECK(pool == NULL);
+    opened = open_pool(t, &pool, &error);
+    CHECK_INT(t->failed_syncs, 1);
+    sim_vfs.record_fn = NULL;
+    (void)sqlpool_close(pool, NULL);
+    free_trace(t);
+    CHECK_INT(refused, SQLITE_IOERR_FSYNC);
+    CHECK(strstr(message, "refused to sync the log that was there") != NULL);
+    CHECK_INT(opened, SQLPOOL_OK);
+}
+
 /*---- controls: what must be seen ----*/
 
 TEST(control_off_is_seen) {
@@ -1722,5 +1839,8 @@ int main(int argc, char **argv) {
     RUN(full_with_failing_syncs);
     RUN(normal_with_failing_syncs);
     RUN(checkpoint_stops_at_a_failing_sync);
+    RUN(the_log_that_was_there_is_not_written_again);
+    RUN(a_recycled_pool_syncs_the_log_that_is_there);
+    RUN(a_log_that_cannot_be_synced_is_not_opened);
     return test_end();
 }
