@@ -15,13 +15,14 @@
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
 #   MIGRATE_KILLS   processes that `make migrate-kills` kills (1000)
-#   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000), SCHEDULES_JOBS at a time (2)
+#   TORTURE_JOBS, SCHEDULES_JOBS, MUTATE_JOBS, FUZZ_JOBS  how many of their parts, scenarios, mutants and
+#                   targets run at a time (as many as there are processors)
+#   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000)
 #   MODEL_OPS       operations that `make model` checks (10000000), from MODEL_SEED (1) on
 #   SOAK_SECONDS    length of `make soak` (600)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
 #   FUZZ_SECONDS    seconds each fuzz target runs under `make fuzz` (600), `make fuzz-short` (5)
 #   FUZZ            fuzz targets to run, of tests/fuzz (all)
-#   FUZZ_JOBS       targets at a time under `make fuzz` (2)
 #   MUTANTS         changes of sqlpool.h that `make mutate` tries (400)
 #   SIM_SEED        the number that random tests, and the sample of `make mutate`, begin with
 #   WALRESET_SCHEDULES  schedules of `make walreset`, of each of three programs in each of three ways
@@ -191,7 +192,7 @@ $(BUILD)/bench/metrics: bench/metrics.c $(METRICS_OBJECTS) $(BUILD)/flags $(SQLI
 
 # Fuzz targets: with the compiler's own reports of the code that was reached, where it has them; for
 # libFuzzer; and with a bug in the header that they must find.
-FUZZ_JOBS ?= 2
+FUZZ_JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 FUZZ ?= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 FUZZ_TRACE = $(shell echo 'int main(void) { return 0; }' | \
     $(CC) -c -fsanitize-coverage=trace-pc -x c - -o /dev/null 2>/dev/null && \

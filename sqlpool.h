@@ -2418,11 +2418,11 @@ typedef struct sqlpool_task {
     int limit_ms;           /* a run that takes longer is stopped, and is an overrun [none] */
     int64_t io_bytes_per_s; /* as in sqlpool_maintenance */
     int free_percent;       /* INCREMENTAL_VACUUM: when so many of all pages are free [0], .. 100 */
+    int keep;               /* BACKUP: as in sqlpool_backup_config [7] */
     sqlpool_task_fn fn;     /* of CALL */
     void *user;             /* of fn */
     const char *path;       /* BACKUP: the target; INTEGRITY_CHECK: of the copy, path-partial [NULL:
                                no copy]; lives as long as the schedule */
-    int keep;               /* BACKUP: as in sqlpool_backup_config [7] */
 } sqlpool_task;
 
 /*  What is known of a task. Times are milliseconds since 1970, by SQLite's clock; 0: never. */
@@ -4361,6 +4361,7 @@ static sqlpool__text sqlpool__error_around(sqlpool_error *error, char said[760])
 #define SQLPOOL__NEVER INT64_MAX
 #define SQLPOOL__NS_PER_MS INT64_C(1000000)
 #define SQLPOOL__NS_PER_US INT64_C(1000)
+#define SQLPOOL__S_PER_DAY INT64_C(86400)
 
 static int64_t sqlpool__time_add(int64_t time, int64_t duration) {
     SQLPOOL_ASSERT(duration >= 0);
@@ -5512,12 +5513,12 @@ typedef struct sqlpool__core {
     sqlpool__u64 wal_frames;          /* in the log after the last commit or checkpoint */
     sqlpool__u64 log_end;             /* where it was then: start << 32 | frames */
     sqlpool__u64 log_synced;          /* up to where all of it is known to be on the disk */
+    sqlpool__u64 frames_checkpointed; /* frames_total at the last checkpoint */
     uint32_t log_salt;                /* of that start; who has the writer */
     uint32_t syncing;                 /* a sync beside the writer is under way */
     uint32_t checkpoint_due;          /* the log is above its budget */
     uint32_t checkpointing;           /* someone takes care of the log */
     uint32_t is_log_lost;             /* it counts more frames as copied than it has */
-    sqlpool__u64 frames_checkpointed; /* frames_total at the last checkpoint */
     uint32_t busy_sleepers;           /* busy handlers that sleep until a commit */
     uint32_t buffers_out;             /* buffered results and bulk loads not closed yet */
     uint32_t ticking;                 /* someone is inside upkeep */
@@ -16017,7 +16018,7 @@ static void sqlpool__alarm_tell(const sqlpool_config *config, int kind, const sq
 static bool sqlpool__alarm_step(const sqlpool_config *config, int kind, sqlpool__alarm *alarm,
                                 int64_t value, int64_t duration_ns) {
     const int64_t wanted = config->alerts[kind].for_ms * SQLPOOL__NS_PER_MS;
-    const int64_t most = 2 * config->upkeep_interval_ms * SQLPOOL__NS_PER_MS;
+    const int64_t most = config->upkeep_interval_ms * (2 * SQLPOOL__NS_PER_MS);
     const int rising = sqlpool__alarm_severity(config, kind, value, false);
     const int falling = sqlpool__alarm_severity(config, kind, value, true);
     const bool is_up = rising > alarm->severity, is_down = falling < alarm->severity;
@@ -22642,7 +22643,7 @@ static int sqlpool__image_copy(sqlpool__image *image, sqlite3 *from) {
             if (left >= last) image->info.restarts++;
             last = left;
             unsynced += image->archive->config.step_pages * page_bytes;
-            chore->io_bytes += 2 * image->archive->config.step_pages * page_bytes;
+            chore->io_bytes += image->archive->config.step_pages * (2 * page_bytes);
         }
         if (rc != SQLITE_OK && rc != SQLITE_DONE) break;
         if (sqlpool__chore_tick(chore, total - left, total) != SQLPOOL_OK) {
@@ -25623,14 +25624,15 @@ static void sqlpool__plan_end(sqlpool__core *core) {
 
 SQLPOOL_API const sqlpool_task *sqlpool_schedule_default(int *count) {
     static const sqlpool_task tasks[] = {
-        {"optimize", SQLPOOL_TASK_OPTIMIZE, 86400, 0, 0, 1000, 0, 0, 0, NULL, NULL, NULL, 0},
-        {"FTS5 merge", SQLPOOL_TASK_FTS5_MERGE, 3600, 0, 0, 1000, 0, 0, 0, NULL, NULL, NULL, 0},
-        {"incremental vacuum", SQLPOOL_TASK_INCREMENTAL_VACUUM, 3600, 0, 0, 1000, 0, 0, 20, NULL,
-         NULL, NULL, 0},
-        {"quick check", SQLPOOL_TASK_QUICK_CHECK, 7 * 86400, 0, 0, 1000, 0, 32 << 20, 0, NULL, NULL,
-         NULL, 0},
-        {"integrity check", SQLPOOL_TASK_INTEGRITY_CHECK, 30 * 86400, 0, 0, 1000, 0, 32 << 20, 0,
-         NULL, NULL, NULL, 0}};
+        {"optimize", SQLPOOL_TASK_OPTIMIZE, SQLPOOL__S_PER_DAY, 0, 0, 1000, 0, 0, 0, 0, NULL, NULL,
+         NULL},
+        {"FTS5 merge", SQLPOOL_TASK_FTS5_MERGE, 3600, 0, 0, 1000, 0, 0, 0, 0, NULL, NULL, NULL},
+        {"incremental vacuum", SQLPOOL_TASK_INCREMENTAL_VACUUM, 3600, 0, 0, 1000, 0, 0, 20, 0, NULL,
+         NULL, NULL},
+        {"quick check", SQLPOOL_TASK_QUICK_CHECK, 7 * SQLPOOL__S_PER_DAY, 0, 0, 1000, 0, 32 << 20,
+         0, 0, NULL, NULL, NULL},
+        {"integrity check", SQLPOOL_TASK_INTEGRITY_CHECK, 30 * SQLPOOL__S_PER_DAY, 0, 0, 1000, 0,
+         32 << 20, 0, 0, NULL, NULL, NULL}};
     if (count != NULL) *count = (int)(sizeof tasks / sizeof *tasks);
     return tasks;
 }

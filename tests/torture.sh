@@ -2,79 +2,102 @@
 # torture.sh - the long test campaigns, one after the other, with what each printed as its result.
 # SPDX-License-Identifier: MIT OR Unlicense
 #
-# `make torture` runs them all, `make torture-controls` their controls: bugs that must be found. A part
-# that went well is not run again while sqlpool.h and the tests are the same, so that a campaign that
-# was interrupted goes on where it was; BUILD/torture holds the logs. PARTS names those to run.
+# `make torture` runs them all, `make torture-controls` their controls: bugs that must be found. Parts that
+# keep one processor busy run beside each other, TORTURE_JOBS at a time (as many as there are processors);
+# the others use all of them by themselves. A part that went well is not run again while sqlpool.h and
+# the tests are the same, so that a campaign that was interrupted goes on where it was; BUILD/torture
+# holds the logs. PARTS names those to run.
 set -u
 build=${BUILD:-build}
 make=${MAKE:-make}
 out=$build/torture
 mkdir -p "$out" || exit 1
-mark=$(cat sqlpool.h Makefile $(find tests -type f | LC_ALL=C sort) | cksum)
 
-# name, and what make is asked for
+# name, processors, and what make is asked for
 parts() {
-    if [ "${1:-}" = controls ]; then
+    if [ "$1" = controls ]; then
         cat <<'PARTS'
-schedules-controls schedules-controls
-model-controls model-controls
-fuzz-controls fuzz-controls
-stress-controls test ONLY=stress/%
-powerloss-controls test ONLY=fault/powerloss
-walreset-controls test ONLY=fault/walreset
-soak-controls test ONLY=stress/soak
+schedules-controls all schedules-controls
+model-controls all model-controls
+fuzz-controls all fuzz-controls
+stress-controls all test ONLY=stress/%
+powerloss-controls all test ONLY=fault/powerloss
+walreset-controls all test ONLY=fault/walreset
+soak-controls all test ONLY=stress/soak
 PARTS
     else
         cat <<'PARTS'
-oom test ONLY=oom/% TEST_TIMEOUT=7200 TEST_ARGS=full
-io test ONLY=fault/io TEST_TIMEOUT=3600 TEST_ARGS=full
-io-care test ONLY=fault/io_care TEST_TIMEOUT=7200 TEST_ARGS=full
-migrate test ONLY=fault/migrate TEST_TIMEOUT=7200 TEST_ARGS=full
-migrate-kills migrate-kills MIGRATE_KILLS=10000
-powerloss powerloss
-schedules schedules
-model model
-stress stress STRESS_KILLS=10000 TEST_TIMEOUT=7200
-soak soak
-walreset walreset
-kills kills
-fuzz fuzz
-matrix matrix
-mutate mutate
+io-care one test ONLY=fault/io_care TEST_TIMEOUT=7200 TEST_ARGS=full
+oom-care one test ONLY=oom/care TEST_TIMEOUT=7200 TEST_ARGS=full
+oom one test ONLY=oom/oom TEST_TIMEOUT=7200 TEST_ARGS=full
+stress one stress STRESS_KILLS=10000 TEST_TIMEOUT=7200
+io one test ONLY=fault/io TEST_TIMEOUT=3600 TEST_ARGS=full
+migrate one test ONLY=fault/migrate TEST_TIMEOUT=7200 TEST_ARGS=full
+migrate-kills one migrate-kills MIGRATE_KILLS=10000
+powerloss one powerloss
+soak one soak
+walreset one walreset
+model one model
+kills one kills
+schedules all schedules
+fuzz all fuzz
+matrix all matrix
+mutate all mutate
 PARTS
     fi
 }
 
+if [ "${1:-}" = part ]; then # of which campaign, its mark, its name
+    what=$(parts "$2" | grep "^$4 " | cut -d' ' -f3-)
+    start=$(date +%s)
+    # shellcheck disable=SC2086
+    "$make" -s $what >"$out/$4.log" 2>&1
+    status=$?
+    took=$(($(date +%s) - start))
+    if [ $status -eq 0 ]; then
+        echo "$3" >"$out/$4.done"
+        verdict="ok   $4 ($took s)"
+    else
+        verdict="FAIL $4 ($took s): see $out/$4.log"
+    fi
+    # In one piece: another part may be printing its own.
+    lines=$(grep -E '^# |passed, [0-9]+ failed$' "$out/$4.log" | tail -n 12 | sed "s/^/     /")
+    printf '%s\n%s\n' "$lines" "$verdict"
+    exit 0
+fi
+
 kind=${1:-all}
 failed=0
 passed=0
+one=
+all=
 begin=$(date +%s)
+mark=$(cat sqlpool.h Makefile $(find tests -type f | LC_ALL=C sort) | cksum)
 for name in ${PARTS:-$(parts "$kind" | cut -d' ' -f1)}; do
-    what=$(parts "$kind" | grep "^$name " | cut -d' ' -f2-)
-    if [ -z "$what" ]; then
-        echo "FAIL $name: there is no such part"
-        failed=$((failed + 1))
-        continue
-    fi
+    processors=$(parts "$kind" | grep "^$name " | cut -d' ' -f2)
     if [ "$(cat "$out/$name.done" 2>/dev/null)" = "$mark" ]; then
         echo "ok   $name: done before"
         passed=$((passed + 1))
-        continue
-    fi
-    start=$(date +%s)
-    # shellcheck disable=SC2086
-    "$make" -s $what >"$out/$name.log" 2>&1
-    status=$?
-    took=$(($(date +%s) - start))
-    grep -E '^# |passed, [0-9]+ failed$' "$out/$name.log" | tail -n 12 | sed "s/^/     /"
-    if [ $status -eq 0 ]; then
-        echo "$mark" >"$out/$name.done"
-        echo "ok   $name ($took s)"
-        passed=$((passed + 1))
     else
-        echo "FAIL $name ($took s): see $out/$name.log"
-        failed=$((failed + 1))
+        rm -f "$out/$name.done"
+        case $processors in
+        one) one="$one $name" ;;
+        all) all="$all $name" ;;
+        *)
+            echo "FAIL $name: there is no such part"
+            failed=$((failed + 1))
+            ;;
+        esac
     fi
+done
+if [ -n "$one" ]; then # what they share is built before
+    "$make" -s programs >"$out/programs.log" 2>&1 || { echo "FAIL: see $out/programs.log"; exit 1; }
+    printf '%s\n' $one | xargs -P "${TORTURE_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}" \
+        -I NAME sh "$0" part "$kind" "$mark" NAME
+fi
+[ -z "$all" ] || printf '%s\n' $all | xargs -I NAME sh "$0" part "$kind" "$mark" NAME
+for name in $one $all; do
+    if [ "$(cat "$out/$name.done" 2>/dev/null)" = "$mark" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 done
 echo "# $(($(date +%s) - begin)) s"
 echo "$passed passed, $failed failed"

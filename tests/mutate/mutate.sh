@@ -10,7 +10,7 @@
 #
 #   MUTANTS         size of the sample (400)
 #   SIM_SEED        which sample
-#   MUTATE_JOBS     mutants at a time (2)
+#   MUTATE_JOBS     mutants at a time (as many as there are processors)
 #   MUTATE_SECONDS  time after which no further one is begun (no limit)
 #   MUTATE_AGAIN    1: forget the survivors of earlier runs, to see whether new tests kill them
 #   MUTATE_WIDE     1: behind the programs of its room all others run too: slow, for survivors
@@ -22,7 +22,7 @@
 set -u
 export LC_ALL=C
 : "${CC:=cc}" "${BUILD:=build}" "${SQLITE_INCLUDE:=}" "${SQLITE_LINK:=-lsqlite3}" "${LDLIBS:=-lpthread -lm}"
-: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_JOBS:=2}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}" "${MUTATE_WIDE:=0}"
+: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_JOBS:=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}" "${MUTATE_WIDE:=0}"
 : "${SIM_SEED:=$(date +%s)}"
 root=$(pwd)
 case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac

@@ -6,7 +6,7 @@
 # where it was. Logs, failing schedules and what is done are below $BUILD/schedules.
 #
 #   SCHEDULES_RUNS  random and PCT schedules in all (10000000), shared by all variants
-#   SCHEDULES_JOBS  parts at a time (2)
+#   SCHEDULES_JOBS  parts at a time (as many as there are processors)
 #   SIM_SEED        the first seed (1)
 set -u
 build=${BUILD:-build}
@@ -56,7 +56,7 @@ done >"$out/parts"
 echo "$list" | while read -r name _; do
     grep -q "^$name\$" "$out/parts" || echo "$name"
 done >>"$out/parts"
-xargs -P "${SCHEDULES_JOBS:-2}" -I NAME sh "$0" part NAME "$each" "$mark" <"$out/parts"
+xargs -P "${SCHEDULES_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}" -I NAME sh "$0" part NAME "$each" "$mark" <"$out/parts"
 
 failed=0 passed=0
 while read -r name; do

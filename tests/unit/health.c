@@ -278,6 +278,20 @@ TEST(limits_resolve_to_the_documented_ones) {
     CHECK_INT(config.alerts[SQLPOOL_ALERT_WAITING].for_ms, 10000);
 }
 
+/*  Twice the longest interval of upkeep is more milliseconds than an int holds. */
+TEST(an_alert_with_the_longest_interval_is_told) {
+    sqlpool_config config = sqlpool_config_default();
+    sqlpool__alarm alarm;
+    config.upkeep_interval_ms = INT32_MAX;
+    sqlpool__resolve_config(&config);
+    memset(&alarm, 0, sizeof alarm);
+    CHECK(!sqlpool__alarm_step(&config, SQLPOOL_ALERT_UTILISATION, &alarm, 95, 1000 * MS));
+    CHECK_INT(alarm.held_ns, 0);
+    CHECK(sqlpool__alarm_step(&config, SQLPOOL_ALERT_UTILISATION, &alarm, 95,
+                              INT32_MAX * (INT64_C(1) * MS)));
+    CHECK(alarm.held_ns == INT32_MAX * (INT64_C(1) * MS));
+}
+
 /*  A value that turns round begins anew; one that falls less far than it did is told for what it is. */
 TEST(an_alert_that_turns_round_waits_again) {
     sqlpool_config config = sqlpool_config_default();
@@ -914,6 +928,7 @@ int main(void) {
     RUN(without_samples_there_are_no_alerts);
     RUN(bad_limits_are_refused_by_name);
     RUN(limits_resolve_to_the_documented_ones);
+    RUN(an_alert_with_the_longest_interval_is_told);
     RUN(an_alert_that_turns_round_waits_again);
     RUN(full_success_is_no_alert_whatever_the_limit);
     RUN(the_gravest_alerts_come_first);
