@@ -1505,8 +1505,8 @@ SQLPOOL_API int sqlpool_config_check(const sqlpool_config *config, sqlpool_error
     error    [out,opt]  detail
     Returns  SQLPOOL_OK; SQLPOOL_CONFIG, also when SQLPOOL_MAX_POOLS are open; SQLPOOL_FORKED;
              SQLPOOL_VERSION_MISMATCH; SQLPOOL_NOMEM; SQLITE_CANTOPEN, SQLITE_NOTADB, SQLITE_BUSY
-             and any other error of opening; SQLITE_IOERR... also when a log is there that the disk
-             refuses to sync
+             and any other error of opening; SQLITE_IOERR... also when a log is there that cannot be
+             brought to the disk
     Owner    the caller; give it back with sqlpool_close()
     Threads  any; blocks for file I/O
     Cost     a file open, schema load and a dozen PRAGMAs for each connection; an fsync where a log
@@ -5304,6 +5304,7 @@ typedef struct sqlpool__slot {
     bool is_committed;        /* a write transaction ended well since this was cleared */
     bool has_frames;          /* and wrote to the log, so that FULL has synced that */
     bool has_commit_begun;    /* since this was cleared: its failure may leave it committed */
+    bool is_unmended;         /* it stands, behind a hole in the log that could not be mended */
     bool is_busy_expired;     /* the busy handler gave up because of the deadline */
     bool is_shielded;         /* one of the pool's own statements runs: never stopped half-way */
     bool is_ending;           /* COMMIT or ROLLBACK runs: cancelling no longer helps */
@@ -5319,6 +5320,7 @@ typedef struct sqlpool__slot {
     int64_t scope_end_ns;    /* no statement of the scope begins later */
     uint32_t counter_before; /* of commits, in the stamp, as COMMIT began */
     bool has_counter;        /* it was taken: VACUUM calls no commit hook */
+    uint64_t log_end;        /* after the last commit, see sqlpool__log_end() */
     int pin_credit;          /* above 0: keeping snapshots pays */
     int pin_rest;            /* statements until it is tried again */
     sqlite3_stmt *own[SQLPOOL__OWN_STATEMENTS];
@@ -5511,10 +5513,9 @@ typedef struct sqlpool__core {
     sqlpool__u64 random;              /* state of the default generator */
     sqlpool__u64 frames_total;        /* frames committed by this pool since open */
     sqlpool__u64 wal_frames;          /* in the log after the last commit or checkpoint */
-    sqlpool__u64 log_end;             /* where it was then: start << 32 | frames */
-    sqlpool__u64 log_synced;          /* up to where all of it is known to be on the disk */
+    sqlpool__u64 log_end;             /* see sqlpool__log_end(): as last seen */
+    sqlpool__u64 log_synced;          /* the same: up to where it is known to be on the disk */
     sqlpool__u64 frames_checkpointed; /* frames_total at the last checkpoint */
-    uint32_t log_salt;                /* of that start; who has the writer */
     uint32_t syncing;                 /* a sync beside the writer is under way */
     uint32_t checkpoint_due;          /* the log is above its budget */
     uint32_t checkpointing;           /* someone takes care of the log */
@@ -6082,6 +6083,31 @@ static int sqlpool__on_busy(void *argument, int count) {
     return 1;
 }
 
+static uint32_t sqlpool__stamp_word(const volatile uint32_t *map, int i) {
+    return SQLPOOL__LOAD(&map[i]); /* in order: the first copy before the second */
+}
+
+/*  Both copies, which a writer writes one after the other; false while one is being written. */
+static bool sqlpool__stamp_read(const volatile uint32_t *map, sqlpool__stamp *stamp) {
+    bool is_whole = true;
+    int i;
+    for (i = 0; i < SQLPOOL__STAMP_WORDS; i++) stamp->words[i] = sqlpool__stamp_word(map, i);
+    for (i = 0; i < SQLPOOL__STAMP_WORDS; i++) {
+        if (sqlpool__stamp_word(map, SQLPOOL__STAMP_WORDS + i) != stamp->words[i]) is_whole = false;
+    }
+    return is_whole;
+}
+
+/*  How far the log has come, whoever wrote it: which log it is (its salt) << 32 | frames. 0: nobody
+    can say, or it is just being written. */
+static uint64_t sqlpool__log_place(const sqlpool__stamp *stamp) {
+    return (uint64_t)stamp->words[SQLPOOL__STAMP_SALT] << 32 | stamp->words[SQLPOOL__STAMP_FRAMES];
+}
+static uint64_t sqlpool__log_end(const volatile uint32_t *map) {
+    sqlpool__stamp stamp;
+    return map != NULL && sqlpool__stamp_read(map, &stamp) ? sqlpool__log_place(&stamp) : 0;
+}
+
 /*  Has no commit of this pool shown yet that the stamp can be relied on? */
 static bool sqlpool__is_counter_due(const sqlpool__slot *slot) {
     return SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->core->is_counter_checked) == 0) &&
@@ -6097,10 +6123,9 @@ static int sqlpool__on_commit(void *argument) {
     slot->is_committed = slot->has_commit_begun = true;
     slot->has_frames = false; /* the wal_hook comes after this, if anything was written */
     sqlpool__note_commit_begins(slot);
-    if (sqlpool__is_counter_due(slot)) { /* nobody else commits: the write lock is ours */
-        slot->counter_before = SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]);
-        slot->has_counter = true;
-    }
+    slot->has_counter = slot->stamp_map != NULL && !slot->is_raw;
+    if (slot->has_counter) /* nobody else commits: the write lock is ours */
+        slot->counter_before = sqlpool__stamp_word(slot->stamp_map, SQLPOOL__STAMP_COUNTER);
     return 0;
 }
 
@@ -6118,24 +6143,29 @@ static void sqlpool__on_update(void *argument, int action, const char *database,
         slot->chain.update_fn(slot->chain.user, action, database, table, rowid);
 }
 
-/*  Runs inside COMMIT, after the write: only records. A smaller log than before has started over.
-    */
+/*  Runs inside COMMIT, after the write: only records. SQLite has given its locks back, and another
+    process may have begun the log anew. */
 static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, int frames) {
     sqlpool__slot *slot = (sqlpool__slot *)argument;
     sqlpool__core *core = slot->core;
     if (strcmp(database, "main") == 0 && frames >= 0) {
         const uint64_t now = (uint64_t)frames, before = SQLPOOL__LOAD_RELAXED(&core->wal_frames);
-        const uint32_t salt =
-            slot->stamp_map != NULL ? SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_SALT]) : 0;
-        uint64_t start = SQLPOOL__LOAD_RELAXED(&core->log_end) >> 32;
-        if (salt != SQLPOOL__LOAD_RELAXED(&core->log_salt) || now <= before) start++; /* over */
-        SQLPOOL__STORE_RELAXED(&core->log_salt, salt);
+        sqlpool__stamp stamp;
         slot->has_frames = true;
         SQLPOOL__STORE_RELAXED(&core->wal_frames, now);
-        SQLPOOL__STORE(&core->log_end, start << 32 | now);
         (void)SQLPOOL__ADD(&core->frames_total, now > before ? now - before : now);
+        slot->log_end = 0;
+        if (slot->stamp_map != NULL && sqlpool__stamp_read(slot->stamp_map, &stamp)) {
+            const uint32_t counter = stamp.words[SQLPOOL__STAMP_COUNTER];
+            if (stamp.words[SQLPOOL__STAMP_FRAMES] == now &&
+                (!slot->has_counter || counter == slot->counter_before + 1)) {
+                slot->log_end = sqlpool__log_place(&stamp); /* nobody was quicker */
+                SQLPOOL__STORE(&core->log_end, slot->log_end);
+            }
+        }
         if (sqlpool__is_counter_due(slot) && slot->has_counter) {
-            if (SQLPOOL__LOAD(&slot->stamp_map[SQLPOOL__STAMP_COUNTER]) == slot->counter_before)
+            if (sqlpool__stamp_word(slot->stamp_map, SQLPOOL__STAMP_COUNTER) ==
+                slot->counter_before)
                 SQLPOOL__STORE(&core->is_stamp_bad, 1u);
             SQLPOOL__STORE_RELAXED(&core->is_counter_checked, 1u);
         }
@@ -6368,13 +6398,16 @@ static bool sqlpool__is_full(const sqlpool__core *core) {
     what it could not write, and says so once. There may be a hole in the log: what is committed
     behind it would be lost with it, and a checkpoint could not be repeated after a power loss. So
     what was not known to be on the disk is written over itself, the same bytes, and synced, before
-    the next checkpoint, and before the next commit that has to be durable. Where every commit was
-    synced by itself, and the one that was not has failed, there is nothing to doubt. */
+    the next checkpoint, and before the next commit that has to be durable. Until then no
+    connection that is closed copies the log, as SQLite does with the last. */
 static void sqlpool__doubt_log(sqlpool__core *core) {
-    const bool is_full = sqlpool__is_full(core);
-    if (is_full && SQLPOOL__LOAD(&core->durable) >= SQLPOOL__LOAD(&core->commits)) return;
+    if (!core->is_wal) return;
     SQLPOOL__STORE(&core->is_log_doubtful, 1u);
-    if (is_full && core->is_wal) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
+    if (sqlpool__is_full(core)) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
+}
+static void sqlpool__trust_log(sqlpool__core *core) {
+    SQLPOOL__STORE(&core->is_log_doubtful, 0u);
+    (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_DOUBT);
 }
 
 /*  A sync beside the writer begins. Until it is known how it ended no commit is called durable: its
@@ -6385,9 +6418,8 @@ static uint64_t sqlpool__sync_begins(sqlpool__core *core) {
 }
 static void sqlpool__sync_ends(sqlpool__core *core, int rc, uint64_t synced_before) {
     if (rc != SQLITE_OK && rc != SQLITE_NOTFOUND) {
-        SQLPOOL__STORE(&core->is_log_doubtful, 1u);
+        sqlpool__doubt_log(core);
         SQLPOOL__STORE(&core->log_synced, synced_before);
-        if (sqlpool__is_full(core)) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
     }
     (void)SQLPOOL__ADD(&core->syncing, (uint32_t)-1);
 }
@@ -6396,9 +6428,13 @@ static void sqlpool__await_sync(sqlpool__core *core) {
         sqlpool__sleep(core, 10 * SQLPOOL__NS_PER_US);
 }
 
-/*  The log was synced, and had come so far before. */
-static void sqlpool__log_is_synced(sqlpool__core *core, uint64_t end) {
-    if (SQLPOOL__LOAD(&core->log_synced) < end) SQLPOOL__STORE(&core->log_synced, end);
+/*  The log was synced, and had come to `end` before that. Of two logs nobody can say which is the
+    newer: who found `before` as log_synced knows better than that, and than nothing else. */
+static void sqlpool__log_is_synced(sqlpool__core *core, uint64_t before, uint64_t end) {
+    uint64_t known = SQLPOOL__LOAD(&core->log_synced);
+    while (end != 0 && (known >> 32 == end >> 32 ? known < end : known == before)) {
+        if (SQLPOOL__CAS(&core->log_synced, &known, end)) return;
+    }
 }
 
 /*  Fills the error from the connection, before anything else touches it. `sql` may be NULL. */
@@ -6412,8 +6448,12 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
     error->os_code = slot->db != NULL ? sqlite3_system_errno(slot->db) : 0;
     error->waited_us = slot->waited_us;
     slot->has_failed = true;
-    if (code == SQLITE_IOERR_FSYNC && slot->role != SQLPOOL__ROLE_CHECKPOINTER)
-        sqlpool__doubt_log(core); /* before a checkpoint the log is synced, so that is the file */
+    if (code == SQLITE_IOERR_FSYNC && slot->role != SQLPOOL__ROLE_CHECKPOINTER) {
+        /* before a checkpoint the log is synced, so that is the file */
+        const uint64_t end = sqlpool__log_end(slot->stamp_map);
+        if (end == 0 || end != SQLPOOL__LOAD(&core->log_synced))
+            sqlpool__doubt_log(core); /* else all that counts is on the disk */
+    }
     if (result == SQLPOOL_REFUSED) {
         sqlpool__text_add(&text, "refused%s%s: %s", slot->refused_name[0] != '\0' ? " " : "",
                           slot->refused_name, slot->refusal);
@@ -6836,7 +6876,8 @@ static void sqlpool__close_db(sqlpool__slot *slot) {
     sqlite3_progress_handler(slot->db, 0, NULL, NULL);
     if (core->config.events.destroy_fn != NULL)
         core->config.events.destroy_fn(core->config.events.user, slot->db);
-    if (SQLPOOL__LOAD(&core->is_log_lost) != 0) /* what only the log has must stay there */
+    if (SQLPOOL__LOAD(&core->is_log_lost) != 0 || SQLPOOL__LOAD(&core->is_log_doubtful) != 0)
+        /* what only the log has must stay there */
         (void)sqlite3_db_config(slot->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     if (sqlite3_close(slot->db) !=
         SQLITE_OK) { /* it closes virtual tables' own statements itself */
@@ -7045,21 +7086,6 @@ static int sqlpool__open_plain(sqlpool__core *core, const char *path, int flags,
 #define SQLPOOL__SHM_REGION 32768       /* bytes of a WAL-index region */
 #define SQLPOOL__PIN_CREDIT 8           /* a reader loses it within 4 useless snapshots in a row */
 #define SQLPOOL__PIN_REST 64 /* statements without, before it is tried again: 1.5 % of them */
-
-static uint32_t sqlpool__stamp_word(const volatile uint32_t *map, int i) {
-    return SQLPOOL__LOAD(&map[i]); /* in order: the first copy before the second */
-}
-
-/*  Both copies, which a writer writes one after the other; false while one is being written. */
-static bool sqlpool__stamp_read(const volatile uint32_t *map, sqlpool__stamp *stamp) {
-    bool is_whole = true;
-    int i;
-    for (i = 0; i < SQLPOOL__STAMP_WORDS; i++) stamp->words[i] = sqlpool__stamp_word(map, i);
-    for (i = 0; i < SQLPOOL__STAMP_WORDS; i++) {
-        if (sqlpool__stamp_word(map, SQLPOOL__STAMP_WORDS + i) != stamp->words[i]) is_whole = false;
-    }
-    return is_whole;
-}
 
 static bool sqlpool__stamp_is(const volatile uint32_t *map, const sqlpool__stamp *stamp) {
 #ifdef SQLPOOL_TESTING_BLIND_STAMP
@@ -9903,7 +9929,7 @@ static void sqlpool__after_commit(sqlpool__slot *slot) {
         slot->role == SQLPOOL__ROLE_WRITER && /* several writers count in another order */
         sqlpool__is_full(core)) {
         SQLPOOL__STORE(&core->durable, commits);
-        sqlpool__log_is_synced(core, SQLPOOL__LOAD(&core->log_end));
+        sqlpool__log_is_synced(core, SQLPOOL__LOAD(&core->log_synced), slot->log_end);
     }
     if (SQLPOOL__LOAD_ORDERED(&core->busy_sleepers) != 0) {
         sqlpool__lock(core);
@@ -9960,12 +9986,13 @@ static bool sqlpool__is_retryable(const sqlpool__core *core, int code) {
 }
 
 /*  Where disk or memory fail after COMMIT has begun, the log may hold it all the same: whoever
-    opens the file next finds it or does not. */
+    opens the file next finds it or does not. Or it has ended well, and may not be on the disk. */
 static bool sqlpool__is_unknown(const sqlpool__slot *slot, const sqlpool_error *error) {
     const int code = sqlpool__primary(error->sqlite_code);
     return error->result != SQLPOOL_OK && slot->has_commit_begun &&
-           (sqlpool__is_connection_bad(error->sqlite_code) || code == SQLITE_NOMEM ||
-            code == SQLITE_FULL || error->sqlite_code == SQLITE_IOERR_NOMEM);
+           (slot->is_unmended || sqlpool__is_connection_bad(error->sqlite_code) ||
+            code == SQLITE_NOMEM || code == SQLITE_FULL ||
+            error->sqlite_code == SQLITE_IOERR_NOMEM);
 }
 
 /*  A token for one repetition: so many a second, and so many per call, for ten seconds' worth. */
@@ -10360,17 +10387,10 @@ static int sqlpool__sync_failed(sqlpool__core *core, int code, sqlpool_error *er
     return SQLPOOL__FAIL(error, code, "the disk refused to sync (%s)", sqlpool_result_name(code));
 }
 
-/*  With that lock held: how far the log has come, whoever wrote it. */
-static uint64_t sqlpool__log_end(sqlpool__slot *writer) {
-    sqlpool__core *core = writer->core;
-    uint64_t end = SQLPOOL__LOAD(&core->log_end);
-    if (writer->stamp_map != NULL) {
-        const uint32_t salt = sqlpool__stamp_word(writer->stamp_map, SQLPOOL__STAMP_SALT);
-        if (salt != SQLPOOL__LOAD_RELAXED(&core->log_salt)) end += UINT64_C(1) << 32; /* not us */
-        SQLPOOL__STORE_RELAXED(&core->log_salt, salt);
-        end = (end >> 32 << 32) | sqlpool__stamp_word(writer->stamp_map, SQLPOOL__STAMP_FRAMES);
-        SQLPOOL__STORE(&core->log_end, end);
-    }
+/*  With that lock held. */
+static uint64_t sqlpool__log_end_held(sqlpool__slot *writer) {
+    const uint64_t end = sqlpool__log_end(writer->stamp_map);
+    SQLPOOL__STORE(&writer->core->log_end, end);
     return end;
 }
 
@@ -10379,51 +10399,32 @@ static uint64_t sqlpool__log_end(sqlpool__slot *writer) {
     file. */
 static int sqlpool__sync_rest(sqlpool__slot *writer, sqlpool_error *error) {
     sqlpool__core *core = writer->core;
-    const uint64_t end = sqlpool__log_end(writer);
+    const uint64_t before = SQLPOOL__LOAD(&core->log_synced), end = sqlpool__log_end_held(writer);
     int rc;
-    if (core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
-        (SQLPOOL__LOAD(&core->log_synced) == end && writer->stamp_map != NULL))
+    if (core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF || (end != 0 && end == before))
         return SQLPOOL_OK;
     rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
-    if (rc == SQLITE_OK) sqlpool__log_is_synced(core, end);
+    if (rc == SQLITE_OK) sqlpool__log_is_synced(core, before, end);
     if (rc == SQLITE_OK || rc == SQLITE_NOTFOUND) return SQLPOOL_OK;
     return sqlpool__sync_failed(core, rc, error);
 }
 
-/*  What was in the log when the pool came to it may be on the disk, or not: from here on it is.
-    After a sync that fails it is then not written over itself, which a power loss could spoil, and
-    with it what a checkpoint has copied half way. Later syncs of other processes are not known. */
-static int sqlpool__sync_old_log(sqlpool__slot *writer, sqlpool_error *error) {
-    sqlpool__core *core = writer->core;
-    sqlite3_file *file;
-    uint64_t end;
-    int rc;
-    if (!core->is_wal || core->config.read_only || writer->stamp_map == NULL ||
-        core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF)
-        return SQLPOOL_OK;
-    end = sqlpool__log_end(writer);
-    file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
-    if ((end & UINT32_MAX) == 0 || file == NULL) return SQLPOOL_OK;
-    rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-    if (rc != SQLITE_OK)
-        return SQLPOOL__FAIL(error, rc, "the disk refused to sync the log that was there (%s)",
-                             sqlpool_result_name(rc));
-    sqlpool__log_is_synced(core, end);
-    return SQLPOOL_OK;
-}
-
 /*  With that lock held: writes what is doubtful of the log over itself and syncs it. Nobody sees a
     difference, but the system has to bring it to the disk once more. What is known to be there
-    stays as it is: a power loss could spoil it. */
+    stays as it is: a power loss could spoil it. Who syncs beside the writer is awaited, and the
+    next one looks for the doubt: else it might be he who is told that this sync has failed. */
 static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
     sqlpool__core *core = writer->core;
-    const uint64_t commits = SQLPOOL__LOAD(&core->commits), end = sqlpool__log_end(writer);
-    const uint64_t synced = SQLPOOL__LOAD(&core->log_synced);
     sqlite3_file *file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
     sqlite3_int64 size = 0, at = 0;
+    uint64_t commits, end, synced;
     char bytes[4096];
     int rc = file != NULL ? file->pMethods->xFileSize(file, &size) : SQLITE_NOTFOUND;
-    if (synced >> 32 == end >> 32 && (synced & UINT32_MAX) != 0 && writer->stamp_map != NULL)
+    sqlpool__await_sync(core);
+    commits = SQLPOOL__LOAD(&core->commits);
+    end = sqlpool__log_end_held(writer);
+    synced = SQLPOOL__LOAD(&core->log_synced);
+    if (end != 0 && synced >> 32 == end >> 32 && (synced & UINT32_MAX) != 0)
         at = SQLPOOL__LOG_HEADER + (sqlite3_int64)(synced & UINT32_MAX) *
                                        (sqlpool__page_bytes(core) + SQLPOOL__FRAME_HEADER);
     for (; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof bytes) {
@@ -10436,19 +10437,45 @@ static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
         return SQLPOOL__FAIL(error, rc,
                              "a sync of the log failed, and so does writing it again (%s)",
                              sqlpool_result_name(rc));
-    SQLPOOL__STORE(&core->is_log_doubtful, 0u);
-    (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_DOUBT);
+    sqlpool__trust_log(core);
     if (SQLPOOL__LOAD(&core->durable) < commits) SQLPOOL__STORE(&core->durable, commits);
-    sqlpool__log_is_synced(core, end);
+    sqlpool__log_is_synced(core, synced, end);
     return SQLPOOL_OK;
 }
 
 /*  With the writer in hand, and no transaction. */
 static SQLPOOL__NOINLINE int sqlpool__mend_log(sqlpool__slot *writer, sqlpool_error *error) {
-    if (sqlpool__lock_log(writer, error) != SQLPOOL_OK) return error->result;
-    (void)sqlpool__rewrite_log(writer, error);
+    int rc = sqlpool__lock_log(writer, error);
+    if (rc != SQLPOOL_OK) return rc;
+    rc = sqlpool__rewrite_log(writer, error);
     sqlpool__abandon_transaction(writer);
-    return error->result;
+    return rc;
+}
+
+/*  The same, where a pool comes to a log, or leaves it: what is in it may be on the disk, or not,
+    and afterwards it is. A later sync that fails is then no reason to write it over itself, which a
+    power loss could spoil, and with it what a checkpoint has copied half way; and SQLite's own sync
+    when the last connection is closed, which nobody hears of when it fails, has nothing to do.
+    Later syncs of other processes are not known. */
+static int sqlpool__settle_log(sqlpool__slot *writer, sqlpool_error *error) {
+    sqlpool__core *core = writer->core;
+    if (!core->is_wal || core->config.read_only || writer->db == NULL ||
+        core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
+        SQLPOOL__LOAD(&core->is_log_lost) != 0)
+        return SQLPOOL_OK;
+    if (SQLPOOL__LOAD(&core->is_log_doubtful) == 0) {
+        const uint64_t before = SQLPOOL__LOAD(&core->log_synced);
+        const uint64_t end = sqlpool__log_end(writer->stamp_map);
+        sqlite3_file *file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
+        if ((end != 0 && ((end & UINT32_MAX) == 0 || end == before)) || file == NULL)
+            return SQLPOOL_OK;
+        if (file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK) {
+            sqlpool__log_is_synced(core, before, end);
+            return SQLPOOL_OK;
+        }
+        sqlpool__doubt_log(core);
+    }
+    return sqlpool__mend_log(writer, error);
 }
 
 /*  With the writer in hand: the three steps above. */
@@ -10574,13 +10601,15 @@ static bool sqlpool__checkpoint_enter(sqlpool__core *core, int64_t deadline_ns) 
 static int sqlpool__sync_log(sqlpool__core *core, sqlpool_error *error) {
     const uint64_t end = SQLPOOL__LOAD(&core->log_end);
     uint64_t before;
-    int rc;
-    if (core->checkpointer->db == NULL || core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
-        SQLPOOL__LOAD(&core->is_log_doubtful) != 0) /* it is written again first */
+    int rc = SQLITE_OK;
+    if (core->checkpointer->db == NULL || core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF)
         return SQLPOOL_OK;
     before = sqlpool__sync_begins(core);
-    rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
-    if (rc == SQLITE_OK) sqlpool__log_is_synced(core, end);
+    if (SQLPOOL__LOAD_ORDERED(&core->is_log_doubtful) == 0) { /* else it is written again first */
+        rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
+        if (rc == SQLITE_OK && SQLPOOL__LOAD(&core->is_log_doubtful) == 0)
+            sqlpool__log_is_synced(core, before, end);
+    }
     sqlpool__sync_ends(core, rc, before);
     if (rc == SQLITE_OK || rc == SQLITE_NOTFOUND) return SQLPOOL_OK;
     return sqlpool__sync_failed(core, rc, error);
@@ -10589,18 +10618,21 @@ static int sqlpool__sync_log(sqlpool__core *core, sqlpool_error *error) {
 /*  Brings every commit so far to the disk. What a checkpoint has moved out of the log it has synced
     itself, unless synchronous is OFF. */
 static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpool_error *error) {
-    uint64_t commits, end;
-    int rc;
+    uint64_t commits, end, before;
+    bool is_doubtful;
+    int rc = SQLITE_OK;
     if (!sqlpool__checkpoint_enter(core, deadline_ns))
         return SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT, "a checkpoint is running");
-    commits = SQLPOOL__LOAD_ORDERED(&core->commits);
-    end = SQLPOOL__LOAD(&core->log_end);
-    if (SQLPOOL__LOAD(&core->is_log_doubtful) != 0) {
-        (void)SQLPOOL__FAIL(error, SQLITE_IOERR_FSYNC,
-                            "a sync of the log failed once more on another thread: try again");
-    } else if (sqlpool__checkpointer_ready(core, error) == SQLPOOL_OK) {
-        const uint64_t before = sqlpool__sync_begins(core);
-        rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
+    if (sqlpool__checkpointer_ready(core, error) == SQLPOOL_OK) {
+        commits = SQLPOOL__LOAD_ORDERED(&core->commits);
+        end = SQLPOOL__LOAD(&core->log_end);
+        before = sqlpool__sync_begins(core);
+        is_doubtful = SQLPOOL__LOAD_ORDERED(&core->is_log_doubtful) != 0;
+        if (!is_doubtful) {
+            rc = sqlpool__sync_file(core, SQLITE_FCNTL_JOURNAL_POINTER);
+            is_doubtful = SQLPOOL__LOAD(&core->is_log_doubtful) != 0;
+            if (rc == SQLITE_OK && !is_doubtful) sqlpool__log_is_synced(core, before, end);
+        }
         sqlpool__sync_ends(core, rc, before);
         if (rc == SQLITE_OK && core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF)
             rc = sqlpool__sync_file(core, SQLITE_FCNTL_FILE_POINTER);
@@ -10609,9 +10641,11 @@ static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpo
                                 "the VFS does not give the files of the database out");
         } else if (rc != SQLITE_OK) {
             (void)sqlpool__sync_failed(core, rc, error);
-        } else {
-            sqlpool__log_is_synced(core, end);
-            if (commits > SQLPOOL__LOAD(&core->durable)) SQLPOOL__STORE(&core->durable, commits);
+        } else if (is_doubtful) {
+            (void)SQLPOOL__FAIL(error, SQLITE_IOERR_FSYNC,
+                                "a sync of the log failed once more on another thread: try again");
+        } else if (commits > SQLPOOL__LOAD(&core->durable)) {
+            SQLPOOL__STORE(&core->durable, commits);
         }
     }
     SQLPOOL__STORE(&core->checkpointing, 0u);
@@ -10984,7 +11018,7 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
     int64_t deadline = slot->lease_deadline_ns;
     slot->busy_deadline_ns = 0;
     slot->is_busy_expired = false;
-    slot->has_commit_begun = false;
+    slot->has_commit_begun = slot->is_unmended = false;
     slot->refusal = NULL;
     if (SQLPOOL__UNLIKELY(slot->is_committed) && slot->depth == 0) sqlpool__after_commit(slot);
     if (SQLPOOL__UNLIKELY(slot->is_bad) && sqlpool__is_stuck(slot, error)) return error->result;
@@ -11111,6 +11145,20 @@ static int sqlpool__level_begin(sqlpool__slot *slot, sqlpool_error *error) {
     return rc;
 }
 
+/*  A write has ended well. A sync that failed on another thread meanwhile may have left a hole
+    before it in the log: it is durable when that is mended. */
+static int sqlpool__commit_ended(sqlpool__slot *slot, sqlpool_error *error) {
+    int rc;
+    if (slot->is_committed) sqlpool__after_commit(slot);
+    if (SQLPOOL__LIKELY((SQLPOOL__LOAD(&slot->core->gate) & SQLPOOL__GATE_DOUBT) == 0) ||
+        SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_WRITE || slot->db == NULL ||
+        sqlite3_get_autocommit(slot->db) == 0)
+        return SQLPOOL_OK;
+    rc = sqlpool__mend_log(slot, error);
+    slot->is_unmended = rc != SQLPOOL_OK;
+    return rc;
+}
+
 static int sqlpool__refuse_scope(sqlpool_error *error) {
     return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
                          "this is a snapshot scope: end it with sqlpool_snapshot_end()");
@@ -11157,11 +11205,7 @@ static int sqlpool__level_commit(sqlpool__slot *slot, sqlpool_error *error) {
         return error->result;
     }
     slot->depth = 0;
-    if (slot->is_committed) sqlpool__after_commit(slot);
-    if (SQLPOOL__UNLIKELY((SQLPOOL__LOAD(&slot->core->gate) & SQLPOOL__GATE_DOUBT) != 0) &&
-        SQLPOOL__LOAD_RELAXED(&slot->mode) == SQLPOOL_WRITE)
-        return sqlpool__mend_log(slot, error);
-    return SQLPOOL_OK;
+    return sqlpool__commit_ended(slot, error);
 }
 
 /*  The innermost level is undone; keeps the error that led here. */
@@ -11260,14 +11304,10 @@ static int sqlpool__scope_end(sqlpool__slot *slot, sqlpool_error *error) {
                : SQLPOOL_OK;
 }
 
-/*  What became of a write that is over. A sync that failed on another thread while it ran may have
-    left a hole before it. */
+/*  What became of a write that is over. */
 static void sqlpool__note_outcome(sqlpool__slot *slot, sqlpool_error *error) {
     if (SQLPOOL__LOAD_RELAXED(&slot->mode) != SQLPOOL_WRITE) return;
-    if (error->result == SQLPOOL_OK && slot->is_committed) sqlpool__after_commit(slot);
-    if (SQLPOOL__UNLIKELY((SQLPOOL__LOAD(&slot->core->gate) & SQLPOOL__GATE_DOUBT) != 0) &&
-        error->result == SQLPOOL_OK && slot->db != NULL && sqlite3_get_autocommit(slot->db) != 0 &&
-        sqlpool__mend_log(slot, error) != SQLPOOL_OK) {
+    if (error->result == SQLPOOL_OK && sqlpool__commit_ended(slot, error) != SQLPOOL_OK) {
         error->outcome = SQLPOOL_OUTCOME_UNKNOWN;
         return;
     }
@@ -12502,7 +12542,10 @@ static int sqlpool__run_once(sqlpool__slot *slot, sqlpool__work *work, sqlpool_e
     if (!is_done) return SQLPOOL_OK; /* the cursor goes on */
     sqlpool__stmt_end(slot, stmt, rows, rc);
     sqlpool__disarm(slot);
-    if (slot->is_committed && slot->depth == 0) sqlpool__after_commit(slot);
+    if (slot->is_committed && slot->depth == 0) {
+        if (rc == SQLPOOL_OK) return sqlpool__commit_ended(slot, error);
+        sqlpool__after_commit(slot);
+    }
     return rc;
 }
 
@@ -19288,6 +19331,9 @@ static void sqlpool__destroy(sqlpool__core *core) {
     sqlpool__memory *memory = &core->memory;
     uint32_t i;
     if (core->slots != NULL) {
+        sqlpool_error ignored; /* what cannot be brought to the disk stays in the log */
+        sqlpool__error_clear(&ignored);
+        (void)sqlpool__settle_log(&core->slots[0], &ignored);
         for (i = core->slot_count; i-- > 0;) sqlpool__close_connection(&core->slots[i]);
         for (i = 0; i < core->slot_count; i++) sqlpool__cache_free(&core->slots[i]);
     }
@@ -19569,7 +19615,7 @@ static int sqlpool__open_first(sqlpool__core *core, sqlpool_error *error) {
     core->has_stamp = slot->stamp_map != NULL;
     if (core->is_shared_gate) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_SHARED);
     if (!core->config.disable_foreign_keys) sqlpool__check_foreign_keys(slot);
-    return sqlpool__sync_old_log(slot, error);
+    return sqlpool__settle_log(slot, error);
 }
 
 /*  Checkpoints beside a writer corrupt on these (sqlite.org/wal.html, the WAL-reset bug). The
@@ -19935,11 +19981,17 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
         sqlpool__slot *slot = &core->slots[i];
         if (!sqlpool__claim(slot)) continue;
         SQLPOOL__TALLY(slot, closed_recycled);
+        if (slot == writer && !is_moved) {
+            sqlpool_error ignored; /* the log stays then, and is doubtful */
+            sqlpool__error_clear(&ignored);
+            (void)sqlpool__settle_log(writer, &ignored);
+        }
         sqlpool__close_connection(slot);
         sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
     }
     if (rc == SQLPOOL_OK && is_moved && sqlpool__has_old_log(core))
         rc = sqlpool__refuse_moved(core, error);
+    if (rc == SQLPOOL_OK && is_moved) sqlpool__trust_log(core);      /* that one is gone */
     if (rc == SQLPOOL_OK && sqlpool__take(writer, SQLPOOL__EMPTY)) { /* unless it is leased */
         const sqlpool__request request = sqlpool__internal_request(
             writer->role == SQLPOOL__ROLE_READER ? SQLPOOL_READ : SQLPOOL_WRITE,
@@ -19949,7 +20001,7 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
         if (rc == SQLPOOL_OK) {
             sqlpool__learn_page_size(writer);
             sqlpool__log_recovered(writer);
-            rc = sqlpool__sync_old_log(writer, error);
+            rc = sqlpool__settle_log(writer, error);
             sqlpool__give_back(writer, sqlpool__lane_of_slot(writer));
         }
     }
@@ -23133,7 +23185,7 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, sqlpool
         sqlpool__outdate_all(core);
         SQLPOOL__STORE_RELAXED(&core->wal_frames, (uint64_t)0);
         SQLPOOL__STORE(&core->checkpoint_due, 0u);
-        SQLPOOL__STORE(&core->is_log_doubtful, 0u);
+        sqlpool__trust_log(core);
         (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_MOVED);
         sqlpool__lock(core);
         core->corrupt_ns = 0;
