@@ -177,10 +177,9 @@ static bool fill_pool(unit_pool *u) {
     sqlpool_backup_config config;
     memset(&config, 0, sizeof config);
     config.files = files;
-    if (sqlpool_script(u->pool, fill, -1, &u->error) == SQLPOOL_OK &&
+    if (unit_script(u, fill) == SQLPOOL_OK &&
         sqlpool_backup(u->pool, "op.bak", &config, NULL, NULL, &u->error) == SQLPOOL_OK &&
-        sqlpool_exec(u->pool, "INSERT INTO t(v) VALUES('one more')", SQLPOOL_NO_ARGS, &u->error) ==
-            SQLPOOL_OK)
+        unit_exec(u, "INSERT INTO t(v) VALUES('one more')") == SQLPOOL_OK)
         return true;
     test_fail(__FILE__, __LINE__, "%s", u->error.message);
     return false;
@@ -229,9 +228,7 @@ static int run_op(unit_pool *u, int op, const sqlpool_maintenance *options,
 }
 
 static int64_t count_rows(unit_pool *u) {
-    int64_t n = -1;
-    (void)sqlpool_query_int64(u->pool, &n, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u->error);
-    return n;
+    return unit_ask(u, "SELECT count(*) FROM t");
 }
 
 /*  What was not done has left nothing, and the pool works as before. */
@@ -241,8 +238,7 @@ static void check_nothing_done(unit_pool *u) {
     CHECK_INT(ask_file(is_there("op.bak.1") ? "op.bak.1" : "op.bak", "SELECT count(*) FROM t"),
               ROWS);
     CHECK_INT(count_rows(u), ROWS + 1);
-    CHECK_OK(sqlpool_exec(u->pool, "UPDATE t SET v = 'x' WHERE id = 1", SQLPOOL_NO_ARGS, &u->error),
-             &u->error);
+    CHECK_OK(unit_exec(u, "UPDATE t SET v = 'x' WHERE id = 1"), &u->error);
 }
 
 /*---- results and messages ----*/
@@ -792,7 +788,7 @@ TEST(a_name_that_is_not_given_back_and_why) {
     quote = strchr(u.error.message, '"');
     CHECK(quote != NULL);
     (void)snprintf(kept, sizeof kept, "%.*s", (int)strcspn(quote + 1, "\""), quote + 1);
-    CHECK_INT(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), SQLPOOL_MOVED);
+    CHECK_INT(unit_exec(&u, "DELETE FROM t"), SQLPOOL_MOVED);
     CHECK_INT(rename(kept, "op.db"), 0);
     CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_OK);
     CHECK_INT(count_rows(&u), ROWS + 1);
@@ -932,7 +928,7 @@ TEST(a_database_in_memory_to_a_stream) {
     sqlpool_backup_config config;
     FILE *file = fopen("op.new", "wb");
     PART(unit_open(&u, ":memory:", &c));
-    CHECK_OK(sqlpool_script(u.pool, fill, -1, &u.error), &u.error);
+    CHECK_OK(unit_script(&u, fill), &u.error);
     memset(&config, 0, sizeof config);
     config.write_fn = stream_to_file;
     config.user = file;
@@ -978,8 +974,7 @@ TEST(a_large_copy_of_a_file_that_is_hidden) {
     int n, good = 0;
     memset(&config, 0, sizeof config);
     PART(unit_open(&u, "op.db", &c));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(v); INSERT INTO t VALUES(zeroblob(1500000))",
-                            -1, &u.error),
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(v); INSERT INTO t VALUES(zeroblob(1500000))"),
              &u.error);
     CHECK_OK(sqlpool_backup(u.pool, "op.new", &config, NULL, NULL, &u.error), &u.error);
     CHECK_INT(unlink("op.new"), 0); /* from now on no connection is opened for it */
@@ -1127,10 +1122,8 @@ TEST(rows_that_are_too_long_for_the_new_file) {
     c.events.key_fn = limit_partial;
     longest = 5000;
     PART(unit_open(&u, "op.db", &c));
-    CHECK_OK(sqlpool_script(u.pool,
-                            "CREATE TABLE t(a, b); INSERT INTO t VALUES(1, 2), (zeroblob(8000), "
-                            "3), (zeroblob(3000), zeroblob(3000)), (4, 5)",
-                            -1, &u.error),
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a, b); INSERT INTO t VALUES(1, 2), (zeroblob(8000), "
+                             "3), (zeroblob(3000), zeroblob(3000)), (4, 5)"),
              &u.error); /* a value, and a row of two that would fit */
     CHECK_OK(sqlpool_salvage(u.pool, NULL, "op.new", NULL, NULL, &info, &u.error), &u.error);
     longest = 0;
@@ -1160,7 +1153,7 @@ TEST(a_new_file_that_may_not_grow) {
         sqlpool_salvage_info info;
         c.events.key_fn = limit_partial;
         PART(unit_open(&u, "op.db", &c));
-        CHECK_OK(sqlpool_script(u.pool, cases[i].schema, -1, &u.error), &u.error);
+        CHECK_OK(unit_script(&u, cases[i].schema), &u.error);
         pragma_of_partial = cases[i].pragma;
         longest = cases[i].longest;
         CHECK_RC(sqlpool_salvage(u.pool, NULL, "op.new", NULL, NULL, &info, &u.error), SQLITE_FULL,

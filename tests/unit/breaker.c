@@ -104,7 +104,7 @@ static void breaker_open(unit_pool *u, const char *path, const sqlpool_config *c
     look_at = u->pool;
     u->core->is_corrupt = true; /* what fail() says is taken for the file's word */
     u->core->corrupt_ns = INT64_MAX / 2;
-    if (script != NULL && sqlpool_script(u->pool, script, -1, &u->error) != SQLPOOL_OK)
+    if (script != NULL && unit_script(u, script) != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "script: %s", u->error.message);
 }
 static sqlpool_stats stats_of(unit_pool *u) {
@@ -133,7 +133,7 @@ static int write_with(unit_pool *u, int code) {
 static int read_with(unit_pool *u, int code) {
     int rc;
     fail_code = code;
-    rc = sqlpool_exec(u->pool, READ, SQLPOOL_NO_ARGS, &u->error);
+    rc = unit_exec(u, READ);
     fail_code = SQLITE_OK;
     return rc;
 }
@@ -244,9 +244,7 @@ TEST(the_first_failure_opens) {
         later(&u, 499);
         PART(writes_are_refused(&u, code));
         later(&u, 1); /* the period is over: the next call tries, and goes well */
-        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES(look() + 10000000)", SQLPOOL_NO_ARGS,
-                              &u.error),
-                 &u.error);
+        CHECK_OK(unit_exec(&u, "INSERT INTO t(v) VALUES(look() + 10000000)"), &u.error);
         CHECK_INT(looked.breaker_write, TRYING);
         CHECK_HAS(looked_text, "breaker      writes fail at once for 1000 ms, one tries: ");
         PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
@@ -311,21 +309,19 @@ TEST(a_trial_that_tells_nothing_leaves_it_open) {
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
     for (i = 0; i < 3; i++) {
         later(&u, 1000);
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_MISMATCH);
+        CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), TRYING);
         PART(writes_are_refused(&u, SQLITE_FULL));
         later(&u, 999);
         PART(writes_are_refused(&u, SQLITE_FULL));
         later(&u, 1);
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO nothing VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_ERROR);
+        CHECK_INT(unit_exec(&u, "INSERT INTO nothing VALUES(1)"), SQLITE_ERROR);
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), TRYING);
         PART(writes_are_refused(&u, SQLITE_FULL));
     }
     later(&u, 1000);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT 1"), &u.error);
     CHECK_OK(sqlpool_conn_release(&conn), &u.error); /* it has written nothing */
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), TRYING);
     PART(writes_are_refused(&u, SQLITE_FULL));
@@ -397,8 +393,7 @@ static int write_by(unit_pool *u, int way) {
     int rc;
     switch (way) {
     case W_EXEC:
-        return sqlpool_exec(u->pool, "INSERT INTO t(v) VALUES(fail(random()))", SQLPOOL_NO_ARGS,
-                            &u->error);
+        return unit_exec(u, "INSERT INTO t(v) VALUES(fail(random()))");
     case W_QUERY:
         rc = sqlpool_query(u->pool, &rows, "INSERT INTO t(v) VALUES(fail(random())) RETURNING v",
                            SQLPOOL_NO_ARGS, &u->error);
@@ -410,8 +405,7 @@ static int write_by(unit_pool *u, int way) {
                                    "INSERT INTO t(v) VALUES(fail(random())) RETURNING v",
                                    SQLPOOL_NO_ARGS, &u->error);
     case W_SCRIPT:
-        return sqlpool_script(u->pool, "DELETE FROM t; INSERT INTO t(v) VALUES(fail(random()))", -1,
-                              &u->error);
+        return unit_script(u, "DELETE FROM t; INSERT INTO t(v) VALUES(fail(random()))");
     case W_TRANSACTION:
         return sqlpool_transaction(u->pool, SQLPOOL_WRITE, insert_one, NULL, &u->error);
     case W_WRITE:
@@ -448,9 +442,8 @@ static int write_by(unit_pool *u, int way) {
             return -1000;
         return sqlpool_ticket_wait(&ticket, 0, NULL, &u->error);
     default:
-        return sqlpool_exec(
-            u->pool, "WITH x(a) AS (VALUES(1)) INSERT INTO t(v) SELECT fail(random()) FROM x",
-            SQLPOOL_NO_ARGS, &u->error);
+        return unit_exec(u,
+                         "WITH x(a) AS (VALUES(1)) INSERT INTO t(v) SELECT fail(random()) FROM x");
     }
 }
 
@@ -608,24 +601,19 @@ TEST(a_full_file) {
     config.vfs_name = "sim";
     PART(breaker_open(&u, "full.db", &config, "CREATE TABLE big(v)"));
     for (i = 0; i < 50 && rc == SQLPOOL_OK; i++)
-        rc = sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(4000))", SQLPOOL_NO_ARGS,
-                          &u.error);
+        rc = unit_exec(&u, "INSERT INTO big VALUES(zeroblob(4000))");
     CHECK_INT(rc, SQLITE_FULL);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK(i > 5 && i < 25);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
-    PART(check_refusal(&u, sqlpool_exec(u.pool, "DELETE FROM big", SQLPOOL_NO_ARGS, &u.error),
-                       SQLPOOL_WRITE, SQLITE_FULL, "database or disk is full", 0, 1000));
+    PART(check_refusal(&u, unit_exec(&u, "DELETE FROM big"), SQLPOOL_WRITE, SQLITE_FULL,
+                       "database or disk is full", 0, 1000));
     later(&u, 1000);
-    CHECK_INT(
-        sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(40000))", SQLPOOL_NO_ARGS, &u.error),
-        SQLITE_FULL);
+    CHECK_INT(unit_exec(&u, "INSERT INTO big VALUES(zeroblob(40000))"), SQLITE_FULL);
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "DELETE FROM big", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "DELETE FROM big"), &u.error);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
-    CHECK_OK(
-        sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(40000))", SQLPOOL_NO_ARGS, &u.error),
-        &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO big VALUES(zeroblob(40000))"), &u.error);
     unit_close(&u);
 }
 
@@ -656,26 +644,21 @@ TEST(a_corrupt_file) {
     config = breaker_config(&u, 1);
     config.vfs_name = "sim";
     PART(unit_open(&u, "corrupt.db", &config));
-    CHECK_INT(sqlpool_exec(u.pool, "UPDATE bad SET v = 2", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_CORRUPT);
+    CHECK_INT(unit_exec(&u, "UPDATE bad SET v = 2"), SQLITE_CORRUPT);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_CORRUPT));
-    PART(check_refusal(&u, sqlpool_exec(u.pool, "UPDATE good SET v = 3", SQLPOOL_NO_ARGS, &u.error),
-                       SQLPOOL_WRITE, SQLITE_CORRUPT, "malformed", 0, 1000));
-    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT v FROM good", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(value, 2);
+    PART(check_refusal(&u, unit_exec(&u, "UPDATE good SET v = 3"), SQLPOOL_WRITE, SQLITE_CORRUPT,
+                       "malformed", 0, 1000));
+    CHECK_INT(unit_ask(&u, "SELECT v FROM good"), 2);
     /* a read that meets it is one failed read of many; but nothing is written then */
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "UPDATE good SET v = 3", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "UPDATE good SET v = 3"), &u.error);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
     CHECK_INT(sqlpool_query_int64(u.pool, &value, "SELECT v FROM bad", SQLPOOL_NO_ARGS, &u.error),
               SQLITE_CORRUPT);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN);
     CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
-    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT v FROM good", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(value, 3);
+    CHECK_INT(unit_ask(&u, "SELECT v FROM good"), 3);
     unit_close(&u);
 }
 
@@ -714,9 +697,7 @@ TEST(a_file_that_cannot_be_written) {
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_INT(sqlite3_exec(sqlpool_conn_db(&conn), "PRAGMA query_only = 1", NULL, NULL, NULL),
               SQLITE_OK);
-    CHECK_INT(
-        sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-        SQLITE_READONLY);
+    CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t(v) VALUES(1)"), SQLITE_READONLY);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED); /* at the end of the lease */
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_READONLY));
@@ -725,9 +706,7 @@ TEST(a_file_that_cannot_be_written) {
     PART(writes_go_well(&u));
     /* a write on a reader's lease is the caller's mistake */
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
-    CHECK_INT(
-        sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-        SQLITE_READONLY);
+    CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t(v) VALUES(1)"), SQLITE_READONLY);
     CHECK_OK(sqlpool_conn_release(&conn), &u.error);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
     CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
@@ -759,20 +738,17 @@ TEST(the_last_number_of_a_table_is_no_full_disk) {
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL); /* no number is used up yet */
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO a VALUES(9223372036854775807, 0)", SQLPOOL_NO_ARGS,
-                          &u.error),
-             &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO a VALUES(9223372036854775807, 0)"), &u.error);
     PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
     for (i = 0; i < LENGTH(others); i++) {
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO a(v) VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_FULL);
+        CHECK_INT(unit_exec(&u, "INSERT INTO a(v) VALUES(1)"), SQLITE_FULL);
         CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
-        CHECK_OK(sqlpool_exec(u.pool, others[i], SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK_OK(unit_exec(&u, others[i]), &u.error);
     }
     CHECK_INT(told.count, 2);
     CHECK_INT(stats_of(&u).breaker_refusals, 0);
-    CHECK_OK(sqlpool_exec(u.pool, "UPDATE sqlite_sequence SET seq = 7", SQLPOOL_NO_ARGS, &u.error),
+    CHECK_OK(unit_exec(&u, "UPDATE sqlite_sequence SET seq = 7"),
              &u.error); /* there are numbers again */
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
     PART(check_told(3, SQLPOOL_WRITE, 1, SQLITE_FULL));
@@ -800,8 +776,7 @@ TEST(a_readonly_neighbour_is_no_readonly_file) {
     config.events.connect_fn = attach_readonly;
     PART(breaker_open(&u, "main.db", &config, TABLE));
     for (i = 0; i < 3; i++) {
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO other.r VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_READONLY);
+        CHECK_INT(unit_exec(&u, "INSERT INTO other.r VALUES(1)"), SQLITE_READONLY);
         CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
         PART(writes_go_well(&u));
     }
@@ -836,9 +811,9 @@ TEST(a_trial_that_writes_nothing_leaves_it_open) {
         for (k = 0; k < 3; k++) {
             later(&u, 1000);
             if (k == 0) {
-                CHECK_OK(sqlpool_exec(u.pool, nothings[i], SQLPOOL_NO_ARGS, &u.error), &u.error);
+                CHECK_OK(unit_exec(&u, nothings[i]), &u.error);
             } else if (k == 1) {
-                CHECK_OK(sqlpool_script(u.pool, nothings[i], -1, &u.error), &u.error);
+                CHECK_OK(unit_script(&u, nothings[i]), &u.error);
             } else {
                 CHECK_OK(sqlpool_submit(u.pool, &ticket, nothings[i], SQLPOOL_NO_ARGS, &u.error),
                          &u.error);
@@ -903,15 +878,11 @@ TEST(mistakes_and_deadlines_do_not_count) {
     config.breaker_percent = 1;
     PART(breaker_open(&u, "mistakes.db", &config, TABLE "; INSERT INTO t(v) VALUES('one')"));
     for (i = 0; i < 10; i++) {
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES('one')", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_CONSTRAINT_UNIQUE);
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO nowhere VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_ERROR);
-        CHECK_INT(sqlpool_exec(u.pool, "SELEKT 1", SQLPOOL_NO_ARGS, &u.error), SQLITE_ERROR);
-        CHECK_INT(sqlpool_exec(u.pool, "SELECT 1; SELECT 2", SQLPOOL_NO_ARGS, &u.error),
-                  SQLPOOL_TRAILING);
-        CHECK_INT(sqlpool_exec(u.pool, "ATTACH 'x' AS y", SQLPOOL_NO_ARGS, &u.error),
-                  SQLPOOL_REFUSED);
+        CHECK_INT(unit_exec(&u, "INSERT INTO t(v) VALUES('one')"), SQLITE_CONSTRAINT_UNIQUE);
+        CHECK_INT(unit_exec(&u, "INSERT INTO nowhere VALUES(1)"), SQLITE_ERROR);
+        CHECK_INT(unit_exec(&u, "SELEKT 1"), SQLITE_ERROR);
+        CHECK_INT(unit_exec(&u, "SELECT 1; SELECT 2"), SQLPOOL_TRAILING);
+        CHECK_INT(unit_exec(&u, "ATTACH 'x' AS y"), SQLPOOL_REFUSED);
         CHECK_INT(sqlpool_exec_with(u.pool, &call, NULL, INSERT, SQLPOOL_ARGS(1), &u.error),
                   SQLPOOL_CANCELLED);
         CHECK_INT(sqlpool_exec_with(u.pool, &call, NULL, READ, SQLPOOL_NO_ARGS, &u.error),
@@ -935,9 +906,7 @@ TEST(mistakes_and_deadlines_do_not_count) {
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
         CHECK_INT(write_with(&u, 0), SQLPOOL_MISUSE); /* this thread holds the writer */
         CHECK_OK(sqlpool_conn_cancel(conn), &u.error);
-        CHECK_INT(
-            sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-            SQLPOOL_CANCELLED);
+        CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t(v) VALUES(1)"), SQLPOOL_CANCELLED);
         CHECK_OK(sqlpool_conn_release(&conn), &u.error);
     }
     CHECK_INT(told.count, 0);
@@ -1175,9 +1144,7 @@ TEST(the_rate_of_reads) {
         CHECK_INT(read_with(&u, codes[i]), codes[i]); /* a trial is enough to open it again */
         PART(reads_are_refused(&u, codes[i]));
         later(&u, 1000);
-        CHECK_OK(
-            sqlpool_exec(u.pool, "SELECT look() FROM sqlite_master", SQLPOOL_NO_ARGS, &u.error),
-            &u.error);
+        CHECK_OK(unit_exec(&u, "SELECT look() FROM sqlite_master"), &u.error);
         CHECK_INT(looked.breaker_read, TRYING);
         CHECK_HAS(looked_text, "breaker      reads fail at once for 2000 ms, one tries: ");
         CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
@@ -1431,7 +1398,7 @@ TEST(cursors_and_leases_that_read) {
     CHECK_INT(state_of(&u, SQLPOOL_READ), TRYING);
     PART(reads_are_refused(&u, SQLITE_PROTOCOL));
     later(&u, 1000);
-    CHECK_INT(sqlpool_exec(u.pool, "SELEKT 1", SQLPOOL_NO_ARGS, &u.error), SQLITE_ERROR);
+    CHECK_INT(unit_exec(&u, "SELEKT 1"), SQLITE_ERROR);
     CHECK_INT(state_of(&u, SQLPOOL_READ), TRYING);
     later(&u, 1000);
     PART(reads_go_well(&u));
@@ -1492,7 +1459,7 @@ TEST(a_lock_that_keeps_readers_out) {
     config.acquire_timeout_ms = 200;
     config.busy_poll_min_us = config.busy_poll_max_us = 1000;
     PART(breaker_open(&u, "readers.db", &config, TABLE));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT count(*) FROM t"), &u.error);
     other = other_open("readers.db");
     PART(other_run(other, "BEGIN EXCLUSIVE"));
     for (i = 0; i < 100; i++)
@@ -1503,14 +1470,13 @@ TEST(a_lock_that_keeps_readers_out) {
     later(&u, 10001);
     for (i = 0; i < 20; i++) {
         CHECK_INT(told.count, 0);
-        CHECK_INT(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-                  SQLPOOL_TIMEOUT);
+        CHECK_INT(unit_exec(&u, "SELECT count(*) FROM t"), SQLPOOL_TIMEOUT);
     }
     PART(check_told(1, SQLPOOL_READ, 1, SQLITE_BUSY));
     PART(reads_are_refused(&u, SQLITE_BUSY));
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT count(*) FROM t"), &u.error);
     PART(check_told(2, SQLPOOL_READ, 0, SQLITE_OK));
     unit_close(&u);
 }
@@ -1529,12 +1495,10 @@ TEST(a_trial_that_does_not_wait_for_the_lock) {
     config.busy_poll_min_us = config.busy_poll_max_us = 1000;
     config.breaker_failures = 3;
     PART(breaker_open(&u, "nowait.db", &config, TABLE));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT count(*) FROM t"), &u.error);
     other = other_open("nowait.db");
     PART(other_run(other, "BEGIN EXCLUSIVE"));
-    for (i = 0; i < 3; i++)
-        CHECK_INT(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-                  SQLPOOL_TIMEOUT);
+    for (i = 0; i < 3; i++) CHECK_INT(unit_exec(&u, "SELECT count(*) FROM t"), SQLPOOL_TIMEOUT);
     CHECK_INT(state_of(&u, SQLPOOL_READ), OPEN);
     later(&u, 1000);
     CHECK_INT(
@@ -1571,8 +1535,7 @@ TEST(checkpoints_are_neither_refused_nor_counted) {
         (void)sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, &result, &u.error);
         sim_vfs_heal();
         /* the next lease of the writer ends without a commit */
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_MISMATCH);
+        CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
         if (told.count != 2)
             test_fail(__FILE__, __LINE__, "a checkpoint that failed by %s was counted",
                       sim_vfs_kind_name(kinds[i]));
@@ -1593,7 +1556,7 @@ TEST(the_checkpoint_of_a_commit_is_not_counted) {
     config.vfs_name = "sim";
     config.wal_budget_bytes = 65536;
     PART(breaker_open(&u, "budget.db", &config, TABLE));
-    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE big(v)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "CREATE TABLE big(v)"), &u.error);
     u.core->checkpoint_due = 0;
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     {
@@ -1607,15 +1570,12 @@ TEST(the_checkpoint_of_a_commit_is_not_counted) {
         fault.kind = SIM_VFS_SHM_LOCK;
         fault.from_on = 1;
         sim_vfs_arm(fault);
-        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(100000))", SQLPOOL_NO_ARGS,
-                              &u.error),
-                 &u.error);
+        CHECK_OK(unit_exec(&u, "INSERT INTO big VALUES(zeroblob(100000))"), &u.error);
         sim_vfs_heal();
         CHECK(sim_vfs.faults > 0); /* so the checkpoint failed */
     }
     CHECK_INT(told.count, 0);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_MISMATCH);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
     CHECK_INT(told.count, 0);
     unit_close(&u);
 }
@@ -1642,8 +1602,7 @@ TEST(upkeep_is_neither_refused_nor_counted) {
     CHECK(sim_vfs.faults > 0);
     CHECK_INT(told.count, 0);
     PART(reads_go_well(&u));
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_MISMATCH);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
     CHECK_INT(told.count, 0);
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
     for (i = 0; i < 2; i++) CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
@@ -1722,8 +1681,7 @@ TEST(a_failed_opening_of_the_writer_is_not_the_next_calls) {
     sim_vfs_heal();
     events = told.count;
     later(&u, 1000);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_MISMATCH);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
     CHECK_INT(told.count, events);
     unit_close(&u);
 }
@@ -1899,16 +1857,12 @@ TEST(a_database_in_memory) {
     sqlpool_config config = breaker_config(&u, 1);
     page_limit = 10;
     PART(breaker_open(&u, ":memory:", &config, "CREATE TABLE big(v)"));
-    CHECK_INT(
-        sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(100000))", SQLPOOL_NO_ARGS, &u.error),
-        SQLITE_FULL);
+    CHECK_INT(unit_exec(&u, "INSERT INTO big VALUES(zeroblob(100000))"), SQLITE_FULL);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
-    PART(check_refusal(&u,
-                       sqlpool_exec(u.pool, "INSERT INTO big VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                       SQLPOOL_WRITE, SQLITE_FULL, "database or disk is full", 0, 1000));
+    PART(check_refusal(&u, unit_exec(&u, "INSERT INTO big VALUES(1)"), SQLPOOL_WRITE, SQLITE_FULL,
+                       "database or disk is full", 0, 1000));
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO big VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO big VALUES(1)"), &u.error);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
     unit_close(&u);
 }

@@ -23,8 +23,8 @@ static int core_step(sqlite3_stmt *statement) {
 static void open_core(unit_pool *u, const char *path, sqlpool_config *c) {
     sim_remove_database(path);
     unit_open(u, path, c);
-    if (u->pool != NULL && sqlpool_script(u->pool, "CREATE TABLE t(v); INSERT INTO t VALUES(1)", -1,
-                                          &u->error) != SQLPOOL_OK)
+    if (u->pool != NULL &&
+        unit_script(u, "CREATE TABLE t(v); INSERT INTO t VALUES(1)") != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "%s", u->error.message);
 }
 static bool overwrite(const char *path, int64_t at, const char *text) {
@@ -102,10 +102,8 @@ TEST(damage_is_confirmed_without_reading_on) {
     int file;
     c.vfs_name = "sim";
     PART(open_core(&u, "large.db", &c));
-    CHECK_OK(sqlpool_script(u.pool,
-                            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT "
-                            "500) INSERT INTO t SELECT zeroblob(3000) FROM n",
-                            -1, &u.error),
+    CHECK_OK(unit_script(&u, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT "
+                             "500) INSERT INTO t SELECT zeroblob(3000) FROM n"),
              &u.error);
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
     CHECK_INT(sqlite3_open("large.db", &db), SQLITE_OK);
@@ -169,7 +167,6 @@ TEST(leases_that_end_while_the_file_is_away) {
     unit_pool u;
     sqlpool_config c = unit_config(&u, 1);
     sqlpool_conn reader;
-    int64_t n = 0;
     PART(open_core(&u, "away.db", &c));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &reader, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&reader, &u.error), &u.error);
@@ -183,9 +180,7 @@ TEST(leases_that_end_while_the_file_is_away) {
     CHECK_INT(u.core->faults[SQLPOOL__FAULT_CONNECTION].count, 0); /* that is known already */
     CHECK(rename("away.else", "away.db") == 0);
     CHECK_OK(sqlpool_recycle(u.pool), &u.error);
-    CHECK_OK(sqlpool_query_int64(u.pool, &n, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(n, 1);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 1);
     unit_close(&u);
 }
 

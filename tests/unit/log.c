@@ -43,14 +43,12 @@ static int log_file_control(sqlite3 *db, const char *name, int op, void *argumen
 static void open_log(unit_pool *u, const char *path, sqlpool_config *c) {
     sim_remove_database(path);
     unit_open(u, path, c);
-    if (u->pool != NULL && sqlpool_script(u->pool, "CREATE TABLE t(v); INSERT INTO t VALUES(1)", -1,
-                                          &u->error) != SQLPOOL_OK)
+    if (u->pool != NULL &&
+        unit_script(u, "CREATE TABLE t(v); INSERT INTO t VALUES(1)") != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "%s", u->error.message);
 }
 static int64_t count_rows(unit_pool *u) {
-    int64_t n = -1;
-    (void)sqlpool_query_int64(u->pool, &n, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u->error);
-    return n;
+    return unit_ask(u, "SELECT count(*) FROM t");
 }
 
 #if defined(__linux__)
@@ -203,18 +201,16 @@ TEST(a_sync_that_fails_beside_a_write) {
     c.events.connect_fn = add_doubt;
     PART(open_log(&u, "doubt.db", &c));
     doubted = u.core;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(doubt())", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(doubt())"), &u.error);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_COMMITTED); /* the log was written once more */
     CHECK_INT(SQLPOOL__LOAD(&u.core->gate) & SQLPOOL__GATE_DOUBT, 0);
     CHECK_INT(SQLPOOL__LOAD(&u.core->is_log_doubtful), 0);
     hide_journal = 1; /* it cannot be */
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t VALUES(doubt())", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_NOTFOUND);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t VALUES(doubt())"), SQLITE_NOTFOUND);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_UNKNOWN);
     CHECK_HAS(u.error.message, "a sync of the log failed, and so does writing it again");
     hide_journal = 0;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(8)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(8)"), &u.error);
     CHECK_INT(SQLPOOL__LOAD(&u.core->gate) & SQLPOOL__GATE_DOUBT, 0);
     CHECK_INT(count_rows(&u), 4);
     SQLPOOL__STORE(&u.core->durable, SQLPOOL__LOAD(&u.core->commits) - 1);
@@ -224,7 +220,7 @@ TEST(a_sync_that_fails_beside_a_write) {
     CHECK_OK(sqlpool_conn_commit(&reader, &u.error), &u.error); /* is no matter of a reader's */
     CHECK_INT(sqlpool_conn_release(&reader), SQLPOOL_OK);
     CHECK_INT(SQLPOOL__LOAD(&u.core->is_log_doubtful), 1);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(9)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(9)"), &u.error);
     CHECK_INT(SQLPOOL__LOAD(&u.core->is_log_doubtful), 0);
     unit_close(&u);
 }
@@ -238,7 +234,7 @@ TEST(a_log_without_a_map) {
     uint64_t end;
     PART(open_log(&u, "map.db", &c));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
     writer = &u.core->slots[0];
     map = writer->stamp_map;
     CHECK(map != NULL);

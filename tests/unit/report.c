@@ -302,7 +302,7 @@ static void seconds(unit_pool *u, int count) {
     }
 }
 static void run(unit_pool *u, const char *sql) {
-    CHECK_OK(sqlpool_exec(u->pool, sql, SQLPOOL_NO_ARGS, &u->error), &u->error);
+    CHECK_OK(unit_exec(u, sql), &u->error);
 }
 static int count_of(const char *text, const char *part) {
     int count = 0;
@@ -452,8 +452,7 @@ TEST(every_cause_and_every_alert_is_in_every_format) {
 /*  Green up to a notice, yellow from a warning or below 90 on, red below 60. */
 TEST(the_colour_of_a_page_is_its_health) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "mood.db", &config));
+    PART(unit_begin(&u, "mood.db", 1, NULL));
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"good\">");
     CHECK_HAS(page, "stroke-dasharray=\"100 100\"");
     u.core->alarms[SQLPOOL_ALERT_WAITING].severity = SQLPOOL_SEVERITY_NOTICE;
@@ -516,10 +515,9 @@ TEST(a_report_names_the_journal) {
 
 TEST(a_page_shows_the_first_128_connections) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 140);
     sqlpool_conn conns[40];
     int i;
-    PART(unit_open(&u, "many.db", &config));
+    PART(unit_begin(&u, "many.db", 140, NULL));
     for (i = 0; i < 40; i++)
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conns[i], &u.error), &u.error);
     CHECK_INT(sqlpool_conn_release(&conns[0]), SQLPOOL_OK);
@@ -573,8 +571,7 @@ TEST(without_metrics_a_report_has_less) {
 
 TEST(a_report_of_a_pool_that_has_done_nothing) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "nothing.db", &config));
+    PART(unit_begin(&u, "nothing.db", 1, NULL));
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML),
               "by total time; a click shows the plan of the last slow call</small></figcaption>\n"
               "<div class=\"none\">nothing yet</div></section>");
@@ -594,9 +591,8 @@ TEST(a_report_of_a_pool_that_has_done_nothing) {
 /*  The clock of the program went back by an hour, so that samples and events lie ahead. */
 TEST(a_report_after_the_clock_went_back) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     int i;
-    PART(unit_open(&u, "back.db", &config));
+    PART(unit_begin(&u, "back.db", 1, NULL));
     u.clock.now_ns += 7200 * SECOND;
     PART(run(&u, "CREATE TABLE t(x)"));
     u.clock.step_ns = MS;
@@ -650,10 +646,9 @@ TEST(charts_of_any_samples) {
     static sqlpool__sample samples[700];
     static sqlpool__drawing drawing;
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool__text text;
     int i;
-    PART(unit_open(&u, "samples.db", &config));
+    PART(unit_begin(&u, "samples.db", 1, NULL));
     (void)sqlpool__view_take(u.core, &report.view);
     report.samples = samples;
     report.sample_count = 700;
@@ -698,10 +693,9 @@ TEST(charts_of_any_latencies) {
     static sqlpool__report report;
     static sqlpool__drawing drawing;
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool__text text;
     int i;
-    PART(unit_open(&u, "steps.db", &config));
+    PART(unit_begin(&u, "steps.db", 1, NULL));
     (void)sqlpool__view_take(u.core, &report.view);
     report.step_count[1] = 4;
     for (i = 0; i < 4; i++) {
@@ -737,9 +731,8 @@ TEST(charts_of_any_latencies) {
 
 TEST(a_report_without_memory_says_so) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__text out = sqlpool__text_into(page, sizeof page);
-    PART(unit_open(&u, "no_memory.db", &config));
+    PART(unit_begin(&u, "no_memory.db", 1, NULL));
     u.core->memory.limit_bytes = u.core->memory.held_bytes + u.core->memory.outside_bytes + 1000;
     CHECK_INT(sqlpool_report(u.pool, SQLPOOL_REPORT_TEXT, keep, &out, &u.error), SQLPOOL_NOMEM);
     CHECK_HAS(u.error.message, "no memory for a report: ");
@@ -751,9 +744,8 @@ TEST(a_report_without_memory_says_so) {
 
 TEST(a_trace_of_no_events) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     uint32_t slot;
-    PART(unit_open(&u, "no_events.db", &config));
+    PART(unit_begin(&u, "no_events.db", 1, NULL));
     CHECK_INT(count_of(report_of(&u, SQLPOOL_REPORT_TRACE), "\"cat\":\"sqlpool\""),
               1); /* it was opened */
     for (slot = 0; slot < u.core->slot_count; slot++)
@@ -772,9 +764,8 @@ TEST(a_trace_of_any_events) {
     static sqlpool_event events[3];
     static sqlpool__sample samples[2];
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool__text text;
-    PART(unit_open(&u, "trace.db", &config));
+    PART(unit_begin(&u, "trace.db", 1, NULL));
     (void)sqlpool__view_take(u.core, &report.view);
     report.events = events;
     report.samples = samples;

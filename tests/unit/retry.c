@@ -101,8 +101,7 @@ static void retry_open(unit_pool *u, const char *path, const sqlpool_config *con
     sim_remove_database(path);
     unit_open(u, path, config);
     if (u->core == NULL) return;
-    if (sqlpool_script(u->pool, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)", -1, &u->error) !=
-        SQLPOOL_OK)
+    if (unit_script(u, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)") != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "table: %s", u->error.message);
 }
 static int64_t counted(unit_pool *u, int counter) {
@@ -488,8 +487,7 @@ TEST(the_deadline_ends_the_tries) {
         CHECK_OK(sqlpool_conn_set_timeout(&conn, table[i].timeout_ms), &u.error);
         forget();
         will_fail(MOST, SQLITE_BUSY);
-        CHECK_INT(sqlpool_conn_exec(&conn, "SELECT fail(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-                  SQLITE_BUSY);
+        CHECK_INT(unit_exec_on(&u, &conn, "SELECT fail(1)"), SQLITE_BUSY);
         CHECK_INT(seen.count, table[i].count);
         CHECK_OK(sqlpool_conn_release(&conn), &u.error);
     }
@@ -563,10 +561,9 @@ TEST(success_after_tries) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
     sqlpool_result result;
-    int64_t value = 0;
     PART(retry_open(&u, "success.db", &config));
     will_fail(3, SQLITE_BUSY);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT fail(7)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT fail(7)"), &u.error);
     CHECK_INT(u.error.result, SQLPOOL_OK);
     CHECK_STR(u.error.message, "");
     CHECK_INT(u.error.attempts, 4);
@@ -581,10 +578,7 @@ TEST(success_after_tries) {
     CHECK_INT(u.error.waited_us, 3000);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_COMMITTED);
     CHECK_INT(result.changes, 1);
-    CHECK_OK(
-        sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-        &u.error);
-    CHECK_INT(value, 1);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 1);
     CHECK_INT(u.error.attempts, 1);
     CHECK_INT(u.error.waited_us, 0);
     unit_close(&u);
@@ -615,7 +609,7 @@ static int needs_one(unit_pool *u) {
     int rc;
     forget();
     will_fail(1, SQLITE_BUSY);
-    rc = sqlpool_exec(u->pool, "SELECT fail(1)", SQLPOOL_NO_ARGS, &u->error);
+    rc = unit_exec(u, "SELECT fail(1)");
     if (rc == SQLPOOL_OK) {
         if (seen.count != 1 || COUNTED(u, retry_refusals) != refusals)
             test_fail(__FILE__, __LINE__, "%d retries, %lld refusals", seen.count,
@@ -668,13 +662,11 @@ TEST(budget_by_calls) {
     PART(retry_open(&u, "calls.db", &config));
     PART(CHECK_INT(granted_of(&u, 19), 19)); /* 10 and half of the 18 that followed the first */
     PART(CHECK_INT(granted_of(&u, 20), 10)); /* every other one */
-    for (i = 0; i < 8; i++)
-        CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (i = 0; i < 8; i++) CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     PART(CHECK_INT(granted_of(&u, 9), 8)); /* 4 of the 8, 4.5 of their own */
     sim_clock_advance(&u.clock, 3600 * 1000 * MS); /* time brings none */
     PART(CHECK_INT(granted_of(&u, 4), 2));
-    for (i = 0; i < 1000; i++)
-        CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (i = 0; i < 1000; i++) CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     PART(CHECK_INT(granted_of(&u, 19), 19)); /* never more than ten at once */
     PART(CHECK_INT(needs_one(&u), 0));
     unit_close(&u);
@@ -703,7 +695,7 @@ static void lock_second(void *user, sqlpool_mutex *mutex) {
     unit_pool *u = second;
     second = NULL;
     if (u != NULL) {
-        CHECK_OK(sqlpool_exec(u->pool, "SELECT 1", SQLPOOL_NO_ARGS, &u->error), &u->error);
+        CHECK_OK(unit_exec(u, "SELECT 1"), &u->error);
         CHECK(!sqlpool__take_retry_token(u->core));
     }
     sim_mutex_lock(user, mutex);
@@ -811,15 +803,14 @@ static int run_way(unit_pool *u, int way) {
     u->log.errors = 0;
     switch (way) {
     case BY_READ:
-        return sqlpool_exec(u->pool, "SELECT fail(1)", SQLPOOL_NO_ARGS, &u->error);
+        return unit_exec(u, "SELECT fail(1)");
     case BY_QUERY:
         rc = sqlpool_query(u->pool, &rows, "SELECT fail(1)", SQLPOOL_NO_ARGS, &u->error);
         if (rc == SQLPOOL_OK && !sqlpool_rows_next(&rows)) rc = SQLPOOL_NOT_FOUND;
         (void)sqlpool_rows_close(&rows, NULL);
         return rc;
     case BY_WRITE:
-        return sqlpool_exec(u->pool, "INSERT INTO t(v) VALUES(fail(1))", SQLPOOL_NO_ARGS,
-                            &u->error);
+        return unit_exec(u, "INSERT INTO t(v) VALUES(fail(1))");
     case BY_RETURNING:
         rc = sqlpool_query(u->pool, &rows, "INSERT INTO t(v) VALUES(fail(1)) RETURNING id",
                            SQLPOOL_NO_ARGS, &u->error);
@@ -828,14 +819,11 @@ static int run_way(unit_pool *u, int way) {
     case BY_LEASE:
         if (sqlpool_conn_acquire(u->pool, SQLPOOL_WRITE, &conn, &u->error) != SQLPOOL_OK)
             return -1000;
-        rc = sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(fail(1))", SQLPOOL_NO_ARGS, NULL,
-                               &u->error);
+        rc = unit_exec_on(u, &conn, "INSERT INTO t(v) VALUES(fail(1))");
         (void)sqlpool_conn_release(&conn);
         return rc;
     case BY_SCRIPT:
-        return sqlpool_script(u->pool,
-                              "INSERT INTO t(v) VALUES(2); INSERT INTO t(v) VALUES(fail(1));", -1,
-                              &u->error);
+        return unit_script(u, "INSERT INTO t(v) VALUES(2); INSERT INTO t(v) VALUES(fail(1));");
     case BY_TRANSACTION:
         return sqlpool_transaction(u->pool, SQLPOOL_WRITE, run_plan, NULL, &u->error);
     case BY_WRITE_FN:
@@ -944,21 +932,16 @@ TEST(what_the_program_is_not_asked) {
     answer(SQLITE_CONSTRAINT, -77);
     PART(check_way(&u, BY_WRITE, SQLITE_CONSTRAINT, true));
     answer(SQLITE_CONSTRAINT, 0);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(
-        sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES(1); SELECT 1", SQLPOOL_NO_ARGS, &u.error),
-        SQLPOOL_TRAILING);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES(?)", SQLPOOL_NO_ARGS, &u.error),
-              SQLPOOL_ARGUMENTS);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t(v) VALUES(1)"), &u.error);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(v) VALUES(1); SELECT 1"), SQLPOOL_TRAILING);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(v) VALUES(?)"), SQLPOOL_ARGUMENTS);
     call.token = &token;
     CHECK_INT(sqlpool_exec_with(u.pool, &call, NULL, "SELECT 1", SQLPOOL_NO_ARGS, &u.error),
               SQLPOOL_CANCELLED);
     u.clock.step_ns = 100000; /* every look takes time: the statement runs into its deadline */
-    CHECK_INT(sqlpool_exec(u.pool,
-                           "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
-                           "count(*) FROM n",
-                           SQLPOOL_NO_ARGS, &u.error),
+    CHECK_INT(unit_exec(&u,
+                        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
+                        "count(*) FROM n"),
               SQLPOOL_TIMEOUT);
     u.clock.step_ns = 0;
     will_fail(1, SQLPOOL_ROLLED_BACK);
@@ -979,9 +962,7 @@ TEST(statements_in_a_transaction_are_not_tried_again) {
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
     will_fail(1, SQLITE_BUSY);
-    CHECK_INT(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(fail(1))", SQLPOOL_NO_ARGS, NULL,
-                                &u.error),
-              SQLITE_BUSY);
+    CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t(v) VALUES(fail(1))"), SQLITE_BUSY);
     CHECK_INT(plan.runs, 1);
     CHECK_INT(seen.asked, 0);
     /* a nested function neither: who began it starts over */
@@ -1073,7 +1054,6 @@ TEST(unknown_outcomes_are_final) {
 TEST(known_failures_of_the_disk_may_be_tried_again) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
-    int64_t value = 0;
     config.events.retryable_fn = on_retryable;
     PART(retry_open(&u, "known.db", &config));
     answer(SQLITE_IOERR_WRITE, 1);
@@ -1082,10 +1062,7 @@ TEST(known_failures_of_the_disk_may_be_tried_again) {
     answer(SQLITE_FULL, 1);
     PART(check_way(&u, BY_SCRIPT, SQLITE_FULL, true));
     PART(check_way(&u, BY_WRITE_FN, SQLITE_FULL, true));
-    CHECK_OK(
-        sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-        &u.error);
-    CHECK_INT(value, 5); /* the script has two */
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 5); /* the script has two */
     unit_close(&u);
 }
 
@@ -1251,7 +1228,6 @@ TEST(a_function_of_a_group_is_tried_again_alone) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
     sqlpool_submission submission;
-    int64_t value = 0;
     PART(retry_open(&u, "function.db", &config));
     start_jobs();
     memset(attempts_seen, 0, sizeof attempts_seen);
@@ -1270,10 +1246,8 @@ TEST(a_function_of_a_group_is_tried_again_alone) {
     CHECK_INT(attempts_seen[2], 2);
     CHECK_INT(attempts_seen[4], 4);
     CHECK_INT(tolds[1].attempts, 4);
-    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT group_concat(v, '') = '0992' FROM t",
-                                 SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(value, 1); /* once, between the two */
+    /* once, between the two */
+    CHECK_INT(unit_ask(&u, "SELECT group_concat(v, '') = '0992' FROM t"), 1);
     unit_close(&u);
 }
 
@@ -1361,7 +1335,6 @@ static void thread_group(int at, int code, int fails, const char *path) {
     sqlpool_config config = retry_config(&u);
     caller callers[CALLERS];
     sqlpool_conn writer;
-    int64_t value = 0;
     int i, tries;
     memset(callers, 0, sizeof callers);
     u.locks.solo = 0;
@@ -1392,11 +1365,7 @@ static void thread_group(int at, int code, int fails, const char *path) {
                       callers[i].error.message);
     }
     CHECK_INT(plan.runs, fails + 1);
-    CHECK_OK(sqlpool_query_int64(u.pool, &value,
-                                 "SELECT count(*) = 4 AND count(DISTINCT v) = 4 FROM t",
-                                 SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(value, 1);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) = 4 AND count(DISTINCT v) = 4 FROM t"), 1);
     unit_close(&u);
 }
 TEST(members_of_a_group_are_tried_again_alone) {

@@ -488,8 +488,7 @@ TEST(warm_up_fits_the_connection) {
     CHECK_INT(slot->cached_count, 1);
     CHECK(sqlpool__stmt_find(slot, warm[0], strlen(warm[0]),
                              sqlpool__hash(warm[0], strlen(warm[0]))) != NULL);
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE x(a); INSERT INTO x VALUES(1)", -1, &u.error),
-             &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE x(a); INSERT INTO x VALUES(1)"), &u.error);
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     CHECK_INT(u.core->checkpointer->cached_count, 0); /* it runs no statements */
     unit_close(&u);

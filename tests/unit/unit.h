@@ -83,6 +83,40 @@ static inline void unit_open(unit_pool *u, const char *path, const sqlpool_confi
     u->core = u->pool->core;
 }
 
+/*  A statement, of the pool or of a lease, or a script: what it gives; u->error says more. */
+static inline int unit_exec(unit_pool *u, const char *sql) {
+    return sqlpool_exec(u->pool, sql, SQLPOOL_NO_ARGS, &u->error);
+}
+static inline int unit_exec_on(unit_pool *u, sqlpool_conn *conn, const char *sql) {
+    return sqlpool_conn_exec(conn, sql, SQLPOOL_NO_ARGS, NULL, &u->error);
+}
+static inline int unit_script(unit_pool *u, const char *sql) {
+    return sqlpool_script(u->pool, sql, -1, &u->error);
+}
+/*  The number that a query gives; -2 when it fails. */
+static inline int64_t unit_ask(unit_pool *u, const char *sql) {
+    int64_t value = -1;
+    return sqlpool_query_int64(u->pool, &value, sql, SQLPOOL_NO_ARGS, &u->error) == SQLPOOL_OK
+               ? value
+               : -2;
+}
+
+/*  A pool of which nothing is set but its readers, and the script, unless NULL, has run in it. */
+static inline void unit_begin(unit_pool *u, const char *path, int readers, const char *script) {
+    const sqlpool_config config = unit_config(u, readers);
+    unit_open(u, path, &config);
+    if (u->core != NULL && script != NULL && unit_script(u, script) != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "script: %s", u->error.message);
+}
+
+/*  A call with a timeout of its own, and nothing else. */
+static inline sqlpool_call unit_call(int timeout_ms) {
+    sqlpool_call call;
+    memset(&call, 0, sizeof call);
+    call.timeout_ms = timeout_ms;
+    return call;
+}
+
 /*  Closes, then nothing may be left: no memory, no lock, no broken rule. */
 static inline void unit_close(unit_pool *u) {
     char why[700];
