@@ -404,10 +404,8 @@ static uint64_t id_that_closes_the_gate(void *user) {
 TEST(gate_that_closes_behind_the_taker) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
+    const sqlpool_call call = unit_call(SQLPOOL_NO_WAIT);
     sqlpool_conn conn;
-    memset(&call, 0, sizeof call);
-    call.timeout_ms = SQLPOOL_NO_WAIT;
     config.locks.thread_id_fn = id_that_closes_the_gate;
     PART(unit_open(&u, "closing.db", &config));
     gate_pool = &u;
@@ -633,6 +631,13 @@ TEST(no_memory_for_returning) {
     unit_close(&u);
 }
 
+static void break_rollback(sqlpool__slot *slot) {
+    (void)sqlite3_finalize(slot->own[SQLPOOL__ROLLBACK]);
+    CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
+                                 &slot->own[SQLPOOL__ROLLBACK], NULL),
+              SQLITE_OK);
+}
+
 /*  A ROLLBACK that fails: the connection is not used again. */
 TEST(rollback_that_fails) {
     unit_pool u;
@@ -641,10 +646,7 @@ TEST(rollback_that_fails) {
     PART(unit_begin(&u, "rollback.db", 1, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     slot = unit_slot(&conn);
-    (void)sqlite3_finalize(slot->own[SQLPOOL__ROLLBACK]);
-    CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
-                                 &slot->own[SQLPOOL__ROLLBACK], NULL),
-              SQLITE_OK);
+    PART(break_rollback(slot));
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
     CHECK_OK(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
@@ -788,17 +790,13 @@ TEST(open_in_a_forked_child) {
 TEST(foreign_keys_that_cannot_be_enforced) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlite3 *db = NULL;
-    CHECK_INT(sqlite3_open("foreign.db", &db), SQLITE_OK);
     CHECK_INT(
-        sqlite3_exec(db,
-                     "CREATE TABLE parent(a, b UNIQUE); CREATE TABLE good(x REFERENCES "
-                     "parent(b)); CREATE TABLE \"bad \"\"one\"(x REFERENCES parent(a));"
-                     "CREATE TABLE other(x REFERENCES parent(b)); CREATE TRIGGER broken AFTER "
-                     "INSERT ON other BEGIN INSERT INTO nowhere VALUES(1); END",
-                     NULL, NULL, NULL),
+        unit_make_file("foreign.db",
+                       "CREATE TABLE parent(a, b UNIQUE); CREATE TABLE good(x REFERENCES "
+                       "parent(b)); CREATE TABLE \"bad \"\"one\"(x REFERENCES parent(a));"
+                       "CREATE TABLE other(x REFERENCES parent(b)); CREATE TRIGGER broken AFTER "
+                       "INSERT ON other BEGIN INSERT INTO nowhere VALUES(1); END"),
         SQLITE_OK);
-    (void)sqlite3_close(db);
     PART(unit_open(&u, "foreign.db", &config));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_FOREIGN_KEYS], 1);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_FOREIGN_KEYS], "\"bad \"\"one\" referencing \"parent\"");
@@ -813,17 +811,14 @@ TEST(foreign_keys_that_cannot_be_enforced) {
     unit_close(&u);
 }
 
+static const char row_of_null[] =
+    "CREATE TABLE t(a); INSERT INTO t VALUES(NULL); PRAGMA writable_schema=1;"
+    "UPDATE sqlite_schema SET sql='CREATE TABLE t(a NOT NULL)'";
+
 TEST(quick_check_that_finds_something) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlite3 *db = NULL;
-    CHECK_INT(sqlite3_open("quick.db", &db), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(db,
-                           "CREATE TABLE t(a); INSERT INTO t VALUES(NULL); PRAGMA writable_schema=1;"
-                           "UPDATE sqlite_schema SET sql='CREATE TABLE t(a NOT NULL)'",
-                           NULL, NULL, NULL),
-              SQLITE_OK);
-    (void)sqlite3_close(db);
+    CHECK_INT(unit_make_file("quick.db", row_of_null), SQLITE_OK);
     config.untrusted = true;
     CHECK_INT(sqlpool_open(&u.pool, "quick.db", &config, &u.error), SQLITE_CORRUPT);
     config.untrusted = false;
@@ -834,15 +829,8 @@ TEST(quick_check_that_finds_something) {
 /*  A row that its table would not take today says nothing against the file's pages: writes go on. */
 TEST(a_row_that_breaks_a_constraint_confirms_no_damage) {
     unit_pool u;
-    sqlite3 *db = NULL;
     char verdict[200] = "";
-    CHECK_INT(sqlite3_open("content.db", &db), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(db,
-                           "CREATE TABLE t(a); INSERT INTO t VALUES(NULL); PRAGMA writable_schema=1;"
-                           "UPDATE sqlite_schema SET sql='CREATE TABLE t(a NOT NULL)'",
-                           NULL, NULL, NULL),
-              SQLITE_OK);
-    (void)sqlite3_close(db);
+    CHECK_INT(unit_make_file("content.db", row_of_null), SQLITE_OK);
     PART(unit_begin(&u, "content.db", 1, NULL));
     CHECK(!sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
     CHECK_STR(verdict, "");
@@ -853,15 +841,12 @@ TEST(a_row_that_breaks_a_constraint_confirms_no_damage) {
 TEST(an_untrusted_file_that_cannot_be_read_is_not_called_damaged) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlite3 *db = NULL;
     int refused = 0, n;
-    CHECK_INT(sqlite3_open("flaky.db", &db), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(db,
-                           "CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i "
-                           "+ 1 FROM n LIMIT 30) INSERT INTO t SELECT zeroblob(1500) FROM n",
-                           NULL, NULL, NULL),
-              SQLITE_OK);
-    (void)sqlite3_close(db);
+    CHECK_INT(
+        unit_make_file("flaky.db",
+                       "CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i "
+                       "+ 1 FROM n LIMIT 30) INSERT INTO t SELECT zeroblob(1500) FROM n"),
+        SQLITE_OK);
     CHECK_INT(sim_vfs_install(), SQLITE_OK);
     config.untrusted = true;
     config.vfs_name = "sim";
@@ -1626,10 +1611,7 @@ TEST(nothing_runs_in_what_cannot_be_ended) {
         sqlpool__slot *slot;
         CHECK_OK(sqlpool_conn_acquire(u.pool, mode, &conn, &u.error), &u.error);
         slot = unit_slot(&conn);
-        (void)sqlite3_finalize(slot->own[SQLPOOL__ROLLBACK]);
-        CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
-                                     &slot->own[SQLPOOL__ROLLBACK], NULL),
-                  SQLITE_OK);
+        PART(break_rollback(slot));
         if (round == 0) {
             CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
             CHECK_INT(sqlpool_conn_rollback(&conn, &u.error), SQLITE_ABORT);
@@ -1687,9 +1669,8 @@ static int never_called(sqlpool_conn *conn, void *user, int attempt) {
 }
 TEST(writes_of_a_wrong_call) {
     unit_pool u;
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     int calls = 0;
-    memset(&call, 0, sizeof call);
     call.attempts = -1;
     PART(unit_begin(&u, "wrongcall.db", 1, NULL));
     CHECK_INT(sqlpool_write_with(u.pool, &call, NULL, never_called, &calls, &u.error),
@@ -1717,8 +1698,7 @@ static int connect_with_a_trigger(void *user, const sqlpool_conn *conn) {
 TEST(token_that_is_zeroed_at_once) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
-    memset(&call, 0, sizeof call);
+    sqlpool_call call = unit_call(0);
     call.token = &quick_token;
     config.events.connect_fn = connect_with_a_trigger;
     PART(unit_open(&u, "zeroed.db", &config));
@@ -1830,8 +1810,7 @@ TEST(loads_that_cannot_go_on) {
     int round;
     memset(&list, 0, sizeof list);
     memset(big, 'b', sizeof big - 1);
-    PART(unit_begin(&u, "cannot.db", 1, NULL));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(k UNIQUE); INSERT INTO t VALUES(1)"), &u.error);
+    PART(unit_begin(&u, "cannot.db", 1, "CREATE TABLE t(k UNIQUE); INSERT INTO t VALUES(1)"));
     CHECK_OK(unit_exec(&u, "INSERT INTO t(k) VALUES(0)"), &u.error);
     for (round = 0; round < 3; round++) { /* the statements are in the cache from the first on */
         CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);

@@ -640,11 +640,9 @@ TEST(acquire_deadlines) {
     size_t i;
     PART(unit_begin(&u, ":memory:", 1, NULL));
     for (i = 0; i < LENGTH(table); i++) {
-        sqlpool_call call;
-        sqlpool__request request;
-        memset(&call, 0, sizeof call);
-        call.timeout_ms = table[i].call_ms;
-        request = sqlpool__internal_request(SQLPOOL_READ, &call, table[i].preset);
+        const sqlpool_call call = unit_call(table[i].call_ms);
+        const sqlpool__request request =
+            sqlpool__internal_request(SQLPOOL_READ, &call, table[i].preset);
         u.core->config.acquire_timeout_ms = table[i].config_ms;
         CHECK_INT(sqlpool__acquire_deadline(u.core, &request, 1000), table[i].deadline);
     }
@@ -658,10 +656,9 @@ TEST(acquire_deadlines) {
 /*  A wait for a lease of someone else: ends exactly at its deadline, and the report says it all. */
 TEST(timeout_on_virtual_time) {
     unit_pool u;
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     sqlpool_conn conn;
     int64_t start;
-    memset(&call, 0, sizeof call);
     PART(unit_begin(&u, "timeout.db", 1, NULL));
     CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     fake_lease(&u.core->slots[1], SQLPOOL_READ, 71);
@@ -975,11 +972,10 @@ static void on_retry(void *user, int attempt, int code, int64_t delay_us) {
 TEST(retry_waits) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     sqlpool__slot *slot;
     int64_t start;
     int attempt;
-    memset(&call, 0, sizeof call);
     config.retry_attempts = 4;
     config.retry_jitter = SQLPOOL_JITTER_NONE;
     config.events.retry_fn = on_retry;

@@ -352,9 +352,8 @@ TEST(every_cause_and_every_alert_is_in_every_format) {
     sqlpool_config config = unit_config(&u, 2);
     sqlpool_conn writer, readers[2];
     sqlpool_health health;
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     int kind;
-    memset(&call, 0, sizeof call);
     config.wal_budget_bytes = 1000000;
     for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
         config.alerts[kind].notice = 10;

@@ -145,9 +145,7 @@ static void read_busily(unit_pool *u, const sqlpool_call *call) {
     CHECK_INT(u->error.outcome, SQLPOOL_OUTCOME_NONE);
 }
 static sqlpool_call call_of(int timeout_ms, int attempts) {
-    sqlpool_call call;
-    memset(&call, 0, sizeof call);
-    call.timeout_ms = timeout_ms;
+    sqlpool_call call = unit_call(timeout_ms);
     call.attempts = attempts;
     return call;
 }

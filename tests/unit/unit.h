@@ -109,6 +109,15 @@ static inline void unit_begin(unit_pool *u, const char *path, int readers, const
         test_fail(__FILE__, __LINE__, "script: %s", u->error.message);
 }
 
+/*  A file that SQLite alone has made: OK, or what went wrong. */
+static inline int unit_make_file(const char *path, const char *sql) {
+    sqlite3 *db = NULL;
+    int rc = sqlite3_open(path, &db);
+    if (rc == SQLITE_OK) rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+    (void)sqlite3_close(db);
+    return rc;
+}
+
 /*  A call with a timeout of its own, and nothing else. */
 static inline sqlpool_call unit_call(int timeout_ms) {
     sqlpool_call call;

@@ -159,10 +159,9 @@ TEST(lifetime) {
 TEST(leak_is_reported_once) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     sqlpool_conn conn;
     int i;
-    memset(&call, 0, sizeof call);
     call.tag = "nightly report";
     config.leak_report_ms = 5000;
     PART(unit_open(&u, "leak.db", &config));
@@ -719,10 +718,9 @@ TEST(status_counts_its_length) {
     sqlpool_config config = unit_config(&u, 1);
     char text[8192], json[8192], small[40];
     sqlpool_conn conn;
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     sqlite3 *db = NULL;
     int needed;
-    memset(&call, 0, sizeof call);
     call.tag = "a \"tag\"\\ with\nall";
     config.name = "odd \"name\"";
     PART(unit_open(&u, "status.db", &config));
