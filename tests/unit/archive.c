@@ -173,16 +173,28 @@ static sqlpool_config begin(unit_pool *u) {
     remove_all();
     return config;
 }
-static bool fill_pool(unit_pool *u) {
+static sqlpool_backup_config backup_config(void) {
     sqlpool_backup_config config;
     memset(&config, 0, sizeof config);
     config.files = files;
+    return config;
+}
+static bool fill_pool(unit_pool *u) {
+    sqlpool_backup_config config = backup_config();
     if (unit_script(u, fill) == SQLPOOL_OK &&
         sqlpool_backup(u->pool, "op.bak", &config, NULL, NULL, &u->error) == SQLPOOL_OK &&
         unit_exec(u, "INSERT INTO t(v) VALUES('one more')") == SQLPOOL_OK)
         return true;
     test_fail(__FILE__, __LINE__, "%s", u->error.message);
     return false;
+}
+static void open_filled(unit_pool *u, const sqlpool_config *config) {
+    PART(unit_open(u, "op.db", config));
+    (void)fill_pool(u); /* which says what went wrong */
+}
+static void begin_filled(unit_pool *u) {
+    const sqlpool_config config = begin(u);
+    open_filled(u, &config);
 }
 /*  Before a backup over another one lies what a killed one left; of two backups the newest is none. */
 static bool prepare(int op) {
@@ -199,10 +211,8 @@ static int swallow(void *user, const void *data, size_t bytes) {
 }
 static int run_op(unit_pool *u, int op, const sqlpool_maintenance *options,
                   sqlpool_backup_info *info) {
-    sqlpool_backup_config config;
+    sqlpool_backup_config config = backup_config();
     int64_t bytes = 0;
-    memset(&config, 0, sizeof config);
-    config.files = files;
     config.step_pages = 4;
     config.or_older = op == RESTORE_OLDER;
     if (op == STREAM) {
@@ -277,15 +287,12 @@ TEST(configurations_that_make_no_sense) {
     static const char *const members[] = {"create_fn", "look_fn", "rename_fn", "link_fn",
                                           "sync_folder_fn"};
     unit_pool u;
-    sqlpool_config c = begin(&u);
     sqlpool_backup_config config;
     int i;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     for (i = 1; i < 5; i++) { /* the first i of them */
         char expected[100];
-        memset(&config, 0, sizeof config);
-        config.files = files;
+        config = backup_config();
         if (i < 2) config.files.look_fn = NULL;
         if (i < 3) config.files.rename_fn = NULL;
         if (i < 4) config.files.link_fn = NULL;
@@ -329,8 +336,7 @@ TEST(a_vfs_that_is_gone) {
     c.vfs_name = "short-lived";
     c.max_connections = 2;
     c.min_connections = 2; /* none is opened later */
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     CHECK_INT(sqlite3_vfs_unregister(&vfs), SQLITE_OK);
     CHECK_RC(run_op(&u, BACKUP, NULL, NULL), SQLPOOL_UNSUPPORTED, &u.error);
     CHECK_HAS(u.error.message, "sqlpool_files");
@@ -400,11 +406,10 @@ TEST(stopped_at_every_step) {
         int stopped = 0;
         for (stop_at = 1;; stop_at++) {
             unit_pool u;
-            sqlpool_config c = begin(&u);
             sqlpool_maintenance options;
             int rc;
-            PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && prepare(op));
+            PART(begin_filled(&u));
+            CHECK(prepare(op));
             memset(&options, 0, sizeof options);
             options.progress_fn = stop_there;
             options.progress_ms = 1;
@@ -436,11 +441,10 @@ TEST(too_late_at_every_step) {
         int timeout_ms, late = 0;
         for (timeout_ms = 1;; timeout_ms += 4) {
             unit_pool u;
-            sqlpool_config c = begin(&u);
             sqlpool_maintenance options;
             int rc;
-            PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && prepare(op));
+            PART(begin_filled(&u));
+            CHECK(prepare(op));
             memset(&options, 0, sizeof options);
             options.timeout_ms = timeout_ms;
             u.clock.step_ns = MS;
@@ -465,8 +469,7 @@ TEST(a_copy_waits_for_a_lock_and_then_gives_up) {
     sqlpool_config c = begin(&u);
     sqlpool_backup_info info;
     c.acquire_timeout_ms = 50;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     busy_steps = busy_later = 30; /* each time the wait begins anew */
     CHECK_OK(run_op(&u, BACKUP, NULL, &info), &u.error);
     CHECK_INT(busy_steps, 0);
@@ -484,8 +487,7 @@ TEST(a_copy_waits_for_a_lock_and_then_gives_up) {
     unit_close(&u);
     c = begin(&u);
     c.acquire_timeout_ms = SQLPOOL_FOREVER;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     busy_steps = 2000;
     CHECK_OK(run_op(&u, BACKUP, NULL, &info), &u.error);
     unit_close(&u);
@@ -543,9 +545,7 @@ TEST(a_partial_that_another_program_takes) {
     for (i = 0; i < LENGTH(cases); i++) {
         const char *partial = cases[i].op == RESTORE ? "op.db-partial" : "op.new-partial";
         unit_pool u;
-        sqlpool_config c = begin(&u);
-        PART(unit_open(&u, "op.db", &c));
-        CHECK(fill_pool(&u));
+        PART(begin_filled(&u));
         victim = partial;
         if (cases[i].is_stale) CHECK(write_file(partial, "", 0));
         if (cases[i].at_what == LOOK) {
@@ -590,9 +590,7 @@ TEST(content_that_is_not_what_was_written) {
     int op;
     for (op = BACKUP; op <= RESTORE; op += RESTORE - BACKUP) { /* these two */
         unit_pool u;
-        sqlpool_config c = begin(&u);
-        PART(unit_open(&u, "op.db", &c));
-        CHECK(fill_pool(&u));
+        PART(begin_filled(&u));
         if (op == BACKUP) { /* another backup of the same size */
             CHECK_OK(sqlpool_backup(u.pool, "op.other", NULL, NULL, NULL, &u.error), &u.error);
         } else {
@@ -622,8 +620,8 @@ TEST(a_key_that_is_tried_by_reading) {
         unit_pool u;
         sqlpool_config c = begin(&u);
         c.events.key_fn = read_with_key;
-        PART(unit_open(&u, "op.db", &c));
-        CHECK(fill_pool(&u) && prepare(op));
+        PART(open_filled(&u, &c));
+        CHECK(prepare(op));
         CHECK_OK(run_op(&u, op, NULL, NULL), &u.error);
         CHECK_INT(count_rows(&u), op == RESTORE || op == RESTORE_OLDER ? ROWS : ROWS + 1);
         if (op == BACKUP || op == SALVAGE)
@@ -639,28 +637,35 @@ static int refuse_key(const char *path, int answer) {
     return SQLITE_AUTH;
 }
 
-TEST(connections_that_are_refused_one_by_one) {
+static void refuse_nth_key(int n) {
+    on_key.name = "";
+    on_key.at = n;
+    on_key.do_fn = refuse_key;
+}
+static void hide_nth_file(int n) {
+    control_calls = 0;
+    hide_file_at = n;
+}
+static void refuse_one_by_one(void (*refuse_fn)(int n), const int *calls, int code,
+                              const char *message) {
     int op;
     for (op = BACKUP; op < OPS; op++) {
         int failures = 0, n;
         for (n = 1;; n++) {
             unit_pool u;
-            sqlpool_config c = begin(&u);
             bool was_refused;
             int rc;
-            PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && prepare(op));
-            on_key.name = "";
-            on_key.at = n;
-            on_key.do_fn = refuse_key;
+            PART(begin_filled(&u));
+            CHECK(prepare(op));
+            refuse_fn(n);
             rc = run_op(&u, op, NULL, NULL);
-            was_refused = on_key.calls >= n;
+            was_refused = *calls >= n;
             nobody_comes_in();
             if (rc != SQLPOOL_OK) {
                 CHECK(was_refused);
                 if (op != RESTORE_OLDER || rc != SQLPOOL_BAD_BACKUP) { /* of the newest */
-                    CHECK_RC(rc, SQLITE_AUTH, &u.error);
-                    CHECK_HAS(u.error.message, "authorization denied");
+                    CHECK_RC(rc, code, &u.error);
+                    CHECK_HAS(u.error.message, message);
                 }
                 PART(check_nothing_done(&u));
                 failures++;
@@ -672,36 +677,12 @@ TEST(connections_that_are_refused_one_by_one) {
     }
 }
 
+TEST(connections_that_are_refused_one_by_one) {
+    refuse_one_by_one(refuse_nth_key, &on_key.calls, SQLITE_AUTH, "authorization denied");
+}
 TEST(files_that_the_vfs_does_not_hand_out) {
-    int op;
-    for (op = BACKUP; op < OPS; op++) {
-        int failures = 0, n;
-        for (n = 1;; n++) {
-            unit_pool u;
-            sqlpool_config c = begin(&u);
-            bool was_hidden;
-            int rc;
-            PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && prepare(op));
-            control_calls = 0;
-            hide_file_at = n;
-            rc = run_op(&u, op, NULL, NULL);
-            was_hidden = control_calls >= n;
-            nobody_comes_in();
-            if (rc != SQLPOOL_OK) {
-                CHECK(was_hidden);
-                if (op != RESTORE_OLDER || rc != SQLPOOL_BAD_BACKUP) {
-                    CHECK_RC(rc, SQLITE_CANTOPEN, &u.error);
-                    CHECK_HAS(u.error.message, "failed: unable to open database file");
-                }
-                PART(check_nothing_done(&u));
-                failures++;
-            }
-            unit_close(&u);
-            if (!was_hidden) break;
-        }
-        CHECK(failures > 0);
-    }
+    refuse_one_by_one(hide_nth_file, &control_calls, SQLITE_CANTOPEN,
+                      "failed: unable to open database file");
 }
 
 /*---- restore: what stands in the way ----*/
@@ -719,14 +700,10 @@ static int look_at_taken_names(void *user, const char *path, const char *second)
 
 TEST(names_that_are_taken) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
-    sqlpool_backup_config config;
+    sqlpool_backup_config config = backup_config();
     sqlpool_backup_info info;
     const char *suffix;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
-    memset(&config, 0, sizeof config);
-    config.files = files;
+    PART(begin_filled(&u));
     config.files.look_fn = look_at_taken_names;
     taken[0] = '\0'; /* every one */
     kept_looks = 0;
@@ -768,15 +745,11 @@ static int rename_away_alone(void *user, const char *from, const char *to) {
 
 TEST(a_name_that_is_not_given_back_and_why) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
-    sqlpool_backup_config config;
+    sqlpool_backup_config config = backup_config();
     sqlpool_backup_info info;
     char kept[300];
     const char *quote;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
-    memset(&config, 0, sizeof config);
-    config.files = files;
+    PART(begin_filled(&u));
     config.files.link_fn = refuse_link;
     config.files.rename_fn = rename_away_alone;
     CHECK_RC(sqlpool_restore(u.pool, "op.bak", &config, NULL, &info, &u.error), SQLITE_FULL,
@@ -829,8 +802,7 @@ TEST(restore_beside_a_checkpoint_or_upkeep) {
     c.close_timeout_ms = 100;
     c.clock.now_ns_fn = now_beside_upkeep;
     memset(&upkeep, 0, sizeof upkeep);
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     memset(&options, 0, sizeof options);
     memset(&token, 0, sizeof token);
     options.token = &token; /* which nobody fires */
@@ -860,10 +832,8 @@ TEST(restore_beside_a_checkpoint_or_upkeep) {
 /*  A program that has the file open keeps the restore waiting; so long as it may. */
 TEST(a_deadline_while_another_program_has_the_file) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
     sqlpool_maintenance options;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     memset(&options, 0, sizeof options);
     options.timeout_ms = 100;
     CHECK(sqlite3_open("op.db", &other) == SQLITE_OK);
@@ -907,8 +877,7 @@ TEST(an_authorizer_that_forbids_the_page_size) {
     c = begin(&u);
     c.events.connect_fn = add_authorizer;
     is_denied = 0;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     CHECK_OK(sqlpool_recycle(u.pool), &u.error);
     is_denied = 1;
     CHECK_RC(run_op(&u, BACKUP, NULL, NULL), SQLITE_AUTH, &u.error);
@@ -942,12 +911,10 @@ TEST(a_database_in_memory_to_a_stream) {
 
 TEST(results_that_say_another_has_it) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
     sqlpool__archive archive;
     sqlpool__image image;
     char here[] = "op.bak", absent[] = "op.absent";
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     memset(&archive, 0, sizeof archive);
     memset(&image, 0, sizeof image);
     archive.config.files = files;
@@ -1055,9 +1022,7 @@ TEST(damage_beside_functions_of_the_program) {
 /*  Another program has written what no schema is; the pool's connections know the old one. */
 TEST(a_schema_that_cannot_be_read_any_more) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     CHECK_INT(count_rows(&u), ROWS + 1);
     CHECK(run_outside("op.db", "CREATE TABLE second(a); PRAGMA writable_schema = 1; UPDATE "
                                "sqlite_master SET sql = 'CREATE nonsense' WHERE name = 'second'"));
@@ -1071,11 +1036,9 @@ TEST(a_schema_that_cannot_be_read_any_more) {
 
 TEST(a_copy_that_is_checked) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
     sqlpool_maintenance options;
     sqlpool_task task;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     memset(&options, 0, sizeof options);
     memset(&task, 0, sizeof task);
     task.kind = SQLPOOL_TASK_INTEGRITY_CHECK;
@@ -1172,10 +1135,8 @@ TEST(a_new_file_that_may_not_grow) {
 TEST(a_damaged_database_without_its_key) {
     static const char text[] = "this was a database";
     unit_pool u;
-    sqlpool_config c = begin(&u);
     int refused = 0, n;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
     CHECK(overwrite("op.db", 0, text, sizeof text));
     for (n = 1;; n++) {
