@@ -631,13 +631,6 @@ TEST(no_memory_for_returning) {
     unit_close(&u);
 }
 
-static void break_rollback(sqlpool__slot *slot) {
-    (void)sqlite3_finalize(slot->own[SQLPOOL__ROLLBACK]);
-    CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
-                                 &slot->own[SQLPOOL__ROLLBACK], NULL),
-              SQLITE_OK);
-}
-
 /*  A ROLLBACK that fails: the connection is not used again. */
 TEST(rollback_that_fails) {
     unit_pool u;
@@ -646,7 +639,7 @@ TEST(rollback_that_fails) {
     PART(unit_begin(&u, "rollback.db", 1, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     slot = unit_slot(&conn);
-    PART(break_rollback(slot));
+    PART(unit_break(slot, SQLPOOL__ROLLBACK));
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
     CHECK_OK(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
@@ -1611,7 +1604,7 @@ TEST(nothing_runs_in_what_cannot_be_ended) {
         sqlpool__slot *slot;
         CHECK_OK(sqlpool_conn_acquire(u.pool, mode, &conn, &u.error), &u.error);
         slot = unit_slot(&conn);
-        PART(break_rollback(slot));
+        PART(unit_break(slot, SQLPOOL__ROLLBACK));
         if (round == 0) {
             CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
             CHECK_INT(sqlpool_conn_rollback(&conn, &u.error), SQLITE_ABORT);

@@ -157,4 +157,12 @@ static inline sqlpool__slot *unit_slot(const sqlpool_conn *conn) {
     return &conn->pool->core->slots[conn->slot];
 }
 
+/*  That statement of the pool's own (SQLPOOL__ROLLBACK ...) fails on this connection from now on. */
+static inline void unit_break(sqlpool__slot *slot, int which) {
+    (void)sqlite3_finalize(slot->own[which]);
+    CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
+                                 &slot->own[which], NULL),
+              SQLITE_OK);
+}
+
 #endif

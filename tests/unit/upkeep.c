@@ -4,6 +4,12 @@
 #define SQLPOOL_IMPLEMENTATION
 #include "unit.h"
 
+/*  For tests with threads: time passes by itself. */
+static void on_real_time(unit_pool *u, sqlpool_config *config) {
+    u->locks.clock = NULL;
+    u->locks.solo = 0;
+    memset(&config->clock, 0, sizeof config->clock);
+}
 static int64_t pass(unit_pool *u) {
     return sqlpool__upkeep_pass(u->core, SQLPOOL__NEVER);
 }
@@ -592,9 +598,7 @@ TEST(upkeep_thread) {
     sqlpool_config config = unit_config(&u, 1);
     int i;
     config.disable_upkeep_thread = false;
-    u.locks.clock = NULL;
-    u.locks.solo = 0;
-    memset(&config.clock, 0, sizeof config.clock);
+    on_real_time(&u, &config);
     config.upkeep_interval_ms = 1;
     config.health_interval_ms = 1;
     PART(unit_open(&u, "thread.db", &config));
@@ -626,9 +630,7 @@ TEST(recycle_beside_a_checkpoint) {
     sqlpool_config config = unit_config(&u, 1);
     pthread_t thread;
     sqlite3 *before, *during;
-    u.locks.clock = NULL;
-    u.locks.solo = 0;
-    memset(&config.clock, 0, sizeof config.clock);
+    on_real_time(&u, &config);
     PART(unit_open(&u, "beside.db", &config));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     before = u.core->checkpointer->db;
@@ -662,9 +664,7 @@ TEST(recycle_beside_many_checkpoints) {
     busy_pair pair = {NULL, 0};
     pthread_t thread;
     int i;
-    u.locks.clock = NULL;
-    u.locks.solo = 0;
-    memset(&config.clock, 0, sizeof config.clock);
+    on_real_time(&u, &config);
     config.log.write_fn = NULL; /* two threads */
     config.events.error_fn = NULL;
     PART(unit_open(&u, "many.db", &config));
@@ -944,9 +944,7 @@ TEST(every_lock_that_open_makes) {
         sqlpool_config config = unit_config(&u, 1);
         char why[700];
         config.disable_upkeep_thread = false; /* mutex, three conditions, the thread */
-        u.locks.clock = NULL;
-        u.locks.solo = 0;
-        memset(&config.clock, 0, sizeof config.clock);
+        on_real_time(&u, &config);
         u.locks.fail_init_at = n;
         if (sqlpool_open(&u.pool, "inits.db", &config, &u.error) == SQLPOOL_OK) {
             opened = 1;
@@ -1105,9 +1103,7 @@ TEST(close_wakes_upkeep) {
     sqlpool_config config = unit_config(&u, 1);
     int i;
     config.disable_upkeep_thread = false;
-    u.locks.clock = NULL;
-    u.locks.solo = 0;
-    memset(&config.clock, 0, sizeof config.clock);
+    on_real_time(&u, &config);
     config.upkeep_interval_ms = config.health_interval_ms = 3600000;
     PART(unit_open(&u, "closewakes.db", &config));
     for (i = 0; i < 10000 && SQLPOOL__LOAD(&u.core->upkeep_wake_ns) == SQLPOOL__NEVER; i++)
