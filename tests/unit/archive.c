@@ -64,11 +64,6 @@ static bool write_file(const char *path, const void *data, size_t bytes) {
     const bool is_ok = file != NULL && fwrite(data, 1, bytes, file) == bytes;
     return file != NULL && fclose(file) == 0 && is_ok;
 }
-static bool overwrite(const char *path, int64_t at, const void *data, size_t bytes) {
-    const int file = open(path, O_WRONLY);
-    const bool is_ok = file >= 0 && pwrite(file, data, bytes, (off_t)at) == (ssize_t)bytes;
-    return file >= 0 && close(file) == 0 && is_ok;
-}
 static int64_t size_of(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 ? (int64_t)status.st_size : -1;
@@ -381,7 +376,7 @@ TEST(a_trailer_that_does_not_fit_the_file) {
         memset(tail, 0, sizeof tail);
         (void)snprintf(tail + cases[i].gap, 512, "sqlpool backup 1\npages %d\npage_bytes %d\n",
                        cases[i].pages, cases[i].page_bytes);
-        CHECK(overwrite("op.new", 2 * 4096, tail, bytes));
+        CHECK(unit_overwrite("op.new", 2 * 4096, tail, bytes));
         CHECK_RC(sqlpool_backup_verify(u.pool, "op.new", NULL, NULL, NULL, &u.error),
                  cases[i].result, &u.error);
         CHECK_HAS(u.error.message,
@@ -974,7 +969,7 @@ static bool spoil_table(const char *path, const char *table) {
     root = ask_file(path, sql);
     page_bytes = ask_file(path, "PRAGMA page_size");
     memset(noise, 0xa5, sizeof noise);
-    return root > 1 && overwrite(path, (root - 1) * page_bytes, noise, sizeof noise);
+    return root > 1 && unit_overwrite(path, (root - 1) * page_bytes, noise, sizeof noise);
 }
 static void twice(sqlite3_context *context, int count, sqlite3_value **values) {
     (void)count;
@@ -1012,7 +1007,7 @@ TEST(damage_beside_functions_of_the_program) {
     }
     (void)unlink("op.other"); /* a format of the schema that does not exist yet */
     CHECK(make_with_function("op.other"));
-    CHECK(overwrite("op.other", 44, "\0\0\0\11", 4));
+    CHECK(unit_overwrite("op.other", 44, "\0\0\0\11", 4));
     CHECK_RC(sqlpool_backup_verify(u.pool, "op.other", NULL, NULL, NULL, &u.error),
              SQLPOOL_BAD_BACKUP, &u.error);
     CHECK_HAS(u.error.message, "unsupported file format");
@@ -1138,7 +1133,7 @@ TEST(a_damaged_database_without_its_key) {
     int refused = 0, n;
     PART(begin_filled(&u));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
-    CHECK(overwrite("op.db", 0, text, sizeof text));
+    CHECK(unit_overwrite("op.db", 0, text, sizeof text));
     for (n = 1;; n++) {
         char now[sizeof text] = "";
         bool was_refused;
@@ -1156,7 +1151,7 @@ TEST(a_damaged_database_without_its_key) {
             if (!was_refused) break;
             CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error),
                      &u.error);
-            CHECK(overwrite("op.db", 0, text, sizeof text));
+            CHECK(unit_overwrite("op.db", 0, text, sizeof text));
             continue;
         }
         file = fopen("op.db", "rb");

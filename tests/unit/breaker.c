@@ -641,13 +641,6 @@ TEST(a_full_file) {
     unit_close(&u);
 }
 
-static bool overwrite(const char *path, off_t at, const char *bytes, size_t count) {
-    const int file = open(path, O_RDWR);
-    const bool is_ok = file >= 0 && pwrite(file, bytes, count, at) == (ssize_t)count;
-    if (file >= 0) (void)close(file);
-    return is_ok;
-}
-
 /*  A page of a table is broken in the file: the write that meets it opens, other tables are
     read. */
 TEST(a_corrupt_file) {
@@ -664,7 +657,7 @@ TEST(a_corrupt_file) {
                                  SQLPOOL_NO_ARGS, &u.error),
              &u.error);
     unit_close(&u); /* the log is in the file now */
-    CHECK(overwrite("corrupt.db", (off_t)(root - 1) * 4096, broken, sizeof broken));
+    CHECK(unit_overwrite("corrupt.db", (root - 1) * 4096, broken, sizeof broken));
     config = breaker_config(&u, 1);
     config.vfs_name = "sim";
     PART(unit_open(&u, "corrupt.db", &config));
@@ -698,11 +691,11 @@ TEST(no_database) {
     file = open("notadb.db", O_RDONLY);
     CHECK(file >= 0 && pread(file, head, sizeof head, 0) == (ssize_t)sizeof head);
     (void)close(file);
-    CHECK(overwrite("notadb.db", 0, "no database here, and no counter", 32));
+    CHECK(unit_overwrite("notadb.db", 0, "no database here, and no counter", 32));
     CHECK_INT(write_with(&u, 0), SQLITE_NOTADB);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_NOTADB));
     PART(writes_are_refused(&u, SQLITE_NOTADB));
-    CHECK(overwrite("notadb.db", 0, head, sizeof head));
+    CHECK(unit_overwrite("notadb.db", 0, head, sizeof head));
     PART(writes_are_refused(&u, SQLITE_NOTADB));
     PART(closes_after(&u, 1000, SQLPOOL_WRITE, 2));
     unit_close(&u);

@@ -21,17 +21,7 @@ static int core_step(sqlite3_stmt *statement) {
 #include "unit.h"
 
 static void open_core(unit_pool *u, const char *path, sqlpool_config *c) {
-    sim_remove_database(path);
-    unit_open(u, path, c);
-    if (u->pool != NULL &&
-        unit_script(u, "CREATE TABLE t(v); INSERT INTO t VALUES(1)") != SQLPOOL_OK)
-        test_fail(__FILE__, __LINE__, "%s", u->error.message);
-}
-static bool overwrite(const char *path, int64_t at, const char *text) {
-    const int file = open(path, O_WRONLY);
-    const ssize_t bytes = (ssize_t)strlen(text);
-    const bool is_ok = file >= 0 && pwrite(file, text, (size_t)bytes, (off_t)at) == bytes;
-    return file >= 0 && close(file) == 0 && is_ok;
+    unit_open_new(u, path, c, "CREATE TABLE t(v); INSERT INTO t VALUES(1)");
 }
 
 /*---- what is said to be corrupt ----*/
@@ -48,7 +38,7 @@ TEST(verdicts_on_a_file) {
     file = fopen("verdict.db", "rb");
     CHECK(file != NULL && fread(magic, 1, 16, file) == 16);
     CHECK_INT(fclose(file), 0);
-    CHECK(overwrite("verdict.db", 0, "no database here"));
+    CHECK(unit_overwrite("verdict.db", 0, "no database here", 16));
     CHECK(sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
     CHECK_STR(verdict, "file is not a database (SQLITE_NOTADB 26)");
     CHECK(rename("verdict.db", "verdict.else") == 0); /* what is not there is no proof */

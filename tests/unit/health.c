@@ -375,14 +375,9 @@ TEST(memory_is_a_share_of_its_limit) {
 /*---- causes ----*/
 
 static void meet(unit_pool *u, int fault, int code) {
-    sqlpool__fault *it = &u->core->faults[fault];
-    it->at_ns = u->clock.now_ns;
-    it->count = it->in_row = 3;
-    it->commits = sqlpool__counter(u->core, SQLPOOL__COUNT_commits);
-    it->epoch = u->core->epoch;
-    it->slot = 1;
-    it->code = code;
-    (void)snprintf(it->message, sizeof it->message, "code %d", code);
+    char message[40];
+    (void)snprintf(message, sizeof message, "code %d", code);
+    unit_meet(u, fault, code, message);
 }
 /*  The one cause there is; NULL: none, or several. */
 static const sqlpool_cause *cause_of(unit_pool *u) {

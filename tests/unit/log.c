@@ -41,11 +41,7 @@ static int log_file_control(sqlite3 *db, const char *name, int op, void *argumen
 #include "unit.h"
 
 static void open_log(unit_pool *u, const char *path, sqlpool_config *c) {
-    sim_remove_database(path);
-    unit_open(u, path, c);
-    if (u->pool != NULL &&
-        unit_script(u, "CREATE TABLE t(v); INSERT INTO t VALUES(1)") != SQLPOOL_OK)
-        test_fail(__FILE__, __LINE__, "%s", u->error.message);
+    unit_open_new(u, path, c, "CREATE TABLE t(v); INSERT INTO t VALUES(1)");
 }
 static int64_t count_rows(unit_pool *u) {
     return unit_ask(u, "SELECT count(*) FROM t");

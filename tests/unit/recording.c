@@ -43,11 +43,8 @@ static sqlpool_config config_of(unit_pool *u) {
     return config;
 }
 static void open_with(unit_pool *u, const char *path, const sqlpool_config *config) {
-    sim_remove_database(path);
-    PART(unit_open(u, path, config));
-    CHECK_OK(unit_script(u, "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b);"
-                            "CREATE TABLE u(x, y);"),
-             &u->error);
+    unit_open_new(u, path, config,
+                  "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE TABLE u(x, y)");
 }
 static void run_for(unit_pool *u, int64_t ns) {
     int64_t value = 0;

@@ -333,19 +333,6 @@ static void check_json(const char *text) {
     CHECK_INT(brackets, 0);
 }
 
-/*  A fault that was met now. */
-static void meet(unit_pool *u, int fault, int code, const char *message) {
-    sqlpool__fault *it = &u->core->faults[fault];
-    it->at_ns = u->clock.now_ns;
-    it->count = 3;
-    it->in_row = 3;
-    it->commits = sqlpool__counter(u->core, SQLPOOL__COUNT_commits);
-    it->epoch = u->core->epoch;
-    it->slot = 1;
-    it->code = code;
-    (void)snprintf(it->message, sizeof it->message, "%s", message);
-}
-
 TEST(every_cause_and_every_alert_is_in_every_format) {
     static const char *const foreign = "disk <\"I/O\"> \x1b[31m \xe2\x80\xae error \xff\\ \x85";
     unit_pool u;
@@ -363,10 +350,10 @@ TEST(every_cause_and_every_alert_is_in_every_format) {
     PART(unit_open(&u, "causes.db", &config));
     PART(run(&u, "CREATE TABLE t(x)"));
     PART(seconds(&u, 2));
-    meet(&u, SQLPOOL__FAULT_CORRUPT, SQLITE_CORRUPT, foreign);
-    meet(&u, SQLPOOL__FAULT_IO, SQLITE_IOERR_WRITE, foreign);
-    meet(&u, SQLPOOL__FAULT_FULL, SQLITE_FULL, "database or disk is full");
-    meet(&u, SQLPOOL__FAULT_LOCK, SQLITE_BUSY, "database is locked");
+    unit_meet(&u, SQLPOOL__FAULT_CORRUPT, SQLITE_CORRUPT, foreign);
+    unit_meet(&u, SQLPOOL__FAULT_IO, SQLITE_IOERR_WRITE, foreign);
+    unit_meet(&u, SQLPOOL__FAULT_FULL, SQLITE_FULL, "database or disk is full");
+    unit_meet(&u, SQLPOOL__FAULT_LOCK, SQLITE_BUSY, "database is locked");
     u.core->config.memory_soft_bytes = 1000;
     u.core->wal_frames = 1000;
     u.core->pinned_in_row = SQLPOOL__PINS_BEFORE_LOG;
@@ -460,14 +447,15 @@ TEST(the_colour_of_a_page_is_its_health) {
     u.core->alarms[SQLPOOL_ALERT_WAITING].severity = SQLPOOL_SEVERITY_WARNING;
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"warn\">");
     u.core->alarms[SQLPOOL_ALERT_WAITING].severity = SQLPOOL_SEVERITY_NONE;
-    meet(&u, SQLPOOL__FAULT_CONNECTION, SQLITE_CANTOPEN, "unable to open database file"); /* 10 */
+    unit_meet(&u, SQLPOOL__FAULT_CONNECTION, SQLITE_CANTOPEN,
+              "unable to open database file"); /* 10 */
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"good\">");
     CHECK_HAS(page, "stroke-dasharray=\"90 100\"");
-    meet(&u, SQLPOOL__FAULT_LOCK, SQLITE_BUSY, "database is locked"); /* 25 of 90 */
+    unit_meet(&u, SQLPOOL__FAULT_LOCK, SQLITE_BUSY, "database is locked"); /* 25 of 90 */
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"warn\">");
     CHECK_HAS(page, "stroke-dasharray=\"68 100\"");
     CHECK_INT(count_of(page, "card say warn\""), 2);
-    meet(&u, SQLPOOL__FAULT_FULL, SQLITE_FULL, "database or disk is full"); /* 60 of 100 */
+    unit_meet(&u, SQLPOOL__FAULT_FULL, SQLITE_FULL, "database or disk is full"); /* 60 of 100 */
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"bad\">");
     CHECK_HAS(page, "stroke-dasharray=\"27 100\"");
     u.clock.now_ns += 61 * SECOND; /* none was met in the last minute */

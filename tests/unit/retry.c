@@ -98,11 +98,7 @@ static sqlpool_config retry_config(unit_pool *u) {
     return config;
 }
 static void retry_open(unit_pool *u, const char *path, const sqlpool_config *config) {
-    sim_remove_database(path);
-    unit_open(u, path, config);
-    if (u->core == NULL) return;
-    if (unit_script(u, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)") != SQLPOOL_OK)
-        test_fail(__FILE__, __LINE__, "table: %s", u->error.message);
+    unit_open_new(u, path, config, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)");
 }
 static int64_t counted(unit_pool *u, int counter) {
     return (int64_t)sqlpool__counter(u->core, counter);

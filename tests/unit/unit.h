@@ -11,6 +11,8 @@
 #include "sim/sim.h"
 #include "test.h"
 
+#include <fcntl.h>
+
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define MS SQLPOOL__NS_PER_MS
 
@@ -101,12 +103,23 @@ static inline int64_t unit_ask(unit_pool *u, const char *sql) {
                : -2;
 }
 
-/*  A pool of which nothing is set but its readers, and the script, unless NULL, has run in it. */
-static inline void unit_begin(unit_pool *u, const char *path, int readers, const char *script) {
-    const sqlpool_config config = unit_config(u, readers);
-    unit_open(u, path, &config);
+/*  Opens, and has the script, unless NULL, run. */
+static inline void unit_open_with(unit_pool *u, const char *path, const sqlpool_config *config,
+                                  const char *script) {
+    unit_open(u, path, config);
     if (u->core != NULL && script != NULL && unit_script(u, script) != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "script: %s", u->error.message);
+}
+/*  The same with a new file, whatever was there. */
+static inline void unit_open_new(unit_pool *u, const char *path, const sqlpool_config *config,
+                                 const char *script) {
+    sim_remove_database(path);
+    unit_open_with(u, path, config, script);
+}
+/*  The same with nothing set but the readers. */
+static inline void unit_begin(unit_pool *u, const char *path, int readers, const char *script) {
+    const sqlpool_config config = unit_config(u, readers);
+    unit_open_with(u, path, &config, script);
 }
 
 /*  A file that SQLite alone has made: OK, or what went wrong. */
@@ -116,6 +129,13 @@ static inline int unit_make_file(const char *path, const char *sql) {
     if (rc == SQLITE_OK) rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
     (void)sqlite3_close(db);
     return rc;
+}
+
+/*  Other bytes at a place of a file. */
+static inline bool unit_overwrite(const char *path, int64_t at, const void *data, size_t bytes) {
+    const int file = open(path, O_WRONLY);
+    const bool is_ok = file >= 0 && pwrite(file, data, bytes, (off_t)at) == (ssize_t)bytes;
+    return file >= 0 && close(file) == 0 && is_ok;
 }
 
 /*  A call with a timeout of its own, and nothing else. */
@@ -155,6 +175,18 @@ static inline void unit_close(unit_pool *u) {
 
 static inline sqlpool__slot *unit_slot(const sqlpool_conn *conn) {
     return &conn->pool->core->slots[conn->slot];
+}
+
+/*  The pool met a fault now, three times in a row, with this code on its first reader. */
+static inline void unit_meet(unit_pool *u, int fault, int code, const char *message) {
+    sqlpool__fault *it = &u->core->faults[fault];
+    it->at_ns = u->clock.now_ns;
+    it->count = it->in_row = 3;
+    it->commits = sqlpool__counter(u->core, SQLPOOL__COUNT_commits);
+    it->epoch = u->core->epoch;
+    it->slot = 1;
+    it->code = code;
+    (void)snprintf(it->message, sizeof it->message, "%s", message);
 }
 
 /*  That statement of the pool's own (SQLPOOL__ROLLBACK ...) fails on this connection from now on. */
