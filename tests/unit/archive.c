@@ -891,8 +891,7 @@ TEST(a_database_in_memory_to_a_stream) {
     sqlpool_config c = begin(&u);
     sqlpool_backup_config config;
     FILE *file = fopen("op.new", "wb");
-    PART(unit_open(&u, ":memory:", &c));
-    CHECK_OK(unit_script(&u, fill), &u.error);
+    PART(unit_open_with(&u, ":memory:", &c, fill));
     memset(&config, 0, sizeof config);
     config.write_fn = stream_to_file;
     config.user = file;
@@ -935,9 +934,8 @@ TEST(a_large_copy_of_a_file_that_is_hidden) {
     sqlpool_backup_config config;
     int n, good = 0;
     memset(&config, 0, sizeof config);
-    PART(unit_open(&u, "op.db", &c));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(v); INSERT INTO t VALUES(zeroblob(1500000))"),
-             &u.error);
+    PART(unit_open_with(&u, "op.db", &c,
+                        "CREATE TABLE t(v); INSERT INTO t VALUES(zeroblob(1500000))"));
     CHECK_OK(sqlpool_backup(u.pool, "op.new", &config, NULL, NULL, &u.error), &u.error);
     CHECK_INT(unlink("op.new"), 0); /* from now on no connection is opened for it */
     for (n = 1;; n++) {

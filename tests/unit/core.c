@@ -24,14 +24,18 @@ static void open_core(unit_pool *u, const char *path, sqlpool_config *c) {
     unit_open_new(u, path, c, "CREATE TABLE t(v); INSERT INTO t VALUES(1)");
 }
 
+static void begin_core(unit_pool *u, const char *path) {
+    sqlpool_config config = unit_config(u, 1);
+    open_core(u, path, &config);
+}
+
 /*---- what is said to be corrupt ----*/
 
 TEST(verdicts_on_a_file) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     char verdict[200], magic[17] = "";
     FILE *file;
-    PART(open_core(&u, "verdict.db", &c));
+    PART(begin_core(&u, "verdict.db"));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
     CHECK(!sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
     CHECK_STR(verdict, "");
@@ -53,9 +57,8 @@ TEST(verdicts_on_a_file) {
 
 TEST(a_verdict_is_asked_for_seldom) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     int64_t at;
-    PART(open_core(&u, "seldom.db", &c));
+    PART(begin_core(&u, "seldom.db"));
     CHECK(!sqlpool__is_corrupt(u.core, "SQLite says so"));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_CORRUPT], 1);
     CHECK_STR(u.log.last[SQLPOOL_LOG_CORRUPT],
@@ -126,11 +129,10 @@ TEST(damage_is_confirmed_without_reading_on) {
 
 TEST(a_connection_that_the_memory_limit_refuses) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool__slot *slot;
     int64_t held, room;
     bool was_full = false;
-    PART(open_core(&u, "limit.db", &c));
+    PART(begin_core(&u, "limit.db"));
     slot = &u.core->slots[1];
     if (!sqlpool__take(slot, SQLPOOL__EMPTY)) {
         CHECK(sqlpool__take(slot, SQLPOOL__IDLE));
@@ -155,9 +157,8 @@ TEST(a_connection_that_the_memory_limit_refuses) {
 
 TEST(leases_that_end_while_the_file_is_away) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool_conn reader;
-    PART(open_core(&u, "away.db", &c));
+    PART(begin_core(&u, "away.db"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &reader, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&reader, &u.error), &u.error);
     CHECK(rename("away.db", "away.else") == 0);

@@ -55,8 +55,7 @@ TEST(an_hour_of_steady_load_raises_no_alert) {
     sqlpool_conn conns[5];
     sqlpool_health health;
     int second, i;
-    PART(unit_open(&u, "steady.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(x)"), &u.error);
+    PART(unit_open_with(&u, "steady.db", &config, "CREATE TABLE t(x)"));
     for (second = 0; second < 3600; second++) {
         u.clock.step_ns = second % 60 == 30 ? 150 * MS : MS;
         for (i = 0; i < 5; i++) {
@@ -187,8 +186,7 @@ TEST(every_kind_is_measured) {
     config.memory_soft_bytes = 1; /* far too little */
     config.alerts[SQLPOOL_ALERT_FILE].critical = 4096;
     for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) config.alerts[kind].for_ms = 1;
-    PART(unit_open(&u, "kinds.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(x)"), &u.error);
+    PART(unit_open_with(&u, "kinds.db", &config, "CREATE TABLE t(x)"));
     PART(seconds(&u, 3));
     u.clock.step_ns = 100 * MS;
     for (i = 0; i < 40; i++)
@@ -624,10 +622,9 @@ TEST(memory_is_told_by_what_it_is_for) {
     sqlpool_stats stats;
     int64_t sum = 0;
     config.idle_timeout_ms = SQLPOOL_OFF;
-    PART(unit_open(&u, "memory.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(300000));"
-                             "DELETE FROM t; INSERT INTO t VALUES(zeroblob(100000))"),
-             &u.error);
+    PART(unit_open_with(&u, "memory.db", &config,
+                        "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(300000));"
+                        "DELETE FROM t; INSERT INTO t VALUES(zeroblob(100000))"));
     PART(fill_caches(&u, 20));
     PART(seconds(&u, 40)); /* measured, and the free pages counted */
     CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
@@ -673,9 +670,8 @@ TEST(above_the_soft_limit_caches_shrink_in_order) {
     sqlpool_memory memory;
     int64_t total, statements;
     config.idle_timeout_ms = SQLPOOL_OFF;
-    PART(unit_open(&u, "soft.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(1000000))"),
-             &u.error);
+    PART(unit_open_with(&u, "soft.db", &config,
+                        "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(1000000))"));
     PART(fill_caches(&u, 40));
     PART(seconds(&u, 12));
     CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
@@ -722,8 +718,7 @@ TEST(memory_of_a_queue_is_the_queues) {
     sqlpool_ticket ticket;
     int calls = 0;
     config.submit_count = 50;
-    PART(unit_open(&u, "queue.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(x)"), &u.error);
+    PART(unit_open_with(&u, "queue.db", &config, "CREATE TABLE t(x)"));
     CHECK_INT(sqlpool_get_memory(u.pool, &before), SQLPOOL_OK);
     CHECK_INT(before.queue_bytes, 0);
     CHECK_INT(before.growth_bytes, 0); /* there is no sample yet */
@@ -748,8 +743,7 @@ TEST(memory_of_a_full_queue_is_counted_once) {
     int calls = 0, i;
     config.submit_count = 300;
     config.submit_bytes = 1 << 20;
-    PART(unit_open(&u, "full.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(x)"), &u.error);
+    PART(unit_open_with(&u, "full.db", &config, "CREATE TABLE t(x)"));
     for (i = 0; i < 300; i++)
         CHECK_OK(sqlpool_submit_write(u.pool, NULL, NULL, say_one, &calls, &u.error), &u.error);
     CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
@@ -774,9 +768,8 @@ TEST(the_size_of_a_file_without_a_log_is_known) {
         sqlpool_config config = unit_config(&u, 1);
         sqlpool_memory memory;
         config.journal = journals[i];
-        PART(unit_open(&u, paths[i], &config));
-        CHECK_OK(unit_script(&u, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(200000))"),
-                 &u.error);
+        PART(unit_open_with(&u, paths[i], &config,
+                            "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(200000))"));
         PART(seconds(&u, 40));
         CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
         if (strcmp(paths[i], ":memory:") == 0) {
@@ -834,8 +827,7 @@ TEST(above_the_soft_limit_the_least_connections_stay) {
     sqlpool_config config = unit_config(&u, 3);
     config.min_connections = 3;
     config.idle_timeout_ms = SQLPOOL_OFF;
-    PART(unit_open(&u, "least.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(x)"), &u.error);
+    PART(unit_open_with(&u, "least.db", &config, "CREATE TABLE t(x)"));
     PART(fill_caches(&u, 1));
     CHECK_INT(sqlpool__open_count(u.core), 4);
     u.core->config.memory_soft_bytes = 1;

@@ -43,6 +43,10 @@ static int log_file_control(sqlite3 *db, const char *name, int op, void *argumen
 static void open_log(unit_pool *u, const char *path, sqlpool_config *c) {
     unit_open_new(u, path, c, "CREATE TABLE t(v); INSERT INTO t VALUES(1)");
 }
+static void begin_log(unit_pool *u, const char *path) {
+    sqlpool_config config = unit_config(u, 1);
+    open_log(u, path, &config);
+}
 static int64_t count_rows(unit_pool *u) {
     return unit_ask(u, "SELECT count(*) FROM t");
 }
@@ -80,9 +84,8 @@ static bool write_table(const char *text) {
 
 TEST(files_of_the_kernel) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     char *text;
-    PART(open_log(&u, "kernel.db", &c));
+    PART(begin_log(&u, "kernel.db"));
     CHECK(write_table("a text"));
     text = sqlpool__read_kernel_file(u.core, "locks");
     CHECK_STR(text, "a text");
@@ -147,9 +150,8 @@ TEST(processes_that_read_in_the_log) {
          "3: POSIX ADVISORY READ 9 08:01:7 124 124\n3: POSIX ADVISORY READ 8 08:01:7 125 125\n",
          ": process 1, 2, 3, 4, 5, 6, 7, 8"}};
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     size_t i;
-    PART(open_log(&u, "readers.db", &c));
+    PART(begin_log(&u, "readers.db"));
     is_table_faked = 1;
     for (i = 0; i <= LENGTH(cases); i++) {
         char table[1000], said[200];
@@ -183,10 +185,8 @@ static void fail_a_sync(sqlite3_context *context, int count, sqlite3_value **val
     sqlite3_result_int(context, 7);
 }
 static int add_doubt(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "doubt", 0, SQLITE_UTF8, NULL,
-                                   fail_a_sync, NULL, NULL);
+    return unit_add_function(conn, "doubt", 0, fail_a_sync);
 }
 
 TEST(a_sync_that_fails_beside_a_write) {
@@ -224,11 +224,10 @@ TEST(a_sync_that_fails_beside_a_write) {
 /*  Where nobody can look into the WAL-index, the counts of the pool's own commits stand. */
 TEST(a_log_without_a_map) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool__slot *writer;
     const volatile uint32_t *map;
     uint64_t end;
-    PART(open_log(&u, "map.db", &c));
+    PART(begin_log(&u, "map.db"));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
     writer = &u.core->slots[0];
@@ -263,9 +262,8 @@ TEST(a_log_without_a_map) {
 
 TEST(a_log_that_is_lost_is_reported_once) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool_error error;
-    PART(open_log(&u, "lost.db", &c));
+    PART(begin_log(&u, "lost.db"));
     sqlpool__error_clear(&error);
     CHECK_INT(sqlpool__lose_log(u.core, 3, 9, &error), SQLITE_CORRUPT);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_WAL_RESET], 1);
@@ -304,9 +302,8 @@ TEST(who_lets_another_checkpoint_pass) {
 
 TEST(page_size_of_a_connection_that_is_not_open) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool__slot *writer;
-    PART(open_log(&u, "pages.db", &c));
+    PART(begin_log(&u, "pages.db"));
     writer = &u.core->slots[0];
     SQLPOOL__STORE_RELAXED(&u.core->page_bytes, (int64_t)1);
     sqlpool__learn_page_size(writer);

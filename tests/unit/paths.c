@@ -953,8 +953,7 @@ TEST(chain_of_the_connection_comes_back) {
     chain.user = &lease_updates;
     chain.update_fn = on_base_update;
     config.events.connect_fn = connect_that_chains;
-    PART(unit_open(&u, "chains.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(a); INSERT INTO t VALUES(1)"), &u.error);
+    PART(unit_open_with(&u, "chains.db", &config, "CREATE TABLE t(a); INSERT INTO t VALUES(1)"));
     CHECK_INT(base_updates, 1);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_INT(sqlpool_conn_chain(&conn, &chain), SQLPOOL_OK);
@@ -1000,8 +999,7 @@ TEST(cursor_of_a_closed_pool) {
     const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_rows live, buffered, copy, second;
-    PART(unit_open(&u, "closed.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
+    PART(unit_open_with(&u, "closed.db", &config, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_query(&conn, &live, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
@@ -1300,8 +1298,7 @@ TEST(replaced_when_the_file_was_moved) {
     sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     config.journal = SQLPOOL_JOURNAL_DELETE; /* no log is left beside it */
-    PART(unit_open(&u, "replaced.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
+    PART(unit_open_with(&u, "replaced.db", &config, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     unit_slot(&conn)->is_bad = true;
     CHECK_INT(rename("replaced.db", "elsewhere.db"), 0);
@@ -1469,8 +1466,7 @@ TEST(submissions_larger_than_the_queue) {
 TEST(read_only_of_every_shape) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 2);
-    PART(unit_open(&u, "shape.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(a); INSERT INTO t VALUES(1)"), &u.error);
+    PART(unit_open_with(&u, "shape.db", &config, "CREATE TABLE t(a); INSERT INTO t VALUES(1)"));
     unit_close(&u);
     config = unit_config(&u, 2);
     config.read_only = true;
@@ -1683,10 +1679,8 @@ static void fire_and_forget(sqlite3_context *context, int count, sqlite3_value *
     quick_token.fired = 0;
 }
 static int connect_with_a_trigger(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn lease = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&lease), "fire", 0, SQLITE_UTF8, NULL,
-                                   fire_and_forget, NULL, NULL);
+    return unit_add_function(conn, "fire", 0, fire_and_forget);
 }
 TEST(token_that_is_zeroed_at_once) {
     unit_pool u;
@@ -1838,8 +1832,7 @@ TEST(submitted_writes_beside_anothers_reader) {
     sqlpool_conn conn;
     uint64_t me;
     config.journal = SQLPOOL_JOURNAL_DELETE;
-    PART(unit_open(&u, "anothers.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
+    PART(unit_open_with(&u, "anothers.db", &config, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_submit(u.pool, &ticket, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
              &u.error);
@@ -1871,8 +1864,7 @@ TEST(many_submitted_writes_that_cannot_be_run) {
     memset(&submission, 0, sizeof submission);
     submission.done_fn = count_moved;
     submission.user = &told;
-    PART(unit_open(&u, "never.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
+    PART(unit_open_with(&u, "never.db", &config, "CREATE TABLE t(a)"));
     CHECK_INT(rename("never.db", "elsewhere.db"), 0);
     for (i = 0; i < MANY; i++)
         CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, "INSERT INTO t VALUES(1)",
@@ -1921,8 +1913,7 @@ TEST(defaults_of_a_load) {
     sqlpool_config config = unit_config(&u, 1);
     sqlpool_bulk_config load = load_of("t", names, 1, NULL);
     sqlpool_bulk *bulk;
-    PART(unit_open(&u, "load.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(k, l)"), &u.error);
+    PART(unit_open_with(&u, "load.db", &config, "CREATE TABLE t(k, l)"));
     CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
     CHECK_INT(bulk->config.batch_ms, 50);
     CHECK_INT(bulk->config.batch_bytes, 1 << 20);
@@ -1951,10 +1942,8 @@ static void make_late(sqlite3_context *context, int count, sqlite3_value **value
     sqlite3_result_int(context, 1);
 }
 static int connect_that_makes_late(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn lease = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&lease), "late", 0, SQLITE_UTF8, NULL, make_late,
-                                   NULL, NULL);
+    return unit_add_function(conn, "late", 0, make_late);
 }
 TEST(statement_that_runs_into_its_deadline) {
     unit_pool u;

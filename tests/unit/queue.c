@@ -1279,8 +1279,7 @@ TEST(log_above_its_limit_in_one_lane) {
     sqlpool_conn mine;
     int64_t start;
     config.topology = SQLPOOL_TOPOLOGY_GENERAL;
-    PART(unit_open(&u, "onelane.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
+    PART(unit_open_with(&u, "onelane.db", &config, "CREATE TABLE t(a)"));
     u.core->config.wal_budget_bytes = u.core->config.wal_limit_bytes = 4096;
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
     reader = unit_slot(&mine);
@@ -1316,8 +1315,7 @@ TEST(log_above_its_limit_and_another_is_at_it) {
     unit_pool u;
     const sqlpool_config config = unit_config(&u, 2);
     int64_t start;
-    PART(unit_open(&u, "limit2.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
+    PART(unit_open_with(&u, "limit2.db", &config, "CREATE TABLE t(a)"));
     u.core->config.wal_budget_bytes = 4096;
     CHECK(sqlpool__checkpoint_enter(u.core, 0));
     start = u.clock.now_ns;
@@ -1348,8 +1346,7 @@ static void lose_place(unit_pool *u) {
 /*  A table of five rows that only the log has; then the place is lost. */
 static void open_lost(unit_pool *u, const sqlpool_config *config, const char *path) {
     int i;
-    PART(unit_open(u, path, config));
-    CHECK_OK(unit_script(u, "CREATE TABLE t(a)"), &u->error);
+    PART(unit_open_with(u, path, config, "CREATE TABLE t(a)"));
     for (i = 0; i < 5; i++) {
         CHECK_OK(unit_exec(u, "INSERT INTO t VALUES(1)"), &u->error);
     }

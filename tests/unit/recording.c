@@ -30,10 +30,8 @@ static void take(sqlite3_context *context, int count, sqlite3_value **values) {
     sqlite3_result_int64(context, sqlite3_value_int64(values[0]));
 }
 static int add_take(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn copy = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&copy), "take", 1, SQLITE_UTF8, NULL, take, NULL,
-                                   NULL);
+    return unit_add_function(conn, "take", 1, take);
 }
 static sqlpool_config config_of(unit_pool *u) {
     sqlpool_config config = unit_config(u, 2);
@@ -45,6 +43,10 @@ static sqlpool_config config_of(unit_pool *u) {
 static void open_with(unit_pool *u, const char *path, const sqlpool_config *config) {
     unit_open_new(u, path, config,
                   "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE TABLE u(x, y)");
+}
+static void begin(unit_pool *u, const char *path) {
+    const sqlpool_config config = config_of(u);
+    open_with(u, path, &config);
 }
 static void run_for(unit_pool *u, int64_t ns) {
     int64_t value = 0;
@@ -90,10 +92,9 @@ TEST(percentiles_of_a_heavy_tail_are_within_two_percent) {
     sqlpool_statement_stats kind;
     sqlpool_latency latency;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int64_t total = 0;
     int i;
-    PART(open_with(&u, "tail.db", &config));
+    PART(begin(&u, "tail.db"));
     for (i = 0; i < COUNT; i++) {
         const double x = ((double)(sim_random_next(&random) >> 11) + 1) / 9007199254740993.0;
         const double value = 300 * pow(x, -1.1);
@@ -128,9 +129,8 @@ TEST(a_histogram_counts_up_to_its_bounds) {
     uint64_t counts[4];
     sqlpool_latency latency;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i;
-    PART(open_with(&u, "bounds.db", &config));
+    PART(begin(&u, "bounds.db"));
     for (i = 0; i < 10; i++) PART(run_for(&u, 500));
     for (i = 0; i < 5; i++) PART(run_for(&u, 5000));
     PART(run_for(&u, 50000));
@@ -148,9 +148,8 @@ TEST(a_histogram_counts_up_to_its_bounds) {
 TEST(windows_forget) {
     sqlpool_latency_step steps[40];
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i;
-    PART(open_with(&u, "windows.db", &config));
+    PART(begin(&u, "windows.db"));
     for (i = 0; i < 7; i++) PART(run_for(&u, 2000));
     sim_clock_advance(&u.clock, 10 * SECOND);
     CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
@@ -188,9 +187,8 @@ TEST(a_clock_that_jumps_does_no_harm) {
     sqlpool_event events[200];
     sqlpool_latency latency;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i, count;
-    PART(open_with(&u, "jumps.db", &config));
+    PART(begin(&u, "jumps.db"));
     PART(run_for(&u, 100));
     PART(run_for(&u, -500 * SECOND)); /* backwards, inside a statement */
     PART(run_for(&u, 100));
@@ -233,12 +231,11 @@ TEST(events_say_what_happened_in_order) {
     static sqlpool_event events[500];
     const sqlpool_event *event;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     sqlpool_checkpoint_result checkpoint;
     sqlpool_conn conn;
     int64_t began;
     int count, i;
-    PART(open_with(&u, "events.db", &config));
+    PART(begin(&u, "events.db"));
     u.clock.step_ns = 1;
     CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1, 2, 3)"), &u.error);
     CHECK_INT(unit_exec(&u, "INSERT INTO t VALUES(1, 2, 3)"), SQLITE_CONSTRAINT_PRIMARYKEY);
@@ -337,11 +334,10 @@ TEST(a_closed_connection_has_its_cause) {
 TEST(a_kind_counts_what_its_statements_do) {
     sqlpool_statement_stats kind;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     char sql[100];
     sqlpool_rows rows;
     int i;
-    PART(open_with(&u, "kinds.db", &config));
+    PART(begin(&u, "kinds.db"));
     for (i = 0; i < 40; i++)
         CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO u VALUES(?, ?)", SQLPOOL_ARGS(i % 7, i), &u.error),
                  &u.error);
@@ -386,9 +382,8 @@ TEST(a_kind_counts_what_its_statements_do) {
 TEST(kinds_are_told_in_the_order_asked_for) {
     sqlpool_statement_stats kinds[3];
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i;
-    PART(open_with(&u, "order.db", &config));
+    PART(begin(&u, "order.db"));
     for (i = 0; i < 20; i++) CHECK_OK(unit_exec(&u, "SELECT take(1000), 'often'"), &u.error);
     for (i = 0; i < 3; i++) CHECK_OK(unit_exec(&u, "SELECT 1 + take(6000)"), &u.error);
     CHECK_OK(unit_exec(&u,
@@ -470,8 +465,7 @@ TEST(a_slow_statement_is_logged_with_its_plan) {
     sqlpool_stats stats;
     sqlpool_call call = {0};
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
-    PART(open_with(&u, "slow.db", &config));
+    PART(begin(&u, "slow.db"));
     call.tag = "the tag";
     PART(run_for(&u, 99 * MS));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 0);
@@ -521,8 +515,7 @@ TEST(a_slow_statement_is_logged_with_its_plan) {
 }
 TEST(a_slow_line_of_a_script_ends_with_its_statement) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
-    PART(open_with(&u, "slow_script.db", &config));
+    PART(begin(&u, "slow_script.db"));
     CHECK_OK(unit_script(&u, "SELECT                take(300000000); SELECT 'behind'"), &u.error);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 1);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(300000000)");
@@ -531,9 +524,8 @@ TEST(a_slow_line_of_a_script_ends_with_its_statement) {
 }
 TEST(a_slow_line_is_utf_8_and_turns_nothing) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     const char *line;
-    PART(open_with(&u, "slow_bytes.db", &config));
+    PART(begin(&u, "slow_bytes.db"));
     CHECK_OK(sqlpool_exec(u.pool,
                           "SELECT take(?) AS \"c1 \xc2\x9b"
                           "31m raw \x9b"
@@ -704,9 +696,8 @@ TEST(an_error_that_is_only_counted_has_its_time) {
 TEST(what_does_not_compile_is_an_event) {
     sqlpool_event events[10];
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i, found = 0, count;
-    PART(open_with(&u, "uncompiled.db", &config));
+    PART(begin(&u, "uncompiled.db"));
     sim_clock_advance(&u.clock, 5 * SECOND);
     for (i = 0; i < 2; i++) CHECK_INT(unit_exec(&u, "SELECT a FROM nowhere"), SQLITE_ERROR);
     count = sqlpool_get_events(u.pool, events, 10);
@@ -832,8 +823,7 @@ TEST(wrong_arguments_are_refused) {
     uint64_t count;
     const int64_t bound = 5;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
-    PART(open_with(&u, "wrong.db", &config));
+    PART(begin(&u, "wrong.db"));
     CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_COUNT, 0, &latency), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_get_latency(u.pool, (sqlpool_timing)-1, 0, &latency), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_WAIT, -1, &latency), SQLPOOL_MISUSE);
@@ -866,10 +856,9 @@ TEST(wrong_arguments_are_refused) {
 
 TEST(zones_are_left_as_they_are_entered) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     sqlpool_conn conn;
     const int before = zones_begun;
-    PART(open_with(&u, "zones.db", &config));
+    PART(begin(&u, "zones.db"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
     CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO nothing VALUES(1)"), SQLITE_ERROR);
@@ -1011,9 +1000,8 @@ TEST(a_statement_that_met_a_lock_is_counted_as_such) {
 /*  0 is no time of a sleep: it says that there was none. */
 TEST(a_sleep_that_began_at_0_is_a_sleep) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     sqlpool__slot *slot;
-    PART(open_with(&u, "zero.db", &config));
+    PART(begin(&u, "zero.db"));
     slot = &u.core->slots[0];
     sqlpool__note_sleep(slot, 0, true);
     CHECK(slot->busy_from == 1);
@@ -1028,12 +1016,11 @@ TEST(a_sleep_that_began_at_0_is_a_sleep) {
 
 TEST(ticks_that_are_too_many_are_the_longest_time) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     CHECK_INT(sqlpool__ticks_ns(2.0, 10), 20);
     CHECK_INT(sqlpool__ticks_ns(0.5, 1), 1); /* rounded */
     CHECK_INT(sqlpool__ticks_ns(1.0, UINT64_MAX), INT64_MAX);
     CHECK_INT(sqlpool__ticks_ns(1000.0, UINT64_C(9000000000000000)), INT64_MAX);
-    PART(open_with(&u, "ticks.db", &config));
+    PART(begin(&u, "ticks.db"));
     sqlpool__ratio_set(u.core, 2.0);
     CHECK_INT((int64_t)u.core->monitor->slow_ticks, u.core->config.slow_ms * MS / 2);
     sqlpool__ratio_set(u.core, 1e-200); /* slower than anything can be */
@@ -1045,11 +1032,10 @@ TEST(ticks_that_are_too_many_are_the_longest_time) {
 /*  The pool's clock against the processor's counter, which is not the clock of this pool. */
 TEST(a_tick_is_measured_unless_a_clock_jumped) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     const int64_t far = INT64_C(1000000000000000); /* what passes meanwhile is nothing beside it */
     sqlpool__monitor *m;
     int64_t now;
-    PART(open_with(&u, "calibrate.db", &config));
+    PART(begin(&u, "calibrate.db"));
     m = u.core->monitor;
     now = u.clock.now_ns;
     sqlpool__calibrate(u.core); /* its clock ticks in nanoseconds */
@@ -1117,9 +1103,8 @@ TEST(a_kind_that_is_just_being_counted) {
     sqlpool_statement_stats kind;
     sqlpool__usage *usage = NULL;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     uint32_t slot, number;
-    PART(open_with(&u, "counted.db", &config));
+    PART(begin(&u, "counted.db"));
     PART(run_for(&u, 700));
     kind = kind_of(&u, "SELECT take(?)");
     CHECK_INT(kind.calls, 1);
@@ -1324,8 +1309,8 @@ TEST(a_plain_connection_is_to_the_same_database) {
         config.enable_uri = i == 1;
         config.events.key_fn = on_key;
         keyed = key_result = 0;
-        PART(unit_open(&u, paths[i], &config));
-        CHECK_OK(unit_script(&u, "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)"), &u.error);
+        PART(unit_open_with(&u, paths[i], &config,
+                            "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)"));
         keyed = 0;
         CHECK_INT(sqlpool__open_plain(u.core, NULL, SQLITE_OPEN_READWRITE, &db), SQLITE_OK);
         CHECK_INT(keyed, 1);
@@ -1418,9 +1403,8 @@ TEST(the_time_of_day_is_that_of_the_vfs) {
     const int64_t noon = INT64_C(946728000000);
     sqlite3_vfs vfs = *sqlite3_vfs_find(NULL);
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     char name[] = "recording-noon", none[] = "there is no such VFS", *before;
-    PART(open_with(&u, "day.db", &config));
+    PART(begin(&u, "day.db"));
     before = u.core->vfs_name;
     vfs.zName = name;
     vfs.pNext = NULL;

@@ -38,10 +38,8 @@ static void fail_function(sqlite3_context *context, int count, sqlite3_value **v
     }
 }
 static int add_fail(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "fail", 1, SQLITE_UTF8, NULL,
-                                   fail_function, NULL, NULL);
+    return unit_add_function(conn, "fail", 1, fail_function);
 }
 
 static struct {
@@ -99,6 +97,10 @@ static sqlpool_config retry_config(unit_pool *u) {
 }
 static void retry_open(unit_pool *u, const char *path, const sqlpool_config *config) {
     unit_open_new(u, path, config, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)");
+}
+static void retry_begin(unit_pool *u, const char *path) {
+    const sqlpool_config config = retry_config(u);
+    retry_open(u, path, &config);
 }
 static int64_t counted(unit_pool *u, int counter) {
     return (int64_t)sqlpool__counter(u->core, counter);
@@ -466,9 +468,8 @@ TEST(the_deadline_ends_the_tries) {
         int timeout_ms, count;
     } table[] = {{1, 0}, {2, 1}, {3, 1}, {4, 2}, {7, 2}, {8, 3}, {15, 3}, {16, 4}, {1000, 4}};
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     size_t i;
-    PART(retry_open(&u, "deadline.db", &config));
+    PART(retry_begin(&u, "deadline.db"));
     for (i = 0; i < LENGTH(table); i++) {
         const sqlpool_call call = call_of(table[i].timeout_ms, 0);
         const int64_t start = u.clock.now_ns;
@@ -533,10 +534,9 @@ TEST(attempts_of_a_call) {
 /*  A cancelled call tries no more: neither when the flag fell before the delay nor in it. */
 TEST(cancellation_ends_the_tries) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     sqlpool_token token = {0};
     sqlpool_call call = call_of(0, 0);
-    PART(retry_open(&u, "cancel.db", &config));
+    PART(retry_begin(&u, "cancel.db"));
     call.token = &token;
     forget();
     seen.pool = u.pool;
@@ -553,9 +553,8 @@ TEST(cancellation_ends_the_tries) {
 /*  The error of a call that went well in the end says so. */
 TEST(success_after_tries) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     sqlpool_result result;
-    PART(retry_open(&u, "success.db", &config));
+    PART(retry_begin(&u, "success.db"));
     will_fail(3, SQLITE_BUSY);
     CHECK_OK(unit_exec(&u, "SELECT fail(7)"), &u.error);
     CHECK_INT(u.error.result, SQLPOOL_OK);
@@ -581,9 +580,8 @@ TEST(success_after_tries) {
 /*  The functions for one value are one call, and tell its tries as the others do. */
 TEST(one_value_after_tries) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     int64_t value = 0;
-    PART(retry_open(&u, "value.db", &config));
+    PART(retry_begin(&u, "value.db"));
     will_fail(3, SQLITE_BUSY);
     CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT fail(7)", SQLPOOL_NO_ARGS, &u.error),
              &u.error);
@@ -874,10 +872,9 @@ static const struct {
 
 TEST(the_librarys_opinion) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     size_t i;
     int way;
-    PART(retry_open(&u, "opinion.db", &config));
+    PART(retry_begin(&u, "opinion.db"));
     for (i = 0; i < LENGTH(opinions); i++) {
         for (way = 0; way < WAYS; way++)
             PART(check_way(&u, way, opinions[i].code, opinions[i].is_again));
@@ -1172,8 +1169,7 @@ TEST(the_first_of_a_group_is_tried_again) {
 /*  One alone in the queue is a group of one. */
 TEST(a_lone_submission_is_tried_again) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
-    PART(retry_open(&u, "lone.db", &config));
+    PART(retry_begin(&u, "lone.db"));
     start_jobs();
     will_fail(2, SQLITE_BUSY);
     PART(submit_plain(&u, 0, FAILING));
@@ -1187,10 +1183,9 @@ TEST(a_lone_submission_is_tried_again) {
 /*  `attempts` of a submission, and the deadline that it has. */
 TEST(attempts_of_a_submission) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     sqlpool_submission submission;
     int i;
-    PART(retry_open(&u, "subattempts.db", &config));
+    PART(retry_begin(&u, "subattempts.db"));
     for (i = 1; i <= 4; i++) {
         start_jobs();
         will_fail(MOST, SQLITE_BUSY);
@@ -1218,18 +1213,20 @@ static int fail_as_planned(sqlpool_conn *conn, void *user, int attempt) {
     if (rc == SQLPOOL_OK) rc = next_code();
     return rc;
 }
-TEST(a_function_of_a_group_is_tried_again_alone) {
-    unit_pool u;
-    sqlpool_config config = retry_config(&u);
-    sqlpool_submission submission;
-    PART(retry_open(&u, "function.db", &config));
+/*  A plain write, and behind it the function, which fails so often. */
+static void submit_with_a_function(unit_pool *u, int fails) {
+    const sqlpool_submission submission = told_to(1);
     start_jobs();
     memset(attempts_seen, 0, sizeof attempts_seen);
-    will_fail(3, BUSY_SNAPSHOT);
-    PART(submit_plain(&u, 0, PLAIN));
-    submission = told_to(1);
-    CHECK_OK(sqlpool_submit_write(u.pool, &submission, NULL, fail_as_planned, NULL, &u.error),
-             &u.error);
+    will_fail(fails, BUSY_SNAPSHOT);
+    PART(submit_plain(u, 0, PLAIN));
+    CHECK_OK(sqlpool_submit_write(u->pool, &submission, NULL, fail_as_planned, NULL, &u->error),
+             &u->error);
+}
+TEST(a_function_of_a_group_is_tried_again_alone) {
+    unit_pool u;
+    PART(retry_begin(&u, "function.db"));
+    PART(submit_with_a_function(&u, 3));
     PART(submit_plain(&u, 2, PLAIN));
     CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
     CHECK_INT(tolds[0].result, SQLPOOL_OK);
@@ -1250,7 +1247,6 @@ TEST(the_limit_of_a_member_is_its_own) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
     const sqlpool_call call = call_of(0, 4);
-    sqlpool_submission submission;
     config.retry_total_ms = 8; /* 1 + 2 + 4 */
     PART(retry_open(&u, "own.db", &config));
     will_fail(MOST, SQLITE_BUSY); /* the writer's connection has slept 7 ms */
@@ -1258,13 +1254,7 @@ TEST(the_limit_of_a_member_is_its_own) {
                                 SQLPOOL_NO_ARGS, &u.error),
               SQLITE_BUSY);
     CHECK_INT(seen.count, 3);
-    start_jobs();
-    memset(attempts_seen, 0, sizeof attempts_seen);
-    will_fail(2, BUSY_SNAPSHOT);
-    PART(submit_plain(&u, 0, PLAIN));
-    submission = told_to(1);
-    CHECK_OK(sqlpool_submit_write(u.pool, &submission, NULL, fail_as_planned, NULL, &u.error),
-             &u.error);
+    PART(submit_with_a_function(&u, 2));
     CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
     CHECK_INT(tolds[1].result, SQLPOOL_OK);
     unit_close(&u);

@@ -575,8 +575,7 @@ static void run_all_pragmas(const char *path, sqlpool_mode mode, bool untrusted)
     int allowed = 0, refused = 0, pragmas = 0;
     char settings[4096];
     config.untrusted = untrusted;
-    PART(unit_open(&u, path, &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE IF NOT EXISTS t(a)"), &u.error);
+    PART(unit_open_with(&u, path, &config, "CREATE TABLE IF NOT EXISTS t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, mode, &conn, &u.error), &u.error);
     CHECK_INT(sqlite3_open(":memory:", &plain), SQLITE_OK);
     settings_of(unit_slot(&conn)->db, settings, sizeof settings); /* opens the temporary schema */

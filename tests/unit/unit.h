@@ -138,6 +138,14 @@ static inline bool unit_overwrite(const char *path, int64_t at, const void *data
     return file >= 0 && close(file) == 0 && is_ok;
 }
 
+/*  For a connect_fn: an SQL function of the test's own. */
+static inline int unit_add_function(const sqlpool_conn *conn, const char *name, int count,
+                                    void (*fn)(sqlite3_context *, int, sqlite3_value **)) {
+    sqlpool_conn own = *conn;
+    return sqlite3_create_function(sqlpool_conn_db(&own), name, count, SQLITE_UTF8, NULL, fn, NULL,
+                                   NULL);
+}
+
 /*  A call with a timeout of its own, and nothing else. */
 static inline sqlpool_call unit_call(int timeout_ms) {
     sqlpool_call call;

@@ -484,8 +484,7 @@ TEST(checkpoints_rest) {
     uint64_t frames;
     int64_t begin;
     config.wal_budget_bytes = 4096;
-    PART(unit_open(&u, "rests.db", &config));
-    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
+    PART(unit_open_with(&u, "rests.db", &config, "CREATE TABLE t(a)"));
     u.core->checkpoint_due = 1;
     u.core->next_checkpoint_ns = 0;
     begin = u.clock.now_ns;
@@ -578,8 +577,7 @@ TEST(clocks_that_jump) {
             (void)snprintf(name, sizeof name, "jump%d%d.db", (int)i, (int)k);
             u.clock.now_ns = starts[i];
             config.max_lifetime_ms = 1000;
-            PART(unit_open(&u, name, &config));
-            CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
+            PART(unit_open_with(&u, name, &config, "CREATE TABLE t(a)"));
             PART(open_readers(&u, 2));
             if (jumps[k] <= INT64_MAX - starts[i]) u.clock.now_ns += jumps[k];
             (void)pass(&u);
