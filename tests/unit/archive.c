@@ -501,9 +501,7 @@ static int say_exists(const char *path, int answer) {
 }
 /*  Another program takes what was just made. */
 static int lock_outside(const char *path, int answer) {
-    if (sqlite3_open(path, &other) != SQLITE_OK ||
-        sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL) != SQLITE_OK)
-        test_fail(__FILE__, __LINE__, "%s: %s", path, sqlite3_errmsg(other));
+    other = unit_other(path, "BEGIN EXCLUSIVE");
     return answer;
 }
 /*  Another program clears it away as stale, and makes its own. */
@@ -1039,9 +1037,7 @@ TEST(a_copy_that_is_checked) {
     sqlpool__error_clear(&u.error);
     CHECK_OK(sqlpool__do_archive_task(u.core, &task, &options, &u.error), &u.error);
     PART(check_nothing_done(&u)); /* the copy is gone */
-    CHECK_INT(sqlite3_open("op.new-partial", &other), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(other, "BEGIN EXCLUSIVE; CREATE TABLE x(y)", NULL, NULL, NULL),
-              SQLITE_OK);
+    PART(other = unit_other("op.new-partial", "BEGIN EXCLUSIVE; CREATE TABLE x(y)"));
     sqlpool__error_clear(&u.error);
     CHECK_RC(sqlpool__do_archive_task(u.core, &task, &options, &u.error), SQLITE_BUSY, &u.error);
     CHECK_HAS(u.error.message, "another call writes to \"op.new-partial\" just now");

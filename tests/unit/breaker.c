@@ -1372,25 +1372,13 @@ TEST(cursors_and_leases_that_read) {
 
 /*---- locks of another process ----*/
 
-static sqlite3 *other_open(const char *path) {
-    sqlite3 *db = NULL;
-    if (sqlite3_open(path, &db) != SQLITE_OK)
-        test_fail(__FILE__, __LINE__, "sqlite3_open %s", path);
-    return db;
-}
-static void other_run(sqlite3 *db, const char *sql) {
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        test_fail(__FILE__, __LINE__, "%s: %s", sql, sqlite3_errmsg(db));
-}
-
 /*  Opens, and then has another connection keep the file locked. Without a log readers have to find
     the table before. */
 static void open_locked(unit_pool *u, const char *path, sqlpool_config *config, sqlite3 **other) {
     config->busy_poll_min_us = config->busy_poll_max_us = 1000;
     PART(breaker_open(u, path, config, TABLE));
     if (config->journal == SQLPOOL_JOURNAL_DELETE) CHECK_OK(unit_exec(u, COUNT), &u->error);
-    *other = other_open(path);
-    other_run(*other, "BEGIN EXCLUSIVE");
+    *other = unit_other(path, "BEGIN EXCLUSIVE");
 }
 
 TEST(a_lock_that_is_never_given_back) {
@@ -1410,7 +1398,7 @@ TEST(a_lock_that_is_never_given_back) {
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_BUSY));
     PART(writes_are_refused(&u, SQLITE_BUSY)); /* at once */
     CHECK_HAS(u.error.message, "waiting for a lock that another connection or process holds");
-    PART(other_run(other, "COMMIT"));
+    CHECK_INT(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
     later(&u, 1000);
     PART(writes_go_well(&u));
     CHECK_INT(sqlite3_close(other), SQLITE_OK);

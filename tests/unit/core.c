@@ -262,8 +262,7 @@ TEST(groups_that_cannot_begin) {
     c.statement_timeout_ms = 200;
     PART(open_core(&u, "begin.db", &c));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
-    CHECK(sqlite3_open("begin.db", &other) == SQLITE_OK &&
-          sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    PART(other = unit_other("begin.db", "BEGIN IMMEDIATE"));
     make_trio(&t); /* the first has its own end */
     start = u.clock.now_ns;
     t.requests[0].deadline_ns = start + 50 * MS;

@@ -719,8 +719,7 @@ TEST(a_merge_that_would_block_goes_on_where_it_was) {
                                            "CREATE VIRTUAL TABLE h USING fts5(x)"))
         return;
     PART(unit_begin(&u, "skip.db", 1, NULL));
-    CHECK_INT(sqlite3_open("skip.db", &other), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    PART(other = unit_other("skip.db", "BEGIN IMMEDIATE"));
     CHECK_OK(sqlpool__enter_chore(u.pool, "merge", NULL, &chore, &error), &error);
     chore.call.timeout_ms = SQLPOOL_NO_WAIT;
     chore.skip = 2;

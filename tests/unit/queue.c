@@ -96,11 +96,8 @@ TEST(lanes) {
         unit_pool u;
         sqlpool_config config = unit_config(&u, table[i].readers);
         char name[32];
-        sqlite3 *db = NULL;
         (void)snprintf(name, sizeof name, "lanes%d.db", (int)i);
-        CHECK_INT(sqlite3_open(name, &db), SQLITE_OK);
-        CHECK_INT(sqlite3_exec(db, "CREATE TABLE t(a)", NULL, NULL, NULL), SQLITE_OK);
-        CHECK_INT(sqlite3_close(db), SQLITE_OK);
+        CHECK_INT(unit_make_file(name, "CREATE TABLE t(a)"), SQLITE_OK);
         config.reserve_connections = table[i].reserve;
         config.topology = table[i].topology;
         config.read_only = table[i].read_only;

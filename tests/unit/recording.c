@@ -889,15 +889,6 @@ TEST(a_chart_of_nothing_but_0_has_a_small_scale) {
 
 /*---- the odd ends ----*/
 
-static void write_lock(sqlite3 **other, const char *path) {
-    CHECK_INT(sqlite3_open(path, other), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(*other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-}
-static void write_unlock(sqlite3 *other) {
-    CHECK_INT(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-    CHECK_INT(sqlite3_close(other), SQLITE_OK);
-}
-
 static void refuse(sqlite3_context *context, int count, sqlite3_value **values) {
     (void)count;
     (void)values;
@@ -927,12 +918,13 @@ TEST(a_lock_is_waited_for_whatever_is_recorded) {
         config.metrics = level;
         config.events.connect_fn = add_refuse;
         PART(open_with(&u, path, &config));
-        PART(write_lock(&other, path));
+        PART(other = unit_other(path, "BEGIN IMMEDIATE"));
         before = u.clock.now_ns;
         CHECK_INT(unit_exec(&u, "INSERT INTO u VALUES(1, 2)"), SQLPOOL_TIMEOUT);
         CHECK_INT(u.error.sqlite_code & 0xff, SQLITE_BUSY);
         CHECK(u.clock.now_ns - before >= 1 * SECOND); /* it has waited */
-        PART(write_unlock(other));
+        CHECK_INT(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+        CHECK_INT(sqlite3_close(other), SQLITE_OK);
         CHECK_INT(unit_exec(&u, "SELECT refuse()"), SQLITE_BUSY);
         CHECK(u.error.attempts > 1);
         CHECK_OK(unit_exec(&u, "INSERT INTO u VALUES(1, 2)"), &u.error);
@@ -984,8 +976,7 @@ TEST(a_statement_that_met_a_lock_is_counted_as_such) {
         for (i = 0; i < 3; i++) { /* the first of a statement is noted in any case */
             CHECK_OK(unit_exec(&u, "SELECT count(*) FROM t"), &u.error);
         }
-        CHECK_INT(sqlite3_open(path, &held_by), SQLITE_OK);
-        CHECK_INT(sqlite3_exec(held_by, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+        PART(held_by = unit_other(path, "BEGIN EXCLUSIVE"));
         CHECK_OK(unit_exec(&u, "SELECT count(*) FROM t"), &u.error);
         CHECK(held_by == NULL);
         kind = kind_of(&u, "SELECT count(*) FROM t");

@@ -131,6 +131,15 @@ static inline int unit_make_file(const char *path, const char *sql) {
     return rc;
 }
 
+/*  Another connection, outside the pool, that has done this ("BEGIN EXCLUSIVE" ...). */
+static inline sqlite3 *unit_other(const char *path, const char *sql) {
+    sqlite3 *db = NULL;
+    if (sqlite3_open(path, &db) != SQLITE_OK ||
+        sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        test_fail(__FILE__, __LINE__, "%s: %s: %s", path, sql, sqlite3_errmsg(db));
+    return db;
+}
+
 /*  Other bytes at a place of a file. */
 static inline bool unit_overwrite(const char *path, int64_t at, const void *data, size_t bytes) {
     const int file = open(path, O_WRONLY);
