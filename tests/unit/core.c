@@ -20,22 +20,13 @@ static int core_step(sqlite3_stmt *statement) {
 
 #include "unit.h"
 
-static void open_core(unit_pool *u, const char *path, sqlpool_config *c) {
-    unit_open_new(u, path, c, "CREATE TABLE t(v); INSERT INTO t VALUES(1)");
-}
-
-static void begin_core(unit_pool *u, const char *path) {
-    sqlpool_config config = unit_config(u, 1);
-    open_core(u, path, &config);
-}
-
 /*---- what is said to be corrupt ----*/
 
 TEST(verdicts_on_a_file) {
     unit_pool u;
     char verdict[200], magic[17] = "";
     FILE *file;
-    PART(begin_core(&u, "verdict.db"));
+    PART(unit_begin_row(&u, "verdict.db"));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
     CHECK(!sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
     CHECK_STR(verdict, "");
@@ -58,7 +49,7 @@ TEST(verdicts_on_a_file) {
 TEST(a_verdict_is_asked_for_seldom) {
     unit_pool u;
     int64_t at;
-    PART(begin_core(&u, "seldom.db"));
+    PART(unit_begin_row(&u, "seldom.db"));
     CHECK(!sqlpool__is_corrupt(u.core, "SQLite says so"));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_CORRUPT], 1);
     CHECK_STR(u.log.last[SQLPOOL_LOG_CORRUPT],
@@ -94,7 +85,7 @@ TEST(damage_is_confirmed_without_reading_on) {
     int64_t pages, page_bytes, page, spoilt = 0;
     int file;
     c.vfs_name = "sim";
-    PART(open_core(&u, "large.db", &c));
+    PART(unit_open_row(&u, "large.db", &c));
     CHECK_OK(unit_script(&u, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT "
                              "500) INSERT INTO t SELECT zeroblob(3000) FROM n"),
              &u.error);
@@ -132,7 +123,7 @@ TEST(a_connection_that_the_memory_limit_refuses) {
     sqlpool__slot *slot;
     int64_t held, room;
     bool was_full = false;
-    PART(begin_core(&u, "limit.db"));
+    PART(unit_begin_row(&u, "limit.db"));
     slot = &u.core->slots[1];
     if (!sqlpool__take(slot, SQLPOOL__EMPTY)) {
         CHECK(sqlpool__take(slot, SQLPOOL__IDLE));
@@ -158,7 +149,7 @@ TEST(a_connection_that_the_memory_limit_refuses) {
 TEST(leases_that_end_while_the_file_is_away) {
     unit_pool u;
     sqlpool_conn reader;
-    PART(begin_core(&u, "away.db"));
+    PART(unit_begin_row(&u, "away.db"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &reader, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&reader, &u.error), &u.error);
     CHECK(rename("away.db", "away.else") == 0);
@@ -199,7 +190,7 @@ TEST(limits_of_memory) {
     c.memory_hard_bytes = INT64_C(1) << 40;
     c.memory_soft_bytes = 1; /* everything that can go */
     c.min_connections = 3;
-    PART(open_core(&u, "memory.db", &c));
+    PART(unit_open_row(&u, "memory.db", &c));
     CHECK_INT(u.core->config.memory_hard_bytes, INT64_C(1) << 40);
     CHECK_INT(u.core->memory.limit_bytes, INT64_C(1) << 40);
     CHECK_INT(sqlpool__open_count(u.core), 3);
@@ -240,7 +231,7 @@ TEST(until_when_a_job_waits_for_a_lock) {
     sqlpool_config c = unit_config(&u, 1);
     trio t;
     c.acquire_timeout_ms = 30;
-    PART(open_core(&u, "until.db", &c));
+    PART(unit_open_row(&u, "until.db", &c));
     make_trio(&t);
     t.group.lock_since_ns = 1000;
     CHECK(sqlpool__lock_end(u.core, &t.group, &t.jobs[0]) == 1000 + 30 * MS);
@@ -260,7 +251,7 @@ TEST(groups_that_cannot_begin) {
     trio t;
     c.acquire_timeout_ms = 1000;
     c.statement_timeout_ms = 200;
-    PART(open_core(&u, "begin.db", &c));
+    PART(unit_open_row(&u, "begin.db", &c));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     PART(other = unit_other("begin.db", "BEGIN IMMEDIATE"));
     make_trio(&t); /* the first has its own end */

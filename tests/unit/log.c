@@ -40,13 +40,6 @@ static int log_file_control(sqlite3 *db, const char *name, int op, void *argumen
 
 #include "unit.h"
 
-static void open_log(unit_pool *u, const char *path, sqlpool_config *c) {
-    unit_open_new(u, path, c, "CREATE TABLE t(v); INSERT INTO t VALUES(1)");
-}
-static void begin_log(unit_pool *u, const char *path) {
-    sqlpool_config config = unit_config(u, 1);
-    open_log(u, path, &config);
-}
 static int64_t count_rows(unit_pool *u) {
     return unit_ask(u, "SELECT count(*) FROM t");
 }
@@ -85,7 +78,7 @@ static bool write_table(const char *text) {
 TEST(files_of_the_kernel) {
     unit_pool u;
     char *text;
-    PART(begin_log(&u, "kernel.db"));
+    PART(unit_begin_row(&u, "kernel.db"));
     CHECK(write_table("a text"));
     text = sqlpool__read_kernel_file(u.core, "locks");
     CHECK_STR(text, "a text");
@@ -151,7 +144,7 @@ TEST(processes_that_read_in_the_log) {
          ": process 1, 2, 3, 4, 5, 6, 7, 8"}};
     unit_pool u;
     size_t i;
-    PART(begin_log(&u, "readers.db"));
+    PART(unit_begin_row(&u, "readers.db"));
     is_table_faked = 1;
     for (i = 0; i <= LENGTH(cases); i++) {
         char table[1000], said[200];
@@ -195,7 +188,7 @@ TEST(a_sync_that_fails_beside_a_write) {
     sqlpool_conn reader;
     c.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
     c.events.connect_fn = add_doubt;
-    PART(open_log(&u, "doubt.db", &c));
+    PART(unit_open_row(&u, "doubt.db", &c));
     doubted = u.core;
     CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(doubt())"), &u.error);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_COMMITTED); /* the log was written once more */
@@ -227,7 +220,7 @@ TEST(a_log_without_a_map) {
     sqlpool__slot *writer;
     const volatile uint32_t *map;
     uint64_t end;
-    PART(begin_log(&u, "map.db"));
+    PART(unit_begin_row(&u, "map.db"));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
     writer = &u.core->slots[0];
@@ -263,7 +256,7 @@ TEST(a_log_without_a_map) {
 TEST(a_log_that_is_lost_is_reported_once) {
     unit_pool u;
     sqlpool_error error;
-    PART(begin_log(&u, "lost.db"));
+    PART(unit_begin_row(&u, "lost.db"));
     sqlpool__error_clear(&error);
     CHECK_INT(sqlpool__lose_log(u.core, 3, 9, &error), SQLITE_CORRUPT);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_WAL_RESET], 1);
@@ -284,7 +277,7 @@ TEST(who_lets_another_checkpoint_pass) {
     sqlpool_conn conn;
     c.wal_budget_bytes = 4096;
     c.wal_limit_bytes = 8192;
-    PART(open_log(&u, "care.db", &c));
+    PART(unit_open_row(&u, "care.db", &c));
     SQLPOOL__STORE(&u.core->checkpointing, 1u);
     SQLPOOL__STORE_RELAXED(&u.core->wal_frames, (uint64_t)1);
     CHECK(!sqlpool__care_for_log(&u.core->slots[0])); /* there is room */
@@ -303,7 +296,7 @@ TEST(who_lets_another_checkpoint_pass) {
 TEST(page_size_of_a_connection_that_is_not_open) {
     unit_pool u;
     sqlpool__slot *writer;
-    PART(begin_log(&u, "pages.db"));
+    PART(unit_begin_row(&u, "pages.db"));
     writer = &u.core->slots[0];
     SQLPOOL__STORE_RELAXED(&u.core->page_bytes, (int64_t)1);
     sqlpool__learn_page_size(writer);

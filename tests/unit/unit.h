@@ -116,7 +116,15 @@ static inline void unit_open_new(unit_pool *u, const char *path, const sqlpool_c
     sim_remove_database(path);
     unit_open_with(u, path, config, script);
 }
-/*  The same with nothing set but the readers. */
+/*  The same with a table t of one row. */
+static inline void unit_open_row(unit_pool *u, const char *path, const sqlpool_config *config) {
+    unit_open_new(u, path, config, "CREATE TABLE t(v); INSERT INTO t VALUES(1)");
+}
+static inline void unit_begin_row(unit_pool *u, const char *path) {
+    const sqlpool_config config = unit_config(u, 1);
+    unit_open_row(u, path, &config);
+}
+/*  As unit_open_with(), with nothing set but the readers. */
 static inline void unit_begin(unit_pool *u, const char *path, int readers, const char *script) {
     const sqlpool_config config = unit_config(u, readers);
     unit_open_with(u, path, &config, script);
