@@ -218,16 +218,6 @@ static void reads_are_refused(unit_pool *u, int code) {
                   fail_runs - runs, u->error.message);
 }
 
-static void arm(int kind, int code, int from_on) {
-    sim_vfs_fault fault;
-    memset(&fault, 0, sizeof fault);
-    fault.at = 1;
-    fault.kind = kind;
-    fault.code = code;
-    fault.from_on = from_on;
-    sim_vfs_arm(fault);
-}
-
 /*---- the first failure of a write ----*/
 
 static const int plain_codes[] = {SQLITE_FULL,       SQLITE_READONLY,    SQLITE_READONLY_ROLLBACK,
@@ -598,7 +588,7 @@ TEST(failures_of_the_disk) {
         config.vfs_name = "sim";
         config.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
         PART(breaker_open(&u, "disk.db", &config, TABLE));
-        arm(table[i].kind, table[i].code, 1);
+        unit_arm(table[i].kind, table[i].code, 1);
         CHECK_INT(write_with(&u, 0), table[i].wanted);
         CHECK_INT(u.error.outcome, table[i].outcome);
         PART(check_told(1, SQLPOOL_WRITE, 1, table[i].wanted));
@@ -814,7 +804,7 @@ TEST(a_trial_that_writes_nothing_leaves_it_open) {
         unit_pool u;
         sqlpool_ticket ticket;
         PART(breaker_begin(&u, "sim", "nothingwritten.db"));
-        arm(SIM_VFS_WRITE, SQLITE_FULL, 1);
+        unit_arm(SIM_VFS_WRITE, SQLITE_FULL, 1);
         CHECK_INT(write_with(&u, 0), SQLITE_FULL);
         PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
         for (k = 0; k < 3; k++) {
@@ -1476,7 +1466,7 @@ TEST(checkpoints_are_neither_refused_nor_counted) {
     CHECK_INT(told.count, 2);
     for (i = 0; i < LENGTH(kinds); i++) {
         PART(writes_go_well(&u));
-        arm(kinds[i], 0, 1);
+        unit_arm(kinds[i], 0, 1);
         (void)sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, &result, &u.error);
         sim_vfs_heal();
         /* the next lease of the writer ends without a commit */
@@ -1538,7 +1528,7 @@ TEST(upkeep_is_neither_refused_nor_counted) {
     config.upkeep_interval_ms = 10;
     PART(breaker_open(&u, "upkeep.db", &config, TABLE));
     PART(reads_go_well(&u));
-    arm(SIM_VFS_SHM_LOCK, 0, 1);
+    unit_arm(SIM_VFS_SHM_LOCK, 0, 1);
     for (i = 0; i < 20; i++) {
         later(&u, 100);
         CHECK_OK(sqlpool_tick(u.pool, 1000000), &u.error);
@@ -1598,7 +1588,7 @@ TEST(a_failed_opening_is_not_the_next_calls) {
         unit_pool u;
         int failures;
         PART(breaker_begin(&u, "sim", "opening.db"));
-        arm(table[i].kind, 0, 1);
+        unit_arm(table[i].kind, 0, 1);
         CHECK_INT(read_with(&u, 0), table[i].code); /* its connection was not open yet */
         sim_vfs_heal();
         failures = u.core->breakers[SQLPOOL_READ].failures;
@@ -1615,7 +1605,7 @@ static void writer_cannot_be_opened(unit_pool *u, const char *path, int way) {
     PART(breaker_begin(u, "sim", path));
     PART(writes_fail(u, SQLITE_CANTOPEN, 1)); /* the connection is closed now */
     CHECK_INT(told.count, 0);
-    arm(SIM_VFS_READ, 0, 1);
+    unit_arm(SIM_VFS_READ, 0, 1);
     CHECK_INT(write_by(u, way), SQLITE_IOERR);
     sim_vfs_heal();
 }
@@ -1639,7 +1629,7 @@ TEST(openings_that_fail_count) {
     config.vfs_name = "sim";
     config.breaker_failures = 5;
     PART(breaker_open(&u, "openings.db", &config, TABLE));
-    arm(SIM_VFS_OPEN, 0, 1);
+    unit_arm(SIM_VFS_OPEN, 0, 1);
     for (i = 0; i < 5; i++) {
         CHECK_INT(told.count, 0);
         CHECK_INT(read_with(&u, 0), SQLITE_CANTOPEN);
@@ -1678,7 +1668,7 @@ TEST(an_opening_that_fails_beside_others_does_not_count) {
     config.breaker_percent = 1;
     PART(breaker_open(&u, "beside.db", &config, TABLE));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
-    arm(SIM_VFS_OPEN, 0, 1);
+    unit_arm(SIM_VFS_OPEN, 0, 1);
     for (i = 0; i < 5; i++) {
         const uint64_t failures = stats_of(&u).open_failures;
         later(&u, 300); /* open_retry_ms */

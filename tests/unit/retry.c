@@ -976,17 +976,13 @@ TEST(statements_in_a_transaction_are_not_tried_again) {
 TEST(begin_that_fails_is_tried_again) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
-    sim_vfs_fault fault;
     int attempts[MOST] = {0};
-    memset(&fault, 0, sizeof fault);
     config.vfs_name = "sim";
     config.retry_attempts = 3;
     config.events.retryable_fn = on_retryable;
     PART(retry_open(&u, "begin.db", &config));
     answer(SQLITE_IOERR_SHMLOCK, 1);
-    fault.at = 1;
-    fault.kind = SIM_VFS_SHM_LOCK;
-    sim_vfs_arm(fault);
+    unit_arm(SIM_VFS_SHM_LOCK, 0, 0);
     CHECK_OK(sqlpool_transaction(u.pool, SQLPOOL_WRITE, run_plan, attempts, &u.error), &u.error);
     sim_vfs_heal();
     CHECK_INT(sim_vfs.faults, 1);
@@ -1013,19 +1009,13 @@ TEST(unknown_outcomes_are_final) {
         for (way = BY_WRITE; way <= BY_WRITE_FN; way++) {
             unit_pool u;
             sqlpool_config config = retry_config(&u);
-            sim_vfs_fault fault;
             int rc;
             if (way == BY_LEASE) continue; /* its outcome is the caller's to find out */
-            memset(&fault, 0, sizeof fault);
             config.vfs_name = "sim";
             config.events.retryable_fn = on_retryable;
             PART(retry_open(&u, "unknown.db", &config));
             answer(codes[i], 1);
-            fault.at = 1;
-            fault.kind = SIM_VFS_WRITE;
-            fault.code = codes[i] == SQLITE_FULL ? SQLITE_FULL : 0;
-            fault.from_on = 1;
-            sim_vfs_arm(fault);
+            unit_arm(SIM_VFS_WRITE, codes[i] == SQLITE_FULL ? SQLITE_FULL : 0, 1);
             will_fail(0, 0);
             rc = run_way(&u, way);
             sim_vfs_heal();
@@ -1264,10 +1254,8 @@ TEST(the_limit_of_a_member_is_its_own) {
 TEST(unknown_outcomes_of_a_group_are_final) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
-    sim_vfs_fault fault;
     sqlpool_submission submission;
     int i;
-    memset(&fault, 0, sizeof fault);
     config.vfs_name = "sim";
     config.events.retryable_fn = on_retryable;
     PART(retry_open(&u, "groupunknown.db", &config));
@@ -1278,10 +1266,7 @@ TEST(unknown_outcomes_of_a_group_are_final) {
     submission = told_to(3);
     CHECK_OK(sqlpool_submit_write(u.pool, &submission, NULL, insert_counting, NULL, &u.error),
              &u.error);
-    fault.at = 1;
-    fault.kind = SIM_VFS_WRITE;
-    fault.from_on = 1;
-    sim_vfs_arm(fault);
+    unit_arm(SIM_VFS_WRITE, 0, 1);
     CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
     sim_vfs_heal();
     CHECK_INT(plan.runs, 4);

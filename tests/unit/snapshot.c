@@ -763,14 +763,10 @@ TEST(the_callers_rollback_hook_hears_of_his_own_only) {
     sqlpool_config config = unit_config(&f.u, 1);
     sqlpool_chain chain;
     sqlpool_conn conn;
-    sim_vfs_fault fault;
     int rollbacks = 0;
     config.vfs_name = "sim";
     PART(begin(&f, "hook.db", &config));
     memset(&chain, 0, sizeof chain);
-    memset(&fault, 0, sizeof fault);
-    fault.at = 1;
-    fault.kind = SIM_VFS_READ;
     chain.user = &rollbacks;
     chain.rollback_fn = count_rollback;
     CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
@@ -778,7 +774,7 @@ TEST(the_callers_rollback_hook_hears_of_his_own_only) {
     CHECK_INT(ask_lease(&f, &conn), 0);
     CHECK(is_parked(&f));
     PART(write_elsewhere(&f, 1)); /* its cache is void */
-    sim_vfs_arm(fault);
+    unit_arm(SIM_VFS_READ, 0, 0);
     CHECK_INT(unit_exec_on(&f.u, &conn, "SELECT a FROM t") & 0xff, SQLITE_IOERR);
     CHECK_INT((int)sim_vfs.faults, 1);
     sim_vfs_heal();

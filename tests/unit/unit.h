@@ -155,6 +155,18 @@ static inline bool unit_overwrite(const char *path, int64_t at, const void *data
     return file >= 0 && close(file) == 0 && is_ok;
 }
 
+/*  The next call of that kind on the simulator's VFS fails with the code (0: the kind's own), and all
+    later ones with `from_on`; until sim_vfs_heal(). */
+static inline void unit_arm(int kind, int code, int from_on) {
+    sim_vfs_fault fault;
+    memset(&fault, 0, sizeof fault);
+    fault.at = 1;
+    fault.kind = kind;
+    fault.code = code;
+    fault.from_on = from_on;
+    sim_vfs_arm(fault);
+}
+
 /*  For a connect_fn: an SQL function of the test's own. */
 static inline int unit_add_function(const sqlpool_conn *conn, const char *name, int count,
                                     void (*fn)(sqlite3_context *, int, sqlite3_value **)) {

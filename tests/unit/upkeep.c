@@ -312,10 +312,8 @@ TEST(interrupt_looks_before_it_acts) {
 TEST(health_check_replaces_a_bad_connection) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sim_vfs_fault fault;
     sqlpool__slot *writer;
     CHECK_INT(sim_vfs_install(), SQLITE_OK);
-    memset(&fault, 0, sizeof fault);
     config.vfs_name = "sim";
     PART(unit_open(&u, "health.db", &config));
     writer = &u.core->slots[0];
@@ -326,10 +324,7 @@ TEST(health_check_replaces_a_bad_connection) {
     CHECK_INT(writer->counters[SQLPOOL__COUNT_closed_bad], 0);
     CHECK_INT(writer->checked_ns, u.clock.now_ns);
     CHECK_INT(u.core->next_health_ns - u.clock.now_ns, 30000 * MS);
-    fault.kind = SIM_VFS_SHM_LOCK;
-    fault.at = 1;
-    fault.from_on = 1;
-    sim_vfs_arm(fault);
+    unit_arm(SIM_VFS_SHM_LOCK, 0, 1);
     u.clock.now_ns += 30000 * MS;
     (void)pass(&u);
     CHECK(sim_vfs.faults > 0);
