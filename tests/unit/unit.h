@@ -133,10 +133,10 @@ static inline void unit_begin(unit_pool *u, const char *path, int readers, const
 /*  A file that SQLite alone has made: OK, or what went wrong. */
 static inline int unit_make_file(const char *path, const char *sql) {
     sqlite3 *db = NULL;
-    int rc = sqlite3_open(path, &db);
+    int rc = sqlite3_open(path, &db), closed;
     if (rc == SQLITE_OK) rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
-    (void)sqlite3_close(db);
-    return rc;
+    closed = sqlite3_close(db);
+    return rc != SQLITE_OK ? rc : closed;
 }
 
 /*  Another connection, outside the pool, that has done this ("BEGIN EXCLUSIVE" ...). */
