@@ -19,11 +19,10 @@
     truncations that are there. A name is durable with a sync of its file, and all names are once
     SQLite has synced the folder: with the first sync of a log or journal (os_unix.c), or a deletion
     that asks for it; until then a deleted file may be back, with its old content. There is no -shm.
-    A sync that fails makes nothing durable. With FULL the log moreover forgets what a failed sync
-    did not bring to the disk, whatever a later one says, when the same file handle is the next to
-    sync: Linux tells each handle of an error once, and takes the pages for written. With NORMAL, and
-    in the database file (what a checkpoint copied half way is not copied again), SQLite itself
-    trusts the second sync, and there is no promise to test.
+    A sync that fails makes nothing durable, and of the log the disk forgets what it did not bring
+    there, whatever a later one says: Linux takes the pages for written, and tells each file handle
+    of an error once. In the database file (what a checkpoint copied half way is not copied again)
+    SQLite itself trusts the second sync, and there is no promise to test.
 
     Some images are opened with a pool, which writes and closes, before they are looked at.
 
@@ -158,6 +157,7 @@ static void record(void *user, const sim_vfs_event *seen) {
         if (file == LOG) t->truncates++;
         break;
     case SIM_VFS_SYNC:
+        if (!is_ok && !seen->faulted) return; /* it did its work, and told of an earlier one */
         e = add_event(t, is_ok ? SYNC : SYNC_FAILED, file, 0);
         t->failed_syncs += !is_ok;
         break;
@@ -640,8 +640,7 @@ typedef struct disk {
     int durable[FILES]; /* and as the disk knows it */
     name_change names[MAX_INODES * 2];
     int name_count;
-    unsigned deaf;    /* CONTROL: syncs of these files (bits) do nothing */
-    bool log_forgets; /* what a failed sync of it did not bring to the disk */
+    unsigned deaf; /* CONTROL: syncs of these files (bits) do nothing */
 } disk;
 
 static void resize(content *c, size_t size) {
@@ -696,7 +695,6 @@ static disk *new_disk(const trace *t, unsigned deaf) {
     if (d == NULL) out_of_memory();
     d->t = t;
     d->deaf = deaf;
-    d->log_forgets = t->synchronous == SQLPOOL_SYNCHRONOUS_FULL;
     for (i = 0; i < FILES; i++) d->now[i] = d->durable[i] = NOWHERE;
     return d;
 }
@@ -730,26 +728,13 @@ static bool is_name_pending(const disk *d, int of) {
     return false;
 }
 
-/*  Is the handle that heard of the failure the next to sync this file? */
-static bool hears_it_alone(const trace *t, size_t at) {
-    const event *failed = &t->events[at];
-    for (at++; at < t->count; at++) {
-        const event *e = &t->events[at];
-        if (e->file == failed->file && (e->kind == SYNC || e->kind == SYNC_FAILED))
-            return e->handle == failed->handle;
-        if (e->file == failed->file && e->kind == DELETE) return false;
-    }
-    return false;
-}
-
 static void sync_inode(disk *d, size_t at) {
     const event *e = &d->t->events[at];
     const int number = d->now[e->file];
     inode *n = &d->inodes[number];
     size_t i, done = 0;
     if ((d->deaf >> e->file & 1) != 0) return;
-    if (e->kind == SYNC_FAILED && !(d->log_forgets && e->file == LOG && hears_it_alone(d->t, at)))
-        return;
+    if (e->kind == SYNC_FAILED && e->file != LOG) return;
     for (; done < n->pending_count; done++) {
         const event *change = &d->t->events[n->pending[done]];
         if (change->ended >= e->began) break; /* it was not done when the sync began */
@@ -1577,7 +1562,6 @@ TEST(checkpoint_stops_at_a_failing_sync) {
         disk *d = new_disk(t, 0);
         bool has_failed = false;
         size_t at;
-        d->log_forgets = true;
         for (at = 0; at <= t->count; at++) {
             if (has_failed) one_image(&sum, d, WRITES_OR_NOT, at, 0, consistent);
             if (at == t->count) break;
@@ -1852,6 +1836,7 @@ int main(int argc, char **argv) {
         return 1;
     }
     sim_vfs.skip_sync = 1; /* the disk is the trace */
+    sim_vfs.tells_each = 1;
     sim_catch_crashes();
     seed = sim_vfs.seed = sim_seed();
     dice.state = seed;

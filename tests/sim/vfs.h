@@ -71,7 +71,8 @@ typedef struct sim_vfs_event {
     const void *data;   /* what a write wrote, NULL otherwise */
     int argument;       /* sync, lock or open flags of this call */
     int result;
-    int faulted; /* result came from the simulator */
+    int faulted;    /* result came from the simulator */
+    uint32_t *told; /* of the sync of a log: which failures its file was told of */
 } sim_vfs_event;
 
 typedef struct sim_vfs_fault {
@@ -95,6 +96,8 @@ typedef struct sim_vfs_state {
     sim_vfs_fault fault;
     int skip_sync;    /* the real sync is not made: tests of faults need no disk */
     int skip_sleep;   /* SQLite's own sleeps (WAL retries) take no time */
+    int tells_each;   /* a sync of a log that fails is told to each file that is open on it, once */
+    uint32_t log_syncs_failed;
     int max_version;  /* of the io methods of files opened from now on; 0: the real one's */
     int shm_mode;     /* SIM_SHM_... */
     void *last_copy;  /* that SIM_SHM_COPY gave, aligned to its size */
@@ -131,6 +134,7 @@ typedef struct sim_vfs_file {
     int open_flags;
     int shm_maps; /* of region 0, as long as it stays mapped */
     void *copy;   /* what SIM_SHM_COPY gave */
+    uint32_t told; /* of log_syncs_failed */
 } sim_vfs_file;
 
 #define SIM_VFS_NAME(name, code, can_fail) #name,
@@ -203,12 +207,18 @@ static inline int sim_vfs_before(sim_vfs_kind kind, uint64_t *number) {
     return code;
 }
 
-/*  Station 3: ring, trace and recorder. */
-static inline int sim_vfs_after(const sim_vfs_event *event) {
+/*  Station 3: what is told of an earlier sync; ring, trace and recorder. */
+static inline int sim_vfs_after(sim_vfs_event *event) {
     const char *name = event->file == NULL ? "(temporary)" : event->file;
     const char *slash = strrchr(name, '/');
     if (slash != NULL) name = slash + 1;
     (void)pthread_mutex_lock(&sim_vfs.lock);
+    if (sim_vfs.tells_each && event->told != NULL) {
+        sim_vfs.log_syncs_failed += event->faulted != 0;
+        if (event->result == SQLITE_OK && *event->told != sim_vfs.log_syncs_failed)
+            event->result = SQLITE_IOERR_FSYNC;
+        *event->told = sim_vfs.log_syncs_failed;
+    }
     {
         const uint64_t at = sim_vfs.ring_count++ % SIM_VFS_RING;
         sim_vfs.ring[at].kind = (int)event->kind;
@@ -325,6 +335,7 @@ static inline int sim_file_sync(sqlite3_file *file, int flags) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SYNC, f);
     e.argument = flags;
+    e.told = (f->open_flags & SQLITE_OPEN_WAL) != 0 ? &f->told : NULL;
     sim_vfs_point(&e);
     e.result = sim_vfs_before(SIM_VFS_SYNC, &e.number);
     e.faulted = e.result != 0;
@@ -476,6 +487,9 @@ static inline int sim_vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file 
     f->real = (sqlite3_file *)(void *)(f + 1);
     f->path = path;
     f->open_flags = flags;
+    (void)pthread_mutex_lock(&sim_vfs.lock);
+    f->told = sim_vfs.log_syncs_failed;
+    (void)pthread_mutex_unlock(&sim_vfs.lock);
     f->real->pMethods = NULL;
     e.file = path;
     e.open_flags = e.argument = flags;
