@@ -890,10 +890,8 @@ static int step_busy(run *r, sqlpool_error *e) {
                        SQLPOOL_ARGS(1, "slow"), e);
     if (rc == SQLPOOL_OK) {
         while (sqlpool_rows_next(&rows)) sim_clock_advance(&r->clock, 5000000);
-        rc = sqlpool_rows_close(&rows, e);
-    } else {
-        (void)sqlpool_rows_close(&rows, NULL);
     }
+    rc = close_rows(&rows, rc, e);
     if (rc != SQLPOOL_OK) return rc;
     rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, e);
     if (rc != SQLPOOL_OK) return rc;
