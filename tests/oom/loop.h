@@ -284,6 +284,17 @@ static void loop(const char *name) {
            (unsigned long long)failures);
     CHECK_INT(failures, 0);
 }
+/*  A test: a bug that is seeded in the environment, a leak or a loss, is seen and called so. */
+static void control(const char *name, bool is_leak, const char *called) {
+    run *r = (run *)calloc(1, sizeof *r);
+    CHECK(r != NULL);
+    r->control_leak = is_leak;
+    r->control_lose = !is_leak;
+    CHECK(one_run(r, 0, 0, find_part(name)) != 0);
+    CHECK_HAS(r->why, called);
+    sim_alloc_forget();
+    free(r);
+}
 static bool is_wanted(const char *part_name) {
     return loop_only == NULL || strcmp(loop_only, part_name) == 0;
 }

@@ -867,22 +867,11 @@ TEST(every_lock_init) {
 /*---- controls: the harness sees what it must see ----*/
 
 TEST(control_leak_is_seen) {
-    run *r = (run *)calloc(1, sizeof *r);
-    CHECK(r != NULL);
-    r->control_leak = 1;
-    CHECK(one_run(r, 0, 0, find_part("wal")) != 0);
-    CHECK_HAS(r->why, "leak");
-    sim_alloc_forget();
-    free(r);
+    control("wal", true, "leak");
 }
 
 TEST(control_lost_row_is_seen) {
-    run *r = (run *)calloc(1, sizeof *r);
-    CHECK(r != NULL);
-    r->control_lose = 1;
-    CHECK(one_run(r, 0, 0, find_part("wal")) != 0);
-    CHECK_HAS(r->why, "acknowledged and is not there");
-    free(r);
+    control("wal", false, "acknowledged and is not there");
 }
 
 TEST(control_allocator_rules) {
