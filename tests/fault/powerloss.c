@@ -36,6 +36,7 @@
 
 #include <sys/stat.h>
 
+#include "sim/memory.h"
 #include "sim/sim.h"
 #include "test.h"
 
@@ -51,12 +52,12 @@ static void out_of_memory(void) {
     exit(1);
 }
 /*  Room for `count` elements, doubling. */
-static void *grown(void *memory, size_t *capacity, size_t count, size_t element) {
-    if (count <= *capacity) return memory;
+static void *grown(void *block, size_t *capacity, size_t count, size_t element) {
+    if (count <= *capacity) return block;
     *capacity = count * 2;
-    memory = realloc(memory, *capacity * element);
-    if (memory == NULL) out_of_memory();
-    return memory;
+    block = realloc(block, *capacity * element);
+    if (block == NULL) out_of_memory();
+    return block;
 }
 
 /*---- the trace ----*/
@@ -617,13 +618,9 @@ static void free_trace(trace *t) {
 
 /*---- the disk ----*/
 
-typedef struct content {
-    uint8_t *at;
-    size_t size, capacity;
-} content;
 typedef struct inode {
     int file;
-    content durable;
+    memory_content durable;
     size_t *pending; /* events that change it and are not durable, in their order */
     size_t pending_count, pending_capacity;
 } inode;
@@ -643,35 +640,30 @@ typedef struct disk {
     unsigned deaf; /* CONTROL: syncs of these files (bits) do nothing */
 } disk;
 
-static void resize(content *c, size_t size) {
-    c->at = (uint8_t *)grown(c->at, &c->capacity, size, 1);
-    if (size > c->size) memset(c->at + c->size, 0, size - c->size);
-    c->size = size;
+static void put(memory_content *c, const void *data, int64_t offset, int64_t bytes) {
+    if (!memory_put(c, data, offset, bytes)) out_of_memory();
 }
-static void put(content *c, const uint8_t *data, size_t offset, size_t bytes) {
-    if (c->size < offset + bytes) resize(c, offset + bytes);
-    if (bytes > 0) memcpy(c->at + offset, data, bytes);
-}
-static void put_event(content *c, const trace *t, const event *e) {
+static void put_event(memory_content *c, const trace *t, const event *e) {
     if (e->kind == WRITE)
-        put(c, t->bytes + e->data, (size_t)e->offset, (size_t)e->amount);
-    else if (c->size > (size_t)e->amount)
-        c->size = (size_t)e->amount; /* what comes back is zero: resize() */
+        put(c, t->bytes + e->data, e->offset, e->amount);
+    else
+        memory_cut(c, e->amount);
 }
 
 typedef enum fate { OLD, NEW, JUNK } fate;
 typedef fate (*fate_fn)(void *user, bool is_last);
 /*  Each sector of a write has a fate of its own. */
-static void put_sectors(content *c, const trace *t, const event *e, fate_fn fate_of, void *user) {
-    const size_t end = (size_t)(e->offset + e->amount);
-    size_t at, next;
-    for (at = (size_t)e->offset; at < end; at = next) {
+static void put_sectors(memory_content *c, const trace *t, const event *e, fate_fn fate_of,
+                        void *user) {
+    const int64_t end = e->offset + e->amount;
+    int64_t at, next;
+    for (at = e->offset; at < end; at = next) {
         uint8_t junk[SECTOR];
         next = (at / SECTOR + 1) * SECTOR;
         if (next > end) next = end;
         switch (fate_of(user, next == end)) {
         case NEW:
-            put(c, t->bytes + e->data + (at - (size_t)e->offset), at, next - at);
+            put(c, t->bytes + e->data + (at - e->offset), at, next - at);
             break;
         case JUNK:
             memset(junk, sim_random_below(&dice, 3) == 0 ? 0 : (int)sim_random_below(&dice, 256),
@@ -701,7 +693,7 @@ static disk *new_disk(const trace *t, unsigned deaf) {
 static void free_disk(disk *d) {
     int i;
     for (i = 0; i < d->inode_count; i++) {
-        free(d->inodes[i].durable.at);
+        memory.free_fn(d->inodes[i].durable.at);
         free(d->inodes[i].pending);
     }
     free(d);
@@ -795,11 +787,21 @@ static void disk_step(disk *d, size_t at) {
 
 /*---- images ----*/
 
-typedef struct image_file {
-    bool exists;
-    content content;
-} image_file;
-static image_file image[FILES];
+/*  A file that may be found, in the folder of sim/memory.h, without anything in it yet. */
+static memory_content *add_file(int file) {
+    char name[64];
+    memory_node *n;
+    (void)snprintf(name, sizeof name, "%s%s", path, tails[file]);
+    n = memory_create(name);
+    if (n == NULL) out_of_memory();
+    return &n->content;
+}
+static memory_content *content_of(int file) {
+    memory_node *n;
+    for (n = memory.nodes; n != NULL; n = n->next)
+        if (file_of(n->name) == file) return &n->content;
+    return NULL;
+}
 
 /*  What became of that which was not durable. */
 typedef enum model {
@@ -832,7 +834,7 @@ static fate by_chance_or_junk(void *user, bool is_last) {
     return sim_random_below(&dice, 4) == 0 ? JUNK : f;
 }
 
-static void put_pending(content *c, const disk *d, const inode *n, choice *chosen) {
+static void put_pending(memory_content *c, const disk *d, const inode *n, choice *chosen) {
     size_t i;
     for (i = 0; i < n->pending_count; i++) {
         const size_t at = n->pending[i];
@@ -917,14 +919,16 @@ static void build_image(const disk *d, model m) {
         if (n->pending_count > 0 && n->pending[n->pending_count - 1] > chosen.last)
             chosen.last = n->pending[n->pending_count - 1];
     }
+    memory_clear();
     for (i = 0; i < FILES; i++) {
         const int number = found_under(d, i, m);
-        image[i].exists = number != NOWHERE;
-        image[i].content.size = 0;
+        const inode *n;
+        memory_content *c;
         if (number == NOWHERE) continue;
-        resize(&image[i].content, 0);
-        put(&image[i].content, d->inodes[number].durable.at, 0, d->inodes[number].durable.size);
-        put_pending(&image[i].content, d, &d->inodes[number], &chosen);
+        n = &d->inodes[number];
+        c = add_file(i);
+        put(c, n->durable.at, 0, n->durable.bytes);
+        put_pending(c, d, n, &chosen);
     }
 }
 
@@ -932,35 +936,31 @@ static void write_files(const char *name) {
     int i;
     sim_remove_database(name);
     for (i = 0; i < FILES; i++) {
-        const content *c = &image[i].content;
+        const memory_content *c = content_of(i);
         char file_name[64];
         FILE *file;
-        if (!image[i].exists) continue;
+        if (c == NULL) continue;
         (void)snprintf(file_name, sizeof file_name, "%s%s", name, tails[i]);
         file = fopen(file_name, "wb");
-        if (file == NULL || (c->size > 0 && fwrite(c->at, 1, c->size, file) != c->size) ||
+        if (file == NULL ||
+            (c->bytes > 0 && fwrite(c->at, 1, (size_t)c->bytes, file) != (size_t)c->bytes) ||
             fclose(file) != 0)
             test_fail(__FILE__, __LINE__, "cannot write %s", file_name);
     }
 }
 static void read_files(const char *name) {
     int i;
+    memory_clear();
     for (i = 0; i < FILES; i++) {
-        content *c = &image[i].content;
-        char file_name[64];
+        memory_content *c;
+        char file_name[64], part[65536];
         FILE *file;
         size_t got;
         (void)snprintf(file_name, sizeof file_name, "%s%s", name, tails[i]);
         file = fopen(file_name, "rb");
-        image[i].exists = file != NULL;
-        c->size = 0;
         if (file == NULL) continue;
-        do {
-            const size_t have = c->size;
-            resize(c, have + 65536);
-            got = fread(c->at + have, 1, 65536, file);
-            c->size = have + got;
-        } while (got > 0);
+        c = add_file(i);
+        while ((got = fread(part, 1, sizeof part, file)) > 0) put(c, part, c->bytes, (int64_t)got);
         (void)fclose(file);
     }
 }
@@ -990,191 +990,18 @@ static void use_image(const trace *t) {
     read_files(name);
 }
 
-/*---- the VFS that shows an image, to one connection ----*/
+/*---- the VFS that shows an image ----*/
 
-typedef struct image_handle {
-    sqlite3_file base;
-    image_file *file;
-} image_handle;
-enum { SHM_REGIONS = 16 };
-static void *shm_regions[SHM_REGIONS];
-
-static content *content_of(sqlite3_file *file) {
-    return &((image_handle *)file)->file->content;
-}
-static int image_close(sqlite3_file *file) {
-    (void)file;
-    return SQLITE_OK;
-}
-static int image_read(sqlite3_file *file, void *to, int amount, sqlite3_int64 offset) {
-    const content *c = content_of(file);
-    const size_t start = (size_t)offset, wanted = (size_t)amount;
-    const size_t have = start >= c->size ? 0 : c->size - start < wanted ? c->size - start : wanted;
-    if (have > 0) memcpy(to, c->at + start, have);
-    memset((uint8_t *)to + have, 0, wanted - have);
-    return have == wanted ? SQLITE_OK : SQLITE_IOERR_SHORT_READ;
-}
-static int image_write(sqlite3_file *file, const void *from, int amount, sqlite3_int64 offset) {
-    put(content_of(file), (const uint8_t *)from, (size_t)offset, (size_t)amount);
-    return SQLITE_OK;
-}
-static int image_truncate(sqlite3_file *file, sqlite3_int64 size) {
-    content *c = content_of(file);
-    if ((size_t)size < c->size) c->size = (size_t)size;
-    return SQLITE_OK;
-}
-static int image_sync(sqlite3_file *file, int flags) {
-    (void)file;
-    (void)flags;
-    return SQLITE_OK;
-}
-static int image_size(sqlite3_file *file, sqlite3_int64 *size) {
-    *size = (sqlite3_int64)content_of(file)->size;
-    return SQLITE_OK;
-}
-static int image_lock(sqlite3_file *file, int level) {
-    (void)file;
-    (void)level;
-    return SQLITE_OK;
-}
-static int image_reserved(sqlite3_file *file, int *out) {
-    (void)file;
-    *out = 0;
-    return SQLITE_OK;
-}
-static int image_control(sqlite3_file *file, int op, void *argument) {
-    (void)file;
-    (void)op;
-    (void)argument;
-    return SQLITE_NOTFOUND;
-}
-static int image_sector(sqlite3_file *file) {
-    (void)file;
-    return 4096;
-}
-static int image_traits(sqlite3_file *file) {
-    (void)file;
-    return SQLITE_IOCAP_POWERSAFE_OVERWRITE; /* as os_unix.c says of its files */
-}
-static int image_shm_map(sqlite3_file *file, int region, int bytes, int extend,
-                         void volatile **out) {
-    (void)file;
-    *out = NULL;
-    if (region >= SHM_REGIONS) return SQLITE_FULL;
-    if (shm_regions[region] == NULL && extend) shm_regions[region] = calloc(1, (size_t)bytes);
-    *out = shm_regions[region];
-    return *out == NULL && extend ? SQLITE_NOMEM : SQLITE_OK;
-}
-static int image_shm_lock(sqlite3_file *file, int offset, int n, int flags) {
-    (void)file;
-    (void)offset;
-    (void)n;
-    (void)flags;
-    return SQLITE_OK;
-}
-static void image_shm_barrier(sqlite3_file *file) {
-    (void)file;
-}
-static int image_shm_unmap(sqlite3_file *file, int delete_it) {
-    int i;
-    (void)file;
-    (void)delete_it;
-    for (i = 0; i < SHM_REGIONS; i++) {
-        free(shm_regions[i]);
-        shm_regions[i] = NULL;
-    }
-    return SQLITE_OK;
-}
-static const sqlite3_io_methods image_methods = {2,
-                                                 image_close,
-                                                 image_read,
-                                                 image_write,
-                                                 image_truncate,
-                                                 image_sync,
-                                                 image_size,
-                                                 image_lock,
-                                                 image_lock,
-                                                 image_reserved,
-                                                 image_control,
-                                                 image_sector,
-                                                 image_traits,
-                                                 image_shm_map,
-                                                 image_shm_lock,
-                                                 image_shm_barrier,
-                                                 image_shm_unmap,
-                                                 NULL,
-                                                 NULL};
-
-static int image_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
-                      int *out_flags) {
-    image_handle *h = (image_handle *)file;
-    const int which = file_of(name);
-    (void)vfs;
-    h->base.pMethods = NULL;
-    if (which == NOWHERE) return SQLITE_CANTOPEN;
-    if (!image[which].exists) {
-        if ((flags & SQLITE_OPEN_CREATE) == 0) return SQLITE_CANTOPEN;
-        image[which].exists = true;
-        image[which].content.size = 0;
-    }
-    h->file = &image[which];
-    h->base.pMethods = &image_methods;
-    if (out_flags != NULL) *out_flags = flags;
-    return SQLITE_OK;
-}
-static int image_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
-    const int which = file_of(name);
-    (void)vfs;
-    (void)sync_directory;
-    if (which == NOWHERE || !image[which].exists) return SQLITE_IOERR_DELETE_NOENT;
-    image[which].exists = false;
-    return SQLITE_OK;
-}
-static int image_access(sqlite3_vfs *vfs, const char *name, int flags, int *out) {
-    const int which = file_of(name);
-    (void)vfs;
-    (void)flags;
-    *out = which != NOWHERE && image[which].exists;
-    return SQLITE_OK;
-}
-static int image_full_path(sqlite3_vfs *vfs, const char *name, int bytes, char *out) {
-    (void)vfs;
-    return snprintf(out, (size_t)bytes, "%s", name) < bytes ? SQLITE_OK : SQLITE_CANTOPEN;
-}
+/*  The same salts at every look. */
 static int image_randomness(sqlite3_vfs *vfs, int bytes, char *out) {
     (void)vfs;
     memset(out, 7, (size_t)bytes);
     return bytes;
 }
-static int image_sleep(sqlite3_vfs *vfs, int microseconds) {
-    (void)vfs;
-    return microseconds;
-}
-static int image_time(sqlite3_vfs *vfs, double *out) {
-    (void)vfs;
-    *out = 2451545;
-    return SQLITE_OK;
-}
-static int image_last_error(sqlite3_vfs *vfs, int bytes, char *out) {
-    (void)vfs;
-    (void)bytes;
-    (void)out;
-    return 0;
-}
 static int image_install(void) {
     static sqlite3_vfs v;
-    v.iVersion = 1;
-    v.szOsFile = (int)sizeof(image_handle);
-    v.mxPathname = 64;
-    v.zName = "image";
-    v.xOpen = image_open;
-    v.xDelete = image_delete;
-    v.xAccess = image_access;
-    v.xFullPathname = image_full_path;
+    memory_vfs(&v, "image");
     v.xRandomness = image_randomness;
-    v.xSleep = image_sleep;
-    v.xCurrentTime = image_time;
-    v.xGetLastError = image_last_error;
     return sqlite3_vfs_register(&v, 0);
 }
 
@@ -1294,7 +1121,7 @@ static void read_image(sqlite3 *db, const trace *t, rows_seen *seen, finding *f)
     it leaves all as it found it. */
 static void open_and_read(const trace *t, rows_seen *seen, finding *f, bool is_closed_well) {
     sqlite3 *db = NULL;
-    if (!image[DB].exists) return;
+    if (content_of(DB) == NULL) return;
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, "image") !=
         SQLITE_OK)
         say(f, &f->is_corrupt, "open: %s", sqlite3_errmsg(db));
@@ -1811,7 +1638,7 @@ TEST(control_damage_is_seen) {
     for (i = 0; i < t->count; i++) disk_step(d, i);
     damage(d);
     build_image(d, ALL);
-    image[DB].content.at[(size_t)(item_page() - 1) * (size_t)t->page_bytes] ^= 0x55; /* its type */
+    content_of(DB)->at[(item_page() - 1) * t->page_bytes] ^= 0x55; /* its type */
     f = look(t, t->count, 0, durable, false);
     if (!f.is_corrupt && !f.is_torn) test_fail(__FILE__, __LINE__, "a changed page is not seen");
     build_image(d, ALL);
