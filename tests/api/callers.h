@@ -142,11 +142,14 @@ typedef struct caller {
     sqlpool_value args[2];
     int count;
     bool is_script;
+    bool is_query, walks; /* to the last row, on its own thread */
+    int seen;
     sqlpool_transaction_fn fn;
     void *user;
     sqlpool_call call;
     sqlpool_token token;
     sqlpool_result result;
+    sqlpool_rows rows;
     sqlpool_error error;
     int rc;
     int is_back; /* atomic */
@@ -163,8 +166,14 @@ static inline void *run_caller(void *argument) {
         c->rc = sqlpool_write_with(c->pool, &c->call, &c->result, c->fn, c->user, &c->error);
     else if (c->is_script)
         c->rc = sqlpool_script(c->pool, c->sql, -1, &c->error);
+    else if (c->is_query)
+        c->rc = sqlpool_query_with(c->pool, &c->call, &c->rows, c->sql, args, c->count, &c->error);
     else
         c->rc = sqlpool_exec_with(c->pool, &c->call, &c->result, c->sql, args, c->count, &c->error);
+    if (c->walks && c->rc == SQLPOOL_OK) {
+        while (sqlpool_rows_next(&c->rows)) c->seen++;
+        c->rc = sqlpool_rows_close(&c->rows, &c->error);
+    }
     mark(&c->is_back, 1);
     return NULL;
 }
@@ -235,6 +244,21 @@ static inline bool run_callers(sqlpool *pool, int count) {
     return true;
 }
 
+/*  They begin, and whoever comes to the place first stands there. */
+static inline bool bring_to(int *place, sqlpool *pool, int count) {
+    sqlpool_conn writer;
+    if (!gather(pool, count, &writer)) return false;
+    arm(place);
+    return sqlpool_conn_release(&writer) == SQLPOOL_OK && await_holder(place);
+}
+/*  An SQL function: sets the flag of caller number v, as a cancellation does that comes too late to
+    interrupt it. */
+static inline void fire_function(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    __atomic_store_n(&callers[sqlite3_value_int(values[0])].token.fired, 1, __ATOMIC_SEQ_CST);
+    sqlite3_result_value(context, values[0]);
+}
+
 /*  The call ended so, and its error agrees. */
 static inline void check_caller(int at, int rc, int outcome) {
     caller *c = &callers[at];
@@ -247,6 +271,70 @@ static inline void check_caller(int at, int rc, int outcome) {
 }
 static inline void check_ok(int at) {
     check_caller(at, SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED);
+}
+
+/*  All but one, or with -1 all. */
+static inline void check_others(int count, int but) {
+    int i;
+    for (i = 0; i < count; i++) {
+        if (i != but) PART(check_ok(i));
+    }
+}
+
+/*  Of callers 0 .. 3, number 1 is out of time and number 2 cancelled while the writer is held. */
+static inline void two_give_up(sqlpool *pool) {
+    sqlpool_conn writer;
+    int i;
+    callers[1].call.timeout_ms = 300;
+    callers[2].call.token = &callers[2].token;
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err);
+    CHECK(queue_caller(pool, 0, 1));
+    for (i = 1; i < 4; i++) CHECK(queue_soon(pool, i));
+    (void)pthread_join(callers[1].thread, NULL);
+    CHECK_INT(sqlpool_cancel(pool, &callers[2].token), SQLPOOL_OK);
+    (void)pthread_join(callers[2].thread, NULL);
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    (void)pthread_join(callers[0].thread, NULL);
+    (void)pthread_join(callers[3].thread, NULL);
+    check_ok(0);
+    check_ok(3);
+    check_caller(1, SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    check_caller(2, SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED);
+}
+
+/*---- disk and memory that fail ----*/
+
+/*  Those who wait for this writer run on a disk that fails once, as armed. */
+static inline void run_into_fault(sqlpool_conn *writer, int count) {
+    CHECK_INT(sqlpool_conn_release(writer), SQLPOOL_OK);
+    join(count);
+    sim_vfs_heal();
+    CHECK_INT((int64_t)sim_vfs.faults, 1);
+}
+/*  They run while allocation number `at` fails. */
+static inline void run_into_nomem(sqlpool *pool, int count, uint64_t at) {
+    sqlpool_conn writer;
+    CHECK(gather(pool, count, &writer));
+    sim_alloc_fail(at, 0);
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    join(count);
+    sim_alloc_heal();
+}
+static inline bool is_nomem(int rc) {
+    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
+}
+static inline void check_ok_or_nomem(int at) {
+    const bool is_ok = callers[at].rc == SQLPOOL_OK;
+    if (!is_ok && !is_nomem(callers[at].rc)) check_ok(at);
+    CHECK(is_ok || is_nomem(callers[at].rc));
+    CHECK_INT(callers[at].error.outcome,
+              is_ok ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+}
+/*  All memory has been given back in good order. */
+static inline void check_memory(void) {
+    char why[400];
+    if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
+    sim_alloc_forget();
 }
 
 /*---- the writer in another thread's hands ----*/

@@ -84,12 +84,6 @@ static void check_rows(sqlpool *pool, int count, int without) {
              &err);
     CHECK_STR(text, expected);
 }
-static void check_others(int count, int but) {
-    int i;
-    for (i = 0; i < count; i++) {
-        if (i != but) PART(check_ok(i));
-    }
-}
 
 /*---- alone ----*/
 
@@ -847,7 +841,6 @@ TEST(a_long_function_is_reported_with_its_caller) {
     static lines log;
     sqlpool_config config = patient();
     sqlpool *pool;
-    sqlpool_conn writer;
     sqlpool_holder out[2];
     char text[4000];
     int64_t end;
@@ -861,10 +854,7 @@ TEST(a_long_function_is_reported_with_its_caller) {
     deeds_only(4);
     for (i = 0; i < 4; i++) callers[i].call.tag = tags[i];
     deeds[2].more = stand;
-    CHECK(gather(pool, 4, &writer));
-    arm(&stands);
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    CHECK(await_holder(&stands));
+    CHECK(bring_to(&stands, pool, 4));
     end = now_ms() + 60000;
     while (!has_line(&log, SQLPOOL_LOG_LEAK, "[tag2]") && now_ms() < end) sleep_ms(5);
     holding = sqlpool_holders(pool, out, 2);
@@ -924,14 +914,10 @@ TEST(a_token_stops_one_function) {
     CHECK(pool != NULL);
     for (k = 0; k < LENGTH(places); k++) {
         const int at = places[k];
-        sqlpool_conn writer;
         mixed(6);
         deed_of(at, at)->more = stand_and_run_endless;
         for (i = 0; i < 6; i++) callers[i].call.token = &callers[i].token;
-        CHECK(gather(pool, 6, &writer));
-        arm(&stands);
-        CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-        CHECK(await_holder(&stands));
+        CHECK(bring_to(&stands, pool, 6));
         if (k != 1) let_go(&stands); /* in the statement, or before it */
         if (k != 1) sleep_ms(20);
         CHECK_INT(sqlpool_cancel(pool, &callers[at].token), SQLPOOL_OK);
@@ -944,19 +930,14 @@ TEST(a_token_stops_one_function) {
     }
     close_pool(pool);
 }
-/*  A token that fires inside of a statement which ends well: SQLite asks once more at its end, every
-    thousand instructions. What is said then must be what is in the file. */
-static void fire_function(sqlite3_context *context, int count, sqlite3_value **values) {
-    (void)count;
-    __atomic_store_n(&callers[sqlite3_value_int(values[0])].token.fired, 1, __ATOMIC_SEQ_CST);
-    sqlite3_result_value(context, values[0]);
-}
 static int with_fire(void *user, const sqlpool_conn *conn) {
     sqlpool_conn own = *conn;
     (void)user;
     return sqlite3_create_function(sqlpool_conn_db(&own), "fire", 1, SQLITE_UTF8, NULL,
                                    fire_function, NULL, NULL);
 }
+/*  A token that fires inside of a statement which ends well: SQLite asks once more at its end, every
+    thousand instructions. What is said then must be what is in the file. */
 TEST(a_token_that_fires_at_the_very_end) {
     sqlpool_config config = patient();
     sqlpool *pool;
@@ -1005,25 +986,10 @@ TEST(a_function_that_never_began) {
     static const sqlpool_call no_wait = {.timeout_ms = SQLPOOL_NO_WAIT};
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("never.db", &config, TABLE);
-    sqlpool_conn writer;
     static holder h;
-    int i;
     CHECK(pool != NULL);
     deeds_only(4);
-    callers[1].call.timeout_ms = 200;
-    callers[2].call.token = &callers[2].token;
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err);
-    for (i = 0; i < 4; i++) CHECK(queue_soon(pool, i));
-    (void)pthread_join(callers[1].thread, NULL); /* while the writer is held */
-    CHECK_INT(sqlpool_cancel(pool, &callers[2].token), SQLPOOL_OK);
-    (void)pthread_join(callers[2].thread, NULL);
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    (void)pthread_join(callers[0].thread, NULL);
-    (void)pthread_join(callers[3].thread, NULL);
-    check_ok(0);
-    check_ok(3);
-    check_caller(1, SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED);
-    check_caller(2, SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    PART(two_give_up(pool));
     CHECK_INT(deeds[1].runs, 0);
     CHECK_INT(deeds[2].runs, 0);
     CHECK_INT(ask(pool, "SELECT group_concat(v) = '0,3' FROM t"), 1);
@@ -1115,10 +1081,7 @@ TEST(a_disk_that_fails_in_commit_leaves_nobody_knowing) {
         CHECK(gather(pool, counts[k], &writer));
         CHECK_OK(sqlpool_conn_exec(&writer, INSERT, SQLPOOL_ARGS(-1), NULL, &err), &err);
         fail_disk(SIM_VFS_SYNC, 0, 1);
-        CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-        join(counts[k]);
-        sim_vfs_heal();
-        CHECK_INT((int64_t)sim_vfs.faults, 1);
+        PART(run_into_fault(&writer, counts[k]));
         for (i = 0; i < counts[k]; i++) {
             if (k == 0 || i != 4)
                 PART(check_caller(i, SQLITE_IOERR_FSYNC, SQLPOOL_OUTCOME_UNKNOWN));
@@ -1136,37 +1099,25 @@ TEST(a_disk_that_fails_in_commit_leaves_nobody_knowing) {
     }
 }
 
-static bool is_nomem(int rc) {
-    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
-}
 TEST(memory_that_fails_in_a_group) {
     sqlpool_config config = patient();
     sqlpool *pool;
     int n, failures = 0;
-    char why[400];
     config.allocator = sim_allocator();
     config.disable_upkeep_thread = true; /* only the group draws numbers */
     pool = open_pool("memory.db", &config, TABLE "CREATE TABLE w(v)");
     CHECK(pool != NULL);
     for (n = 1; n <= 40; n++) {
         char sql[6][100], check[100];
-        sqlpool_conn writer;
         int i;
         for (i = 0; i < 6; i++) { /* texts that are not cached */
             (void)snprintf(sql[i], sizeof sql[i], "INSERT INTO w(v) VALUES(%d)", n * 10 + i);
             deed_of(i, n * 10 + i)->sql = sql[i];
         }
-        CHECK(gather(pool, 6, &writer));
-        sim_alloc_fail((uint64_t)(n * 3), 0);
-        CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-        join(6);
-        sim_alloc_heal();
+        PART(run_into_nomem(pool, 6, (uint64_t)(n * 3)));
         for (i = 0; i < 6; i++) {
             const bool is_ok = callers[i].rc == SQLPOOL_OK;
-            if (!is_ok && !is_nomem(callers[i].rc)) check_ok(i);
-            CHECK(is_ok || is_nomem(callers[i].rc));
-            CHECK_INT(callers[i].error.outcome,
-                      is_ok ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+            PART(check_ok_or_nomem(i));
             CHECK(deeds[i].runs <= 2);
             (void)snprintf(check, sizeof check, "SELECT count(*) FROM t WHERE v = %d", n * 10 + i);
             CHECK_INT(ask(pool, check), is_ok);
@@ -1177,8 +1128,7 @@ TEST(memory_that_fails_in_a_group) {
     }
     CHECK(failures > 10);
     close_pool(pool);
-    if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
-    sim_alloc_forget();
+    check_memory();
 }
 
 /*---- a lock of another process ----*/
