@@ -94,8 +94,27 @@ static inline bool has_line(const lines *l, sqlpool_log_item item, const char *p
     }
     return false;
 }
+/*  The same within a minute. */
+static inline bool await_line(const lines *l, sqlpool_log_item item, const char *part) {
+    const int64_t end = now_ms() + 60000;
+    while (!has_line(l, item, part) && now_ms() < end) sleep_ms(5);
+    return has_line(l, item, part);
+}
 
 /*---- pools ----*/
+
+/*  What is said goes to these lines, which are empty. */
+static inline void log_to(sqlpool_config *config, lines *l) {
+    memset(l, 0, sizeof *l);
+    config->log.user = l;
+    config->log.write_fn = write_line;
+}
+/*  And what is out for long is reported there at once. */
+static inline void report_leaks_to(sqlpool_config *config, lines *l) {
+    config->leak_report_ms = 50;
+    config->upkeep_interval_ms = 10;
+    log_to(config, l);
+}
 
 static inline sqlpool_config patient(void) {
     sqlpool_config config = config_of(2);
@@ -131,6 +150,22 @@ static inline int64_t ask_file(const char *path, const char *sql) {
     const int64_t value = db == NULL ? INT64_MIN : raw_ask(db, sql);
     (void)sqlite3_close(db);
     return value;
+}
+
+/*  The values of table t in the order of their rows. */
+static inline void check_values(sqlpool *pool, const char *expected) {
+    char text[400];
+    CHECK_OK(sqlpool_query_text(pool, text, sizeof text,
+                                "SELECT group_concat(v) FROM (SELECT v FROM t ORDER BY id)",
+                                SQLPOOL_NO_ARGS, &err),
+             &err);
+    CHECK_STR(text, expected);
+}
+/*  An insert of fn(?1) and many times ?1: many instructions and no jump. */
+static inline void long_insert(char *sql, size_t bytes, const char *fn) {
+    size_t used = (size_t)snprintf(sql, bytes, "INSERT INTO t(v) VALUES(%s(?1)", fn);
+    while (used < 1500) used += (size_t)snprintf(sql + used, bytes - used, " + ?1");
+    (void)snprintf(sql + used, bytes - used, ")");
 }
 
 /*---- callers ----*/
@@ -303,6 +338,12 @@ static inline void two_give_up(sqlpool *pool) {
 }
 
 /*---- disk and memory that fail ----*/
+
+static inline bool install_sim(void) {
+    if (sim_alloc_install() == SQLITE_OK && sim_vfs_install() == SQLITE_OK) return true;
+    printf("# the simulator cannot be installed\n");
+    return false;
+}
 
 /*  Those who wait for this writer run on a disk that fails once, as armed. */
 static inline void run_into_fault(sqlpool_conn *writer, int count) {

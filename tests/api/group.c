@@ -928,10 +928,7 @@ TEST(memory_that_fails_in_a_group) {
 }
 
 int main(void) {
-    if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
-        printf("# the simulator cannot be installed\n");
-        return 1;
-    }
+    if (!install_sim()) return 1;
     RUN(a_lone_write_makes_no_group);
     RUN(each_caller_gets_its_own_changes_and_rowid);
     RUN(rows_of_returning_reach_their_caller);

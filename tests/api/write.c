@@ -70,7 +70,7 @@ static void mixed(int count) {
 
 /*  The values 0 .. count - 1 but for one, in that order. */
 static void check_rows(sqlpool *pool, int count, int without) {
-    char text[400], expected[400] = "";
+    char expected[400] = "";
     size_t used = 0;
     int i;
     for (i = 0; i < count; i++) {
@@ -78,11 +78,7 @@ static void check_rows(sqlpool *pool, int count, int without) {
             used += (size_t)snprintf(expected + used, sizeof expected - used, "%s%d",
                                      used > 0 ? "," : "", i);
     }
-    CHECK_OK(sqlpool_query_text(pool, text, sizeof text,
-                                "SELECT group_concat(v) FROM (SELECT v FROM t ORDER BY id)",
-                                SQLPOOL_NO_ARGS, &err),
-             &err);
-    CHECK_STR(text, expected);
+    check_values(pool, expected);
 }
 
 /*---- alone ----*/
@@ -560,9 +556,7 @@ static void leave(const char *path, int (*more)(sqlpool_conn *, deed *), const c
     sqlpool_config config = patient();
     sqlpool *pool;
     int k;
-    memset(&log, 0, sizeof log);
-    config.log.user = &log;
-    config.log.write_fn = write_line;
+    log_to(&config, &log);
     pool = open_pool(path, &config, TABLE POISON_TABLES);
     CHECK(pool != NULL);
     for (k = 0; k < LENGTH(places); k++) {
@@ -843,20 +837,15 @@ TEST(a_long_function_is_reported_with_its_caller) {
     sqlpool *pool;
     sqlpool_holder out[2];
     char text[4000];
-    int64_t end;
     int i, holding;
-    config.leak_report_ms = 50;
-    config.upkeep_interval_ms = 10;
-    config.log.user = &log;
-    config.log.write_fn = write_line;
+    report_leaks_to(&config, &log);
     pool = open_pool("long.db", &config, TABLE);
     CHECK(pool != NULL);
     deeds_only(4);
     for (i = 0; i < 4; i++) callers[i].call.tag = tags[i];
     deeds[2].more = stand;
     CHECK(bring_to(&stands, pool, 4));
-    end = now_ms() + 60000;
-    while (!has_line(&log, SQLPOOL_LOG_LEAK, "[tag2]") && now_ms() < end) sleep_ms(5);
+    (void)await_line(&log, SQLPOOL_LOG_LEAK, "[tag2]");
     holding = sqlpool_holders(pool, out, 2);
     (void)sqlpool_status_text(pool, text, sizeof text);
     let_go(&stands);
@@ -941,11 +930,9 @@ static int with_fire(void *user, const sqlpool_conn *conn) {
 TEST(a_token_that_fires_at_the_very_end) {
     sqlpool_config config = patient();
     sqlpool *pool;
-    char sql[2000] = "INSERT INTO t(v) VALUES(fire(?1)"; /* many instructions and no jump */
-    size_t used = strlen(sql);
+    char sql[2000];
     int i, committed = 0;
-    while (used < 1500) used += (size_t)snprintf(sql + used, sizeof sql - used, " + ?1");
-    (void)snprintf(sql + used, sizeof sql - used, ")");
+    long_insert(sql, sizeof sql, "fire");
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     config.events.connect_fn = with_fire;
     pool = open_pool("very_end.db", &config, TABLE);
@@ -1231,10 +1218,7 @@ TEST(a_lock_of_another_process_in_the_middle_of_a_group) {
 }
 
 int main(void) {
-    if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
-        printf("# the simulator cannot be installed\n");
-        return 1;
-    }
+    if (!install_sim()) return 1;
     RUN(a_lone_function);
     RUN(on_a_pool_that_cannot_write);
     RUN(statements_functions_and_scripts_together);
