@@ -286,8 +286,9 @@ TEST(one_that_fails_takes_no_neighbour_with_it) {
 /*  OR FAIL leaves a row that COMMIT refuses: the only other one in the group is not to blame. */
 TEST(what_or_fail_left_is_no_fault_of_a_neighbour) {
     sqlpool_config config = with_places(patient());
-    sqlpool *pool = open_pool("left.db", &config, COUNTER POISON_TABLES "INSERT INTO parent VALUES(1);"
-                                                                "INSERT INTO child VALUES(1, 'dup');");
+    sqlpool *pool = open_pool("left.db", &config,
+                              COUNTER POISON_TABLES "INSERT INTO parent VALUES(1);"
+                                                    "INSERT INTO child VALUES(1, 'dup');");
     CHECK(pool != NULL);
     (void)with_sql(&callers[0], ONE_MORE);
     (void)with_sql(&callers[1], "INSERT OR FAIL INTO child VALUES(7, 'new'), (1, 'dup')");
@@ -325,8 +326,10 @@ TEST(nobody_fails_for_a_row_that_is_not_committed) {
     static const char *const second[] = {"INSERT INTO k VALUES(1, NULL)",
                                          "INSERT OR ROLLBACK INTO k VALUES(1, NULL)"};
     sqlpool_config config = with_places(patient());
-    sqlpool *pool = open_pool("dirty.db", &config, COUNTER POISON_TABLES
-                              "CREATE TABLE k(a UNIQUE, r REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);");
+    sqlpool *pool = open_pool(
+        "dirty.db", &config,
+        COUNTER POISON_TABLES
+        "CREATE TABLE k(a UNIQUE, r REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);");
     int n;
     CHECK(pool != NULL);
     for (n = 0; n < LENGTH(second); n++) {
@@ -547,7 +550,8 @@ TEST(a_taken_write_is_waited_out) {
     deadline = now_ms() + 1700;
     CHECK_INT(sqlpool_cancel(pool, &callers[3].token), SQLPOOL_OK);
     while (now_ms() < deadline) sleep_ms(10);
-    was_back = look(&callers[0].is_back) || look(&callers[1].is_back) || look(&callers[3].is_back) || look(&callers[4].is_back);
+    was_back = look(&callers[0].is_back) || look(&callers[1].is_back) ||
+               look(&callers[3].is_back) || look(&callers[4].is_back);
     let_go(&hold_state);
     join(5);
     CHECK(!was_back);

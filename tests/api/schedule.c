@@ -380,8 +380,7 @@ TEST(a_thread_runs_them_and_is_stopped_in_the_middle) {
     CHECK_INT(sqlpool_schedule_state(pool, states, 2), 2);
     CHECK(states[1].is_running && !states[0].is_running);
     CHECK_RC(sqlpool_schedule_run(pool, "check", &err), SQLPOOL_WOULD_BLOCK, &err);
-    CHECK_OK(sqlpool_schedule(pool, NULL, &err),
-             &err);     /* waits for the task, which it cancels */
+    CHECK_OK(sqlpool_schedule(pool, NULL, &err), &err); /* waits for the task, which it cancels */
     CHECK_INT(w.done, 1); /* and which is as due as before */
     CHECK_INT(ask(pool, "SELECT begun_ms FROM sqlpool_task WHERE name = 'waits'"), 0);
     never.calls = 0;
@@ -690,8 +689,7 @@ TEST(a_table_of_states_that_is_not_as_it_should_be) {
     CHECK_STR(state.message, "");
     PART(tick(pool, 1));
     CHECK_INT(w.last.runs, 15);
-    CHECK_OK(sqlpool_script(pool, "ALTER TABLE sqlpool_task DROP COLUMN overruns", -1, &err),
-             &err);
+    CHECK_OK(sqlpool_script(pool, "ALTER TABLE sqlpool_task DROP COLUMN overruns", -1, &err), &err);
     CHECK_RC(set_schedule(pool, &task, 1, true, &w, &err), SQLITE_ERROR, &err);
     CHECK_HAS(err.message, "no such column: overruns");
     CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1); /* the one before goes on, */
