@@ -111,6 +111,29 @@ static inline sqlpool_config config_of(int readers) {
     return config;
 }
 
+/*  Pools that differ from the usual one in one thing each; 0 does not, and may be in memory. */
+static inline sqlpool_config config_of_kind(int kind) {
+    sqlpool_config config = sqlpool_config_default();
+    if (kind == 1) config.journal = SQLPOOL_JOURNAL_DELETE;
+    if (kind == 2) config.min_connections = config.max_connections = 1;
+    if (kind == 3) config.topology = SQLPOOL_TOPOLOGY_GENERAL;
+    if (kind == 4) config.disable_upkeep_thread = true;
+    if (kind == 5) config.untrusted = true;
+    return config;
+}
+
+/*  Options of maintenance whose progress is told. */
+enum { NONE_INSIDE = 1000000 }; /* ms: only between two steps */
+static inline sqlpool_maintenance told_to(int (*fn)(void *, const sqlpool_progress *), void *user,
+                                          int progress_ms) {
+    sqlpool_maintenance options;
+    memset(&options, 0, sizeof options);
+    options.progress_fn = fn;
+    options.user = user;
+    options.progress_ms = progress_ms;
+    return options;
+}
+
 static inline int64_t ask(sqlpool *pool, const char *sql) {
     int64_t value = 0;
     sqlpool_error error;

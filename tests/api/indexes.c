@@ -288,21 +288,16 @@ static int take_turns(void *user, const sqlpool_progress *progress) {
 TEST(others_write_between_two_indexes) {
     const sqlpool_index_set set = set_of(every_kind, 4);
     sqlpool_index_report reports[4];
-    sqlpool_maintenance options;
-    turns t;
+    turns t = {0};
+    sqlpool_maintenance options = told_to(take_turns, &t, NONE_INSIDE);
     sqlpool *pool = open_pool(
         "turns.db", NULL,
         TABLES "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
                "INSERT INTO users(name, mail, age) SELECT 'n' || i, i, i FROM n;");
     CHECK(pool != NULL);
-    memset(&t, 0, sizeof t);
-    memset(&options, 0, sizeof options);
     t.pool = pool;
     t.other = raw_open("turns.db");
     CHECK(t.other != NULL);
-    options.progress_fn = take_turns;
-    options.user = &t;
-    options.progress_ms = 1000000; /* none inside */
     options.pause_ms = 1;
     t.stop_at = 3;
     CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &err), 4712, &err);
@@ -348,17 +343,13 @@ static int tell_inside(void *user, const sqlpool_progress *progress) {
 TEST(progress_inside_an_index) {
     const sqlpool_index_set set = set_of(every_kind, 1);
     sqlpool_index_report report;
-    sqlpool_maintenance options;
     inside in = {0, 1, 0};
+    const sqlpool_maintenance options = told_to(tell_inside, &in, 1);
     sqlpool *pool = open_pool(
         "inside.db", NULL,
         TABLES "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
                "INSERT INTO users(mail) SELECT hex(randomblob(8)) || i FROM n;");
     CHECK(pool != NULL);
-    memset(&options, 0, sizeof options);
-    options.progress_fn = tell_inside;
-    options.user = &in;
-    options.progress_ms = 1;
     CHECK_RC(sqlpool_index_set_create(pool, &set, &options, &report, &err), 4713, &err);
     CHECK_INT(report.state, SQLPOOL_INDEX_MISSING);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
@@ -580,13 +571,8 @@ TEST(pools_of_every_kind) {
         static const char *const paths[] = {":memory:", "kind1.db", "kind2.db", "kind3.db",
                                             "kind4.db"};
         const sqlpool_index_set set = set_of(every_kind, KINDS);
-        sqlpool_config config = sqlpool_config_default();
-        sqlpool *pool;
-        if (i == 1) config.journal = SQLPOOL_JOURNAL_DELETE;
-        if (i == 2) config.min_connections = config.max_connections = 1;
-        if (i == 3) config.topology = SQLPOOL_TOPOLOGY_GENERAL;
-        if (i == 4) config.disable_upkeep_thread = true;
-        pool = open_pool(paths[i], &config, TABLES);
+        sqlpool_config config = config_of_kind(i);
+        sqlpool *pool = open_pool(paths[i], &config, TABLES);
         CHECK(pool != NULL);
         CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), &err);
         CHECK_OK(sqlpool_index_set_check(pool, &set, NULL, &err), &err);

@@ -92,6 +92,13 @@ TEST(every_reader_gets_the_new_plan) {
     PART(close_pool(pool));
 }
 
+/*  It finds so many tables to analyze. */
+static void optimize(sqlpool *pool, int count) {
+    int64_t analyzed = -1;
+    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
+    CHECK_INT(analyzed, count);
+}
+
 TEST(optimize_analyzes_what_was_never_analyzed_once) {
     sqlpool_config config = config_of(READERS);
     int64_t analyzed = -1;
@@ -108,21 +115,18 @@ TEST(optimize_analyzes_what_was_never_analyzed_once) {
     PART(plans_of_readers(pool, "skewed_code"));
     CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'skewed'"), 2);
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
-    CHECK_INT(analyzed, 0);
+    PART(optimize(pool, 0));
     PART(close_pool(pool));
 }
 
 TEST(optimize_finds_tables_that_grew_or_shrank) {
     sqlpool_config config = config_of(1);
-    int64_t analyzed = -1;
     sqlpool *pool = open_pool(
         "changed.db", &config,
         SKEWED "CREATE TABLE steady(x UNIQUE); INSERT INTO steady SELECT code FROM skewed;"
                "ANALYZE;");
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
-    CHECK_INT(analyzed, 0);
+    PART(optimize(pool, 0));
     CHECK_OK(
         sqlpool_script(pool,
                        "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000) "
@@ -130,13 +134,11 @@ TEST(optimize_finds_tables_that_grew_or_shrank) {
                        "INSERT INTO steady SELECT -code FROM skewed WHERE id < 3000",
                        -1, &err),
         &err);
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
-    CHECK_INT(analyzed, 1);
+    PART(optimize(pool, 1));
     CHECK(ask(pool, "SELECT CAST(stat AS INTEGER) FROM sqlite_stat1 WHERE idx = 'skewed_code'") >
           20000);
     CHECK_OK(sqlpool_script(pool, "DELETE FROM skewed WHERE id > 1000", -1, &err), &err);
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
-    CHECK_INT(analyzed, 1);
+    PART(optimize(pool, 1));
     CHECK_INT(ask(pool, "SELECT CAST(stat AS INTEGER) FROM sqlite_stat1 WHERE idx = 'skewed_code'"),
               1000);
     PART(close_pool(pool));
@@ -167,13 +169,8 @@ static int on_progress(void *user, const sqlpool_progress *progress) {
 }
 
 static sqlpool_maintenance with_progress(heard *h) {
-    sqlpool_maintenance options;
-    memset(&options, 0, sizeof options);
     memset(h, 0, sizeof *h);
-    options.progress_fn = on_progress;
-    options.user = h;
-    options.progress_ms = 1;
-    return options;
+    return told_to(on_progress, h, 1);
 }
 
 #define ROWS(table, count) \
@@ -442,16 +439,20 @@ static void tick_sleep(void *user, int64_t duration) {
     (void)__atomic_add_fetch(&ticks, duration, __ATOMIC_RELAXED);
 }
 
-static sqlpool *open_fts(const char *path) {
-    sqlpool_config config = sqlpool_config_default();
-    sqlpool_error error;
-    sqlpool *pool;
-    int i, rc = SQLPOOL_OK;
-    if (sqlite3_compileoption_used("ENABLE_FTS5") == 0) return NULL; /* this SQLite has none */
+static sqlpool_config by_ticks(sqlpool_config config) {
     config.clock.now_ns_fn = tick_now;
     config.clock.sleep_ns_fn = tick_sleep;
     config.disable_upkeep_thread = true;
     config.acquire_timeout_ms = SQLPOOL_FOREVER;
+    return config;
+}
+
+static sqlpool *open_fts(const char *path) {
+    sqlpool_config config = by_ticks(sqlpool_config_default());
+    sqlpool_error error;
+    sqlpool *pool;
+    int i, rc = SQLPOOL_OK;
+    if (sqlite3_compileoption_used("ENABLE_FTS5") == 0) return NULL; /* this SQLite has none */
     pool = open_pool(path, &config, FTS);
     for (i = 0; pool != NULL && i < 60 && rc == SQLPOOL_OK; i++) /* a segment each */
         rc = sqlpool_script(
@@ -575,14 +576,17 @@ TEST(sizes_of_objects_add_up_to_the_file) {
     PART(close_pool(pool));
 }
 
+static sqlpool_sizes small_file(int64_t taken_ms) {
+    sqlpool_sizes sizes;
+    memset(&sizes, 0, sizeof sizes);
+    sizes.page_bytes = 1000;
+    sizes.pages = 1000;
+    sizes.taken_ms = taken_ms;
+    return sizes;
+}
 TEST(growth_is_predicted_from_two_looks) {
-    sqlpool_sizes before, after;
+    sqlpool_sizes before = small_file(0), after = small_file(86400000);
     sqlpool_growth growth;
-    memset(&before, 0, sizeof before);
-    before.page_bytes = 1000;
-    before.pages = 1000;
-    after = before;
-    after.taken_ms = 86400000;
     after.pages = 1100; /* 100,000 bytes a day, of which 50 pages were free before */
     after.free_pages = 50;
     growth = sqlpool_predict_growth(&before, &after, 1150000);
@@ -822,17 +826,13 @@ TEST(in_memory_without_a_log_and_read_only) {
 }
 
 TEST(an_operation_reads_no_faster_than_it_may) {
-    sqlpool_config config = config_of(1);
+    sqlpool_config config = by_ticks(config_of(1));
     sqlpool_backup_config backup;
     sqlpool_maintenance options;
     sqlpool_sizes sizes;
     sqlpool *pool;
     int64_t began, freed;
     memset(&backup, 0, sizeof backup);
-    config.clock.now_ns_fn = tick_now;
-    config.clock.sleep_ns_fn = tick_sleep;
-    config.disable_upkeep_thread = true;
-    config.acquire_timeout_ms = SQLPOOL_FOREVER;
     config.page_cache_kib = 256;
     pool = open_pool("pace.db", &config, TWO_TABLES);
     if (pool == NULL) return;
@@ -903,7 +903,6 @@ TEST(vacuum_into_takes_no_name_of_a_log) {
 
 TEST(optimize_reads_where_as_a_word) {
     sqlpool_config config = config_of(1);
-    int64_t analyzed = -1;
     sqlpool *pool =
         open_pool("where.db", &config,
                   "CREATE TABLE places(whereabouts, b);"
@@ -911,8 +910,7 @@ TEST(optimize_reads_where_as_a_word) {
                   "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
                   "INSERT INTO places SELECT i, i FROM n");
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
-    CHECK_INT(analyzed, 1);
+    PART(optimize(pool, 1));
     PART(close_pool(pool));
 }
 
@@ -972,13 +970,8 @@ TEST(arguments_that_make_no_sense_are_named) {
 }
 
 TEST(growth_at_the_ends_of_what_a_number_holds) {
-    sqlpool_sizes before, after;
+    sqlpool_sizes before = small_file(0), after = small_file(86400000);
     sqlpool_growth growth;
-    memset(&before, 0, sizeof before);
-    before.page_bytes = 1000;
-    before.pages = 1000;
-    after = before;
-    after.taken_ms = 86400000;
     after.pages = 900; /* it shrinks: no limit is ever reached */
     growth = sqlpool_predict_growth(&before, &after, 1150000);
     CHECK_INT(growth.bytes, -100000);
@@ -1106,14 +1099,12 @@ TEST(vacuum_into_from_connections_that_write) {
 }
 
 TEST(statistics_that_say_nothing_and_a_table_that_is_stale_twice) {
-    int64_t analyzed = -1;
     sqlpool *pool = open_pool("twice.db", NULL,
                               SKEWED "CREATE TABLE numb(x UNIQUE); INSERT INTO numb VALUES(1);"
                                      "ANALYZE;"
                                      "UPDATE sqlite_stat1 SET stat = NULL WHERE tbl = 'numb'");
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
-    CHECK_INT(analyzed, 0);
+    PART(optimize(pool, 0));
     CHECK_OK(/* it has an index that nobody analyzed, and forty times the rows */
              sqlpool_script(
                  pool,
@@ -1122,8 +1113,7 @@ TEST(statistics_that_say_nothing_and_a_table_that_is_stale_twice) {
                  "CREATE INDEX skewed_both ON skewed(kind, code)",
                  -1, &err),
              &err);
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
-    CHECK_INT(analyzed, 1);
+    PART(optimize(pool, 1));
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'skewed'"), 3);
     PART(close_pool(pool));
 }
@@ -1174,16 +1164,12 @@ static int stop_there(void *user, const sqlpool_progress *progress) {
 
 TEST(every_operation_stops_at_every_report) {
     static const int results[] = {70007, SQLPOOL_CANCELLED, SQLPOOL_TIMEOUT};
-    sqlpool_config config = config_of(1);
+    sqlpool_config config = by_ticks(config_of(1));
     sqlpool_maintenance options;
     sqlpool *pool;
     stopper s;
     char path[40];
     int which, how, at, stopped = 0;
-    config.clock.now_ns_fn = tick_now;
-    config.clock.sleep_ns_fn = tick_sleep;
-    config.disable_upkeep_thread = true;
-    config.acquire_timeout_ms = SQLPOOL_FOREVER;
     config.page_cache_kib = 256;
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     (void)snprintf(path, sizeof path, "operate.%d.copy", (int)getpid());
@@ -1238,15 +1224,11 @@ TEST(every_operation_stops_at_every_report) {
 }
 
 TEST(who_waits_for_its_pace_can_be_stopped) {
-    sqlpool_config config = config_of(1);
+    sqlpool_config config = by_ticks(config_of(1));
     sqlpool_maintenance options;
     sqlpool *pool;
     int64_t began;
     stopper s;
-    config.clock.now_ns_fn = tick_now;
-    config.clock.sleep_ns_fn = tick_sleep;
-    config.disable_upkeep_thread = true;
-    config.acquire_timeout_ms = SQLPOOL_FOREVER;
     config.page_cache_kib = 256;
     pool = open_pool("slow.db", &config, TWO_TABLES ROWS("one", 5000));
     if (pool == NULL) return;

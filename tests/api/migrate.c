@@ -867,15 +867,6 @@ TEST(processes_that_migrate_at_once) {
     close_pool(pool);
 }
 
-static sqlpool_maintenance told_to(int (*fn)(void *, const sqlpool_progress *), void *user) {
-    sqlpool_maintenance options;
-    memset(&options, 0, sizeof options);
-    options.progress_fn = fn;
-    options.progress_ms = 1000000; /* none inside a step */
-    options.user = user;
-    return options;
-}
-
 /*  progress_fn stands between two steps: another process may have its turn there. */
 typedef struct between {
     char told[400];
@@ -903,7 +894,7 @@ TEST(progress_is_told_and_stops) {
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
     between b = {0};
-    const sqlpool_maintenance options = told_to(tell, &b);
+    const sqlpool_maintenance options = told_to(tell, &b, NONE_INSIDE);
     sqlpool *pool = open_pool("progress.db", NULL, NULL);
     CHECK(pool != NULL);
     config.mode = SQLPOOL_MIGRATE_DRY_RUN;
@@ -946,10 +937,9 @@ TEST(progress_is_told_inside_a_step) {
     sqlpool_migrate_config config = plan_of(endless, 4);
     sqlpool_migrate_result result;
     int calls = 0;
-    sqlpool_maintenance options = told_to(tell_often, &calls);
+    const sqlpool_maintenance options = told_to(tell_often, &calls, 1);
     sqlpool *pool = open_pool("inside.db", NULL, NULL);
     CHECK(pool != NULL);
-    options.progress_ms = 1;
     CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &err), 4714, &err);
     CHECK_INT(calls, 5);
     CHECK_INT(result.failed_version, 4);
@@ -968,7 +958,7 @@ TEST(another_process_between_two_steps) {
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
     between b = {0};
-    const sqlpool_maintenance options = told_to(tell, &b);
+    const sqlpool_maintenance options = told_to(tell, &b, NONE_INSIDE);
     sqlpool *pool = open_pool("between.db", NULL, NULL);
     CHECK(pool != NULL);
     b.other = raw_open("between.db");
@@ -1001,7 +991,7 @@ TEST(another_process_goes_further) {
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
     between b = {0};
-    const sqlpool_maintenance options = told_to(tell, &b);
+    const sqlpool_maintenance options = told_to(tell, &b, NONE_INSIDE);
     sqlpool *pool = open_pool("further.db", NULL, NULL);
     CHECK(pool != NULL);
     CHECK_OK(go_to(pool, three, 3, 0, NULL, &err), &err);
@@ -1100,14 +1090,8 @@ TEST(pools_of_every_kind) {
     for (i = 0; i < 6; i++) {
         static const char *const paths[] = {":memory:", "kind1.db", "kind2.db",
                                             "kind3.db", "kind4.db", "kind5.db"};
-        sqlpool_config config = sqlpool_config_default();
-        sqlpool *pool;
-        if (i == 1) config.journal = SQLPOOL_JOURNAL_DELETE;
-        if (i == 2) config.min_connections = config.max_connections = 1;
-        if (i == 3) config.topology = SQLPOOL_TOPOLOGY_GENERAL;
-        if (i == 4) config.disable_upkeep_thread = true;
-        if (i == 5) config.untrusted = true;
-        pool = open_pool(paths[i], &config, NULL);
+        const sqlpool_config config = config_of_kind(i);
+        sqlpool *pool = open_pool(paths[i], &config, NULL);
         CHECK(pool != NULL);
         CHECK_OK(go_to(pool, three, 3, 0, NULL, &err), &err);
         CHECK_INT(ask(pool, "SELECT count(*) FROM posts"), 3);
@@ -1210,7 +1194,7 @@ TEST(a_dry_run_is_stopped_between_two_steps) {
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
     int calls = 0;
-    const sqlpool_maintenance options = told_to(stop_second, &calls);
+    const sqlpool_maintenance options = told_to(stop_second, &calls, NONE_INSIDE);
     sqlpool *pool = open_pool("drystop.db", NULL, NULL);
     CHECK(pool != NULL);
     config.mode = SQLPOOL_MIGRATE_DRY_RUN;
