@@ -173,6 +173,18 @@ static inline void ask_conn_text(sqlpool_conn *conn, const char *sql, char *buff
         test_fail(__FILE__, __LINE__, "%s: %s: %s", sql, sqlpool_result_name(rc), error.message);
 }
 
+/*  What a connection answers to these, a line each. */
+static inline void ask_conn_all(sqlpool_conn *conn, const char *const *questions, int count,
+                                char *out, size_t bytes) {
+    char value[100];
+    size_t used = 0;
+    int i;
+    for (i = 0; i < count && used < bytes; i++) {
+        ask_conn_text(conn, questions[i], value, sizeof value);
+        used += (size_t)snprintf(out + used, bytes - used, "%s: %s\n", questions[i], value);
+    }
+}
+
 /*  SQLite without the pool: the other process of most tests. */
 static inline sqlite3 *raw_open(const char *path) {
     sqlite3 *db = NULL;
@@ -202,6 +214,13 @@ static inline int64_t raw_ask(sqlite3 *db, const char *sql) {
     }
     (void)sqlite3_finalize(statement);
     return value;
+}
+
+/*  A thread of another process, which ends its transaction while somebody waits for that. */
+static inline void *commit_later(void *db) {
+    sleep_ms(60);
+    (void)raw_exec((sqlite3 *)db, "COMMIT");
+    return NULL;
 }
 
 static inline void close_pool(sqlpool *pool) {
