@@ -145,6 +145,13 @@ static inline int64_t ask(sqlpool *pool, const char *sql) {
     return value;
 }
 
+static inline sqlpool_stats stats_of(sqlpool *pool) {
+    sqlpool_stats stats;
+    memset(&stats, 0, sizeof stats);
+    if (sqlpool_get_stats(pool, &stats) != SQLPOOL_OK) test_fail(__FILE__, __LINE__, "no statistics");
+    return stats;
+}
+
 /*  The first column of the first row on a lease, as an integer or as text. */
 static inline int64_t ask_conn(sqlpool_conn *conn, const char *sql) {
     sqlpool_rows rows;
@@ -216,11 +223,46 @@ static inline int64_t raw_ask(sqlite3 *db, const char *sql) {
     return value;
 }
 
+/*  A database that somebody made before. */
+static inline bool raw_make(const char *path, const char *sql) {
+    sqlite3 *db = raw_open(path);
+    const bool is_made = db != NULL && raw_exec(db, sql);
+    return sqlite3_close(db) == SQLITE_OK && is_made;
+}
+/*  0, or SQLITE_BUSY: something pins the log. */
+static inline int truncate_log(sqlite3 *db) {
+    int rc;
+    (void)sqlite3_busy_timeout(db, 0);
+    rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    (void)sqlite3_busy_timeout(db, 2000);
+    return rc;
+}
+static inline int64_t step_value(sqlite3_stmt *statement) {
+    int64_t value = INT64_MIN;
+    if (sqlite3_step(statement) == SQLITE_ROW) value = sqlite3_column_int64(statement, 0);
+    (void)sqlite3_reset(statement);
+    return value;
+}
+/*  -1: there is none. */
+static inline int64_t file_bytes(const char *path) {
+    struct stat file;
+    return stat(path, &file) == 0 ? (int64_t)file.st_size : -1;
+}
+
 /*  A thread of another process, which ends its transaction while somebody waits for that. */
 static inline void *commit_later(void *db) {
     sleep_ms(60);
     (void)raw_exec((sqlite3 *)db, "COMMIT");
     return NULL;
+}
+
+/*  A sqlpool_transaction_fn. */
+static inline int do_nothing(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)user, (void)attempt;
+    return 0;
+}
+static inline bool is_nomem(int rc) {
+    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
 }
 
 static inline void close_pool(sqlpool *pool) {

@@ -11,6 +11,7 @@
 
 #define TABLE "CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
 #define INSERT "INSERT INTO t(v) VALUES(?)"
+#define COUNT_T "SELECT count(*) FROM t"
 #define ENDLESS_INSERT \
     "INSERT INTO t(v) SELECT max(i) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL " \
     "SELECT i + 1 FROM n) SELECT i FROM n)"
@@ -139,12 +140,6 @@ static inline void fail_disk(int kind, int code, uint64_t at) {
     fault.code = code;
     sim_vfs_arm(fault);
 }
-static inline sqlpool_stats stats_of(sqlpool *pool) {
-    sqlpool_stats stats;
-    memset(&stats, 0, sizeof stats);
-    (void)sqlpool_get_stats(pool, &stats);
-    return stats;
-}
 static inline int64_t ask_file(const char *path, const char *sql) {
     sqlite3 *db = raw_open(path);
     const int64_t value = db == NULL ? INT64_MIN : raw_ask(db, sql);
@@ -166,6 +161,27 @@ static inline void long_insert(char *sql, size_t bytes, const char *fn) {
     size_t used = (size_t)snprintf(sql, bytes, "INSERT INTO t(v) VALUES(%s(?1)", fn);
     while (used < 1500) used += (size_t)snprintf(sql + used, bytes - used, " + ?1");
     (void)snprintf(sql + used, bytes - used, ")");
+}
+
+static inline int submit_value(sqlpool *pool, sqlpool_ticket *ticket, int64_t value) {
+    return sqlpool_submit(pool, ticket, INSERT, SQLPOOL_ARGS(value), &err);
+}
+
+/*---- time that moves only when somebody waits ----*/
+
+static sim_clock own_time;
+static int64_t waited_from;
+
+static inline void begin_own_time(sqlpool_config *config) {
+    memset(&own_time, 0, sizeof own_time);
+    config->clock = sim_clock_hooks(&own_time);
+    waited_from = own_time.now_ns;
+}
+/*  Milliseconds that were waited since this was asked. */
+static inline int64_t waited_ms(void) {
+    const int64_t waited = (own_time.now_ns - waited_from) / 1000000;
+    waited_from = own_time.now_ns;
+    return waited;
 }
 
 /*---- callers ----*/
@@ -360,9 +376,6 @@ static inline void run_into_nomem(sqlpool *pool, int count, uint64_t at) {
     CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
     join(count);
     sim_alloc_heal();
-}
-static inline bool is_nomem(int rc) {
-    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
 }
 static inline void check_ok_or_nomem(int at) {
     const bool is_ok = callers[at].rc == SQLPOOL_OK;

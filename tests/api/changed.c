@@ -32,9 +32,7 @@ static int set_value(sqlpool *pool, int64_t value) {
 
 /*  As a clean close of another program leaves it: WAL in the header, no log. */
 static bool make_file(const char *path) {
-    sqlite3 *db = raw_open(path);
-    bool is_made = db != NULL && raw_exec(db, "PRAGMA journal_mode = WAL;" TABLE);
-    return sqlite3_close(db) == SQLITE_OK && is_made;
+    return raw_make(path, "PRAGMA journal_mode = WAL;" TABLE);
 }
 
 static const char *state_of(sqlpool *pool) {
@@ -67,10 +65,6 @@ static int update_in_transaction(sqlpool_conn *conn, void *user, int attempt) {
 static int fail_in_transaction(sqlpool_conn *conn, void *user, int attempt) {
     const int rc = update_in_transaction(conn, user, attempt);
     return rc != SQLPOOL_OK ? rc : 70000;
-}
-static int do_nothing(sqlpool_conn *conn, void *user, int attempt) {
-    (void)conn, (void)user, (void)attempt;
-    return 0;
 }
 static char plus_one[] = "UPDATE t SET v = v + 1";
 

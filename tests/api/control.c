@@ -486,11 +486,6 @@ TEST(recycle_replaces_every_connection) {
  * checkpoint
  *----------------------------------------------------------------------------*/
 
-static int64_t file_bytes(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
-}
-
 /*  A pool that checkpoints only when told to. */
 static sqlpool *open_for_checkpoints(const char *path, int timeout_ms) {
     sqlpool_config config = sqlpool_config_default();

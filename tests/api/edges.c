@@ -44,13 +44,8 @@ static bool has_log(const char *path) {
     name_of(name, sizeof name, path, "-wal");
     return access(name, F_OK) == 0;
 }
-static bool make_file(const char *path, const char *sql) {
-    sqlite3 *db = raw_open(path);
-    const bool done = db != NULL && raw_exec(db, sql);
-    return sqlite3_close(db) == SQLITE_OK && done;
-}
 /*  The bytes of a small file; what is beyond the buffer is not looked at. */
-static size_t file_bytes(const char *path, unsigned char *buffer, size_t buffer_bytes) {
+static size_t read_file(const char *path, unsigned char *buffer, size_t buffer_bytes) {
     FILE *file = fopen(path, "rb");
     size_t count;
     if (file == NULL) return 0;
@@ -89,7 +84,7 @@ static sqlpool *move_under_a_writer(const char *path, const char *fresh, sqlpool
     config.min_connections = 2;
     config.validate_after_ms = 1;
     config.upkeep_interval_ms = 5;
-    if (!make_file(fresh, "CREATE TABLE n(a, b, c); INSERT INTO n VALUES(1, 2, 3)")) return NULL;
+    if (!raw_make(fresh, "CREATE TABLE n(a, b, c); INSERT INTO n VALUES(1, 2, 3)")) return NULL;
     pool = open_pool(path, &config, "CREATE TABLE t(a); CREATE TABLE u(a)");
     if (pool == NULL) return NULL;
     if (sqlpool_conn_acquire(pool, SQLPOOL_WRITE, writer, &err) != SQLPOOL_OK ||
@@ -124,7 +119,7 @@ TEST(recycle_refuses_while_a_writer_and_its_log_are_there) {
     int i;
     sqlpool *pool = move_under_a_writer("refuse.db", "refuse-new.db", &writer);
     CHECK(pool != NULL);
-    bytes = file_bytes("refuse.db", before, sizeof before);
+    bytes = read_file("refuse.db", before, sizeof before);
     CHECK(bytes > 0);
     CHECK(has_log("refuse.db"));
     for (i = 0; i < 3; i++) {
@@ -138,7 +133,7 @@ TEST(recycle_refuses_while_a_writer_and_its_log_are_there) {
         CHECK_INT(sqlpool_recycle(pool), SQLPOOL_MOVED);
         CHECK_RC(sqlpool_exec(pool, "INSERT INTO n VALUES(4, 5, 6)", SQLPOOL_NO_ARGS, &err), SQLPOOL_MOVED, &err);
     }
-    CHECK(file_bytes("refuse.db", after, sizeof after) == bytes);
+    CHECK(read_file("refuse.db", after, sizeof after) == bytes);
     CHECK(memcmp(before, after, bytes) == 0);
     remove_logs("refuse.db");
     CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK);
@@ -211,7 +206,7 @@ TEST(a_reader_opened_after_the_file_was_replaced) {
     config.min_connections = 2;
     pool = open_pool("growth.db", &config, schema);
     CHECK(pool != NULL);
-    CHECK(make_file("growth-new.db", "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)"));
+    CHECK(raw_make("growth-new.db", "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)"));
     CHECK(unlink("growth.db") == 0);
     remove_logs("growth.db");
     CHECK(rename("growth-new.db", "growth.db") == 0);

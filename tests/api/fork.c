@@ -30,10 +30,6 @@ static void in_child(void (*body)(void)) {
         test_fail(__FILE__, __LINE__, "the child ended with status 0x%x", (unsigned)status);
 }
 
-static int nothing(sqlpool_conn *conn, void *user, int attempt) {
-    (void)conn, (void)user, (void)attempt;
-    return 0;
-}
 static int nothing_alone(sqlpool_conn *conn, void *user) {
     (void)conn, (void)user;
     return 0;
@@ -56,7 +52,7 @@ static void everything_is_forked(void) {
     (void)sqlpool_rows_close(&rows, NULL);
     CHECK_RC(sqlpool_query_int64(the_pool, &value, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_FORKED, &err);
     CHECK_RC(sqlpool_script(the_pool, "SELECT 1", -1, &err), SQLPOOL_FORKED, &err);
-    CHECK_RC(sqlpool_transaction(the_pool, SQLPOOL_WRITE, nothing, NULL, &err), SQLPOOL_FORKED, &err);
+    CHECK_RC(sqlpool_transaction(the_pool, SQLPOOL_WRITE, do_nothing, NULL, &err), SQLPOOL_FORKED, &err);
     CHECK_RC(sqlpool_conn_acquire(the_pool, SQLPOOL_READ, &conn, &err), SQLPOOL_FORKED, &err);
     CHECK_RC(sqlpool_conn_acquire(the_pool, SQLPOOL_WRITE, &conn, &err), SQLPOOL_FORKED, &err);
     CHECK_RC(sqlpool_pause(the_pool, 10, &err), SQLPOOL_FORKED, &err);

@@ -10,10 +10,6 @@ static const char schema[] = "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT 
  * every call on a lease that is not out
  *----------------------------------------------------------------------------*/
 
-static int do_nothing(sqlpool_conn *conn, void *user, int attempt) {
-    (void)conn, (void)user, (void)attempt;
-    return 0;
-}
 static int call_exec(sqlpool_conn *conn) { return sqlpool_conn_exec(conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, NULL); }
 static int call_query(sqlpool_conn *conn) {
     sqlpool_rows rows;

@@ -14,10 +14,6 @@ static bool write_file(const char *path, const char *bytes, size_t count) {
     if (!good) test_fail(__FILE__, __LINE__, "cannot write %s", path);
     return good;
 }
-static int64_t file_bytes(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
-}
 static bool make_database(const char *path, const char *journal, const char *value) {
     char sql[300];
     sqlite3 *db = raw_open(path);
@@ -635,10 +631,6 @@ TEST(unused_connection_is_checked_before_use) {
  * close
  *----------------------------------------------------------------------------*/
 
-static int do_nothing(sqlpool_conn *conn, void *user, int attempt) {
-    (void)conn, (void)user, (void)attempt;
-    return 0;
-}
 static int do_nothing_alone(sqlpool_conn *conn, void *user) {
     (void)conn, (void)user;
     return 0;

@@ -6,8 +6,6 @@
 #define _GNU_SOURCE
 #include "callers.h"
 
-#define COUNT_T "SELECT count(*) FROM t"
-
 /*---- what a done_fn was told ----*/
 
 typedef struct told {
@@ -75,9 +73,6 @@ static void stand_in(sqlpool *pool, const sqlpool_submission *options, sqlpool_t
     CHECK(await_holder(&stands));
 }
 
-static int submit_value(sqlpool *pool, sqlpool_ticket *ticket, int64_t value) {
-    return sqlpool_submit(pool, ticket, INSERT, SQLPOOL_ARGS(value), &err);
-}
 /*  The result comes within a minute. */
 static int result_of(sqlpool_ticket *ticket, sqlpool_error *error) {
     sqlpool_error local;
@@ -1823,9 +1818,8 @@ static void record_disk(void *user, const sim_vfs_event *event) {
 }
 static int64_t log_bytes(const char *path) {
     char name[80];
-    struct stat file;
     (void)snprintf(name, sizeof name, "%s-wal", path);
-    return stat(name, &file) == 0 ? (int64_t)file.st_size : -1;
+    return file_bytes(name);
 }
 /*  The log was written from `from` to `to`, each byte once and nothing before, and then synced;
     and only then what is behind it, or the database file. */
@@ -2554,25 +2548,15 @@ TEST(locks_that_cannot_be_made) {
 /*---- a lock of another process ----*/
 
 /*  Time that moves only when somebody waits, on one thread. */
-static sim_clock own_time;
 static sim_locks own_locks;
-static int64_t waited_from;
 static sqlpool_config in_own_time(void) {
     sqlpool_config config = without_thread();
-    memset(&own_time, 0, sizeof own_time);
     memset(&own_locks, 0, sizeof own_locks);
     own_locks.clock = &own_time;
     own_locks.solo = 1;
-    config.clock = sim_clock_hooks(&own_time);
+    begin_own_time(&config);
     config.locks = sim_locks_hooks(&own_locks);
-    waited_from = own_time.now_ns;
     return config;
-}
-/*  Milliseconds that were waited since this was asked. */
-static int64_t waited_ms(void) {
-    const int64_t waited = (own_time.now_ns - waited_from) / 1000000;
-    waited_from = own_time.now_ns;
-    return waited;
 }
 static sqlite3 *lock_file(const char *path) {
     sqlite3 *other = raw_open(path);
