@@ -152,6 +152,13 @@ static inline sqlpool_stats stats_of(sqlpool *pool) {
     return stats;
 }
 
+/*  Until somebody waits for the writer, or twenty seconds have passed. */
+static inline bool await_waiting(sqlpool *pool) {
+    const int64_t end = now_ms() + 20000;
+    while (stats_of(pool).waiting_write == 0 && now_ms() < end) sleep_ms(1);
+    return stats_of(pool).waiting_write != 0;
+}
+
 /*  The first column of the first row on a lease, as an integer or as text. */
 static inline int64_t ask_conn(sqlpool_conn *conn, const char *sql) {
     sqlpool_rows rows;
@@ -276,6 +283,56 @@ static inline bool start_thread(pthread_t *thread, void *(*run)(void *), void *a
     const int rc = pthread_create(thread, NULL, run, argument);
     if (rc != 0) test_fail(__FILE__, __LINE__, "pthread_create: %d", rc);
     return rc == 0;
+}
+
+static inline int do_nothing_alone(sqlpool_conn *conn, void *user) {
+    (void)conn, (void)user;
+    return 0;
+}
+
+/*  Every call on the handle, with the result they all must have. */
+static inline void check_every_call(sqlpool *pool, int expected) {
+    sqlpool_error error;
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    sqlpool_stats stats;
+    sqlpool_config config;
+    sqlpool_holder holder;
+    sqlpool_token token = {0};
+    int64_t integer = 5;
+    double real = 5;
+    char text[50] = "old";
+    CHECK_RC(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &error), expected, &error);
+    CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &error), expected,
+             &error);
+    CHECK_RC(sqlpool_query(pool, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &error), expected, &error);
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_column_count(&rows), 0);
+    (void)sqlpool_rows_close(&rows, NULL);
+    CHECK_RC(sqlpool_query_int64(pool, &integer, "SELECT 1", SQLPOOL_NO_ARGS, &error), expected,
+             &error);
+    CHECK_RC(sqlpool_query_double(pool, &real, "SELECT 1", SQLPOOL_NO_ARGS, &error), expected,
+             &error);
+    CHECK_RC(sqlpool_query_text(pool, text, sizeof text, "SELECT 1", SQLPOOL_NO_ARGS, &error),
+             expected, &error);
+    CHECK(integer == 0 && real == 0.0 && text[0] == '\0');
+    CHECK_RC(sqlpool_script(pool, "SELECT 1", -1, &error), expected, &error);
+    CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &error), expected, &error);
+    CHECK(conn.lease == 0);
+    CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &error), expected, &error);
+    CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, do_nothing, NULL, &error), expected, &error);
+    CHECK_RC(sqlpool_pause(pool, 10, &error), expected, &error);
+    CHECK_INT(sqlpool_resume(pool), expected);
+    CHECK_RC(sqlpool_exclusive(pool, 10, do_nothing_alone, NULL, &error), expected, &error);
+    CHECK_INT(sqlpool_recycle(pool), expected);
+    CHECK_INT(sqlpool_cancel(pool, &token), expected);
+    CHECK_RC(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error), expected, &error);
+    CHECK_INT(sqlpool_tick(pool, 0), expected);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), expected);
+    CHECK_INT(sqlpool_config_resolved(pool, &config), expected);
+    CHECK_INT(sqlpool_holders(pool, &holder, 1), expected);
+    CHECK_INT(sqlpool_status_text(pool, text, sizeof text), expected);
+    CHECK_INT(sqlpool_status_json(pool, text, sizeof text), expected);
 }
 
 /*  A slow query: never ends by itself in the life of a test. */

@@ -68,6 +68,16 @@ static int fail_in_transaction(sqlpool_conn *conn, void *user, int attempt) {
 }
 static char plus_one[] = "UPDATE t SET v = v + 1";
 
+/*  By a statement, a function and a script. */
+static void commit_and_see(sqlpool *pool, sqlpool_stamp *stamp) {
+    CHECK_INT(exec(pool, plus_one), SQLPOOL_OK);
+    CHANGED(pool, stamp);
+    CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, update_in_transaction, plus_one, &err), &err);
+    CHANGED(pool, stamp);
+    CHECK_OK(sqlpool_script(pool, "UPDATE t SET v = v + 1; SELECT 1", -1, &err), &err);
+    CHANGED(pool, stamp);
+}
+
 TEST(own_commits_of_every_kind_are_seen_once) {
     sqlpool *pool = open_pool("own.db", NULL, TABLE);
     sqlpool_stamp stamp = {{0}};
@@ -77,12 +87,7 @@ TEST(own_commits_of_every_kind_are_seen_once) {
     CHECK(pool != NULL);
     CHANGED(pool, &stamp);
     for (i = 0; i < 20; i++) {
-        CHECK_INT(exec(pool, plus_one), SQLPOOL_OK);
-        CHANGED(pool, &stamp);
-        CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, update_in_transaction, plus_one, &err), &err);
-        CHANGED(pool, &stamp);
-        CHECK_OK(sqlpool_script(pool, "UPDATE t SET v = v + 1; SELECT 1", -1, &err), &err);
-        CHANGED(pool, &stamp);
+        PART(commit_and_see(pool, &stamp));
         CHECK_OK(sqlpool_query(pool, &rows, "UPDATE t SET v = v + 1 RETURNING v", SQLPOOL_NO_ARGS, &err),
                  &err);
         CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
@@ -490,12 +495,7 @@ TEST(a_memory_database_counts_its_own_commits) {
     sqlpool_conn conn;
     CHECK(pool != NULL);
     CHANGED(pool, &stamp);
-    CHECK_INT(exec(pool, plus_one), SQLPOOL_OK);
-    CHANGED(pool, &stamp);
-    CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, update_in_transaction, plus_one, &err), &err);
-    CHANGED(pool, &stamp);
-    CHECK_OK(sqlpool_script(pool, "UPDATE t SET v = v + 1; SELECT 1", -1, &err), &err);
-    CHANGED(pool, &stamp);
+    PART(commit_and_see(pool, &stamp));
     CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, fail_in_transaction, plus_one, &err), 70000, &err);
     CHECK_INT(ask(pool, VALUE), 3);
     SAME(pool, &stamp);

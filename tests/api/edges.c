@@ -482,7 +482,6 @@ TEST(a_nested_read_passes_a_queued_writer_in_memory) {
     caller c;
     pthread_t thread;
     sqlpool_rows rows;
-    sqlpool_stats stats;
     int64_t count = 0, start, end;
     int rc;
     sqlpool *pool;
@@ -494,11 +493,7 @@ TEST(a_nested_read_passes_a_queued_writer_in_memory) {
     CHECK_OK(sqlpool_query(pool, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &err), &err);
     CHECK(sqlpool_rows_next(&rows));
     CHECK(start_thread(&thread, write_once, &c));
-    end = now_ms() + 2000;
-    do {
-        CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
-        CHECK(now_ms() < end);
-    } while (stats.waiting_write == 0);
+    CHECK(await_waiting(pool));
     sleep_ms(10); /* older than barge_us */
     start = now_ms();
     rc = sqlpool_query_int64(pool, &count, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &err);
@@ -543,11 +538,9 @@ static void *let_go_soon(void *argument) {
 TEST(no_deadlock_behind_a_holder_that_works) {
     sqlpool_config config = config_of(2);
     sqlpool_conn first, second;
-    sqlpool_stats stats;
     caller holder, waiter;
     pthread_t holds, waits, lets_go;
     int rc;
-    int64_t end;
     sqlpool *pool;
     config.min_connections = 3;
     pool = open_pool("lanes.db", &config, schema);
@@ -559,11 +552,7 @@ TEST(no_deadlock_behind_a_holder_that_works) {
     CHECK(wait_for(&holder.stage, 1, 2000));
     CHECK(start_thread(&waits, hold_a_reader_and_wait_for_the_writer, &waiter));
     CHECK(wait_for(&waiter.stage, 1, 2000));
-    end = now_ms() + 2000;
-    do {
-        CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
-        CHECK(now_ms() < end);
-    } while (stats.waiting_write == 0);
+    CHECK(await_waiting(pool));
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &first, &err), &err);
     CHECK(start_thread(&lets_go, let_go_soon, &holder.go));
     rc = sqlpool_conn_acquire(pool, SQLPOOL_READ, &second, &err);

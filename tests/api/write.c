@@ -81,6 +81,13 @@ static void check_rows(sqlpool *pool, int count, int without) {
     check_values(pool, expected);
 }
 
+/*  That one has failed, alone, and nothing of it is there. */
+static void check_one_failed(sqlpool *pool, int count, int at, int rc) {
+    PART(check_others(count, at));
+    PART(check_caller(at, rc, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    PART(check_rows(pool, count, at));
+}
+
 /*---- alone ----*/
 
 static sqlpool_conn kept;
@@ -187,10 +194,8 @@ TEST(a_script_that_fails_in_a_group) {
         mixed(6);
         with_sql(&callers[3], bad[k])->is_script = true;
         CHECK(run_callers(pool, 6));
-        check_others(6, 3);
-        PART(check_caller(3, results[k], SQLPOOL_OUTCOME_NOT_COMMITTED));
+        PART(check_one_failed(pool, 6, 3, results[k]));
         CHECK_INT(callers[3].error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
-        PART(check_rows(pool, 6, 3));
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
     }
     close_pool(pool);
@@ -224,9 +229,7 @@ static void fail_at(sqlpool *pool, int place, const char *sql, int returns, int 
     deeds[place].sql = sql;
     deeds[place].returns = returns;
     CHECK(run_callers(pool, 16));
-    check_others(16, place);
-    PART(check_caller(place, rc, SQLPOOL_OUTCOME_NOT_COMMITTED));
-    PART(check_rows(pool, 16, place));
+    PART(check_one_failed(pool, 16, place, rc));
     for (i = 0; i < 16; i++) {
         const int runs = ends && place > 0 && i <= place ? 2 : 1;
         CHECK_INT(deeds[i].runs, runs);
@@ -285,9 +288,7 @@ TEST(a_function_that_does_not_notice_the_end) {
         deeds_only(8);
         deeds[places[k]].more = go_on;
         CHECK(run_callers(pool, 8));
-        check_others(8, places[k]);
-        PART(check_caller(places[k], SQLPOOL_ROLLED_BACK, SQLPOOL_OUTCOME_NOT_COMMITTED));
-        PART(check_rows(pool, 8, places[k]));
+        PART(check_one_failed(pool, 8, places[k], SQLPOOL_ROLLED_BACK));
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
     }
     close_pool(pool);
@@ -316,9 +317,7 @@ TEST(a_step_behind_the_end_commits_nothing) {
     deeds_only(6);
     deeds[3].more = step_on;
     CHECK(run_callers(pool, 6));
-    check_others(6, 3);
-    PART(check_caller(3, SQLPOOL_ROLLED_BACK, SQLPOOL_OUTCOME_NOT_COMMITTED));
-    PART(check_rows(pool, 6, 3));
+    PART(check_one_failed(pool, 6, 3, SQLPOOL_ROLLED_BACK));
     close_pool(pool);
 }
 
@@ -368,9 +367,7 @@ TEST(a_commit_that_refuses) {
         deeds_only(8);
         deeds[places[k]].sql = "INSERT INTO child VALUES(7, NULL)";
         CHECK(run_callers(pool, 8));
-        check_others(8, places[k]);
-        PART(check_caller(places[k], SQLITE_CONSTRAINT_FOREIGNKEY, SQLPOOL_OUTCOME_NOT_COMMITTED));
-        PART(check_rows(pool, 8, places[k]));
+        PART(check_one_failed(pool, 8, places[k], SQLITE_CONSTRAINT_FOREIGNKEY));
         for (i = 0; i < 8; i++) {
             CHECK_INT(deeds[i].runs, i <= places[k] ? 2 : 1);
             CHECK_INT(deeds[i].attempt, deeds[i].runs);
@@ -604,10 +601,8 @@ static void leave_levels(sqlpool *pool, int (*more)(sqlpool_conn *, deed *), int
     deeds_only(count);
     deeds[place].more = more;
     CHECK(run_callers(pool, count));
-    check_others(count, place);
-    PART(check_caller(place, SQLPOOL_MISUSE, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    PART(check_one_failed(pool, count, place, SQLPOOL_MISUSE));
     CHECK_HAS(callers[place].error.message, "begin");
-    PART(check_rows(pool, count, place));
     CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
 }
 TEST(a_begin_without_its_end) {
@@ -884,9 +879,7 @@ TEST(a_deadline_stops_one_function) {
         for (i = 0; i < 6; i++) CHECK(queue_soon(pool, i));
         CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
         join(6);
-        check_others(6, places[k]);
-        PART(check_caller(places[k], SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED));
-        PART(check_rows(pool, 6, places[k]));
+        PART(check_one_failed(pool, 6, places[k], SQLPOOL_TIMEOUT));
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
         close_pool(pool);
     }
@@ -912,9 +905,7 @@ TEST(a_token_stops_one_function) {
         CHECK_INT(sqlpool_cancel(pool, &callers[at].token), SQLPOOL_OK);
         let_go(&stands);
         join(6);
-        check_others(6, at);
-        PART(check_caller(at, SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED));
-        PART(check_rows(pool, 6, at));
+        PART(check_one_failed(pool, 6, at, SQLPOOL_CANCELLED));
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
     }
     close_pool(pool);
@@ -963,9 +954,7 @@ TEST(a_timeout_it_sets_is_its_own) {
     mixed(6);
     deed_of(0, 0)->more = set_timeout;
     CHECK(run_callers(pool, 6));
-    check_others(6, 0);
-    PART(check_caller(0, SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED));
-    PART(check_rows(pool, 6, 0));
+    PART(check_one_failed(pool, 6, 0, SQLPOOL_TIMEOUT));
     CHECK_OK(sqlpool_write(pool, act, deed_of(0, 0), &err), &err);
     close_pool(pool);
 }
