@@ -148,7 +148,8 @@ static inline int64_t ask(sqlpool *pool, const char *sql) {
 static inline sqlpool_stats stats_of(sqlpool *pool) {
     sqlpool_stats stats;
     memset(&stats, 0, sizeof stats);
-    if (sqlpool_get_stats(pool, &stats) != SQLPOOL_OK) test_fail(__FILE__, __LINE__, "no statistics");
+    if (sqlpool_get_stats(pool, &stats) != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "no statistics");
     return stats;
 }
 
