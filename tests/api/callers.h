@@ -296,11 +296,12 @@ static inline bool run_callers(sqlpool *pool, int count) {
 }
 
 /*  They begin, and whoever comes to the place first stands there. */
-static inline bool bring_to(int *place, sqlpool *pool, int count) {
+static inline void bring_to(int *place, sqlpool *pool, int count) {
     sqlpool_conn writer;
-    if (!gather(pool, count, &writer)) return false;
+    CHECK(gather(pool, count, &writer));
     arm(place);
-    return sqlpool_conn_release(&writer) == SQLPOOL_OK && await_holder(place);
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    CHECK(await_holder(place));
 }
 /*  An SQL function: sets the flag of caller number v, as a cancellation does that comes too late to
     interrupt it. */
