@@ -296,12 +296,18 @@ static inline bool run_callers(sqlpool *pool, int count) {
 }
 
 /*  They begin, and whoever comes to the place first stands there. */
-static inline void bring_to(int *place, sqlpool *pool, int count) {
+static inline bool bring_to(int *place, sqlpool *pool, int count) {
     sqlpool_conn writer;
-    CHECK(gather(pool, count, &writer));
+    int rc;
+    if (!gather(pool, count, &writer)) return false;
     arm(place);
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    CHECK(await_holder(place));
+    rc = sqlpool_conn_release(&writer);
+    if (rc != SQLPOOL_OK) test_fail(__FILE__, __LINE__, "release: %s", sqlpool_result_name(rc));
+    if (rc == SQLPOOL_OK && !await_holder(place)) {
+        test_fail(__FILE__, __LINE__, "nobody came to the place");
+        return false;
+    }
+    return rc == SQLPOOL_OK;
 }
 /*  An SQL function: sets the flag of caller number v, as a cancellation does that comes too late to
     interrupt it. */

@@ -473,7 +473,7 @@ static void cancel_an_endless(const char *path, int place) {
     for (i = 0; i < 6; i++) (void)with_token(with_sql(&callers[i], ONE_MORE));
     callers[place].sql = "INSERT INTO t(v) SELECT max(hold(i)) FROM (WITH RECURSIVE n(i) AS "
                          "(SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n)";
-    PART(bring_to(&hold_state, pool, 6));
+    CHECK(bring_to(&hold_state, pool, 6));
     CHECK_INT(sqlpool_cancel(pool, &callers[place].token), SQLPOOL_OK);
     let_go(&hold_state);
     join(6);
@@ -521,7 +521,7 @@ TEST(a_deadline_and_then_a_token) {
     callers[1].call.timeout_ms = 1000;
     (void)with_token(with_int(&callers[2], "INSERT INTO t(v) VALUES(hold(?1) + (" ENDLESS "))", 1));
     (void)with_sql(&callers[3], ONE_MORE);
-    PART(bring_to(&hold_state, pool, 4));
+    CHECK(bring_to(&hold_state, pool, 4));
     CHECK_INT(sqlpool_cancel(pool, &callers[2].token), SQLPOOL_OK);
     let_go(&hold_state);
     join(4);
@@ -546,7 +546,7 @@ TEST(a_taken_write_is_waited_out) {
     (void)with_token(with_int(&callers[3], INSERT, 3));
     (void)with_int(&callers[4], INSERT, 4);
     callers[1].call.timeout_ms = callers[4].call.timeout_ms = 1500;
-    PART(bring_to(&hold_state, pool, 5));
+    CHECK(bring_to(&hold_state, pool, 5));
     deadline = now_ms() + 1700;
     CHECK_INT(sqlpool_cancel(pool, &callers[3].token), SQLPOOL_OK);
     while (now_ms() < deadline) sleep_ms(10);
@@ -585,7 +585,7 @@ TEST(nobody_hears_of_success_before_commit) {
     int i, back = 0;
     CHECK(pool != NULL);
     for (i = 0; i < 8; i++) (void)with_int(&callers[i], INSERT, i);
-    PART(bring_to(&commit_state, pool, 8));
+    CHECK(bring_to(&commit_state, pool, 8));
     sleep_ms(100);
     for (i = 0; i < 8; i++) back += look(&callers[i].is_back);
     CHECK_INT(ask_file("before.db", "SELECT count(*) FROM t"), 0);
@@ -669,8 +669,7 @@ static bool gate_closes_on_a_leader(sqlpool *pool, closing *c, pthread_t *thread
     int i;
     (void)with_int(&callers[0], "INSERT INTO t(v) VALUES(hold(?1))", 0);
     for (i = 1; i < 4; i++) (void)with_int(&callers[i], INSERT, i);
-    bring_to(&hold_state, pool, 4);
-    if (test_failed_now || !start_thread(thread, pause_or_close, c)) return false;
+    if (!bring_to(&hold_state, pool, 4) || !start_thread(thread, pause_or_close, c)) return false;
     while (sqlpool_exec_with(pool, &no_wait, NULL, "SELECT 1", SQLPOOL_NO_ARGS, NULL) == SQLPOOL_OK)
         sleep_ms(1);
     return true;

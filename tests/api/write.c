@@ -839,7 +839,7 @@ TEST(a_long_function_is_reported_with_its_caller) {
     deeds_only(4);
     for (i = 0; i < 4; i++) callers[i].call.tag = tags[i];
     deeds[2].more = stand;
-    PART(bring_to(&stands, pool, 4));
+    CHECK(bring_to(&stands, pool, 4));
     (void)await_line(&log, SQLPOOL_LOG_LEAK, "[tag2]");
     holding = sqlpool_holders(pool, out, 2);
     (void)sqlpool_status_text(pool, text, sizeof text);
@@ -899,7 +899,7 @@ TEST(a_token_stops_one_function) {
         mixed(6);
         deed_of(at, at)->more = stand_and_run_endless;
         for (i = 0; i < 6; i++) callers[i].call.token = &callers[i].token;
-        PART(bring_to(&stands, pool, 6));
+        CHECK(bring_to(&stands, pool, 6));
         if (k != 1) let_go(&stands); /* in the statement, or before it */
         if (k != 1) sleep_ms(20);
         CHECK_INT(sqlpool_cancel(pool, &callers[at].token), SQLPOOL_OK);
