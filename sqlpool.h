@@ -10406,17 +10406,29 @@ static int sqlpool__sync_rest(sqlpool__slot *writer, sqlpool_error *error) {
     return sqlpool__sync_failed(core, rc, error);
 }
 
-/*  The bytes from `at` on once more, and a sync. */
-static int sqlpool__write_again(sqlite3_file *file, sqlite3_int64 at) {
-    sqlite3_int64 size = 0;
+/*  The same bytes once more, and a sync. */
+static int sqlpool__write_over(sqlite3_file *file, sqlite3_int64 at, sqlite3_int64 end) {
     char bytes[4096];
-    int rc = file->pMethods->xFileSize(file, &size);
-    for (; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof bytes) {
-        const int count = size - at < (sqlite3_int64)sizeof bytes ? (int)(size - at) : 4096;
+    int rc = SQLITE_OK;
+    for (; rc == SQLITE_OK && at < end; at += (sqlite3_int64)sizeof bytes) {
+        const int count = end - at < (sqlite3_int64)sizeof bytes ? (int)(end - at) : 4096;
         rc = file->pMethods->xRead(file, bytes, count, at);
         if (rc == SQLITE_OK) rc = file->pMethods->xWrite(file, bytes, count, at);
     }
     return rc == SQLITE_OK ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : rc;
+}
+
+/*  A log that has just begun anew is still the old one if its header is not on the disk: all of
+    that is in the database file, and a part of it, when the power goes meanwhile, must not be what
+    is found. So the header comes first. */
+static int sqlpool__write_again(sqlite3_file *file, sqlite3_int64 at) {
+    sqlite3_int64 size = 0;
+    int rc = file->pMethods->xFileSize(file, &size);
+    if (rc == SQLITE_OK && at == 0 && size > SQLPOOL__LOG_HEADER) {
+        at = SQLPOOL__LOG_HEADER;
+        rc = sqlpool__write_over(file, 0, at);
+    }
+    return rc == SQLITE_OK ? sqlpool__write_over(file, at, size) : rc;
 }
 
 /*  With that lock held: writes what is doubtful of the log over itself and syncs it. Nobody sees a

@@ -1470,6 +1470,39 @@ TEST(the_log_that_was_there_is_not_written_again) {
     CHECK(writes.count > 0); /* what came after it is written again */
     CHECK_INT(writes.least, end);
 }
+/*  A log begins anew, and the sync of its header fails: on the disk it may still be the old one, all
+    of which is in the database file. A part of that would be another database: the header is written
+    again, and synced, before the rest. */
+TEST(the_header_of_the_log_is_written_again_first) {
+    trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
+    sqlpool_error error;
+    static writer w;
+    size_t before;
+    int rc, at, order[3] = {-1, -1, -1};
+    start_recording(t);
+    CHECK_INT(open_pool(t, &w.pool, &error), SQLPOOL_OK);
+    (void)sqlpool_script(w.pool, schema, -1, &error);
+    w.t = t;
+    write_alone(&w);
+    rc = sqlpool_checkpoint(w.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error);
+    arm_sync(1);
+    if (rc == SQLPOOL_OK) write_alone(&w);
+    arm_sync(0);
+    before = t->count;
+    if (rc == SQLPOOL_OK) rc = sqlpool_checkpoint(w.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error);
+    sim_vfs.record_fn = NULL;
+    (void)sqlpool_close(w.pool, NULL);
+    CHECK_INT(t->failed_syncs, 1);
+    for (at = 0; before < t->count && at < 3; before++) {
+        const event *e = &t->events[before];
+        if (e->file == LOG) order[at++] = e->kind == WRITE ? (int)e->offset : -(int)e->kind;
+    }
+    free_trace(t);
+    CHECK_INT(rc, SQLPOOL_OK);
+    CHECK_INT(order[0], 0);
+    CHECK_INT(order[1], -(int)SYNC);
+    CHECK_INT(order[2], 32);
+}
 /*  Another connection, or process, has gone on meanwhile. */
 TEST(a_recycled_pool_syncs_the_log_that_is_there) {
     trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
@@ -1520,7 +1553,7 @@ TEST(a_log_that_cannot_be_synced_is_written_again) {
     CHECK_INT(opened, SQLPOOL_OK);
     CHECK(writes.count > 0);
     CHECK_INT(writes.least, 0);
-    CHECK_INT(syncs.count, 1);
+    CHECK_INT(syncs.count, 2); /* its header before the rest */
 }
 TEST(a_log_that_cannot_be_written_again_is_not_opened) {
     trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
@@ -1682,6 +1715,7 @@ int main(int argc, char **argv) {
     RUN(normal_with_failing_syncs);
     RUN(checkpoint_stops_at_a_failing_sync);
     RUN(the_log_that_was_there_is_not_written_again);
+    RUN(the_header_of_the_log_is_written_again_first);
     RUN(a_recycled_pool_syncs_the_log_that_is_there);
     RUN(a_log_that_cannot_be_synced_is_written_again);
     RUN(a_log_that_cannot_be_written_again_is_not_opened);
