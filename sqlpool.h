@@ -19343,18 +19343,26 @@ static void sqlpool__free_handle(sqlpool *handle) {
 }
 
 /*  Whoever opens the file next knows nothing of a hole in its log. What cannot be brought to the
-    disk now stays in the log. */
+    disk now stays in the log. Only the writer's connection can mend it: where that was closed for
+    what was wrong with it, another one is opened, of which the program, which is closing the pool,
+    does not hear. */
 static void sqlpool__settle_last(sqlpool__core *core) {
+    const sqlpool_events events = core->config.events;
     sqlpool__slot *writer = &core->slots[0];
     sqlpool_error ignored;
     uint32_t i = 0;
     sqlpool__error_clear(&ignored);
     while (i < core->slot_count && core->slots[i].db == NULL) i++;
     if (i < core->slot_count) (void)sqlpool__settle_log(&core->slots[i], &ignored);
-    if (i > 0 && SQLPOOL__LOAD(&core->is_log_doubtful) != 0 &&
-        (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) == 0 &&
-        sqlpool__open_connection(writer, &ignored) == SQLPOOL_OK)
-        (void)sqlpool__settle_log(writer, &ignored); /* it was closed for what was wrong with it */
+    if (i == 0 || SQLPOOL__LOAD(&core->is_log_doubtful) == 0 ||
+        (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0)
+        return;
+    core->config.events.connect_fn = NULL;
+    core->config.events.destroy_fn = NULL;
+    if (sqlpool__open_connection(writer, &ignored) == SQLPOOL_OK)
+        (void)sqlpool__settle_log(writer, &ignored);
+    sqlpool__close_connection(writer);
+    core->config.events = events;
 }
 
 /*  Frees everything. No lease is out; connections that are still open are closed, the writer last.
