@@ -6407,8 +6407,8 @@ static void sqlpool__doubt_log(sqlpool__core *core) {
     if (sqlpool__is_full(core)) (void)SQLPOOL__OR(&core->gate, (uint32_t)SQLPOOL__GATE_DOUBT);
 }
 static void sqlpool__trust_log(sqlpool__core *core) {
-    SQLPOOL__STORE(&core->is_log_doubtful, 0u);
     (void)SQLPOOL__AND(&core->gate, ~(uint32_t)SQLPOOL__GATE_DOUBT);
+    SQLPOOL__STORE(&core->is_log_doubtful, 0u); /* in this order: a new doubt keeps its gate */
 }
 
 /*  A sync beside the writer begins. Until it is known how it ended no commit is called durable: its
@@ -23195,6 +23195,11 @@ static int sqlpool__close_all(sqlpool__core *core, int64_t deadline_ns, const sq
         }
         sqlpool__lease_begin(slot, &request, sqlpool__thread_id(core));
         if (slot->db != NULL) SQLPOOL__TALLY(slot, closed_recycled);
+        if (i == 0) { /* then it is copied by somebody who knows nothing of a hole in it */
+            sqlpool_error ignored;
+            sqlpool__error_clear(&ignored);
+            (void)sqlpool__settle_log(slot, &ignored);
+        }
         sqlpool__close_as_it_is(slot);
         if (i > 0) {
             sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
