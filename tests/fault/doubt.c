@@ -481,9 +481,7 @@ static void copied_after_a_failed_checkpoint(bool is_told_once, int how) {
         CHECK_INT(open_pool(&c), SQLPOOL_OK);
     }
     CHECK_INT(checkpoint(SQLPOOL_CHECKPOINT_PASSIVE), SQLPOOL_OK);
-    disk.image_every = 0;
     CHECK(disk.file_writes > 20);
-    disk.image_every = 9;
     CHECK_INT(damaged_images(), 0);
     lose_power();
     CHECK_STR(rows_of(lost, check), "ok");
@@ -558,7 +556,6 @@ static void the_only_connection_goes_bad_scene(bool is_told_once) {
     CHECK_INT(disk.file_writes, 0);
     lose_power();
     CHECK_STR(rows_of(lost, check), "ok");
-    disk.image_every = 0;
     CHECK_INT(sqlpool_exec(pool, "DELETE FROM t WHERE a = 2", SQLPOOL_NO_ARGS, &error), SQLPOOL_OK);
     lose_power();
     CHECK_STR(rows_of(lost, check), "ok");
