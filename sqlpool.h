@@ -6398,7 +6398,8 @@ static bool sqlpool__is_full(const sqlpool__core *core) {
     what it could not write, and says so once. There may be a hole in the log: what is committed
     behind it would be lost with it, and a checkpoint could not be repeated after a power loss. So
     what was not known to be on the disk is written over itself, the same bytes, and synced, before
-    the next checkpoint, and before the next commit that has to be durable. Until then no
+    the next checkpoint, and before the next commit that has to be durable; so is what a COMMIT has
+    left that failed: whoever recovers the log finds it there, and writes behind it. Until then no
     connection that is closed copies the log, as SQLite does with the last. */
 static void sqlpool__doubt_log(sqlpool__core *core) {
     if (!core->is_wal) return;
@@ -6448,12 +6449,8 @@ static int sqlpool__sqlite_failed(sqlpool__slot *slot, int code, const char *sql
     error->os_code = slot->db != NULL ? sqlite3_system_errno(slot->db) : 0;
     error->waited_us = slot->waited_us;
     slot->has_failed = true;
-    if (code == SQLITE_IOERR_FSYNC && slot->role != SQLPOOL__ROLE_CHECKPOINTER) {
-        /* before a checkpoint the log is synced, so that is the file */
-        const uint64_t end = sqlpool__log_end(slot->stamp_map);
-        if (end == 0 || end != SQLPOOL__LOAD(&core->log_synced))
-            sqlpool__doubt_log(core); /* else all that counts is on the disk */
-    }
+    if (code == SQLITE_IOERR_FSYNC && slot->role != SQLPOOL__ROLE_CHECKPOINTER)
+        sqlpool__doubt_log(core); /* before a checkpoint the log is synced, so that is the file */
     if (result == SQLPOOL_REFUSED) {
         sqlpool__text_add(&text, "refused%s%s: %s", slot->refused_name[0] != '\0' ? " " : "",
                           slot->refused_name, slot->refusal);
@@ -10409,6 +10406,31 @@ static int sqlpool__sync_rest(sqlpool__slot *writer, sqlpool_error *error) {
     return sqlpool__sync_failed(core, rc, error);
 }
 
+/*  The same bytes once more, and a sync. */
+static int sqlpool__write_over(sqlite3_file *file, sqlite3_int64 at, sqlite3_int64 end) {
+    char bytes[4096];
+    int rc = SQLITE_OK;
+    for (; rc == SQLITE_OK && at < end; at += (sqlite3_int64)sizeof bytes) {
+        const int count = end - at < (sqlite3_int64)sizeof bytes ? (int)(end - at) : 4096;
+        rc = file->pMethods->xRead(file, bytes, count, at);
+        if (rc == SQLITE_OK) rc = file->pMethods->xWrite(file, bytes, count, at);
+    }
+    return rc == SQLITE_OK ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : rc;
+}
+
+/*  A log that has just begun anew is still the old one if its header is not on the disk: all of
+    that is in the database file, and a part of it, when the power goes meanwhile, must not be what
+    is found. So the header comes first. */
+static int sqlpool__write_again(sqlite3_file *file, sqlite3_int64 at) {
+    sqlite3_int64 size = 0;
+    int rc = file->pMethods->xFileSize(file, &size);
+    if (rc == SQLITE_OK && at == 0 && size > SQLPOOL__LOG_HEADER) {
+        at = SQLPOOL__LOG_HEADER;
+        rc = sqlpool__write_over(file, 0, at);
+    }
+    return rc == SQLITE_OK ? sqlpool__write_over(file, at, size) : rc;
+}
+
 /*  With that lock held: writes what is doubtful of the log over itself and syncs it. Nobody sees a
     difference, but the system has to bring it to the disk once more. What is known to be there
     stays as it is: a power loss could spoil it. Who syncs beside the writer is awaited, and the
@@ -10416,10 +10438,9 @@ static int sqlpool__sync_rest(sqlpool__slot *writer, sqlpool_error *error) {
 static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
     sqlpool__core *core = writer->core;
     sqlite3_file *file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
-    sqlite3_int64 size = 0, at = 0;
+    sqlite3_int64 at = 0;
     uint64_t commits, end, synced;
-    char bytes[4096];
-    int rc = file != NULL ? file->pMethods->xFileSize(file, &size) : SQLITE_NOTFOUND;
+    int rc = SQLITE_NOTFOUND;
     sqlpool__await_sync(core);
     commits = SQLPOOL__LOAD(&core->commits);
     end = sqlpool__log_end_held(writer);
@@ -10427,12 +10448,9 @@ static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
     if (end != 0 && synced >> 32 == end >> 32 && (synced & UINT32_MAX) != 0)
         at = SQLPOOL__LOG_HEADER + (sqlite3_int64)(synced & UINT32_MAX) *
                                        (sqlpool__page_bytes(core) + SQLPOOL__FRAME_HEADER);
-    for (; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof bytes) {
-        const int count = size - at < (sqlite3_int64)sizeof bytes ? (int)(size - at) : 4096;
-        rc = file->pMethods->xRead(file, bytes, count, at);
-        if (rc == SQLITE_OK) rc = file->pMethods->xWrite(file, bytes, count, at);
-    }
-    if (rc == SQLITE_OK) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    if (file != NULL) rc = sqlpool__write_again(file, at);
+    if (rc == SQLITE_IOERR_FSYNC) /* each handle is told once: of this one, or the one before? */
+        rc = sqlpool__write_again(file, at);
     if (rc != SQLITE_OK)
         return SQLPOOL__FAIL(error, rc,
                              "a sync of the log failed, and so does writing it again (%s)",
@@ -19324,6 +19342,29 @@ static void sqlpool__free_handle(sqlpool *handle) {
     SQLPOOL__STORE(&handle->taken, 0u);
 }
 
+/*  Whoever opens the file next knows nothing of a hole in its log. What cannot be brought to the
+    disk now stays in the log. Only the writer's connection can mend it: where that was closed for
+    what was wrong with it, another one is opened, of which the program, which is closing the pool,
+    does not hear. */
+static void sqlpool__settle_last(sqlpool__core *core) {
+    const sqlpool_events events = core->config.events;
+    sqlpool__slot *writer = &core->slots[0];
+    sqlpool_error ignored;
+    uint32_t i = 0;
+    sqlpool__error_clear(&ignored);
+    while (i < core->slot_count && core->slots[i].db == NULL) i++;
+    if (i < core->slot_count) (void)sqlpool__settle_log(&core->slots[i], &ignored);
+    if (i == 0 || SQLPOOL__LOAD(&core->is_log_doubtful) == 0 ||
+        (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0)
+        return;
+    core->config.events.connect_fn = NULL;
+    core->config.events.destroy_fn = NULL;
+    if (sqlpool__open_connection(writer, &ignored) == SQLPOOL_OK)
+        (void)sqlpool__settle_log(writer, &ignored);
+    sqlpool__close_connection(writer);
+    core->config.events = events;
+}
+
 /*  Frees everything. No lease is out; connections that are still open are closed, the writer last.
     */
 static void sqlpool__destroy(sqlpool__core *core) {
@@ -19331,9 +19372,7 @@ static void sqlpool__destroy(sqlpool__core *core) {
     sqlpool__memory *memory = &core->memory;
     uint32_t i;
     if (core->slots != NULL) {
-        sqlpool_error ignored; /* what cannot be brought to the disk stays in the log */
-        sqlpool__error_clear(&ignored);
-        (void)sqlpool__settle_log(&core->slots[0], &ignored);
+        sqlpool__settle_last(core);
         for (i = core->slot_count; i-- > 0;) sqlpool__close_connection(&core->slots[i]);
         for (i = 0; i < core->slot_count; i++) sqlpool__cache_free(&core->slots[i]);
     }

@@ -68,10 +68,6 @@ static void value_sums_make(void) {
     for (int i = 1; i <= BENCH_ITEMS; i++) value_sums[i] = value_sums[i - 1] + bench_item_value(i);
 }
 
-static void expect(int64_t id, int64_t value) {
-    if (value != bench_item_value(id)) bench_die("item %" PRId64 " has value %" PRId64, id, value);
-}
-
 static void expect_range(int64_t id, int rows, int64_t sum) {
     if (rows != RANGE || sum != value_sums[id + RANGE - 1] - value_sums[id - 1])
         bench_die("items from %" PRId64 " on: %d rows, sum %" PRId64, id, rows, sum);
@@ -98,7 +94,7 @@ static void expect_item(int64_t id, const char *code, int64_t got_id, const char
         strcmp(note + start, digits) != 0) {
         bench_die("item %" PRId64 " has another content", id);
     }
-    expect(id, value);
+    bench_expect(id, value);
 }
 
 /*------------------------------------------------------------------------------
@@ -118,7 +114,7 @@ static void statement_point(sqlite3_stmt *statement, worker *w, int64_t id, int 
     rc = sqlite3_step(statement);
     if (rc != SQLITE_ROW)
         bench_sqlite(sqlite3_db_handle(statement), rc, SQLITE_ROW, "sqlite3_step");
-    expect(id, sqlite3_column_int64(statement, 0) - turn);
+    bench_expect(id, sqlite3_column_int64(statement, 0) - turn);
 }
 
 static void statement_code(sqlite3_stmt *statement, worker *w, int64_t id, int turn) {
@@ -167,7 +163,7 @@ static void first_row(int rc, sqlpool_rows *rows, worker *w) {
 static void pool_point(sqlpool *pool, worker *w, const char *sql, int64_t id, int turn) {
     sqlpool_rows rows;
     first_row(sqlpool_query(pool, &rows, sql, SQLPOOL_ARGS(id), &w->error), &rows, w);
-    expect(id, sqlpool_rows_int64(&rows, 0) - turn);
+    bench_expect(id, sqlpool_rows_int64(&rows, 0) - turn);
     close_rows(&rows, w);
 }
 
@@ -348,7 +344,7 @@ static void pool_int64(const home *h, worker *w, const workload_row *row, int co
         const int rc =
             sqlpool_query_int64(h->pool, &value, point_sql[0], SQLPOOL_ARGS(id), &w->error);
         if (rc != SQLPOOL_OK) bench_pool(rc, &w->error, "sqlpool_query_int64");
-        expect(id, value);
+        bench_expect(id, value);
     }
 }
 
@@ -368,7 +364,7 @@ static void lease_query(const home *h, worker *w, const workload_row *row, int c
         sqlpool_rows rows;
         first_row(sqlpool_conn_query(&w->conn, &rows, point_sql[0], SQLPOOL_ARGS(id), &w->error),
                   &rows, w);
-        expect(id, sqlpool_rows_int64(&rows, 0));
+        bench_expect(id, sqlpool_rows_int64(&rows, 0));
         close_rows(&rows, w);
     }
 }
@@ -452,16 +448,11 @@ static const system_column systems[COLUMN_COUNT] = {
  * Options, what is open
  *----------------------------------------------------------------------------*/
 
-enum { ROWS_MAX = 8 };
-
 typedef struct run_options {
     bench_options common;
-    long slice_ms;
+    bench_grid grid;
     long batches;
-    const char *threads, *workloads, *columns, *base;
-    int rows; /* of the tables */
-    int row_threads[ROWS_MAX];
-    int threads_max;
+    const char *workloads, *base;
 } run_options;
 
 static batch_fn batch_of(int load, int col) {
@@ -474,7 +465,7 @@ static bool has_cell(const run_options *o, int load, int col) {
     if (batch_of(load, col) == NULL) return false;
     if (o->common.defaults && (load == W1 || !systems[col].is_default)) return false;
     return bench_listed(o->workloads, workloads[load].name) &&
-           bench_listed(o->columns, systems[col].name);
+           bench_listed(o->grid.columns, systems[col].name);
 }
 
 static bool has_column(const run_options *o, int col) {
@@ -541,17 +532,17 @@ static void open_all(const run_options *o, home *homes) {
             (void)snprintf(name, sizeof name, "%s.db", s->name);
             bench_database_copy("base.db", name);
             if (s->made_of == BY_POOL) {
-                h->pool =
-                    bench_variant_open(name, (bench_variant)s->variant, o->threads_max, defaults);
-                other = bench_pool_warm(h->pool, o->threads_max);
+                h->pool = bench_variant_open(name, (bench_variant)s->variant, o->grid.threads_max,
+                                             defaults);
+                other = bench_pool_warm(h->pool, o->grid.threads_max);
                 if (c == POOL) settings = other;
                 bench_settings_compare(&settings, &other);
             } else if (s->made_of == BY_TEXTBOOK) {
-                h->textbook =
-                    bench_textbook_open(name, o->threads_max, defaults ? NULL : &settings, NULL);
+                h->textbook = bench_textbook_open(name, o->grid.threads_max,
+                                                  defaults ? NULL : &settings, NULL);
                 bench_textbook_warm(h->textbook);
             } else {
-                hand_open(h, name, defaults ? NULL : &settings, o->threads_max);
+                hand_open(h, name, defaults ? NULL : &settings, o->grid.threads_max);
             }
         }
     }
@@ -610,7 +601,7 @@ static void slice_thread(void *context, int thread, bench_team *team) {
  * The run and its tables
  *----------------------------------------------------------------------------*/
 
-typedef double cell_table[ROWS_MAX][COLUMN_COUNT][BENCH_ROUNDS_MAX];
+typedef double cell_table[BENCH_GRID_ROWS][COLUMN_COUNT][BENCH_ROUNDS_MAX];
 
 typedef struct results {
     /* [workload][row of the table][column][round] */
@@ -622,7 +613,7 @@ typedef struct results {
     sides of a ratio are close in time; the order is drawn anew for each row and round. */
 static void run_row(const run_options *o, const home *homes, bench_team *team, worker *workers,
                     results *r, uint64_t *random, int round, int load, int row) {
-    const int threads = o->row_threads[row];
+    const int threads = o->grid.row_threads[row];
     int order[COLUMN_COUNT];
     for (int c = 0; c < COLUMN_COUNT; c++) order[c] = c;
     bench_shuffle(random, order, COLUMN_COUNT);
@@ -637,7 +628,8 @@ static void run_row(const run_options *o, const home *homes, bench_team *team, w
         s.row = &workloads[load];
         s.batch = batch_of(load, c);
         /* Threads that share a core need several turns each for a fair picture. */
-        s.slice_ns = (int64_t)o->slice_ms * 1000000 * ((threads + bench_cpus() - 1) / bench_cpus());
+        s.slice_ns =
+            (int64_t)o->grid.slice_ms * 1000000 * ((threads + bench_cpus() - 1) / bench_cpus());
         s.batches = o->batches;
         bench_team_run(team, threads, slice_thread, &s);
         for (int t = 0; t < threads; t++) {
@@ -660,8 +652,8 @@ static void print_head(const run_options *o, int load, const char *text) {
 static void print_values(const run_options *o, int load, const char *text, cell_table cells,
                          double scale) {
     print_head(o, load, text);
-    for (int row = 0; row < o->rows; row++) {
-        (void)printf("%8d", o->row_threads[row]);
+    for (int row = 0; row < o->grid.rows; row++) {
+        (void)printf("%8d", o->grid.row_threads[row]);
         for (int c = 0; c < COLUMN_COUNT; c++) {
             if (!has_cell(o, load, c)) continue;
             (void)printf(" %10.1f", bench_median(cells[row][c], o->common.rounds) * scale);
@@ -675,8 +667,8 @@ static void print_ratios(const run_options *o, int load, const char *text, cell_
                          int base, bool inverse) {
     if (!has_cell(o, load, base)) return;
     print_head(o, load, text);
-    for (int row = 0; row < o->rows; row++) {
-        (void)printf("%8d", o->row_threads[row]);
+    for (int row = 0; row < o->grid.rows; row++) {
+        (void)printf("%8d", o->grid.row_threads[row]);
         for (int c = 0; c < COLUMN_COUNT; c++) {
             const double *a = cells[row][c], *b = cells[row][base];
             if (!has_cell(o, load, c)) continue;
@@ -715,14 +707,14 @@ static void print_list(const char *name, const double *values, int count) {
 
 static void print_json(const run_options *o, results *r, int load) {
     const int n = o->common.rounds;
-    for (int row = 0; row < o->rows; row++) {
+    for (int row = 0; row < o->grid.rows; row++) {
         for (int c = 0; c < COLUMN_COUNT; c++) {
             const double *rates = r->rates[load][row][c];
             if (!has_cell(o, load, c)) continue;
             (void)printf("{\"workload\":\"%s\",\"settings\":\"%s\",\"system\":\"%s\","
                          "\"threads\":%d,\"ops_per_s\":%.1f,\"cpu_ns\":%.2f",
                          workloads[load].name, o->common.defaults ? "defaults" : "same",
-                         systems[c].name, o->row_threads[row], bench_median(rates, n),
+                         systems[c].name, o->grid.row_threads[row], bench_median(rates, n),
                          bench_median(r->cpu_ns[load][row][c], n));
             if (has_cell(o, load, HAND)) {
                 (void)printf(",\"times_hand\":%.4f",
@@ -741,7 +733,7 @@ static void ratio_goal(const run_options *o, const results *r, int load, int row
     char text[80];
     if (!has_cell(o, load, a) || !has_cell(o, load, b)) return;
     (void)snprintf(text, sizeof text, "%s, threads %d: %s", workloads[load].name,
-                   o->row_threads[row], what);
+                   o->grid.row_threads[row], what);
     bench_goal(text,
                bench_median_ratio(r->rates[load][row][a], r->rates[load][row][b], o->common.rounds),
                relation, goal);
@@ -749,8 +741,8 @@ static void ratio_goal(const run_options *o, const results *r, int load, int row
 
 static void print_goals(const run_options *o, const results *r) {
     (void)printf("\n");
-    for (int row = 0; row < o->rows; row++) {
-        const bool is_one = o->row_threads[row] == 1;
+    for (int row = 0; row < o->grid.rows; row++) {
+        const bool is_one = o->grid.row_threads[row] == 1;
         /* A pair's time in mutex pairs is the ratio of the rates the other way round. */
         if (is_one) {
             ratio_goal(o, r, W1, row, MUTEX, POOL, "acquire+release in mutex pairs", "<=", 2.0);
@@ -778,16 +770,9 @@ static void usage(void) {
 }
 
 static bool parse(run_options *o, int argc, char **argv, int *i) {
-    if (strcmp(argv[*i], "--defaults") == 0) {
-        o->common.defaults = true;
-        return true;
-    }
-    return bench_option_common(argc, argv, i, &o->common) ||
-           bench_option_number(argc, argv, i, "--slice-ms", 1, 60000, &o->slice_ms) ||
+    return bench_option_grid(argc, argv, i, &o->common, &o->grid) ||
            bench_option_number(argc, argv, i, "--ops", 1, 1000000, &o->batches) ||
-           bench_option_text(argc, argv, i, "--threads", &o->threads) ||
            bench_option_text(argc, argv, i, "--workloads", &o->workloads) ||
-           bench_option_text(argc, argv, i, "--columns", &o->columns) ||
            bench_option_text(argc, argv, i, "--base", &o->base);
 }
 
@@ -800,17 +785,14 @@ int main(int argc, char **argv) {
     uint64_t random;
     memset(&o, 0, sizeof o);
     o.common = bench_options_default(17);
-    o.slice_ms = 10;
-    o.threads = "1,2,4,8";
+    o.grid.slice_ms = 10;
+    o.grid.threads = "1,2,4,8";
     for (int i = 1; i < argc; i++) {
         if (parse(&o, argc, argv, &i)) continue;
         usage();
         return strcmp(argv[i], "--help") == 0 ? 0 : 2;
     }
-    o.rows = bench_thread_list(o.threads, o.row_threads, ROWS_MAX, THREADS_MAX);
-    for (int i = 0; i < o.rows; i++) {
-        if (o.row_threads[i] > o.threads_max) o.threads_max = o.row_threads[i];
-    }
+    bench_grid_rows(&o.grid, THREADS_MAX);
     value_sums_make();
     bench_folder_make(o.common.dir);
     bench_header(o.common.defaults ? "cost of an operation, each side with its own defaults"
@@ -822,9 +804,9 @@ int main(int argc, char **argv) {
         workers[i].random = o.common.seed * 1000 + (uint64_t)i;
         bench_posix(pthread_mutex_init(&workers[i].mutex, NULL), "pthread_mutex_init");
     }
-    team = bench_team_start(o.threads_max);
+    team = bench_team_start(o.grid.threads_max);
     (void)printf("   %d items; slices of %ld ms, longer with more threads than CPUs\n", BENCH_ITEMS,
-                 o.slice_ms);
+                 o.grid.slice_ms);
     for (int c = 0; c < COLUMN_COUNT; c++) {
         if (has_column(&o, c)) (void)printf("   %-9s %s\n", systems[c].name, systems[c].text);
     }
@@ -833,7 +815,7 @@ int main(int argc, char **argv) {
     random = o.common.seed;
     for (int round = 0; round < o.common.rounds; round++) {
         for (int load = 0; load < WORKLOAD_COUNT; load++) {
-            for (int row = 0; row < o.rows; row++)
+            for (int row = 0; row < o.grid.rows; row++)
                 run_row(&o, homes, team, workers, r, &random, round, load, row);
         }
     }

@@ -56,6 +56,7 @@ enum {
     BENCH_THREADS_MAX = 64,
     BENCH_ROUNDS_MAX = 101,
     BENCH_PATH_MAX = 1024,
+    BENCH_GRID_ROWS = 8, /* numbers of threads */
     BENCH_ITEMS = 100000 /* rows of the test table */
 };
 
@@ -460,6 +461,9 @@ static inline void bench_team_end(bench_team *team) {
 /*  What row `id` holds in column `value`: every query checks its answer against it. */
 static inline int64_t bench_item_value(int64_t id) {
     return id * 7919 % 1000003;
+}
+static inline void bench_expect(int64_t id, int64_t value) {
+    if (value != bench_item_value(id)) bench_die("item %" PRId64 " has value %" PRId64, id, value);
 }
 
 static const char bench_schema[] =
@@ -871,6 +875,35 @@ static inline bool bench_option_common(int argc, char **argv, int *i, bench_opti
         return true;
     }
     return false;
+}
+
+/*  A table with a row for each number of threads and a column for each system. */
+typedef struct bench_grid {
+    const char *threads, *columns; /* lists, as they are given */
+    long slice_ms;
+    int rows;
+    int row_threads[BENCH_GRID_ROWS];
+    int threads_max;
+} bench_grid;
+
+/*  Also takes --defaults, which leaves the columns that then say nothing out. */
+static inline bool bench_option_grid(int argc, char **argv, int *i, bench_options *o,
+                                     bench_grid *grid) {
+    if (strcmp(argv[*i], "--defaults") == 0) {
+        o->defaults = true;
+        return true;
+    }
+    return bench_option_common(argc, argv, i, o) ||
+           bench_option_number(argc, argv, i, "--slice-ms", 1, 600000, &grid->slice_ms) ||
+           bench_option_text(argc, argv, i, "--threads", &grid->threads) ||
+           bench_option_text(argc, argv, i, "--columns", &grid->columns);
+}
+
+static inline void bench_grid_rows(bench_grid *grid, int most) {
+    grid->rows = bench_thread_list(grid->threads, grid->row_threads, BENCH_GRID_ROWS, most);
+    for (int i = 0; i < grid->rows; i++) {
+        if (grid->row_threads[i] > grid->threads_max) grid->threads_max = grid->row_threads[i];
+    }
 }
 
 /*  `name` in a list such as "hand,query"; an empty list holds everything. */

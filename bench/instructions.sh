@@ -9,18 +9,10 @@
 # and two runs of this script agree to the instruction or nearly so.
 set -eu
 
-if [ $# -lt 1 ] || [ ! -x "$1/bench" ]; then
-    echo 'usage: bench/instructions.sh FOLDER [--json]   (FOLDER: bench)' >&2
-    exit 2
-fi
-folder=$1
-json=${2:-}
+needs=bench
+. "$(dirname "$0")/folder.sh"
+json=${1:-}
 command -v valgrind >/dev/null || { echo 'skipped: valgrind is not installed'; exit 1; }
-
-data=$(mktemp -d "$folder/data.XXXXXX")
-trap 'rm -rf "$data"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
 few=2 many=12    # batches
 batch=1000       # operations in a batch of these workloads: the table of workloads in bench.c
@@ -29,15 +21,10 @@ cells='W1:mutex W1:textbook W1:sqlpool
     W3:hand W3:hand-tx W3:textbook W3:sqlpool W3:snap-off
     W8:hand W8:hand-tx W8:hand-prep W8:textbook W8:sqlpool'
 
-# measure WORKLOAD COLUMN BATCHES: instructions of a whole run. Threads take turns in a fixed order.
+# measure WORKLOAD COLUMN BATCHES: instructions of a whole run.
 measure() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null --fair-sched=yes \
-        "$folder/bench" --dir "$data" --base "$data/base" --seed 1 --rounds 1 --threads 1 \
-        --workloads "$1" --columns "$2" --ops "$3" >"$data/log" 2>&1 || {
-        cat "$data/log" >&2
-        exit 1
-    }
-    sed -n 's/^==[0-9]*== Collected : \([0-9]*\)$/\1/p' "$data/log"
+    instructions bench --base "$data/base" --seed 1 --rounds 1 --threads 1 --workloads "$1" \
+        --columns "$2" --ops "$3"
 }
 
 # The database is made once, outside of valgrind.

@@ -25,7 +25,7 @@
 #define SQLPOOL_IMPLEMENTATION
 #include "bench.h"
 
-enum { THREADS_MAX = 8, ROWS_MAX = 8, WRITE_PERCENT = 10, BUSY_TIMEOUT_MS = 5000 };
+enum { THREADS_MAX = 8, WRITE_PERCENT = 10, BUSY_TIMEOUT_MS = 5000 };
 
 static const char read_sql[] = "SELECT value FROM item WHERE id = ?1";
 static const char write_sql[] = "UPDATE item SET price = price + 1.0 WHERE id = ?1";
@@ -64,10 +64,6 @@ static bool is_busy(int rc) {
     return (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED;
 }
 
-static void expect(int64_t id, int64_t value) {
-    if (value != bench_item_value(id)) bench_die("item %" PRId64 " has value %" PRId64, id, value);
-}
-
 /*  One operation up to its reset or finalize, which then repeats the result of a failed step. */
 static int run_statement(sqlite3 *db, sqlite3_stmt *statement, int64_t id, bool is_write) {
     int rc = sqlite3_bind_int64(statement, 1, id);
@@ -78,7 +74,7 @@ static int run_statement(sqlite3 *db, sqlite3_stmt *statement, int64_t id, bool 
     if (is_write) {
         if (sqlite3_changes(db) != 1) bench_die("an UPDATE changed %d rows", sqlite3_changes(db));
     } else {
-        expect(id, sqlite3_column_int64(statement, 0));
+        bench_expect(id, sqlite3_column_int64(statement, 0));
     }
     return SQLITE_OK;
 }
@@ -135,7 +131,7 @@ static bool pool_read(const home *h, worker *w, int64_t id) {
     sqlpool_rows rows;
     int rc = sqlpool_query(h->pool, &rows, read_sql, SQLPOOL_ARGS(id), &w->error);
     const bool is_row = rc == SQLPOOL_OK && sqlpool_rows_next(&rows);
-    if (is_row) expect(id, sqlpool_rows_int64(&rows, 0));
+    if (is_row) bench_expect(id, sqlpool_rows_int64(&rows, 0));
     rc = sqlpool_rows_close(&rows, &w->error);
     if (rc == SQLPOOL_OK && !is_row) bench_die("item %" PRId64 " is not there", id);
     return pool_result(rc, w, "sqlpool_query");
@@ -184,16 +180,12 @@ static const system_column systems[COLUMN_COUNT] = {
 
 typedef struct run_options {
     bench_options common;
-    long slice_ms;
-    const char *threads, *columns;
-    int rows;
-    int row_threads[ROWS_MAX];
-    int threads_max;
+    bench_grid grid;
 } run_options;
 
 static bool has_column(const run_options *o, int col) {
     return (!o->common.defaults || systems[col].is_default) &&
-           bench_listed(o->columns, systems[col].name);
+           bench_listed(o->grid.columns, systems[col].name);
 }
 
 static void busy_timeout(sqlite3 *db) {
@@ -222,24 +214,24 @@ static void open_all(const run_options *o, home *homes) {
         if (systems[c].variant < 0 || (c != POOL && !has_column(o, c))) continue;
         (void)snprintf(name, sizeof name, "%s.db", systems[c].name);
         bench_database_copy("base.db", name);
-        homes[c].pool =
-            bench_variant_open(name, (bench_variant)systems[c].variant, o->threads_max, defaults);
-        other = bench_pool_warm(homes[c].pool, o->threads_max);
+        homes[c].pool = bench_variant_open(name, (bench_variant)systems[c].variant,
+                                           o->grid.threads_max, defaults);
+        other = bench_pool_warm(homes[c].pool, o->grid.threads_max);
         if (c == POOL) settings = other;
         bench_settings_compare(&settings, &other);
     }
     bench_settings_print(defaults ? "sqlpool's readers" : "every connection", &settings);
     if (has_column(o, HAND)) {
         bench_database_copy("base.db", "hand.db");
-        hand_open(&homes[HAND], "hand.db", defaults ? NULL : &settings, o->threads_max);
+        hand_open(&homes[HAND], "hand.db", defaults ? NULL : &settings, o->grid.threads_max);
         other = bench_settings_read(homes[HAND].db[0]);
         if (defaults) bench_settings_print("hand-written and textbook", &other);
     }
     if (has_column(o, TEXTBOOK)) {
         bench_textbook *pool;
         bench_database_copy("base.db", "textbook.db");
-        pool =
-            bench_textbook_open("textbook.db", o->threads_max, defaults ? NULL : &settings, NULL);
+        pool = bench_textbook_open("textbook.db", o->grid.threads_max, defaults ? NULL : &settings,
+                                   NULL);
         bench_textbook_warm(pool);
         for (int i = 0; i < pool->size; i++) busy_timeout(pool->db[i]);
         homes[TEXTBOOK].textbook = pool;
@@ -339,7 +331,7 @@ static figures run_slice(const run_options *o, home *h, const system_column *sys
     s.home = h;
     s.workers = workers;
     s.system = system;
-    s.slice_ns = (int64_t)o->slice_ms * 1000000;
+    s.slice_ns = (int64_t)o->grid.slice_ms * 1000000;
     for (int i = 0; i < threads; i++) {
         memset(&workers[i].read, 0, sizeof workers[i].read);
         memset(&workers[i].write, 0, sizeof workers[i].write);
@@ -357,7 +349,7 @@ static figures run_slice(const run_options *o, home *h, const system_column *sys
  *----------------------------------------------------------------------------*/
 
 typedef struct results {
-    figures cell[ROWS_MAX][COLUMN_COUNT][BENCH_ROUNDS_MAX];
+    figures cell[BENCH_GRID_ROWS][COLUMN_COUNT][BENCH_ROUNDS_MAX];
 } results;
 
 #define MEDIAN(f, n, member) BENCH_MEDIAN((f), (n), figures, member)
@@ -383,17 +375,18 @@ static void print_kinds(const run_options *o, const results *r, bool is_write) {
                  is_write ? "writes, 10 % of the operations" : "reads, 90 % of the operations",
                  "threads", "system", "per s", "p50 us", "p99 us", "p99.9 us", "max us", "worst us",
                  "errors");
-    for (int row = 0; row < o->rows; row++) {
+    for (int row = 0; row < o->grid.rows; row++) {
         for (int c = 0; c < COLUMN_COUNT; c++) {
             const figures *f = r->cell[row][c];
             double errors = 0.0;
             if (!has_column(o, c)) continue;
             for (int i = 0; i < n; i++) errors += is_write ? f[i].write.errors : f[i].read.errors;
 #define PRINT(k) \
-    (void)printf("%8d %-10s %10.0f %9.1f %9.1f %9.1f %10.1f %10.1f %7.0f\n", o->row_threads[row], \
-                 systems[c].name, MEDIAN(f, n, k.per_second), MEDIAN(f, n, k.latency.p50_us), \
-                 MEDIAN(f, n, k.latency.p99_us), MEDIAN(f, n, k.latency.p999_us), \
-                 MEDIAN(f, n, k.latency.max_us), WORST(f, n, k.latency.max_us), errors)
+    (void)printf("%8d %-10s %10.0f %9.1f %9.1f %9.1f %10.1f %10.1f %7.0f\n", \
+                 o->grid.row_threads[row], systems[c].name, MEDIAN(f, n, k.per_second), \
+                 MEDIAN(f, n, k.latency.p50_us), MEDIAN(f, n, k.latency.p99_us), \
+                 MEDIAN(f, n, k.latency.p999_us), MEDIAN(f, n, k.latency.max_us), \
+                 WORST(f, n, k.latency.max_us), errors)
             if (is_write) {
                 PRINT(write);
             } else {
@@ -410,8 +403,8 @@ static void print_ratios(const run_options *o, const results *r) {
     for (int c = 0; c < COLUMN_COUNT; c++) {
         if (has_column(o, c)) (void)printf(" %10s", systems[c].name);
     }
-    for (int row = 0; row < o->rows; row++) {
-        (void)printf("\n%8d", o->row_threads[row]);
+    for (int row = 0; row < o->grid.rows; row++) {
+        (void)printf("\n%8d", o->grid.row_threads[row]);
         for (int c = 0; c < COLUMN_COUNT; c++) {
             if (!has_column(o, c)) continue;
             (void)printf(" %10.3f",
@@ -423,7 +416,7 @@ static void print_ratios(const run_options *o, const results *r) {
 
 static void print_json(const run_options *o, const results *r) {
     const int n = o->common.rounds;
-    for (int row = 0; row < o->rows; row++) {
+    for (int row = 0; row < o->grid.rows; row++) {
         for (int c = 0; c < COLUMN_COUNT; c++) {
             const figures *f = r->cell[row][c];
             if (!has_column(o, c)) continue;
@@ -431,7 +424,7 @@ static void print_json(const run_options *o, const results *r) {
                          "\"threads\":%d,\"reads_per_s\":%.1f,\"writes_per_s\":%.1f,"
                          "\"errors\":%.0f",
                          o->common.defaults ? "defaults" : "same", systems[c].name,
-                         o->row_threads[row], MEDIAN(f, n, read.per_second),
+                         o->grid.row_threads[row], MEDIAN(f, n, read.per_second),
                          MEDIAN(f, n, write.per_second), errors_of(f, n));
             if (has_column(o, HAND)) {
                 (void)printf(",\"times_hand\":%.4f", reads_ratio(f, r->cell[row][HAND], n));
@@ -455,7 +448,7 @@ static void print_goals(const run_options *o, const results *r) {
     double errors = 0.0;
     (void)printf("\n");
     if (!has_column(o, POOL)) return;
-    for (int row = 0; row < o->rows; row++) {
+    for (int row = 0; row < o->grid.rows; row++) {
         const figures *pool = r->cell[row][POOL], *hand = r->cell[row][HAND];
         char text[80];
         for (int c = 0; c < COLUMN_COUNT; c++) {
@@ -464,24 +457,13 @@ static void print_goals(const run_options *o, const results *r) {
         }
         if (!has_column(o, HAND)) continue;
         (void)snprintf(text, sizeof text, "W5, threads %d: reads, sqlpool to hand-written",
-                       o->row_threads[row]);
+                       o->grid.row_threads[row]);
         bench_goal(text, reads_ratio(pool, hand, n), ">=", 0.95);
         (void)printf("   the worst read waited %.1f ms with sqlpool, %.1f ms hand-written\n",
                      WORST(pool, n, read.latency.max_us) / 1000.0,
                      WORST(hand, n, read.latency.max_us) / 1000.0);
     }
     bench_goal("W5: busy, locked and timeouts seen by sqlpool's callers", errors, "<=", 0.0);
-}
-
-static bool parse(run_options *o, int argc, char **argv, int *i) {
-    if (strcmp(argv[*i], "--defaults") == 0) {
-        o->common.defaults = true;
-        return true;
-    }
-    return bench_option_common(argc, argv, i, &o->common) ||
-           bench_option_number(argc, argv, i, "--slice-ms", 1, 600000, &o->slice_ms) ||
-           bench_option_text(argc, argv, i, "--threads", &o->threads) ||
-           bench_option_text(argc, argv, i, "--columns", &o->columns);
 }
 
 int main(int argc, char **argv) {
@@ -493,39 +475,37 @@ int main(int argc, char **argv) {
     uint64_t random;
     memset(&o, 0, sizeof o);
     o.common = bench_options_default(5);
-    o.slice_ms = 1000;
-    o.threads = "1,2,4,8";
+    o.grid.slice_ms = 1000;
+    o.grid.threads = "1,2,4,8";
     for (int i = 1; i < argc; i++) {
-        if (parse(&o, argc, argv, &i)) continue;
+        if (bench_option_grid(argc, argv, &i, &o.common, &o.grid)) continue;
         (void)printf("mixed [--dir DIR] [--rounds N] [--slice-ms MS] [--seed N] "
                      "[--threads 1,2,4,8]\n"
                      "      [--columns LIST] [--defaults] [--json]\n");
         return strcmp(argv[i], "--help") == 0 ? 0 : 2;
     }
-    o.rows = bench_thread_list(o.threads, o.row_threads, ROWS_MAX, THREADS_MAX);
-    for (int i = 0; i < o.rows; i++) {
-        if (o.row_threads[i] > o.threads_max) o.threads_max = o.row_threads[i];
-    }
+    bench_grid_rows(&o.grid, THREADS_MAX);
     bench_folder_make(o.common.dir);
     bench_header(o.common.defaults ? "mixed reads and writes, each side with its own defaults"
                                    : "mixed reads and writes, the same settings for all",
                  &o.common);
     open_all(&o, homes);
     for (int i = 0; i < THREADS_MAX; i++) workers[i].thread = i;
-    team = bench_team_start(o.threads_max);
-    (void)printf("   slices of %ld ms; medians over the rounds, worst of all rounds\n", o.slice_ms);
+    team = bench_team_start(o.grid.threads_max);
+    (void)printf("   slices of %ld ms; medians over the rounds, worst of all rounds\n",
+                 o.grid.slice_ms);
     (void)fflush(stdout);
     random = o.common.seed;
     for (int round = 0; round < o.common.rounds; round++) {
-        for (int row = 0; row < o.rows; row++) {
+        for (int row = 0; row < o.grid.rows; row++) {
             int order[COLUMN_COUNT];
             for (int c = 0; c < COLUMN_COUNT; c++) order[c] = c;
             bench_shuffle(&random, order, COLUMN_COUNT);
             for (int k = 0; k < COLUMN_COUNT; k++) {
                 const int c = order[k];
                 if (!has_column(&o, c)) continue;
-                r->cell[row][c][round] =
-                    run_slice(&o, &homes[c], &systems[c], team, workers, o.row_threads[row], round);
+                r->cell[row][c][round] = run_slice(&o, &homes[c], &systems[c], team, workers,
+                                                   o.grid.row_threads[row], round);
             }
         }
     }

@@ -5,17 +5,8 @@
 # Database files live in a fresh folder under FOLDER and are removed at the end.
 set -eu
 
-if [ $# -lt 1 ] || [ ! -x "$1/bench" ]; then
-    echo "usage: bench/run.sh FOLDER [--json]   (FOLDER: bench, mixed, ...)" >&2
-    exit 2
-fi
-folder=$1
-shift
-
-data=$(mktemp -d "$folder/data.XXXXXX")
-trap 'rm -rf "$data"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+needs=bench
+. "$(dirname "$0")/folder.sh"
 
 status=0
 # run PROGRAM OPTION...: all of them run, whatever one of them says.

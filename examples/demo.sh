@@ -13,8 +13,7 @@ codeindex=$build/examples/codeindex
 maintain=$build/examples/maintain
 demo=$build/demo
 db=$demo/code.db
-checks=0
-wrong=0
+. "$(dirname "$0")/checks.sh"
 
 case $build/ in
 "${tree%/}"/*)
@@ -29,19 +28,6 @@ for locale in C.UTF-8 C.utf8 en_US.UTF-8; do
     [ "$(LC_ALL=$locale locale charmap 2>/dev/null)" = UTF-8 ] && LC_ALL=$locale && break
 done
 export LC_ALL
-
-say() { printf '\n== %s\n' "$*"; }
-
-# same WHAT EXPECTED FOUND
-same() {
-    checks=$((checks + 1))
-    if [ "$2" = "$3" ]; then
-        printf 'ok     %s: %s\n' "$1" "$3"
-    else
-        wrong=$((wrong + 1))
-        printf 'WRONG  %s: expected %s, found %s\n' "$1" "$2" "$3"
-    fi
-}
 
 # run WHAT CODE FILE COMMAND... - COMMAND ends with CODE; its output goes to FILE
 run() {
@@ -239,5 +225,4 @@ run "maintain restore" 0 "$demo/maintain.txt" "$maintain" restore "$db" "$demo/c
 run "all counts are as before" 0 "$demo/cmp.txt" cmp "$demo/stats.txt" "$demo/restored.stats"
 rm -f "$demo"/code.bak* "$db".replaced-*
 
-say "demo: $checks checks, $wrong wrong"
-[ $wrong -eq 0 ]
+summary demo

@@ -7,24 +7,10 @@ set -u
 build=$(cd "${1:?usage: ingest.sh BUILD}" && pwd -P) || exit 1
 ingest=$build/examples/ingest
 dir=$build/ingest
-checks=0
-wrong=0
+. "$(dirname "$0")/checks.sh"
 
 rm -rf "$dir"
 mkdir -p "$dir" && cd "$dir" || exit 1
-
-say() { printf '\n== %s\n' "$*"; }
-
-# same WHAT EXPECTED FOUND
-same() {
-    checks=$((checks + 1))
-    if [ "$2" = "$3" ]; then
-        printf 'ok     %s: %s\n' "$1" "$3"
-    else
-        wrong=$((wrong + 1))
-        printf 'WRONG  %s: expected %s, found %s\n' "$1" "$2" "$3"
-    fi
-}
 
 # holds WHAT TEST... - a condition for test(1)
 holds() {
@@ -196,5 +182,4 @@ tail -n 2 out
 expect stored=100 damaged=0 wrong_counters=0 run=4
 holds "what was acknowledged is there" "$(($(values rows) - 100))" -ge "$kept"
 
-say "ingest: $checks checks, $wrong wrong"
-[ $wrong -eq 0 ]
+summary ingest

@@ -111,6 +111,29 @@ static inline sqlpool_config config_of(int readers) {
     return config;
 }
 
+/*  Pools that differ from the usual one in one thing each; 0 does not, and may be in memory. */
+static inline sqlpool_config config_of_kind(int kind) {
+    sqlpool_config config = sqlpool_config_default();
+    if (kind == 1) config.journal = SQLPOOL_JOURNAL_DELETE;
+    if (kind == 2) config.min_connections = config.max_connections = 1;
+    if (kind == 3) config.topology = SQLPOOL_TOPOLOGY_GENERAL;
+    if (kind == 4) config.disable_upkeep_thread = true;
+    if (kind == 5) config.untrusted = true;
+    return config;
+}
+
+/*  Options of maintenance whose progress is told. */
+enum { NONE_INSIDE = 1000000 }; /* ms: only between two steps */
+static inline sqlpool_maintenance told_to(int (*fn)(void *, const sqlpool_progress *), void *user,
+                                          int progress_ms) {
+    sqlpool_maintenance options;
+    memset(&options, 0, sizeof options);
+    options.progress_fn = fn;
+    options.user = user;
+    options.progress_ms = progress_ms;
+    return options;
+}
+
 static inline int64_t ask(sqlpool *pool, const char *sql) {
     int64_t value = 0;
     sqlpool_error error;
@@ -120,6 +143,21 @@ static inline int64_t ask(sqlpool *pool, const char *sql) {
         return INT64_MIN;
     }
     return value;
+}
+
+static inline sqlpool_stats stats_of(sqlpool *pool) {
+    sqlpool_stats stats;
+    memset(&stats, 0, sizeof stats);
+    if (sqlpool_get_stats(pool, &stats) != SQLPOOL_OK)
+        test_fail(__FILE__, __LINE__, "no statistics");
+    return stats;
+}
+
+/*  Until somebody waits for the writer, or twenty seconds have passed. */
+static inline bool await_waiting(sqlpool *pool) {
+    const int64_t end = now_ms() + 20000;
+    while (stats_of(pool).waiting_write == 0 && now_ms() < end) sleep_ms(1);
+    return stats_of(pool).waiting_write != 0;
 }
 
 /*  The first column of the first row on a lease, as an integer or as text. */
@@ -148,6 +186,18 @@ static inline void ask_conn_text(sqlpool_conn *conn, const char *sql, char *buff
     rc = rc == SQLPOOL_OK ? sqlpool_rows_close(&rows, &error) : rc;
     if (rc != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "%s: %s: %s", sql, sqlpool_result_name(rc), error.message);
+}
+
+/*  What a connection answers to these, a line each. */
+static inline void ask_conn_all(sqlpool_conn *conn, const char *const *questions, int count,
+                                char *out, size_t bytes) {
+    char value[100];
+    size_t used = 0;
+    int i;
+    for (i = 0; i < count && used < bytes; i++) {
+        ask_conn_text(conn, questions[i], value, sizeof value);
+        used += (size_t)snprintf(out + used, bytes - used, "%s: %s\n", questions[i], value);
+    }
 }
 
 /*  SQLite without the pool: the other process of most tests. */
@@ -181,6 +231,48 @@ static inline int64_t raw_ask(sqlite3 *db, const char *sql) {
     return value;
 }
 
+/*  A database that somebody made before. */
+static inline bool raw_make(const char *path, const char *sql) {
+    sqlite3 *db = raw_open(path);
+    const bool is_made = db != NULL && raw_exec(db, sql);
+    return sqlite3_close(db) == SQLITE_OK && is_made;
+}
+/*  0, or SQLITE_BUSY: something pins the log. */
+static inline int truncate_log(sqlite3 *db) {
+    int rc;
+    (void)sqlite3_busy_timeout(db, 0);
+    rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    (void)sqlite3_busy_timeout(db, 2000);
+    return rc;
+}
+static inline int64_t step_value(sqlite3_stmt *statement) {
+    int64_t value = INT64_MIN;
+    if (sqlite3_step(statement) == SQLITE_ROW) value = sqlite3_column_int64(statement, 0);
+    (void)sqlite3_reset(statement);
+    return value;
+}
+/*  -1: there is none. */
+static inline int64_t file_bytes(const char *path) {
+    struct stat file;
+    return stat(path, &file) == 0 ? (int64_t)file.st_size : -1;
+}
+
+/*  A thread of another process, which ends its transaction while somebody waits for that. */
+static inline void *commit_later(void *db) {
+    sleep_ms(60);
+    (void)raw_exec((sqlite3 *)db, "COMMIT");
+    return NULL;
+}
+
+/*  A sqlpool_transaction_fn. */
+static inline int do_nothing(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)user, (void)attempt;
+    return 0;
+}
+static inline bool is_nomem(int rc) {
+    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
+}
+
 static inline void close_pool(sqlpool *pool) {
     sqlpool_error error;
     const int rc = sqlpool_close(pool, &error);
@@ -192,6 +284,56 @@ static inline bool start_thread(pthread_t *thread, void *(*run)(void *), void *a
     const int rc = pthread_create(thread, NULL, run, argument);
     if (rc != 0) test_fail(__FILE__, __LINE__, "pthread_create: %d", rc);
     return rc == 0;
+}
+
+static inline int do_nothing_alone(sqlpool_conn *conn, void *user) {
+    (void)conn, (void)user;
+    return 0;
+}
+
+/*  Every call on the handle, with the result they all must have. */
+static inline void check_every_call(sqlpool *pool, int expected) {
+    sqlpool_error error;
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    sqlpool_stats stats;
+    sqlpool_config config;
+    sqlpool_holder holder;
+    sqlpool_token token = {0};
+    int64_t integer = 5;
+    double real = 5;
+    char text[50] = "old";
+    CHECK_RC(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &error), expected, &error);
+    CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &error), expected,
+             &error);
+    CHECK_RC(sqlpool_query(pool, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &error), expected, &error);
+    CHECK(!sqlpool_rows_next(&rows));
+    CHECK_INT(sqlpool_rows_column_count(&rows), 0);
+    (void)sqlpool_rows_close(&rows, NULL);
+    CHECK_RC(sqlpool_query_int64(pool, &integer, "SELECT 1", SQLPOOL_NO_ARGS, &error), expected,
+             &error);
+    CHECK_RC(sqlpool_query_double(pool, &real, "SELECT 1", SQLPOOL_NO_ARGS, &error), expected,
+             &error);
+    CHECK_RC(sqlpool_query_text(pool, text, sizeof text, "SELECT 1", SQLPOOL_NO_ARGS, &error),
+             expected, &error);
+    CHECK(integer == 0 && real == 0.0 && text[0] == '\0');
+    CHECK_RC(sqlpool_script(pool, "SELECT 1", -1, &error), expected, &error);
+    CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &error), expected, &error);
+    CHECK(conn.lease == 0);
+    CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &error), expected, &error);
+    CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, do_nothing, NULL, &error), expected, &error);
+    CHECK_RC(sqlpool_pause(pool, 10, &error), expected, &error);
+    CHECK_INT(sqlpool_resume(pool), expected);
+    CHECK_RC(sqlpool_exclusive(pool, 10, do_nothing_alone, NULL, &error), expected, &error);
+    CHECK_INT(sqlpool_recycle(pool), expected);
+    CHECK_INT(sqlpool_cancel(pool, &token), expected);
+    CHECK_RC(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error), expected, &error);
+    CHECK_INT(sqlpool_tick(pool, 0), expected);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), expected);
+    CHECK_INT(sqlpool_config_resolved(pool, &config), expected);
+    CHECK_INT(sqlpool_holders(pool, &holder, 1), expected);
+    CHECK_INT(sqlpool_status_text(pool, text, sizeof text), expected);
+    CHECK_INT(sqlpool_status_json(pool, text, sizeof text), expected);
 }
 
 /*  A slow query: never ends by itself in the life of a test. */

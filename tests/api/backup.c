@@ -32,10 +32,6 @@ static int kind_of(const char *path) {
     if (lstat(path, &status) != 0) return 0;
     return S_ISREG(status.st_mode) ? 1 : 2;
 }
-static int64_t size_of(const char *path) {
-    struct stat status;
-    return stat(path, &status) == 0 ? (int64_t)status.st_size : -1;
-}
 static bool write_file(const char *path, const void *data, size_t bytes) {
     FILE *file = fopen(path, "wb");
     bool is_ok = file != NULL && fwrite(data, 1, bytes, file) == bytes;
@@ -302,7 +298,7 @@ TEST(targets_that_are_refused) {
     CHECK_HAS(err.message, "exists");
     CHECK_RC(sqlpool_backup(pool, "text", &keep, NULL, NULL, &err), SQLPOOL_TARGET, &err);
     CHECK_HAS(err.message, "no backup of this library");
-    CHECK_INT(size_of("text"), sizeof text);
+    CHECK_INT(file_bytes("text"), sizeof text);
     CHECK_RC(sqlpool_backup(pool, "text/x.bak", NULL, NULL, NULL, &err), SQLPOOL_TARGET, &err);
     /* a link, to nothing, to a file and to a backup */
     CHECK_INT(symlink("nowhere", "link"), 0);
@@ -563,7 +559,7 @@ TEST(a_file_that_is_no_backup_is_named) {
     int64_t bytes, at;
     CHECK(pool != NULL);
     CHECK_OK(sqlpool_backup(pool, "verify.bak", NULL, NULL, &info, &err), &err);
-    bytes = size_of("verify.bak");
+    bytes = file_bytes("verify.bak");
     for (at = 5; at < bytes - 4096; at += 7919) { /* any byte of any page */
         CHECK(flip("verify.bak", at));
         CHECK_RC(sqlpool_backup_verify(pool, "verify.bak", NULL, NULL, NULL, &err),

@@ -91,12 +91,6 @@ static sqlpool *breaker_open(const char *path, const sqlpool_config *config) {
     sim_remove_database(path);
     return open_pool(path, config, TABLE);
 }
-static sqlpool_stats stats_of(sqlpool *pool) {
-    sqlpool_stats stats;
-    memset(&stats, 0, sizeof stats);
-    (void)sqlpool_get_stats(pool, &stats);
-    return stats;
-}
 static bool is_refusal(const sqlpool_error *error) {
     return strncmp(error->message, "not tried: ", 11) == 0;
 }

@@ -225,12 +225,6 @@ static inline void check_memory(void) {
         left_before = sim_alloc.live_blocks[SIM_DOOR_LIBRARY]; \
         RUN(name); \
     } while (0)
-static inline sqlpool_stats stats_of(sqlpool *pool) {
-    sqlpool_stats stats;
-    memset(&stats, 0, sizeof stats);
-    (void)sqlpool_get_stats(pool, &stats);
-    return stats;
-}
 
 /*  A whole load. Returns what sqlpool_bulk_end() said, which is what ended the load. */
 static inline int run_load(sqlpool *pool, const sqlpool_bulk_config *config, const source *s,

@@ -11,6 +11,7 @@
 
 #define TABLE "CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
 #define INSERT "INSERT INTO t(v) VALUES(?)"
+#define COUNT_T "SELECT count(*) FROM t"
 #define ENDLESS_INSERT \
     "INSERT INTO t(v) SELECT max(i) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL " \
     "SELECT i + 1 FROM n) SELECT i FROM n)"
@@ -94,8 +95,27 @@ static inline bool has_line(const lines *l, sqlpool_log_item item, const char *p
     }
     return false;
 }
+/*  The same within a minute. */
+static inline bool await_line(const lines *l, sqlpool_log_item item, const char *part) {
+    const int64_t end = now_ms() + 60000;
+    while (!has_line(l, item, part) && now_ms() < end) sleep_ms(5);
+    return has_line(l, item, part);
+}
 
 /*---- pools ----*/
+
+/*  What is said goes to these lines, which are empty. */
+static inline void log_to(sqlpool_config *config, lines *l) {
+    memset(l, 0, sizeof *l);
+    config->log.user = l;
+    config->log.write_fn = write_line;
+}
+/*  And what is out for long is reported there at once. */
+static inline void report_leaks_to(sqlpool_config *config, lines *l) {
+    config->leak_report_ms = 50;
+    config->upkeep_interval_ms = 10;
+    log_to(config, l);
+}
 
 static inline sqlpool_config patient(void) {
     sqlpool_config config = config_of(2);
@@ -120,17 +140,48 @@ static inline void fail_disk(int kind, int code, uint64_t at) {
     fault.code = code;
     sim_vfs_arm(fault);
 }
-static inline sqlpool_stats stats_of(sqlpool *pool) {
-    sqlpool_stats stats;
-    memset(&stats, 0, sizeof stats);
-    (void)sqlpool_get_stats(pool, &stats);
-    return stats;
-}
 static inline int64_t ask_file(const char *path, const char *sql) {
     sqlite3 *db = raw_open(path);
     const int64_t value = db == NULL ? INT64_MIN : raw_ask(db, sql);
     (void)sqlite3_close(db);
     return value;
+}
+
+/*  The values of table t in the order of their rows. */
+static inline void check_values(sqlpool *pool, const char *expected) {
+    char text[400];
+    CHECK_OK(sqlpool_query_text(pool, text, sizeof text,
+                                "SELECT group_concat(v) FROM (SELECT v FROM t ORDER BY id)",
+                                SQLPOOL_NO_ARGS, &err),
+             &err);
+    CHECK_STR(text, expected);
+}
+/*  An insert of fn(?1) and many times ?1: many instructions and no jump. */
+static inline void long_insert(char *sql, size_t bytes, const char *fn) {
+    size_t used = (size_t)snprintf(sql, bytes, "INSERT INTO t(v) VALUES(%s(?1)", fn);
+    while (used < 1500) used += (size_t)snprintf(sql + used, bytes - used, " + ?1");
+    (void)snprintf(sql + used, bytes - used, ")");
+}
+
+static inline int submit_value(sqlpool *pool, sqlpool_ticket *ticket, int64_t value) {
+    return sqlpool_submit(pool, ticket, INSERT, SQLPOOL_ARGS(value), &err);
+}
+
+/*---- time that moves only when somebody waits ----*/
+
+static sim_clock own_time;
+static int64_t waited_from;
+
+static inline void begin_own_time(sqlpool_config *config) {
+    memset(&own_time, 0, sizeof own_time);
+    config->clock = sim_clock_hooks(&own_time);
+    waited_from = own_time.now_ns;
+}
+/*  Milliseconds that were waited since this was asked. */
+static inline int64_t waited_ms(void) {
+    const int64_t waited = (own_time.now_ns - waited_from) / 1000000;
+    waited_from = own_time.now_ns;
+    return waited;
 }
 
 /*---- callers ----*/
@@ -142,11 +193,14 @@ typedef struct caller {
     sqlpool_value args[2];
     int count;
     bool is_script;
+    bool is_query, walks; /* to the last row, on its own thread */
+    int seen;
     sqlpool_transaction_fn fn;
     void *user;
     sqlpool_call call;
     sqlpool_token token;
     sqlpool_result result;
+    sqlpool_rows rows;
     sqlpool_error error;
     int rc;
     int is_back; /* atomic */
@@ -163,8 +217,14 @@ static inline void *run_caller(void *argument) {
         c->rc = sqlpool_write_with(c->pool, &c->call, &c->result, c->fn, c->user, &c->error);
     else if (c->is_script)
         c->rc = sqlpool_script(c->pool, c->sql, -1, &c->error);
+    else if (c->is_query)
+        c->rc = sqlpool_query_with(c->pool, &c->call, &c->rows, c->sql, args, c->count, &c->error);
     else
         c->rc = sqlpool_exec_with(c->pool, &c->call, &c->result, c->sql, args, c->count, &c->error);
+    if (c->walks && c->rc == SQLPOOL_OK) {
+        while (sqlpool_rows_next(&c->rows)) c->seen++;
+        c->rc = sqlpool_rows_close(&c->rows, &c->error);
+    }
     mark(&c->is_back, 1);
     return NULL;
 }
@@ -235,6 +295,28 @@ static inline bool run_callers(sqlpool *pool, int count) {
     return true;
 }
 
+/*  They begin, and whoever comes to the place first stands there. */
+static inline bool bring_to(int *place, sqlpool *pool, int count) {
+    sqlpool_conn writer;
+    int rc;
+    if (!gather(pool, count, &writer)) return false;
+    arm(place);
+    rc = sqlpool_conn_release(&writer);
+    if (rc != SQLPOOL_OK) test_fail(__FILE__, __LINE__, "release: %s", sqlpool_result_name(rc));
+    if (rc == SQLPOOL_OK && !await_holder(place)) {
+        test_fail(__FILE__, __LINE__, "nobody came to the place");
+        return false;
+    }
+    return rc == SQLPOOL_OK;
+}
+/*  An SQL function: sets the flag of caller number v, as a cancellation does that comes too late to
+    interrupt it. */
+static inline void fire_function(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    __atomic_store_n(&callers[sqlite3_value_int(values[0])].token.fired, 1, __ATOMIC_SEQ_CST);
+    sqlite3_result_value(context, values[0]);
+}
+
 /*  The call ended so, and its error agrees. */
 static inline void check_caller(int at, int rc, int outcome) {
     caller *c = &callers[at];
@@ -247,6 +329,73 @@ static inline void check_caller(int at, int rc, int outcome) {
 }
 static inline void check_ok(int at) {
     check_caller(at, SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED);
+}
+
+/*  All but one, or with -1 all. */
+static inline void check_others(int count, int but) {
+    int i;
+    for (i = 0; i < count; i++) {
+        if (i != but) PART(check_ok(i));
+    }
+}
+
+/*  Of callers 0 .. 3, number 1 is out of time and number 2 cancelled while the writer is held. */
+static inline void two_give_up(sqlpool *pool) {
+    sqlpool_conn writer;
+    int i;
+    callers[1].call.timeout_ms = 300;
+    callers[2].call.token = &callers[2].token;
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err);
+    CHECK(queue_caller(pool, 0, 1));
+    for (i = 1; i < 4; i++) CHECK(queue_soon(pool, i));
+    (void)pthread_join(callers[1].thread, NULL);
+    CHECK_INT(sqlpool_cancel(pool, &callers[2].token), SQLPOOL_OK);
+    (void)pthread_join(callers[2].thread, NULL);
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    (void)pthread_join(callers[0].thread, NULL);
+    (void)pthread_join(callers[3].thread, NULL);
+    check_ok(0);
+    check_ok(3);
+    check_caller(1, SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    check_caller(2, SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED);
+}
+
+/*---- disk and memory that fail ----*/
+
+static inline bool install_sim(void) {
+    if (sim_alloc_install() == SQLITE_OK && sim_vfs_install() == SQLITE_OK) return true;
+    printf("# the simulator cannot be installed\n");
+    return false;
+}
+
+/*  Those who wait for this writer run on a disk that fails once, as armed. */
+static inline void run_into_fault(sqlpool_conn *writer, int count) {
+    CHECK_INT(sqlpool_conn_release(writer), SQLPOOL_OK);
+    join(count);
+    sim_vfs_heal();
+    CHECK_INT((int64_t)sim_vfs.faults, 1);
+}
+/*  They run while allocation number `at` fails. */
+static inline void run_into_nomem(sqlpool *pool, int count, uint64_t at) {
+    sqlpool_conn writer;
+    CHECK(gather(pool, count, &writer));
+    sim_alloc_fail(at, 0);
+    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
+    join(count);
+    sim_alloc_heal();
+}
+static inline void check_ok_or_nomem(int at) {
+    const bool is_ok = callers[at].rc == SQLPOOL_OK;
+    if (!is_ok && !is_nomem(callers[at].rc)) check_ok(at);
+    CHECK(is_ok || is_nomem(callers[at].rc));
+    CHECK_INT(callers[at].error.outcome,
+              is_ok ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+}
+/*  All memory has been given back in good order. */
+static inline void check_memory(void) {
+    char why[400];
+    if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
+    sim_alloc_forget();
 }
 
 /*---- the writer in another thread's hands ----*/

@@ -32,9 +32,7 @@ static int set_value(sqlpool *pool, int64_t value) {
 
 /*  As a clean close of another program leaves it: WAL in the header, no log. */
 static bool make_file(const char *path) {
-    sqlite3 *db = raw_open(path);
-    bool is_made = db != NULL && raw_exec(db, "PRAGMA journal_mode = WAL;" TABLE);
-    return sqlite3_close(db) == SQLITE_OK && is_made;
+    return raw_make(path, "PRAGMA journal_mode = WAL;" TABLE);
 }
 
 static const char *state_of(sqlpool *pool) {
@@ -68,11 +66,17 @@ static int fail_in_transaction(sqlpool_conn *conn, void *user, int attempt) {
     const int rc = update_in_transaction(conn, user, attempt);
     return rc != SQLPOOL_OK ? rc : 70000;
 }
-static int do_nothing(sqlpool_conn *conn, void *user, int attempt) {
-    (void)conn, (void)user, (void)attempt;
-    return 0;
-}
 static char plus_one[] = "UPDATE t SET v = v + 1";
+
+/*  By a statement, a function and a script. */
+static void commit_and_see(sqlpool *pool, sqlpool_stamp *stamp) {
+    CHECK_INT(exec(pool, plus_one), SQLPOOL_OK);
+    CHANGED(pool, stamp);
+    CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, update_in_transaction, plus_one, &err), &err);
+    CHANGED(pool, stamp);
+    CHECK_OK(sqlpool_script(pool, "UPDATE t SET v = v + 1; SELECT 1", -1, &err), &err);
+    CHANGED(pool, stamp);
+}
 
 TEST(own_commits_of_every_kind_are_seen_once) {
     sqlpool *pool = open_pool("own.db", NULL, TABLE);
@@ -83,12 +87,7 @@ TEST(own_commits_of_every_kind_are_seen_once) {
     CHECK(pool != NULL);
     CHANGED(pool, &stamp);
     for (i = 0; i < 20; i++) {
-        CHECK_INT(exec(pool, plus_one), SQLPOOL_OK);
-        CHANGED(pool, &stamp);
-        CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, update_in_transaction, plus_one, &err), &err);
-        CHANGED(pool, &stamp);
-        CHECK_OK(sqlpool_script(pool, "UPDATE t SET v = v + 1; SELECT 1", -1, &err), &err);
-        CHANGED(pool, &stamp);
+        PART(commit_and_see(pool, &stamp));
         CHECK_OK(sqlpool_query(pool, &rows, "UPDATE t SET v = v + 1 RETURNING v", SQLPOOL_NO_ARGS, &err),
                  &err);
         CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
@@ -496,12 +495,7 @@ TEST(a_memory_database_counts_its_own_commits) {
     sqlpool_conn conn;
     CHECK(pool != NULL);
     CHANGED(pool, &stamp);
-    CHECK_INT(exec(pool, plus_one), SQLPOOL_OK);
-    CHANGED(pool, &stamp);
-    CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, update_in_transaction, plus_one, &err), &err);
-    CHANGED(pool, &stamp);
-    CHECK_OK(sqlpool_script(pool, "UPDATE t SET v = v + 1; SELECT 1", -1, &err), &err);
-    CHANGED(pool, &stamp);
+    PART(commit_and_see(pool, &stamp));
     CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, fail_in_transaction, plus_one, &err), 70000, &err);
     CHECK_INT(ask(pool, VALUE), 3);
     SAME(pool, &stamp);

@@ -120,12 +120,6 @@ TEST(a_stopped_write_changes_nothing) {
     close_pool(pool);
 }
 
-static void *commit_later(void *argument) {
-    sleep_ms(60);
-    (void)raw_exec((sqlite3 *)argument, "COMMIT");
-    return NULL;
-}
-
 TEST(no_wait_means_for_locks_as_well) {
     const sqlpool_call no_wait = {SQLPOOL_NO_WAIT, 0, 0, NULL, NULL};
     int64_t start;
@@ -208,6 +202,15 @@ TEST(exclusive_lock_of_another_stops_readers_too) {
  * cancellation
  *----------------------------------------------------------------------------*/
 
+/*  By its token, when it has begun to run or to wait. */
+static void cancel_job(job *j) {
+    sleep_ms(30);
+    CHECK_INT(sqlpool_cancel(j->pool, j->call.token), SQLPOOL_OK);
+    CHECK_INT(pthread_join(j->thread, NULL), 0);
+    CHECK_INT(j->result, SQLPOOL_CANCELLED);
+    CHECK(j->elapsed_ms < 1500);
+}
+
 TEST(cancel_a_running_statement_by_token) {
     static sqlpool_token token;
     job j;
@@ -218,13 +221,9 @@ TEST(cancel_a_running_statement_by_token) {
     for (i = 0; i < LENGTH(slow_statements); i++) {
         memset(&token, 0, sizeof token);
         CHECK(start_job(&j, pool, slow_statements[i], 4000, &token, run_job));
-        sleep_ms(30);
-        CHECK_INT(sqlpool_cancel(pool, &token), SQLPOOL_OK);
-        CHECK_INT(pthread_join(j.thread, NULL), 0);
-        CHECK_INT(j.result, SQLPOOL_CANCELLED);
+        PART(cancel_job(&j));
         CHECK_INT(j.error.result, SQLPOOL_CANCELLED);
         CHECK_HAS(j.error.message, "cancelled");
-        CHECK(j.elapsed_ms < 1500);
     }
     { /* it stays fired until zeroed */
         sqlpool_call call = {0, 0, 0, NULL, NULL};
@@ -257,22 +256,14 @@ TEST(cancel_a_waiting_call_by_token) {
     for (i = 0; i < LENGTH(ways); i++) {
         memset(&token, 0, sizeof token);
         CHECK(start_job(&j, pool, "INSERT INTO t(v) VALUES(1)", 4000, &token, ways[i]));
-        sleep_ms(30);
-        CHECK_INT(sqlpool_cancel(pool, &token), SQLPOOL_OK);
-        CHECK_INT(pthread_join(j.thread, NULL), 0);
-        CHECK_INT(j.result, SQLPOOL_CANCELLED);
-        CHECK(j.elapsed_ms < 1500);
+        PART(cancel_job(&j));
     }
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     db = raw_open("waiting.db"); /* waiting for another connection's lock */
     CHECK(db != NULL && raw_exec(db, "BEGIN IMMEDIATE"));
     memset(&token, 0, sizeof token);
     CHECK(start_job(&j, pool, "INSERT INTO t(v) VALUES(1)", 4000, &token, run_job));
-    sleep_ms(30);
-    CHECK_INT(sqlpool_cancel(pool, &token), SQLPOOL_OK);
-    CHECK_INT(pthread_join(j.thread, NULL), 0);
-    CHECK_INT(j.result, SQLPOOL_CANCELLED);
-    CHECK(j.elapsed_ms < 1500);
+    PART(cancel_job(&j));
     CHECK_INT(sqlite3_close(db), SQLITE_OK);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
     CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
@@ -494,11 +485,6 @@ TEST(recycle_replaces_every_connection) {
 /*------------------------------------------------------------------------------
  * checkpoint
  *----------------------------------------------------------------------------*/
-
-static int64_t file_bytes(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
-}
 
 /*  A pool that checkpoints only when told to. */
 static sqlpool *open_for_checkpoints(const char *path, int timeout_ms) {

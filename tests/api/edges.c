@@ -44,13 +44,8 @@ static bool has_log(const char *path) {
     name_of(name, sizeof name, path, "-wal");
     return access(name, F_OK) == 0;
 }
-static bool make_file(const char *path, const char *sql) {
-    sqlite3 *db = raw_open(path);
-    const bool done = db != NULL && raw_exec(db, sql);
-    return sqlite3_close(db) == SQLITE_OK && done;
-}
 /*  The bytes of a small file; what is beyond the buffer is not looked at. */
-static size_t file_bytes(const char *path, unsigned char *buffer, size_t buffer_bytes) {
+static size_t read_file(const char *path, unsigned char *buffer, size_t buffer_bytes) {
     FILE *file = fopen(path, "rb");
     size_t count;
     if (file == NULL) return 0;
@@ -89,7 +84,7 @@ static sqlpool *move_under_a_writer(const char *path, const char *fresh, sqlpool
     config.min_connections = 2;
     config.validate_after_ms = 1;
     config.upkeep_interval_ms = 5;
-    if (!make_file(fresh, "CREATE TABLE n(a, b, c); INSERT INTO n VALUES(1, 2, 3)")) return NULL;
+    if (!raw_make(fresh, "CREATE TABLE n(a, b, c); INSERT INTO n VALUES(1, 2, 3)")) return NULL;
     pool = open_pool(path, &config, "CREATE TABLE t(a); CREATE TABLE u(a)");
     if (pool == NULL) return NULL;
     if (sqlpool_conn_acquire(pool, SQLPOOL_WRITE, writer, &err) != SQLPOOL_OK ||
@@ -124,7 +119,7 @@ TEST(recycle_refuses_while_a_writer_and_its_log_are_there) {
     int i;
     sqlpool *pool = move_under_a_writer("refuse.db", "refuse-new.db", &writer);
     CHECK(pool != NULL);
-    bytes = file_bytes("refuse.db", before, sizeof before);
+    bytes = read_file("refuse.db", before, sizeof before);
     CHECK(bytes > 0);
     CHECK(has_log("refuse.db"));
     for (i = 0; i < 3; i++) {
@@ -138,7 +133,7 @@ TEST(recycle_refuses_while_a_writer_and_its_log_are_there) {
         CHECK_INT(sqlpool_recycle(pool), SQLPOOL_MOVED);
         CHECK_RC(sqlpool_exec(pool, "INSERT INTO n VALUES(4, 5, 6)", SQLPOOL_NO_ARGS, &err), SQLPOOL_MOVED, &err);
     }
-    CHECK(file_bytes("refuse.db", after, sizeof after) == bytes);
+    CHECK(read_file("refuse.db", after, sizeof after) == bytes);
     CHECK(memcmp(before, after, bytes) == 0);
     remove_logs("refuse.db");
     CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK);
@@ -211,7 +206,7 @@ TEST(a_reader_opened_after_the_file_was_replaced) {
     config.min_connections = 2;
     pool = open_pool("growth.db", &config, schema);
     CHECK(pool != NULL);
-    CHECK(make_file("growth-new.db", "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)"));
+    CHECK(raw_make("growth-new.db", "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)"));
     CHECK(unlink("growth.db") == 0);
     remove_logs("growth.db");
     CHECK(rename("growth-new.db", "growth.db") == 0);
@@ -487,7 +482,6 @@ TEST(a_nested_read_passes_a_queued_writer_in_memory) {
     caller c;
     pthread_t thread;
     sqlpool_rows rows;
-    sqlpool_stats stats;
     int64_t count = 0, start, end;
     int rc;
     sqlpool *pool;
@@ -499,11 +493,7 @@ TEST(a_nested_read_passes_a_queued_writer_in_memory) {
     CHECK_OK(sqlpool_query(pool, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &err), &err);
     CHECK(sqlpool_rows_next(&rows));
     CHECK(start_thread(&thread, write_once, &c));
-    end = now_ms() + 2000;
-    do {
-        CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
-        CHECK(now_ms() < end);
-    } while (stats.waiting_write == 0);
+    CHECK(await_waiting(pool));
     sleep_ms(10); /* older than barge_us */
     start = now_ms();
     rc = sqlpool_query_int64(pool, &count, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &err);
@@ -548,11 +538,9 @@ static void *let_go_soon(void *argument) {
 TEST(no_deadlock_behind_a_holder_that_works) {
     sqlpool_config config = config_of(2);
     sqlpool_conn first, second;
-    sqlpool_stats stats;
     caller holder, waiter;
     pthread_t holds, waits, lets_go;
     int rc;
-    int64_t end;
     sqlpool *pool;
     config.min_connections = 3;
     pool = open_pool("lanes.db", &config, schema);
@@ -564,11 +552,7 @@ TEST(no_deadlock_behind_a_holder_that_works) {
     CHECK(wait_for(&holder.stage, 1, 2000));
     CHECK(start_thread(&waits, hold_a_reader_and_wait_for_the_writer, &waiter));
     CHECK(wait_for(&waiter.stage, 1, 2000));
-    end = now_ms() + 2000;
-    do {
-        CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
-        CHECK(now_ms() < end);
-    } while (stats.waiting_write == 0);
+    CHECK(await_waiting(pool));
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &first, &err), &err);
     CHECK(start_thread(&lets_go, let_go_soon, &holder.go));
     rc = sqlpool_conn_acquire(pool, SQLPOOL_READ, &second, &err);

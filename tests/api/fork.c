@@ -30,47 +30,11 @@ static void in_child(void (*body)(void)) {
         test_fail(__FILE__, __LINE__, "the child ended with status 0x%x", (unsigned)status);
 }
 
-static int nothing(sqlpool_conn *conn, void *user, int attempt) {
-    (void)conn, (void)user, (void)attempt;
-    return 0;
-}
-static int nothing_alone(sqlpool_conn *conn, void *user) {
-    (void)conn, (void)user;
-    return 0;
-}
-
 static void everything_is_forked(void) {
-    sqlpool_conn conn;
-    sqlpool_rows rows;
-    sqlpool_stats stats;
     sqlpool_config config;
-    sqlpool_holder holder;
-    sqlpool_token token = {0};
     sqlpool *second = (sqlpool *)(void *)&config;
-    char text[100];
-    int64_t value, start = now_ms();
-    CHECK_RC(sqlpool_exec(the_pool, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_FORKED, &err);
-    CHECK_RC(sqlpool_exec(the_pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &err), SQLPOOL_FORKED, &err);
-    CHECK_RC(sqlpool_query(the_pool, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_FORKED, &err);
-    CHECK(!sqlpool_rows_next(&rows));
-    (void)sqlpool_rows_close(&rows, NULL);
-    CHECK_RC(sqlpool_query_int64(the_pool, &value, "SELECT 1", SQLPOOL_NO_ARGS, &err), SQLPOOL_FORKED, &err);
-    CHECK_RC(sqlpool_script(the_pool, "SELECT 1", -1, &err), SQLPOOL_FORKED, &err);
-    CHECK_RC(sqlpool_transaction(the_pool, SQLPOOL_WRITE, nothing, NULL, &err), SQLPOOL_FORKED, &err);
-    CHECK_RC(sqlpool_conn_acquire(the_pool, SQLPOOL_READ, &conn, &err), SQLPOOL_FORKED, &err);
-    CHECK_RC(sqlpool_conn_acquire(the_pool, SQLPOOL_WRITE, &conn, &err), SQLPOOL_FORKED, &err);
-    CHECK_RC(sqlpool_pause(the_pool, 10, &err), SQLPOOL_FORKED, &err);
-    CHECK_INT(sqlpool_resume(the_pool), SQLPOOL_FORKED);
-    CHECK_RC(sqlpool_exclusive(the_pool, 10, nothing_alone, NULL, &err), SQLPOOL_FORKED, &err);
-    CHECK_RC(sqlpool_checkpoint(the_pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), SQLPOOL_FORKED, &err);
-    CHECK_INT(sqlpool_recycle(the_pool), SQLPOOL_FORKED);
-    CHECK_INT(sqlpool_cancel(the_pool, &token), SQLPOOL_FORKED);
-    CHECK_INT(sqlpool_tick(the_pool, 0), SQLPOOL_FORKED);
-    CHECK_INT(sqlpool_get_stats(the_pool, &stats), SQLPOOL_FORKED);
-    CHECK_INT(sqlpool_holders(the_pool, &holder, 1), SQLPOOL_FORKED);
-    CHECK_INT(sqlpool_config_resolved(the_pool, &config), SQLPOOL_FORKED);
-    CHECK_INT(sqlpool_status_text(the_pool, text, sizeof text), SQLPOOL_FORKED);
-    CHECK_INT(sqlpool_status_json(the_pool, text, sizeof text), SQLPOOL_FORKED);
+    const int64_t start = now_ms();
+    PART(check_every_call(the_pool, SQLPOOL_FORKED));
     CHECK_RC(sqlpool_open(&second, "other.db", NULL, &err), SQLPOOL_FORKED, &err);
     CHECK(second == NULL);
     CHECK(access("other.db", F_OK) != 0);

@@ -6,69 +6,19 @@
     others. The SQL function hold() stops a statement, and the commit hook a COMMIT, until the test
     lets go. Memory and disk are the simulator's, so that they can fail. */
 #define _GNU_SOURCE
-#include "api.h"
-#include "sim/sim.h"
+#include "callers.h"
 
-static sqlpool_error err;
-
-enum { MOST = 16 };
+enum { MANY = 16 }; /* callers of a large group */
 #define COUNTER "CREATE TABLE c(n INTEGER NOT NULL); INSERT INTO c VALUES(0);"
 #define ONE_MORE "UPDATE c SET n = n + 1"
-#define TABLE "CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
-#define INSERT "INSERT INTO t(v) VALUES(?)"
-#define ENDLESS_INSERT \
-    "INSERT INTO t(v) SELECT max(i) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL " \
-    "SELECT i + 1 FROM n) SELECT i FROM n)"
 
-/*---- callers, and the place where they stop ----*/
+/*---- the place where callers stop ----*/
 
-typedef struct caller {
-    sqlpool *pool;
-    const char *sql;
-    sqlpool_value args[2];
-    int count;
-    bool is_query, walks; /* to the last row, on its own thread */
-    int seen;
-    sqlpool_call call;
-    sqlpool_token token;
-    sqlpool_result result;
-    sqlpool_rows rows;
-    sqlpool_error error;
-    int rc;
-    int is_back; /* atomic */
-    pthread_t thread;
-} caller;
+static int hold_state, commit_state; /* places */
 
-static caller callers[MOST];
-
-static int hold_state; /* atomic; 0: pass, 1: stop here, 2: somebody stands here */
-static int commit_state;
-
-static void wait_at(int *state) {
-    int expected = 1;
-    if (!__atomic_compare_exchange_n(state, &expected, 2, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
-    while (__atomic_load_n(state, __ATOMIC_SEQ_CST) == 2) sleep_ms(1);
-}
-static void arm(int *state) {
-    __atomic_store_n(state, 1, __ATOMIC_SEQ_CST);
-}
-static void let_go(int *state) {
-    __atomic_store_n(state, 0, __ATOMIC_SEQ_CST);
-}
-static bool await_holder(int *state) {
-    int i;
-    for (i = 0; i < 60000 && __atomic_load_n(state, __ATOMIC_SEQ_CST) != 2; i++) sleep_ms(1);
-    return i < 60000;
-}
 static void hold_function(sqlite3_context *context, int count, sqlite3_value **values) {
     (void)count;
     wait_at(&hold_state);
-    sqlite3_result_value(context, values[0]);
-}
-/*  Sets the flag of caller number v, as a cancellation does that comes too late to interrupt it. */
-static void fire_function(sqlite3_context *context, int count, sqlite3_value **values) {
-    (void)count;
-    __atomic_store_n(&callers[sqlite3_value_int(values[0])].token.fired, 1, __ATOMIC_SEQ_CST);
     sqlite3_result_value(context, values[0]);
 }
 static int on_commit(void *user) {
@@ -88,118 +38,19 @@ static int on_connect(void *user, const sqlpool_conn *conn) {
     return sqlite3_create_function(db, "hold", 1, SQLITE_UTF8, NULL, hold_function, NULL, NULL);
 }
 
-static sqlpool_config patient(void) {
-    sqlpool_config config = config_of(2);
-    config.acquire_timeout_ms = 120000;
-    config.close_timeout_ms = 120000;
-    config.group_us = 1000000;
+static sqlpool_config with_places(sqlpool_config config) {
     config.events.connect_fn = on_connect;
     return config;
-}
-static sqlpool_stats stats_of(sqlpool *pool) {
-    sqlpool_stats stats;
-    memset(&stats, 0, sizeof stats);
-    (void)sqlpool_get_stats(pool, &stats);
-    return stats;
-}
-static int64_t ask_file(const char *path, const char *sql) {
-    sqlite3 *db = raw_open(path);
-    const int64_t value = db == NULL ? INT64_MIN : raw_ask(db, sql);
-    (void)sqlite3_close(db);
-    return value;
-}
-
-static void *run_caller(void *argument) {
-    caller *c = (caller *)argument;
-    const sqlpool_value *args = c->count > 0 ? c->args : NULL;
-    memset(&c->error, 0x5a, sizeof c->error);
-    c->rc = c->is_query ? sqlpool_query_with(c->pool, &c->call, &c->rows, c->sql, args, c->count, &c->error)
-                        : sqlpool_exec_with(c->pool, &c->call, &c->result, c->sql, args, c->count, &c->error);
-    if (c->walks && c->rc == SQLPOOL_OK) {
-        while (sqlpool_rows_next(&c->rows)) c->seen++;
-        c->rc = sqlpool_rows_close(&c->rows, &c->error);
-    }
-    __atomic_store_n(&c->is_back, 1, __ATOMIC_SEQ_CST);
-    return NULL;
-}
-static bool is_back(const caller *c) {
-    return __atomic_load_n(&c->is_back, __ATOMIC_SEQ_CST) != 0;
-}
-static caller *with_int(caller *c, const char *sql, int64_t value) {
-    memset(c, 0, sizeof *c);
-    c->sql = sql;
-    c->args[0] = sqlpool_value_int64(value);
-    c->count = 1;
-    return c;
-}
-static caller *with_sql(caller *c, const char *sql) {
-    memset(c, 0, sizeof *c);
-    c->sql = sql;
-    return c;
 }
 static caller *with_token(caller *c) {
     c->call.token = &c->token;
     return c;
 }
 
-/*  Starts caller `at` and returns when so many wait for the writer. */
-static bool queue_caller(sqlpool *pool, int at, int waiting) {
-    int i;
-    callers[at].pool = pool;
-    if (!start_thread(&callers[at].thread, run_caller, &callers[at])) return false;
-    for (i = 0; i < 20000 && stats_of(pool).waiting_write != waiting && !is_back(&callers[at]); i++)
-        sleep_ms(1);
-    return stats_of(pool).waiting_write == waiting;
-}
-static void join(int count) {
-    int i;
-    for (i = 0; i < count; i++) (void)pthread_join(callers[i].thread, NULL);
-}
-/*  The writer is held and callers 0 .. count - 1 wait for it in that order. */
-static bool gather(sqlpool *pool, int count, sqlpool_conn *writer) {
-    int i;
-    if (sqlpool_conn_acquire(pool, SQLPOOL_WRITE, writer, &err) != SQLPOOL_OK) {
-        test_fail(__FILE__, __LINE__, "acquire: %s", err.message);
-        return false;
-    }
-    for (i = 0; i < count; i++) {
-        if (!queue_caller(pool, i, i + 1)) {
-            test_fail(__FILE__, __LINE__, "caller %d does not wait: %d %s", i, callers[i].rc,
-                      callers[i].error.message);
-            return false;
-        }
-    }
-    return true;
-}
-/*  All of them, from the first to the last. */
-static bool run_callers(sqlpool *pool, int count) {
-    sqlpool_conn writer;
-    if (!gather(pool, count, &writer)) return false;
-    if (sqlpool_conn_release(&writer) != SQLPOOL_OK) return false;
-    join(count);
-    return true;
-}
-
-/*  The call ended so, and its error agrees. */
-static void check_caller(int at, int rc, int outcome) {
-    caller *c = &callers[at];
-    if (!api_agrees(__FILE__, __LINE__, c->sql, c->rc, rc, sqlpool_result_name(rc), &c->error)) return;
-    if (c->error.outcome != outcome)
-        test_fail(__FILE__, __LINE__, "caller %d: %s: outcome %d, expected %d", at, c->sql, c->error.outcome,
-                  outcome);
-}
-static void check_ok(int at) {
-    check_caller(at, SQLPOOL_OK, SQLPOOL_OUTCOME_COMMITTED);
-}
-static void check_all_ok(int count) {
-    int i;
-    for (i = 0; i < count; i++) check_ok(i);
-}
-
 /*---- results ----*/
 
 TEST(a_lone_write_makes_no_group) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("lone.db", &config, TABLE);
     CHECK(pool != NULL);
     CHECK_OK(sqlpool_exec(pool, INSERT, SQLPOOL_ARGS(1), &err), &err);
@@ -212,41 +63,41 @@ TEST(a_lone_write_makes_no_group) {
 }
 
 TEST(each_caller_gets_its_own_changes_and_rowid) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("own.db", &config, TABLE);
     uint64_t commits;
     int i;
     CHECK(pool != NULL);
-    for (i = 0; i < MOST; i++)
+    for (i = 0; i < MANY; i++)
         (void)with_int(&callers[i], i % 2 == 0 ? INSERT : "INSERT INTO t(v) VALUES(?1), (-1)", 100 + i);
     commits = stats_of(pool).commits;
-    CHECK(run_callers(pool, MOST));
-    for (i = 0; i < MOST; i++) {
+    CHECK(run_callers(pool, MANY));
+    for (i = 0; i < MANY; i++) {
         char sql[100];
         PART(check_ok(i));
         CHECK_INT(callers[i].result.changes, 1 + i % 2);
         (void)snprintf(sql, sizeof sql, "SELECT id + %d FROM t WHERE v = %d", i % 2, 100 + i);
         CHECK_INT(callers[i].result.last_insert_id, ask(pool, sql));
     }
-    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), MOST + MOST / 2);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), MANY + MANY / 2);
     CHECK_INT(stats_of(pool).groups, 1);
-    CHECK_INT(stats_of(pool).grouped, MOST);
+    CHECK_INT(stats_of(pool).grouped, MANY);
     CHECK_INT(stats_of(pool).replayed, 0);
     CHECK_INT(stats_of(pool).commits - commits, 1);
     close_pool(pool);
 }
 
 TEST(rows_of_returning_reach_their_caller) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("returning.db", &config, TABLE);
     int i;
     CHECK(pool != NULL);
-    for (i = 0; i < MOST; i++) {
+    for (i = 0; i < MANY; i++) {
         with_int(&callers[i], "INSERT INTO t(v) VALUES(?1), (?1 + 1000) RETURNING v, id", i)->is_query = true;
     }
-    CHECK(run_callers(pool, MOST));
+    CHECK(run_callers(pool, MANY));
     CHECK_INT(stats_of(pool).groups, 1);
-    for (i = 0; i < MOST; i++) {
+    for (i = 0; i < MANY; i++) {
         sqlpool_rows *rows = &callers[i].rows;
         PART(check_ok(i));
         CHECK_INT(sqlpool_rows_column_count(rows), 2);
@@ -263,7 +114,7 @@ TEST(rows_of_returning_reach_their_caller) {
 /*  The name of a table expression may be a verb: what only reads must not come into a group, where its
     cursor would stand on another caller's connection. */
 TEST(a_read_that_looks_like_a_write) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("looks.db", &config, COUNTER);
     int at, i;
     CHECK(pool != NULL);
@@ -276,9 +127,7 @@ TEST(a_read_that_looks_like_a_write) {
         for (i = 0; i < 3; i++) (void)queue_caller(pool, i, stats_of(pool).waiting_write + 1);
         CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
         join(3);
-        for (i = 0; i < 3; i++) {
-            if (i != at) PART(check_ok(i));
-        }
+        PART(check_others(3, at));
         CHECK_INT(callers[at].rc, SQLPOOL_OK);
         CHECK_INT(callers[at].seen, 2);
         CHECK_INT(ask(pool, "SELECT n FROM c"), (at + 1) * 2);
@@ -327,13 +176,13 @@ static void with_config(const char *path, sqlpool_config config) {
     close_pool(pool);
 }
 TEST(own_writes_are_there_at_once) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     with_config("many.db", config);
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     with_config("many_off.db", config);
 }
 TEST(in_other_journals_and_topologies) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     with_config(":memory:", config);
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     config.journal = SQLPOOL_JOURNAL_DELETE;
@@ -344,7 +193,7 @@ TEST(in_other_journals_and_topologies) {
     with_config("many_general.db", config);
 }
 TEST(two_pools_on_one_file) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *one = open_pool("two.db", &config, TABLE), *two = open_pool("two.db", &config, NULL);
     CHECK(one != NULL && two != NULL);
     insert_from_threads(one, two);
@@ -360,12 +209,6 @@ typedef struct poison {
     int leaves; /* rows of u that stay all the same */
     bool ends;  /* the transaction of the group */
 } poison;
-#define POISON_TABLES \
-    COUNTER "CREATE TABLE u(k UNIQUE NOT NULL CHECK(k <> 'bad')); INSERT INTO u VALUES('dup');" \
-            "CREATE TABLE r(v); CREATE TRIGGER r_in BEFORE INSERT ON r BEGIN SELECT CASE NEW.v " \
-            "WHEN 1 THEN RAISE(ROLLBACK, 'r') WHEN 2 THEN RAISE(ABORT, 'a') ELSE RAISE(FAIL, 'f') END; END;" \
-            "CREATE TABLE parent(id INTEGER PRIMARY KEY); CREATE TABLE child(p REFERENCES parent " \
-            "DEFERRABLE INITIALLY DEFERRED, k UNIQUE);"
 static const poison poisons[] = {
     {"INSERT INTO u VALUES('dup')", 0, 0, false},
     {"INSERT INTO u VALUES('new'), ('dup')", 0, 0, false},
@@ -403,18 +246,18 @@ static void poison_a_group(sqlpool *pool, const poison *p) {
     for (k = 0; k < LENGTH(places); k++) {
         const sqlpool_stats before = stats_of(pool);
         int i;
-        for (i = 0; i < MOST; i++) (void)with_sql(&callers[i], ONE_MORE);
+        for (i = 0; i < MANY; i++) (void)with_sql(&callers[i], ONE_MORE);
         callers[places[k]].sql = p->sql;
         callers[places[k]].count = alone.count;
         callers[places[k]].args[0] = alone.args[0];
-        CHECK(run_callers(pool, MOST));
-        for (i = 0; i < MOST; i++) {
+        CHECK(run_callers(pool, MANY));
+        for (i = 0; i < MANY; i++) {
             if (i != places[k]) PART(check_ok(i));
             if (i != places[k]) CHECK_INT(callers[i].result.changes, 1);
         }
         PART(check_caller(places[k], alone.rc, SQLPOOL_OUTCOME_NOT_COMMITTED));
         CHECK_INT(callers[places[k]].error.sqlite_code, alone.error.sqlite_code);
-        sum += MOST - 1;
+        sum += MANY - 1;
         rows += p->leaves;
         CHECK_INT(ask(pool, "SELECT n FROM c"), sum);
         CHECK_INT(ask(pool, "SELECT count(*) FROM u"), rows);
@@ -426,11 +269,11 @@ static void poison_a_group(sqlpool *pool, const poison *p) {
 TEST(one_that_fails_takes_no_neighbour_with_it) {
     int i;
     for (i = 0; i < LENGTH(poisons); i++) {
-        sqlpool_config config = patient();
+        sqlpool_config config = with_places(patient());
         char path[40];
         sqlpool *pool;
         (void)snprintf(path, sizeof path, "poison%d.db", i);
-        pool = open_pool(path, &config, POISON_TABLES);
+        pool = open_pool(path, &config, COUNTER POISON_TABLES);
         CHECK(pool != NULL);
         if (sqlite3_libversion_number() >= 3037000)
             CHECK_OK(sqlpool_script(pool, "CREATE TABLE strict(v INTEGER) STRICT", -1, &err), &err);
@@ -442,9 +285,10 @@ TEST(one_that_fails_takes_no_neighbour_with_it) {
 
 /*  OR FAIL leaves a row that COMMIT refuses: the only other one in the group is not to blame. */
 TEST(what_or_fail_left_is_no_fault_of_a_neighbour) {
-    sqlpool_config config = patient();
-    sqlpool *pool = open_pool("left.db", &config, POISON_TABLES "INSERT INTO parent VALUES(1);"
-                                                                "INSERT INTO child VALUES(1, 'dup');");
+    sqlpool_config config = with_places(patient());
+    sqlpool *pool = open_pool("left.db", &config,
+                              COUNTER POISON_TABLES "INSERT INTO parent VALUES(1);"
+                                                    "INSERT INTO child VALUES(1, 'dup');");
     CHECK(pool != NULL);
     (void)with_sql(&callers[0], ONE_MORE);
     (void)with_sql(&callers[1], "INSERT OR FAIL INTO child VALUES(7, 'new'), (1, 'dup')");
@@ -460,8 +304,8 @@ TEST(what_or_fail_left_is_no_fault_of_a_neighbour) {
 TEST(what_or_fail_left_stays_when_the_group_ends) {
     static const char *const ends[] = {"INSERT OR ROLLBACK INTO u VALUES('dup')",
                                        "INSERT INTO child VALUES(7, NULL)"};
-    sqlpool_config config = patient();
-    sqlpool *pool = open_pool("stays.db", &config, POISON_TABLES);
+    sqlpool_config config = with_places(patient());
+    sqlpool *pool = open_pool("stays.db", &config, COUNTER POISON_TABLES);
     int k;
     CHECK(pool != NULL);
     for (k = 0; k < LENGTH(ends); k++) {
@@ -481,9 +325,11 @@ TEST(what_or_fail_left_stays_when_the_group_ends) {
 TEST(nobody_fails_for_a_row_that_is_not_committed) {
     static const char *const second[] = {"INSERT INTO k VALUES(1, NULL)",
                                          "INSERT OR ROLLBACK INTO k VALUES(1, NULL)"};
-    sqlpool_config config = patient();
-    sqlpool *pool = open_pool("dirty.db", &config, POISON_TABLES
-                              "CREATE TABLE k(a UNIQUE, r REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);");
+    sqlpool_config config = with_places(patient());
+    sqlpool *pool = open_pool(
+        "dirty.db", &config,
+        COUNTER POISON_TABLES
+        "CREATE TABLE k(a UNIQUE, r REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);");
     int n;
     CHECK(pool != NULL);
     for (n = 0; n < LENGTH(second); n++) {
@@ -504,12 +350,11 @@ TEST(nobody_fails_for_a_row_that_is_not_committed) {
 
 /*  Rows that a first run buffered are given back before the second. */
 TEST(returning_is_run_again_from_nothing) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool;
-    char why[400];
     int i;
     config.allocator = sim_allocator();
-    pool = open_pool("again.db", &config, TABLE POISON_TABLES);
+    pool = open_pool("again.db", &config, TABLE COUNTER POISON_TABLES);
     CHECK(pool != NULL);
     for (i = 0; i < 8; i++)
         with_int(&callers[i], "INSERT INTO t(v) VALUES(?1) RETURNING v", i)->is_query = true;
@@ -528,14 +373,13 @@ TEST(returning_is_run_again_from_nothing) {
     CHECK_INT(stats_of(pool).replayed, 8);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 6);
     close_pool(pool);
-    if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
-    sim_alloc_forget();
+    check_memory();
 }
 
 /*  What a first run said of itself must not stay when the second fails otherwise. */
 TEST(a_second_run_has_a_result_of_its_own) {
-    sqlpool_config config = patient();
-    sqlpool *pool = open_pool("second.db", &config, TABLE POISON_TABLES);
+    sqlpool_config config = with_places(patient());
+    sqlpool *pool = open_pool("second.db", &config, TABLE COUNTER POISON_TABLES);
     CHECK(pool != NULL);
     (void)with_sql(&callers[0], ONE_MORE);
     (void)with_token(with_int(&callers[1], INSERT, 1));
@@ -581,7 +425,7 @@ static int connect_refusing(void *user, const sqlpool_conn *conn) {
 }
 TEST(a_commit_hook_that_refuses_one_write_refuses_no_other) {
     static const int places[] = {0, 3, 7};
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool;
     int k, i;
     config.events.connect_fn = connect_refusing;
@@ -591,9 +435,7 @@ TEST(a_commit_hook_that_refuses_one_write_refuses_no_other) {
         for (i = 0; i < 8; i++) (void)with_int(&callers[i], INSERT, i);
         (void)with_int(&callers[places[k]], "INSERT INTO bad VALUES(?)", k);
         CHECK(run_callers(pool, 8));
-        for (i = 0; i < 8; i++) {
-            if (i != places[k]) PART(check_ok(i));
-        }
+        PART(check_others(8, places[k]));
         PART(check_caller(places[k], SQLITE_CONSTRAINT_COMMITHOOK, SQLPOOL_OUTCOME_NOT_COMMITTED));
         CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 7 * (k + 1));
         CHECK_INT(ask(pool, "SELECT count(*) FROM bad"), 0);
@@ -612,49 +454,30 @@ TEST(a_commit_hook_that_refuses_one_write_refuses_no_other) {
 /*---- deadlines and cancellation ----*/
 
 TEST(a_queued_write_that_gives_up_is_never_run) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("gives_up.db", &config, TABLE);
-    sqlpool_conn writer;
     int i;
     CHECK(pool != NULL);
     for (i = 0; i < 4; i++) (void)with_token(with_int(&callers[i], INSERT, i));
-    callers[1].call.timeout_ms = 300;
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err);
-    for (i = 0; i < 4; i++) CHECK(queue_caller(pool, i, i + 1) || i > 1);
-    (void)pthread_join(callers[1].thread, NULL);
-    CHECK_INT(sqlpool_cancel(pool, &callers[2].token), SQLPOOL_OK);
-    (void)pthread_join(callers[2].thread, NULL);
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    (void)pthread_join(callers[0].thread, NULL);
-    (void)pthread_join(callers[3].thread, NULL);
-    check_ok(0);
-    check_ok(3);
-    check_caller(1, SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED);
-    check_caller(2, SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    PART(two_give_up(pool));
     CHECK_INT(ask(pool, "SELECT group_concat(v, '') = '03' FROM t"), 1);
     close_pool(pool);
 }
 
 /*  An endless member is stopped by its own token; place 0 is the leader. */
 static void cancel_an_endless(const char *path, int place) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool(path, &config, TABLE COUNTER);
-    sqlpool_conn writer;
     int i;
     CHECK(pool != NULL);
     for (i = 0; i < 6; i++) (void)with_token(with_sql(&callers[i], ONE_MORE));
     callers[place].sql = "INSERT INTO t(v) SELECT max(hold(i)) FROM (WITH RECURSIVE n(i) AS "
                          "(SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n)";
-    arm(&hold_state);
-    CHECK(gather(pool, 6, &writer));
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    CHECK(await_holder(&hold_state));
+    CHECK(bring_to(&hold_state, pool, 6));
     CHECK_INT(sqlpool_cancel(pool, &callers[place].token), SQLPOOL_OK);
     let_go(&hold_state);
     join(6);
-    for (i = 0; i < 6; i++) {
-        if (i != place) PART(check_ok(i));
-    }
+    PART(check_others(6, place));
     check_caller(place, SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_INT(ask(pool, "SELECT n FROM c"), 5);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
@@ -669,7 +492,7 @@ TEST(cancelled_by_its_token_alone) {
 
 /*  The deadline may pass in the queue or in the statement: TIMEOUT both times, the others commit. */
 TEST(stopped_by_its_deadline_alone) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("deadline.db", &config, TABLE COUNTER);
     sqlpool_conn writer;
     int i;
@@ -681,9 +504,7 @@ TEST(stopped_by_its_deadline_alone) {
     for (i = 0; i < 6; i++) (void)queue_caller(pool, i, i + 1);
     CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
     join(6);
-    for (i = 0; i < 6; i++) {
-        if (i != 3) PART(check_ok(i));
-    }
+    PART(check_others(6, 3));
     check_caller(3, SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_INT(ask(pool, "SELECT n FROM c"), 5);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
@@ -692,19 +513,15 @@ TEST(stopped_by_its_deadline_alone) {
 
 /*  One after the other in one lease: the reason of the first is not that of the second. */
 TEST(a_deadline_and_then_a_token) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("both.db", &config, TABLE COUNTER);
-    sqlpool_conn writer;
     CHECK(pool != NULL);
     (void)with_sql(&callers[0], ONE_MORE);
     (void)with_sql(&callers[1], ENDLESS_INSERT);
     callers[1].call.timeout_ms = 1000;
     (void)with_token(with_int(&callers[2], "INSERT INTO t(v) VALUES(hold(?1) + (" ENDLESS "))", 1));
     (void)with_sql(&callers[3], ONE_MORE);
-    arm(&hold_state);
-    CHECK(gather(pool, 4, &writer));
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    CHECK(await_holder(&hold_state));
+    CHECK(bring_to(&hold_state, pool, 4));
     CHECK_INT(sqlpool_cancel(pool, &callers[2].token), SQLPOOL_OK);
     let_go(&hold_state);
     join(4);
@@ -718,9 +535,8 @@ TEST(a_deadline_and_then_a_token) {
 
 /*  Its arguments are read by the leader: a caller taken into a group stays, whatever its deadline. */
 TEST(a_taken_write_is_waited_out) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("taken.db", &config, TABLE);
-    sqlpool_conn writer;
     int64_t deadline;
     bool was_back;
     CHECK(pool != NULL);
@@ -730,14 +546,12 @@ TEST(a_taken_write_is_waited_out) {
     (void)with_token(with_int(&callers[3], INSERT, 3));
     (void)with_int(&callers[4], INSERT, 4);
     callers[1].call.timeout_ms = callers[4].call.timeout_ms = 1500;
-    arm(&hold_state);
-    CHECK(gather(pool, 5, &writer));
+    CHECK(bring_to(&hold_state, pool, 5));
     deadline = now_ms() + 1700;
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    CHECK(await_holder(&hold_state));
     CHECK_INT(sqlpool_cancel(pool, &callers[3].token), SQLPOOL_OK);
     while (now_ms() < deadline) sleep_ms(10);
-    was_back = is_back(&callers[0]) || is_back(&callers[1]) || is_back(&callers[3]) || is_back(&callers[4]);
+    was_back = look(&callers[0].is_back) || look(&callers[1].is_back) ||
+               look(&callers[3].is_back) || look(&callers[4].is_back);
     let_go(&hold_state);
     join(5);
     CHECK(!was_back);
@@ -752,37 +566,33 @@ TEST(a_taken_write_is_waited_out) {
 
 /*  A token that fires behind its own statement: neither COMMIT nor a neighbour hears of it. */
 TEST(a_token_fired_late_meets_nobody_else) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("late.db", &config, TABLE COUNTER);
     int i;
     CHECK(pool != NULL);
     for (i = 0; i < 4; i++) (void)with_sql(&callers[i], ONE_MORE);
     (void)with_token(with_int(&callers[3], "INSERT INTO t(v) VALUES(fire(?1))", 3));
     CHECK(run_callers(pool, 4));
-    check_all_ok(4);
+    check_others(4, -1);
     CHECK_INT(stats_of(pool).replayed, 0);
     CHECK_INT(ask(pool, "SELECT n FROM c"), 3);
     close_pool(pool);
 }
 
 TEST(nobody_hears_of_success_before_commit) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("before.db", &config, TABLE);
-    sqlpool_conn writer;
     int i, back = 0;
     CHECK(pool != NULL);
     for (i = 0; i < 8; i++) (void)with_int(&callers[i], INSERT, i);
-    CHECK(gather(pool, 8, &writer));
-    arm(&commit_state);
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    CHECK(await_holder(&commit_state));
+    CHECK(bring_to(&commit_state, pool, 8));
     sleep_ms(100);
-    for (i = 0; i < 8; i++) back += is_back(&callers[i]);
+    for (i = 0; i < 8; i++) back += look(&callers[i].is_back);
     CHECK_INT(ask_file("before.db", "SELECT count(*) FROM t"), 0);
     let_go(&commit_state);
     join(8);
     CHECK_INT(back, 0);
-    check_all_ok(8);
+    check_others(8, -1);
     close_pool(pool);
 }
 
@@ -791,7 +601,7 @@ TEST(nobody_hears_of_success_before_commit) {
 TEST(other_statements_run_by_themselves) {
     static const char *const others[] = {"VACUUM", "CREATE TABLE x(v)", "DROP TABLE x", "ANALYZE", "REINDEX",
                                          "PRAGMA user_version = 5"};
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("others.db", &config, TABLE);
     int i;
     CHECK(pool != NULL);
@@ -800,7 +610,7 @@ TEST(other_statements_run_by_themselves) {
     }
     callers[5].sql = "CREATE TABLE y(v)"; /* the order is the queue's, but for those a leader takes */
     CHECK(run_callers(pool, 12));
-    check_all_ok(12);
+    check_others(12, -1);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 6);
     CHECK_INT(ask(pool, "PRAGMA user_version"), 5);
     CHECK_INT(stats_of(pool).grouped, 6);
@@ -812,18 +622,18 @@ static void bounded(const char *path, sqlpool_config config, int *groups, int *g
     sqlpool *pool = open_pool(path, &config, TABLE);
     int i;
     CHECK(pool != NULL);
-    for (i = 0; i < MOST; i++) {
+    for (i = 0; i < MANY; i++) {
         with_int(&callers[i], INSERT, 0)->args[0] = sqlpool_value_text("some thirty bytes of plain text");
     }
-    CHECK(run_callers(pool, MOST));
-    check_all_ok(MOST);
+    CHECK(run_callers(pool, MANY));
+    check_others(MANY, -1);
     *groups = (int)stats_of(pool).groups;
     *grouped = (int)stats_of(pool).grouped;
-    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), MOST);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM t"), MANY);
     close_pool(pool);
 }
 TEST(bounds_of_a_group) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     int groups, grouped;
     config.group_count = SQLPOOL_OFF;
     PART(bounded("off.db", config, &groups, &grouped));
@@ -856,20 +666,16 @@ static void *pause_or_close(void *argument) {
 /*  The leader stands in its statement, others wait; the gate closes; the leader goes on. */
 static bool gate_closes_on_a_leader(sqlpool *pool, closing *c, pthread_t *thread) {
     const sqlpool_call no_wait = {.timeout_ms = SQLPOOL_NO_WAIT};
-    sqlpool_conn writer;
     int i;
     (void)with_int(&callers[0], "INSERT INTO t(v) VALUES(hold(?1))", 0);
     for (i = 1; i < 4; i++) (void)with_int(&callers[i], INSERT, i);
-    arm(&hold_state);
-    if (!gather(pool, 4, &writer) || sqlpool_conn_release(&writer) != SQLPOOL_OK ||
-        !await_holder(&hold_state) || !start_thread(thread, pause_or_close, c))
-        return false;
+    if (!bring_to(&hold_state, pool, 4) || !start_thread(thread, pause_or_close, c)) return false;
     while (sqlpool_exec_with(pool, &no_wait, NULL, "SELECT 1", SQLPOOL_NO_ARGS, NULL) == SQLPOOL_OK)
         sleep_ms(1);
     return true;
 }
 TEST(what_is_paused_waits_for_resume) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("pause.db", &config, TABLE);
     closing c = {pool, -1, true};
     pthread_t thread;
@@ -881,15 +687,15 @@ TEST(what_is_paused_waits_for_resume) {
     (void)pthread_join(callers[0].thread, NULL);
     CHECK_INT(c.rc, SQLPOOL_OK);
     CHECK_INT(ask_file("pause.db", "SELECT count(*) FROM t"), 1);
-    for (i = 1; i < 4; i++) CHECK(!is_back(&callers[i]));
+    for (i = 1; i < 4; i++) CHECK(!look(&callers[i].is_back));
     CHECK_INT(sqlpool_resume(pool), SQLPOOL_OK);
     for (i = 1; i < 4; i++) (void)pthread_join(callers[i].thread, NULL);
-    check_all_ok(4);
+    check_others(4, -1);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 4);
     close_pool(pool);
 }
 TEST(what_waits_when_the_pool_closes_is_not_run) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool = open_pool("close.db", &config, TABLE);
     closing c = {pool, -1, false};
     pthread_t thread;
@@ -908,26 +714,9 @@ TEST(what_waits_when_the_pool_closes_is_not_run) {
 
 /*---- disk ----*/
 
-static sqlpool_config on_sim_disk(void) {
-    sqlpool_config config = patient();
-    config.vfs_name = "sim";
-    config.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
-    config.wal_budget_bytes = 1 << 30; /* no checkpoint draws a number */
-    config.breaker_open_ms = SQLPOOL_OFF; /* the next write is tried */
-    return config;
-}
-static void fail_disk(int kind, int code, uint64_t at) {
-    sim_vfs_fault fault;
-    memset(&fault, 0, sizeof fault);
-    fault.at = at;
-    fault.kind = kind;
-    fault.code = code;
-    sim_vfs_arm(fault);
-}
-
 /*  Whoever has run hears that nobody knows, and nobody runs again. */
 static void fail_the_sync(const char *path, int count) {
-    const sqlpool_config config = on_sim_disk();
+    const sqlpool_config config = with_places(on_sim_disk());
     sqlpool *pool = open_pool(path, &config, TABLE);
     sqlpool_conn writer;
     int i;
@@ -936,10 +725,7 @@ static void fail_the_sync(const char *path, int count) {
     CHECK(gather(pool, count, &writer));
     CHECK_OK(sqlpool_conn_exec(&writer, INSERT, SQLPOOL_ARGS(100), NULL, &err), &err);
     fail_disk(SIM_VFS_SYNC, 0, 1);
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    join(count);
-    sim_vfs_heal();
-    CHECK_INT((int64_t)sim_vfs.faults, 1);
+    PART(run_into_fault(&writer, count));
     for (i = 0; i < count; i++) {
         PART(check_caller(i, SQLITE_IOERR_FSYNC, SQLPOOL_OUTCOME_UNKNOWN));
         CHECK_INT(callers[i].error.sqlite_code, SQLITE_IOERR_FSYNC);
@@ -958,7 +744,7 @@ TEST(a_disk_that_fails_in_commit) {
 
 /*  Rows and results of writes that may not be in the file are nobody's to see. */
 static void fail_the_sync_of_rows(const char *path, int count) {
-    const sqlpool_config config = on_sim_disk();
+    const sqlpool_config config = with_places(on_sim_disk());
     sqlpool *pool = open_pool(path, &config, TABLE);
     sqlpool_conn writer;
     int i;
@@ -972,10 +758,7 @@ static void fail_the_sync_of_rows(const char *path, int count) {
     }
     CHECK(gather(pool, count, &writer));
     fail_disk(SIM_VFS_SYNC, 0, 1);
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    join(count);
-    sim_vfs_heal();
-    CHECK_INT((int64_t)sim_vfs.faults, 1);
+    PART(run_into_fault(&writer, count));
     for (i = 0; i < count; i++) {
         PART(check_caller(i, SQLITE_IOERR_FSYNC, SQLPOOL_OUTCOME_UNKNOWN));
         CHECK_INT(callers[i].result.changes, 0);
@@ -993,7 +776,7 @@ TEST(rows_of_a_commit_that_failed_are_not_handed_out) {
 }
 
 static void fail_a_write(const char *path, int code) {
-    sqlpool_config config = on_sim_disk();
+    sqlpool_config config = with_places(on_sim_disk());
     sqlpool *pool;
     sqlpool_conn writer;
     int i;
@@ -1004,13 +787,8 @@ static void fail_a_write(const char *path, int code) {
     callers[4].sql = "INSERT INTO t(v) VALUES(zeroblob(4000000))";
     CHECK(gather(pool, 8, &writer));
     fail_disk(SIM_VFS_WRITE, code, 20); /* the statements before it do not write 20 times: its spill does */
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    join(8);
-    sim_vfs_heal();
-    CHECK_INT((int64_t)sim_vfs.faults, 1);
-    for (i = 0; i < 8; i++) {
-        if (i != 4) PART(check_ok(i));
-    }
+    PART(run_into_fault(&writer, 8));
+    PART(check_others(8, 4));
     PART(check_caller(4, code == SQLITE_FULL ? SQLITE_FULL : SQLITE_IOERR_WRITE,
                       SQLPOOL_OUTCOME_NOT_COMMITTED));
     CHECK_INT(ask(pool, "SELECT n FROM c"), 7);
@@ -1029,7 +807,7 @@ static int insert_one(sqlpool_conn *conn, void *user, int attempt) {
     return *(const int *)user;
 }
 TEST(outcomes_of_a_transaction) {
-    const sqlpool_config config = on_sim_disk();
+    const sqlpool_config config = with_places(on_sim_disk());
     sqlpool *pool = open_pool("outcomes.db", &config, TABLE);
     int rc = 0;
     CHECK(pool != NULL);
@@ -1065,7 +843,7 @@ static void tell_error(void *user, const sqlpool_error *error) {
 }
 /*  A write that is refused before it begins: the hook hears what the caller does. */
 TEST(a_refused_write_is_told_as_not_committed) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool_call call;
     sqlpool *pool;
     int rc = 0, i;
@@ -1091,17 +869,17 @@ TEST(a_refused_write_is_told_as_not_committed) {
     close_pool(pool);
 }
 TEST(events_of_a_group) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool;
     int i;
     config.events.commit_fn = tell_commit;
     config.events.error_fn = tell_error;
-    pool = open_pool("events.db", &config, POISON_TABLES);
+    pool = open_pool("events.db", &config, COUNTER POISON_TABLES);
     CHECK(pool != NULL);
     commits_told = errors_told = 0;
     for (i = 0; i < 8; i++) (void)with_sql(&callers[i], ONE_MORE);
     CHECK(run_callers(pool, 8));
-    check_all_ok(8);
+    check_others(8, -1);
     CHECK_INT(commits_told, 1);
     CHECK_INT(errors_told, 0);
     for (i = 0; i < 8; i++) (void)with_sql(&callers[i], ONE_MORE);
@@ -1122,38 +900,26 @@ TEST(events_of_a_group) {
 
 /*---- memory ----*/
 
-static bool is_nomem(int rc) {
-    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
-}
 TEST(memory_that_fails_in_a_group) {
-    sqlpool_config config = patient();
+    sqlpool_config config = with_places(patient());
     sqlpool *pool;
     int n, failures = 0;
-    char why[400];
     config.allocator = sim_allocator();
     config.disable_upkeep_thread = true; /* only the group draws numbers */
     pool = open_pool("memory.db", &config, TABLE);
     CHECK(pool != NULL);
     for (n = 1; n <= 60; n++) {
         char sql[8][100], check[100];
-        sqlpool_conn writer;
         int i;
         for (i = 0; i < 8; i++) { /* texts that are not cached */
             (void)snprintf(sql[i], sizeof sql[i], "INSERT INTO t(v) VALUES(?1 + %d)%s", n * 10,
                            i % 2 == 0 ? "" : " RETURNING v, 'text'");
             with_int(&callers[i], sql[i], i)->is_query = i % 2 != 0;
         }
-        CHECK(gather(pool, 8, &writer));
-        sim_alloc_fail((uint64_t)(n * 3), 0);
-        CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-        join(8);
-        sim_alloc_heal();
+        PART(run_into_nomem(pool, 8, (uint64_t)(n * 3)));
         for (i = 0; i < 8; i++) {
             const bool is_ok = callers[i].rc == SQLPOOL_OK;
-            if (!is_ok && !is_nomem(callers[i].rc)) check_ok(i);
-            CHECK(is_ok || is_nomem(callers[i].rc));
-            CHECK_INT(callers[i].error.outcome,
-                      is_ok ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+            PART(check_ok_or_nomem(i));
             (void)snprintf(check, sizeof check, "SELECT count(*) FROM t WHERE v = %d", n * 10 + i);
             CHECK_INT(ask(pool, check), is_ok);
             failures += !is_ok;
@@ -1162,15 +928,11 @@ TEST(memory_that_fails_in_a_group) {
     }
     CHECK(failures > 10);
     close_pool(pool);
-    if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
-    sim_alloc_forget();
+    check_memory();
 }
 
 int main(void) {
-    if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
-        printf("# the simulator cannot be installed\n");
-        return 1;
-    }
+    if (!install_sim()) return 1;
     RUN(a_lone_write_makes_no_group);
     RUN(each_caller_gets_its_own_changes_and_rowid);
     RUN(rows_of_returning_reach_their_caller);

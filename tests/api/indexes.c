@@ -1,6 +1,8 @@
 /*  indexes.c - sets of indexes. SPDX-License-Identifier: MIT OR Unlicense */
 #include "api.h"
 
+static sqlpool_error err;
+
 #define TABLES \
     "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, mail TEXT, age INT, " \
     "\"or der\" TEXT);" \
@@ -28,44 +30,43 @@ static sqlpool_index_set set_of(const char *const *indexes, int count) {
 TEST(made_and_dropped_as_often_as_one_likes) {
     const sqlpool_index_set set = set_of(every_kind, KINDS);
     sqlpool_index_report reports[KINDS];
-    sqlpool_error error;
     int64_t schema;
     int i, round;
     sqlpool *pool = open_pool("often.db", NULL, TABLES);
     CHECK(pool != NULL);
     for (round = 0; round < 2; round++) {
-        CHECK_RC(sqlpool_index_set_check(pool, &set, reports, &error), SQLPOOL_NOT_FOUND, &error);
-        CHECK_HAS(error.message,
+        CHECK_RC(sqlpool_index_set_check(pool, &set, reports, &err), SQLPOOL_NOT_FOUND, &err);
+        CHECK_HAS(err.message,
                   "index \"users_mail\" is missing: sqlpool_index_set_create() makes it");
         for (i = 0; i < KINDS; i++) {
             CHECK_INT(reports[i].state, SQLPOOL_INDEX_MISSING);
             CHECK(!reports[i].is_changed);
         }
-        CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &error), &error);
+        CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &err), &err);
         for (i = 0; i < KINDS; i++) {
             CHECK_INT(reports[i].state, SQLPOOL_INDEX_EXISTS);
             CHECK(reports[i].is_changed);
         }
         CHECK_STR(reports[3].name, "events_recent");
         CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), KINDS);
-        CHECK_OK(sqlpool_index_set_check(pool, &set, reports, &error), &error);
+        CHECK_OK(sqlpool_index_set_check(pool, &set, reports, &err), &err);
         schema = ask(pool, "PRAGMA schema_version");
-        CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &error), &error);
+        CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &err), &err);
         for (i = 0; i < KINDS; i++)
             CHECK(reports[i].state == SQLPOOL_INDEX_EXISTS && !reports[i].is_changed);
         CHECK_INT(ask(pool, "PRAGMA schema_version"), schema);
-        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, reports, &error), &error);
+        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, reports, &err), &err);
         for (i = 0; i < KINDS; i++)
             CHECK(reports[i].state == SQLPOOL_INDEX_MISSING && reports[i].is_changed);
         CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
         schema = ask(pool, "PRAGMA schema_version");
-        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &error), &error);
+        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &err), &err);
         CHECK_INT(ask(pool, "PRAGMA schema_version"), schema);
     }
     /* some are there, and the caller wants no reports */
-    CHECK_OK(sqlpool_exec(pool, every_kind[2], SQLPOOL_NO_ARGS, &error), &error);
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), &error);
-    CHECK_OK(sqlpool_index_set_check(pool, &set, NULL, &error), &error);
+    CHECK_OK(sqlpool_exec(pool, every_kind[2], SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), &err);
+    CHECK_OK(sqlpool_index_set_check(pool, &set, NULL, &err), &err);
     close_pool(pool);
 }
 
@@ -135,35 +136,34 @@ TEST(definitions_are_compared_by_what_they_mean) {
          "'22222222222222222222222222222222222222222222222222222"},
         {"CREATE TABLE i(a)", "CREATE INDEX i ON users(age)", "there it is a table"},
     };
-    sqlpool_error error;
     int i;
     sqlpool *pool = open_pool("compare.db", NULL, TABLES);
     CHECK(pool != NULL);
     for (i = 0; i < LENGTH(cases); i++) {
         const sqlpool_index_set set = set_of(&cases[i].wanted, 1);
         sqlpool_index_report report;
-        CHECK_OK(sqlpool_exec(pool, cases[i].there, SQLPOOL_NO_ARGS, &error), &error);
+        CHECK_OK(sqlpool_exec(pool, cases[i].there, SQLPOOL_NO_ARGS, &err), &err);
         if (cases[i].detail == NULL) {
-            CHECK_OK(sqlpool_index_set_check(pool, &set, &report, &error), &error);
+            CHECK_OK(sqlpool_index_set_check(pool, &set, &report, &err), &err);
             CHECK_INT(report.state, SQLPOOL_INDEX_EXISTS);
             CHECK_STR(report.detail, "");
         } else {
-            CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &error), SQLPOOL_INDEX_MISMATCH,
-                     &error);
+            CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &err), SQLPOOL_INDEX_MISMATCH,
+                     &err);
             CHECK_INT(report.state, SQLPOOL_INDEX_DIFFERS);
             CHECK_STR(report.detail, cases[i].detail);
-            CHECK_HAS(error.message, cases[i].detail);
-            CHECK_HAS(error.message, "set replace, or give it another name");
+            CHECK_HAS(err.message, cases[i].detail);
+            CHECK_HAS(err.message, "set replace, or give it another name");
         }
         CHECK_OK(sqlpool_script(pool,
                                 strstr(cases[i].there, "TABLE") != NULL ? "DROP TABLE i"
                                                                         : "DROP INDEX i",
-                                -1, &error),
-                 &error);
+                                -1, &err),
+                 &err);
         /* and what the set says is an index that, once made, is the same */
-        CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, &report, &error), &error);
+        CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, &report, &err), &err);
         CHECK_INT(report.state, SQLPOOL_INDEX_EXISTS);
-        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &error), &error);
+        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &err), &err);
     }
     close_pool(pool);
 }
@@ -171,20 +171,19 @@ TEST(definitions_are_compared_by_what_they_mean) {
 TEST(one_that_differs_stops_all_or_is_replaced) {
     sqlpool_index_set set = set_of(every_kind, KINDS);
     sqlpool_index_report reports[KINDS];
-    sqlpool_error error;
     int i;
     sqlpool *pool =
         open_pool("replace.db", NULL, TABLES "CREATE INDEX events_recent ON events(user_id, at);");
     CHECK(pool != NULL);
-    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &error), SQLPOOL_INDEX_MISMATCH,
-             &error);
-    CHECK_HAS(error.message,
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &err), SQLPOOL_INDEX_MISMATCH,
+             &err);
+    CHECK_HAS(err.message,
               "index \"events_recent\" is there with another definition (there column 2 is at)");
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 1);
     for (i = 0; i < KINDS; i++)
         CHECK_INT(reports[i].state, i == 3 ? SQLPOOL_INDEX_DIFFERS : SQLPOOL_INDEX_MISSING);
     set.replace = true;
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &err), &err);
     CHECK(reports[3].is_changed && reports[3].state == SQLPOOL_INDEX_EXISTS);
     CHECK_INT(
         ask(pool, "SELECT sql LIKE '%at DESC%' FROM sqlite_master WHERE name = 'events_recent'"),
@@ -192,18 +191,18 @@ TEST(one_that_differs_stops_all_or_is_replaced) {
     /* dropped by name, whatever it is */
     CHECK_OK(sqlpool_script(pool,
                             "DROP INDEX events_recent; CREATE INDEX events_recent ON events(at)",
-                            -1, &error),
-             &error);
-    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, reports, &error), &error);
+                            -1, &err),
+             &err);
+    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, reports, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
     /* but no table of that name */
-    CHECK_OK(sqlpool_script(pool, "CREATE TABLE events_recent(a)", -1, &error), &error);
-    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, reports, &error), &error);
+    CHECK_OK(sqlpool_script(pool, "CREATE TABLE events_recent(a)", -1, &err), &err);
+    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, reports, &err), &err);
     CHECK_INT(reports[3].state, SQLPOOL_INDEX_DIFFERS);
     CHECK_INT(ask(pool, "SELECT count(*) FROM events_recent"), 0);
-    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &error), SQLITE_ERROR, &error);
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &err), SQLITE_ERROR, &err);
     CHECK_HAS(
-        error.message,
+        err.message,
         "index \"events_recent\" of set \"queries\": there is already a table named events_recent");
     CHECK(reports[2].is_changed && reports[2].state == SQLPOOL_INDEX_EXISTS);
     CHECK_INT(reports[4].state, SQLPOOL_INDEX_MISSING);
@@ -214,7 +213,6 @@ TEST(tables_and_columns_that_are_renamed) {
     static const char *const indexes[] = {
         "CREATE INDEX by_name ON people(full_name, age) WHERE full_name <> ''"};
     const sqlpool_index_set set = set_of(indexes, 1);
-    sqlpool_error error;
     sqlpool *pool = open_pool(
         "renamed.db", NULL,
         TABLES
@@ -223,7 +221,7 @@ TEST(tables_and_columns_that_are_renamed) {
     CHECK(pool != NULL);
     CHECK_INT(ask(pool, "SELECT sql LIKE '%\"people\"%' FROM sqlite_master WHERE name = 'by_name'"),
               1);
-    CHECK_OK(sqlpool_index_set_check(pool, &set, NULL, &error), &error);
+    CHECK_OK(sqlpool_index_set_check(pool, &set, NULL, &err), &err);
     close_pool(pool);
 }
 
@@ -233,21 +231,20 @@ TEST(rows_in_the_way_of_a_unique_index) {
                                           "CREATE INDEX third ON users(name)"};
     const sqlpool_index_set set = set_of(indexes, 3);
     sqlpool_index_report reports[3];
-    sqlpool_error error;
     sqlpool *pool =
         open_pool("unique.db", NULL, TABLES "INSERT INTO users(mail) VALUES('a'), ('b'), ('a');");
     CHECK(pool != NULL);
-    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &error), SQLITE_CONSTRAINT_UNIQUE,
-             &error);
-    CHECK_HAS(error.message,
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &err), SQLITE_CONSTRAINT_UNIQUE,
+             &err);
+    CHECK_HAS(err.message,
               "index \"second\" of set \"queries\": UNIQUE constraint failed: users.mail");
-    CHECK_HAS(error.message, "rows with the same values are in the way");
-    CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_HAS(err.message, "rows with the same values are in the way");
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_INT(reports[0].state, SQLPOOL_INDEX_EXISTS);
     CHECK_INT(reports[1].state, SQLPOOL_INDEX_MISSING);
     CHECK_INT(reports[2].state, SQLPOOL_INDEX_MISSING);
-    CHECK_OK(sqlpool_exec(pool, "UPDATE users SET mail = id", SQLPOOL_NO_ARGS, &error), &error);
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &error), &error);
+    CHECK_OK(sqlpool_exec(pool, "UPDATE users SET mail = id", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &err), &err);
     CHECK(!reports[0].is_changed && reports[1].is_changed && reports[2].is_changed);
     close_pool(pool);
 }
@@ -291,26 +288,20 @@ static int take_turns(void *user, const sqlpool_progress *progress) {
 TEST(others_write_between_two_indexes) {
     const sqlpool_index_set set = set_of(every_kind, 4);
     sqlpool_index_report reports[4];
-    sqlpool_maintenance options;
-    sqlpool_error error;
-    turns t;
+    turns t = {0};
+    sqlpool_maintenance options = told_to(take_turns, &t, NONE_INSIDE);
     sqlpool *pool = open_pool(
         "turns.db", NULL,
         TABLES "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
                "INSERT INTO users(name, mail, age) SELECT 'n' || i, i, i FROM n;");
     CHECK(pool != NULL);
-    memset(&t, 0, sizeof t);
-    memset(&options, 0, sizeof options);
     t.pool = pool;
     t.other = raw_open("turns.db");
     CHECK(t.other != NULL);
-    options.progress_fn = take_turns;
-    options.user = &t;
-    options.progress_ms = 1000000; /* none inside */
     options.pause_ms = 1;
     t.stop_at = 3;
-    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &error), 4712, &error);
-    CHECK_HAS(error.message, "stopped by its callback, which returned 4712");
+    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &err), 4712, &err);
+    CHECK_HAS(err.message, "stopped by its callback, which returned 4712");
     CHECK_STR(t.told, "create indexes users_mail 0/4; create indexes users_adults 1/4; create "
                       "indexes users_lower 2/4; ");
     CHECK_INT(t.writes, 6);
@@ -319,14 +310,14 @@ TEST(others_write_between_two_indexes) {
     memset(t.told, 0, sizeof t.told);
     t.fraction = 0;
     t.stop_at = 0;
-    CHECK_OK(sqlpool_index_set_create(pool, &set, &options, reports, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, &options, reports, &err), &err);
     CHECK_STR(
         t.told,
         "create indexes users_lower 0/2; create indexes events_recent 1/2; create indexes  2/2; ");
     CHECK_INT(t.writes, 12);
     memset(t.told, 0, sizeof t.told);
     t.fraction = 0;
-    CHECK_OK(sqlpool_index_set_drop(pool, &set, &options, NULL, &error), &error);
+    CHECK_OK(sqlpool_index_set_drop(pool, &set, &options, NULL, &err), &err);
     CHECK_STR(t.told, "drop indexes users_mail 0/4; drop indexes users_adults 1/4; drop indexes "
                       "users_lower 2/4; drop "
                       "indexes events_recent 3/4; drop indexes  4/4; ");
@@ -352,24 +343,19 @@ static int tell_inside(void *user, const sqlpool_progress *progress) {
 TEST(progress_inside_an_index) {
     const sqlpool_index_set set = set_of(every_kind, 1);
     sqlpool_index_report report;
-    sqlpool_maintenance options;
-    sqlpool_error error;
     inside in = {0, 1, 0};
+    const sqlpool_maintenance options = told_to(tell_inside, &in, 1);
     sqlpool *pool = open_pool(
         "inside.db", NULL,
         TABLES "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
                "INSERT INTO users(mail) SELECT hex(randomblob(8)) || i FROM n;");
     CHECK(pool != NULL);
-    memset(&options, 0, sizeof options);
-    options.progress_fn = tell_inside;
-    options.user = &in;
-    options.progress_ms = 1;
-    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, &report, &error), 4713, &error);
+    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, &report, &err), 4713, &err);
     CHECK_INT(report.state, SQLPOOL_INDEX_MISSING);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
     in.stop = 0;
     in.last = in.between = 0;
-    CHECK_OK(sqlpool_index_set_create(pool, &set, &options, &report, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, &options, &report, &err), &err);
     CHECK(in.between > 1 && in.last == 1);
     close_pool(pool);
 }
@@ -388,7 +374,6 @@ TEST(another_process_at_the_same_time) {
     sqlpool_index_report reports[2];
     sqlpool_maintenance options;
     sqlpool_token token = {0};
-    sqlpool_error error;
     sqlite3 *other;
     sqlpool *pool = open_pool("same.db", NULL, TABLES);
     CHECK(pool != NULL);
@@ -396,29 +381,28 @@ TEST(another_process_at_the_same_time) {
     CHECK(other != NULL && raw_exec(other, "BEGIN IMMEDIATE"));
     memset(&options, 0, sizeof options);
     options.timeout_ms = 100;
-    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &error), SQLPOOL_TIMEOUT,
-             &error);
-    CHECK_HAS(error.message, "index \"users_mail\" of set \"queries\": the deadline passed");
-    CHECK_RC(sqlpool_index_set_check(pool, &set, reports, &error), SQLPOOL_NOT_FOUND, &error);
+    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_HAS(err.message, "index \"users_mail\" of set \"queries\": the deadline passed");
+    CHECK_RC(sqlpool_index_set_check(pool, &set, reports, &err), SQLPOOL_NOT_FOUND, &err);
     options.timeout_ms = 0;
     options.token = &token;
     CHECK_INT(sqlpool_cancel(pool, &token), SQLPOOL_OK);
-    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &error), SQLPOOL_CANCELLED,
-             &error);
+    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &err), SQLPOOL_CANCELLED,
+             &err);
     options.token = NULL;
     CHECK(raw_exec(other, "ROLLBACK"));
     options.progress_ms = 1000000; /* none inside */
     options.progress_fn = make_it;
     options.user = other;
-    CHECK_OK(sqlpool_index_set_create(pool, &set, &options, reports, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, &options, reports, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 2);
     CHECK(!reports[0].is_changed && reports[1].is_changed);
-    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &err), &err);
     CHECK_INT(raw_ask(other, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
     options.progress_fn = make_another;
-    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &error),
-             SQLPOOL_INDEX_MISMATCH, &error);
-    CHECK_HAS(error.message,
+    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, reports, &err), SQLPOOL_INDEX_MISMATCH,
+             &err);
+    CHECK_HAS(err.message,
               "index \"users_mail\" is there with another definition (there it is not unique)");
     CHECK_INT(reports[0].state, SQLPOOL_INDEX_DIFFERS);
     CHECK_INT(reports[1].state, SQLPOOL_INDEX_MISSING);
@@ -448,7 +432,6 @@ TEST(every_reader_plans_with_the_statistics) {
     sqlpool_index_set set = set_of(poor, 1);
     sqlpool_config config = config_of(3);
     sqlpool_conn readers[3];
-    sqlpool_error error;
     int i;
     sqlpool *pool = open_pool(
         "plans.db", &config,
@@ -456,21 +439,21 @@ TEST(every_reader_plans_with_the_statistics) {
                "INSERT INTO users(name, age) SELECT 'n' || i, 7 FROM n;");
     CHECK(pool != NULL);
     for (i = 0; i < 3; i++)
-        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &readers[i], &error), &error);
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &readers[i], &err), &err);
     for (i = 0; i < 3; i++) CHECK(steps_of(&readers[i]) > 2000);
     CHECK_INT(sqlpool_conn_release(&readers[2]), SQLPOOL_OK);
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), &err);
     set = set_of(good, 1);
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE idx IN ('poor', 'good')"), 2);
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &readers[2], &error), &error);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &readers[2], &err), &err);
     for (i = 0; i < 3; i++) {
         CHECK(steps_of(&readers[i]) > 0 && steps_of(&readers[i]) < 100);
         CHECK_INT(sqlpool_conn_release(&readers[i]), SQLPOOL_OK);
     }
-    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &err), &err);
     set.keep_statistics = true;
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE idx = 'good'"), 0);
     close_pool(pool);
 }
@@ -501,7 +484,6 @@ TEST(texts_that_are_no_index) {
          "another statement follows it"},
     };
     sqlpool_index_report reports[2];
-    sqlpool_error error;
     sqlpool_index_set set;
     sqlpool_maintenance options;
     int i;
@@ -511,33 +493,32 @@ TEST(texts_that_are_no_index) {
         const char *indexes[2] = {every_kind[0], NULL};
         indexes[1] = cases[i].sql;
         set = set_of(indexes, 2);
-        CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &error), SQLPOOL_MISUSE,
-                 &error);
-        CHECK_HAS(error.message, cases[i].says);
-        CHECK_RC(sqlpool_index_set_check(pool, &set, reports, &error), SQLPOOL_MISUSE, &error);
-        CHECK_RC(sqlpool_index_set_drop(pool, &set, NULL, reports, &error), SQLPOOL_MISUSE, &error);
+        CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &err), SQLPOOL_MISUSE, &err);
+        CHECK_HAS(err.message, cases[i].says);
+        CHECK_RC(sqlpool_index_set_check(pool, &set, reports, &err), SQLPOOL_MISUSE, &err);
+        CHECK_RC(sqlpool_index_set_drop(pool, &set, NULL, reports, &err), SQLPOOL_MISUSE, &err);
     }
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
     set = set_of(every_kind, -1);
-    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     set = set_of(NULL, 1);
-    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_index_set_create(pool, NULL, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_index_set_create(NULL, &set, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_index_set_create(pool, NULL, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_index_set_create(NULL, &set, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     set = set_of(NULL, 0);
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), &err);
     memset(&options, 0, sizeof options);
     options.pause_ms = -1;
-    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "pause_ms -1");
+    CHECK_RC(sqlpool_index_set_create(pool, &set, &options, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "pause_ms -1");
     {
         static const char *const nowhere[] = {"CREATE INDEX x ON nowhere(a)"};
         set = set_of(nowhere, 1);
         set.name = NULL;
-        CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), SQLITE_ERROR, &error);
-        CHECK_HAS(error.message, "index \"x\": no such table: main.nowhere");
-        CHECK_RC(sqlpool_index_set_check(pool, &set, NULL, &error), SQLPOOL_NOT_FOUND, &error);
-        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &error), &error);
+        CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), SQLITE_ERROR, &err);
+        CHECK_HAS(err.message, "index \"x\": no such table: main.nowhere");
+        CHECK_RC(sqlpool_index_set_check(pool, &set, NULL, &err), SQLPOOL_NOT_FOUND, &err);
+        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &err), &err);
     }
     close_pool(pool);
 }
@@ -556,19 +537,18 @@ TEST(names_of_every_kind) {
         "CREATE TABLE \"t\"\"a;ble\"(\"col\numn\", \"back`tick\", \xc3\xa4)"};
     sqlpool_index_set set = set_of(indexes, LENGTH(indexes));
     sqlpool_index_report reports[LENGTH(indexes)];
-    sqlpool_error error;
     int i;
     sqlpool *pool = open_pool("names.db", NULL, table[0]);
     CHECK(pool != NULL);
     set.indexes = indexes;
-    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "indexes[1]"); /* a bracket cannot be quoted in brackets */
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "indexes[1]"); /* a bracket cannot be quoted in brackets */
     set.indexes = indexes + 2;
     set.index_count = 4;
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &err), &err);
     set.indexes = indexes;
     set.index_count = 1;
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, reports, &err), &err);
     CHECK_STR(reports[0].name, "a \"quoted\" one");
     CHECK_INT(ask(pool,
                   "SELECT count(*) FROM sqlite_master WHERE name IN ('a \"quoted\" one', "
@@ -577,10 +557,10 @@ TEST(names_of_every_kind) {
               5);
     set.indexes = indexes + 2;
     set.index_count = 4;
-    CHECK_OK(sqlpool_index_set_check(pool, &set, reports, &error), &error);
+    CHECK_OK(sqlpool_index_set_check(pool, &set, reports, &err), &err);
     for (i = 0; i < 4; i++) CHECK(strchr(reports[i].name, '\n') == NULL);
     CHECK(strlen(reports[3].name) == 63 && strcmp(reports[3].name + 60, "...") == 0);
-    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, reports, &error), &error);
+    CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, reports, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 1);
     close_pool(pool);
 }
@@ -591,25 +571,19 @@ TEST(pools_of_every_kind) {
         static const char *const paths[] = {":memory:", "kind1.db", "kind2.db", "kind3.db",
                                             "kind4.db"};
         const sqlpool_index_set set = set_of(every_kind, KINDS);
-        sqlpool_config config = sqlpool_config_default();
-        sqlpool_error error;
-        sqlpool *pool;
-        if (i == 1) config.journal = SQLPOOL_JOURNAL_DELETE;
-        if (i == 2) config.min_connections = config.max_connections = 1;
-        if (i == 3) config.topology = SQLPOOL_TOPOLOGY_GENERAL;
-        if (i == 4) config.disable_upkeep_thread = true;
-        pool = open_pool(paths[i], &config, TABLES);
+        sqlpool_config config = config_of_kind(i);
+        sqlpool *pool = open_pool(paths[i], &config, TABLES);
         CHECK(pool != NULL);
-        CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), &error);
-        CHECK_OK(sqlpool_index_set_check(pool, &set, NULL, &error), &error);
-        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &error), &error);
+        CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), &err);
+        CHECK_OK(sqlpool_index_set_check(pool, &set, NULL, &err), &err);
+        CHECK_OK(sqlpool_index_set_drop(pool, &set, NULL, NULL, &err), &err);
         close_pool(pool);
         if (i == 0) continue;
         config.read_only = true;
         pool = open_pool(paths[i], &config, NULL);
         CHECK(pool != NULL);
-        CHECK_RC(sqlpool_index_set_check(pool, &set, NULL, &error), SQLPOOL_NOT_FOUND, &error);
-        CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), SQLITE_READONLY, &error);
+        CHECK_RC(sqlpool_index_set_check(pool, &set, NULL, &err), SQLPOOL_NOT_FOUND, &err);
+        CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), SQLITE_READONLY, &err);
         close_pool(pool);
     }
 }
@@ -617,11 +591,10 @@ TEST(pools_of_every_kind) {
 TEST(two_of_one_name_are_refused) {
     static const char *const indexes[] = {"CREATE INDEX i ON t(a)", "CREATE INDEX \"I\" ON t(b)"};
     sqlpool_index_set set = set_of(indexes, LENGTH(indexes));
-    sqlpool_error error;
     sqlpool *pool = open_pool("twice.db", NULL, "CREATE TABLE t(a, b)");
     CHECK(pool != NULL);
     set.replace = true;
-    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 0);
     close_pool(pool);
 }
@@ -634,23 +607,22 @@ TEST(what_cannot_be_compared_is_different) {
         "CREATE INDEX i ON pairs(a)", "CREATE INDEX if ON pairs(b)"};
     sqlpool_index_set set = set_of(indexes, 1);
     sqlpool_index_report report;
-    sqlpool_error error;
     sqlite3 *other;
     sqlpool *pool = open_pool("odd.db", NULL,
                               "CREATE TABLE pairs(a, b, UNIQUE(a, b)); CREATE INDEX i ON pairs(a)");
     CHECK(pool != NULL);
-    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &error), SQLPOOL_INDEX_MISMATCH, &error);
+    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &err), SQLPOOL_INDEX_MISMATCH, &err);
     CHECK_STR(report.detail, "there it is an index");
     set.replace = true; /* SQLite does not let it go */
-    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), SQLITE_ERROR, &error);
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), SQLITE_ERROR, &err);
     set = set_of(indexes + 1, 1);
-    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &error), SQLPOOL_INDEX_MISMATCH, &error);
+    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &err), SQLPOOL_INDEX_MISMATCH, &err);
     CHECK_STR(report.detail, "there column 1 is a");
     set = set_of(indexes + 3, 1); /* a word that is a name for us, and none for SQLite */
-    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &error), SQLPOOL_NOT_FOUND, &error);
+    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &err), SQLPOOL_NOT_FOUND, &err);
     CHECK_STR(report.name, "if");
-    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, &report, &error), SQLITE_ERROR, &error);
-    CHECK_HAS(error.message, "index \"if\" of set \"queries\": near \"ON\": syntax error");
+    CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, &report, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "index \"if\" of set \"queries\": near \"ON\": syntax error");
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 2);
     close_pool(pool);
     other = raw_open("odd.db");
@@ -667,10 +639,10 @@ TEST(what_cannot_be_compared_is_different) {
     pool = open_pool("odd.db", NULL, NULL);
     CHECK(pool != NULL);
     set = set_of(indexes + 2, 1);
-    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &error), SQLPOOL_INDEX_MISMATCH, &error);
+    CHECK_RC(sqlpool_index_set_check(pool, &set, &report, &err), SQLPOOL_INDEX_MISMATCH, &err);
     CHECK_STR(report.detail, "there it is an index");
     set.replace = true;
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, &report, &error), &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, &report, &err), &err);
     CHECK_INT(report.state, SQLPOOL_INDEX_EXISTS);
     close_pool(pool);
 }
@@ -691,7 +663,6 @@ TEST(cancelled_between_two_indexes) {
     sqlpool_index_report reports[3];
     sqlpool_maintenance options;
     sqlpool_config config = sqlpool_config_default();
-    sqlpool_error error;
     ended e;
     memset(&e, 0, sizeof e);
     config.log.write_fn = end_it;
@@ -700,9 +671,9 @@ TEST(cancelled_between_two_indexes) {
     CHECK(e.pool != NULL);
     memset(&options, 0, sizeof options);
     options.token = &e.token;
-    CHECK_RC(sqlpool_index_set_create(e.pool, &set, &options, reports, &error), SQLPOOL_CANCELLED,
-             &error);
-    CHECK_HAS(error.message, "the create indexes was cancelled");
+    CHECK_RC(sqlpool_index_set_create(e.pool, &set, &options, reports, &err), SQLPOOL_CANCELLED,
+             &err);
+    CHECK_HAS(err.message, "the create indexes was cancelled");
     CHECK(reports[0].is_changed && reports[0].state == SQLPOOL_INDEX_EXISTS);
     CHECK(!reports[1].is_changed && reports[1].state == SQLPOOL_INDEX_MISSING);
     CHECK_INT(ask(e.pool, "SELECT count(*) FROM sqlite_master WHERE type = 'index'"), 1);

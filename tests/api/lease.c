@@ -10,10 +10,6 @@ static const char schema[] = "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT 
  * every call on a lease that is not out
  *----------------------------------------------------------------------------*/
 
-static int do_nothing(sqlpool_conn *conn, void *user, int attempt) {
-    (void)conn, (void)user, (void)attempt;
-    return 0;
-}
 static int call_exec(sqlpool_conn *conn) { return sqlpool_conn_exec(conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, NULL); }
 static int call_query(sqlpool_conn *conn) {
     sqlpool_rows rows;
@@ -640,14 +636,7 @@ static void fingerprint(sqlpool_conn *conn, char *out, size_t bytes) {
         "SELECT count(*) FROM sqlite_temp_master", "SELECT group_concat(name) FROM pragma_database_list WHERE seq <> 1",
         "SELECT count(*) FROM t",
     };
-    char value[100];
-    size_t used = 0;
-    int i;
-    for (i = 0; i < LENGTH(questions); i++) {
-        ask_conn_text(conn, questions[i], value, sizeof value);
-        used += (size_t)snprintf(out + used, bytes - used, "%s: %s\n", questions[i], value);
-        if (used >= bytes) return;
-    }
+    ask_conn_all(conn, questions, LENGTH(questions), out, bytes);
 }
 
 static void name_difference(const char *what, const char *mode, const char *before, const char *after) {
@@ -767,22 +756,11 @@ TEST(statements_of_a_virtual_table_are_no_leftovers) {
     close_pool(pool);
 }
 
-typedef struct lock_holder {
-    sqlite3 *db;
-    int hold_ms;
-} lock_holder;
-static void *commit_later(void *argument) {
-    lock_holder *h = (lock_holder *)argument;
-    sleep_ms(h->hold_ms);
-    (void)raw_exec(h->db, "COMMIT");
-    return NULL;
-}
-
 TEST(handlers_work_again_after_the_raw_handle) {
     sqlpool_config config = config_of(1);
     sqlpool_conn conn;
     sqlpool_call call = {60, 0, 0, NULL, NULL};
-    lock_holder holder;
+    sqlite3 *other;
     pthread_t thread;
     int64_t start;
     sqlpool *pool = open_pool("handlers.db", &config, schema);
@@ -793,16 +771,15 @@ TEST(handlers_work_again_after_the_raw_handle) {
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
     dirty_no_handlers(&conn);
     (void)sqlpool_conn_release(&conn);
-    holder.db = raw_open("handlers.db");
-    holder.hold_ms = 50;
-    CHECK(holder.db != NULL && raw_exec(holder.db, "BEGIN IMMEDIATE"));
-    CHECK(start_thread(&thread, commit_later, &holder));
+    other = raw_open("handlers.db");
+    CHECK(other != NULL && raw_exec(other, "BEGIN IMMEDIATE"));
+    CHECK(start_thread(&thread, commit_later, other));
     CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(2)", SQLPOOL_NO_ARGS, &err), &err); /* it waited */
     CHECK_INT(pthread_join(thread, NULL), 0);
     start = now_ms();
     CHECK_RC(sqlpool_exec_with(pool, &call, NULL, ENDLESS, SQLPOOL_NO_ARGS, &err), SQLPOOL_TIMEOUT, &err);
     CHECK(now_ms() - start < 1500); /* the progress handler is back as well */
-    (void)sqlite3_close(holder.db);
+    (void)sqlite3_close(other);
     close_pool(pool);
 }
 

@@ -2,6 +2,8 @@
     SPDX-License-Identifier: MIT OR Unlicense */
 #include "api.h"
 
+static sqlpool_error err;
+
 #define READERS 3
 
 /*  A table whose plan depends on its statistics: `kind` has one value, `code` is different in each row,
@@ -63,7 +65,6 @@ static int64_t steps_of(sqlpool_conn *conn) {
 
 TEST(every_reader_gets_the_new_plan) {
     sqlpool_config config = config_of(READERS);
-    sqlpool_error error;
     sqlpool_conn conn;
     int64_t before;
     sqlpool *pool;
@@ -73,7 +74,7 @@ TEST(every_reader_gets_the_new_plan) {
     if (pool == NULL) return;
     CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK); /* who was open before does not know the lie */
     PART(plans_of_readers(pool, "skewed_kind"));
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &error), &error);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
     before = steps_of(&conn);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     other = raw_open("plans.db"); /* ANALYZE alone: nobody else hears of it */
@@ -81,9 +82,9 @@ TEST(every_reader_gets_the_new_plan) {
     PART(plans_of_readers(pool, "skewed_kind"));
     if (!raw_exec(other, "UPDATE sqlite_stat1 SET stat = '3000 1' WHERE idx = 'skewed_kind'"))
         return;
-    CHECK_OK(sqlpool_analyze(pool, "skewed", 0, NULL, &error), &error);
+    CHECK_OK(sqlpool_analyze(pool, "skewed", 0, NULL, &err), &err);
     PART(plans_of_readers(pool, "skewed_code"));
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &error), &error);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
     CHECK(steps_of(&conn) * 10 < before);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     CHECK_INT(raw_ask(other, "SELECT count(*) FROM sqlite_master WHERE name LIKE '%scratch%'"), 0);
@@ -91,9 +92,15 @@ TEST(every_reader_gets_the_new_plan) {
     PART(close_pool(pool));
 }
 
+/*  It finds so many tables to analyze. */
+static void optimize(sqlpool *pool, int count) {
+    int64_t analyzed = -1;
+    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
+    CHECK_INT(analyzed, count);
+}
+
 TEST(optimize_analyzes_what_was_never_analyzed_once) {
     sqlpool_config config = config_of(READERS);
-    sqlpool_error error;
     int64_t analyzed = -1;
     sqlpool *pool;
     config.min_connections = READERS + 1;
@@ -102,42 +109,36 @@ TEST(optimize_analyzes_what_was_never_analyzed_once) {
                             "CREATE TABLE empty(x UNIQUE);");
     if (pool == NULL) return;
     PART((void)ask(pool, SKEWED_QUERY));
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
+    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
     CHECK(analyzed >= 1);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'skewed'"), 2);
     PART(plans_of_readers(pool, "skewed_code"));
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
+    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'skewed'"), 2);
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
-    CHECK_INT(analyzed, 0);
+    PART(optimize(pool, 0));
     PART(close_pool(pool));
 }
 
 TEST(optimize_finds_tables_that_grew_or_shrank) {
     sqlpool_config config = config_of(1);
-    sqlpool_error error;
-    int64_t analyzed = -1;
     sqlpool *pool = open_pool(
         "changed.db", &config,
         SKEWED "CREATE TABLE steady(x UNIQUE); INSERT INTO steady SELECT code FROM skewed;"
                "ANALYZE;");
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
-    CHECK_INT(analyzed, 0);
+    PART(optimize(pool, 0));
     CHECK_OK(
         sqlpool_script(pool,
                        "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000) "
                        "INSERT INTO skewed(kind, code) SELECT 1, i FROM n;"
                        "INSERT INTO steady SELECT -code FROM skewed WHERE id < 3000",
-                       -1, &error),
-        &error);
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
-    CHECK_INT(analyzed, 1);
+                       -1, &err),
+        &err);
+    PART(optimize(pool, 1));
     CHECK(ask(pool, "SELECT CAST(stat AS INTEGER) FROM sqlite_stat1 WHERE idx = 'skewed_code'") >
           20000);
-    CHECK_OK(sqlpool_script(pool, "DELETE FROM skewed WHERE id > 1000", -1, &error), &error);
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
-    CHECK_INT(analyzed, 1);
+    CHECK_OK(sqlpool_script(pool, "DELETE FROM skewed WHERE id > 1000", -1, &err), &err);
+    PART(optimize(pool, 1));
     CHECK_INT(ask(pool, "SELECT CAST(stat AS INTEGER) FROM sqlite_stat1 WHERE idx = 'skewed_code'"),
               1000);
     PART(close_pool(pool));
@@ -168,13 +169,8 @@ static int on_progress(void *user, const sqlpool_progress *progress) {
 }
 
 static sqlpool_maintenance with_progress(heard *h) {
-    sqlpool_maintenance options;
-    memset(&options, 0, sizeof options);
     memset(h, 0, sizeof *h);
-    options.progress_fn = on_progress;
-    options.user = h;
-    options.progress_ms = 1;
-    return options;
+    return told_to(on_progress, h, 1);
 }
 
 #define ROWS(table, count) \
@@ -187,22 +183,21 @@ static sqlpool_maintenance with_progress(heard *h) {
 TEST(vacuum_gives_free_pages_back_and_tells_how_far_it_is) {
     sqlpool *pool = open_pool("vacuum.db", NULL,
                               TWO_TABLES ROWS("one", 20000) "DELETE FROM one WHERE id % 10 > 0");
-    sqlpool_error error;
     sqlpool_sizes before, after;
     sqlpool_maintenance options;
     heard h;
     if (pool == NULL) return;
     options = with_progress(&h);
-    CHECK_OK(sqlpool_get_sizes(pool, &before, &error), &error);
-    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_KEEP, &options, &error), &error);
-    CHECK_OK(sqlpool_get_sizes(pool, &after, &error), &error);
+    CHECK_OK(sqlpool_get_sizes(pool, &before, &err), &err);
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_KEEP, &options, &err), &err);
+    CHECK_OK(sqlpool_get_sizes(pool, &after, &err), &err);
     CHECK(before.pages > 500 && after.pages * 3 < before.pages);
     CHECK_INT(after.free_pages, 0);
     CHECK(h.calls >= 2 && !h.went_back && h.last == 1.0);
     CHECK_STR(h.operation, "vacuum");
     CHECK_INT(ask(pool, "SELECT count(*) FROM one"), 2000);
-    CHECK_OK(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &error), &error);
-    CHECK_OK(sqlpool_get_sizes(pool, &after, &error), &error);
+    CHECK_OK(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &err), &err);
+    CHECK_OK(sqlpool_get_sizes(pool, &after, &err), &err);
     CHECK_INT(after.file_bytes, after.pages * after.page_bytes);
     CHECK_INT(after.wal_bytes, 0);
     PART(close_pool(pool));
@@ -210,7 +205,6 @@ TEST(vacuum_gives_free_pages_back_and_tells_how_far_it_is) {
 
 TEST(incremental_vacuum_frees_all_that_was_asked_for) {
     sqlpool *pool = open_pool("incremental.db", NULL, TWO_TABLES ROWS("one", 20000));
-    sqlpool_error error;
     sqlpool_sizes sizes;
     sqlpool_maintenance options;
     sqlpool_stats stats;
@@ -218,11 +212,10 @@ TEST(incremental_vacuum_frees_all_that_was_asked_for) {
     int64_t freed, all;
     heard h;
     if (pool == NULL) return;
-    CHECK_RC(sqlpool_incremental_vacuum(pool, 0, NULL, &freed, &error), SQLPOOL_UNSUPPORTED,
-             &error);
-    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
-    CHECK_OK(sqlpool_script(pool, "DELETE FROM one WHERE id > 100", -1, &error), &error);
-    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    CHECK_RC(sqlpool_incremental_vacuum(pool, 0, NULL, &freed, &err), SQLPOOL_UNSUPPORTED, &err);
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &err), &err);
+    CHECK_OK(sqlpool_script(pool, "DELETE FROM one WHERE id > 100", -1, &err), &err);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
     CHECK_INT(sizes.auto_vacuum, SQLPOOL_AUTO_VACUUM_INCREMENTAL);
     all = sizes.free_pages;
     CHECK(all > 200);
@@ -230,91 +223,88 @@ TEST(incremental_vacuum_frees_all_that_was_asked_for) {
     options.piece_ms = 100000;
     CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
     commits = stats.commits;
-    CHECK_OK(sqlpool_incremental_vacuum(pool, 50, &options, &freed, &error), &error);
+    CHECK_OK(sqlpool_incremental_vacuum(pool, 50, &options, &freed, &err), &err);
     CHECK_INT(freed, 50);
     CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
     CHECK_INT(stats.commits - commits, 1); /* all of them in one piece */
-    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
     CHECK_INT(sizes.free_pages, all - 50);
     options = with_progress(&h);
     options.piece_ms = 1;
-    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, &options, &freed, &error), &error);
+    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, &options, &freed, &err), &err);
     CHECK_INT(freed, all - 50);
     CHECK(!h.went_back && h.last == 1.0);
-    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, NULL, &freed, &error), &error);
+    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, NULL, &freed, &err), &err);
     CHECK_INT(freed, 0);
-    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, NULL, &err), &err);
     PART(close_pool(pool));
 }
 
 TEST(vacuum_into_makes_a_whole_copy_in_a_new_file_only) {
     sqlpool *pool, *copy;
-    sqlpool_error error;
     struct stat status;
     CHECK_INT(close(open("into.db", O_CREAT | O_RDWR, 0600)), 0);
     pool = open_pool("into.db", NULL, TWO_TABLES ROWS("one", 1000));
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_vacuum_into(pool, "into copy's.db", NULL, &error), &error);
+    CHECK_OK(sqlpool_vacuum_into(pool, "into copy's.db", NULL, &err), &err);
     CHECK_INT(stat("into copy's.db", &status), 0);
     CHECK_INT(status.st_mode & 0777, 0600);
-    CHECK_RC(sqlpool_vacuum_into(pool, "into copy's.db", NULL, &error), SQLITE_CANTOPEN, &error);
-    CHECK_HAS(error.message, "exists");
-    CHECK_RC(sqlpool_vacuum_into(pool, "into.db", NULL, &error), SQLITE_CANTOPEN, &error);
-    CHECK_RC(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &error), SQLITE_CANTOPEN, &error);
-    CHECK_RC(sqlpool_vacuum_into(pool, "", NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_vacuum_into(pool, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_vacuum_into(pool, "into copy's.db", NULL, &err), SQLITE_CANTOPEN, &err);
+    CHECK_HAS(err.message, "exists");
+    CHECK_RC(sqlpool_vacuum_into(pool, "into.db", NULL, &err), SQLITE_CANTOPEN, &err);
+    CHECK_RC(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &err), SQLITE_CANTOPEN, &err);
+    CHECK_RC(sqlpool_vacuum_into(pool, "", NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_vacuum_into(pool, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(symlink("into.db", "into link.db"), 0);
-    CHECK_RC(sqlpool_vacuum_into(pool, "into link.db", NULL, &error), SQLITE_CANTOPEN, &error);
+    CHECK_RC(sqlpool_vacuum_into(pool, "into link.db", NULL, &err), SQLITE_CANTOPEN, &err);
     CHECK_INT(sqlpool_exec(pool, "INSERT INTO two VALUES(1, 1)", SQLPOOL_NO_ARGS, NULL),
               SQLPOOL_OK);
-    CHECK_OK(sqlpool_vacuum_into(pool, "file:odd?name;\n.db", NULL, &error), &error);
+    CHECK_OK(sqlpool_vacuum_into(pool, "file:odd?name;\n.db", NULL, &err), &err);
     copy = open_pool("file:odd?name;\n.db", NULL, NULL);
     if (copy == NULL) return;
     CHECK_INT(ask(copy, "SELECT count(*) FROM one"), 1000);
     CHECK_INT(ask(copy, "SELECT count(*) FROM two"), 1);
     PART(close_pool(copy));
-    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, NULL, &error), &error);
-    CHECK_RC(sqlpool_exec(pool, "PRAGMA query_only", SQLPOOL_NO_ARGS, &error), SQLPOOL_OK, &error);
+    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, NULL, &err), &err);
+    CHECK_RC(sqlpool_exec(pool, "PRAGMA query_only", SQLPOOL_NO_ARGS, &err), SQLPOOL_OK, &err);
     CHECK_INT(ask(pool, "PRAGMA query_only"), 1); /* readers are what they were */
     PART(close_pool(pool));
 }
 
 TEST(reindex_by_table_index_and_collation) {
     sqlpool *pool = open_pool("reindex.db", NULL, TWO_TABLES ROWS("one", 2000) ROWS("two", 500));
-    sqlpool_error error;
     sqlpool_maintenance options;
     heard h;
     if (pool == NULL) return;
     options = with_progress(&h);
-    CHECK_OK(sqlpool_reindex(pool, NULL, &options, &error), &error);
+    CHECK_OK(sqlpool_reindex(pool, NULL, &options, &err), &err);
     CHECK(h.last == 1.0 && !h.went_back);
-    CHECK_OK(sqlpool_reindex(pool, "one", NULL, &error), &error);
+    CHECK_OK(sqlpool_reindex(pool, "one", NULL, &err), &err);
     options = with_progress(&h);
-    CHECK_OK(sqlpool_reindex(pool, "ONE_A", &options, &error), &error);
+    CHECK_OK(sqlpool_reindex(pool, "ONE_A", &options, &err), &err);
     CHECK_STR(h.object, "one_a");
     options = with_progress(&h);
-    CHECK_OK(sqlpool_reindex(pool, "nocase", &options, &error), &error);
+    CHECK_OK(sqlpool_reindex(pool, "nocase", &options, &err), &err);
     CHECK_STR(h.object, "one_b");
-    CHECK_RC(sqlpool_reindex(pool, "nobody", NULL, &error), SQLITE_ERROR, &error);
-    CHECK_HAS(error.message, "nobody");
-    CHECK_RC(sqlpool_reindex(pool, "", NULL, &error), SQLITE_ERROR, &error);
+    CHECK_RC(sqlpool_reindex(pool, "nobody", NULL, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "nobody");
+    CHECK_RC(sqlpool_reindex(pool, "", NULL, &err), SQLITE_ERROR, &err);
     PART(close_pool(pool));
 }
 
 /*  SQLite looks for what it shall reindex in the schema that the connection has read last. */
 TEST(an_index_of_another_connection_is_reindexed) {
     sqlpool *pool = open_pool("reindex_new.db", NULL, TWO_TABLES ROWS("one", 100));
-    sqlpool_error error;
     sqlite3 *db = NULL;
-    CHECK_OK(sqlpool_exec(pool, "DELETE FROM one WHERE rowid = 1", SQLPOOL_NO_ARGS, &error),
-             &error); /* the writer knows the schema */
+    CHECK_OK(sqlpool_exec(pool, "DELETE FROM one WHERE rowid = 1", SQLPOOL_NO_ARGS, &err),
+             &err); /* the writer knows the schema */
     CHECK_INT(sqlite3_open("reindex_new.db", &db), SQLITE_OK);
     CHECK_INT(sqlite3_exec(db, "CREATE INDEX later ON two(b)", NULL, NULL, NULL), SQLITE_OK);
-    CHECK_OK(sqlpool_reindex(pool, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_reindex(pool, NULL, NULL, &err), &err);
     CHECK_INT(sqlite3_exec(db, "CREATE INDEX latest ON two(b, a)", NULL, NULL, NULL), SQLITE_OK);
-    CHECK_OK(sqlpool_reindex(pool, "latest", NULL, &error), &error);
+    CHECK_OK(sqlpool_reindex(pool, "latest", NULL, &err), &err);
     CHECK_INT(sqlite3_close(db), SQLITE_OK);
-    CHECK_OK(sqlpool_close(pool, &error), &error);
+    CHECK_OK(sqlpool_close(pool, &err), &err);
 }
 
 /*  Bytes of a page of a file that nobody has open. */
@@ -327,7 +317,6 @@ static bool spoil(const char *path, int64_t offset, const char *bytes, size_t co
 
 TEST(checks_tell_structure_indexes_content_and_foreign_keys_apart) {
     sqlpool_config config = config_of(2);
-    sqlpool_error error;
     sqlpool_check_result result;
     sqlpool_maintenance options;
     heard h;
@@ -343,10 +332,10 @@ TEST(checks_tell_structure_indexes_content_and_foreign_keys_apart) {
                   "CREATE TABLE child(p REFERENCES parent); INSERT INTO child VALUES(1);");
     if (pool == NULL) return;
     options = with_progress(&h);
-    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, &result, &error), &error);
+    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, &result, &err), &err);
     CHECK(h.calls > 1 && !h.went_back && h.last == 1.0 && result.problems == 0);
-    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, &options, &result, &error), &error);
-    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, NULL, NULL, &result, &error), &error);
+    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, &options, &result, &err), &err);
+    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, NULL, NULL, &result, &err), &err);
     root = ask(pool, "SELECT rootpage FROM sqlite_master WHERE name = 'two'");
     PART(close_pool(pool));
 
@@ -360,29 +349,28 @@ TEST(checks_tell_structure_indexes_content_and_foreign_keys_apart) {
     CHECK_INT(sqlite3_close(db), SQLITE_OK);
     pool = open_pool("check.db", &config, NULL);
     if (pool == NULL) return;
-    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, NULL, NULL, &result, &error),
-             SQLITE_CONSTRAINT_FOREIGNKEY, &error);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, NULL, NULL, &result, &err),
+             SQLITE_CONSTRAINT_FOREIGNKEY, &err);
     CHECK_INT(result.kinds, SQLPOOL_PROBLEM_FOREIGN_KEY);
     CHECK_HAS(result.text, "row 2 of child has no parent in parent");
-    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, "one", NULL, &result, &error), &error);
-    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, "nobody", NULL, &result, &error),
-             SQLITE_ERROR, &error);
-    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, NULL, &result, &error),
-             SQLITE_CONSTRAINT, &error);
+    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, "one", NULL, &result, &err), &err);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, "nobody", NULL, &result, &err),
+             SQLITE_ERROR, &err);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, NULL, &result, &err), SQLITE_CONSTRAINT,
+             &err);
     CHECK_HAS(result.text, "NULL value in filled.x");
     CHECK_INT(result.kinds, SQLPOOL_PROBLEM_CONTENT);
     if (sqlite3_libversion_number() >= 3033000)
-        CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, "one", NULL, &result, &error),
-                 &error);
-    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, "17", NULL, &result, &error),
-             SQLPOOL_UNSUPPORTED, &error);
+        CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, "one", NULL, &result, &err), &err);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, "17", NULL, &result, &err),
+             SQLPOOL_UNSUPPORTED, &err);
     PART(close_pool(pool));
 
     CHECK(root > 1 && spoil("check.db", (root - 1) * 4096, "\x55\x55\x55", 3));
     pool = open_pool("check.db", &config, NULL);
     if (pool == NULL) return;
-    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, &result, &error),
-             SQLITE_CORRUPT, &error);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, &result, &err),
+             SQLITE_CORRUPT, &err);
     CHECK((result.kinds & SQLPOOL_PROBLEM_STRUCTURE) != 0 && result.problems > 0);
     CHECK(result.text[0] != '\0');
     PART(close_pool(pool));
@@ -390,7 +378,6 @@ TEST(checks_tell_structure_indexes_content_and_foreign_keys_apart) {
 
 TEST(an_index_that_lacks_rows_is_found_and_mended) {
     sqlpool *pool = open_pool("index.db", NULL, TWO_TABLES ROWS("one", 100));
-    sqlpool_error error;
     sqlpool_check_result result;
     sqlite3 *db;
     if (pool == NULL) return;
@@ -411,12 +398,12 @@ TEST(an_index_that_lacks_rows_is_found_and_mended) {
     CHECK_INT(sqlite3_close(db), SQLITE_OK);
     pool = open_pool("index.db", NULL, NULL);
     if (pool == NULL) return;
-    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, &result, &error),
-             SQLITE_CORRUPT_INDEX, &error);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, &result, &err),
+             SQLITE_CORRUPT_INDEX, &err);
     CHECK_INT(result.kinds, SQLPOOL_PROBLEM_INDEX);
     CHECK_HAS(result.text, "one_a");
-    CHECK_OK(sqlpool_reindex(pool, "one_a", NULL, &error), &error);
-    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, &result, &error), &error);
+    CHECK_OK(sqlpool_reindex(pool, "one_a", NULL, &err), &err);
+    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, &result, &err), &err);
     PART(close_pool(pool));
 }
 
@@ -452,16 +439,20 @@ static void tick_sleep(void *user, int64_t duration) {
     (void)__atomic_add_fetch(&ticks, duration, __ATOMIC_RELAXED);
 }
 
-static sqlpool *open_fts(const char *path) {
-    sqlpool_config config = sqlpool_config_default();
-    sqlpool_error error;
-    sqlpool *pool;
-    int i, rc = SQLPOOL_OK;
-    if (sqlite3_compileoption_used("ENABLE_FTS5") == 0) return NULL; /* this SQLite has none */
+static sqlpool_config by_ticks(sqlpool_config config) {
     config.clock.now_ns_fn = tick_now;
     config.clock.sleep_ns_fn = tick_sleep;
     config.disable_upkeep_thread = true;
     config.acquire_timeout_ms = SQLPOOL_FOREVER;
+    return config;
+}
+
+static sqlpool *open_fts(const char *path) {
+    sqlpool_config config = by_ticks(sqlpool_config_default());
+    sqlpool_error error;
+    sqlpool *pool;
+    int i, rc = SQLPOOL_OK;
+    if (sqlite3_compileoption_used("ENABLE_FTS5") == 0) return NULL; /* this SQLite has none */
     pool = open_pool(path, &config, FTS);
     for (i = 0; pool != NULL && i < 60 && rc == SQLPOOL_OK; i++) /* a segment each */
         rc = sqlpool_script(
@@ -482,69 +473,67 @@ static int64_t segments(sqlpool *pool) { /* each has its own rows in the shadow 
 
 TEST(full_text_tables_are_found_with_their_content_and_settings) {
     sqlpool *pool = open_fts("fts.db");
-    sqlpool_error error;
     tables found;
     if (pool == NULL) return;
     memset(&found, 0, sizeof found);
-    CHECK_OK(sqlpool_fts5_configure(pool, "own", SQLPOOL_OFF, 2, &error), &error);
-    CHECK_OK(sqlpool_fts5_configure(pool, "NONE", 8, 0, &error), &error);
-    CHECK_OK(sqlpool_fts5_tables(pool, note_table, &found, &error), &error);
+    CHECK_OK(sqlpool_fts5_configure(pool, "own", SQLPOOL_OFF, 2, &err), &err);
+    CHECK_OK(sqlpool_fts5_configure(pool, "NONE", 8, 0, &err), &err);
+    CHECK_OK(sqlpool_fts5_tables(pool, note_table, &found, &err), &err);
     CHECK_STR(found.text, "ex'ter\"nal/1/text/4/4;none/2//8/4;own/0//0/2;");
-    CHECK_RC(sqlpool_fts5_configure(pool, "own", 17, 0, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_fts5_configure(pool, "own", 0, 1, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_fts5_configure(pool, "text", 4, 4, &error), SQLITE_ERROR, &error);
-    CHECK_RC(sqlpool_fts5_configure(pool, NULL, 4, 4, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_fts5_configure(pool, "own", 17, 0, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_fts5_configure(pool, "own", 0, 1, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_fts5_configure(pool, "text", 4, 4, &err), SQLITE_ERROR, &err);
+    CHECK_RC(sqlpool_fts5_configure(pool, NULL, 4, 4, &err), SQLPOOL_MISUSE, &err);
     PART(close_pool(pool));
 }
 
 TEST(full_text_indexes_are_merged_checked_and_rebuilt) {
     sqlpool *pool = open_fts("merge.db");
-    sqlpool_error error;
     sqlpool_maintenance options;
     int64_t commits, before;
     sqlpool_stats stats;
     heard h;
     int i;
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_fts5_configure(pool, "own", SQLPOOL_OFF, 2, &error), &error);
+    CHECK_OK(sqlpool_fts5_configure(pool, "own", SQLPOOL_OFF, 2, &err), &err);
     for (i = 0; i < 40; i++)
         CHECK_OK(
             sqlpool_script(pool,
                            "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) "
                            "INSERT INTO own SELECT hex(randomblob(8)), hex(randomblob(200)) FROM n",
-                           -1, &error),
-            &error);
+                           -1, &err),
+            &err);
     before = segments(pool);
     CHECK(before > 5); /* 16 on a level are merged by the write itself */
-    CHECK_OK(sqlpool_fts5(pool, "own", SQLPOOL_FTS5_MERGE, NULL, &error), &error);
+    CHECK_OK(sqlpool_fts5(pool, "own", SQLPOOL_FTS5_MERGE, NULL, &err), &err);
     CHECK(segments(pool) < before);
-    CHECK_OK(sqlpool_exec(pool, "INSERT INTO own VALUES('one', 'more')", SQLPOOL_NO_ARGS, &error),
-             &error);
+    CHECK_OK(sqlpool_exec(pool, "INSERT INTO own VALUES('one', 'more')", SQLPOOL_NO_ARGS, &err),
+             &err);
     CHECK(segments(pool) > 1);
     options = with_progress(&h);
     options.piece_ms = 1;
     CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
     commits = (int64_t)stats.commits;
-    CHECK_OK(sqlpool_fts5(pool, NULL, SQLPOOL_FTS5_OPTIMIZE, &options, &error), &error);
+    CHECK_OK(sqlpool_fts5(pool, NULL, SQLPOOL_FTS5_OPTIMIZE, &options, &err), &err);
     CHECK_INT(segments(pool), 1);
     CHECK(!h.went_back && h.last == 1.0);
     CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
     CHECK((int64_t)stats.commits - commits > 6); /* in pieces: others have their turn between */
-    CHECK_OK(sqlpool_fts5(pool, NULL, SQLPOOL_FTS5_CHECK, NULL, &error), &error);
+    CHECK_OK(sqlpool_fts5(pool, NULL, SQLPOOL_FTS5_CHECK, NULL, &err), &err);
 
     CHECK_OK(sqlpool_exec(pool, "UPDATE text SET body = 'behind its back' WHERE id = 3",
-                          SQLPOOL_NO_ARGS, &error),
-             &error);
-    CHECK_RC(sqlpool_fts5(pool, "EX'TER\"NAL", SQLPOOL_FTS5_CHECK, NULL, &error),
-             SQLITE_CORRUPT_VTAB, &error);
-    CHECK_HAS(error.message, "REBUILD");
-    CHECK_OK(sqlpool_fts5(pool, NULL, SQLPOOL_FTS5_REBUILD, NULL, &error), &error);
-    CHECK_OK(sqlpool_fts5(pool, NULL, SQLPOOL_FTS5_CHECK, NULL, &error), &error);
+                          SQLPOOL_NO_ARGS, &err),
+             &err);
+    CHECK_RC(sqlpool_fts5(pool, "EX'TER\"NAL", SQLPOOL_FTS5_CHECK, NULL, &err), SQLITE_CORRUPT_VTAB,
+             &err);
+    CHECK_HAS(err.message, "REBUILD");
+    CHECK_OK(sqlpool_fts5(pool, NULL, SQLPOOL_FTS5_REBUILD, NULL, &err), &err);
+    CHECK_OK(sqlpool_fts5(pool, NULL, SQLPOOL_FTS5_CHECK, NULL, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM \"ex'ter\"\"nal\" WHERE body MATCH 'behind'"), 1);
-    CHECK_RC(sqlpool_fts5(pool, "none", SQLPOOL_FTS5_REBUILD, NULL, &error), SQLPOOL_UNSUPPORTED,
-             &error);
-    CHECK_RC(sqlpool_fts5(pool, "", SQLPOOL_FTS5_CHECK, NULL, &error), SQLITE_ERROR, &error);
-    CHECK_RC(sqlpool_fts5(pool, NULL, 9, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_fts5(pool, "none", SQLPOOL_FTS5_REBUILD, NULL, &err), SQLPOOL_UNSUPPORTED,
+             &err);
+    CHECK_RC(sqlpool_fts5(pool, "", SQLPOOL_FTS5_CHECK, NULL, &err), SQLITE_ERROR, &err);
+    CHECK_RC(sqlpool_fts5(pool, NULL, 9, NULL, &err), SQLPOOL_MISUSE, &err);
     PART(close_pool(pool));
 }
 
@@ -571,31 +560,33 @@ static int stop_at_once(void *user, const sqlpool_object_size *object) {
 TEST(sizes_of_objects_add_up_to_the_file) {
     sqlpool *pool = open_pool("sizes.db", NULL,
                               TWO_TABLES ROWS("one", 5000) "CREATE TABLE \"q'u\"\"o\ntes; \"(x);");
-    sqlpool_error error;
     sqlpool_sizes sizes;
     measured m;
     if (pool == NULL) return;
     memset(&m, 0, sizeof m);
-    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
-    CHECK_OK(sqlpool_object_sizes(pool, note_size, &m, NULL, &error), &error);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
+    CHECK_OK(sqlpool_object_sizes(pool, note_size, &m, NULL, &err), &err);
     CHECK_INT(m.pages, sizes.pages);
     CHECK_INT(m.objects, 7); /* the schema, three tables, two indexes and an automatic one */
     CHECK(m.of_one > 100 && m.of_index > 10 && m.of_index < m.of_one);
-    CHECK_RC(sqlpool_object_sizes(pool, stop_at_once, NULL, NULL, &error), 70004, &error);
-    CHECK_RC(sqlpool_object_sizes(pool, NULL, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_object_sizes(pool, stop_at_once, NULL, NULL, &err), 70004, &err);
+    CHECK_RC(sqlpool_object_sizes(pool, NULL, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(sizes.page_bytes, 4096);
     CHECK(sizes.wal_bytes > 0 && sizes.taken_ms > INT64_C(1500000000000));
     PART(close_pool(pool));
 }
 
+static sqlpool_sizes small_file(int64_t taken_ms) {
+    sqlpool_sizes sizes;
+    memset(&sizes, 0, sizeof sizes);
+    sizes.page_bytes = 1000;
+    sizes.pages = 1000;
+    sizes.taken_ms = taken_ms;
+    return sizes;
+}
 TEST(growth_is_predicted_from_two_looks) {
-    sqlpool_sizes before, after;
+    sqlpool_sizes before = small_file(0), after = small_file(86400000);
     sqlpool_growth growth;
-    memset(&before, 0, sizeof before);
-    before.page_bytes = 1000;
-    before.pages = 1000;
-    after = before;
-    after.taken_ms = 86400000;
     after.pages = 1100; /* 100,000 bytes a day, of which 50 pages were free before */
     after.free_pages = 50;
     growth = sqlpool_predict_growth(&before, &after, 1150000);
@@ -676,7 +667,6 @@ TEST(every_operation_obeys_a_token_that_was_fired) {
     sqlpool *pool = open_large("token.db");
     sqlpool_maintenance options;
     sqlpool_token token;
-    sqlpool_error error;
     int i;
     CHECK(pool != NULL);
     memset(&options, 0, sizeof options);
@@ -684,11 +674,11 @@ TEST(every_operation_obeys_a_token_that_was_fired) {
     options.token = &token;
     CHECK_INT(sqlpool_cancel(pool, &token), SQLPOOL_OK);
     for (i = 0; i < OPERATIONS; i++)
-        CHECK_RC(operate(pool, i, &options, &error), SQLPOOL_CANCELLED, &error);
+        CHECK_RC(operate(pool, i, &options, &err), SQLPOOL_CANCELLED, &err);
     options.token = NULL;
     options.piece_ms = -1;
     for (i = 0; i < OPERATIONS; i++)
-        CHECK_RC(operate(pool, i, &options, &error), SQLPOOL_MISUSE, &error);
+        CHECK_RC(operate(pool, i, &options, &err), SQLPOOL_MISUSE, &err);
     PART(check_whole(pool));
     PART(close_pool(pool));
 }
@@ -698,7 +688,6 @@ TEST(operations_in_one_statement_stop_half_way) {
     sqlpool *pool = open_large("halfway.db");
     sqlpool_maintenance options;
     sqlpool_token token;
-    sqlpool_error error;
     heard h;
     size_t i;
     CHECK(pool != NULL);
@@ -706,14 +695,14 @@ TEST(operations_in_one_statement_stop_half_way) {
         memset(&token, 0, sizeof token);
         options = with_progress(&h);
         h.stop_at = 1; /* in the statement itself: what comes before is too short to be asked */
-        CHECK_RC(operate(pool, which[i], &options, &error), 70001, &error);
-        CHECK_HAS(error.message, "callback");
+        CHECK_RC(operate(pool, which[i], &options, &err), 70001, &err);
+        CHECK_HAS(err.message, "callback");
         CHECK(h.last < 1.0);
         options = with_progress(&h);
         h.stop_at = 1; /* in the statement itself: what comes before is too short to be asked */
         h.pool = pool;
         h.token = options.token = &token;
-        CHECK_RC(operate(pool, which[i], &options, &error), SQLPOOL_CANCELLED, &error);
+        CHECK_RC(operate(pool, which[i], &options, &err), SQLPOOL_CANCELLED, &err);
         PART(check_whole(pool));
     }
     PART(close_pool(pool));
@@ -722,7 +711,6 @@ TEST(operations_in_one_statement_stop_half_way) {
 TEST(a_deadline_is_kept_while_others_hold_the_writer) {
     sqlpool *pool = open_large("deadline.db");
     sqlpool_maintenance options;
-    sqlpool_error error;
     sqlite3 *other;
     int64_t before;
     int i;
@@ -737,13 +725,13 @@ TEST(a_deadline_is_kept_while_others_hold_the_writer) {
         before = now_ms();
         if (IS_READ(i)) {
             options.timeout_ms = 10000;
-            CHECK_OK(operate(pool, i, &options, &error), &error);
+            CHECK_OK(operate(pool, i, &options, &err), &err);
             options.timeout_ms = 50;
             continue;
         }
         if (i >= 9 && sqlite3_compileoption_used("ENABLE_FTS5") == 0) continue;
         if (is_idle) options.timeout_ms = 2000; /* counting takes its time */
-        CHECK_RC(operate(pool, i, &options, &error), SQLPOOL_TIMEOUT, &error);
+        CHECK_RC(operate(pool, i, &options, &err), SQLPOOL_TIMEOUT, &err);
         CHECK(now_ms() - before < 5000);
         options.timeout_ms = 50;
     }
@@ -760,7 +748,6 @@ TEST(names_of_any_bytes_are_names) {
         "quo\"te",   "quo'te",     "semi;colon -- x",  "new\nline", "\xc3\xa4\xe2\x82\xac",
         "back`tick", "[brackets]", "percent %s %n %q", "a"};
     sqlpool *pool = open_pool("names.db", NULL, NULL);
-    sqlpool_error error;
     size_t i;
     if (pool == NULL) return;
     for (i = 0; i < sizeof names / sizeof *names; i++) {
@@ -769,28 +756,26 @@ TEST(names_of_any_bytes_are_names) {
                             "INSERT INTO \"%w\" VALUES(1, 2)",
                             names[i], names[i], names[i], names[i]);
         char *index = sqlite3_mprintf("%s.i", names[i]);
-        CHECK_OK(sqlpool_script(pool, sql, -1, &error), &error);
-        CHECK_OK(sqlpool_analyze(pool, names[i], 0, NULL, &error), &error);
-        CHECK_OK(sqlpool_reindex(pool, names[i], NULL, &error), &error);
-        CHECK_OK(sqlpool_reindex(pool, index, NULL, &error), &error);
+        CHECK_OK(sqlpool_script(pool, sql, -1, &err), &err);
+        CHECK_OK(sqlpool_analyze(pool, names[i], 0, NULL, &err), &err);
+        CHECK_OK(sqlpool_reindex(pool, names[i], NULL, &err), &err);
+        CHECK_OK(sqlpool_reindex(pool, index, NULL, &err), &err);
         if (sqlite3_libversion_number() >= 3033000)
-            CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, names[i], NULL, NULL, &error),
-                     &error);
-        CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, names[i], NULL, NULL, &error),
-                 &error);
-        CHECK_RC(sqlpool_fts5(pool, names[i], SQLPOOL_FTS5_CHECK, NULL, &error), SQLITE_ERROR,
-                 &error);
+            CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, names[i], NULL, NULL, &err),
+                     &err);
+        CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, names[i], NULL, NULL, &err), &err);
+        CHECK_RC(sqlpool_fts5(pool, names[i], SQLPOOL_FTS5_CHECK, NULL, &err), SQLITE_ERROR, &err);
         sqlite3_free(sql);
         sqlite3_free(index);
     }
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1"), 2 * LENGTH(names));
-    CHECK_OK(sqlpool_optimize(pool, NULL, NULL, &error), &error);
-    CHECK_RC(sqlpool_analyze(pool, "", 0, NULL, &error), SQLITE_ERROR, &error);
-    CHECK_RC(sqlpool_analyze(pool, "a; DROP TABLE a", 0, NULL, &error), SQLITE_ERROR, &error);
-    CHECK_RC(sqlpool_analyze(pool, NULL, -1, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_vacuum(pool, 9, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_check(pool, 9, NULL, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_incremental_vacuum(pool, -1, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_OK(sqlpool_optimize(pool, NULL, NULL, &err), &err);
+    CHECK_RC(sqlpool_analyze(pool, "", 0, NULL, &err), SQLITE_ERROR, &err);
+    CHECK_RC(sqlpool_analyze(pool, "a; DROP TABLE a", 0, NULL, &err), SQLITE_ERROR, &err);
+    CHECK_RC(sqlpool_analyze(pool, NULL, -1, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_vacuum(pool, 9, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_check(pool, 9, NULL, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_incremental_vacuum(pool, -1, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM a"), 1);
     PART(close_pool(pool));
 }
@@ -799,7 +784,6 @@ TEST(names_of_any_bytes_are_names) {
 
 TEST(in_memory_without_a_log_and_read_only) {
     sqlpool_config config = config_of(1);
-    sqlpool_error error;
     sqlpool_sizes sizes;
     sqlpool *pool;
     int i;
@@ -811,73 +795,67 @@ TEST(in_memory_without_a_log_and_read_only) {
         if (i == 2) config.read_only = true;
         pool = open_pool(path, &config, i == 2 ? NULL : TWO_TABLES ROWS("one", 1000));
         if (pool == NULL) return;
-        CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, NULL, &error), &error);
-        CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+        CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, NULL, NULL, NULL, &err), &err);
+        CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
         CHECK(sizes.pages > 10 && (sizes.file_bytes >= 0) == (i > 0) &&
               (sizes.wal_bytes >= 0) == (i == 2));
         if (i == 2) {
-            CHECK_RC(sqlpool_vacuum(pool, 0, NULL, &error), SQLITE_READONLY, &error);
-            CHECK_RC(sqlpool_analyze(pool, NULL, 0, NULL, &error), SQLITE_READONLY, &error);
+            CHECK_RC(sqlpool_vacuum(pool, 0, NULL, &err), SQLITE_READONLY, &err);
+            CHECK_RC(sqlpool_analyze(pool, NULL, 0, NULL, &err), SQLITE_READONLY, &err);
         } else {
-            CHECK_OK(sqlpool_vacuum(pool, 0, NULL, &error), &error);
-            CHECK_OK(sqlpool_analyze(pool, NULL, 100, NULL, &error), &error);
-            CHECK_OK(sqlpool_optimize(pool, NULL, NULL, &error), &error);
-            CHECK_OK(sqlpool_reindex(pool, NULL, NULL, &error), &error);
+            CHECK_OK(sqlpool_vacuum(pool, 0, NULL, &err), &err);
+            CHECK_OK(sqlpool_analyze(pool, NULL, 100, NULL, &err), &err);
+            CHECK_OK(sqlpool_optimize(pool, NULL, NULL, &err), &err);
+            CHECK_OK(sqlpool_reindex(pool, NULL, NULL, &err), &err);
         }
         (void)unlink("kinds.copy");
-        CHECK_OK(sqlpool_vacuum_into(pool, "kinds.copy", NULL, &error), &error);
+        CHECK_OK(sqlpool_vacuum_into(pool, "kinds.copy", NULL, &err), &err);
         PART(close_pool(pool));
     }
     config = config_of(1);
     config.untrusted = true;
     pool = open_pool("untrusted.db", &config, TWO_TABLES);
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_vacuum(pool, 0, NULL, &error), &error);
-    CHECK_OK(sqlpool_vacuum_into(pool, "untrusted.copy", NULL, &error), &error);
-    CHECK_OK(sqlpool_optimize(pool, NULL, NULL, &error), &error);
-    CHECK_OK(sqlpool_reindex(pool, "one", NULL, &error), &error);
-    CHECK_OK(sqlpool_object_sizes(pool, note_size, &(measured){0}, NULL, &error), &error);
-    CHECK_RC(sqlpool_exec(pool, "ATTACH 'x' AS y", SQLPOOL_NO_ARGS, &error), SQLPOOL_REFUSED,
-             &error);
+    CHECK_OK(sqlpool_vacuum(pool, 0, NULL, &err), &err);
+    CHECK_OK(sqlpool_vacuum_into(pool, "untrusted.copy", NULL, &err), &err);
+    CHECK_OK(sqlpool_optimize(pool, NULL, NULL, &err), &err);
+    CHECK_OK(sqlpool_reindex(pool, "one", NULL, &err), &err);
+    CHECK_OK(sqlpool_object_sizes(pool, note_size, &(measured){0}, NULL, &err), &err);
+    CHECK_RC(sqlpool_exec(pool, "ATTACH 'x' AS y", SQLPOOL_NO_ARGS, &err), SQLPOOL_REFUSED, &err);
     PART(close_pool(pool));
 }
 
 TEST(an_operation_reads_no_faster_than_it_may) {
-    sqlpool_config config = config_of(1);
+    sqlpool_config config = by_ticks(config_of(1));
     sqlpool_backup_config backup;
     sqlpool_maintenance options;
-    sqlpool_error error;
     sqlpool_sizes sizes;
     sqlpool *pool;
     int64_t began, freed;
     memset(&backup, 0, sizeof backup);
-    config.clock.now_ns_fn = tick_now;
-    config.clock.sleep_ns_fn = tick_sleep;
-    config.disable_upkeep_thread = true;
-    config.acquire_timeout_ms = SQLPOOL_FOREVER;
     config.page_cache_kib = 256;
     pool = open_pool("pace.db", &config, TWO_TABLES);
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
-    CHECK_OK(sqlpool_script(pool, ROWS("one", 10000) "DELETE FROM one WHERE id > 5000", -1, &error),
-             &error);
-    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &err), &err);
+    CHECK_OK(sqlpool_script(pool, ROWS("one", 10000) "DELETE FROM one WHERE id > 5000", -1, &err),
+             &err);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
     memset(&options, 0, sizeof options);
     options.io_bytes_per_s = sizes.pages * sizes.page_bytes / 10; /* the file in ten seconds */
     began = ticks;
-    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &error), &error);
+    CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &err), &err);
     CHECK(ticks - began > INT64_C(3000000000)); /* half of it is free, and not read */
     options.piece_ms = 1;
     options.pause_ms = 7;
     began = ticks;
-    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, &options, &freed, &error), &error);
+    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, &options, &freed, &err), &err);
     CHECK(freed > 100 && ticks - began > INT64_C(1000000000));
-    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
     options.io_bytes_per_s = sizes.pages * sizes.page_bytes / 10;
     options.pause_ms = 0;
     backup.step_pages = 16;
     began = ticks;
-    CHECK_OK(sqlpool_backup(pool, "pace.bak", &backup, &options, NULL, &error), &error);
+    CHECK_OK(sqlpool_backup(pool, "pace.bak", &backup, &options, NULL, &err), &err);
     CHECK(ticks - began > INT64_C(15000000000)); /* it is read and written; the last 16 are free */
     PART(check_whole(pool));
     PART(close_pool(pool));
@@ -885,24 +863,22 @@ TEST(an_operation_reads_no_faster_than_it_may) {
 
 TEST(incremental_vacuum_right_after_the_vacuum) {
     sqlpool_config config = config_of(1);
-    sqlpool_error error;
     int64_t freed = -1;
     sqlpool *pool = open_pool("at_once.db", &config, TWO_TABLES);
     if (pool == NULL) return;
     PART((void)ask(pool, "SELECT count(*) FROM one")); /* the reader has seen the file as it was */
-    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
-    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, NULL, &freed, &error), &error);
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &err), &err);
+    CHECK_OK(sqlpool_incremental_vacuum(pool, 0, NULL, &freed, &err), &err);
     CHECK_INT(freed, 0);
     PART(close_pool(pool));
 }
 
 TEST(vacuum_into_follows_no_link) {
     sqlpool_config config = config_of(1);
-    sqlpool_error error;
     sqlpool *pool = open_pool("nofollow.db", &config, TWO_TABLES);
     if (pool == NULL) return;
     CHECK_INT(symlink("nofollow.elsewhere", "nofollow.link"), 0); /* leads to nothing yet */
-    CHECK_RC(sqlpool_vacuum_into(pool, "nofollow.link", NULL, &error), SQLITE_CANTOPEN, &error);
+    CHECK_RC(sqlpool_vacuum_into(pool, "nofollow.link", NULL, &err), SQLITE_CANTOPEN, &err);
     CHECK(access("nofollow.elsewhere", F_OK) != 0);
     PART(close_pool(pool));
 }
@@ -911,25 +887,22 @@ TEST(vacuum_into_follows_no_link) {
 TEST(vacuum_into_takes_no_name_of_a_log) {
     static const char *const names[] = {"named.db-journal", "named.db-wal", "./named.db-shm"};
     sqlpool_config config = config_of(1);
-    sqlpool_error error;
     sqlpool *pool;
     int i;
     config.journal = SQLPOOL_JOURNAL_DELETE;
     pool = open_pool("named.db", &config, TWO_TABLES);
     if (pool == NULL) return;
     for (i = 0; i < 3; i++) {
-        CHECK_RC(sqlpool_vacuum_into(pool, names[i], NULL, &error), SQLITE_CANTOPEN, &error);
-        CHECK_HAS(error.message, "keeps a log");
+        CHECK_RC(sqlpool_vacuum_into(pool, names[i], NULL, &err), SQLITE_CANTOPEN, &err);
+        CHECK_HAS(err.message, "keeps a log");
         CHECK(access(names[i], F_OK) != 0);
     }
-    CHECK_OK(sqlpool_vacuum_into(pool, "named.db-copy", NULL, &error), &error);
+    CHECK_OK(sqlpool_vacuum_into(pool, "named.db-copy", NULL, &err), &err);
     PART(close_pool(pool));
 }
 
 TEST(optimize_reads_where_as_a_word) {
     sqlpool_config config = config_of(1);
-    sqlpool_error error;
-    int64_t analyzed = -1;
     sqlpool *pool =
         open_pool("where.db", &config,
                   "CREATE TABLE places(whereabouts, b);"
@@ -937,8 +910,7 @@ TEST(optimize_reads_where_as_a_word) {
                   "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
                   "INSERT INTO places SELECT i, i FROM n");
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
-    CHECK_INT(analyzed, 1);
+    PART(optimize(pool, 1));
     PART(close_pool(pool));
 }
 
@@ -948,7 +920,6 @@ TEST(every_number_of_the_options_is_looked_at) {
     static const char *const says[] = {"timeout_ms -2", "piece_ms -3", "pause_ms -4",
                                        "progress_ms -5", "io_bytes_per_s -6"};
     sqlpool *pool = open_pool("options.db", NULL, NULL);
-    sqlpool_error error;
     int i;
     if (pool == NULL) return;
     for (i = 0; i < LENGTH(says); i++) {
@@ -959,9 +930,9 @@ TEST(every_number_of_the_options_is_looked_at) {
         if (i == 2) options.pause_ms = -4;
         if (i == 3) options.progress_ms = -5;
         if (i == 4) options.io_bytes_per_s = -6;
-        CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &error),
-                 SQLPOOL_MISUSE, &error);
-        CHECK_HAS(error.message, says[i]);
+        CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &err),
+                 SQLPOOL_MISUSE, &err);
+        CHECK_HAS(err.message, says[i]);
     }
     PART(close_pool(pool));
 }
@@ -969,44 +940,38 @@ TEST(every_number_of_the_options_is_looked_at) {
 TEST(arguments_that_make_no_sense_are_named) {
     sqlpool *pool = open_pool("arguments.db", NULL, NULL);
     sqlpool_sizes sizes;
-    sqlpool_error error;
     if (pool == NULL) return;
-    CHECK_RC(sqlpool_vacuum(pool, -1, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "auto_vacuum is -1");
-    CHECK_RC(sqlpool_check(pool, -1, NULL, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "kind is -1");
-    CHECK_RC(sqlpool_fts5(pool, NULL, -1, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "action is -1");
-    CHECK_RC(sqlpool_fts5_tables(pool, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "fn is NULL");
-    CHECK_RC(sqlpool_get_sizes(pool, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "sizes is NULL");
-    CHECK_RC(sqlpool_fts5_configure(pool, "t", SQLPOOL_OFF - 1, 0, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "automerge -2");
-    CHECK_RC(sqlpool_fts5_configure(pool, "t", 1, 0, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "automerge 1 ");
-    CHECK_RC(sqlpool_fts5_configure(pool, "t", 0, -1, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "usermerge -1");
-    CHECK_RC(sqlpool_fts5_configure(pool, "t", 0, 17, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "usermerge 17");
+    CHECK_RC(sqlpool_vacuum(pool, -1, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "auto_vacuum is -1");
+    CHECK_RC(sqlpool_check(pool, -1, NULL, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "kind is -1");
+    CHECK_RC(sqlpool_fts5(pool, NULL, -1, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "action is -1");
+    CHECK_RC(sqlpool_fts5_tables(pool, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "fn is NULL");
+    CHECK_RC(sqlpool_get_sizes(pool, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "sizes is NULL");
+    CHECK_RC(sqlpool_fts5_configure(pool, "t", SQLPOOL_OFF - 1, 0, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "automerge -2");
+    CHECK_RC(sqlpool_fts5_configure(pool, "t", 1, 0, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "automerge 1 ");
+    CHECK_RC(sqlpool_fts5_configure(pool, "t", 0, -1, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "usermerge -1");
+    CHECK_RC(sqlpool_fts5_configure(pool, "t", 0, 17, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "usermerge 17");
     memset(&sizes, 0x5a, sizeof sizes);
-    CHECK_RC(sqlpool_get_sizes(NULL, &sizes, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_get_sizes(NULL, &sizes, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(sizes.pages, 0);
-    CHECK_RC(sqlpool_get_sizes(NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_fts5_tables(NULL, note_table, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_fts5_configure(NULL, "t", 4, 4, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_object_sizes(NULL, note_size, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_get_sizes(NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_fts5_tables(NULL, note_table, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_fts5_configure(NULL, "t", 4, 4, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_object_sizes(NULL, note_size, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     PART(close_pool(pool));
 }
 
 TEST(growth_at_the_ends_of_what_a_number_holds) {
-    sqlpool_sizes before, after;
+    sqlpool_sizes before = small_file(0), after = small_file(86400000);
     sqlpool_growth growth;
-    memset(&before, 0, sizeof before);
-    before.page_bytes = 1000;
-    before.pages = 1000;
-    after = before;
-    after.taken_ms = 86400000;
     after.pages = 900; /* it shrinks: no limit is ever reached */
     growth = sqlpool_predict_growth(&before, &after, 1150000);
     CHECK_INT(growth.bytes, -100000);
@@ -1042,7 +1007,6 @@ static int drop_the_other(void *user, const sqlpool_fts5_table *table) {
 
 TEST(full_text_tables_of_odd_texts_and_those_that_vanish) {
     sqlpool_config config = config_of(1);
-    sqlpool_error error;
     sqlite3 *other;
     tables found;
     sqlpool *pool;
@@ -1055,26 +1019,25 @@ TEST(full_text_tables_of_odd_texts_and_those_that_vanish) {
         "CREATE VIRTUAL TABLE words USING \"fts5vocab\"(first, 'row');");
     if (pool == NULL) return;
     memset(&found, 0, sizeof found);
-    CHECK_OK(sqlpool_fts5_tables(pool, note_table, &found, &error), &error);
+    CHECK_OK(sqlpool_fts5_tables(pool, note_table, &found, &err), &err);
     CHECK_HAS(found.text, "first/0//4/4;second/");
     CHECK(strstr(found.text, "words") == NULL);
-    CHECK_RC(sqlpool_fts5_tables(pool, stop_at_table, NULL, &error), 70005, &error);
-    CHECK_HAS(error.message, "stopped by its callback, which returned 70005");
-    CHECK_OK(sqlpool_fts5_configure(pool, "first", 0, 0, &error), &error); /* as they are */
+    CHECK_RC(sqlpool_fts5_tables(pool, stop_at_table, NULL, &err), 70005, &err);
+    CHECK_HAS(err.message, "stopped by its callback, which returned 70005");
+    CHECK_OK(sqlpool_fts5_configure(pool, "first", 0, 0, &err), &err); /* as they are */
     memset(&found, 0, sizeof found);
-    CHECK_OK(sqlpool_fts5_tables(pool, note_table, &found, &error), &error);
+    CHECK_OK(sqlpool_fts5_tables(pool, note_table, &found, &err), &err);
     CHECK_HAS(found.text, "first/0//4/4;");
     other = raw_open("odd.db");
     if (other == NULL) return;
-    CHECK_RC(sqlpool_fts5_tables(pool, drop_the_other, other, &error), SQLITE_ERROR, &error);
-    CHECK_HAS(error.message, "no such table: main.second_config");
-    CHECK_OK(sqlpool_fts5_tables(pool, drop_the_other, other, &error), &error);
+    CHECK_RC(sqlpool_fts5_tables(pool, drop_the_other, other, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "no such table: main.second_config");
+    CHECK_OK(sqlpool_fts5_tables(pool, drop_the_other, other, &err), &err);
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
     PART(close_pool(pool));
 }
 
 TEST(orphans_of_every_kind_are_told) {
-    sqlpool_error error;
     sqlpool_check_result result;
     sqlite3 *other;
     sqlpool *pool =
@@ -1090,8 +1053,8 @@ TEST(orphans_of_every_kind_are_told) {
                                           "INSERT INTO lost VALUES(9)"))
         return;
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
-    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, NULL, NULL, &result, &error),
-             SQLITE_CONSTRAINT_FOREIGNKEY, &error);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_FOREIGN_KEYS, NULL, NULL, &result, &err),
+             SQLITE_CONSTRAINT_FOREIGNKEY, &err);
     CHECK_INT(result.problems, 3);
     CHECK_INT(result.kinds, SQLPOOL_PROBLEM_FOREIGN_KEY);
     CHECK_HAS(result.text, "a row of keyed has no parent in parent (foreign key 0)");
@@ -1102,17 +1065,15 @@ TEST(orphans_of_every_kind_are_told) {
 
 TEST(reindex_of_a_table_without_indexes_does_nothing) {
     sqlpool *pool = open_pool("bare.db", NULL, "CREATE TABLE bare(x); INSERT INTO bare VALUES(1)");
-    sqlpool_error error;
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_reindex(pool, "BARE", NULL, &error), &error);
-    CHECK_RC(sqlpool_reindex(pool, "bar", NULL, &error), SQLITE_ERROR, &error);
-    CHECK_HAS(error.message, "there is no table, index or collation \"bar\" to reindex");
+    CHECK_OK(sqlpool_reindex(pool, "BARE", NULL, &err), &err);
+    CHECK_RC(sqlpool_reindex(pool, "bar", NULL, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "there is no table, index or collation \"bar\" to reindex");
     PART(close_pool(pool));
 }
 
 TEST(vacuum_into_from_connections_that_write) {
     sqlpool_config config = config_of(1);
-    sqlpool_error error;
     int i;
     for (i = 0; i < 2; i++) {
         const char *const path = i == 0 ? "general.db" : "single.db";
@@ -1124,12 +1085,11 @@ TEST(vacuum_into_from_connections_that_write) {
         if (i == 1) config.max_connections = 1;
         pool = open_pool(path, &config, TWO_TABLES ROWS("one", 10));
         if (pool == NULL) return;
-        CHECK_RC(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &error), SQLITE_CANTOPEN,
-                 &error);
-        CHECK_HAS(error.message, "is its folder there");
-        CHECK_OK(sqlpool_vacuum_into(pool, copy, NULL, &error), &error);
-        CHECK_OK(sqlpool_exec(pool, "INSERT INTO one(a) VALUES(1)", SQLPOOL_NO_ARGS, &error),
-                 &error); /* it writes as before */
+        CHECK_RC(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &err), SQLITE_CANTOPEN, &err);
+        CHECK_HAS(err.message, "is its folder there");
+        CHECK_OK(sqlpool_vacuum_into(pool, copy, NULL, &err), &err);
+        CHECK_OK(sqlpool_exec(pool, "INSERT INTO one(a) VALUES(1)", SQLPOOL_NO_ARGS, &err),
+                 &err); /* it writes as before */
         db = raw_open(copy);
         if (db == NULL) return;
         CHECK_INT(raw_ask(db, "SELECT count(*) FROM one"), 10);
@@ -1139,25 +1099,21 @@ TEST(vacuum_into_from_connections_that_write) {
 }
 
 TEST(statistics_that_say_nothing_and_a_table_that_is_stale_twice) {
-    sqlpool_error error;
-    int64_t analyzed = -1;
     sqlpool *pool = open_pool("twice.db", NULL,
                               SKEWED "CREATE TABLE numb(x UNIQUE); INSERT INTO numb VALUES(1);"
                                      "ANALYZE;"
                                      "UPDATE sqlite_stat1 SET stat = NULL WHERE tbl = 'numb'");
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
-    CHECK_INT(analyzed, 0);
+    PART(optimize(pool, 0));
     CHECK_OK(/* it has an index that nobody analyzed, and forty times the rows */
              sqlpool_script(
                  pool,
                  "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000) "
                  "INSERT INTO skewed(kind, code) SELECT 1, i FROM n;"
                  "CREATE INDEX skewed_both ON skewed(kind, code)",
-                 -1, &error),
-             &error);
-    CHECK_OK(sqlpool_optimize(pool, NULL, &analyzed, &error), &error);
-    CHECK_INT(analyzed, 1);
+                 -1, &err),
+             &err);
+    PART(optimize(pool, 1));
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'skewed'"), 3);
     PART(close_pool(pool));
 }
@@ -1165,7 +1121,6 @@ TEST(statistics_that_say_nothing_and_a_table_that_is_stale_twice) {
 TEST(a_paused_pool_keeps_everything_waiting_for_so_long) {
     sqlpool_config config = config_of(1);
     sqlpool_sizes sizes;
-    sqlpool_error error;
     sqlpool *pool;
     tables found;
     measured m;
@@ -1175,17 +1130,16 @@ TEST(a_paused_pool_keeps_everything_waiting_for_so_long) {
     config.acquire_timeout_ms = 5;
     pool = open_pool("paused.db", &config, TWO_TABLES);
     if (pool == NULL) return;
-    CHECK_OK(sqlpool_pause(pool, 1000, &error), &error);
-    for (i = 0; i < OPERATIONS; i++)
-        CHECK_RC(operate(pool, i, NULL, &error), SQLPOOL_TIMEOUT, &error);
-    CHECK_RC(sqlpool_fts5_tables(pool, note_table, &found, &error), SQLPOOL_TIMEOUT, &error);
-    CHECK_RC(sqlpool_fts5_configure(pool, "f", 4, 4, &error), SQLPOOL_TIMEOUT, &error);
-    CHECK_RC(sqlpool_get_sizes(pool, &sizes, &error), SQLPOOL_TIMEOUT, &error);
-    CHECK_RC(sqlpool_object_sizes(pool, note_size, &m, NULL, &error), SQLPOOL_TIMEOUT, &error);
+    CHECK_OK(sqlpool_pause(pool, 1000, &err), &err);
+    for (i = 0; i < OPERATIONS; i++) CHECK_RC(operate(pool, i, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_RC(sqlpool_fts5_tables(pool, note_table, &found, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_RC(sqlpool_fts5_configure(pool, "f", 4, 4, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_RC(sqlpool_get_sizes(pool, &sizes, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_RC(sqlpool_object_sizes(pool, note_size, &m, NULL, &err), SQLPOOL_TIMEOUT, &err);
     CHECK(m.objects == 0 && found.text[0] == '\0');
     CHECK_INT(sqlpool_resume(pool), SQLPOOL_OK);
-    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
-    CHECK_OK(operate(pool, 1, NULL, &error), &error);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
+    CHECK_OK(operate(pool, 1, NULL, &err), &err);
     PART(close_pool(pool));
 }
 
@@ -1210,17 +1164,12 @@ static int stop_there(void *user, const sqlpool_progress *progress) {
 
 TEST(every_operation_stops_at_every_report) {
     static const int results[] = {70007, SQLPOOL_CANCELLED, SQLPOOL_TIMEOUT};
-    sqlpool_config config = config_of(1);
+    sqlpool_config config = by_ticks(config_of(1));
     sqlpool_maintenance options;
-    sqlpool_error error;
     sqlpool *pool;
     stopper s;
     char path[40];
     int which, how, at, stopped = 0;
-    config.clock.now_ns_fn = tick_now;
-    config.clock.sleep_ns_fn = tick_sleep;
-    config.disable_upkeep_thread = true;
-    config.acquire_timeout_ms = SQLPOOL_FOREVER;
     config.page_cache_kib = 256;
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     (void)snprintf(path, sizeof path, "operate.%d.copy", (int)getpid());
@@ -1230,11 +1179,11 @@ TEST(every_operation_stops_at_every_report) {
             (void)unlink("reports.db");
             pool = open_pool("reports.db", &config, TWO_TABLES);
             if (pool == NULL) return;
-            CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
+            CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &err), &err);
             CHECK_OK(sqlpool_script(
                          pool, ROWS("one", 300) ROWS("two", 30) "DELETE FROM one WHERE id < 200",
-                         -1, &error),
-                     &error);
+                         -1, &err),
+                     &err);
             if (which >= 9)
                 CHECK_OK(sqlpool_script(pool,
                                         "CREATE VIRTUAL TABLE f USING fts5(x);"
@@ -1242,8 +1191,8 @@ TEST(every_operation_stops_at_every_report) {
                                         "INSERT INTO f VALUES('some text');"
                                         "INSERT INTO g VALUES('some text');"
                                         "INSERT INTO g VALUES('more text')",
-                                        -1, &error),
-                         &error);
+                                        -1, &err),
+                         &err);
             for (at = 1; at < 200; at++) {
                 int rc;
                 memset(&s, 0, sizeof s);
@@ -1256,11 +1205,11 @@ TEST(every_operation_stops_at_every_report) {
                 options.progress_ms = options.piece_ms = 1;
                 options.token = &s.token;
                 options.timeout_ms = 900000;
-                memset(&error, 0, sizeof error);
-                rc = operate(pool, which, &options, &error);
+                memset(&err, 0, sizeof err);
+                rc = operate(pool, which, &options, &err);
                 if (rc != SQLPOOL_OK && rc != results[how])
                     test_fail(__FILE__, __LINE__, "operation %d, way %d, report %d: %d %s", which,
-                              how, at, rc, error.message);
+                              how, at, rc, err.message);
                 if (rc != SQLPOOL_OK && which == 4) CHECK(access(path, F_OK) != 0);
                 stopped += rc != SQLPOOL_OK;
                 if (rc == SQLPOOL_OK && s.calls < at) break;
@@ -1275,16 +1224,11 @@ TEST(every_operation_stops_at_every_report) {
 }
 
 TEST(who_waits_for_its_pace_can_be_stopped) {
-    sqlpool_config config = config_of(1);
+    sqlpool_config config = by_ticks(config_of(1));
     sqlpool_maintenance options;
-    sqlpool_error error;
     sqlpool *pool;
     int64_t began;
     stopper s;
-    config.clock.now_ns_fn = tick_now;
-    config.clock.sleep_ns_fn = tick_sleep;
-    config.disable_upkeep_thread = true;
-    config.acquire_timeout_ms = SQLPOOL_FOREVER;
     config.page_cache_kib = 256;
     pool = open_pool("slow.db", &config, TWO_TABLES ROWS("one", 5000));
     if (pool == NULL) return;
@@ -1292,8 +1236,8 @@ TEST(who_waits_for_its_pace_can_be_stopped) {
     options.io_bytes_per_s = 1; /* a page in an hour */
     options.timeout_ms = 30000;
     began = ticks;
-    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &error),
-             SQLPOOL_TIMEOUT, &error);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &err), SQLPOOL_TIMEOUT,
+             &err);
     CHECK(ticks - began >= INT64_C(30000000000) && ticks - began < INT64_C(60000000000));
     memset(&s, 0, sizeof s);
     s.how = BY_TOKEN;
@@ -1304,13 +1248,13 @@ TEST(who_waits_for_its_pace_can_be_stopped) {
     options.progress_ms = 1000;
     options.user = &s;
     options.token = &s.token;
-    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &error),
-             SQLPOOL_CANCELLED, &error);
+    CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, &options, NULL, &err),
+             SQLPOOL_CANCELLED, &err);
     CHECK_INT(s.calls, 5);
     memset(&options, 0, sizeof options); /* who has the writer does not wait with it in hand */
     options.io_bytes_per_s = 1;
     began = ticks;
-    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_KEEP, &options, &error), &error);
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_KEEP, &options, &err), &err);
     CHECK(ticks - began < INT64_C(30000000000));
     PART(check_whole(pool));
     PART(close_pool(pool));
@@ -1318,21 +1262,20 @@ TEST(who_waits_for_its_pace_can_be_stopped) {
 
 TEST(vacuum_into_of_a_database_in_memory_makes_a_file) {
     sqlpool_config config = config_of(1);
-    sqlpool_error error;
     sqlpool *pool;
     sqlite3 *db;
     if (sqlite3_libversion_number() < 3036000) return;
     pool = open_pool(":memory:", &config, TWO_TABLES ROWS("one", 10));
     if (pool == NULL) return;
     (void)unlink("memory.copy");
-    CHECK_RC(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &error), SQLITE_CANTOPEN, &error);
-    CHECK_OK(sqlpool_vacuum_into(pool, "memory.copy", NULL, &error), &error);
+    CHECK_RC(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &err), SQLITE_CANTOPEN, &err);
+    CHECK_OK(sqlpool_vacuum_into(pool, "memory.copy", NULL, &err), &err);
     CHECK_INT(access("memory.copy", F_OK), 0);
     db = raw_open("memory.copy");
     if (db == NULL) return;
     CHECK_INT(raw_ask(db, "SELECT count(*) FROM one"), 10);
     CHECK_INT(sqlite3_close(db), SQLITE_OK);
-    CHECK_RC(sqlpool_vacuum_into(pool, "memory.copy", NULL, &error), SQLITE_CANTOPEN, &error);
+    CHECK_RC(sqlpool_vacuum_into(pool, "memory.copy", NULL, &err), SQLITE_CANTOPEN, &err);
     PART(close_pool(pool));
 }
 

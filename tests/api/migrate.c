@@ -1,6 +1,8 @@
 /*  migrate.c - migrations as a program sees them. SPDX-License-Identifier: MIT OR Unlicense */
 #include "api.h"
 
+static sqlpool_error err;
+
 /*  Most tests begin with these three; the last gives a child's parent a new shape. */
 static const char users_up[] = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);\n"
                                "INSERT INTO users VALUES(1, 'Ada'), (2, 'Grace');";
@@ -67,7 +69,6 @@ static const char *integrity(sqlpool *pool) {
 #define HISTORY(pool) ask((pool), "SELECT count(*) FROM sqlpool_migrations")
 
 TEST(up_down_and_up_again) {
-    sqlpool_error error;
     sqlpool_migrate_result result;
     char schemas[4][1000], now[1000], text[300];
     int version;
@@ -75,29 +76,29 @@ TEST(up_down_and_up_again) {
     CHECK(pool != NULL);
     schema_of(pool, schemas[0], sizeof schemas[0]);
     for (version = 1; version <= 3; version++) {
-        CHECK_OK(go_to(pool, three, 3, version, &result, &error), &error);
-        CHECK_INT(error.outcome, SQLPOOL_OUTCOME_COMMITTED);
+        CHECK_OK(go_to(pool, three, 3, version, &result, &err), &err);
+        CHECK_INT(err.outcome, SQLPOOL_OUTCOME_COMMITTED);
         CHECK_INT(result.from, version - 1);
         CHECK_INT(result.to, version);
         CHECK_INT(result.steps, 1);
         CHECK_INT(VERSION(pool), version);
         schema_of(pool, schemas[version], sizeof schemas[version]);
     }
-    CHECK_OK(go_to(pool, three, 3, 0, &result, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 0, &result, &err), &err);
     CHECK_INT(result.steps, 0);
-    CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NONE);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NONE);
     CHECK_INT(HISTORY(pool), 3);
-    CHECK_OK(go_to(pool, three, 3, 1, &result, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 1, &result, &err), &err);
     CHECK_INT(result.from, 3);
     CHECK_INT(result.to, 1);
     CHECK_INT(result.steps, 2);
     schema_of(pool, now, sizeof now);
     CHECK_STR(now, schemas[1]);
-    CHECK_OK(go_to(pool, three, 3, SQLPOOL_OFF, &result, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, SQLPOOL_OFF, &result, &err), &err);
     CHECK_INT(VERSION(pool), 0);
     schema_of(pool, now, sizeof now);
     CHECK_STR(now, schemas[0]);
-    CHECK_OK(go_to(pool, three, 3, 0, &result, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 0, &result, &err), &err);
     CHECK_INT(result.steps, 3);
     CHECK_INT(VERSION(pool), 3);
     schema_of(pool, now, sizeof now);
@@ -119,21 +120,20 @@ TEST(up_down_and_up_again) {
 
 /*  DROP TABLE with foreign_keys on deletes the rows first, and with them the children. */
 TEST(a_parent_is_rebuilt_and_no_child_lost) {
-    sqlpool_error error;
     sqlpool *pool = open_pool("rebuild.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(go_to(pool, three, 3, 2, NULL, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 2, NULL, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM posts"), 3);
-    CHECK_OK(go_to(pool, three, 3, 3, NULL, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 3, NULL, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM posts"), 3);
     CHECK_INT(ask(pool, "SELECT count(*) FROM users WHERE email IS NULL"), 2);
     /* the parent's rows still rule over the child's */
-    CHECK_RC(sqlpool_exec(pool, "INSERT INTO posts VALUES(13, 9, 'x')", SQLPOOL_NO_ARGS, &error),
-             SQLITE_CONSTRAINT_FOREIGNKEY, &error);
-    CHECK_OK(sqlpool_exec(pool, "DELETE FROM users WHERE id = 1", SQLPOOL_NO_ARGS, &error), &error);
+    CHECK_RC(sqlpool_exec(pool, "INSERT INTO posts VALUES(13, 9, 'x')", SQLPOOL_NO_ARGS, &err),
+             SQLITE_CONSTRAINT_FOREIGNKEY, &err);
+    CHECK_OK(sqlpool_exec(pool, "DELETE FROM users WHERE id = 1", SQLPOOL_NO_ARGS, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM posts"), 1);
     /* and this is what the same text does in a script */
-    CHECK_OK(sqlpool_script(pool, rebuild_down, -1, &error), &error);
+    CHECK_OK(sqlpool_script(pool, rebuild_down, -1, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM posts"), 0);
     close_pool(pool);
 }
@@ -149,21 +149,20 @@ TEST(a_row_without_a_parent_stops_the_step) {
          NULL, NULL, NULL, NULL}};
     sqlpool_config config = sqlpool_config_default();
     sqlpool_migrate_result result;
-    sqlpool_error error;
     sqlpool *pool = open_pool("orphan.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_RC(go_to(pool, steps, 4, 0, &result, &error), SQLITE_CONSTRAINT_FOREIGNKEY, &error);
-    CHECK_INT(error.sqlite_code, SQLITE_CONSTRAINT_FOREIGNKEY);
-    CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
-    CHECK_HAS(error.message, "migration 4 \"forget Grace\" (up)");
-    CHECK_HAS(error.message,
+    CHECK_RC(go_to(pool, steps, 4, 0, &result, &err), SQLITE_CONSTRAINT_FOREIGNKEY, &err);
+    CHECK_INT(err.sqlite_code, SQLITE_CONSTRAINT_FOREIGNKEY);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_HAS(err.message, "migration 4 \"forget Grace\" (up)");
+    CHECK_HAS(err.message,
               "row 12 of posts has no parent in users (foreign key 0), one of 1 such rows");
-    CHECK_HAS(error.message, "the database stays at version 3");
+    CHECK_HAS(err.message, "the database stays at version 3");
     CHECK_INT(result.to, 3);
     CHECK_INT(result.steps, 3);
     CHECK_INT(result.failed_version, 4);
     CHECK_INT(ask(pool, "SELECT count(*) FROM users WHERE name = 'Grace'"), 1);
-    CHECK_OK(go_to(pool, mended, 4, 0, &result, &error), &error);
+    CHECK_OK(go_to(pool, mended, 4, 0, &result, &err), &err);
     CHECK_INT(result.failed_version, 0);
     CHECK_INT(ask(pool, "SELECT count(*) FROM posts"), 2);
     close_pool(pool);
@@ -171,7 +170,7 @@ TEST(a_row_without_a_parent_stops_the_step) {
     config.disable_foreign_keys = true;
     pool = open_pool("orphan2.db", &config, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(go_to(pool, steps, 4, 0, NULL, &error), &error);
+    CHECK_OK(go_to(pool, steps, 4, 0, NULL, &err), &err);
     CHECK_INT(ask(pool, "PRAGMA foreign_keys"), 0);
     close_pool(pool);
 }
@@ -194,14 +193,13 @@ TEST(a_step_that_fails_leaves_the_version_before) {
                                                "CREATE TABLE two(b);",
                                                NULL, NULL, NULL, NULL}};
     sqlpool_migrate_result result;
-    sqlpool_error error;
     sqlpool *pool = open_pool("half.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_RC(go_to(pool, steps, 4, 0, &result, &error), SQLITE_ERROR, &error);
-    CHECK_HAS(error.message, "migration 4 \"half\" (up), line 4: no such table: nowhere");
-    CHECK_HAS(error.message, "the database stays at version 3: correct the step and migrate again");
-    CHECK(error.sql_offset >= 61 && error.sql_offset < 61 + 40);
-    CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_RC(go_to(pool, steps, 4, 0, &result, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "migration 4 \"half\" (up), line 4: no such table: nowhere");
+    CHECK_HAS(err.message, "the database stays at version 3: correct the step and migrate again");
+    CHECK(err.sql_offset >= 61 && err.sql_offset < 61 + 40);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_INT(result.from, 0);
     CHECK_INT(result.to, 3);
     CHECK_INT(result.steps, 3);
@@ -211,7 +209,7 @@ TEST(a_step_that_fails_leaves_the_version_before) {
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE name IN ('one', 'two')"), 0);
     CHECK(keys_are_on(pool));
     CHECK_STR(integrity(pool), "ok");
-    CHECK_RC(go_to(pool, steps, 4, 0, &result, &error), SQLITE_ERROR, &error);
+    CHECK_RC(go_to(pool, steps, 4, 0, &result, &err), SQLITE_ERROR, &err);
     CHECK_INT(result.from, 3);
     close_pool(pool);
 }
@@ -236,15 +234,14 @@ TEST(what_a_step_may_not_say) {
          SQLITE_CONSTRAINT_UNIQUE, "UNIQUE constraint failed"},
         {"CREATE TABLE x(a); INSERT INTO x VALUES(?);", SQLPOOL_ARGUMENTS, "no parameters"},
     };
-    sqlpool_error error;
     int i;
     sqlpool *pool = open_pool("maynot.db", NULL, NULL);
     CHECK(pool != NULL);
     for (i = 0; i < LENGTH(cases); i++) {
         const sqlpool_migration step = {1, "bad", cases[i].sql, NULL, NULL, NULL, NULL};
-        CHECK_RC(go_to(pool, &step, 1, 0, NULL, &error), cases[i].result, &error);
-        CHECK_HAS(error.message, cases[i].says);
-        CHECK_HAS(error.message, "migration 1 \"bad\" (up)");
+        CHECK_RC(go_to(pool, &step, 1, 0, NULL, &err), cases[i].result, &err);
+        CHECK_HAS(err.message, cases[i].says);
+        CHECK_HAS(err.message, "migration 1 \"bad\" (up)");
         CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master"), 0);
         CHECK_INT(VERSION(pool), 0);
         CHECK(keys_are_on(pool));
@@ -334,18 +331,16 @@ TEST(functions_of_a_step) {
         {NESTED, SQLPOOL_OK, 0, ""},
         {GOOD, SQLPOOL_OK, 0, ""},
     };
-    sqlpool_error error;
     int i;
     sqlpool *pool = open_pool("functions.db", NULL, NULL);
     CHECK(pool != NULL);
     for (i = 0; i < LENGTH(cases); i++) {
-        fn_case c;
+        fn_case c = {0};
         sqlpool_migration step = {
             1, "made", "CREATE TABLE made(a UNIQUE)", "DROP TABLE made", step_fn, NULL, &c};
-        memset(&c, 0, sizeof c);
         c.what = cases[i].what;
-        CHECK_RC(go_to(pool, &step, 1, 0, NULL, &error), cases[i].result, &error);
-        CHECK_HAS(error.message, cases[i].says);
+        CHECK_RC(go_to(pool, &step, 1, 0, NULL, &err), cases[i].result, &err);
+        CHECK_HAS(err.message, cases[i].says);
         CHECK_INT(c.calls, 1);
         CHECK_INT(c.seen, cases[i].seen);
         CHECK(keys_are_on(pool));
@@ -356,7 +351,7 @@ TEST(functions_of_a_step) {
                   cases[i].result == SQLPOOL_OK ? 1 : 0);
         if (cases[i].result == SQLPOOL_OK) {
             CHECK_INT(ask(pool, "SELECT count(*) FROM made"), 1);
-            CHECK_OK(go_to(pool, &step, 1, SQLPOOL_OFF, NULL, &error), &error);
+            CHECK_OK(go_to(pool, &step, 1, SQLPOOL_OFF, NULL, &err), &err);
         }
     }
     close_pool(pool);
@@ -364,16 +359,14 @@ TEST(functions_of_a_step) {
 
 /*  A cursor that a function forgets would lock its table for the next step. */
 TEST(a_forgotten_cursor_is_in_nobodys_way) {
-    fn_case c;
+    fn_case c = {0};
     sqlpool_migration steps[] = {
         {1, "made", "CREATE TABLE made(a UNIQUE)", NULL, step_fn, NULL, &c},
         {2, "gone", "DROP TABLE made", NULL, NULL, NULL, NULL}};
-    sqlpool_error error;
     sqlpool *pool = open_pool("cursor.db", NULL, NULL);
     CHECK(pool != NULL);
-    memset(&c, 0, sizeof c);
     c.what = LEAVES_CURSOR;
-    CHECK_OK(go_to(pool, steps, 2, 0, NULL, &error), &error);
+    CHECK_OK(go_to(pool, steps, 2, 0, NULL, &err), &err);
     CHECK_INT(sqlpool_rows_next(&c.rows), false);
     (void)sqlpool_rows_close(&c.rows, NULL);
     close_pool(pool);
@@ -389,12 +382,11 @@ static int empty_fn(sqlpool_conn *conn, void *user, int attempt) {
 }
 TEST(functions_alone_both_ways) {
     const sqlpool_migration step = {1, "f", NULL, NULL, fill_fn, empty_fn, NULL};
-    sqlpool_error error;
     sqlpool *pool = open_pool("alone.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(go_to(pool, &step, 1, 0, NULL, &error), &error);
+    CHECK_OK(go_to(pool, &step, 1, 0, NULL, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM by_function"), 0);
-    CHECK_OK(go_to(pool, &step, 1, SQLPOOL_OFF, NULL, &error), &error);
+    CHECK_OK(go_to(pool, &step, 1, SQLPOOL_OFF, NULL, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master WHERE name = 'by_function'"), 0);
     close_pool(pool);
 }
@@ -410,28 +402,27 @@ TEST(gaps_are_named) {
                                                   {1, "a", "SELECT 1", NULL, NULL, NULL, NULL}};
     static const sqlpool_migration late[] = {
         {4, "d", "CREATE TABLE d(a)", "DROP TABLE d", NULL, NULL, NULL}};
-    sqlpool_error error;
     sqlpool *pool = open_pool("gaps.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_RC(go_to(pool, missing, 2, 0, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
-    CHECK_HAS(error.message, "migration 3 \"c\" follows migration 1 \"a\": 2 is missing; add it");
-    CHECK_RC(go_to(pool, twice, 2, 0, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
-    CHECK_HAS(error.message, "two of one version; renumber one");
-    CHECK_RC(go_to(pool, backwards, 2, 0, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
-    CHECK_HAS(error.message, "in the order of their versions");
-    CHECK_RC(go_to(pool, late, 1, 0, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
-    CHECK_HAS(error.message, "at version 0, and the steps begin with 4");
-    CHECK_RC(go_to(pool, late, 1, 2, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
-    CHECK_HAS(error.message, "the target is version 2, and the steps begin with 4");
-    CHECK_RC(go_to(pool, late, 1, SQLPOOL_OFF, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
-    CHECK_RC(go_to(pool, three, 3, 4, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
-    CHECK_HAS(error.message, "the target is version 4, and the steps end with 3");
+    CHECK_RC(go_to(pool, missing, 2, 0, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
+    CHECK_HAS(err.message, "migration 3 \"c\" follows migration 1 \"a\": 2 is missing; add it");
+    CHECK_RC(go_to(pool, twice, 2, 0, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
+    CHECK_HAS(err.message, "two of one version; renumber one");
+    CHECK_RC(go_to(pool, backwards, 2, 0, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
+    CHECK_HAS(err.message, "in the order of their versions");
+    CHECK_RC(go_to(pool, late, 1, 0, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
+    CHECK_HAS(err.message, "at version 0, and the steps begin with 4");
+    CHECK_RC(go_to(pool, late, 1, 2, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
+    CHECK_HAS(err.message, "the target is version 2, and the steps begin with 4");
+    CHECK_RC(go_to(pool, late, 1, SQLPOOL_OFF, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
+    CHECK_RC(go_to(pool, three, 3, 4, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
+    CHECK_HAS(err.message, "the target is version 4, and the steps end with 3");
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master"), 0);
     /* steps that every database has behind it need not be kept */
-    CHECK_OK(go_to(pool, three, 3, 0, NULL, &error), &error);
-    CHECK_OK(go_to(pool, late, 1, 0, NULL, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 0, NULL, &err), &err);
+    CHECK_OK(go_to(pool, late, 1, 0, NULL, &err), &err);
     CHECK_INT(VERSION(pool), 4);
-    CHECK_OK(go_to(pool, late, 1, 3, NULL, &error), &error);
+    CHECK_OK(go_to(pool, late, 1, 3, NULL, &err), &err);
     CHECK_INT(VERSION(pool), 3);
     close_pool(pool);
 }
@@ -442,61 +433,59 @@ TEST(what_has_run_must_not_change) {
         "  user_id INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE, text);\r\n"
         "INSERT INTO posts VALUES(10, 1, 'a'), (11, 1, 'b'), (12, 2, 'c');";
     sqlpool_migration steps[3] = {STEPS};
-    sqlpool_error error;
     sqlpool *pool = open_pool("changed.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(go_to(pool, steps, 3, 2, NULL, &error), &error);
+    CHECK_OK(go_to(pool, steps, 3, 2, NULL, &err), &err);
     steps[0].up = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);";
-    CHECK_RC(go_to(pool, steps, 3, 0, NULL, &error), SQLPOOL_MIGRATION_CHANGED, &error);
-    CHECK_HAS(error.message,
+    CHECK_RC(go_to(pool, steps, 3, 0, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
+    CHECK_HAS(err.message,
               "migration 1 \"users\" was edited after it had run in this database as \"users\"");
-    CHECK_HAS(error.message, "make the change a new migration");
-    CHECK_RC(go_to(pool, steps, 3, 1, NULL, &error), SQLPOOL_MIGRATION_CHANGED, &error);
+    CHECK_HAS(err.message, "make the change a new migration");
+    CHECK_RC(go_to(pool, steps, 3, 1, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
     steps[0] = three[0];
     steps[1].name = "articles";
-    CHECK_RC(go_to(pool, steps, 3, 0, NULL, &error), SQLPOOL_MIGRATION_CHANGED, &error);
-    CHECK_HAS(error.message, "migration 2 \"articles\" has run in this database as \"posts\"");
+    CHECK_RC(go_to(pool, steps, 3, 0, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
+    CHECK_HAS(err.message, "migration 2 \"articles\" has run in this database as \"posts\"");
     steps[1] = three[1];
     steps[1].up_fn = fill_fn;
-    CHECK_RC(go_to(pool, steps, 3, 0, NULL, &error), SQLPOOL_MIGRATION_CHANGED, &error);
+    CHECK_RC(go_to(pool, steps, 3, 0, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
     CHECK_INT(VERSION(pool), 2);
     steps[1] = three[1];
     steps[1].up = posts_crlf;           /* line ends that a version control system has changed */
     steps[2].up = "CREATE TABLE y(a);"; /* has not run yet */
     steps[0].down = "DROP TABLE IF EXISTS users";
-    CHECK_OK(go_to(pool, steps, 3, 0, NULL, &error), &error);
+    CHECK_OK(go_to(pool, steps, 3, 0, NULL, &err), &err);
     close_pool(pool);
 }
 
 TEST(newer_other_and_set_back) {
     static const sqlpool_migration *const older = three;
     sqlpool_migrate_config config = plan_of(three, 3);
-    sqlpool_error error;
     sqlpool *pool = open_pool("newer.db", NULL, NULL);
     CHECK(pool != NULL);
     config.application_id = 0x5a5a0001;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &err), &err);
     CHECK_INT(ask(pool, "PRAGMA application_id"), 0x5a5a0001);
-    CHECK_RC(go_to(pool, older, 2, 0, NULL, &error), SQLPOOL_MIGRATION_NEWER, &error);
+    CHECK_RC(go_to(pool, older, 2, 0, NULL, &err), SQLPOOL_MIGRATION_NEWER, &err);
     CHECK_HAS(
-        error.message,
+        err.message,
         "is at version 3, the program ends with migration 2 \"posts\": run the newer program");
-    CHECK_RC(go_to(pool, older, 2, 1, NULL, &error), SQLPOOL_MIGRATION_NEWER, &error);
+    CHECK_RC(go_to(pool, older, 2, 1, NULL, &err), SQLPOOL_MIGRATION_NEWER, &err);
     config.application_id = 7;
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &error), SQLPOOL_MIGRATION_OTHER, &error);
-    CHECK_HAS(error.message, "(0x5a5a0001), the program's is 7");
-    CHECK_OK(sqlpool_exec(pool, "PRAGMA user_version = 2", SQLPOOL_NO_ARGS, &error), &error);
-    CHECK_RC(go_to(pool, three, 3, 0, NULL, &error), SQLPOOL_MIGRATION_CHANGED, &error);
-    CHECK_HAS(error.message,
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &err), SQLPOOL_MIGRATION_OTHER, &err);
+    CHECK_HAS(err.message, "(0x5a5a0001), the program's is 7");
+    CHECK_OK(sqlpool_exec(pool, "PRAGMA user_version = 2", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_RC(go_to(pool, three, 3, 0, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
+    CHECK_HAS(err.message,
               "the history has version 3 \"email of users\" as reached, but user_version is 2");
-    CHECK_OK(sqlpool_exec(pool, "PRAGMA user_version = 3", SQLPOOL_NO_ARGS, &error), &error);
-    CHECK_OK(go_to(pool, three, 3, 0, NULL, &error), &error);
-    CHECK_OK(sqlpool_exec(pool, "PRAGMA user_version = -3", SQLPOOL_NO_ARGS, &error), &error);
-    CHECK_RC(go_to(pool, three, 3, 0, NULL, &error), SQLPOOL_MIGRATION_CHANGED, &error);
+    CHECK_OK(sqlpool_exec(pool, "PRAGMA user_version = 3", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_OK(go_to(pool, three, 3, 0, NULL, &err), &err);
+    CHECK_OK(sqlpool_exec(pool, "PRAGMA user_version = -3", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_RC(go_to(pool, three, 3, 0, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
     close_pool(pool);
     pool = open_pool("negative.db", NULL, "PRAGMA user_version = -3");
     CHECK(pool != NULL);
-    CHECK_RC(go_to(pool, three, 3, 0, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
+    CHECK_RC(go_to(pool, three, 3, 0, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
     close_pool(pool);
 }
 
@@ -504,13 +493,12 @@ TEST(newer_other_and_set_back) {
 TEST(the_id_is_set_late) {
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
-    sqlpool_error error;
     sqlpool *pool = open_pool("late.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &err), &err);
     CHECK_INT(ask(pool, "PRAGMA application_id"), 0);
     config.application_id = -5;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &err), &err);
     CHECK_INT(result.steps, 0);
     CHECK_INT(ask(pool, "PRAGMA application_id"), -5);
     close_pool(pool);
@@ -518,47 +506,45 @@ TEST(the_id_is_set_late) {
 
 TEST(versions_without_a_history_are_adopted_on_request) {
     sqlpool_migrate_config config = plan_of(three, 3);
-    sqlpool_error error;
     char text[100];
     sqlpool *pool = open_pool("adopt.db", NULL, users_up);
     CHECK(pool != NULL);
-    CHECK_OK(sqlpool_script(pool, posts_up, -1, &error), &error);
-    CHECK_OK(sqlpool_exec(pool, "PRAGMA user_version = 2", SQLPOOL_NO_ARGS, &error), &error);
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &error), SQLPOOL_MIGRATION_CHANGED, &error);
+    CHECK_OK(sqlpool_script(pool, posts_up, -1, &err), &err);
+    CHECK_OK(sqlpool_exec(pool, "PRAGMA user_version = 2", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
     CHECK_HAS(
-        error.message,
+        err.message,
         "has only 0 of the 2 migrations from 1 on: if the schema is what they make, set adopt");
     config.adopt = true;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &err), &err);
     ask_text(pool, "SELECT group_concat(direction || version, ' ') FROM sqlpool_migrations", text,
              sizeof text);
     CHECK_STR(text, "adopted1 adopted2 up3");
     config.adopt = false;
-    CHECK_OK(go_to(pool, three, 3, SQLPOOL_OFF, NULL, &error), &error);
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, SQLPOOL_OFF, NULL, &err), &err);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &err), &err);
     CHECK_OK(sqlpool_exec(pool, "DELETE FROM sqlpool_migrations WHERE version = 2", SQLPOOL_NO_ARGS,
-                          &error),
-             &error);
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &error), SQLPOOL_MIGRATION_CHANGED, &error);
-    CHECK_HAS(error.message, "has only 2 of the 3 migrations from 1 on");
+                          &err),
+             &err);
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
+    CHECK_HAS(err.message, "has only 2 of the 3 migrations from 1 on");
     config.adopt = true;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &err), &err);
     config.adopt = false;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &err), &err);
     close_pool(pool);
 }
 
 TEST(a_step_without_a_way_down) {
     sqlpool_migration steps[3] = {STEPS};
-    sqlpool_error error;
     sqlpool *pool = open_pool("noway.db", NULL, NULL);
     CHECK(pool != NULL);
     steps[1].down = NULL;
-    CHECK_OK(go_to(pool, steps, 3, 0, NULL, &error), &error);
-    CHECK_OK(go_to(pool, steps, 3, 2, NULL, &error), &error);
-    CHECK_OK(go_to(pool, steps, 3, 3, NULL, &error), &error);
-    CHECK_RC(go_to(pool, steps, 3, 1, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
-    CHECK_HAS(error.message, "migration 2 \"posts\" has no way down");
+    CHECK_OK(go_to(pool, steps, 3, 0, NULL, &err), &err);
+    CHECK_OK(go_to(pool, steps, 3, 2, NULL, &err), &err);
+    CHECK_OK(go_to(pool, steps, 3, 3, NULL, &err), &err);
+    CHECK_RC(go_to(pool, steps, 3, 1, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
+    CHECK_HAS(err.message, "migration 2 \"posts\" has no way down");
     CHECK_INT(VERSION(pool), 3); /* not half the way either */
     close_pool(pool);
 }
@@ -570,44 +556,42 @@ TEST(misuse_is_named) {
     static const sqlpool_migration only_fn = {1, NULL, NULL, NULL, fill_fn, NULL, NULL};
     static const sqlpool_migration empty = {1, "e", NULL, "SELECT 1", NULL, NULL, NULL};
     sqlpool_migrate_config config = plan_of(three, 3);
-    sqlpool_maintenance options;
-    sqlpool_error error;
+    sqlpool_maintenance options = {0};
     sqlpool_conn conn;
     sqlpool *pool = open_pool("misuse.db", NULL, NULL);
     CHECK(pool != NULL);
-    memset(&options, 0, sizeof options);
-    CHECK_RC(sqlpool_migrate(NULL, &config, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_migrate(pool, NULL, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "config is NULL");
-    CHECK_RC(go_to(pool, NULL, 3, 0, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(go_to(pool, three, 0, 0, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(go_to(pool, three, 3, -2, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(go_to(pool, &zero, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "steps[0] (version 0): versions begin with 1");
-    CHECK_RC(go_to(pool, &nameless, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "no name");
-    CHECK_RC(go_to(pool, &unnamed, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "steps[0] (version 1): it has no name");
-    CHECK_RC(go_to(pool, &only_fn, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "steps[0] (version 1): it has no name");
-    CHECK_RC(go_to(pool, &empty, 1, 0, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "neither SQL nor a function");
+    CHECK_RC(sqlpool_migrate(NULL, &config, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_migrate(pool, NULL, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "config is NULL");
+    CHECK_RC(go_to(pool, NULL, 3, 0, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(go_to(pool, three, 0, 0, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(go_to(pool, three, 3, -2, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(go_to(pool, &zero, 1, 0, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "steps[0] (version 0): versions begin with 1");
+    CHECK_RC(go_to(pool, &nameless, 1, 0, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "no name");
+    CHECK_RC(go_to(pool, &unnamed, 1, 0, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "steps[0] (version 1): it has no name");
+    CHECK_RC(go_to(pool, &only_fn, 1, 0, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "steps[0] (version 1): it has no name");
+    CHECK_RC(go_to(pool, &empty, 1, 0, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "neither SQL nor a function");
     config.mode = 3;
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     config.mode = -1;
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "mode is -1 (0 .. 2)");
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "mode is -1 (0 .. 2)");
     config.mode = SQLPOOL_MIGRATE_RUN;
     options.timeout_ms = -3;
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "timeout_ms -3");
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &error), &error);
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &error), SQLPOOL_MISUSE, &error);
-    CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "timeout_ms -3");
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     CHECK_INT(sqlpool_migrate(pool, &config, NULL, NULL, NULL), SQLPOOL_OK);
     close_pool(pool);
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &error), SQLPOOL_CLOSED, &error);
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &err), SQLPOOL_CLOSED, &err);
 }
 
 /*---- dry runs and looks ----*/
@@ -617,14 +601,13 @@ TEST(a_dry_run_does_all_and_leaves_nothing) {
     sqlpool_migration bad[4] = {
         STEPS, {4, "bad", "INSERT INTO users(id) VALUES(3)", NULL, NULL, NULL, NULL}};
     sqlpool_migrate_result result;
-    sqlpool_error error;
-    fn_case c;
+    fn_case c = {0};
     sqlpool *pool = open_pool("dry.db", NULL, NULL);
     CHECK(pool != NULL);
     config.mode = SQLPOOL_MIGRATE_DRY_RUN;
     config.application_id = 77;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &error), &error);
-    CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NONE);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &err), &err);
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NONE);
     CHECK_INT(result.from, 0);
     CHECK_INT(result.to, 3);
     CHECK_INT(result.steps, 3);
@@ -635,27 +618,25 @@ TEST(a_dry_run_does_all_and_leaves_nothing) {
     /* the third step of the dry run needs the first two; the fourth fails as it would */
     config.steps = bad;
     config.step_count = 4;
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, &result, &error), SQLITE_CONSTRAINT_NOTNULL,
-             &error);
-    CHECK_HAS(error.message, "migration 4 \"bad\" (up)");
-    CHECK_HAS(error.message, "the database stays at version 0");
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, &result, &err), SQLITE_CONSTRAINT_NOTNULL, &err);
+    CHECK_HAS(err.message, "migration 4 \"bad\" (up)");
+    CHECK_HAS(err.message, "the database stays at version 0");
     CHECK_INT(result.failed_version, 4);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master"), 0);
     CHECK(keys_are_on(pool));
     /* functions run in it too */
-    memset(&c, 0, sizeof c);
     bad[3].up = "CREATE TABLE made(a UNIQUE)";
     bad[3].up_fn = step_fn;
     bad[3].user = &c;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &err), &err);
     CHECK_INT(c.calls, 1);
     CHECK_INT(result.steps, 4);
     /* down as well */
-    CHECK_OK(go_to(pool, three, 3, 0, NULL, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 0, NULL, &err), &err);
     config = plan_of(three, 3);
     config.mode = SQLPOOL_MIGRATE_DRY_RUN;
     config.target = SQLPOOL_OFF;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &err), &err);
     CHECK_INT(result.to, 0);
     CHECK_INT(VERSION(pool), 3);
     CHECK_INT(HISTORY(pool), 3);
@@ -667,26 +648,25 @@ TEST(a_dry_run_does_all_and_leaves_nothing) {
 TEST(looking_needs_no_lock) {
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
-    sqlpool_error error;
     sqlite3 *other;
     sqlpool *pool = open_pool("look.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(go_to(pool, three, 3, 1, NULL, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 1, NULL, &err), &err);
     other = raw_open("look.db");
     CHECK(other != NULL && raw_exec(other, "BEGIN IMMEDIATE"));
     config.mode = SQLPOOL_MIGRATE_CHECK;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &err), &err);
     CHECK_INT(result.from, 1);
     CHECK_INT(result.to, 3);
     CHECK_INT(result.steps, 2);
     config.target = SQLPOOL_OFF;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &err), &err);
     CHECK_INT(result.steps, 1);
-    CHECK_OK(go_to(pool, three, 3, 1, &result, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 1, &result, &err), &err);
     CHECK_INT(result.steps, 0);
     config.steps = three + 1;
     config.step_count = 2;
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, &result, &error), SQLPOOL_MIGRATION_GAP, &error);
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, &result, &err), SQLPOOL_MIGRATION_GAP, &err);
     CHECK(raw_exec(other, "ROLLBACK"));
     CHECK_INT(VERSION(pool), 1);
     (void)sqlite3_close(other);
@@ -697,19 +677,18 @@ TEST(read_only_pools_look) {
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_config options = sqlpool_config_default();
     sqlpool_migrate_result result;
-    sqlpool_error error;
     sqlpool *pool = open_pool("readonly.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(go_to(pool, three, 3, 2, NULL, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 2, NULL, &err), &err);
     close_pool(pool);
     options.read_only = true;
     pool = open_pool("readonly.db", &options, NULL);
     CHECK(pool != NULL);
-    CHECK_RC(sqlpool_migrate(pool, &config, NULL, &result, &error), SQLITE_READONLY, &error);
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, &result, &err), SQLITE_READONLY, &err);
     config.mode = SQLPOOL_MIGRATE_CHECK;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, &result, &err), &err);
     CHECK_INT(result.steps, 1);
-    CHECK_OK(go_to(pool, three, 2, 0, &result, &error), &error);
+    CHECK_OK(go_to(pool, three, 2, 0, &result, &err), &err);
     close_pool(pool);
 }
 
@@ -717,23 +696,21 @@ TEST(read_only_pools_look) {
 
 TEST(a_lock_held_for_long_ends_in_time) {
     sqlpool_migrate_config config = plan_of(three, 3);
-    sqlpool_maintenance options;
-    sqlpool_error error;
+    sqlpool_maintenance options = {0};
     sqlite3 *other;
     int64_t began;
     sqlpool *pool = open_pool("held.db", NULL, NULL);
     CHECK(pool != NULL);
     other = raw_open("held.db");
     CHECK(other != NULL && raw_exec(other, "BEGIN IMMEDIATE"));
-    memset(&options, 0, sizeof options);
     options.timeout_ms = 150;
     began = now_ms();
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, NULL, &error), SQLPOOL_TIMEOUT, &error);
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, NULL, &err), SQLPOOL_TIMEOUT, &err);
     CHECK(now_ms() - began >= 150 && now_ms() - began < 5000);
-    CHECK_HAS(error.message, "it may be migrating: wait longer, with timeout_ms");
-    CHECK_INT(error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    CHECK_HAS(err.message, "it may be migrating: wait longer, with timeout_ms");
+    CHECK_INT(err.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK(raw_exec(other, "ROLLBACK"));
-    CHECK_OK(sqlpool_migrate(pool, &config, &options, NULL, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, &options, NULL, &err), &err);
     (void)sqlite3_close(other);
     close_pool(pool);
 }
@@ -748,8 +725,7 @@ TEST(a_lock_is_waited_for_as_long_as_said) {
     static const int timeouts[] = {60000, SQLPOOL_FOREVER};
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_config options = sqlpool_config_default();
-    sqlpool_maintenance patient;
-    sqlpool_error error;
+    sqlpool_maintenance patient = {0};
     pthread_t thread;
     sqlite3 *other;
     sqlpool *pool;
@@ -759,13 +735,12 @@ TEST(a_lock_is_waited_for_as_long_as_said) {
     CHECK(pool != NULL);
     other = raw_open("patient.db");
     CHECK(other != NULL);
-    memset(&patient, 0, sizeof patient);
     for (i = 0; i < 2; i++) {
         CHECK(raw_exec(other, "BEGIN IMMEDIATE"));
         CHECK(start_thread(&thread, let_go, other));
         patient.timeout_ms = timeouts[i];
         config.target = i == 0 ? 1 : 2;
-        CHECK_OK(sqlpool_migrate(pool, &config, &patient, NULL, &error), &error);
+        CHECK_OK(sqlpool_migrate(pool, &config, &patient, NULL, &err), &err);
         (void)pthread_join(thread, NULL);
     }
     (void)sqlite3_close(other);
@@ -790,24 +765,21 @@ static void *fire(void *argument) {
 TEST(a_step_that_takes_too_long_is_stopped) {
     sqlpool_migrate_config config = plan_of(endless, 4);
     sqlpool_migrate_result result;
-    sqlpool_maintenance options;
-    sqlpool_error error;
+    sqlpool_maintenance options = {0};
     pthread_t thread;
-    firing f;
+    firing f = {0};
     sqlpool *pool = open_pool("endless.db", NULL, NULL);
     CHECK(pool != NULL);
-    memset(&options, 0, sizeof options);
     options.timeout_ms = 200;
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), SQLPOOL_TIMEOUT, &error);
-    CHECK_HAS(error.message, "migration 4 \"endless\" (up)");
-    CHECK_HAS(error.message, "stays at version 3: migrate again with more time");
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_HAS(err.message, "migration 4 \"endless\" (up)");
+    CHECK_HAS(err.message, "stays at version 3: migrate again with more time");
     CHECK_INT(VERSION(pool), 3);
-    memset(&f, 0, sizeof f);
     f.pool = pool;
     options.timeout_ms = 0;
     options.token = &f.token;
     CHECK(start_thread(&thread, fire, &f));
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), SQLPOOL_CANCELLED, &error);
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &err), SQLPOOL_CANCELLED, &err);
     (void)pthread_join(thread, NULL);
     CHECK(keys_are_on(pool));
     CHECK_INT(VERSION(pool), 3);
@@ -823,20 +795,17 @@ TEST(a_step_has_the_time_it_takes) {
                                                "SELECT i FROM n",
                                                NULL, NULL, NULL, NULL}};
     static const char *const indexes[] = {"CREATE INDEX t_i ON t(i)"};
-    sqlpool_index_set set;
-    sqlpool_error error;
+    sqlpool_index_set set = {0};
     sqlpool *pool;
     config.statement_timeout_ms = 1;
     pool = open_pool("longer.db", &config, NULL);
     CHECK(pool != NULL);
-    CHECK_RC(sqlpool_script(pool, steps[0].up, -1, &error), SQLPOOL_TIMEOUT, &error);
-    CHECK_OK(go_to(pool, steps, 1, 0, NULL, &error), &error);
-    memset(&set, 0, sizeof set);
+    CHECK_RC(sqlpool_script(pool, steps[0].up, -1, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_OK(go_to(pool, steps, 1, 0, NULL, &err), &err);
     set.indexes = indexes;
     set.index_count = 1;
-    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &error), &error);
-    CHECK_RC(sqlpool_script(pool, "DELETE FROM t WHERE i % 2", -1, &error), SQLPOOL_TIMEOUT,
-             &error);
+    CHECK_OK(sqlpool_index_set_create(pool, &set, NULL, NULL, &err), &err);
+    CHECK_RC(sqlpool_script(pool, "DELETE FROM t WHERE i % 2", -1, &err), SQLPOOL_TIMEOUT, &err);
     close_pool(pool);
 }
 
@@ -853,7 +822,6 @@ static const sqlpool_migration slow[] = {
 
 TEST(processes_that_migrate_at_once) {
     enum { PROCESSES = 4 };
-    sqlpool_error error;
     pid_t child[PROCESSES];
     int go[2], i, steps = 0;
     char byte = 0;
@@ -864,15 +832,14 @@ TEST(processes_that_migrate_at_once) {
         child[i] = fork();
         if (child[i] == 0) {
             sqlpool_migrate_config config = plan_of(slow, 4);
-            sqlpool_maintenance options;
+            sqlpool_maintenance options = {0};
             sqlpool_migrate_result result;
             (void)close(go[1]);
             (void)!read(go[0], &byte, 1); /* until all are there */
-            memset(&options, 0, sizeof options);
             options.timeout_ms = 60000;
-            if (sqlpool_open(&pool, "atonce.db", NULL, &error) != SQLPOOL_OK ||
-                sqlpool_migrate(pool, &config, &options, &result, &error) != SQLPOOL_OK) {
-                printf("# child: %s\n", error.message);
+            if (sqlpool_open(&pool, "atonce.db", NULL, &err) != SQLPOOL_OK ||
+                sqlpool_migrate(pool, &config, &options, &result, &err) != SQLPOOL_OK) {
+                printf("# child: %s\n", err.message);
                 fflush(stdout);
                 _exit(100);
             }
@@ -926,41 +893,35 @@ static int tell(void *user, const sqlpool_progress *progress) {
 TEST(progress_is_told_and_stops) {
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
-    sqlpool_maintenance options;
-    sqlpool_error error;
-    between b;
+    between b = {0};
+    const sqlpool_maintenance options = told_to(tell, &b, NONE_INSIDE);
     sqlpool *pool = open_pool("progress.db", NULL, NULL);
     CHECK(pool != NULL);
-    memset(&options, 0, sizeof options);
-    memset(&b, 0, sizeof b);
-    options.progress_fn = tell;
-    options.progress_ms = 1000000; /* none inside a step */
-    options.user = &b;
     config.mode = SQLPOOL_MIGRATE_DRY_RUN;
-    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &err), &err);
     CHECK_STR(b.told,
               "dry run users 0/3; dry run posts 1/3; dry run email of users 2/3; dry run  3/3; ");
     CHECK_INT(b.result, 0);
     config.mode = SQLPOOL_MIGRATE_RUN;
     memset(&b, 0, sizeof b);
     b.stop_at = 3;
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), 4711, &error);
-    CHECK_HAS(error.message, "stopped by its callback, which returned 4711");
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &err), 4711, &err);
+    CHECK_HAS(err.message, "stopped by its callback, which returned 4711");
     CHECK_STR(b.told, "migrate users 0/3; migrate posts 1/3; migrate email of users 2/3; ");
     CHECK_INT(result.to, 2);
     CHECK_INT(result.failed_version, 0);
     CHECK_INT(VERSION(pool), 2);
     CHECK(keys_are_on(pool));
     memset(&b, 0, sizeof b);
-    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &err), &err);
     CHECK_STR(b.told, "migrate email of users 0/1; migrate  1/1; ");
     memset(&b, 0, sizeof b);
-    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &err), &err);
     CHECK_STR(b.told, "migrate  0/0; ");
     CHECK(b.fraction == 1);
     memset(&b, 0, sizeof b);
     config.target = 1;
-    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &err), &err);
     CHECK_STR(b.told, "migrate email of users 0/2; migrate posts 1/2; migrate  2/2; ");
     CHECK_INT(b.result, 0);
     close_pool(pool);
@@ -975,16 +936,11 @@ static int tell_often(void *user, const sqlpool_progress *progress) {
 TEST(progress_is_told_inside_a_step) {
     sqlpool_migrate_config config = plan_of(endless, 4);
     sqlpool_migrate_result result;
-    sqlpool_maintenance options;
-    sqlpool_error error;
     int calls = 0;
+    const sqlpool_maintenance options = told_to(tell_often, &calls, 1);
     sqlpool *pool = open_pool("inside.db", NULL, NULL);
     CHECK(pool != NULL);
-    memset(&options, 0, sizeof options);
-    options.progress_fn = tell_often;
-    options.progress_ms = 1;
-    options.user = &calls;
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), 4714, &error);
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &err), 4714, &err);
     CHECK_INT(calls, 5);
     CHECK_INT(result.failed_version, 4);
     CHECK_INT(result.to, 3);
@@ -1001,31 +957,24 @@ TEST(another_process_between_two_steps) {
     static const char newer[] = "PRAGMA user_version = 9";
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
-    sqlpool_maintenance options;
-    sqlpool_error error;
-    between b;
+    between b = {0};
+    const sqlpool_maintenance options = told_to(tell, &b, NONE_INSIDE);
     sqlpool *pool = open_pool("between.db", NULL, NULL);
     CHECK(pool != NULL);
-    memset(&options, 0, sizeof options);
-    memset(&b, 0, sizeof b);
-    options.progress_fn = tell;
-    options.progress_ms = 1000000; /* none inside a step */
-    options.user = &b;
     b.other = raw_open("between.db");
     CHECK(b.other != NULL);
     b.sql = back;
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), SQLPOOL_MIGRATION_CHANGED,
-             &error);
-    CHECK_HAS(error.message,
-              "migrates this database the other way: it was at version 1 and is at 0");
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &err), SQLPOOL_MIGRATION_CHANGED,
+             &err);
+    CHECK_HAS(err.message, "migrates this database the other way: it was at version 1 and is at 0");
     CHECK_INT(b.result, 0);
     b.sql = newer;
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), SQLPOOL_MIGRATION_NEWER,
-             &error);
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &err), SQLPOOL_MIGRATION_NEWER,
+             &err);
     CHECK_INT(result.to, 1);
     CHECK(raw_exec(b.other, "PRAGMA user_version = 1"));
     b.other = (sqlite3_close(b.other), NULL);
-    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &err), &err);
     CHECK_INT(result.steps, 2);
     close_pool(pool);
 }
@@ -1041,27 +990,21 @@ TEST(another_process_goes_further) {
                                   "COMMIT";
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
-    sqlpool_maintenance options;
-    sqlpool_error error;
-    between b;
+    between b = {0};
+    const sqlpool_maintenance options = told_to(tell, &b, NONE_INSIDE);
     sqlpool *pool = open_pool("further.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(go_to(pool, three, 3, 0, NULL, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 0, NULL, &err), &err);
     CHECK_OK(sqlpool_script(
                  pool, "CREATE TABLE given AS SELECT version, checksum FROM sqlpool_migrations", -1,
-                 &error),
-             &error);
-    CHECK_OK(go_to(pool, three, 3, SQLPOOL_OFF, NULL, &error), &error);
-    memset(&options, 0, sizeof options);
-    memset(&b, 0, sizeof b);
-    options.progress_fn = tell;
-    options.progress_ms = 1000000; /* none inside a step */
-    options.user = &b;
+                 &err),
+             &err);
+    CHECK_OK(go_to(pool, three, 3, SQLPOOL_OFF, NULL, &err), &err);
     b.other = raw_open("further.db");
     CHECK(b.other != NULL);
     b.sql = further;
     config.target = 2;
-    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, &options, &result, &err), &err);
     CHECK_INT(result.steps, 1);
     CHECK_INT(VERSION(pool), 3);
     CHECK_INT(b.result, 0);
@@ -1076,32 +1019,31 @@ TEST(readers_go_on_and_get_the_new_schema) {
     sqlpool_config config = config_of(2);
     sqlpool_conn scope, lease;
     sqlpool_rows rows;
-    sqlpool_error error;
     sqlpool *pool = open_pool("readers.db", &config, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(go_to(pool, three, 3, 2, NULL, &error), &error);
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &scope, &error), &error);
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &lease, &error), &error);
-    CHECK_OK(sqlpool_conn_query(&lease, &rows, sql, SQLPOOL_NO_ARGS, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 2, NULL, &err), &err);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &scope, &err), &err);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &lease, &err), &err);
+    CHECK_OK(sqlpool_conn_query(&lease, &rows, sql, SQLPOOL_NO_ARGS, &err), &err);
     CHECK_INT(sqlpool_rows_column_count(&rows), 2);
-    CHECK_OK(sqlpool_rows_close(&rows, &error), &error);
-    CHECK_OK(sqlpool_snapshot_begin(&scope, 0, &error), &error);
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+    CHECK_OK(sqlpool_snapshot_begin(&scope, 0, &err), &err);
     CHECK_INT(sqlpool_conn_release(&lease), SQLPOOL_OK);
-    CHECK_OK(go_to(pool, three, 3, 3, NULL, &error), &error); /* with the other reader */
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &lease, &error), &error);
-    CHECK_OK(sqlpool_conn_query(&lease, &rows, sql, SQLPOOL_NO_ARGS, &error), &error);
+    CHECK_OK(go_to(pool, three, 3, 3, NULL, &err), &err); /* with the other reader */
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &lease, &err), &err);
+    CHECK_OK(sqlpool_conn_query(&lease, &rows, sql, SQLPOOL_NO_ARGS, &err), &err);
     CHECK(sqlpool_rows_next(&rows));
     CHECK_INT(sqlpool_rows_column_count(&rows), 3);
     CHECK_STR(sqlpool_rows_name(&rows, 2), "email");
-    CHECK_OK(sqlpool_rows_close(&rows, &error), &error);
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
     /* an image is an image */
-    CHECK_OK(sqlpool_conn_query(&scope, &rows, sql, SQLPOOL_NO_ARGS, &error), &error);
+    CHECK_OK(sqlpool_conn_query(&scope, &rows, sql, SQLPOOL_NO_ARGS, &err), &err);
     CHECK_INT(sqlpool_rows_column_count(&rows), 2);
-    CHECK_OK(sqlpool_rows_close(&rows, &error), &error);
-    CHECK_OK(sqlpool_snapshot_end(&scope, &error), &error);
-    CHECK_OK(sqlpool_conn_query(&scope, &rows, sql, SQLPOOL_NO_ARGS, &error), &error);
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
+    CHECK_OK(sqlpool_snapshot_end(&scope, &err), &err);
+    CHECK_OK(sqlpool_conn_query(&scope, &rows, sql, SQLPOOL_NO_ARGS, &err), &err);
     CHECK_INT(sqlpool_rows_column_count(&rows), 3);
-    CHECK_OK(sqlpool_rows_close(&rows, &error), &error);
+    CHECK_OK(sqlpool_rows_close(&rows, &err), &err);
     CHECK_INT(sqlpool_conn_release(&scope), SQLPOOL_OK);
     CHECK_INT(sqlpool_conn_release(&lease), SQLPOOL_OK);
     close_pool(pool);
@@ -1115,7 +1057,6 @@ TEST(names_of_every_kind) {
                                         "\xc3\xbc\xe4\xba\xba\xf0\x9f\x98\x80", "%s%n%d", " "};
     sqlpool_migration steps[LENGTH(names)];
     char sql[LENGTH(names)][64];
-    sqlpool_error error;
     int i;
     sqlpool *pool = open_pool("names.db", NULL, NULL);
     CHECK(pool != NULL);
@@ -1126,21 +1067,21 @@ TEST(names_of_every_kind) {
         steps[i].name = names[i];
         steps[i].up = sql[i];
     }
-    CHECK_OK(go_to(pool, steps, LENGTH(names), 0, NULL, &error), &error);
+    CHECK_OK(go_to(pool, steps, LENGTH(names), 0, NULL, &err), &err);
     for (i = 0; i < LENGTH(names); i++) {
         int64_t count = 0;
         CHECK_OK(sqlpool_query_int64(
                      pool, &count,
                      "SELECT count(*) FROM sqlpool_migrations WHERE version = ? AND name = ?",
-                     SQLPOOL_ARGS(i + 1, names[i]), &error),
-                 &error);
+                     SQLPOOL_ARGS(i + 1, names[i]), &err),
+                 &err);
         CHECK_INT(count, 1);
     }
-    CHECK_RC(go_to(pool, steps, LENGTH(names), 1, NULL, &error), SQLPOOL_MIGRATION_GAP, &error);
-    CHECK(strchr(error.message, '\n') == NULL);
+    CHECK_RC(go_to(pool, steps, LENGTH(names), 1, NULL, &err), SQLPOOL_MIGRATION_GAP, &err);
+    CHECK(strchr(err.message, '\n') == NULL);
     steps[1].up = "";
-    CHECK_RC(go_to(pool, steps, LENGTH(names), 0, NULL, &error), SQLPOOL_MIGRATION_CHANGED, &error);
-    CHECK_HAS(error.message, "migration 2 \"two lines and a tab\" was edited");
+    CHECK_RC(go_to(pool, steps, LENGTH(names), 0, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
+    CHECK_HAS(err.message, "migration 2 \"two lines and a tab\" was edited");
     close_pool(pool);
 }
 
@@ -1149,20 +1090,13 @@ TEST(pools_of_every_kind) {
     for (i = 0; i < 6; i++) {
         static const char *const paths[] = {":memory:", "kind1.db", "kind2.db",
                                             "kind3.db", "kind4.db", "kind5.db"};
-        sqlpool_config config = sqlpool_config_default();
-        sqlpool_error error;
-        sqlpool *pool;
-        if (i == 1) config.journal = SQLPOOL_JOURNAL_DELETE;
-        if (i == 2) config.min_connections = config.max_connections = 1;
-        if (i == 3) config.topology = SQLPOOL_TOPOLOGY_GENERAL;
-        if (i == 4) config.disable_upkeep_thread = true;
-        if (i == 5) config.untrusted = true;
-        pool = open_pool(paths[i], &config, NULL);
+        const sqlpool_config config = config_of_kind(i);
+        sqlpool *pool = open_pool(paths[i], &config, NULL);
         CHECK(pool != NULL);
-        CHECK_OK(go_to(pool, three, 3, 0, NULL, &error), &error);
+        CHECK_OK(go_to(pool, three, 3, 0, NULL, &err), &err);
         CHECK_INT(ask(pool, "SELECT count(*) FROM posts"), 3);
-        CHECK_OK(go_to(pool, three, 3, SQLPOOL_OFF, NULL, &error), &error);
-        CHECK_OK(go_to(pool, three, 3, 0, NULL, &error), &error);
+        CHECK_OK(go_to(pool, three, 3, SQLPOOL_OFF, NULL, &err), &err);
+        CHECK_OK(go_to(pool, three, 3, 0, NULL, &err), &err);
         CHECK(keys_are_on(pool));
         CHECK_STR(integrity(pool), "ok");
         close_pool(pool);
@@ -1171,11 +1105,10 @@ TEST(pools_of_every_kind) {
 
 /*  A table of the same name that is not the library's. */
 TEST(a_history_that_is_none) {
-    sqlpool_error error;
     sqlpool *pool = open_pool("none.db", NULL, "CREATE TABLE sqlpool_migrations(a)");
     CHECK(pool != NULL);
-    CHECK_RC(go_to(pool, three, 3, 0, NULL, &error), SQLITE_ERROR, &error);
-    CHECK_HAS(error.message, "no such column");
+    CHECK_RC(go_to(pool, three, 3, 0, NULL, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "no such column");
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master"), 1);
     close_pool(pool);
 }
@@ -1195,42 +1128,39 @@ static void count_error(void *user, const sqlpool_error *error) {
 TEST(hooks_hear_of_steps_and_of_a_failure_once) {
     sqlpool_config config = sqlpool_config_default();
     sqlpool_migration steps[3] = {STEPS};
-    sqlpool_error error;
     sqlpool *pool;
     config.log.write_fn = count_log;
     config.events.error_fn = count_error;
     pool = open_pool("log.db", &config, NULL);
     CHECK(pool != NULL);
-    CHECK_OK(go_to(pool, steps, 3, 2, NULL, &error), &error);
+    CHECK_OK(go_to(pool, steps, 3, 2, NULL, &err), &err);
     CHECK_INT(told_count, 1);
     CHECK_INT(error_count, 0);
     steps[2].up = "nonsense";
-    CHECK_RC(go_to(pool, steps, 3, 0, NULL, &error), SQLITE_ERROR, &error);
+    CHECK_RC(go_to(pool, steps, 3, 0, NULL, &err), SQLITE_ERROR, &err);
     CHECK_INT(error_count, 1);
-    CHECK_HAS(error.message, "line 1");
+    CHECK_HAS(err.message, "line 1");
     close_pool(pool);
 }
 
 /*  The id is the program's already: only the versions are written down. */
 TEST(versions_are_adopted_by_a_program_whose_file_it_is) {
     sqlpool_migrate_config config = plan_of(three, 3);
-    sqlpool_error error;
     sqlpool *pool = open_pool("own.db", NULL, users_up);
     CHECK(pool != NULL);
-    CHECK_OK(sqlpool_script(pool, posts_up, -1, &error), &error);
-    CHECK_OK(
-        sqlpool_script(pool, "PRAGMA user_version = 2; PRAGMA application_id = 77", -1, &error),
-        &error);
+    CHECK_OK(sqlpool_script(pool, posts_up, -1, &err), &err);
+    CHECK_OK(sqlpool_script(pool, "PRAGMA user_version = 2; PRAGMA application_id = 77", -1, &err),
+             &err);
     config.application_id = 77;
     config.target = 2;
     config.adopt = true;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlpool_migrations WHERE direction = 'adopted'"), 2);
     CHECK_INT(ask(pool, "PRAGMA application_id"), 77);
     CHECK_INT(VERSION(pool), 2);
     config.adopt = false;
     config.target = 3;
-    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &error), &error);
+    CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &err), &err);
     CHECK_INT(HISTORY(pool), 3);
     close_pool(pool);
 }
@@ -1246,14 +1176,13 @@ static int say_other_nonsense(sqlpool_conn *conn, void *user, int attempt) {
 }
 TEST(a_function_that_fails_in_its_sql_names_no_line_of_the_step) {
     sqlpool_migration step = {1, "fn", NULL, NULL, say_nonsense, NULL, NULL};
-    sqlpool_error error;
     sqlpool *pool = open_pool("fnline.db", NULL, NULL);
     CHECK(pool != NULL);
-    CHECK(go_to(pool, &step, 1, 0, NULL, &error) != SQLPOOL_OK);
+    CHECK(go_to(pool, &step, 1, 0, NULL, &err) != SQLPOOL_OK);
     step.up_fn = say_other_nonsense;
-    CHECK_RC(go_to(pool, &step, 1, 0, NULL, &error), SQLITE_ERROR, &error);
-    CHECK_HAS(error.message, "migration 1 \"fn\" (up): no such column: nowhere");
-    CHECK(strstr(error.message, "line") == NULL);
+    CHECK_RC(go_to(pool, &step, 1, 0, NULL, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "migration 1 \"fn\" (up): no such column: nowhere");
+    CHECK(strstr(err.message, "line") == NULL);
     CHECK_INT(VERSION(pool), 0);
     close_pool(pool);
 }
@@ -1264,18 +1193,13 @@ static int stop_second(void *user, const sqlpool_progress *progress) {
 TEST(a_dry_run_is_stopped_between_two_steps) {
     sqlpool_migrate_config config = plan_of(three, 3);
     sqlpool_migrate_result result;
-    sqlpool_maintenance options;
-    sqlpool_error error;
     int calls = 0;
+    const sqlpool_maintenance options = told_to(stop_second, &calls, NONE_INSIDE);
     sqlpool *pool = open_pool("drystop.db", NULL, NULL);
     CHECK(pool != NULL);
-    memset(&options, 0, sizeof options);
-    options.progress_fn = stop_second;
-    options.user = &calls;
-    options.progress_ms = 1000000; /* none inside */
     config.mode = SQLPOOL_MIGRATE_DRY_RUN;
-    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &error), 4714, &error);
-    CHECK_HAS(error.message, "the dry run was stopped by its callback, which returned 4714");
+    CHECK_RC(sqlpool_migrate(pool, &config, &options, &result, &err), 4714, &err);
+    CHECK_HAS(err.message, "the dry run was stopped by its callback, which returned 4714");
     CHECK_INT(calls, 2);
     CHECK_INT(result.to, 0);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_master"), 0);

@@ -10,29 +10,13 @@
 #define SQLPOOL_IMPLEMENTATION
 #include "callers.h"
 
-#define COUNT_T "SELECT count(*) FROM t"
-
-static sim_clock own_time;
-static int64_t waited_from;
-
+/*  Milliseconds pass for who sleeps, or looks at the clock a thousand times. */
 static sqlpool_config in_own_time(void) {
     sqlpool_config config = config_of(2);
-    memset(&own_time, 0, sizeof own_time);
-    config.clock = sim_clock_hooks(&own_time);
+    begin_own_time(&config);
     config.acquire_timeout_ms = 2000;
     own_time.step_ns = 1000;
-    waited_from = own_time.now_ns;
     return config;
-}
-/*  Milliseconds that have passed since this was asked: none, unless somebody slept or looked at the clock
-    a thousand times. */
-static int64_t waited_ms(void) {
-    const int64_t waited = (own_time.now_ns - waited_from) / 1000000;
-    waited_from = own_time.now_ns;
-    return waited;
-}
-static int submit_value(sqlpool *pool, sqlpool_ticket *ticket, int64_t value) {
-    return sqlpool_submit(pool, ticket, INSERT, SQLPOOL_ARGS(value), &err);
 }
 
 TEST(whoever_waits_runs_what_is_there) {

@@ -14,10 +14,6 @@ static bool write_file(const char *path, const char *bytes, size_t count) {
     if (!good) test_fail(__FILE__, __LINE__, "cannot write %s", path);
     return good;
 }
-static int64_t file_bytes(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
-}
 static bool make_database(const char *path, const char *journal, const char *value) {
     char sql[300];
     sqlite3 *db = raw_open(path);
@@ -635,55 +631,6 @@ TEST(unused_connection_is_checked_before_use) {
  * close
  *----------------------------------------------------------------------------*/
 
-static int do_nothing(sqlpool_conn *conn, void *user, int attempt) {
-    (void)conn, (void)user, (void)attempt;
-    return 0;
-}
-static int do_nothing_alone(sqlpool_conn *conn, void *user) {
-    (void)conn, (void)user;
-    return 0;
-}
-
-/*  Every call on the handle, with the result they all must have. */
-static void check_every_call(sqlpool *pool, int expected) {
-    sqlpool_conn conn;
-    sqlpool_rows rows;
-    sqlpool_stats stats;
-    sqlpool_config config;
-    sqlpool_holder holder;
-    sqlpool_token token = {0};
-    int64_t integer = 5;
-    double real = 5;
-    char text[50] = "old";
-    CHECK_RC(sqlpool_exec(pool, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
-    CHECK_RC(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), expected, &err);
-    CHECK_RC(sqlpool_query(pool, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
-    CHECK(!sqlpool_rows_next(&rows));
-    CHECK_INT(sqlpool_rows_column_count(&rows), 0);
-    (void)sqlpool_rows_close(&rows, NULL);
-    CHECK_RC(sqlpool_query_int64(pool, &integer, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
-    CHECK_RC(sqlpool_query_double(pool, &real, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
-    CHECK_RC(sqlpool_query_text(pool, text, sizeof text, "SELECT 1", SQLPOOL_NO_ARGS, &err), expected, &err);
-    CHECK(integer == 0 && real == 0.0 && text[0] == '\0');
-    CHECK_RC(sqlpool_script(pool, "SELECT 1", -1, &err), expected, &err);
-    CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), expected, &err);
-    CHECK(conn.lease == 0);
-    CHECK_RC(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), expected, &err);
-    CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, do_nothing, NULL, &err), expected, &err);
-    CHECK_RC(sqlpool_pause(pool, 10, &err), expected, &err);
-    CHECK_INT(sqlpool_resume(pool), expected);
-    CHECK_RC(sqlpool_exclusive(pool, 10, do_nothing_alone, NULL, &err), expected, &err);
-    CHECK_INT(sqlpool_recycle(pool), expected);
-    CHECK_INT(sqlpool_cancel(pool, &token), expected);
-    CHECK_RC(sqlpool_checkpoint(pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &err), expected, &err);
-    CHECK_INT(sqlpool_tick(pool, 0), expected);
-    CHECK_INT(sqlpool_get_stats(pool, &stats), expected);
-    CHECK_INT(sqlpool_config_resolved(pool, &config), expected);
-    CHECK_INT(sqlpool_holders(pool, &holder, 1), expected);
-    CHECK_INT(sqlpool_status_text(pool, text, sizeof text), expected);
-    CHECK_INT(sqlpool_status_json(pool, text, sizeof text), expected);
-}
-
 TEST(calls_after_close) {
     sqlpool_conn before;
     int i;
@@ -789,7 +736,6 @@ static void *close_and_say(void *argument) {
 TEST(close_wakes_who_waits_at_once) {
     sqlpool_config config = config_of(1);
     sqlpool_conn conn;
-    sqlpool_stats stats;
     pthread_t closing, waiting;
     closer c, w;
     bool is_first;
@@ -803,10 +749,7 @@ TEST(close_wakes_who_waits_at_once) {
     c.pool = w.pool = pool;
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
     CHECK(start_thread(&waiting, wait_and_say, &w));
-    do {
-        sleep_ms(1);
-        CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
-    } while (stats.waiting_write != 1);
+    CHECK(await_waiting(pool));
     CHECK(start_thread(&closing, close_and_say, &c));
     while (!__atomic_load_n(&woken, __ATOMIC_SEQ_CST) && !__atomic_load_n(&given_up, __ATOMIC_SEQ_CST)) sleep_ms(1);
     is_first = !__atomic_load_n(&given_up, __ATOMIC_SEQ_CST);

@@ -191,14 +191,7 @@ static void settings(sqlpool_conn *conn, char *out, size_t bytes) {
         "PRAGMA ignore_check_constraints", "PRAGMA reverse_unordered_selects", "PRAGMA trusted_schema",
         "PRAGMA legacy_alter_table", "SELECT count(*) FROM pragma_database_list", "SELECT count(*) FROM t",
     };
-    char value[100];
-    size_t used = 0;
-    int i;
-    for (i = 0; i < LENGTH(questions); i++) {
-        ask_conn_text(conn, questions[i], value, sizeof value);
-        used += (size_t)snprintf(out + used, bytes - used, "%s: %s\n", questions[i], value);
-        if (used >= bytes) return;
-    }
+    ask_conn_all(conn, questions, LENGTH(questions), out, bytes);
 }
 
 static void check_refusal(const char *how, const char *sql, const char *part, int rc, const sqlpool_error *error) {

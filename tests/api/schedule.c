@@ -2,6 +2,8 @@
     SPDX-License-Identifier: MIT OR Unlicense */
 #include "api.h"
 
+static sqlpool_error err;
+
 /*  The pool's clock stands still but for sleeps and what each look takes; the clock of the day is a VFS over the default one. */
 static int64_t clock_ns = 1, day_ms, clock_step = 1000;
 static int64_t clock_now(void *user) {
@@ -94,6 +96,14 @@ static void on_done(void *user, const sqlpool_task_state *state) {
     (void)__atomic_add_fetch(&w->done, 1, __ATOMIC_SEQ_CST);
 }
 
+/*  A run for which each look at the clock takes five milliseconds. */
+static int run_slowly(sqlpool *pool, const char *name, sqlpool_error *error) {
+    int rc;
+    clock_step = 5000000;
+    rc = sqlpool_schedule_run(pool, name, error);
+    clock_step = 1000;
+    return rc;
+}
 static sqlpool_task task_of(const char *name, int kind, int64_t interval_s, work *w) {
     sqlpool_task task;
     memset(&task, 0, sizeof task);
@@ -120,23 +130,31 @@ static int set_schedule(sqlpool *pool, const sqlpool_task *tasks, int count, boo
 static void tick(sqlpool *pool, int times) {
     while (times-- > 0) CHECK_INT(sqlpool_tick(pool, 100000), SQLPOOL_OK);
 }
+/*  The number is so when as many ticks are over. */
+#define AFTER_TICKS(pool, times, number, expected) \
+    do { \
+        PART(tick(pool, times)); \
+        CHECK_INT(number, expected); \
+    } while (0)
+static bool came_to(const int *number, int value) { /* within twenty seconds */
+    int i;
+    for (i = 0; i < 20000 && __atomic_load_n(number, __ATOMIC_SEQ_CST) != value; i++) sleep_ms(1);
+    return i < 20000;
+}
 
 TEST(a_task_runs_when_its_interval_has_passed) {
     sqlpool *pool = open_ticking("interval.db", NULL);
     sqlpool_task tasks[2];
     sqlpool_task_state state[3];
-    sqlpool_error error;
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     tasks[0] = task_of("long", SQLPOOL_TASK_CALL, 100, &w);
     tasks[1] = task_of("shrt", SQLPOOL_TASK_CALL, 10, &w);
-    CHECK_OK(set_schedule(pool, tasks, 2, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, tasks, 2, false, &w, &err), &err);
     PART(tick(pool, 4));
     CHECK_STR(w.order, "long shrt ");
     pass(9000);
-    PART(tick(pool, 4));
-    CHECK_INT(w.calls, 2);
+    AFTER_TICKS(pool, 4, w.calls, 2);
     pass(1000);
     PART(tick(pool, 4));
     CHECK_STR(w.order, "long shrt shrt ");
@@ -151,11 +169,10 @@ TEST(a_task_runs_when_its_interval_has_passed) {
     PART(tick(pool, 2));
     CHECK_INT(sqlpool_schedule_state(pool, state, 3), 2);
     CHECK(state[0].due_ms <= day_ms + 100000);
-    CHECK_OK(sqlpool_schedule(pool, NULL, &error), &error);
+    CHECK_OK(sqlpool_schedule(pool, NULL, &err), &err);
     pass(1000000);
     w.calls = 0;
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 0);
+    AFTER_TICKS(pool, 2, w.calls, 0);
     CHECK_INT(sqlpool_schedule_state(pool, NULL, 0), 0);
     PART(close_pool(pool));
 }
@@ -169,10 +186,8 @@ TEST(an_incremental_vacuum_has_nothing_to_do_in_other_files) {
         char name[20], script[300];
         sqlpool *pool;
         sqlpool_sizes before, after;
-        sqlpool_error error;
         sqlite3 *db = NULL;
-        work w;
-        memset(&w, 0, sizeof w);
+        work w = {0};
         (void)snprintf(name, sizeof name, "other%d.db", i);
         (void)snprintf(
             script, sizeof script,
@@ -184,49 +199,41 @@ TEST(an_incremental_vacuum_has_nothing_to_do_in_other_files) {
         CHECK_INT(sqlite3_close(db), SQLITE_OK);
         pool = open_ticking(name, NULL);
         if (pool == NULL) return;
-        CHECK_OK(sqlpool_get_sizes(pool, &before, &error), &error);
+        CHECK_OK(sqlpool_get_sizes(pool, &before, &err), &err);
         CHECK_INT(before.free_pages > 0, i == 0);
-        CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
-        PART(tick(pool, 2));
-        CHECK_INT(w.done, 1);
+        CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
+        AFTER_TICKS(pool, 2, w.done, 1);
         CHECK_INT(w.done_result, SQLPOOL_OK);
-        CHECK_OK(sqlpool_get_sizes(pool, &after, &error), &error);
+        CHECK_OK(sqlpool_get_sizes(pool, &after, &err), &err);
         CHECK_INT(after.pages, before.pages);
-        CHECK_OK(sqlpool_close(pool, &error), &error);
+        CHECK_OK(sqlpool_close(pool, &err), &err);
     }
 }
 
 TEST(a_task_waits_for_its_window_and_for_an_idle_moment) {
     sqlpool *pool = open_ticking("window.db", NULL);
     sqlpool_task task;
-    sqlpool_error error;
-    work w;
+    work w = {0};
     int i;
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     task = task_of("night", SQLPOOL_TASK_CALL, 3600, &w);
     task.window_from_minute = 23 * 60;
     task.window_to_minute = 2 * 60;
     day_ms = MIDNIGHT + 600 * MINUTE;
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 0);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
+    AFTER_TICKS(pool, 2, w.calls, 0);
     pass(13 * 60 * MINUTE - 1000);
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 0);
+    AFTER_TICKS(pool, 2, w.calls, 0);
     pass(1000); /* 23:00 */
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 1);
+    AFTER_TICKS(pool, 2, w.calls, 1);
     pass(2 * 60 * MINUTE); /* 1:00, and due again */
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 2);
+    AFTER_TICKS(pool, 2, w.calls, 2);
     pass(60 * MINUTE); /* 2:00 */
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 2);
+    AFTER_TICKS(pool, 2, w.calls, 2);
 
     task = task_of("idle", SQLPOOL_TASK_CALL, 3600, &w);
     task.idle_ms = 500;
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
     for (i = 0; i < 5; i++) { /* somebody works all the time */
         PART((void)ask(pool, "SELECT 1"));
         pass(400);
@@ -234,8 +241,7 @@ TEST(a_task_waits_for_its_window_and_for_an_idle_moment) {
     }
     CHECK_INT(w.calls, 2);
     pass(600);
-    PART(tick(pool, 1));
-    CHECK_INT(w.calls, 3);
+    AFTER_TICKS(pool, 1, w.calls, 3);
     PART(close_pool(pool));
 }
 
@@ -243,31 +249,28 @@ TEST(failures_and_overruns_are_told) {
     sqlpool *pool = open_ticking("failure.db", NULL);
     sqlpool_task task;
     sqlpool_task_state state;
-    sqlpool_error error;
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     w.result = 70007;
     w.takes_ms = 50;
     task = task_of("bad", SQLPOOL_TASK_CALL, 10, &w);
     task.limit_ms = 40;
-    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &error), &error);
-    PART(tick(pool, 1));
-    CHECK_INT(w.done_result, 70007);
+    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &err), &err);
+    AFTER_TICKS(pool, 1, w.done_result, 70007);
     CHECK_INT(w.last.failures, 1);
     CHECK_INT(w.last.overruns, 1);
     CHECK_HAS(w.last.message, "70007");
     w.result = 0;
     w.takes_ms = 0;
-    CHECK_OK(sqlpool_schedule_run(pool, "bad", &error), &error);
+    CHECK_OK(sqlpool_schedule_run(pool, "bad", &err), &err);
     CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1);
     CHECK_INT(state.runs, 2);
     CHECK_INT(state.failures, 1);
     CHECK_INT(state.result, 0);
-    CHECK_RC(sqlpool_schedule_run(pool, "other", &error), SQLPOOL_NOT_FOUND, &error);
-    CHECK_RC(sqlpool_schedule_run(pool, NULL, &error), SQLPOOL_NOT_FOUND, &error);
+    CHECK_RC(sqlpool_schedule_run(pool, "other", &err), SQLPOOL_NOT_FOUND, &err);
+    CHECK_RC(sqlpool_schedule_run(pool, NULL, &err), SQLPOOL_NOT_FOUND, &err);
     w.result = 70008;
-    CHECK_RC(sqlpool_schedule_run(pool, "bad", &error), 70008, &error);
+    CHECK_RC(sqlpool_schedule_run(pool, "bad", &err), 70008, &err);
     CHECK_INT(
         ask(pool,
             "SELECT runs * 100 + failures * 10 + overruns FROM sqlpool_task WHERE name = 'bad'"),
@@ -279,37 +282,30 @@ TEST(what_was_done_is_known_to_the_next_program_and_to_others) {
     sqlpool *pool = open_ticking("state.db", NULL), *other;
     sqlpool_task task;
     sqlpool_task_state known;
-    sqlpool_error error;
-    work w, v;
+    work w = {0}, v = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
-    memset(&v, 0, sizeof v);
     task = task_of("do'ily", SQLPOOL_TASK_CALL, 86400, &w);
-    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &error), &error);
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 1);
+    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &err), &err);
+    AFTER_TICKS(pool, 2, w.calls, 1);
     other = open_ticking("state.db", NULL); /* as another process would */
     if (other == NULL) return;
     task.user = &v;
-    CHECK_OK(set_schedule(other, &task, 1, true, &v, &error), &error);
+    CHECK_OK(set_schedule(other, &task, 1, true, &v, &err), &err);
     CHECK_INT(sqlpool_schedule_state(other, &known, 1), 1); /* from the begin on */
     CHECK_INT(known.runs, 1);
     CHECK_INT(known.due_ms, MIDNIGHT + 86400000);
-    PART(tick(other, 2));
-    CHECK_INT(v.calls, 0);
+    AFTER_TICKS(other, 2, v.calls, 0);
     pass(86400000);
     PART(tick(other, 2));
-    PART(tick(pool, 2));
-    CHECK_INT(v.calls, 1);
+    AFTER_TICKS(pool, 2, v.calls, 1);
     CHECK_INT(w.calls, 1);
     PART(close_pool(other));
     PART(close_pool(pool));
     pool = open_ticking("state.db", NULL); /* midnight again: the clock was set back */
     if (pool == NULL) return;
     task.user = &w;
-    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &error), &error);
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 1);
+    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &err), &err);
+    AFTER_TICKS(pool, 2, w.calls, 1);
     PART(close_pool(pool));
 }
 
@@ -321,19 +317,17 @@ TEST(what_was_done_is_known_to_the_next_program_and_to_others) {
 TEST(the_default_tasks_do_their_work_in_ticks) {
     sqlpool *pool = open_ticking("default.db", TABLES);
     sqlpool_task_state states[8];
-    sqlpool_error error;
     sqlpool_sizes before, after;
     int count = 0, i;
     const sqlpool_task *tasks = sqlpool_schedule_default(&count);
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
-    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
-    CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 100", -1, &error), &error);
-    CHECK_OK(sqlpool_get_sizes(pool, &before, &error), &error);
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &err), &err);
+    CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 100", -1, &err), &err);
+    CHECK_OK(sqlpool_get_sizes(pool, &before, &err), &err);
     CHECK(before.free_pages > 50);
     CHECK_INT(count, 5);
-    CHECK_OK(set_schedule(pool, tasks, count, true, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, tasks, count, true, &w, &err), &err);
     for (i = 0; i < 200 && w.done < count; i++) {
         pass(2000);
         CHECK_INT(sqlpool_tick(pool, 1), SQLPOOL_OK); /* the smallest pieces */
@@ -341,7 +335,7 @@ TEST(the_default_tasks_do_their_work_in_ticks) {
     CHECK_INT(w.done, count);
     CHECK_INT(sqlpool_schedule_state(pool, states, 8), count);
     for (i = 0; i < count; i++) CHECK_INT(states[i].result, SQLPOOL_OK);
-    CHECK_OK(sqlpool_get_sizes(pool, &after, &error), &error);
+    CHECK_OK(sqlpool_get_sizes(pool, &after, &err), &err);
     CHECK(after.free_pages < 5);
     CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 't'"), 1);
     PART(close_pool(pool));
@@ -350,14 +344,12 @@ TEST(the_default_tasks_do_their_work_in_ticks) {
 TEST(a_tick_does_not_wait_for_the_writer) {
     sqlpool *pool = open_ticking("nowait.db", TABLES);
     sqlpool_task task;
-    sqlpool_error error;
     sqlite3 *other;
     int64_t before;
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     task = task_of("optimize", SQLPOOL_TASK_OPTIMIZE, 10, &w);
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
     other = raw_open("nowait.db");
     if (other == NULL || !raw_exec(other, "BEGIN IMMEDIATE")) return;
     before = clock_ns;
@@ -366,8 +358,7 @@ TEST(a_tick_does_not_wait_for_the_writer) {
     CHECK_INT(w.done, 0);
     if (!raw_exec(other, "COMMIT")) return;
     pass(2000);
-    PART(tick(pool, 2));
-    CHECK_INT(w.done, 1);
+    AFTER_TICKS(pool, 2, w.done, 1);
     CHECK_INT(w.done_result, SQLPOOL_OK);
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
     PART(close_pool(pool));
@@ -377,29 +368,24 @@ TEST(a_thread_runs_them_and_is_stopped_in_the_middle) {
     sqlpool *pool = open_pool("thread.db", NULL, TABLES);
     sqlpool_task tasks[2];
     sqlpool_task_state states[2];
-    sqlpool_error error;
-    work w, never;
-    int i;
+    work w = {0}, never = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
-    memset(&never, 0, sizeof never);
     never.waits = true;
     tasks[0] = task_of("check", SQLPOOL_TASK_QUICK_CHECK, 1000, &w);
     tasks[1] = task_of("waits", SQLPOOL_TASK_CALL, 1000, &never);
-    CHECK_OK(set_schedule(pool, tasks, 2, true, &w, &error), &error);
-    for (i = 0; i < 20000 && __atomic_load_n(&never.calls, __ATOMIC_SEQ_CST) == 0; i++) sleep_ms(1);
+    CHECK_OK(set_schedule(pool, tasks, 2, true, &w, &err), &err);
+    CHECK(came_to(&never.calls, 1));
     CHECK_INT(w.done, 1);
     CHECK_INT(w.done_result, SQLPOOL_OK);
     CHECK_INT(sqlpool_schedule_state(pool, states, 2), 2);
     CHECK(states[1].is_running && !states[0].is_running);
-    CHECK_RC(sqlpool_schedule_run(pool, "check", &error), SQLPOOL_WOULD_BLOCK, &error);
-    CHECK_OK(sqlpool_schedule(pool, NULL, &error),
-             &error);     /* waits for the task, which it cancels */
+    CHECK_RC(sqlpool_schedule_run(pool, "check", &err), SQLPOOL_WOULD_BLOCK, &err);
+    CHECK_OK(sqlpool_schedule(pool, NULL, &err), &err); /* waits for the task, which it cancels */
     CHECK_INT(w.done, 1); /* and which is as due as before */
     CHECK_INT(ask(pool, "SELECT begun_ms FROM sqlpool_task WHERE name = 'waits'"), 0);
     never.calls = 0;
-    CHECK_OK(set_schedule(pool, &tasks[1], 1, false, &w, &error), &error);
-    for (i = 0; i < 20000 && __atomic_load_n(&never.calls, __ATOMIC_SEQ_CST) == 0; i++) sleep_ms(1);
+    CHECK_OK(set_schedule(pool, &tasks[1], 1, false, &w, &err), &err);
+    CHECK(came_to(&never.calls, 1));
     CHECK_INT(never.calls, 1);
     PART(close_pool(pool)); /* does the same */
 }
@@ -417,12 +403,10 @@ TEST(tasks_that_make_no_sense_are_refused) {
     sqlpool *pool = open_ticking("refused.db", NULL);
     sqlpool_task good, bad;
     sqlpool_task two[2];
-    sqlpool_error error;
-    work w;
+    work w = {0};
     int i, results[3] = {0, 0, 0};
     char longer[70];
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     memset(longer, 'x', sizeof longer);
     longer[64] = '\0';
     good = task_of("good", SQLPOOL_TASK_CALL, 10, &w);
@@ -444,17 +428,17 @@ TEST(tasks_that_make_no_sense_are_refused) {
         if (i >= 13) bad = task_of("backup", SQLPOOL_TASK_BACKUP, 10, &w);
         if (i == 14) bad.path = "";
         if (i == 15) bad.path = "here", bad.keep = -1;
-        CHECK_RC(set_schedule(pool, &bad, 1, false, &w, &error), SQLPOOL_MISUSE, &error);
+        CHECK_RC(set_schedule(pool, &bad, 1, false, &w, &err), SQLPOOL_MISUSE, &err);
     }
     two[0] = two[1] = good;
-    CHECK_RC(set_schedule(pool, two, 2, false, &w, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(set_schedule(pool, two, 101, false, &w, &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(set_schedule(pool, NULL, 1, false, &w, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(set_schedule(pool, two, 2, false, &w, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(set_schedule(pool, two, 101, false, &w, &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(set_schedule(pool, NULL, 1, false, &w, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(sqlpool_schedule_state(pool, NULL, 1), SQLPOOL_MISUSE);
     good = task_of("misuse", SQLPOOL_TASK_CALL, 10, &w);
     good.fn = misuse;
     good.user = results;
-    CHECK_OK(set_schedule(pool, &good, 1, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &good, 1, false, &w, &err), &err);
     PART(tick(pool, 1));
     for (i = 0; i < 3; i++) CHECK_INT(results[i], SQLPOOL_MISUSE);
     PART(close_pool(pool));
@@ -463,29 +447,25 @@ TEST(tasks_that_make_no_sense_are_refused) {
 TEST(backups_are_a_task) {
     sqlpool *pool = open_ticking("saved.db", TABLES);
     sqlpool_task task;
-    sqlpool_error error;
-    work w;
+    work w = {0};
     int i;
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     task = task_of("backup", SQLPOOL_TASK_BACKUP, 10, &w);
     task.path = "saved.bak";
     task.keep = 2;
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
     for (i = 0; i < 3; i++) {
-        PART(tick(pool, 1));
-        CHECK_INT(w.done, i + 1);
+        AFTER_TICKS(pool, 1, w.done, i + 1);
         CHECK_INT(w.done_result, SQLPOOL_OK);
-        CHECK_OK(sqlpool_backup_verify(pool, "saved.bak", NULL, NULL, NULL, &error), &error);
+        CHECK_OK(sqlpool_backup_verify(pool, "saved.bak", NULL, NULL, NULL, &err), &err);
         CHECK_INT(access("saved.bak.1", F_OK) == 0, i > 0);
         pass(10000);
     }
     CHECK(access("saved.bak.2", F_OK) != 0);
     CHECK(access("saved.bak-partial", F_OK) != 0);
     task.path = "nowhere/saved.bak";
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
-    PART(tick(pool, 1));
-    CHECK_INT(w.done_result, SQLPOOL_TARGET);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
+    AFTER_TICKS(pool, 1, w.done_result, SQLPOOL_TARGET);
     CHECK_HAS(w.last.message, "nowhere");
     PART(close_pool(pool));
 }
@@ -504,11 +484,10 @@ TEST(a_copy_is_checked) {
          "name='i'; PRAGMA writable_schema=0",
          SQLITE_CORRUPT | (3 << 8)}};
     sqlpool_task task;
-    sqlpool_error error;
     size_t i;
-    work w;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         char path[32];
+        work w = {0};
         sqlpool *pool;
         sqlite3 *other;
         (void)snprintf(path, sizeof path, "checked%d.db", (int)i);
@@ -520,12 +499,10 @@ TEST(a_copy_is_checked) {
         CHECK_INT(sqlite3_close(other), SQLITE_OK);
         pool = open_ticking(path, NULL);
         if (pool == NULL) return;
-        memset(&w, 0, sizeof w);
         task = task_of("check", SQLPOOL_TASK_INTEGRITY_CHECK, 10, &w);
         task.path = "checked-copy";
-        CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
-        PART(tick(pool, 1));
-        CHECK_INT(w.done, 1);
+        CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
+        AFTER_TICKS(pool, 1, w.done, 1);
         CHECK_INT(w.done_result, cases[i].result);
         if (cases[i].result != SQLPOOL_OK) CHECK_HAS(w.last.message, "2 problems");
         CHECK(access("checked-copy-partial", F_OK) != 0);
@@ -534,31 +511,25 @@ TEST(a_copy_is_checked) {
 }
 
 TEST(a_clock_that_was_far_ahead_puts_nothing_off) {
-    sqlpool *pool;
     sqlpool_task task;
-    sqlpool_error error;
-    work w;
     int keeps;
     for (keeps = 0; keeps < 2; keeps++) {
-        pool = open_ticking(keeps ? "ahead_kept.db" : "ahead.db", NULL);
+        work w = {0};
+        sqlpool *pool = open_ticking(keeps ? "ahead_kept.db" : "ahead.db", NULL);
         if (pool == NULL) return;
-        memset(&w, 0, sizeof w);
         task = task_of("dail", SQLPOOL_TASK_CALL, 86400, &w);
-        CHECK_OK(set_schedule(pool, &task, 1, keeps, &w, &error), &error);
+        CHECK_OK(set_schedule(pool, &task, 1, keeps, &w, &err), &err);
         day_ms = MIDNIGHT + 3650 * 1440 * MINUTE; /* ten years too far */
-        PART(tick(pool, 2));
-        CHECK_INT(w.calls, 1);
+        AFTER_TICKS(pool, 2, w.calls, 1);
         day_ms = MIDNIGHT; /* and set right */
         PART(tick(pool, 2));
         pass(2 * 86400000);
         PART(tick(pool, 2));
         CHECK(w.calls >= 2);
         w.calls = 0;
-        PART(tick(pool, 2));
-        CHECK_INT(w.calls, 0);
+        AFTER_TICKS(pool, 2, w.calls, 0);
         pass(86400000);
-        PART(tick(pool, 2));
-        CHECK_INT(w.calls, 1);
+        AFTER_TICKS(pool, 2, w.calls, 1);
         PART(close_pool(pool));
     }
 }
@@ -570,12 +541,10 @@ TEST(numbers_at_their_limits) {
     sqlpool_config config = config_of(1);
     sqlpool_task good, bad;
     sqlpool_task_state state;
-    sqlpool_error error;
     const char *says = "";
-    work w;
+    work w = {0};
     int i;
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     good = task_of("good", SQLPOOL_TASK_CALL, INT64_C(3155760000), &w); /* once in a century */
     for (i = 0; i < 5; i++) {
         bad = good;
@@ -584,39 +553,36 @@ TEST(numbers_at_their_limits) {
         if (i == 2) bad.window_from_minute = -1, says = "a window is between minutes 0 and 1440";
         if (i == 3) bad.window_to_minute = 1441, says = "a window is between minutes 0 and 1440";
         if (i == 4) bad.free_percent = -1, says = "free_percent 0 to 100";
-        CHECK_RC(set_schedule(pool, &bad, 1, false, &w, &error), SQLPOOL_MISUSE, &error);
-        CHECK_HAS(error.message, says);
+        CHECK_RC(set_schedule(pool, &bad, 1, false, &w, &err), SQLPOOL_MISUSE, &err);
+        CHECK_HAS(err.message, says);
     }
-    CHECK_RC(set_schedule(pool, &good, -1, false, &w, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "count is -1");
-    CHECK_OK(set_schedule(pool, NULL, 0, false, &w, &error), &error); /* none: as NULL */
+    CHECK_RC(set_schedule(pool, &good, -1, false, &w, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "count is -1");
+    CHECK_OK(set_schedule(pool, NULL, 0, false, &w, &err), &err); /* none: as NULL */
     CHECK_INT(sqlpool_schedule_state(pool, NULL, 0), 0);
-    CHECK_RC(sqlpool_schedule_run(pool, "good", &error), SQLPOOL_NOT_FOUND, &error);
+    CHECK_RC(sqlpool_schedule_run(pool, "good", &err), SQLPOOL_NOT_FOUND, &err);
     CHECK_INT(sqlpool_schedule_state(pool, &state, -1), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_schedule_state(NULL, &state, 1), SQLPOOL_MISUSE);
-    CHECK_RC(sqlpool_schedule_run(NULL, "good", &error), SQLPOOL_MISUSE, &error);
-    CHECK_RC(sqlpool_schedule(NULL, NULL, &error), SQLPOOL_MISUSE, &error);
+    CHECK_RC(sqlpool_schedule_run(NULL, "good", &err), SQLPOOL_MISUSE, &err);
+    CHECK_RC(sqlpool_schedule(NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(sqlpool_schedule_default(NULL)->kind, SQLPOOL_TASK_OPTIMIZE);
-    CHECK_OK(set_schedule(pool, &good, 1, false, &w, &error), &error);
-    PART(tick(pool, 3));
-    CHECK_INT(w.calls, 1);
+    CHECK_OK(set_schedule(pool, &good, 1, false, &w, &err), &err);
+    AFTER_TICKS(pool, 3, w.calls, 1);
     memset(&state, 0, sizeof state);
     CHECK_INT(sqlpool_schedule_state(pool, &state, 0), 1); /* no room for any */
     CHECK_STR(state.name, "");
     CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1);
     CHECK_INT(state.due_ms, MIDNIGHT + INT64_C(3155760000000));
     pass(INT64_C(36525) * 1440 * MINUTE - 1000);
-    PART(tick(pool, 1));
-    CHECK_INT(w.calls, 1);
+    AFTER_TICKS(pool, 1, w.calls, 1);
     pass(1000);
-    PART(tick(pool, 1));
-    CHECK_INT(w.calls, 2);
+    AFTER_TICKS(pool, 1, w.calls, 2);
     config.read_only = true;
     reading = open_pool("limits.db", &config, NULL);
     if (reading == NULL) return;
-    CHECK_RC(set_schedule(reading, &good, 1, true, &w, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "a read-only pool cannot keep_state");
-    CHECK_OK(set_schedule(reading, &good, 1, false, &w, &error), &error);
+    CHECK_RC(set_schedule(reading, &good, 1, true, &w, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "a read-only pool cannot keep_state");
+    CHECK_OK(set_schedule(reading, &good, 1, false, &w, &err), &err);
     PART(close_pool(reading));
     PART(close_pool(pool));
 }
@@ -624,31 +590,25 @@ TEST(numbers_at_their_limits) {
 TEST(a_window_of_one_day_and_the_one_that_waits_for_longest) {
     sqlpool *pool = open_ticking("day.db", NULL);
     sqlpool_task tasks[2];
-    sqlpool_error error;
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     tasks[0] = task_of("noon", SQLPOOL_TASK_CALL, 30, &w);
     tasks[0].window_from_minute = 12 * 60;
     tasks[0].window_to_minute = 12 * 60 + 2;
     day_ms = MIDNIGHT + 12 * 60 * MINUTE - 1;
-    CHECK_OK(set_schedule(pool, tasks, 1, false, &w, &error), &error);
-    PART(tick(pool, 1));
-    CHECK_INT(w.calls, 0); /* 11:59:59.999 */
+    CHECK_OK(set_schedule(pool, tasks, 1, false, &w, &err), &err);
+    AFTER_TICKS(pool, 1, w.calls, 0); /* 11:59:59.999 */
     pass(1);
-    PART(tick(pool, 1));
-    CHECK_INT(w.calls, 1);
+    AFTER_TICKS(pool, 1, w.calls, 1);
     pass(2 * MINUTE - 1); /* 12:01:59.999 */
-    PART(tick(pool, 1));
-    CHECK_INT(w.calls, 2);
+    AFTER_TICKS(pool, 1, w.calls, 2);
     pass(30001); /* 12:02:30: due, and too late */
-    PART(tick(pool, 1));
-    CHECK_INT(w.calls, 2);
+    AFTER_TICKS(pool, 1, w.calls, 2);
 
     memset(&w, 0, sizeof w);
     tasks[0] = task_of("slow", SQLPOOL_TASK_CALL, 100, &w);
     tasks[1] = task_of("fast", SQLPOOL_TASK_CALL, 10, &w);
-    CHECK_OK(set_schedule(pool, tasks, 2, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, tasks, 2, false, &w, &err), &err);
     PART(tick(pool, 2));
     pass(200000); /* both are due, the second for longer */
     PART(tick(pool, 2));
@@ -669,24 +629,26 @@ static void on_log(void *user, sqlpool_level level, sqlpool_log_item item, const
     t->level = level;
     (void)snprintf(t->last, sizeof t->last, "%s", message);
 }
+static sqlpool *open_heard(const char *path, const char *script, told *heard) {
+    sqlpool *pool;
+    log_hook.write_fn = on_log;
+    log_hook.user = heard;
+    pool = open_ticking(path, script);
+    log_hook.write_fn = NULL;
+    return pool;
+}
 
 TEST(an_overrun_is_a_warning_and_a_task_that_cancels_itself_a_failure) {
     sqlpool *pool;
     sqlpool_task task;
-    sqlpool_error error;
-    told heard;
-    work w;
-    memset(&w, 0, sizeof w);
-    memset(&heard, 0, sizeof heard);
-    log_hook.write_fn = on_log;
-    log_hook.user = &heard;
-    pool = open_ticking("overrun.db", NULL);
-    log_hook.write_fn = NULL;
+    told heard = {0};
+    work w = {0};
+    pool = open_heard("overrun.db", NULL, &heard);
     if (pool == NULL) return;
     w.takes_ms = 50;
     task = task_of("late", SQLPOOL_TASK_CALL, 10, &w);
     task.limit_ms = 40;
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
     PART(tick(pool, 1));
     CHECK_INT(w.last.overruns, 1);
     CHECK_INT(w.last.failures, 0);
@@ -694,11 +656,11 @@ TEST(an_overrun_is_a_warning_and_a_task_that_cancels_itself_a_failure) {
     CHECK_INT(heard.level, SQLPOOL_LEVEL_WARNING);
     CHECK_HAS(heard.last, "the task \"late\" took 50 ms, more than its limit_ms");
     w.takes_ms = 39;
-    CHECK_OK(sqlpool_schedule_run(pool, "late", &error), &error);
+    CHECK_OK(sqlpool_schedule_run(pool, "late", &err), &err);
     CHECK_INT(w.last.overruns, 1);
     CHECK_INT(heard.level, SQLPOOL_LEVEL_INFO);
     w.result = SQLPOOL_CANCELLED; /* nobody asked it to */
-    CHECK_RC(sqlpool_schedule_run(pool, "late", &error), SQLPOOL_CANCELLED, &error);
+    CHECK_RC(sqlpool_schedule_run(pool, "late", &err), SQLPOOL_CANCELLED, &err);
     CHECK_INT(w.last.failures, 1);
     CHECK_INT(w.last.runs, 3);
     CHECK_INT(heard.level, SQLPOOL_LEVEL_ERROR);
@@ -709,74 +671,58 @@ TEST(a_table_of_states_that_is_not_as_it_should_be) {
     sqlpool *pool;
     sqlpool_task task;
     sqlpool_task_state state;
-    sqlpool_error error;
-    told heard;
-    work w;
-    memset(&w, 0, sizeof w);
-    memset(&heard, 0, sizeof heard);
-    log_hook.write_fn = on_log;
-    log_hook.user = &heard;
-    pool =
-        open_ticking("table.db", /* of a version without constraints, with rows of others */
-                     "CREATE TABLE sqlpool_task(name, begun_ms, ended_ms, result, runs, failures,"
-                     "overruns, message);"
-                     "INSERT INTO sqlpool_task VALUES(NULL, 1, 2, 3, 4, 5, 6, 'nobody''s'),"
-                     "('other', 1, 2, 3, 4, 5, 6, 'of another'),"
-                     "('mine', 11, 12, 13, 14, 15, 16, NULL)");
-    log_hook.write_fn = NULL;
+    told heard = {0};
+    work w = {0};
+    pool = open_heard("table.db", /* of a version without constraints, with rows of others */
+                      "CREATE TABLE sqlpool_task(name, begun_ms, ended_ms, result, runs, failures,"
+                      "overruns, message);"
+                      "INSERT INTO sqlpool_task VALUES(NULL, 1, 2, 3, 4, 5, 6, 'nobody''s'),"
+                      "('other', 1, 2, 3, 4, 5, 6, 'of another'),"
+                      "('mine', 11, 12, 13, 14, 15, 16, NULL)",
+                      &heard);
     if (pool == NULL) return;
     task = task_of("mine", SQLPOOL_TASK_CALL, 10, &w);
-    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &err), &err);
     CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1);
     CHECK(state.begun_ms == 11 && state.ended_ms == 12 && state.result == 13 && state.runs == 14 &&
           state.failures == 15 && state.overruns == 16);
     CHECK_STR(state.message, "");
     PART(tick(pool, 1));
     CHECK_INT(w.last.runs, 15);
-    CHECK_OK(sqlpool_script(pool, "ALTER TABLE sqlpool_task DROP COLUMN overruns", -1, &error),
-             &error);
-    CHECK_RC(set_schedule(pool, &task, 1, true, &w, &error), SQLITE_ERROR, &error);
-    CHECK_HAS(error.message, "no such column: overruns");
+    CHECK_OK(sqlpool_script(pool, "ALTER TABLE sqlpool_task DROP COLUMN overruns", -1, &err), &err);
+    CHECK_RC(set_schedule(pool, &task, 1, true, &w, &err), SQLITE_ERROR, &err);
+    CHECK_HAS(err.message, "no such column: overruns");
     CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1); /* the one before goes on, */
     pass(10000);
     PART(tick(pool, 1)); /* and cannot begin: told, and tried again in a minute */
     CHECK_INT(w.calls, 1);
     CHECK_INT(heard.level, SQLPOOL_LEVEL_ERROR);
     CHECK_HAS(heard.last, "the task \"mine\" cannot begin: its state is not to be kept");
-    CHECK_OK(sqlpool_script(pool, "ALTER TABLE sqlpool_task ADD overruns", -1, &error), &error);
+    CHECK_OK(sqlpool_script(pool, "ALTER TABLE sqlpool_task ADD overruns", -1, &err), &err);
     pass(59000);
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 1);
+    AFTER_TICKS(pool, 2, w.calls, 1);
     pass(1000);
-    PART(tick(pool, 1));
-    CHECK_INT(w.calls, 2);
+    AFTER_TICKS(pool, 1, w.calls, 2);
     PART(close_pool(pool));
 }
 
 TEST(a_claim_that_another_process_keeps_waiting) {
     sqlpool *pool = open_ticking("claim.db", "CREATE TABLE t(a)");
     sqlpool_task task;
-    sqlpool_error error;
     sqlite3 *other;
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     task = task_of("claimed", SQLPOOL_TASK_CALL, 10, &w);
-    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &err), &err);
     other = raw_open("claim.db");
     if (other == NULL || !raw_exec(other, "BEGIN IMMEDIATE")) return;
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 0);
-    clock_step = 5000000;
-    CHECK_RC(sqlpool_schedule_run(pool, "claimed", &error), SQLPOOL_TIMEOUT, &error);
-    clock_step = 1000;
+    AFTER_TICKS(pool, 2, w.calls, 0);
+    CHECK_RC(run_slowly(pool, "claimed", &err), SQLPOOL_TIMEOUT, &err);
     CHECK_INT(w.calls + w.done, 0); /* it did not begin: no run, no failure */
     if (!raw_exec(other, "COMMIT")) return;
-    PART(tick(pool, 2));
-    CHECK_INT(w.calls, 0); /* in a second */
+    AFTER_TICKS(pool, 2, w.calls, 0); /* in a second */
     pass(1000);
-    PART(tick(pool, 1));
-    CHECK_INT(w.calls, 1);
+    AFTER_TICKS(pool, 1, w.calls, 1);
     CHECK_INT(w.last.failures, 0);
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
     PART(close_pool(pool));
@@ -786,38 +732,32 @@ TEST(free_pages_that_are_too_few_stay) {
     sqlpool *pool = open_ticking("few.db", TABLES);
     sqlpool_task task;
     sqlpool_sizes sizes;
-    sqlpool_error error;
     int64_t free_pages;
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
-    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
+    CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &err), &err);
     task = task_of("vacu", SQLPOOL_TASK_INCREMENTAL_VACUUM, 10, &w);
     task.free_percent = 50;
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
     PART(tick(pool, 1)); /* none are free */
     CHECK_INT(w.done_result, SQLPOOL_OK);
-    CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 2700", -1, &error), &error);
-    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 2700", -1, &err), &err);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
     free_pages = sizes.free_pages;
     CHECK(free_pages > 0 && free_pages * 2 < sizes.pages);
     pass(10000);
-    PART(tick(pool, 1));
-    CHECK_INT(w.done, 2);
-    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    AFTER_TICKS(pool, 1, w.done, 2);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
     CHECK_INT(sizes.free_pages, free_pages);
-    CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 100", -1, &error), &error);
+    CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 100", -1, &err), &err);
     pass(10000);
-    PART(tick(pool, 1));
-    CHECK_INT(w.done_result, SQLPOOL_OK);
-    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+    AFTER_TICKS(pool, 1, w.done_result, SQLPOOL_OK);
+    CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
     CHECK_INT(sizes.free_pages, 0);
     task.limit_ms = 10;
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
-    CHECK_OK(sqlpool_pause(pool, 1000, &error), &error); /* not even looked at: a failure */
-    clock_step = 5000000;
-    CHECK_RC(sqlpool_schedule_run(pool, "vacu", &error), SQLPOOL_TIMEOUT, &error);
-    clock_step = 1000;
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
+    CHECK_OK(sqlpool_pause(pool, 1000, &err), &err); /* not even looked at: a failure */
+    CHECK_RC(run_slowly(pool, "vacu", &err), SQLPOOL_TIMEOUT, &err);
     CHECK_INT(w.last.failures, 1);
     CHECK_INT(sqlpool_resume(pool), SQLPOOL_OK);
     PART(close_pool(pool));
@@ -827,19 +767,16 @@ TEST(archives_that_a_task_cannot_make) {
     sqlpool *pool = open_ticking("kept.db", TABLES);
     sqlpool_config config = config_of(1);
     sqlpool_task task;
-    sqlpool_error error;
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     task = task_of("backup", SQLPOOL_TASK_BACKUP, 10, &w);
     task.path = "kept.bak";
     task.keep = 101;
-    CHECK_RC(set_schedule(pool, &task, 1, false, &w, &error), SQLPOOL_MISUSE, &error);
-    CHECK_HAS(error.message, "keep is 0 to 100");
+    CHECK_RC(set_schedule(pool, &task, 1, false, &w, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "keep is 0 to 100");
     task.keep = 100;
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
-    PART(tick(pool, 1));
-    CHECK_INT(w.done_result, SQLPOOL_OK);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
+    AFTER_TICKS(pool, 1, w.done_result, SQLPOOL_OK);
     CHECK_INT(access("kept.bak", F_OK), 0);
     PART(close_pool(pool));
     if (sqlite3_libversion_number() < 3036000) return;
@@ -848,8 +785,8 @@ TEST(archives_that_a_task_cannot_make) {
     if (pool == NULL) return;
     task = task_of("check", SQLPOOL_TASK_INTEGRITY_CHECK, 10, &w);
     task.path = "kept-copy";
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
-    CHECK_OK(sqlpool_schedule_run(pool, "check", &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
+    CHECK_OK(sqlpool_schedule_run(pool, "check", &err), &err);
     CHECK(access("kept-copy-partial", F_OK) != 0);
     PART(close_pool(pool));
 }
@@ -865,15 +802,13 @@ static int tick_inside(sqlpool *pool, const sqlpool_maintenance *options, void *
 TEST(a_tick_inside_a_task_begins_no_other) {
     sqlpool *pool = open_ticking("inside.db", NULL);
     sqlpool_task tasks[2];
-    sqlpool_error error;
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     tasks[0] = task_of("tick", SQLPOOL_TASK_CALL, 10, &w);
     tasks[0].fn = tick_inside;
     tasks[1] = task_of("next", SQLPOOL_TASK_CALL, 10, &w);
-    CHECK_OK(set_schedule(pool, tasks, 2, false, &w, &error), &error);
-    CHECK_OK(sqlpool_schedule_run(pool, "tick", &error), &error);
+    CHECK_OK(set_schedule(pool, tasks, 2, false, &w, &err), &err);
+    CHECK_OK(sqlpool_schedule_run(pool, "tick", &err), &err);
     CHECK_STR(w.order, "tick ");
     PART(tick(pool, 2));
     CHECK_STR(w.order, "tick next ");
@@ -883,18 +818,17 @@ TEST(a_tick_inside_a_task_begins_no_other) {
 /*  A full-text table of so many segments, which nothing but a merge makes fewer. */
 static void add_segments(sqlpool *pool, const char *name, int count) {
     char sql[300];
-    sqlpool_error error;
     (void)snprintf(sql, sizeof sql,
                    "CREATE VIRTUAL TABLE %s USING fts5(x);"
                    "INSERT INTO %s(%s, rank) VALUES('automerge', 0);"
                    "INSERT INTO %s(%s, rank) VALUES('usermerge', 2)",
                    name, name, name, name, name);
-    CHECK_OK(sqlpool_script(pool, sql, -1, &error), &error);
+    CHECK_OK(sqlpool_script(pool, sql, -1, &err), &err);
     (void)snprintf(sql, sizeof sql,
                    "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) "
                    "INSERT INTO %s SELECT hex(randomblob(100)) FROM n",
                    name);
-    while (count-- > 0) CHECK_OK(sqlpool_script(pool, sql, -1, &error), &error);
+    while (count-- > 0) CHECK_OK(sqlpool_script(pool, sql, -1, &err), &err);
 }
 
 /*  Ticks that are over after each piece, by a clock that goes on by itself. */
@@ -908,21 +842,19 @@ TEST(a_task_that_is_cut_goes_on_until_it_is_done_once) {
             sqlpool *pool;
             sqlpool_task task;
             sqlpool_task_state state;
-            sqlpool_error error;
             sqlpool_sizes sizes;
-            work w;
+            work w = {0};
             int ticks = 0;
             if (which == 1 && sqlite3_compileoption_used("ENABLE_FTS5") == 0) continue;
             (void)snprintf(path, sizeof path, "cut%d%d.db", which, keeps);
             pool = open_ticking(path, TABLES "CREATE TABLE u(a UNIQUE); INSERT INTO u VALUES(1);"
                                              "CREATE TABLE v(a UNIQUE); INSERT INTO v VALUES(1)");
             if (pool == NULL) return;
-            memset(&w, 0, sizeof w);
             if (which == 1) PART(add_segments(pool, "f", 15));
-            CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &error), &error);
-            CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 100", -1, &error), &error);
+            CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_INCREMENTAL, NULL, &err), &err);
+            CHECK_OK(sqlpool_script(pool, "DELETE FROM t WHERE a > 100", -1, &err), &err);
             task = task_of("cutt", kinds[which], 3600, &w);
-            CHECK_OK(set_schedule(pool, &task, 1, keeps, &w, &error), &error);
+            CHECK_OK(set_schedule(pool, &task, 1, keeps, &w, &err), &err);
             clock_step = 5000000;
             while (w.done == 0 && ticks < 200) {
                 CHECK_INT(sqlpool_tick(pool, 1), SQLPOOL_OK);
@@ -935,12 +867,11 @@ TEST(a_task_that_is_cut_goes_on_until_it_is_done_once) {
             CHECK_INT(w.last.runs, 1);
             CHECK_INT(w.done_result, SQLPOOL_OK);
             CHECK_INT(w.last.begun_ms, MIDNIGHT);
-            CHECK_OK(sqlpool_get_sizes(pool, &sizes, &error), &error);
+            CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
             if (which == 0)
                 CHECK_INT(ask(pool, "SELECT count(*) FROM sqlite_stat1 WHERE tbl <> 'sqlpool_task'"), 3);
             if (which == 2) CHECK_INT(sizes.free_pages, 0);
-            PART(tick(pool, 3));
-            CHECK_INT(w.done, 1);
+            AFTER_TICKS(pool, 3, w.done, 1);
             PART(close_pool(pool));
         }
     }
@@ -950,14 +881,12 @@ TEST(a_piece_that_cannot_be_paid_in_this_tick_is_the_last_of_it) {
     sqlpool *pool = open_ticking("paid.db", TABLES "CREATE TABLE u(a UNIQUE); INSERT INTO u "
                                                    "VALUES(1)");
     sqlpool_task task;
-    sqlpool_error error;
     int64_t before;
-    work w;
+    work w = {0};
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     task = task_of("slow", SQLPOOL_TASK_OPTIMIZE, 3600, &w);
     task.io_bytes_per_s = 1;
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
     before = clock_ns;
     CHECK_INT(sqlpool_tick(pool, 1000000), SQLPOOL_OK); /* a second, in which it reads a byte */
     CHECK_INT(w.done, 0);
@@ -975,11 +904,6 @@ static int wait_for_flag(sqlpool *pool, const sqlpool_maintenance *options, void
     (void)__atomic_add_fetch(&w->calls, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&w->result, __ATOMIC_SEQ_CST) == 0) sleep_ms(1);
     return 0;
-}
-static bool came_to(const int *number, int value) { /* within twenty seconds */
-    int i;
-    for (i = 0; i < 20000 && __atomic_load_n(number, __ATOMIC_SEQ_CST) != value; i++) sleep_ms(1);
-    return i < 20000;
 }
 typedef struct caller {
     sqlpool *pool;
@@ -999,19 +923,15 @@ static void *call_schedule(void *argument) {
 TEST(one_task_at_a_time_by_thread_and_by_call) {
     sqlpool *pool = open_pool("one.db", NULL, NULL);
     sqlpool_task tasks[2];
-    sqlpool_error error;
     pthread_t thread;
-    work often, held;
-    caller runs;
+    work often = {0}, held = {0};
+    caller runs = {0};
     if (pool == NULL) return;
-    memset(&often, 0, sizeof often);
-    memset(&held, 0, sizeof held);
-    memset(&runs, 0, sizeof runs);
     tasks[0] = task_of("often", SQLPOOL_TASK_CALL, 1, &often);
     tasks[1] = task_of("held", SQLPOOL_TASK_CALL, 86400, &held);
     held.result = 1; /* the first time it ends at once */
     tasks[1].fn = wait_for_flag;
-    CHECK_OK(set_schedule(pool, tasks, 2, false, &often, &error), &error);
+    CHECK_OK(set_schedule(pool, tasks, 2, false, &often, &err), &err);
     CHECK(came_to(&held.calls, 1));
     CHECK(came_to(&often.done, 2));
     held.result = 0;
@@ -1030,6 +950,10 @@ TEST(one_task_at_a_time_by_thread_and_by_call) {
     PART(close_pool(pool));
 }
 
+static void await_state(sqlpool *pool, int count) { /* or twenty seconds */
+    int i;
+    for (i = 0; i < 20000 && sqlpool_schedule_state(pool, NULL, 0) != count; i++) sleep_ms(1);
+}
 static void *close_it(void *argument) {
     caller *c = (caller *)argument;
     c->result = sqlpool_close(c->pool, NULL);
@@ -1042,35 +966,27 @@ TEST(two_that_set_a_schedule_and_one_that_closes) {
         sqlpool *pool = open_ticking(closes ? "closed.db" : "two.db", NULL);
         sqlpool_task held_task, other;
         sqlpool_task_state state;
-        sqlpool_error error;
         pthread_t runner, setter, closer;
-        caller runs, sets, ends;
-        work held, w;
-        int i;
+        caller runs = {0}, sets = {0}, ends = {0};
+        work held = {0}, w = {0};
         if (pool == NULL) return;
-        memset(&held, 0, sizeof held);
-        memset(&w, 0, sizeof w);
-        memset(&runs, 0, sizeof runs);
-        memset(&sets, 0, sizeof sets);
-        memset(&ends, 0, sizeof ends);
         held_task = task_of("held", SQLPOOL_TASK_CALL, 10, &held);
         held_task.fn = wait_for_flag;
         other = task_of("other", SQLPOOL_TASK_CALL, 10, &w);
-        CHECK_OK(set_schedule(pool, &held_task, 1, false, &w, &error), &error);
+        CHECK_OK(set_schedule(pool, &held_task, 1, false, &w, &err), &err);
         runs.pool = sets.pool = ends.pool = pool;
         CHECK(start_thread(&runner, call_schedule, &runs));
         CHECK(came_to(&held.calls, 1));
         sets.task = &other;
         sets.w = &w;
         CHECK(start_thread(&setter, call_schedule, &sets)); /* waits for the end of the task */
-        for (i = 0; i < 20000 && sqlpool_schedule_state(pool, NULL, 0) != 0; i++) sleep_ms(1);
+        await_state(pool, 0);
         if (closes) {
             CHECK(start_thread(&closer, close_it, &ends));
-            for (i = 0; i < 20000 && sqlpool_schedule_state(pool, NULL, 0) != SQLPOOL_CLOSED; i++)
-                sleep_ms(1);
+            await_state(pool, SQLPOOL_CLOSED);
         } else {
             other.name = "first";
-            CHECK_OK(set_schedule(pool, &other, 1, false, &w, &error), &error);
+            CHECK_OK(set_schedule(pool, &other, 1, false, &w, &err), &err);
         }
         CHECK_INT(sets.is_done, 0);
         __atomic_store_n(&held.result, 1, __ATOMIC_SEQ_CST);
@@ -1093,23 +1009,21 @@ TEST(a_claim_that_waits_ends_with_its_schedule) {
     sqlpool *pool = open_pool("ends.db", NULL, "CREATE TABLE t(a)");
     sqlpool_task task;
     sqlpool_stats stats;
-    sqlpool_error error;
     sqlite3 *other;
-    work w;
+    work w = {0};
     int i;
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     other = raw_open("ends.db");
     if (other == NULL || !raw_exec(other, "BEGIN IMMEDIATE")) return;
     task = task_of("never", SQLPOOL_TASK_CALL, 10, &w);
-    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, true, &w, &err), &err);
     for (i = 0; i < 20000; i++) { /* until its thread has the writer */
         CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
         if (stats.used > 0) break;
         sleep_ms(1);
     }
     sleep_ms(20);
-    CHECK_OK(sqlpool_schedule(pool, NULL, &error), &error);
+    CHECK_OK(sqlpool_schedule(pool, NULL, &err), &err);
     CHECK_INT(w.calls + w.done, 0);
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
     PART(close_pool(pool));
@@ -1119,17 +1033,15 @@ TEST(a_claim_that_waits_ends_with_its_schedule) {
 TEST(a_merge_that_is_cut_comes_to_every_table) {
     sqlpool *pool;
     sqlpool_task task;
-    sqlpool_error error;
-    work w;
+    work w = {0};
     int ticks = 0;
     if (sqlite3_compileoption_used("ENABLE_FTS5") == 0) return;
     pool = open_ticking("every.db", NULL);
     if (pool == NULL) return;
-    memset(&w, 0, sizeof w);
     PART(add_segments(pool, "f", 1));
     PART(add_segments(pool, "g", 5));
     task = task_of("merge", SQLPOOL_TASK_FTS5_MERGE, 3600, &w);
-    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
     clock_step = 5000000;
     while (w.done == 0 && ticks++ < 200) CHECK_INT(sqlpool_tick(pool, 1), SQLPOOL_OK);
     clock_step = 1000;
@@ -1150,15 +1062,14 @@ static int set_another(sqlpool *pool, const sqlpool_maintenance *options, void *
 TEST(a_task_sets_no_schedule_when_its_own_is_replaced) {
     sqlpool *pool = open_pool("itself.db", NULL, NULL);
     sqlpool_task task;
-    sqlpool_error error;
     int result = 0;
     if (pool == NULL) return;
     task = task_of("itself", SQLPOOL_TASK_CALL, 10, NULL);
     task.fn = set_another;
     task.user = &result;
-    CHECK_OK(set_schedule(pool, &task, 1, false, NULL, &error), &error);
+    CHECK_OK(set_schedule(pool, &task, 1, false, NULL, &err), &err);
     CHECK(came_to(&result, 1));
-    CHECK_OK(sqlpool_schedule(pool, NULL, &error), &error);
+    CHECK_OK(sqlpool_schedule(pool, NULL, &err), &err);
     CHECK_INT(result, SQLPOOL_MISUSE);
     PART(close_pool(pool));
 }
@@ -1188,10 +1099,8 @@ static int run_second(sqlpool *pool, const sqlpool_maintenance *options, void *u
 }
 TEST(a_task_sets_no_schedule_through_another_pools_task) {
     sqlpool_task outer, inner;
-    sqlpool_error error;
-    pair p;
+    pair p = {0};
     int rc;
-    memset(&p, 0, sizeof p);
     p.run = -1;
     p.first = open_ticking("first.db", NULL);
     p.second = open_ticking("second.db", NULL);
@@ -1201,10 +1110,10 @@ TEST(a_task_sets_no_schedule_through_another_pools_task) {
     inner = task_of("inner", SQLPOOL_TASK_CALL, 10, NULL);
     inner.fn = turn_to_first;
     outer.user = inner.user = &p;
-    CHECK_OK(set_schedule(p.first, &outer, 1, false, NULL, &error), &error);
-    CHECK_OK(set_schedule(p.second, &inner, 1, false, NULL, &error), &error);
+    CHECK_OK(set_schedule(p.first, &outer, 1, false, NULL, &err), &err);
+    CHECK_OK(set_schedule(p.second, &inner, 1, false, NULL, &err), &err);
     (void)alarm(20); /* who waits here waits for itself */
-    rc = sqlpool_schedule_run(p.first, "outer", &error);
+    rc = sqlpool_schedule_run(p.first, "outer", &err);
     (void)alarm(0);
     CHECK_INT(rc, SQLPOOL_OK);
     CHECK_INT(p.run, SQLPOOL_OK);
@@ -1212,8 +1121,8 @@ TEST(a_task_sets_no_schedule_through_another_pools_task) {
     CHECK_INT(p.unset, SQLPOOL_MISUSE);
     CHECK_INT(p.close, SQLPOOL_MISUSE);
     CHECK_INT(p.own, SQLPOOL_MISUSE);
-    CHECK_OK(sqlpool_schedule(p.second, NULL, &error), &error); /* out of both tasks again */
-    CHECK_OK(sqlpool_schedule(p.first, NULL, &error), &error);
+    CHECK_OK(sqlpool_schedule(p.second, NULL, &err), &err); /* out of both tasks again */
+    CHECK_OK(sqlpool_schedule(p.first, NULL, &err), &err);
     PART(close_pool(p.second));
     PART(close_pool(p.first));
 }

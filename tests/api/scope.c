@@ -89,25 +89,10 @@ static void own(bench *b, int value) {
         test_fail(__FILE__, __LINE__, "%s: %s", sql, error.message);
 }
 
-static sqlpool_stats stats_of(sqlpool *pool) {
-    sqlpool_stats stats;
-    memset(&stats, 0, sizeof stats);
-    if (sqlpool_get_stats(pool, &stats) != SQLPOOL_OK) test_fail(__FILE__, __LINE__, "no statistics");
-    return stats;
-}
-/*  0, or SQLITE_BUSY: something pins the log. */
-static int truncate_log(sqlite3 *db) {
-    int rc;
-    (void)sqlite3_busy_timeout(db, 0);
-    rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    (void)sqlite3_busy_timeout(db, 2000);
-    return rc;
-}
-static int64_t step_value(sqlite3_stmt *statement) {
-    int64_t value = INT64_MIN;
-    if (sqlite3_step(statement) == SQLITE_ROW) value = sqlite3_column_int64(statement, 0);
-    (void)sqlite3_reset(statement);
-    return value;
+/*  A reader in a scope. */
+static void enter(bench *b, sqlpool_conn *conn) {
+    CHECK_OK(sqlpool_conn_acquire(b->pool, SQLPOOL_READ, conn, &err), &err);
+    CHECK_OK(sqlpool_snapshot_begin(conn, 0, &err), &err);
 }
 /*  All of one image, in every way to read on a lease. */
 static void check_image(sqlpool_conn *conn, int value) {
@@ -206,8 +191,7 @@ TEST(a_cursor_that_outlives_its_scope) {
     sqlpool_conn conn;
     sqlpool_rows rows;
     CHECK(open_bench(&b, "outlives.db", readers(1)));
-    CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-    CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+    PART(enter(&b, &conn));
     CHECK_OK(sqlpool_conn_query(&conn, &rows, TEN_ROWS, SQLPOOL_NO_ARGS, &err), &err);
     CHECK(sqlpool_rows_next(&rows));
     foreign(&b, 1);
@@ -418,8 +402,7 @@ TEST(levels_inside_a_scope) {
     sqlpool_conn conn;
     int i, give = 0;
     CHECK(open_bench(&b, "levels.db", readers(2)));
-    CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-    CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+    PART(enter(&b, &conn));
     for (i = 1; i <= 6; i++) {
         foreign(&b, i);
         CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
@@ -545,8 +528,7 @@ TEST(a_cancelled_lease_can_end_it) {
     int i;
     CHECK(open_bench(&b, "cancelled.db", readers(1)));
     for (i = 1; i <= 4; i++) {
-        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-        CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+        PART(enter(&b, &conn));
         CHECK_INT(ask_conn(&conn, VALUE), i - 1);
         foreign(&b, i);
         memset(&rows, 0, sizeof rows);
@@ -569,6 +551,12 @@ TEST(a_cancelled_lease_can_end_it) {
     close_bench(&b);
 }
 
+static void run_out_of_time(sqlpool_conn *conn) {
+    CHECK_INT(sqlpool_conn_set_timeout(conn, 5), SQLPOOL_OK);
+    CHECK_RC(sqlpool_conn_exec(conn, ENDLESS, SQLPOOL_NO_ARGS, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(sqlpool_conn_set_timeout(conn, SQLPOOL_FOREVER), SQLPOOL_OK);
+}
+
 /*  An error of a statement is its own: the image stays. */
 TEST(errors_inside_leave_it_usable) {
     bench b;
@@ -577,8 +565,7 @@ TEST(errors_inside_leave_it_usable) {
     int i, k;
     CHECK(open_bench(&b, "errors.db", readers(1)));
     for (i = 1; i <= 3; i++) {
-        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-        CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+        PART(enter(&b, &conn));
         foreign(&b, i);
         for (k = 0; k < 3; k++) {
             CHECK_RC(sqlpool_conn_exec(&conn, "SELEC v FROM a", SQLPOOL_NO_ARGS, NULL, &err), SQLITE_ERROR,
@@ -594,16 +581,12 @@ TEST(errors_inside_leave_it_usable) {
             CHECK_RC(sqlpool_conn_exec(&conn, "COMMIT", SQLPOOL_NO_ARGS, NULL, &err), SQLPOOL_REFUSED, &err);
             PART(check_image(&conn, i - 1));
             /* the deadline interrupts: a read that is stopped ends nothing */
-            CHECK_INT(sqlpool_conn_set_timeout(&conn, 5), SQLPOOL_OK);
-            CHECK_RC(sqlpool_conn_exec(&conn, ENDLESS, SQLPOOL_NO_ARGS, NULL, &err), SQLPOOL_TIMEOUT, &err);
-            CHECK_INT(sqlpool_conn_set_timeout(&conn, SQLPOOL_FOREVER), SQLPOOL_OK);
+            PART(run_out_of_time(&conn));
             PART(check_image(&conn, i - 1));
             /* and beside an open cursor, which then cannot go on either */
             CHECK_OK(sqlpool_conn_query(&conn, &rows, TEN_ROWS, SQLPOOL_NO_ARGS, &err), &err);
             CHECK(sqlpool_rows_next(&rows));
-            CHECK_INT(sqlpool_conn_set_timeout(&conn, 5), SQLPOOL_OK);
-            CHECK_RC(sqlpool_conn_exec(&conn, ENDLESS, SQLPOOL_NO_ARGS, NULL, &err), SQLPOOL_TIMEOUT, &err);
-            CHECK_INT(sqlpool_conn_set_timeout(&conn, SQLPOOL_FOREVER), SQLPOOL_OK);
+            PART(run_out_of_time(&conn));
             (void)sqlpool_rows_close(&rows, NULL);
             PART(check_image(&conn, i - 1));
         }
@@ -658,8 +641,15 @@ static void check_after_failure(bench *b, sqlpool_conn *conn, int old, int now) 
     CHECK_INT(ask(b->pool, SUM), 100);
 }
 
-static bool is_nomem(int rc) {
-    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
+/*  A statement that is not cached, while allocation number n fails. */
+static int exec_in_nomem(sqlpool_conn *conn, int n) {
+    char sql[100];
+    int rc;
+    (void)snprintf(sql, sizeof sql, "SELECT v, group_concat(v) FROM a WHERE v <> %d", -n);
+    sim_alloc_fail((uint64_t)n, 0);
+    rc = sqlpool_conn_exec(conn, sql, SQLPOOL_NO_ARGS, NULL, &err);
+    sim_alloc_heal();
+    return rc;
 }
 
 TEST(memory_that_fails_inside) {
@@ -668,16 +658,10 @@ TEST(memory_that_fails_inside) {
     int n, rc, failures = 0, ended = 0, v = 0;
     CHECK(open_bench(&b, "nomem.db", readers(1)));
     for (n = 1; n <= 60; n++) {
-        char sql[100];
-        (void)snprintf(sql, sizeof sql, "SELECT v, group_concat(v) FROM a WHERE v <> %d",
-         -n); /* not cached */
         foreign(&b, ++v);
-        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-        CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+        PART(enter(&b, &conn));
         foreign(&b, ++v);
-        sim_alloc_fail((uint64_t)n, 0);
-        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &err);
-        sim_alloc_heal();
+        rc = exec_in_nomem(&conn, n);
         if (rc != SQLPOOL_OK) {
             CHECK(is_nomem(rc));
             failures++;
@@ -699,8 +683,7 @@ TEST(memory_that_fails_in_a_rollback_inside) {
     CHECK(open_bench(&b, "nomemback.db", readers(1)));
     for (levels = 1; levels <= 2; levels++) {
         int i;
-        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-        CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+        PART(enter(&b, &conn));
         for (i = 0; i < levels; i++) CHECK_OK(sqlpool_conn_begin(&conn, &err), &err);
         foreign(&b, levels);
         sim_alloc_fail(1, 1);
@@ -726,13 +709,9 @@ TEST(memory_that_fails_in_a_kept_snapshot) {
     CHECK(open_bench(&b, "nomemkept.db", readers(1)));
     CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
     for (n = 1; n <= 60; n++) {
-        char sql[100];
-        (void)snprintf(sql, sizeof sql, "SELECT v, group_concat(v) FROM a WHERE v <> %d", -n);
         if (n % 8 == 0) foreign(&b, n);
         CHECK_INT(ask_conn(&conn, VALUE), n / 8 * 8);
-        sim_alloc_fail((uint64_t)n, 0);
-        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &err);
-        sim_alloc_heal();
+        rc = exec_in_nomem(&conn, n);
         if (rc != SQLPOOL_OK) {
             CHECK(is_nomem(rc));
             failures++;
@@ -755,15 +734,11 @@ TEST(release_after_memory_failed_inside) {
     int n, ended = 0;
     CHECK(open_bench(&b, "nomemleft.db", readers(1)));
     for (n = 1; n <= 60; n++) {
-        char sql[100];
-        (void)snprintf(sql, sizeof sql, "SELECT v, group_concat(v) FROM a WHERE v <> %d", -n);
         CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
         CHECK_OK(sqlpool_snapshot_begin(&conn, 1000000, &err), &err);
         CHECK_INT(ask_conn(&conn, VALUE), n - 1);
         foreign(&b, n);
-        sim_alloc_fail((uint64_t)n, 0);
-        (void)sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, NULL);
-        sim_alloc_heal();
+        (void)exec_in_nomem(&conn, n);
         if (sqlpool_conn_exec(&conn, VALUE, SQLPOOL_NO_ARGS, NULL, NULL) == SQLPOOL_ROLLED_BACK) ended++;
         CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
         CHECK_HAS(b.log.unclean, "snapshot scope");
@@ -827,8 +802,7 @@ TEST(a_disk_that_fails_inside) {
     CHECK(open_bench(&b, "disk.db", config));
     for (n = 1; n <= 6; n++) {
         foreign(&b, ++v); /* so that the reader's pages are not in its cache */
-        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-        CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+        PART(enter(&b, &conn));
         foreign(&b, ++v);
         arm((uint64_t)n, SIM_VFS_READ, n % 2);
         rc = sqlpool_conn_exec(&conn, SUM, SQLPOOL_NO_ARGS, NULL, &err);
@@ -1033,8 +1007,7 @@ TEST(a_writer_above_the_limit_does_not_hold_readers_back) {
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     CHECK(open_bench(&b, "limit.db", config));
     CHECK_OK(sqlpool_script(b.pool, "CREATE TABLE filler(v); INSERT INTO filler VALUES(0)", -1, &err), &err);
-    CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-    CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+    PART(enter(&b, &conn));
     for (i = 0; i < 20; i++) CHECK(fill(b.pool));
     CHECK(stats_of(b.pool).wal_bytes > config.wal_limit_bytes);
     CHECK_INT((int64_t)stats_of(b.pool).wal_waits, 0);
@@ -1071,8 +1044,7 @@ static void check_without_log(const char *path, sqlpool_config config) {
     int i;
     CHECK(open_bench(&b, path, config));
     for (i = 0; i < 2; i++) {
-        CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-        CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+        PART(enter(&b, &conn));
         CHECK(start_thread(&thread, write_shortly, b.pool)); /* it waits, and gives up */
         CHECK_INT(pthread_join(thread, &result), 0);
         CHECK_INT(*(int *)result, SQLPOOL_TIMEOUT);
@@ -1109,8 +1081,7 @@ TEST(in_other_topologies) {
     sqlpool *only;
     config.topology = SQLPOOL_TOPOLOGY_GENERAL;
     CHECK(open_bench(&b, "general.db", config));
-    CHECK_OK(sqlpool_conn_acquire(b.pool, SQLPOOL_READ, &conn, &err), &err);
-    CHECK_OK(sqlpool_snapshot_begin(&conn, 0, &err), &err);
+    PART(enter(&b, &conn));
     foreign(&b, 1);
     PART(check_image(&conn, 0));
     CHECK_OK(sqlpool_snapshot_end(&conn, &err), &err);

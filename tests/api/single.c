@@ -93,9 +93,7 @@ static bool hold(process *p, const char *path, const char *sql) {
 }
 
 static bool make_file(const char *path) {
-    sqlite3 *db = raw_open(path);
-    bool is_made = db != NULL && raw_exec(db, "PRAGMA journal_mode = WAL;" TABLE);
-    return sqlite3_close(db) == SQLITE_OK && is_made;
+    return raw_make(path, "PRAGMA journal_mode = WAL;" TABLE);
 }
 static bool is_there(const char *path, const char *tail) {
     char name[200];

@@ -22,12 +22,6 @@ static sqlpool_config one_reader(void) {
     return config;
 }
 
-static sqlpool_stats stats_of(sqlpool *pool) {
-    sqlpool_stats stats;
-    memset(&stats, 0, sizeof stats);
-    if (sqlpool_get_stats(pool, &stats) != SQLPOOL_OK) test_fail(__FILE__, __LINE__, "no statistics");
-    return stats;
-}
 static int64_t hits(sqlpool *pool) {
     return (int64_t)stats_of(pool).snapshot_hits;
 }
@@ -40,15 +34,6 @@ static void commit(sqlite3 *db, int value) {
     char sql[64];
     (void)snprintf(sql, sizeof sql, "UPDATE t SET v = %d", value);
     (void)raw_exec(db, sql);
-}
-
-/*  0, or SQLITE_BUSY: something pins the log. */
-static int truncate_log(sqlite3 *db) {
-    int rc;
-    (void)sqlite3_busy_timeout(db, 0);
-    rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    (void)sqlite3_busy_timeout(db, 2000);
-    return rc;
 }
 
 /*  A pool of one reader with a table, and the foreign writer. */
@@ -259,13 +244,6 @@ TEST(after_a_raw_handle) {
     CHECK_INT(ask_conn(&conn, VALUE), 201);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     close_pair(&p);
-}
-
-static int64_t step_value(sqlite3_stmt *statement) {
-    int64_t value = INT64_MIN;
-    if (sqlite3_step(statement) == SQLITE_ROW) value = sqlite3_column_int64(statement, 0);
-    (void)sqlite3_reset(statement);
-    return value;
 }
 
 /*  The caller steps it: plain autocommit freshness, whatever was pinned before. */

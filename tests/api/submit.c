@@ -6,8 +6,6 @@
 #define _GNU_SOURCE
 #include "callers.h"
 
-#define COUNT_T "SELECT count(*) FROM t"
-
 /*---- what a done_fn was told ----*/
 
 typedef struct told {
@@ -67,9 +65,14 @@ static int act(sqlpool_conn *conn, void *user, int attempt) {
     return d->returns != 0 ? d->returns : rc;
 }
 
-static int submit_value(sqlpool *pool, sqlpool_ticket *ticket, int64_t value) {
-    return sqlpool_submit(pool, ticket, INSERT, SQLPOOL_ARGS(value), &err);
+/*  It runs, and stands. */
+static void stand_in(sqlpool *pool, const sqlpool_submission *options, sqlpool_ticket *ticket,
+                     deed *d) {
+    arm(&stands);
+    CHECK_OK(sqlpool_submit_write(pool, options, ticket, act, d, &err), &err);
+    CHECK(await_holder(&stands));
 }
+
 /*  The result comes within a minute. */
 static int result_of(sqlpool_ticket *ticket, sqlpool_error *error) {
     sqlpool_error local;
@@ -334,6 +337,17 @@ static void *produce(void *argument) {
     }
     return NULL;
 }
+static bool start_producer(producer *p, sqlpool *pool, int me, int count, int every) {
+    memset(p, 0, sizeof *p);
+    p->pool = pool;
+    p->me = me;
+    p->count = count;
+    p->every = every;
+    return start_thread(&p->thread, produce, p);
+}
+#define COUNT_OUT_OF_ORDER \
+    "SELECT count(*) FROM (SELECT i, lag(i, 1, -1) OVER (PARTITION BY p ORDER BY id) AS before " \
+    "FROM o) WHERE i <> before + 1"
 static void keep_order(const char *path, int count, int every, int submit_count) {
     sqlpool_config config = patient();
     sqlpool *pool;
@@ -344,22 +358,12 @@ static void keep_order(const char *path, int count, int every, int submit_count)
     config.group_us = 0; /* the default */
     pool = open_pool(path, &config, "CREATE TABLE o(id INTEGER PRIMARY KEY, p, i);" POISON_TABLES);
     CHECK(pool != NULL);
-    for (i = 0; i < 4; i++) {
-        memset(&producers[i], 0, sizeof producers[i]);
-        producers[i].pool = pool;
-        producers[i].me = i;
-        producers[i].count = count;
-        producers[i].every = every;
-        CHECK(start_thread(&producers[i].thread, produce, &producers[i]));
-    }
+    for (i = 0; i < 4; i++) CHECK(start_producer(&producers[i], pool, i, count, every));
     for (i = 0; i < 4; i++) (void)pthread_join(producers[i].thread, NULL);
     for (i = 0; i < 4; i++) CHECK_INT(producers[i].refused, 0);
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM o"), 4 * count);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT i, lag(i, 1, -1) OVER (PARTITION BY p ORDER "
-                        "BY id) AS before FROM o) "
-                        "WHERE i <> before + 1"),
-              0);
+    CHECK_INT(ask(pool, COUNT_OUT_OF_ORDER), 0);
     CHECK_INT(ask(pool, "SELECT count(*) FROM u"), 1);
     if (every > 0) CHECK_INT(ask(pool, "PRAGMA user_version"), 7);
     if (every > 0) CHECK(stats_of(pool).replayed > 0);
@@ -571,11 +575,7 @@ TEST(a_done_that_does_not_return_is_reported) {
     sqlpool *pool;
     int64_t end;
     bool was_said;
-    memset(&log, 0, sizeof log);
-    config.leak_report_ms = 50;
-    config.upkeep_interval_ms = 10;
-    config.log.user = &log;
-    config.log.write_fn = write_line;
+    report_leaks_to(&config, &log);
     pool = open_pool("hangs.db", &config, TABLE);
     CHECK(pool != NULL);
     no_tolds(1);
@@ -603,21 +603,13 @@ TEST(a_function_that_hangs_is_reported_with_its_submission) {
     sqlpool_config config = patient();
     sqlpool *pool;
     deed d = {.value = 1, .stands = true};
-    int64_t end;
     bool was_said;
-    memset(&log, 0, sizeof log);
-    config.leak_report_ms = 50;
-    config.upkeep_interval_ms = 10;
-    config.log.user = &log;
-    config.log.write_fn = write_line;
+    report_leaks_to(&config, &log);
     pool = open_pool("hanging.db", &config, TABLE);
     CHECK(pool != NULL);
     CHECK_INT(submit_value(pool, NULL, 0), SQLPOOL_OK);
-    arm(&stands);
-    CHECK_OK(sqlpool_submit_write(pool, &submission, NULL, act, &d, &err), &err);
-    CHECK(await_holder(&stands));
-    end = now_ms() + 60000;
-    while (!has_line(&log, SQLPOOL_LOG_LEAK, "[hanging]") && now_ms() < end) sleep_ms(5);
+    PART(stand_in(pool, &submission, NULL, &d));
+    (void)await_line(&log, SQLPOOL_LOG_LEAK, "[hanging]");
     was_said = has_line(&log, SQLPOOL_LOG_LEAK, "submit.c");
     let_go(&stands);
     CHECK(was_said);
@@ -1196,9 +1188,7 @@ TEST(too_late_to_cancel) {
     deed d = {.value = 5, .stands = true};
     sqlpool_ticket ticket;
     CHECK(pool != NULL);
-    arm(&stands);
-    CHECK_OK(sqlpool_submit_write(pool, NULL, &ticket, act, &d, &err), &err);
-    CHECK(await_holder(&stands));
+    PART(stand_in(pool, NULL, &ticket, &d));
     CHECK_INT(sqlpool_ticket_cancel(&ticket), SQLPOOL_TOO_LATE);
     CHECK_RC(sqlpool_ticket_poll(&ticket, NULL, &err), SQLPOOL_WOULD_BLOCK, &err);
     let_go(&stands);
@@ -1333,11 +1323,9 @@ TEST(late_at_the_very_end) {
     const sqlpool_submission limit = {.timeout_ms = 2};
     sqlpool_config config = without_thread();
     sqlpool *pool;
-    char sql[2000] = "INSERT INTO t(v) VALUES(nap(?1)"; /* many instructions and no jump */
-    size_t used = strlen(sql);
+    char sql[2000];
     int i, committed = 0;
-    while (used < 1500) used += (size_t)snprintf(sql + used, sizeof sql - used, " + ?1");
-    (void)snprintf(sql + used, sizeof sql - used, ")");
+    long_insert(sql, sizeof sql, "nap");
     config.events.connect_fn = with_nap;
     pool = open_pool("very_end.db", &config, TABLE);
     CHECK(pool != NULL);
@@ -1393,9 +1381,7 @@ TEST(a_flush_does_not_wait_for_what_comes_later) {
     waiting flush = {.timeout_ms = 60000};
     deed first = {.value = 1, .stands = true}, second = {.value = 2, .stands = true};
     CHECK(pool != NULL);
-    arm(&stands);
-    CHECK_OK(sqlpool_submit_write(pool, NULL, NULL, act, &first, &err), &err);
-    CHECK(await_holder(&stands));
+    PART(stand_in(pool, NULL, NULL, &first));
     CHECK(begin(&flush, pool, wait_flush));
     sleep_ms(100);
     CHECK_OK(sqlpool_submit(pool, NULL, "PRAGMA user_version = 1", SQLPOOL_NO_ARGS, &err),
@@ -1666,6 +1652,14 @@ TEST(relaxed_and_others_together) {
     sim_vfs.record_fn = NULL;
     close_pool(pool);
 }
+/*  Caller 0 waits behind the one that stands, which is then let go. */
+static void insert_behind(sqlpool *pool) {
+    (void)with_int(&callers[0], INSERT, 2);
+    CHECK(queue_caller(pool, 0, 1));
+    let_go(&stands);
+    join(1);
+    check_ok(0);
+}
 /*  Whoever wants to be durable does not join a relaxed group. */
 TEST(a_caller_does_not_join_a_relaxed_group) {
     sqlpool_config config = on_sim_disk();
@@ -1675,15 +1669,9 @@ TEST(a_caller_does_not_join_a_relaxed_group) {
     CHECK(pool != NULL);
     (void)write_one(pool, false);
     sim_vfs.record_fn = count_syncs;
-    arm(&stands);
     (void)syncs_since();
-    CHECK_OK(sqlpool_submit_write(pool, &relaxed, NULL, act, &d, &err), &err);
-    CHECK(await_holder(&stands));
-    (void)with_int(&callers[0], INSERT, 2);
-    CHECK(queue_caller(pool, 0, 1));
-    let_go(&stands);
-    join(1);
-    check_ok(0);
+    PART(stand_in(pool, &relaxed, NULL, &d));
+    PART(insert_behind(pool));
     CHECK_INT(syncs_since(), 1);
     CHECK_INT(stats_of(pool).groups, 0);
     sim_vfs.record_fn = NULL;
@@ -1696,14 +1684,8 @@ TEST(a_caller_joins_a_submitted_group) {
     deed d = {.value = 1, .stands = true};
     sqlpool_ticket ticket;
     CHECK(pool != NULL);
-    arm(&stands);
-    CHECK_OK(sqlpool_submit_write(pool, NULL, &ticket, act, &d, &err), &err);
-    CHECK(await_holder(&stands));
-    (void)with_int(&callers[0], INSERT, 2);
-    CHECK(queue_caller(pool, 0, 1));
-    let_go(&stands);
-    join(1);
-    check_ok(0);
+    PART(stand_in(pool, NULL, &ticket, &d));
+    PART(insert_behind(pool));
     CHECK_INT(callers[0].result.changes, 1);
     CHECK(callers[0].result.sequence > 0);
     CHECK_OK(result_of(&ticket, &err), &err);
@@ -1836,9 +1818,8 @@ static void record_disk(void *user, const sim_vfs_event *event) {
 }
 static int64_t log_bytes(const char *path) {
     char name[80];
-    struct stat file;
     (void)snprintf(name, sizeof name, "%s-wal", path);
-    return stat(name, &file) == 0 ? (int64_t)file.st_size : -1;
+    return file_bytes(name);
 }
 /*  The log was written from `from` to `to`, each byte once and nothing before, and then synced;
     and only then what is behind it, or the database file. */
@@ -2403,22 +2384,13 @@ TEST(ticks_beside_submitters) {
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     pool = open_pool("beside_ticks.db", &config, "CREATE TABLE o(id INTEGER PRIMARY KEY, p, i)");
     CHECK(pool != NULL);
-    for (i = 0; i < 3; i++) {
-        memset(&producers[i], 0, sizeof producers[i]);
-        producers[i].pool = pool;
-        producers[i].me = i;
-        producers[i].count = 1500;
-        CHECK(start_thread(&producers[i].thread, produce, &producers[i]));
-    }
+    for (i = 0; i < 3; i++) CHECK(start_producer(&producers[i], pool, i, 1500, 0));
     while (stats_of(pool).submitted < 4500 && now_ms() < end)
         CHECK_INT(sqlpool_tick(pool, 500), SQLPOOL_OK);
     for (i = 0; i < 3; i++) (void)pthread_join(producers[i].thread, NULL);
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM o"), 4500);
-    CHECK_INT(ask(pool, "SELECT count(*) FROM (SELECT i, lag(i, 1, -1) OVER (PARTITION BY p ORDER "
-                        "BY id) AS before FROM o) "
-                        "WHERE i <> before + 1"),
-              0);
+    CHECK_INT(ask(pool, COUNT_OUT_OF_ORDER), 0);
     close_pool(pool);
 }
 
@@ -2576,25 +2548,15 @@ TEST(locks_that_cannot_be_made) {
 /*---- a lock of another process ----*/
 
 /*  Time that moves only when somebody waits, on one thread. */
-static sim_clock own_time;
 static sim_locks own_locks;
-static int64_t waited_from;
 static sqlpool_config in_own_time(void) {
     sqlpool_config config = without_thread();
-    memset(&own_time, 0, sizeof own_time);
     memset(&own_locks, 0, sizeof own_locks);
     own_locks.clock = &own_time;
     own_locks.solo = 1;
-    config.clock = sim_clock_hooks(&own_time);
+    begin_own_time(&config);
     config.locks = sim_locks_hooks(&own_locks);
-    waited_from = own_time.now_ns;
     return config;
-}
-/*  Milliseconds that were waited since this was asked. */
-static int64_t waited_ms(void) {
-    const int64_t waited = (own_time.now_ns - waited_from) / 1000000;
-    waited_from = own_time.now_ns;
-    return waited;
 }
 static sqlite3 *lock_file(const char *path) {
     sqlite3 *other = raw_open(path);
@@ -2604,14 +2566,6 @@ static sqlite3 *lock_file(const char *path) {
 static void unlock_file(sqlite3 *other) {
     (void)raw_exec(other, "COMMIT");
     (void)sqlite3_close(other);
-}
-static void check_order(sqlpool *pool, const char *expected) {
-    char text[200];
-    CHECK_OK(sqlpool_query_text(pool, text, sizeof text,
-                                "SELECT group_concat(v) FROM (SELECT v FROM t ORDER BY id)",
-                                SQLPOOL_NO_ARGS, &err),
-             &err);
-    CHECK_STR(text, expected);
 }
 
 /*  A tick does not wait for it, a wait no longer than it was told; what could not run is in its
@@ -2655,7 +2609,7 @@ TEST(a_lock_of_another_process_holds_nobody_up) {
     CHECK_INT(err.outcome, SQLPOOL_OUTCOME_COMMITTED);
     CHECK_OK(sqlpool_flush(pool, 0, &err), &err);
     CHECK_INT(look(&d.runs), 1);
-    PART(check_order(pool, "1,2,3,4"));
+    PART(check_values(pool, "1,2,3,4"));
     close_pool(pool);
 }
 
@@ -2697,7 +2651,7 @@ TEST(a_lock_of_another_process_and_those_in_a_hurry) {
     unlock_file(other);
     CHECK_OK(result_of(&tickets[2], &err), &err); /* and that one is in time */
     CHECK_OK(result_of(&first, &err), &err);
-    PART(check_order(pool, "1,3,5,6"));
+    PART(check_values(pool, "1,3,5,6"));
     close_pool(pool);
 }
 
@@ -2781,7 +2735,7 @@ TEST(a_lock_of_another_process_beside_the_thread) {
     unlock_file(other);
     CHECK_OK(sqlpool_flush(pool, 60000, &err), &err);
     CHECK_OK(result_of(&first, &err), &err);
-    PART(check_order(pool, "2,4,5"));
+    PART(check_values(pool, "2,4,5"));
     close_pool(pool);
 }
 
@@ -2978,9 +2932,7 @@ TEST(close_beside_the_thread_and_waiters) {
     int i;
     CHECK(pool != NULL);
     memset(waiters, 0, sizeof waiters);
-    arm(&stands);
-    CHECK_OK(sqlpool_submit_write(pool, NULL, &ticket, act, &first, &err), &err);
-    CHECK(await_holder(&stands));
+    PART(stand_in(pool, NULL, &ticket, &first));
     CHECK(fill_queue(pool, MANY));
     for (i = 0; i < 3; i++) {
         waiters[i].ticket = &tolds[i * 100].ticket;
@@ -3503,10 +3455,7 @@ TEST(each_fate_is_told_once) {
 }
 
 int main(void) {
-    if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
-        printf("# the simulator cannot be installed\n");
-        return 1;
-    }
+    if (!install_sim()) return 1;
     RUN(a_ticket_gives_the_result);
     RUN(a_ticket_gives_the_error);
     RUN(values_that_are_none);

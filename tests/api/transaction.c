@@ -27,6 +27,14 @@ typedef struct plan {
     int64_t seen;
 } plan;
 
+static plan plan_of(int value, int fail_first, int fail_code) {
+    plan p;
+    memset(&p, 0, sizeof p);
+    p.value = value;
+    p.fail_first = fail_first;
+    p.fail_code = fail_code;
+    return p;
+}
 static int run_plan(sqlpool_conn *conn, void *user, int attempt) {
     plan *p = (plan *)user;
     p->calls++;
@@ -44,17 +52,13 @@ TEST(commit_and_rollback) {
     sqlpool_stats stats;
     sqlpool *pool = open_pool("commit.db", NULL, schema);
     CHECK(pool != NULL);
-    memset(&p, 0, sizeof p);
-    p.value = 1;
+    p = plan_of(1, 0, 0);
     CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, run_plan, &p, &err), &err);
     CHECK_INT(p.calls, 1);
     CHECK_INT(p.wrong, 0);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
     for (i = 0; i < LENGTH(codes); i++) {
-        memset(&p, 0, sizeof p);
-        p.value = 2;
-        p.fail_first = 100;
-        p.fail_code = codes[i];
+        p = plan_of(2, 100, codes[i]);
         CHECK_INT(sqlpool_transaction(pool, SQLPOOL_WRITE, run_plan, &p, &err), codes[i]);
         CHECK_INT(err.result, codes[i]);
         CHECK_INT(p.calls, 1); /* none of these asks for another try */
@@ -75,10 +79,7 @@ TEST(the_whole_transaction_runs_again) {
     sqlpool_stats stats;
     sqlpool *pool = open_pool("again.db", NULL, schema);
     CHECK(pool != NULL);
-    memset(&p, 0, sizeof p);
-    p.value = 1;
-    p.fail_first = 2;
-    p.fail_code = SQLITE_BUSY_SNAPSHOT;
+    p = plan_of(1, 2, SQLITE_BUSY_SNAPSHOT);
     CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, run_plan, &p, &err), &err);
     CHECK_INT(p.calls, 3);
     CHECK_INT(p.last_attempt, 3);
@@ -88,17 +89,11 @@ TEST(the_whole_transaction_runs_again) {
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
     CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
     CHECK_INT(stats.retries, 2);
-    memset(&p, 0, sizeof p);
-    p.value = 2;
-    p.fail_first = 100;
-    p.fail_code = SQLITE_BUSY_SNAPSHOT;
+    p = plan_of(2, 100, SQLITE_BUSY_SNAPSHOT);
     CHECK_RC(sqlpool_transaction_with(pool, &call, SQLPOOL_WRITE, run_plan, &p, &err), SQLITE_BUSY_SNAPSHOT, &err);
     CHECK_INT(p.calls, 2); /* call->attempts */
     CHECK_INT(err.attempts, 2);
-    memset(&p, 0, sizeof p);
-    p.value = 2;
-    p.fail_first = 100;
-    p.fail_code = SQLITE_BUSY_SNAPSHOT;
+    p = plan_of(2, 100, SQLITE_BUSY_SNAPSHOT);
     CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, run_plan, &p, &err), SQLITE_BUSY_SNAPSHOT, &err);
     CHECK_INT(p.calls, 5); /* retry_attempts */
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
@@ -117,10 +112,7 @@ TEST(retries_stay_within_the_deadline) {
     config.retry_jitter = SQLPOOL_JITTER_NONE;
     pool = open_pool("deadline.db", &config, schema);
     CHECK(pool != NULL);
-    memset(&p, 0, sizeof p);
-    p.value = 1;
-    p.fail_first = 1000;
-    p.fail_code = SQLITE_BUSY_SNAPSHOT;
+    p = plan_of(1, 1000, SQLITE_BUSY_SNAPSHOT);
     start = now_ms();
     rc = sqlpool_transaction_with(pool, &call, SQLPOOL_WRITE, run_plan, &p, &err);
     CHECK(rc == SQLITE_BUSY_SNAPSHOT || rc == SQLPOOL_TIMEOUT);
@@ -130,65 +122,50 @@ TEST(retries_stay_within_the_deadline) {
     close_pool(pool);
 }
 
-typedef struct lock_holder {
-    sqlite3 *db;
-    int hold_ms;
-} lock_holder;
-static void *commit_later(void *argument) {
-    lock_holder *h = (lock_holder *)argument;
-    sleep_ms(h->hold_ms);
-    (void)raw_exec(h->db, "COMMIT");
-    return NULL;
-}
-
 TEST(lock_of_another_connection) {
     plan p;
-    lock_holder holder;
+    sqlite3 *other;
     pthread_t thread;
     sqlpool_call call = {60, 0, 0, NULL, NULL};
     int64_t start;
     sqlpool *pool = open_pool("locked.db", NULL, schema);
     CHECK(pool != NULL);
-    holder.db = raw_open("locked.db");
-    holder.hold_ms = 60;
-    CHECK(holder.db != NULL && raw_exec(holder.db, "BEGIN IMMEDIATE; INSERT INTO t(v) VALUES('raw')"));
-    memset(&p, 0, sizeof p);
-    p.value = 1;
+    other = raw_open("locked.db");
+    CHECK(other != NULL && raw_exec(other, "BEGIN IMMEDIATE; INSERT INTO t(v) VALUES('raw')"));
+    p = plan_of(1, 0, 0);
     start = now_ms();
     CHECK_RC(sqlpool_transaction_with(pool, &call, SQLPOOL_WRITE, run_plan, &p, &err), SQLPOOL_TIMEOUT, &err);
     CHECK_INT(err.sqlite_code & 0xff, SQLITE_BUSY);
     CHECK_INT(p.calls, 0);
     CHECK(now_ms() - start >= 55 && now_ms() - start < 1500);
-    CHECK(start_thread(&thread, commit_later, &holder));
+    CHECK(start_thread(&thread, commit_later, other));
     CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, run_plan, &p, &err), &err);
     CHECK_INT(pthread_join(thread, NULL), 0);
     CHECK_INT(p.calls, 1); /* BEGIN waited; the function did not run in vain */
     CHECK_INT(p.seen, 1);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 2);
-    CHECK_INT(sqlite3_close(holder.db), SQLITE_OK);
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
     close_pool(pool);
 }
 
 TEST(commit_that_meets_a_reader_of_another_connection) {
     sqlpool_config config = sqlpool_config_default();
-    lock_holder holder;
+    sqlite3 *other;
     pthread_t thread;
     plan p;
     sqlpool *pool;
     config.journal = SQLPOOL_JOURNAL_DELETE;
     pool = open_pool("rollback.db", &config, schema);
     CHECK(pool != NULL);
-    holder.db = raw_open("rollback.db");
-    holder.hold_ms = 60;
-    CHECK(holder.db != NULL && raw_exec(holder.db, "BEGIN; SELECT count(*) FROM t"));
-    memset(&p, 0, sizeof p);
-    p.value = 1;
-    CHECK(start_thread(&thread, commit_later, &holder));
+    other = raw_open("rollback.db");
+    CHECK(other != NULL && raw_exec(other, "BEGIN; SELECT count(*) FROM t"));
+    p = plan_of(1, 0, 0);
+    CHECK(start_thread(&thread, commit_later, other));
     CHECK_OK(sqlpool_transaction(pool, SQLPOOL_WRITE, run_plan, &p, &err), &err);
     CHECK_INT(pthread_join(thread, NULL), 0);
     CHECK_INT(p.calls, 1);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
-    CHECK_INT(sqlite3_close(holder.db), SQLITE_OK);
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
     close_pool(pool);
 }
 
@@ -353,25 +330,23 @@ static int inner_ends_it(sqlpool_conn *conn, void *user, int attempt) {
     (void)sqlpool_conn_exec(conn, "INSERT OR ROLLBACK INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, NULL);
     return 0;
 }
-static int outer_swallows(sqlpool_conn *conn, void *user, int attempt) {
-    int *results = (int *)user;
-    (void)attempt;
+static int swallow(sqlpool_conn *conn, sqlpool_transaction_fn inner, int *results) {
     results[0] = insert(conn, 1);
-    results[1] = sqlpool_conn_transaction(conn, inner_ends_it, NULL, NULL);
+    results[1] = sqlpool_conn_transaction(conn, inner, NULL, NULL);
     results[2] = insert(conn, 2);
     return 0;
+}
+static int outer_swallows(sqlpool_conn *conn, void *user, int attempt) {
+    (void)attempt;
+    return swallow(conn, inner_ends_it, (int *)user);
 }
 static int inner_ends_it_with_error(sqlpool_conn *conn, void *user, int attempt) {
     (void)user, (void)attempt;
     return sqlpool_conn_exec(conn, "INSERT OR ROLLBACK INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, NULL);
 }
 static int outer_swallows_error(sqlpool_conn *conn, void *user, int attempt) {
-    int *results = (int *)user;
     (void)attempt;
-    results[0] = insert(conn, 1);
-    results[1] = sqlpool_conn_transaction(conn, inner_ends_it_with_error, NULL, NULL);
-    results[2] = insert(conn, 2);
-    return 0;
+    return swallow(conn, inner_ends_it_with_error, (int *)user);
 }
 
 TEST(transaction_that_sqlite_ended) {

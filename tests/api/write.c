@@ -70,7 +70,7 @@ static void mixed(int count) {
 
 /*  The values 0 .. count - 1 but for one, in that order. */
 static void check_rows(sqlpool *pool, int count, int without) {
-    char text[400], expected[400] = "";
+    char expected[400] = "";
     size_t used = 0;
     int i;
     for (i = 0; i < count; i++) {
@@ -78,17 +78,14 @@ static void check_rows(sqlpool *pool, int count, int without) {
             used += (size_t)snprintf(expected + used, sizeof expected - used, "%s%d",
                                      used > 0 ? "," : "", i);
     }
-    CHECK_OK(sqlpool_query_text(pool, text, sizeof text,
-                                "SELECT group_concat(v) FROM (SELECT v FROM t ORDER BY id)",
-                                SQLPOOL_NO_ARGS, &err),
-             &err);
-    CHECK_STR(text, expected);
+    check_values(pool, expected);
 }
-static void check_others(int count, int but) {
-    int i;
-    for (i = 0; i < count; i++) {
-        if (i != but) PART(check_ok(i));
-    }
+
+/*  That one has failed, alone, and nothing of it is there. */
+static void check_one_failed(sqlpool *pool, int count, int at, int rc) {
+    PART(check_others(count, at));
+    PART(check_caller(at, rc, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    PART(check_rows(pool, count, at));
 }
 
 /*---- alone ----*/
@@ -197,10 +194,8 @@ TEST(a_script_that_fails_in_a_group) {
         mixed(6);
         with_sql(&callers[3], bad[k])->is_script = true;
         CHECK(run_callers(pool, 6));
-        check_others(6, 3);
-        PART(check_caller(3, results[k], SQLPOOL_OUTCOME_NOT_COMMITTED));
+        PART(check_one_failed(pool, 6, 3, results[k]));
         CHECK_INT(callers[3].error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
-        PART(check_rows(pool, 6, 3));
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
     }
     close_pool(pool);
@@ -234,9 +229,7 @@ static void fail_at(sqlpool *pool, int place, const char *sql, int returns, int 
     deeds[place].sql = sql;
     deeds[place].returns = returns;
     CHECK(run_callers(pool, 16));
-    check_others(16, place);
-    PART(check_caller(place, rc, SQLPOOL_OUTCOME_NOT_COMMITTED));
-    PART(check_rows(pool, 16, place));
+    PART(check_one_failed(pool, 16, place, rc));
     for (i = 0; i < 16; i++) {
         const int runs = ends && place > 0 && i <= place ? 2 : 1;
         CHECK_INT(deeds[i].runs, runs);
@@ -295,9 +288,7 @@ TEST(a_function_that_does_not_notice_the_end) {
         deeds_only(8);
         deeds[places[k]].more = go_on;
         CHECK(run_callers(pool, 8));
-        check_others(8, places[k]);
-        PART(check_caller(places[k], SQLPOOL_ROLLED_BACK, SQLPOOL_OUTCOME_NOT_COMMITTED));
-        PART(check_rows(pool, 8, places[k]));
+        PART(check_one_failed(pool, 8, places[k], SQLPOOL_ROLLED_BACK));
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
     }
     close_pool(pool);
@@ -326,9 +317,7 @@ TEST(a_step_behind_the_end_commits_nothing) {
     deeds_only(6);
     deeds[3].more = step_on;
     CHECK(run_callers(pool, 6));
-    check_others(6, 3);
-    PART(check_caller(3, SQLPOOL_ROLLED_BACK, SQLPOOL_OUTCOME_NOT_COMMITTED));
-    PART(check_rows(pool, 6, 3));
+    PART(check_one_failed(pool, 6, 3, SQLPOOL_ROLLED_BACK));
     close_pool(pool);
 }
 
@@ -378,9 +367,7 @@ TEST(a_commit_that_refuses) {
         deeds_only(8);
         deeds[places[k]].sql = "INSERT INTO child VALUES(7, NULL)";
         CHECK(run_callers(pool, 8));
-        check_others(8, places[k]);
-        PART(check_caller(places[k], SQLITE_CONSTRAINT_FOREIGNKEY, SQLPOOL_OUTCOME_NOT_COMMITTED));
-        PART(check_rows(pool, 8, places[k]));
+        PART(check_one_failed(pool, 8, places[k], SQLITE_CONSTRAINT_FOREIGNKEY));
         for (i = 0; i < 8; i++) {
             CHECK_INT(deeds[i].runs, i <= places[k] ? 2 : 1);
             CHECK_INT(deeds[i].attempt, deeds[i].runs);
@@ -566,9 +553,7 @@ static void leave(const char *path, int (*more)(sqlpool_conn *, deed *), const c
     sqlpool_config config = patient();
     sqlpool *pool;
     int k;
-    memset(&log, 0, sizeof log);
-    config.log.user = &log;
-    config.log.write_fn = write_line;
+    log_to(&config, &log);
     pool = open_pool(path, &config, TABLE POISON_TABLES);
     CHECK(pool != NULL);
     for (k = 0; k < LENGTH(places); k++) {
@@ -616,10 +601,8 @@ static void leave_levels(sqlpool *pool, int (*more)(sqlpool_conn *, deed *), int
     deeds_only(count);
     deeds[place].more = more;
     CHECK(run_callers(pool, count));
-    check_others(count, place);
-    PART(check_caller(place, SQLPOOL_MISUSE, SQLPOOL_OUTCOME_NOT_COMMITTED));
+    PART(check_one_failed(pool, count, place, SQLPOOL_MISUSE));
     CHECK_HAS(callers[place].error.message, "begin");
-    PART(check_rows(pool, count, place));
     CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
 }
 TEST(a_begin_without_its_end) {
@@ -847,26 +830,17 @@ TEST(a_long_function_is_reported_with_its_caller) {
     static lines log;
     sqlpool_config config = patient();
     sqlpool *pool;
-    sqlpool_conn writer;
     sqlpool_holder out[2];
     char text[4000];
-    int64_t end;
     int i, holding;
-    config.leak_report_ms = 50;
-    config.upkeep_interval_ms = 10;
-    config.log.user = &log;
-    config.log.write_fn = write_line;
+    report_leaks_to(&config, &log);
     pool = open_pool("long.db", &config, TABLE);
     CHECK(pool != NULL);
     deeds_only(4);
     for (i = 0; i < 4; i++) callers[i].call.tag = tags[i];
     deeds[2].more = stand;
-    CHECK(gather(pool, 4, &writer));
-    arm(&stands);
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    CHECK(await_holder(&stands));
-    end = now_ms() + 60000;
-    while (!has_line(&log, SQLPOOL_LOG_LEAK, "[tag2]") && now_ms() < end) sleep_ms(5);
+    CHECK(bring_to(&stands, pool, 4));
+    (void)await_line(&log, SQLPOOL_LOG_LEAK, "[tag2]");
     holding = sqlpool_holders(pool, out, 2);
     (void)sqlpool_status_text(pool, text, sizeof text);
     let_go(&stands);
@@ -905,9 +879,7 @@ TEST(a_deadline_stops_one_function) {
         for (i = 0; i < 6; i++) CHECK(queue_soon(pool, i));
         CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
         join(6);
-        check_others(6, places[k]);
-        PART(check_caller(places[k], SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED));
-        PART(check_rows(pool, 6, places[k]));
+        PART(check_one_failed(pool, 6, places[k], SQLPOOL_TIMEOUT));
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
         close_pool(pool);
     }
@@ -924,32 +896,19 @@ TEST(a_token_stops_one_function) {
     CHECK(pool != NULL);
     for (k = 0; k < LENGTH(places); k++) {
         const int at = places[k];
-        sqlpool_conn writer;
         mixed(6);
         deed_of(at, at)->more = stand_and_run_endless;
         for (i = 0; i < 6; i++) callers[i].call.token = &callers[i].token;
-        CHECK(gather(pool, 6, &writer));
-        arm(&stands);
-        CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-        CHECK(await_holder(&stands));
+        CHECK(bring_to(&stands, pool, 6));
         if (k != 1) let_go(&stands); /* in the statement, or before it */
         if (k != 1) sleep_ms(20);
         CHECK_INT(sqlpool_cancel(pool, &callers[at].token), SQLPOOL_OK);
         let_go(&stands);
         join(6);
-        check_others(6, at);
-        PART(check_caller(at, SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED));
-        PART(check_rows(pool, 6, at));
+        PART(check_one_failed(pool, 6, at, SQLPOOL_CANCELLED));
         CHECK_OK(sqlpool_exec(pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &err), &err);
     }
     close_pool(pool);
-}
-/*  A token that fires inside of a statement which ends well: SQLite asks once more at its end, every
-    thousand instructions. What is said then must be what is in the file. */
-static void fire_function(sqlite3_context *context, int count, sqlite3_value **values) {
-    (void)count;
-    __atomic_store_n(&callers[sqlite3_value_int(values[0])].token.fired, 1, __ATOMIC_SEQ_CST);
-    sqlite3_result_value(context, values[0]);
 }
 static int with_fire(void *user, const sqlpool_conn *conn) {
     sqlpool_conn own = *conn;
@@ -957,14 +916,14 @@ static int with_fire(void *user, const sqlpool_conn *conn) {
     return sqlite3_create_function(sqlpool_conn_db(&own), "fire", 1, SQLITE_UTF8, NULL,
                                    fire_function, NULL, NULL);
 }
+/*  A token that fires inside of a statement which ends well: SQLite asks once more at its end, every
+    thousand instructions. What is said then must be what is in the file. */
 TEST(a_token_that_fires_at_the_very_end) {
     sqlpool_config config = patient();
     sqlpool *pool;
-    char sql[2000] = "INSERT INTO t(v) VALUES(fire(?1)"; /* many instructions and no jump */
-    size_t used = strlen(sql);
+    char sql[2000];
     int i, committed = 0;
-    while (used < 1500) used += (size_t)snprintf(sql + used, sizeof sql - used, " + ?1");
-    (void)snprintf(sql + used, sizeof sql - used, ")");
+    long_insert(sql, sizeof sql, "fire");
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     config.events.connect_fn = with_fire;
     pool = open_pool("very_end.db", &config, TABLE);
@@ -995,9 +954,7 @@ TEST(a_timeout_it_sets_is_its_own) {
     mixed(6);
     deed_of(0, 0)->more = set_timeout;
     CHECK(run_callers(pool, 6));
-    check_others(6, 0);
-    PART(check_caller(0, SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED));
-    PART(check_rows(pool, 6, 0));
+    PART(check_one_failed(pool, 6, 0, SQLPOOL_TIMEOUT));
     CHECK_OK(sqlpool_write(pool, act, deed_of(0, 0), &err), &err);
     close_pool(pool);
 }
@@ -1005,25 +962,10 @@ TEST(a_function_that_never_began) {
     static const sqlpool_call no_wait = {.timeout_ms = SQLPOOL_NO_WAIT};
     sqlpool_config config = patient();
     sqlpool *pool = open_pool("never.db", &config, TABLE);
-    sqlpool_conn writer;
     static holder h;
-    int i;
     CHECK(pool != NULL);
     deeds_only(4);
-    callers[1].call.timeout_ms = 200;
-    callers[2].call.token = &callers[2].token;
-    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &writer, &err), &err);
-    for (i = 0; i < 4; i++) CHECK(queue_soon(pool, i));
-    (void)pthread_join(callers[1].thread, NULL); /* while the writer is held */
-    CHECK_INT(sqlpool_cancel(pool, &callers[2].token), SQLPOOL_OK);
-    (void)pthread_join(callers[2].thread, NULL);
-    CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-    (void)pthread_join(callers[0].thread, NULL);
-    (void)pthread_join(callers[3].thread, NULL);
-    check_ok(0);
-    check_ok(3);
-    check_caller(1, SQLPOOL_TIMEOUT, SQLPOOL_OUTCOME_NOT_COMMITTED);
-    check_caller(2, SQLPOOL_CANCELLED, SQLPOOL_OUTCOME_NOT_COMMITTED);
+    PART(two_give_up(pool));
     CHECK_INT(deeds[1].runs, 0);
     CHECK_INT(deeds[2].runs, 0);
     CHECK_INT(ask(pool, "SELECT group_concat(v) = '0,3' FROM t"), 1);
@@ -1115,10 +1057,7 @@ TEST(a_disk_that_fails_in_commit_leaves_nobody_knowing) {
         CHECK(gather(pool, counts[k], &writer));
         CHECK_OK(sqlpool_conn_exec(&writer, INSERT, SQLPOOL_ARGS(-1), NULL, &err), &err);
         fail_disk(SIM_VFS_SYNC, 0, 1);
-        CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-        join(counts[k]);
-        sim_vfs_heal();
-        CHECK_INT((int64_t)sim_vfs.faults, 1);
+        PART(run_into_fault(&writer, counts[k]));
         for (i = 0; i < counts[k]; i++) {
             if (k == 0 || i != 4)
                 PART(check_caller(i, SQLITE_IOERR_FSYNC, SQLPOOL_OUTCOME_UNKNOWN));
@@ -1136,37 +1075,25 @@ TEST(a_disk_that_fails_in_commit_leaves_nobody_knowing) {
     }
 }
 
-static bool is_nomem(int rc) {
-    return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
-}
 TEST(memory_that_fails_in_a_group) {
     sqlpool_config config = patient();
     sqlpool *pool;
     int n, failures = 0;
-    char why[400];
     config.allocator = sim_allocator();
     config.disable_upkeep_thread = true; /* only the group draws numbers */
     pool = open_pool("memory.db", &config, TABLE "CREATE TABLE w(v)");
     CHECK(pool != NULL);
     for (n = 1; n <= 40; n++) {
         char sql[6][100], check[100];
-        sqlpool_conn writer;
         int i;
         for (i = 0; i < 6; i++) { /* texts that are not cached */
             (void)snprintf(sql[i], sizeof sql[i], "INSERT INTO w(v) VALUES(%d)", n * 10 + i);
             deed_of(i, n * 10 + i)->sql = sql[i];
         }
-        CHECK(gather(pool, 6, &writer));
-        sim_alloc_fail((uint64_t)(n * 3), 0);
-        CHECK_INT(sqlpool_conn_release(&writer), SQLPOOL_OK);
-        join(6);
-        sim_alloc_heal();
+        PART(run_into_nomem(pool, 6, (uint64_t)(n * 3)));
         for (i = 0; i < 6; i++) {
             const bool is_ok = callers[i].rc == SQLPOOL_OK;
-            if (!is_ok && !is_nomem(callers[i].rc)) check_ok(i);
-            CHECK(is_ok || is_nomem(callers[i].rc));
-            CHECK_INT(callers[i].error.outcome,
-                      is_ok ? SQLPOOL_OUTCOME_COMMITTED : SQLPOOL_OUTCOME_NOT_COMMITTED);
+            PART(check_ok_or_nomem(i));
             CHECK(deeds[i].runs <= 2);
             (void)snprintf(check, sizeof check, "SELECT count(*) FROM t WHERE v = %d", n * 10 + i);
             CHECK_INT(ask(pool, check), is_ok);
@@ -1177,8 +1104,7 @@ TEST(memory_that_fails_in_a_group) {
     }
     CHECK(failures > 10);
     close_pool(pool);
-    if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
-    sim_alloc_forget();
+    check_memory();
 }
 
 /*---- a lock of another process ----*/
@@ -1281,10 +1207,7 @@ TEST(a_lock_of_another_process_in_the_middle_of_a_group) {
 }
 
 int main(void) {
-    if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
-        printf("# the simulator cannot be installed\n");
-        return 1;
-    }
+    if (!install_sim()) return 1;
     RUN(a_lone_function);
     RUN(on_a_pool_that_cannot_write);
     RUN(statements_functions_and_scripts_together);

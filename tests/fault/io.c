@@ -86,18 +86,14 @@ static int step_returning(run *r, sqlpool_error *e) {
     (void)said(r, txn, rc);
     while (rc == SQLPOOL_OK && sqlpool_rows_next(&rows)) count++;
     if (rc == SQLPOOL_OK && count != PARTS) (void)fail(r, "returning gave %d rows", count);
-    if (rc != SQLPOOL_OK) {
-        (void)sqlpool_rows_close(&rows, NULL);
-        return rc;
-    }
-    return sqlpool_rows_close(&rows, e);
+    return close_rows(&rows, rc, e);
 }
 
 /*  A lease: begin, a write too large for the cache (pages spill), a savepoint undone, commit. */
 static int step_by_hand(run *r, sqlpool_error *e) {
     const int64_t txn = new_txn(r);
     sqlpool_conn conn;
-    int back, i, rc = sqlpool_conn_acquire(r->pool, SQLPOOL_WRITE, &conn, e);
+    int i, rc = sqlpool_conn_acquire(r->pool, SQLPOOL_WRITE, &conn, e);
     if (rc != SQLPOOL_OK) return rc;
     rc = sqlpool_conn_begin(&conn, e);
     for (i = 1; i <= PARTS && rc == SQLPOOL_OK; i++) {
@@ -111,11 +107,7 @@ static int step_by_hand(run *r, sqlpool_error *e) {
         if (rc == SQLPOOL_OK) rc = sqlpool_conn_rollback(&conn, e);
     }
     if (rc == SQLPOOL_OK) rc = said(r, txn, sqlpool_conn_commit(&conn, e));
-    back = sqlpool_conn_release(&conn);
-    if (back != SQLPOOL_OK && !(back == SQLPOOL_UNCLEAN && rc != SQLPOOL_OK)) {
-        return fail(r, "release returned %s", sqlpool_result_name(back));
-    }
-    return rc;
+    return give_back(r, &conn, rc, false);
 }
 
 /*  What the pool shows now: acknowledged transactions whole, no others in part. */
@@ -133,11 +125,7 @@ static int step_read(run *r, sqlpool_error *e) {
             (void)fail(r, "a reader sees a part of transaction %lld", (long long)txn);
         if (txn >= 0 && txn < MAX_TXNS) seen[txn] = 1;
     }
-    if (rc != SQLPOOL_OK) {
-        (void)sqlpool_rows_close(&rows, NULL);
-        return rc;
-    }
-    rc = sqlpool_rows_close(&rows, e);
+    rc = close_rows(&rows, rc, e);
     for (i = 0; i < own_of(r)->next_txn && rc == SQLPOOL_OK; i++) {
         if (own_of(r)->acked[i] && !seen[i])
             return fail(r, "a reader misses acknowledged transaction %lld", (long long)i);
@@ -168,26 +156,8 @@ static int step_tick(run *r, sqlpool_error *e) {
     return rc;
 }
 
-/*  A lease whose snapshot is kept between reads, a scope on it, and the question who has committed. */
 static int step_snapshot(run *r, sqlpool_error *e) {
-    static const char sql[] = "SELECT count(*) FROM part";
-    sqlpool_conn conn;
-    sqlpool_stamp stamp = {{0}};
-    int back, i, rc = sqlpool_changed(r->pool, &stamp);
-    if (rc != 1 && rc != SQLPOOL_UNSUPPORTED) return fail(r, "changed says %d", rc);
-    rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, e);
-    if (rc != SQLPOOL_OK) return rc;
-    for (i = 0; i < 3 && rc == SQLPOOL_OK; i++)
-        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
-    if (rc == SQLPOOL_OK) rc = sqlpool_snapshot_begin(&conn, 0, e);
-    for (i = 0; i < 2 && rc == SQLPOOL_OK; i++)
-        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
-    if (rc == SQLPOOL_OK) rc = sqlpool_snapshot_end(&conn, e);
-    if (rc == SQLPOOL_OK) rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
-    back = sqlpool_conn_release(&conn);
-    if (back != SQLPOOL_OK && !(back == SQLPOOL_UNCLEAN && rc != SQLPOOL_OK))
-        return fail(r, "release returned %s", sqlpool_result_name(back));
-    return rc;
+    return read_snapshot(r, "SELECT count(*) FROM part", e);
 }
 
 /*  A load by name, whose batches are transactions of PARTS rows. Where it failed, the second try goes

@@ -25,6 +25,7 @@
 typedef struct run {
     const struct work *work;
     sqlpool *pool;
+    const char *step_name;
     void *own; /* of the workload, zeroed */
     bool is_wal;
     sim_vfs_fault fault; /* kinds above SIM_VFS_ANY are those of sim_files */
@@ -34,6 +35,8 @@ typedef struct run {
     char why[700];
     uint64_t control_lie_at;
 } run;
+
+#include "sim/run.h"
 
 typedef struct step {
     const char *name;
@@ -64,15 +67,6 @@ enum {
     WORK_WAL_ONLY = 4   /* the journal makes no difference */
 };
 enum { IO_FILES = SIM_VFS_KINDS + 1, IO_KINDS = IO_FILES + SIM_FILES_KINDS };
-
-static int fail(run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int fail(run *r, const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    if (r->why[0] == '\0') (void)vsnprintf(r->why, sizeof r->why, format, list);
-    va_end(list);
-    return 1;
-}
 
 static const char *kind_name(int kind) {
     return kind >= IO_FILES ? sim_files_kind_name(kind - IO_FILES) : sim_vfs_kind_name(kind);
@@ -123,18 +117,6 @@ static inline void resume_faults(pause_state p) {
 
 /*---- one run ----*/
 
-/*  The pools here have no upkeep thread, whose place the loop takes; snapshots are kept all the same,
-    as in a pool that has one. */
-static void keep_snapshots(sqlpool *pool) {
-    sqlpool__core *core = pool->core;
-    uint32_t i;
-    core->config.snapshot_idle_ms = 50;
-    for (i = 0; i + 1 < core->slot_count; i++) {
-        sqlpool__slot *slot = &core->slots[i];
-        slot->may_pin = slot->stamp_map != NULL && slot->role == SQLPOOL__ROLE_READER;
-    }
-}
-
 static int open_pool(run *r, sqlpool_error *e) {
     sqlpool_config config = {0};
     config.name = r->work->name;
@@ -148,11 +130,7 @@ static int open_pool(run *r, sqlpool_error *e) {
     config.breaker_open_ms = SQLPOOL_OFF; /* every call is to meet the disk */
     config.open_timeout_ms = 50;
     config.open_retry_ms = 20;
-    config.disable_upkeep_thread = true;
-    config.allocator = sim_allocator();
-    config.clock = sim_clock_hooks(&r->clock);
-    config.random = sim_random_hooks(&r->random);
-    config.locks = sim_locks_hooks(&r->locks);
+    run_hooks(r, &config);
     if (sqlpool_open(&r->pool, r->work->path, &config, e) == SQLPOOL_OK) keep_snapshots(r->pool);
     return e->result;
 }
@@ -194,21 +172,31 @@ static void come_back(run *r) {
     if (r->fault.code == SQLITE_IOERR_SHORT_READ) (void)sqlpool_recycle(r->pool);
 }
 
+static int do_step(run *r, int number, sqlpool_error *e) {
+    const step *s = &r->work->steps[number];
+    r->step_name = s->name;
+    memset(e, 0, sizeof *e);
+    return s->work(r, e);
+}
+/*  Once more, and now it must go well. */
+static void do_step_again(run *r, int number, sqlpool_error *e) {
+    const int rc = do_step(r, number, e);
+    if (rc == SQLPOOL_OK) return;
+    (void)fail(r, "%s returned %s (%d) after the disk came back: %s", r->step_name,
+               sqlpool_result_name(rc), rc, e->message);
+}
+
 static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
     const work *const w = r->work;
     const int base_files = sim_vfs.open_files;
     const int64_t base_memory = sqlite3_memory_used();
     const sim_vfs_fault none = {0, SIM_VFS_ANY, 0, 0, 0};
     sqlpool_error error;
-    char why[400];
     uint64_t calls = UINT64_MAX; /* up to when the disk came back */
     int i, rc, retry_open = 0;
     r->fault = fault;
     r->is_wal = is_wal;
-    r->random.state = 42;
-    r->clock.step_ns = 1000;
-    r->locks.clock = &r->clock;
-    r->locks.solo = 1;
+    run_from_the_start(r);
     (void)snprintf(sim_replay, sizeof sim_replay, "at %s %llu %s %d %s %s %s", w->name,
                    (unsigned long long)fault.at, kind_name(fault.kind), fault.code,
                    fault.from_on ? "on" : "once", is_wal ? "wal" : "delete",
@@ -242,31 +230,20 @@ static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
             sim_vfs.lie_write_at = r->control_lie_at;
         }
         for (i = 0; i < w->count && r->why[0] == '\0'; i++) {
-            memset(&error, 0, sizeof error);
-            rc = w->steps[i].work(r, &error);
-            if (judge(r, w->steps[i].name, rc, &error, "")) break;
+            rc = do_step(r, i, &error);
+            if (judge(r, r->step_name, rc, &error, "")) break;
             if (rc != SQLPOOL_OK && error.message[0] == '\0' && w->begin_fn != NULL)
-                (void)fail(r, "%s failed with %d and no word", w->steps[i].name, rc);
+                (void)fail(r, "%s failed with %d and no word", r->step_name, rc);
             if (rc != SQLPOOL_OK && (!fault.from_on || i < w->must)) {
                 come_back(r); /* a single fault is over; without tables nothing can go on */
-                rc = w->steps[i].work(r, &error);
-                if (rc != SQLPOOL_OK) {
-                    (void)fail(r, "%s returned %s (%d) after the disk came back: %s",
-                               w->steps[i].name, sqlpool_result_name(rc), rc, error.message);
-                }
+                do_step_again(r, i, &error);
             }
         }
         if (r->why[0] == '\0' && fault.from_on &&
             fault.at % 2 == 0) { /* every second time the disk comes back */
             calls = kind_calls(fault.kind);
             come_back(r);
-            for (i = 0; i < w->again && r->why[0] == '\0'; i++) {
-                rc = w->steps[i].work(r, &error);
-                if (rc != SQLPOOL_OK) {
-                    (void)fail(r, "%s returned %s (%d) after the disk came back: %s",
-                               w->steps[i].name, sqlpool_result_name(rc), rc, error.message);
-                }
-            }
+            for (i = 0; i < w->again && r->why[0] == '\0'; i++) do_step_again(r, i, &error);
         }
         rc = sqlpool_close(r->pool, &error);
         if (rc != SQLPOOL_OK)
@@ -281,12 +258,7 @@ static int one_run(run *r, sim_vfs_fault fault, bool is_wal) {
     if (r->why[0] == '\0' && sim_vfs.open_files != base_files) {
         (void)fail(r, "%d files were left open", sim_vfs.open_files - base_files);
     }
-    if (r->why[0] == '\0' && sim_alloc_check(why, sizeof why)) (void)fail(r, "%s", why);
-    if (r->why[0] == '\0' && sim_locks_check(&r->locks, why, sizeof why)) (void)fail(r, "%s", why);
-    if (r->why[0] == '\0' && sqlite3_memory_used() != base_memory) {
-        (void)fail(r, "sqlite3_memory_used is %lld above its base",
-                   (long long)(sqlite3_memory_used() - base_memory));
-    }
+    run_check_rules(r, base_memory);
     if (r->why[0] == '\0') (void)w->check_fn(r);
     (void)alarm(0);
     return r->why[0] != '\0';
@@ -307,13 +279,7 @@ static int try_run(const work *w, sim_vfs_fault fault, bool is_wal) {
     run *r = new_run(w);
     int bad;
     bad = one_run(r, fault, is_wal);
-    if (bad) {
-        printf("# %s: %s\n", sim_replay, r->why);
-        if (getenv("SIM_VERBOSE") != NULL) sim_vfs_print_ring();
-        fflush(stdout);
-        sim_locks_forget(&r->locks);
-        sim_alloc_forget();
-    }
+    if (bad) run_report(r);
     end_run(r);
     return bad;
 }
@@ -321,14 +287,13 @@ static int try_run(const work *w, sim_vfs_fault fault, bool is_wal) {
 /*---- all of them ----*/
 
 static uint64_t seed;
-static int full;
+static bool full;
 static const char *only; /* this workload */
 
 typedef struct campaign {
     bool is_wal;
-    uint64_t stride, turn, runs, failures, calls;
-    double seconds, slower;
-    int64_t start;
+    uint64_t turn, runs, failures, calls;
+    pace pace; /* of stride 0: its cases are counted */
 } campaign;
 
 static const int vfs_codes[] = {
@@ -350,7 +315,7 @@ static int code_for(const work *w, int kind, int c) {
     return sim_vfs_kind_can_fail(kind) && sim_vfs_code_fits(kind, vfs_codes[c]) ? vfs_codes[c] : -1;
 }
 
-/*  Every n of one workload that the stride meets; with a campaign of stride 0 they are counted. */
+/*  Every n of one workload that the stride meets; with a stride of 0 they are counted. */
 static uint64_t each_fault(campaign *c, const work *w, const uint64_t counts[IO_KINDS], int first,
                            int end) {
     uint64_t cases = 0;
@@ -362,20 +327,16 @@ static uint64_t each_fault(campaign *c, const work *w, const uint64_t counts[IO_
             for (from_on = kind == SIM_VFS_ANY; from_on <= 1; from_on++) {
                 uint64_t n;
                 cases += counts[kind];
-                for (n = 1; n <= counts[kind] && c->stride > 0 && c->failures < 30; n++) {
+                for (n = 1; n <= counts[kind] && c->pace.stride > 0 && c->failures < 30; n++) {
                     sim_vfs_fault fault = {n, kind, code, from_on, 0};
                     if (kind < IO_FILES || full) {
-                        if (c->turn++ % c->stride != 0) continue;
+                        if (c->turn++ % c->pace.stride != 0) continue;
                     } else if (i != (kind == IO_FILES + SIM_FILES_LOOK
                                          ? 0
                                          : (int)(n + (uint64_t)from_on) % FILES_CODES)) {
                         continue; /* there are few: all of them, with a code each */
                     }
-                    if (!full && kind < IO_FILES &&
-                        (double)(sim_real_ns() - c->start) / 1e9 > c->seconds * c->slower) {
-                        c->stride *= 2; /* a busy machine: the first run was no measure */
-                        c->slower += 0.5;
-                    }
+                    if (kind < IO_FILES) pace_keep(&c->pace);
                     fault.cut_writes = (int)(c->runs & 1);
                     c->failures += (uint64_t)try_run(w, fault, c->is_wal);
                     c->runs++;
@@ -390,7 +351,7 @@ static uint64_t each_fault(campaign *c, const work *w, const uint64_t counts[IO_
 static void loop(const work *works, int count, bool is_wal, double seconds) {
     const sim_vfs_fault none = {0, SIM_VFS_ANY, 0, 0, 0};
     uint64_t(*counts)[IO_KINDS] = (uint64_t(*)[IO_KINDS])calloc((size_t)count, sizeof *counts);
-    campaign c = {is_wal, 0, seed, 0, 0, 0, seconds, 1.2, sim_real_ns()};
+    campaign c = {is_wal, seed, 0, 0, 0, {0, 0, 0, 0, false}};
     uint64_t cases = 0;
     double needed = 0;
     int i, kind;
@@ -413,10 +374,10 @@ static void loop(const work *works, int count, bool is_wal, double seconds) {
         cases += mine;
         needed += (double)mine * (double)first / 1e9;
     }
-    c.stride = full || needed <= seconds ? 1 : 1 + (uint64_t)(needed / seconds);
+    c.pace = pace_of(needed, seconds, full);
     for (i = 0; i < count && !full; i++)
         (void)each_fault(&c, &works[i], counts[i], IO_FILES, IO_KINDS);
-    c.start = sim_real_ns();
+    c.pace.start = sim_real_ns();
     for (i = 0; i < count; i++) {
         const uint64_t runs = c.runs, failures = c.failures;
         const int64_t start = sim_real_ns();
@@ -431,8 +392,8 @@ static void loop(const work *works, int count, bool is_wal, double seconds) {
     free(counts);
     printf("# %s: %llu calls, %llu cases, %llu runs, stride %llu, seed %llu, %.1f s, %llu failed\n",
            is_wal ? "wal" : "delete", (unsigned long long)c.calls, (unsigned long long)cases,
-           (unsigned long long)c.runs, (unsigned long long)c.stride, (unsigned long long)seed,
-           (double)(sim_real_ns() - c.start) / 1e9, (unsigned long long)c.failures);
+           (unsigned long long)c.runs, (unsigned long long)c.pace.stride, (unsigned long long)seed,
+           pace_took(&c.pace), (unsigned long long)c.failures);
     CHECK(c.runs > 20 || only != NULL);
     CHECK_INT(c.failures, 0);
 }
@@ -459,12 +420,7 @@ static int lies_seen(const work *w, int parts) {
 /*  The simulator, the files that make_fn makes, and one run if the arguments ask for one: -1, or what main() returns. */
 static int io_begin(int argc, char **argv, const work *works, int count, bool (*make_fn)(void)) {
     int i;
-    if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
-        printf("# SQLite refuses the simulator\n0 passed, 1 failed\n");
-        return 1;
-    }
-    sim_vfs.skip_sync = 1;
-    sim_vfs.skip_sleep = 1;
+    if (!run_install()) return 1;
     sim_catch_crashes();
     seed = sim_alloc.seed = sim_vfs.seed = sim_seed();
     if (make_fn != NULL && !make_fn()) {

@@ -61,6 +61,7 @@ static const char *const indexes[] = {
 
 typedef struct run {
     sqlpool *pool;
+    const char *step_name;
     bool is_wal, is_oom;
     sim_vfs_fault fault;
     sim_clock clock;
@@ -69,14 +70,7 @@ typedef struct run {
     char why[900];
 } run;
 
-static int fail(run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int fail(run *r, const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    if (r->why[0] == '\0') (void)vsnprintf(r->why, sizeof r->why, format, list);
-    va_end(list);
-    return 1;
-}
+#include "sim/run.h"
 
 /*---- what a file must be ----*/
 
@@ -207,11 +201,7 @@ static int open_pool(run *r, sqlpool_error *e) {
     config.breaker_open_ms = SQLPOOL_OFF;
     config.open_timeout_ms = 50;
     config.open_retry_ms = 20;
-    config.disable_upkeep_thread = true;
-    config.allocator = sim_allocator();
-    config.clock = sim_clock_hooks(&r->clock);
-    config.random = sim_random_hooks(&r->random);
-    config.locks = sim_locks_hooks(&r->locks);
+    run_hooks(r, &config);
     return sqlpool_open(&r->pool, path, &config, e);
 }
 
@@ -240,29 +230,30 @@ static void call_twice(run *r, size_t i) {
     int rc;
     int64_t version = -1;
     memset(&result, 0, sizeof result);
+    r->step_name = works[i].name;
     rc = works[i].work(r->pool, &result, &error);
     if (!is_explained(r, rc)) {
-        (void)fail(r, "%s returned %s (%d): %s", works[i].name, sqlpool_result_name(rc), rc,
+        (void)fail(r, "%s returned %s (%d): %s", r->step_name, sqlpool_result_name(rc), rc,
                    error.message);
         return;
     }
     if (rc == SQLPOOL_OK) return;
     if (error.result != rc || error.message[0] == '\0')
-        (void)fail(r, "%s returned %d, error.result %d: \"%s\"", works[i].name, rc, error.result,
+        (void)fail(r, "%s returned %d, error.result %d: \"%s\"", r->step_name, rc, error.result,
                    error.message);
     heal();
     sim_clock_advance(&r->clock, 100000000);
     if (sqlpool_query_int64(r->pool, &version, "PRAGMA user_version", SQLPOOL_NO_ARGS, NULL) !=
         SQLPOOL_OK)
-        (void)fail(r, "no read after the fault in %s", works[i].name);
+        (void)fail(r, "no read after the fault in %s", r->step_name);
     if (result.failed_version != 0 && error.outcome != SQLPOOL_OUTCOME_UNKNOWN &&
         works[i].work != step_dry && version != result.to) {
-        (void)fail(r, "%s says version %d, and it is %d: %s", works[i].name, result.to,
-                   (int)version, error.message);
+        (void)fail(r, "%s says version %d, and it is %d: %s", r->step_name, result.to, (int)version,
+                   error.message);
     }
     rc = works[i].work(r->pool, &result, &error);
     if (rc != SQLPOOL_OK)
-        (void)fail(r, "%s again returned %s (%d): %s", works[i].name, sqlpool_result_name(rc), rc,
+        (void)fail(r, "%s again returned %s (%d): %s", r->step_name, sqlpool_result_name(rc), rc,
                    error.message);
 }
 
@@ -298,10 +289,7 @@ static int one_run(run *r) {
     sqlpool_error error;
     char why[900];
     int rc, tries = 0;
-    r->random.state = 42;
-    r->clock.step_ns = 1000;
-    r->locks.clock = &r->clock;
-    r->locks.solo = 1;
+    run_from_the_start(r);
     (void)alarm(20);
     sim_remove_database(path);
     sim_alloc_fail(r->is_oom ? r->fault.at : 0, r->is_oom ? r->fault.from_on : 0);
@@ -327,11 +315,7 @@ static int one_run(run *r) {
     heal();
     if (r->why[0] == '\0' && sim_vfs.open_files != base_files)
         (void)fail(r, "%d files were left open", sim_vfs.open_files - base_files);
-    if (r->why[0] == '\0' && sim_alloc_check(why, sizeof why)) (void)fail(r, "%s", why);
-    if (r->why[0] == '\0' && sim_locks_check(&r->locks, why, sizeof why)) (void)fail(r, "%s", why);
-    if (r->why[0] == '\0' && sqlite3_memory_used() != base_memory)
-        (void)fail(r, "sqlite3_memory_used is %d above its base",
-                   (int)(sqlite3_memory_used() - base_memory));
+    run_check_rules(r, base_memory);
     if (r->why[0] == '\0' && check_file(why, sizeof why) != VERSIONS) (void)fail(r, "%s", why);
     (void)alarm(0);
     return r->why[0] != '\0';
@@ -353,13 +337,7 @@ static int try_run(sim_vfs_fault fault, bool is_oom, bool is_wal) {
                        is_wal ? "wal" : "delete");
     }
     bad = one_run(r);
-    if (bad) {
-        printf("# %s: %s\n", sim_replay, r->why);
-        if (getenv("SIM_VERBOSE") != NULL) sim_vfs_print_ring();
-        fflush(stdout);
-        sim_locks_forget(&r->locks);
-        sim_alloc_forget();
-    }
+    if (bad) run_report(r);
     free(r);
     return bad;
 }
@@ -367,7 +345,7 @@ static int try_run(sim_vfs_fault fault, bool is_oom, bool is_wal) {
 /*---- faults ----*/
 
 static uint64_t seed;
-static int full;
+static bool full;
 
 /*  What each version looks like: from steps that nothing disturbs. */
 TEST(every_version_as_it_should_be) {
@@ -376,9 +354,7 @@ TEST(every_version_as_it_should_be) {
     int version;
     CHECK(r != NULL);
     r->is_wal = true;
-    r->clock.step_ns = 1000;
-    r->locks.clock = &r->clock;
-    r->locks.solo = 1;
+    run_from_the_start(r);
     sim_remove_database(path);
     CHECK(open_pool(r, &error) == SQLPOOL_OK);
     for (version = 0; version <= VERSIONS; version++) {
@@ -399,48 +375,54 @@ TEST(every_version_as_it_should_be) {
 
 typedef struct campaign {
     bool is_wal;
-    uint64_t stride, turn, runs, failures;
-    double seconds, slower;
-    int64_t start;
+    uint64_t turn, runs, failures;
+    pace pace;
 } campaign;
 
 static void one_of_many(campaign *c, sim_vfs_fault fault, bool is_oom) {
-    if (c->failures >= 20 || c->turn++ % c->stride != 0) return;
-    if (!full && (double)(sim_real_ns() - c->start) / 1e9 > c->seconds * c->slower) {
-        c->stride *= 2; /* a busy machine: the first run was no measure */
-        c->slower += 0.5;
-    }
+    if (c->failures >= 20 || c->turn++ % c->pace.stride != 0) return;
+    pace_keep(&c->pace);
     c->failures += (uint64_t)try_run(fault, is_oom, c->is_wal);
     c->runs++;
 }
-static void measure(campaign *c, uint64_t cases, double each) {
-    c->stride = 1;
-    if (!full && each * (double)cases > c->seconds)
-        c->stride = 1 + (uint64_t)(each * (double)cases / c->seconds);
-    c->turn = seed;
-    c->slower = 1.2;
-    c->start = sim_real_ns();
+/*  How many seconds a run takes that nothing disturbs; less than 0 when it fails. */
+static double one_takes(bool is_oom, bool is_wal) {
+    const sim_vfs_fault none = {0, SIM_VFS_ANY, 0, 0, 0};
+    int64_t start;
+    if (try_run(none, is_oom, is_wal) != 0) return -1;
+    start = sim_real_ns();
+    if (try_run(none, is_oom, is_wal) != 0) return -1;
+    return (double)(sim_real_ns() - start) / 1e9;
+}
+static campaign campaign_of(bool is_wal, uint64_t cases, double each, double seconds) {
+    campaign c = {is_wal, seed, 0, 0, {0, 0, 0, 0, false}};
+    c.pace = pace_of(each * (double)cases, seconds, full);
+    return c;
+}
+static void end_campaign(const campaign *c, const char *of, uint64_t count, const char *what) {
+    printf("# %s: %llu %s, %llu runs, stride %llu, seed %llu, %.1f s, %llu failed\n", of,
+           (unsigned long long)count, what, (unsigned long long)c->runs,
+           (unsigned long long)c->pace.stride, (unsigned long long)seed, pace_took(&c->pace),
+           (unsigned long long)c->failures);
+    CHECK(c->runs > 20);
+    CHECK_INT(c->failures, 0);
 }
 
 static void every_call(bool is_wal, double seconds) {
     static const int codes[] = {0, SQLITE_FULL, SQLITE_BUSY, SQLITE_CANTOPEN};
-    const sim_vfs_fault none = {0, SIM_VFS_ANY, 0, 0, 0};
+    const double each = one_takes(false, is_wal);
     uint64_t counts[SIM_VFS_KINDS + 1], cases = 0;
-    campaign c = {is_wal, 1, 0, 0, 0, seconds, 1.2, 0};
-    int64_t first;
+    campaign c;
     size_t code;
     int kind, from_on;
-    CHECK(try_run(none, false, is_wal) == 0);
-    first = sim_real_ns();
-    CHECK(try_run(none, false, is_wal) == 0);
-    first = sim_real_ns() - first;
+    CHECK(each >= 0);
     memcpy(counts, sim_vfs.kind_calls, sizeof counts);
     CHECK(sim_vfs.calls > 100);
     for (kind = 0; kind < SIM_VFS_KINDS; kind++)
         for (code = 0; code < sizeof codes / sizeof *codes; code++)
             if (sim_vfs_kind_can_fail(kind) && sim_vfs_code_fits(kind, codes[code]))
                 cases += counts[kind] * 2;
-    measure(&c, cases, (double)first / 1e9);
+    c = campaign_of(is_wal, cases, each, seconds);
     for (kind = 0; kind < SIM_VFS_KINDS; kind++) {
         for (code = 0; code < sizeof codes / sizeof *codes; code++) {
             if (!sim_vfs_kind_can_fail(kind) || !sim_vfs_code_fits(kind, codes[code])) continue;
@@ -453,12 +435,7 @@ static void every_call(bool is_wal, double seconds) {
             }
         }
     }
-    printf("# io %s: %llu cases, %llu runs, stride %llu, seed %llu, %.1f s, %llu failed\n",
-           is_wal ? "wal" : "delete", (unsigned long long)cases, (unsigned long long)c.runs,
-           (unsigned long long)c.stride, (unsigned long long)seed,
-           (double)(sim_real_ns() - c.start) / 1e9, (unsigned long long)c.failures);
-    CHECK(c.runs > 20);
-    CHECK_INT(c.failures, 0);
+    end_campaign(&c, is_wal ? "io wal" : "io delete", cases, "cases");
 }
 TEST(every_call_wal) {
     every_call(true, 5);
@@ -468,30 +445,20 @@ TEST(every_call_delete) {
 }
 
 TEST(every_allocation) {
-    const sim_vfs_fault none = {0, SIM_VFS_ANY, 0, 0, 0};
-    campaign c = {true, 1, 0, 0, 0, 5, 1.2, 0};
-    uint64_t allocations, n;
-    int64_t first;
+    const double each = one_takes(true, true);
+    const uint64_t allocations = sim_alloc.requests;
+    campaign c = campaign_of(true, allocations * 2, each, 5);
+    uint64_t n;
     int from_on;
-    CHECK(try_run(none, true, true) == 0);
-    first = sim_real_ns();
-    CHECK(try_run(none, true, true) == 0);
-    first = sim_real_ns() - first;
-    allocations = sim_alloc.requests;
+    CHECK(each >= 0);
     CHECK(allocations > 1000);
-    measure(&c, allocations * 2, (double)first / 1e9);
     for (from_on = 0; from_on <= 1; from_on++) {
         for (n = 1; n <= allocations; n++) {
             const sim_vfs_fault fault = {n, SIM_VFS_ANY, 0, from_on, 0};
             one_of_many(&c, fault, true);
         }
     }
-    printf("# oom: %llu allocations, %llu runs, stride %llu, seed %llu, %.1f s, %llu failed\n",
-           (unsigned long long)allocations, (unsigned long long)c.runs,
-           (unsigned long long)c.stride, (unsigned long long)seed,
-           (double)(sim_real_ns() - c.start) / 1e9, (unsigned long long)c.failures);
-    CHECK(c.runs > 20);
-    CHECK_INT(c.failures, 0);
+    end_campaign(&c, "oom", allocations, "allocations");
 }
 
 /*---- processes that are killed ----*/
@@ -539,9 +506,7 @@ static int child(const char *how) {
     sim_vfs.point_fn = kill_point;
     if (how[0] == 'c') return careless(is_up);
     r->is_wal = how[0] == 'w';
-    r->clock.step_ns = 1000;
-    r->locks.clock = &r->clock;
-    r->locks.solo = 1;
+    run_from_the_start(r);
     rc = open_pool(r, &error);
     if (rc == SQLPOOL_OK)
         rc = migrate_to(r->pool, is_up ? 0 : SQLPOOL_OFF, SQLPOOL_MIGRATE_RUN, &result, &error);
@@ -626,12 +591,7 @@ TEST(control_half_done_steps_are_seen) {
 }
 
 int main(int argc, char **argv) {
-    if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
-        printf("# SQLite refuses the simulator\n0 passed, 1 failed\n");
-        return 1;
-    }
-    sim_vfs.skip_sync = 1;
-    sim_vfs.skip_sleep = 1;
+    if (!run_install()) return 1;
     if (argc >= 3 && strcmp(argv[1], "child") == 0) return child(argv[2]);
     sim_catch_crashes();
     seed = sim_alloc.seed = sim_vfs.seed = sim_seed();

@@ -19,11 +19,10 @@
     truncations that are there. A name is durable with a sync of its file, and all names are once
     SQLite has synced the folder: with the first sync of a log or journal (os_unix.c), or a deletion
     that asks for it; until then a deleted file may be back, with its old content. There is no -shm.
-    A sync that fails makes nothing durable. With FULL the log moreover forgets what a failed sync
-    did not bring to the disk, whatever a later one says, when the same file handle is the next to
-    sync: Linux tells each handle of an error once, and takes the pages for written. With NORMAL, and
-    in the database file (what a checkpoint copied half way is not copied again), SQLite itself
-    trusts the second sync, and there is no promise to test.
+    A sync that fails makes nothing durable, and of the log the disk forgets what it did not bring
+    there, whatever a later one says: Linux takes the pages for written, and tells each file handle
+    of an error once. In the database file (what a checkpoint copied half way is not copied again)
+    SQLite itself trusts the second sync, and there is no promise to test.
 
     Some images are opened with a pool, which writes and closes, before they are looked at.
 
@@ -37,6 +36,7 @@
 
 #include <sys/stat.h>
 
+#include "sim/memory.h"
 #include "sim/sim.h"
 #include "test.h"
 
@@ -52,12 +52,12 @@ static void out_of_memory(void) {
     exit(1);
 }
 /*  Room for `count` elements, doubling. */
-static void *grown(void *memory, size_t *capacity, size_t count, size_t element) {
-    if (count <= *capacity) return memory;
+static void *grown(void *block, size_t *capacity, size_t count, size_t element) {
+    if (count <= *capacity) return block;
     *capacity = count * 2;
-    memory = realloc(memory, *capacity * element);
-    if (memory == NULL) out_of_memory();
-    return memory;
+    block = realloc(block, *capacity * element);
+    if (block == NULL) out_of_memory();
+    return block;
 }
 
 /*---- the trace ----*/
@@ -158,6 +158,7 @@ static void record(void *user, const sim_vfs_event *seen) {
         if (file == LOG) t->truncates++;
         break;
     case SIM_VFS_SYNC:
+        if (!is_ok && !seen->faulted) return; /* it did its work, and told of an earlier one */
         e = add_event(t, is_ok ? SYNC : SYNC_FAILED, file, 0);
         t->failed_syncs += !is_ok;
         break;
@@ -617,13 +618,9 @@ static void free_trace(trace *t) {
 
 /*---- the disk ----*/
 
-typedef struct content {
-    uint8_t *at;
-    size_t size, capacity;
-} content;
 typedef struct inode {
     int file;
-    content durable;
+    memory_content durable;
     size_t *pending; /* events that change it and are not durable, in their order */
     size_t pending_count, pending_capacity;
 } inode;
@@ -640,39 +637,33 @@ typedef struct disk {
     int durable[FILES]; /* and as the disk knows it */
     name_change names[MAX_INODES * 2];
     int name_count;
-    unsigned deaf;    /* CONTROL: syncs of these files (bits) do nothing */
-    bool log_forgets; /* what a failed sync of it did not bring to the disk */
+    unsigned deaf; /* CONTROL: syncs of these files (bits) do nothing */
 } disk;
 
-static void resize(content *c, size_t size) {
-    c->at = (uint8_t *)grown(c->at, &c->capacity, size, 1);
-    if (size > c->size) memset(c->at + c->size, 0, size - c->size);
-    c->size = size;
+static void put(memory_content *c, const void *data, int64_t offset, int64_t bytes) {
+    if (!memory_put(c, data, offset, bytes)) out_of_memory();
 }
-static void put(content *c, const uint8_t *data, size_t offset, size_t bytes) {
-    if (c->size < offset + bytes) resize(c, offset + bytes);
-    if (bytes > 0) memcpy(c->at + offset, data, bytes);
-}
-static void put_event(content *c, const trace *t, const event *e) {
+static void put_event(memory_content *c, const trace *t, const event *e) {
     if (e->kind == WRITE)
-        put(c, t->bytes + e->data, (size_t)e->offset, (size_t)e->amount);
-    else if (c->size > (size_t)e->amount)
-        c->size = (size_t)e->amount; /* what comes back is zero: resize() */
+        put(c, t->bytes + e->data, e->offset, e->amount);
+    else
+        memory_cut(c, e->amount);
 }
 
 typedef enum fate { OLD, NEW, JUNK } fate;
 typedef fate (*fate_fn)(void *user, bool is_last);
 /*  Each sector of a write has a fate of its own. */
-static void put_sectors(content *c, const trace *t, const event *e, fate_fn fate_of, void *user) {
-    const size_t end = (size_t)(e->offset + e->amount);
-    size_t at, next;
-    for (at = (size_t)e->offset; at < end; at = next) {
+static void put_sectors(memory_content *c, const trace *t, const event *e, fate_fn fate_of,
+                        void *user) {
+    const int64_t end = e->offset + e->amount;
+    int64_t at, next;
+    for (at = e->offset; at < end; at = next) {
         uint8_t junk[SECTOR];
         next = (at / SECTOR + 1) * SECTOR;
         if (next > end) next = end;
         switch (fate_of(user, next == end)) {
         case NEW:
-            put(c, t->bytes + e->data + (at - (size_t)e->offset), at, next - at);
+            put(c, t->bytes + e->data + (at - e->offset), at, next - at);
             break;
         case JUNK:
             memset(junk, sim_random_below(&dice, 3) == 0 ? 0 : (int)sim_random_below(&dice, 256),
@@ -696,14 +687,13 @@ static disk *new_disk(const trace *t, unsigned deaf) {
     if (d == NULL) out_of_memory();
     d->t = t;
     d->deaf = deaf;
-    d->log_forgets = t->synchronous == SQLPOOL_SYNCHRONOUS_FULL;
     for (i = 0; i < FILES; i++) d->now[i] = d->durable[i] = NOWHERE;
     return d;
 }
 static void free_disk(disk *d) {
     int i;
     for (i = 0; i < d->inode_count; i++) {
-        free(d->inodes[i].durable.at);
+        memory.free_fn(d->inodes[i].durable.at);
         free(d->inodes[i].pending);
     }
     free(d);
@@ -730,26 +720,13 @@ static bool is_name_pending(const disk *d, int of) {
     return false;
 }
 
-/*  Is the handle that heard of the failure the next to sync this file? */
-static bool hears_it_alone(const trace *t, size_t at) {
-    const event *failed = &t->events[at];
-    for (at++; at < t->count; at++) {
-        const event *e = &t->events[at];
-        if (e->file == failed->file && (e->kind == SYNC || e->kind == SYNC_FAILED))
-            return e->handle == failed->handle;
-        if (e->file == failed->file && e->kind == DELETE) return false;
-    }
-    return false;
-}
-
 static void sync_inode(disk *d, size_t at) {
     const event *e = &d->t->events[at];
     const int number = d->now[e->file];
     inode *n = &d->inodes[number];
     size_t i, done = 0;
     if ((d->deaf >> e->file & 1) != 0) return;
-    if (e->kind == SYNC_FAILED && !(d->log_forgets && e->file == LOG && hears_it_alone(d->t, at)))
-        return;
+    if (e->kind == SYNC_FAILED && e->file != LOG) return;
     for (; done < n->pending_count; done++) {
         const event *change = &d->t->events[n->pending[done]];
         if (change->ended >= e->began) break; /* it was not done when the sync began */
@@ -810,11 +787,21 @@ static void disk_step(disk *d, size_t at) {
 
 /*---- images ----*/
 
-typedef struct image_file {
-    bool exists;
-    content content;
-} image_file;
-static image_file image[FILES];
+/*  A file that may be found, in the folder of sim/memory.h, without anything in it yet. */
+static memory_content *add_file(int file) {
+    char name[64];
+    memory_node *n;
+    (void)snprintf(name, sizeof name, "%s%s", path, tails[file]);
+    n = memory_create(name);
+    if (n == NULL) out_of_memory();
+    return &n->content;
+}
+static memory_content *content_of(int file) {
+    memory_node *n;
+    for (n = memory.nodes; n != NULL; n = n->next)
+        if (file_of(n->name) == file) return &n->content;
+    return NULL;
+}
 
 /*  What became of that which was not durable. */
 typedef enum model {
@@ -847,7 +834,7 @@ static fate by_chance_or_junk(void *user, bool is_last) {
     return sim_random_below(&dice, 4) == 0 ? JUNK : f;
 }
 
-static void put_pending(content *c, const disk *d, const inode *n, choice *chosen) {
+static void put_pending(memory_content *c, const disk *d, const inode *n, choice *chosen) {
     size_t i;
     for (i = 0; i < n->pending_count; i++) {
         const size_t at = n->pending[i];
@@ -932,14 +919,16 @@ static void build_image(const disk *d, model m) {
         if (n->pending_count > 0 && n->pending[n->pending_count - 1] > chosen.last)
             chosen.last = n->pending[n->pending_count - 1];
     }
+    memory_clear();
     for (i = 0; i < FILES; i++) {
         const int number = found_under(d, i, m);
-        image[i].exists = number != NOWHERE;
-        image[i].content.size = 0;
+        const inode *n;
+        memory_content *c;
         if (number == NOWHERE) continue;
-        resize(&image[i].content, 0);
-        put(&image[i].content, d->inodes[number].durable.at, 0, d->inodes[number].durable.size);
-        put_pending(&image[i].content, d, &d->inodes[number], &chosen);
+        n = &d->inodes[number];
+        c = add_file(i);
+        put(c, n->durable.at, 0, n->durable.bytes);
+        put_pending(c, d, n, &chosen);
     }
 }
 
@@ -947,35 +936,31 @@ static void write_files(const char *name) {
     int i;
     sim_remove_database(name);
     for (i = 0; i < FILES; i++) {
-        const content *c = &image[i].content;
+        const memory_content *c = content_of(i);
         char file_name[64];
         FILE *file;
-        if (!image[i].exists) continue;
+        if (c == NULL) continue;
         (void)snprintf(file_name, sizeof file_name, "%s%s", name, tails[i]);
         file = fopen(file_name, "wb");
-        if (file == NULL || (c->size > 0 && fwrite(c->at, 1, c->size, file) != c->size) ||
+        if (file == NULL ||
+            (c->bytes > 0 && fwrite(c->at, 1, (size_t)c->bytes, file) != (size_t)c->bytes) ||
             fclose(file) != 0)
             test_fail(__FILE__, __LINE__, "cannot write %s", file_name);
     }
 }
 static void read_files(const char *name) {
     int i;
+    memory_clear();
     for (i = 0; i < FILES; i++) {
-        content *c = &image[i].content;
-        char file_name[64];
+        memory_content *c;
+        char file_name[64], part[65536];
         FILE *file;
         size_t got;
         (void)snprintf(file_name, sizeof file_name, "%s%s", name, tails[i]);
         file = fopen(file_name, "rb");
-        image[i].exists = file != NULL;
-        c->size = 0;
         if (file == NULL) continue;
-        do {
-            const size_t have = c->size;
-            resize(c, have + 65536);
-            got = fread(c->at + have, 1, 65536, file);
-            c->size = have + got;
-        } while (got > 0);
+        c = add_file(i);
+        while ((got = fread(part, 1, sizeof part, file)) > 0) put(c, part, c->bytes, (int64_t)got);
         (void)fclose(file);
     }
 }
@@ -1005,191 +990,18 @@ static void use_image(const trace *t) {
     read_files(name);
 }
 
-/*---- the VFS that shows an image, to one connection ----*/
+/*---- the VFS that shows an image ----*/
 
-typedef struct image_handle {
-    sqlite3_file base;
-    image_file *file;
-} image_handle;
-enum { SHM_REGIONS = 16 };
-static void *shm_regions[SHM_REGIONS];
-
-static content *content_of(sqlite3_file *file) {
-    return &((image_handle *)file)->file->content;
-}
-static int image_close(sqlite3_file *file) {
-    (void)file;
-    return SQLITE_OK;
-}
-static int image_read(sqlite3_file *file, void *to, int amount, sqlite3_int64 offset) {
-    const content *c = content_of(file);
-    const size_t start = (size_t)offset, wanted = (size_t)amount;
-    const size_t have = start >= c->size ? 0 : c->size - start < wanted ? c->size - start : wanted;
-    if (have > 0) memcpy(to, c->at + start, have);
-    memset((uint8_t *)to + have, 0, wanted - have);
-    return have == wanted ? SQLITE_OK : SQLITE_IOERR_SHORT_READ;
-}
-static int image_write(sqlite3_file *file, const void *from, int amount, sqlite3_int64 offset) {
-    put(content_of(file), (const uint8_t *)from, (size_t)offset, (size_t)amount);
-    return SQLITE_OK;
-}
-static int image_truncate(sqlite3_file *file, sqlite3_int64 size) {
-    content *c = content_of(file);
-    if ((size_t)size < c->size) c->size = (size_t)size;
-    return SQLITE_OK;
-}
-static int image_sync(sqlite3_file *file, int flags) {
-    (void)file;
-    (void)flags;
-    return SQLITE_OK;
-}
-static int image_size(sqlite3_file *file, sqlite3_int64 *size) {
-    *size = (sqlite3_int64)content_of(file)->size;
-    return SQLITE_OK;
-}
-static int image_lock(sqlite3_file *file, int level) {
-    (void)file;
-    (void)level;
-    return SQLITE_OK;
-}
-static int image_reserved(sqlite3_file *file, int *out) {
-    (void)file;
-    *out = 0;
-    return SQLITE_OK;
-}
-static int image_control(sqlite3_file *file, int op, void *argument) {
-    (void)file;
-    (void)op;
-    (void)argument;
-    return SQLITE_NOTFOUND;
-}
-static int image_sector(sqlite3_file *file) {
-    (void)file;
-    return 4096;
-}
-static int image_traits(sqlite3_file *file) {
-    (void)file;
-    return SQLITE_IOCAP_POWERSAFE_OVERWRITE; /* as os_unix.c says of its files */
-}
-static int image_shm_map(sqlite3_file *file, int region, int bytes, int extend,
-                         void volatile **out) {
-    (void)file;
-    *out = NULL;
-    if (region >= SHM_REGIONS) return SQLITE_FULL;
-    if (shm_regions[region] == NULL && extend) shm_regions[region] = calloc(1, (size_t)bytes);
-    *out = shm_regions[region];
-    return *out == NULL && extend ? SQLITE_NOMEM : SQLITE_OK;
-}
-static int image_shm_lock(sqlite3_file *file, int offset, int n, int flags) {
-    (void)file;
-    (void)offset;
-    (void)n;
-    (void)flags;
-    return SQLITE_OK;
-}
-static void image_shm_barrier(sqlite3_file *file) {
-    (void)file;
-}
-static int image_shm_unmap(sqlite3_file *file, int delete_it) {
-    int i;
-    (void)file;
-    (void)delete_it;
-    for (i = 0; i < SHM_REGIONS; i++) {
-        free(shm_regions[i]);
-        shm_regions[i] = NULL;
-    }
-    return SQLITE_OK;
-}
-static const sqlite3_io_methods image_methods = {2,
-                                                 image_close,
-                                                 image_read,
-                                                 image_write,
-                                                 image_truncate,
-                                                 image_sync,
-                                                 image_size,
-                                                 image_lock,
-                                                 image_lock,
-                                                 image_reserved,
-                                                 image_control,
-                                                 image_sector,
-                                                 image_traits,
-                                                 image_shm_map,
-                                                 image_shm_lock,
-                                                 image_shm_barrier,
-                                                 image_shm_unmap,
-                                                 NULL,
-                                                 NULL};
-
-static int image_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
-                      int *out_flags) {
-    image_handle *h = (image_handle *)file;
-    const int which = file_of(name);
-    (void)vfs;
-    h->base.pMethods = NULL;
-    if (which == NOWHERE) return SQLITE_CANTOPEN;
-    if (!image[which].exists) {
-        if ((flags & SQLITE_OPEN_CREATE) == 0) return SQLITE_CANTOPEN;
-        image[which].exists = true;
-        image[which].content.size = 0;
-    }
-    h->file = &image[which];
-    h->base.pMethods = &image_methods;
-    if (out_flags != NULL) *out_flags = flags;
-    return SQLITE_OK;
-}
-static int image_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
-    const int which = file_of(name);
-    (void)vfs;
-    (void)sync_directory;
-    if (which == NOWHERE || !image[which].exists) return SQLITE_IOERR_DELETE_NOENT;
-    image[which].exists = false;
-    return SQLITE_OK;
-}
-static int image_access(sqlite3_vfs *vfs, const char *name, int flags, int *out) {
-    const int which = file_of(name);
-    (void)vfs;
-    (void)flags;
-    *out = which != NOWHERE && image[which].exists;
-    return SQLITE_OK;
-}
-static int image_full_path(sqlite3_vfs *vfs, const char *name, int bytes, char *out) {
-    (void)vfs;
-    return snprintf(out, (size_t)bytes, "%s", name) < bytes ? SQLITE_OK : SQLITE_CANTOPEN;
-}
+/*  The same salts at every look. */
 static int image_randomness(sqlite3_vfs *vfs, int bytes, char *out) {
     (void)vfs;
     memset(out, 7, (size_t)bytes);
     return bytes;
 }
-static int image_sleep(sqlite3_vfs *vfs, int microseconds) {
-    (void)vfs;
-    return microseconds;
-}
-static int image_time(sqlite3_vfs *vfs, double *out) {
-    (void)vfs;
-    *out = 2451545;
-    return SQLITE_OK;
-}
-static int image_last_error(sqlite3_vfs *vfs, int bytes, char *out) {
-    (void)vfs;
-    (void)bytes;
-    (void)out;
-    return 0;
-}
 static int image_install(void) {
     static sqlite3_vfs v;
-    v.iVersion = 1;
-    v.szOsFile = (int)sizeof(image_handle);
-    v.mxPathname = 64;
-    v.zName = "image";
-    v.xOpen = image_open;
-    v.xDelete = image_delete;
-    v.xAccess = image_access;
-    v.xFullPathname = image_full_path;
+    memory_vfs(&v, "image");
     v.xRandomness = image_randomness;
-    v.xSleep = image_sleep;
-    v.xCurrentTime = image_time;
-    v.xGetLastError = image_last_error;
     return sqlite3_vfs_register(&v, 0);
 }
 
@@ -1309,7 +1121,7 @@ static void read_image(sqlite3 *db, const trace *t, rows_seen *seen, finding *f)
     it leaves all as it found it. */
 static void open_and_read(const trace *t, rows_seen *seen, finding *f, bool is_closed_well) {
     sqlite3 *db = NULL;
-    if (!image[DB].exists) return;
+    if (content_of(DB) == NULL) return;
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, "image") !=
         SQLITE_OK)
         say(f, &f->is_corrupt, "open: %s", sqlite3_errmsg(db));
@@ -1577,7 +1389,6 @@ TEST(checkpoint_stops_at_a_failing_sync) {
         disk *d = new_disk(t, 0);
         bool has_failed = false;
         size_t at;
-        d->log_forgets = true;
         for (at = 0; at <= t->count; at++) {
             if (has_failed) one_image(&sum, d, WRITES_OR_NOT, at, 0, consistent);
             if (at == t->count) break;
@@ -1659,6 +1470,39 @@ TEST(the_log_that_was_there_is_not_written_again) {
     CHECK(writes.count > 0); /* what came after it is written again */
     CHECK_INT(writes.least, end);
 }
+/*  A log begins anew, and the sync of its header fails: on the disk it may still be the old one, all
+    of which is in the database file. A part of that would be another database: the header is written
+    again, and synced, before the rest. */
+TEST(the_header_of_the_log_is_written_again_first) {
+    trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
+    sqlpool_error error;
+    static writer w;
+    size_t before;
+    int rc, at, order[3] = {-1, -1, -1};
+    start_recording(t);
+    CHECK_INT(open_pool(t, &w.pool, &error), SQLPOOL_OK);
+    (void)sqlpool_script(w.pool, schema, -1, &error);
+    w.t = t;
+    write_alone(&w);
+    rc = sqlpool_checkpoint(w.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error);
+    arm_sync(1);
+    if (rc == SQLPOOL_OK) write_alone(&w);
+    arm_sync(0);
+    before = t->count;
+    if (rc == SQLPOOL_OK) rc = sqlpool_checkpoint(w.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &error);
+    sim_vfs.record_fn = NULL;
+    (void)sqlpool_close(w.pool, NULL);
+    CHECK_INT(t->failed_syncs, 1);
+    for (at = 0; before < t->count && at < 3; before++) {
+        const event *e = &t->events[before];
+        if (e->file == LOG) order[at++] = e->kind == WRITE ? (int)e->offset : -(int)e->kind;
+    }
+    free_trace(t);
+    CHECK_INT(rc, SQLPOOL_OK);
+    CHECK_INT(order[0], 0);
+    CHECK_INT(order[1], -(int)SYNC);
+    CHECK_INT(order[2], 32);
+}
 /*  Another connection, or process, has gone on meanwhile. */
 TEST(a_recycled_pool_syncs_the_log_that_is_there) {
     trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
@@ -1709,7 +1553,7 @@ TEST(a_log_that_cannot_be_synced_is_written_again) {
     CHECK_INT(opened, SQLPOOL_OK);
     CHECK(writes.count > 0);
     CHECK_INT(writes.least, 0);
-    CHECK_INT(syncs.count, 1);
+    CHECK_INT(syncs.count, 2); /* its header before the rest */
 }
 TEST(a_log_that_cannot_be_written_again_is_not_opened) {
     trace *t = new_trace(SQLPOOL_SYNCHRONOUS_NORMAL, 1024, true);
@@ -1827,7 +1671,7 @@ TEST(control_damage_is_seen) {
     for (i = 0; i < t->count; i++) disk_step(d, i);
     damage(d);
     build_image(d, ALL);
-    image[DB].content.at[(size_t)(item_page() - 1) * (size_t)t->page_bytes] ^= 0x55; /* its type */
+    content_of(DB)->at[(item_page() - 1) * t->page_bytes] ^= 0x55; /* its type */
     f = look(t, t->count, 0, durable, false);
     if (!f.is_corrupt && !f.is_torn) test_fail(__FILE__, __LINE__, "a changed page is not seen");
     build_image(d, ALL);
@@ -1852,6 +1696,7 @@ int main(int argc, char **argv) {
         return 1;
     }
     sim_vfs.skip_sync = 1; /* the disk is the trace */
+    sim_vfs.tells_each = 1;
     sim_catch_crashes();
     seed = sim_vfs.seed = sim_seed();
     dice.state = seed;
@@ -1870,6 +1715,7 @@ int main(int argc, char **argv) {
     RUN(normal_with_failing_syncs);
     RUN(checkpoint_stops_at_a_failing_sync);
     RUN(the_log_that_was_there_is_not_written_again);
+    RUN(the_header_of_the_log_is_written_again_first);
     RUN(a_recycled_pool_syncs_the_log_that_is_there);
     RUN(a_log_that_cannot_be_synced_is_written_again);
     RUN(a_log_that_cannot_be_written_again_is_not_opened);

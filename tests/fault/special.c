@@ -174,6 +174,13 @@ static rig *with_rows(const char *path, int journal) {
     }
     return g;
 }
+/*  What its first row says, or why it cannot be read. */
+static const char *first_row(rig *g) {
+    static char text[20];
+    const int rc = sqlpool_query_text(g->pool, text, sizeof text, "SELECT data FROM t WHERE id = 1",
+                                      SQLPOOL_NO_ARGS, &g->error);
+    return rc == SQLPOOL_OK ? text : g->error.message;
+}
 
 /*  Three seconds with a tick each, far beyond validate_after_ms: the next use looks at the file. */
 static bool ticks_pass(rig *g) {
@@ -230,7 +237,6 @@ TEST(deleted_while_open_delete) {
 
 static void replaced_while_open(int journal) {
     rig *g, *other = with_rows("other.db", journal);
-    char text[20];
     CHECK_INT(sqlpool_exec(other->pool, "UPDATE t SET data = 'other'", SQLPOOL_NO_ARGS, NULL),
               SQLPOOL_OK);
     if (!rig_end(other)) return; /* closed: all of it is in other.db */
@@ -242,10 +248,7 @@ static void replaced_while_open(int journal) {
     (void)unlink("swap.db-wal");
     (void)unlink("swap.db-shm");
     CHECK_INT(sqlpool_recycle(g->pool), SQLPOOL_OK);
-    CHECK_INT(sqlpool_query_text(g->pool, text, sizeof text, "SELECT data FROM t WHERE id = 1",
-                                 SQLPOOL_NO_ARGS, &g->error),
-              SQLPOOL_OK);
-    CHECK_STR(text, "other");
+    CHECK_STR(first_row(g), "other");
     CHECK_INT(sqlpool_exec(g->pool, "INSERT INTO t VALUES(3, 'seen')", SQLPOOL_NO_ARGS, &g->error),
               SQLPOOL_OK);
     if (!rig_end(g)) return;
@@ -355,7 +358,6 @@ static void foreign_lock(int journal) {
     process p;
     char c = 0;
     int64_t before, took;
-    char text[20];
     if (!rig_end(g)) return;
     g = rig_new(); /* real time: the other process lives in it */
     memset(&g->config.clock, 0, sizeof g->config.clock);
@@ -374,17 +376,11 @@ static void foreign_lock(int journal) {
     CHECK_INT(g->error.sqlite_code & 0xff, SQLITE_BUSY);
     CHECK(g->error.message[0] != '\0');
     /* readers do not mind */
-    CHECK_INT(sqlpool_query_text(g->pool, text, sizeof text, "SELECT data FROM t WHERE id = 1",
-                                 SQLPOOL_NO_ARGS, &g->error),
-              SQLPOOL_OK);
-    CHECK_STR(text, "old");
+    CHECK_STR(first_row(g), "old");
     CHECK_INT(finish(&p), 0);
     CHECK_INT(sqlpool_exec(g->pool, "INSERT INTO t VALUES(3, 'x')", SQLPOOL_NO_ARGS, &g->error),
               SQLPOOL_OK);
-    CHECK_INT(sqlpool_query_text(g->pool, text, sizeof text, "SELECT data FROM t WHERE id = 1",
-                                 SQLPOOL_NO_ARGS, &g->error),
-              SQLPOOL_OK);
-    CHECK_STR(text, "locked");
+    CHECK_STR(first_row(g), "locked");
     if (!rig_end(g)) return;
     CHECK(file_is_sound("foreign.db"));
 }

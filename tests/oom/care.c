@@ -476,9 +476,14 @@ static int fill_fn(sqlpool_conn *conn, void *user, int attempt) {
 }
 enum { MIGRATIONS = 3 };
 /*  The steps, and a fourth one that cannot be done. */
-static sqlpool_migrate_config migrate_config(sqlpool_migration steps[MIGRATIONS + 1]) {
-    sqlpool_migrate_config config = {0};
-    memset(steps, 0, (MIGRATIONS + 1) * sizeof *steps);
+typedef struct plan {
+    sqlpool_migration steps[MIGRATIONS + 1];
+    sqlpool_migrate_config config;
+    sqlpool_migrate_result result;
+} plan;
+static void make_plan(plan *p) {
+    sqlpool_migration *steps = p->steps;
+    memset(p, 0, sizeof *p);
     steps[0].version = 1;
     steps[0].name = "users";
     steps[0].up = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT NOT NULL);\n"
@@ -498,15 +503,15 @@ static sqlpool_migrate_config migrate_config(sqlpool_migration steps[MIGRATIONS 
     steps[3].version = 4;
     steps[3].name = "impossible";
     steps[3].up = "CREATE TABLE more(x);\nINSERT INTO users VALUES(1, 'again', '');";
-    config.steps = steps;
-    config.step_count = MIGRATIONS;
-    config.application_id = 77;
-    return config;
+    p->config.steps = steps;
+    p->config.step_count = MIGRATIONS;
+    p->config.application_id = 77;
 }
 
 /*  What is in the file is the version that it says, and that the result says. */
-static int migrate(run *r, const sqlpool_migrate_config *config, sqlpool_migrate_result *result,
-                   sqlpool_error *e) {
+static int migrate(run *r, plan *p, sqlpool_error *e) {
+    const sqlpool_migrate_config *config = &p->config;
+    sqlpool_migrate_result *result = &p->result;
     const sqlpool_maintenance options = options_of(r);
     const int64_t was = look(r, "PRAGMA user_version");
     const int rc = sqlpool_migrate(r->pool, config, &options, result, e);
@@ -536,60 +541,57 @@ static int migrate(run *r, const sqlpool_migrate_config *config, sqlpool_migrate
     return rc;
 }
 static int step_migrate_look(run *r, sqlpool_error *e) {
-    sqlpool_migration steps[MIGRATIONS + 1];
-    sqlpool_migrate_config config = migrate_config(steps);
-    sqlpool_migrate_result result;
+    plan p;
     int rc;
-    config.mode = SQLPOOL_MIGRATE_CHECK;
-    rc = migrate(r, &config, &result, e);
+    make_plan(&p);
+    p.config.mode = SQLPOOL_MIGRATE_CHECK;
+    rc = migrate(r, &p, e);
     if (rc != SQLPOOL_OK) return rc;
-    if (result.steps != 3 || result.to != 3) return fail(r, "check: %d steps", result.steps);
-    config.mode = SQLPOOL_MIGRATE_DRY_RUN;
-    rc = migrate(r, &config, &result, e);
-    if (rc == SQLPOOL_OK && result.steps != 3) return fail(r, "dry run: %d steps", result.steps);
+    if (p.result.steps != 3 || p.result.to != 3) return fail(r, "check: %d steps", p.result.steps);
+    p.config.mode = SQLPOOL_MIGRATE_DRY_RUN;
+    rc = migrate(r, &p, e);
+    if (rc == SQLPOOL_OK && p.result.steps != 3)
+        return fail(r, "dry run: %d steps", p.result.steps);
     return rc;
 }
 static int step_migrate_up(run *r, sqlpool_error *e) {
-    sqlpool_migration steps[MIGRATIONS + 1];
-    sqlpool_migrate_config config = migrate_config(steps);
-    sqlpool_migrate_result result;
+    plan p;
     int rc;
-    rc = migrate(r, &config, &result, e);
-    if (rc == SQLPOOL_OK && (result.to != 3 || look(r, "PRAGMA application_id") != 77))
-        return fail(r, "up: OK, and at %d", result.to);
+    make_plan(&p);
+    rc = migrate(r, &p, e);
+    if (rc == SQLPOOL_OK && (p.result.to != 3 || look(r, "PRAGMA application_id") != 77))
+        return fail(r, "up: OK, and at %d", p.result.to);
     return rc;
 }
 static int step_migrate_down(run *r, sqlpool_error *e) {
-    sqlpool_migration steps[MIGRATIONS + 1];
-    sqlpool_migrate_config config = migrate_config(steps);
-    sqlpool_migrate_result result;
+    plan p;
     int rc;
-    config.target = 1;
-    rc = migrate(r, &config, &result, e);
-    if (rc == SQLPOOL_OK && result.to != 1) return fail(r, "down: OK, and at %d", result.to);
+    make_plan(&p);
+    p.config.target = 1;
+    rc = migrate(r, &p, e);
+    if (rc == SQLPOOL_OK && p.result.to != 1) return fail(r, "down: OK, and at %d", p.result.to);
     return rc;
 }
 static int step_migrate_fails(run *r, sqlpool_error *e) {
-    sqlpool_migration steps[MIGRATIONS + 1];
-    sqlpool_migrate_config config = migrate_config(steps);
-    sqlpool_migrate_result result;
+    plan p;
     int rc;
-    config.step_count = MIGRATIONS + 1;
-    rc = wants(r, e, SQLITE_CONSTRAINT_PRIMARYKEY, migrate(r, &config, &result, e));
-    if (rc == SQLPOOL_OK && (result.failed_version != 4 || result.to != 3))
-        return fail(r, "the fourth step: version %d failed, at %d", result.failed_version,
-                    result.to);
+    make_plan(&p);
+    p.config.step_count = MIGRATIONS + 1;
+    rc = wants(r, e, SQLITE_CONSTRAINT_PRIMARYKEY, migrate(r, &p, e));
+    if (rc == SQLPOOL_OK && (p.result.failed_version != 4 || p.result.to != 3))
+        return fail(r, "the fourth step: version %d failed, at %d", p.result.failed_version,
+                    p.result.to);
     if (rc != SQLPOOL_OK) return rc;
-    config.step_count = 2;
-    rc = wants(r, e, SQLPOOL_MIGRATION_NEWER, migrate(r, &config, &result, e));
+    p.config.step_count = 2;
+    rc = wants(r, e, SQLPOOL_MIGRATION_NEWER, migrate(r, &p, e));
     if (rc != SQLPOOL_OK) return rc;
-    config.step_count = MIGRATIONS;
-    steps[1].up = "CREATE TABLE other(x)";
-    rc = wants(r, e, SQLPOOL_MIGRATION_CHANGED, migrate(r, &config, &result, e));
+    p.config.step_count = MIGRATIONS;
+    p.steps[1].up = "CREATE TABLE other(x)";
+    rc = wants(r, e, SQLPOOL_MIGRATION_CHANGED, migrate(r, &p, e));
     if (rc != SQLPOOL_OK) return rc;
-    steps[1].up = orders_sql;
-    config.application_id = 78;
-    return wants(r, e, SQLPOOL_MIGRATION_OTHER, migrate(r, &config, &result, e));
+    p.steps[1].up = orders_sql;
+    p.config.application_id = 78;
+    return wants(r, e, SQLPOOL_MIGRATION_OTHER, migrate(r, &p, e));
 }
 
 static int prepare_migrate(run *r) {
@@ -606,19 +608,18 @@ static int prepare_adopt(run *r) {
                    "PRAGMA user_version = 2");
 }
 static int step_adopt(run *r, sqlpool_error *e) {
-    sqlpool_migration steps[MIGRATIONS + 1];
-    sqlpool_migrate_config config = migrate_config(steps);
-    sqlpool_migrate_result result;
+    plan p;
     int rc;
+    make_plan(&p);
     rc = look(r, "SELECT count(*) FROM sqlpool_migrations") > 0 /* the second try */
              ? SQLPOOL_OK
-             : wants(r, e, SQLPOOL_MIGRATION_CHANGED, migrate(r, &config, &result, e));
-    config.adopt = true;
-    config.mode = SQLPOOL_MIGRATE_CHECK;
-    if (rc == SQLPOOL_OK) rc = migrate(r, &config, &result, e);
-    if (rc == SQLPOOL_OK && result.to != 3) return fail(r, "adopt, check: to %d", result.to);
-    config.mode = SQLPOOL_MIGRATE_RUN;
-    if (rc == SQLPOOL_OK) rc = migrate(r, &config, &result, e);
+             : wants(r, e, SQLPOOL_MIGRATION_CHANGED, migrate(r, &p, e));
+    p.config.adopt = true;
+    p.config.mode = SQLPOOL_MIGRATE_CHECK;
+    if (rc == SQLPOOL_OK) rc = migrate(r, &p, e);
+    if (rc == SQLPOOL_OK && p.result.to != 3) return fail(r, "adopt, check: to %d", p.result.to);
+    p.config.mode = SQLPOOL_MIGRATE_RUN;
+    if (rc == SQLPOOL_OK) rc = migrate(r, &p, e);
     if (rc == SQLPOOL_OK && look(r, "SELECT count(*) FROM sqlpool_migrations") != 3)
         return fail(r, "adopt: OK, and the history is another");
     return rc;
@@ -890,10 +891,8 @@ static int step_busy(run *r, sqlpool_error *e) {
                        SQLPOOL_ARGS(1, "slow"), e);
     if (rc == SQLPOOL_OK) {
         while (sqlpool_rows_next(&rows)) sim_clock_advance(&r->clock, 5000000);
-        rc = sqlpool_rows_close(&rows, e);
-    } else {
-        (void)sqlpool_rows_close(&rows, NULL);
     }
+    rc = close_rows(&rows, rc, e);
     if (rc != SQLPOOL_OK) return rc;
     rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, e);
     if (rc != SQLPOOL_OK) return rc;
@@ -1309,22 +1308,11 @@ TEST(every_allocation_of_salvage) {
 /*---- controls: the harness sees what it must see ----*/
 
 TEST(control_leak_is_seen) {
-    run *r = (run *)calloc(1, sizeof *r);
-    CHECK(r != NULL);
-    r->control_leak = 1;
-    CHECK(one_run(r, 0, 0, find_part("maintain")) != 0);
-    CHECK_HAS(r->why, "leak");
-    sim_alloc_forget();
-    free(r);
+    control("maintain", true, "leak");
 }
 
 TEST(control_spoilt_copy_is_seen) {
-    run *r = (run *)calloc(1, sizeof *r);
-    CHECK(r != NULL);
-    r->control_lose = 1;
-    CHECK(one_run(r, 0, 0, find_part("vacuum")) != 0);
-    CHECK_HAS(r->why, "the copy is another");
-    free(r);
+    control("vacuum", false, "the copy is another");
 }
 
 int main(int argc, char **argv) {

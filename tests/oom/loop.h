@@ -41,6 +41,8 @@ typedef struct run {
     int control_leak, control_lose;
 } run;
 
+#include "sim/run.h"
+
 typedef struct step {
     const char *name;
     int (*work)(run *r, sqlpool_error *error);
@@ -71,21 +73,12 @@ typedef struct program {
 static program loop_program;
 static const part *loop_parts;
 static uint64_t loop_seed;
-static int loop_full;
+static bool loop_full;
 static const char *loop_only;
 
 /*  What memory running out may look like to a caller. */
 static bool is_nomem(int rc) {
     return rc == SQLPOOL_NOMEM || rc == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM;
-}
-
-static int fail(run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int fail(run *r, const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    if (r->why[0] == '\0') (void)vsnprintf(r->why, sizeof r->why, format, list);
-    va_end(list);
-    return 1;
 }
 
 /*  The result of a call that has no error to write to. */
@@ -107,11 +100,7 @@ static int open_pool(run *r, sqlpool_error *e) {
     config.journal = r->journal == JOURNAL_WAL      ? SQLPOOL_JOURNAL_WAL
                      : r->journal == JOURNAL_DELETE ? SQLPOOL_JOURNAL_DELETE
                                                     : SQLPOOL_JOURNAL_MEMORY;
-    config.disable_upkeep_thread = true;
-    config.allocator = sim_allocator();
-    config.clock = sim_clock_hooks(&r->clock);
-    config.random = sim_random_hooks(&r->random);
-    config.locks = sim_locks_hooks(&r->locks);
+    run_hooks(r, &config);
     config.pass_open_error = r->pass_open_error;
     loop_program.configure_fn(r, &config);
     if (sqlpool_open(&r->pool, r->path, &config, e) == SQLPOOL_OK && loop_program.opened_fn != NULL)
@@ -193,7 +182,6 @@ static uint64_t run_steps(run *r) {
 static int one_run(run *r, uint64_t n, int from_on, const part *p) {
     int64_t base_blocks, base_memory;
     sqlpool_error error;
-    char why[400];
     uint64_t requests = 0; /* up to when memory came back */
     int rc, retry_open = 0;
     r->n = n;
@@ -202,10 +190,7 @@ static int one_run(run *r, uint64_t n, int from_on, const part *p) {
     r->part = p;
     r->journal = p->journal;
     r->path = p->journal == JOURNAL_MEMORY ? ":memory:" : loop_program.path;
-    r->random.state = 42;
-    r->clock.step_ns = 1000;
-    r->locks.clock = &r->clock;
-    r->locks.solo = 1;
+    run_from_the_start(r);
     (void)snprintf(sim_replay, sizeof sim_replay, "%s at %llu %s %s", loop_program.name,
                    (unsigned long long)n, from_on ? "on" : "once", p->name);
     (void)alarm(20);
@@ -237,8 +222,6 @@ static int one_run(run *r, uint64_t n, int from_on, const part *p) {
     if (r->why[0] == '\0' && n != 0 && n <= requests && sim_alloc.failed == 0) {
         (void)fail(r, "no allocation failed: the harness does nothing");
     }
-    if (r->why[0] == '\0' && sim_alloc_check(why, sizeof why)) (void)fail(r, "%s", why);
-    if (r->why[0] == '\0' && sim_locks_check(&r->locks, why, sizeof why)) (void)fail(r, "%s", why);
     if (p->journal == JOURNAL_MEMORY) settle_memdb();
     if (r->why[0] == '\0' && sim_alloc.live_blocks[SIM_DOOR_SQLITE] > base_blocks) {
         (void)fail(r, "leak: %lld blocks of SQLite; the last is request %llu of %llu bytes",
@@ -246,10 +229,7 @@ static int one_run(run *r, uint64_t n, int from_on, const part *p) {
                    (unsigned long long)sim_alloc.blocks[SIM_DOOR_SQLITE]->number,
                    (unsigned long long)sim_alloc.blocks[SIM_DOOR_SQLITE]->bytes);
     }
-    if (r->why[0] == '\0' && sqlite3_memory_used() != base_memory) {
-        (void)fail(r, "sqlite3_memory_used is %lld above its base",
-                   (long long)(sqlite3_memory_used() - base_memory));
-    }
+    run_check_rules(r, base_memory);
     if (r->why[0] == '\0' && p->journal != JOURNAL_MEMORY && access(r->path, F_OK) == 0)
         (void)loop_program.check_fn(r);
     (void)alarm(0);
@@ -262,12 +242,7 @@ static int try_run(uint64_t n, int from_on, const part *p) {
     int bad;
     if (r == NULL) return 1;
     bad = one_run(r, n, from_on, p);
-    if (bad) {
-        printf("# %s: %s\n", sim_replay, r->why);
-        fflush(stdout);
-        sim_locks_forget(&r->locks);
-        sim_alloc_forget();
-    }
+    if (bad) run_report(r);
     free(r);
     return bad;
 }
@@ -282,9 +257,10 @@ static const part *find_part(const char *name) {
 static void loop(const char *name) {
     const part *p = find_part(name);
     const double seconds = loop_program.seconds * p->share;
-    uint64_t sites, n, runs = 0, failures = 0, stride = 1;
+    uint64_t sites, n, runs = 0, failures = 0;
     int64_t start;
-    double each, slower = 1.2;
+    double each;
+    pace runs_of;
     int from_on;
     CHECK_STR(p->name, name);
     CHECK(try_run(0, 0, p) == 0); /* warm: SQLite's globals and file caches */
@@ -293,24 +269,31 @@ static void loop(const char *name) {
     each = (double)(sim_real_ns() - start) / 1e9;
     sites = sim_alloc.requests;
     CHECK(sites > 100);
-    if (!loop_full && each * (double)sites * 2 > seconds)
-        stride = 1 + (uint64_t)(each * (double)sites * 2 / seconds);
+    runs_of = pace_of(each * (double)sites * 2, seconds, loop_full);
     for (from_on = 0; from_on <= 1; from_on++) {
-        for (n = 1 + (loop_seed + (uint64_t)from_on) % stride; n <= sites && failures < 20;
-             n += stride) {
+        for (n = 1 + (loop_seed + (uint64_t)from_on) % runs_of.stride; n <= sites && failures < 20;
+             n += runs_of.stride) {
             failures += (uint64_t)try_run(n, from_on, p);
             runs++;
-            if (!loop_full && (double)(sim_real_ns() - start) / 1e9 > seconds * slower) {
-                stride *= 2; /* a busy machine: the first run was no measure */
-                slower += 0.5;
-            }
+            pace_keep(&runs_of);
         }
     }
     printf("# %s %s: %llu sites, %llu runs, stride %llu, seed %llu, %.1f s, %llu failed\n",
            loop_program.name, name, (unsigned long long)sites, (unsigned long long)runs,
-           (unsigned long long)stride, (unsigned long long)loop_seed,
-           (double)(sim_real_ns() - start) / 1e9, (unsigned long long)failures);
+           (unsigned long long)runs_of.stride, (unsigned long long)loop_seed, pace_took(&runs_of),
+           (unsigned long long)failures);
     CHECK_INT(failures, 0);
+}
+/*  A test: a bug that is seeded in the environment, a leak or a loss, is seen and called so. */
+static void control(const char *name, bool is_leak, const char *called) {
+    run *r = (run *)calloc(1, sizeof *r);
+    CHECK(r != NULL);
+    r->control_leak = is_leak;
+    r->control_lose = !is_leak;
+    CHECK(one_run(r, 0, 0, find_part(name)) != 0);
+    CHECK_HAS(r->why, called);
+    sim_alloc_forget();
+    free(r);
 }
 static bool is_wanted(const char *part_name) {
     return loop_only == NULL || strcmp(loop_only, part_name) == 0;
@@ -321,12 +304,7 @@ static bool is_wanted(const char *part_name) {
 static int loop_begin(int argc, char **argv, const program *of, const part *parts) {
     loop_program = *of;
     loop_parts = parts;
-    if (sim_alloc_install() != SQLITE_OK || sim_vfs_install() != SQLITE_OK) {
-        printf("# SQLite refuses the allocator\n0 passed, 1 failed\n");
-        return 1;
-    }
-    sim_vfs.skip_sync = 1;
-    sim_vfs.skip_sleep = 1;
+    if (!run_install()) return 1;
     sim_catch_crashes();
     loop_seed = sim_alloc.seed = sim_seed();
     if (argc >= 5 && strcmp(argv[1], "at") == 0) {

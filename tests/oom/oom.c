@@ -91,15 +91,6 @@ static int step_exec_with(run *r, sqlpool_error *e) {
     return rc;
 }
 
-/*  Closes a cursor; the result is the first error of the walk. */
-static int close_rows(sqlpool_rows *rows, int rc, sqlpool_error *e) {
-    if (rc != SQLPOOL_OK) {
-        (void)sqlpool_rows_close(rows, NULL);
-        return rc;
-    }
-    return sqlpool_rows_close(rows, e);
-}
-
 static int step_query(run *r, sqlpool_error *e) {
     sqlpool_rows rows;
     double sum = 0;
@@ -196,18 +187,6 @@ static int step_errors(run *r, sqlpool_error *e) {
     if (rc != SQLITE_ERROR) return rc == SQLPOOL_OK ? fail(r, "a bad script passed") : rc;
     memset(e, 0, sizeof *e);
     return SQLPOOL_OK;
-}
-
-/*  Gives a lease back; `rc` is what the work on it returned. After an error there may be something
-    to clean up, after success there may not, unless expected. */
-static int give_back(run *r, sqlpool_conn *conn, int rc, bool dirty) {
-    const int back = sqlpool_conn_release(conn);
-    if (back == SQLPOOL_UNCLEAN && (dirty || rc != SQLPOOL_OK)) return rc;
-    if (back != SQLPOOL_OK) {
-        return fail(r, "release in %s returned %s", r->step_name, sqlpool_result_name(back));
-    }
-    if (dirty && rc == SQLPOOL_OK) return fail(r, "release of an unclean lease returned OK");
-    return rc;
 }
 
 static int step_lease_write(run *r, sqlpool_error *e) {
@@ -485,27 +464,8 @@ static int step_tick(run *r, sqlpool_error *e) {
     return SQLPOOL_OK;
 }
 
-/*  A lease whose snapshot is kept between reads, a scope on it, and the question who has committed.
-    */
 static int step_snapshot(run *r, sqlpool_error *e) {
-    static const char sql[] = "SELECT count(*) FROM kv";
-    sqlpool_conn conn;
-    sqlpool_stamp stamp = {{0}};
-    int back, i, rc = sqlpool_changed(r->pool, &stamp);
-    if (rc != 1 && rc != SQLPOOL_UNSUPPORTED) return fail(r, "changed says %d", rc);
-    rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, e);
-    if (rc != SQLPOOL_OK) return rc;
-    for (i = 0; i < 3 && rc == SQLPOOL_OK; i++)
-        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
-    if (rc == SQLPOOL_OK) rc = sqlpool_snapshot_begin(&conn, 0, e);
-    for (i = 0; i < 2 && rc == SQLPOOL_OK; i++)
-        rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
-    if (rc == SQLPOOL_OK) rc = sqlpool_snapshot_end(&conn, e);
-    if (rc == SQLPOOL_OK) rc = sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, e);
-    back = sqlpool_conn_release(&conn);
-    if (back != SQLPOOL_OK && !(back == SQLPOOL_UNCLEAN && rc != SQLPOOL_OK))
-        return fail(r, "release returned %s", sqlpool_result_name(back));
-    return rc;
+    return read_snapshot(r, "SELECT count(*) FROM kv", e);
 }
 
 /*---- writes that may share a commit, and those that are handed in ----*/
@@ -765,16 +725,8 @@ static int connect_fn(void *user, const sqlpool_conn *conn) {
     return sqlpool_conn_exec(&copy, "SELECT 1", SQLPOOL_NO_ARGS, NULL, NULL);
 }
 
-/*  The pools here have no upkeep thread, whose place the loop takes; snapshots are kept all the
-    same, as in a pool that has one. */
-static int keep_snapshots(run *r, sqlpool_error *e) {
-    sqlpool__core *core = r->pool->core;
-    uint32_t i;
-    core->config.snapshot_idle_ms = 50;
-    for (i = 0; i + 1 < core->slot_count; i++) {
-        sqlpool__slot *slot = &core->slots[i];
-        slot->may_pin = slot->stamp_map != NULL && slot->role == SQLPOOL__ROLE_READER;
-    }
+static int opened(run *r, sqlpool_error *e) {
+    keep_snapshots(r->pool);
     return e->result;
 }
 
@@ -859,7 +811,7 @@ static const part parts[] = {
     {"memory", JOURNAL_MEMORY, steps, 0.2, false, NULL},
     {NULL, 0, NULL, 0, false, NULL},
 };
-static const program this_program = {"oom",  "oom.db", 10,   configure, keep_snapshots,
+static const program this_program = {"oom",  "oom.db", 10,   configure, opened,
                                      healed, leave,    left, check_rows};
 
 /*---- tests ----*/
@@ -915,22 +867,11 @@ TEST(every_lock_init) {
 /*---- controls: the harness sees what it must see ----*/
 
 TEST(control_leak_is_seen) {
-    run *r = (run *)calloc(1, sizeof *r);
-    CHECK(r != NULL);
-    r->control_leak = 1;
-    CHECK(one_run(r, 0, 0, find_part("wal")) != 0);
-    CHECK_HAS(r->why, "leak");
-    sim_alloc_forget();
-    free(r);
+    control("wal", true, "leak");
 }
 
 TEST(control_lost_row_is_seen) {
-    run *r = (run *)calloc(1, sizeof *r);
-    CHECK(r != NULL);
-    r->control_lose = 1;
-    CHECK(one_run(r, 0, 0, find_part("wal")) != 0);
-    CHECK_HAS(r->why, "acknowledged and is not there");
-    free(r);
+    control("wal", false, "acknowledged and is not there");
 }
 
 TEST(control_allocator_rules) {

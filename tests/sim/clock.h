@@ -79,15 +79,21 @@ typedef struct sim_random {
 } sim_random;
 
 /*  splitmix64: any seed is a good one, and one atomic add makes it safe for many threads. */
-static inline uint64_t sim_random_next(void *user) {
-    sim_random *r = (sim_random *)user;
-    const uint64_t draw = __atomic_fetch_add(&r->draws, 1, __ATOMIC_RELAXED);
-    uint64_t z;
-    if (draw < r->script_count) return r->script[draw];
-    z = __atomic_add_fetch(&r->state, 0x9e3779b97f4a7c15u, __ATOMIC_RELAXED);
+#define SIM_RANDOM_STEP 0x9e3779b97f4a7c15u
+static inline uint64_t sim_random_mix(uint64_t z) {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
+}
+static inline uint64_t sim_random_next(void *user) {
+    sim_random *r = (sim_random *)user;
+    const uint64_t draw = __atomic_fetch_add(&r->draws, 1, __ATOMIC_RELAXED);
+    if (draw < r->script_count) return r->script[draw];
+    return sim_random_mix(__atomic_add_fetch(&r->state, SIM_RANDOM_STEP, __ATOMIC_RELAXED));
+}
+/*  One thread's own: 0 .. bound - 1. */
+static inline uint64_t sim_roll(uint64_t *dice, uint64_t bound) {
+    return sim_random_mix(*dice += SIM_RANDOM_STEP) % bound;
 }
 static inline uint64_t sim_random_below(sim_random *r, uint64_t bound) {
     return bound == 0 ? 0 : sim_random_next(r) % bound;

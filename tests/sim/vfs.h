@@ -22,6 +22,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +72,8 @@ typedef struct sim_vfs_event {
     const void *data;   /* what a write wrote, NULL otherwise */
     int argument;       /* sync, lock or open flags of this call */
     int result;
-    int faulted; /* result came from the simulator */
+    int faulted;    /* result came from the simulator */
+    uint32_t *told; /* of the sync of a log: which failures its file was told of */
 } sim_vfs_event;
 
 typedef struct sim_vfs_fault {
@@ -95,6 +97,8 @@ typedef struct sim_vfs_state {
     sim_vfs_fault fault;
     int skip_sync;    /* the real sync is not made: tests of faults need no disk */
     int skip_sleep;   /* SQLite's own sleeps (WAL retries) take no time */
+    int tells_each;   /* a sync of a log that fails is told to each file that is open on it, once */
+    uint32_t log_syncs_failed;
     int max_version;  /* of the io methods of files opened from now on; 0: the real one's */
     int shm_mode;     /* SIM_SHM_... */
     void *last_copy;  /* that SIM_SHM_COPY gave, aligned to its size */
@@ -131,6 +135,7 @@ typedef struct sim_vfs_file {
     int open_flags;
     int shm_maps; /* of region 0, as long as it stays mapped */
     void *copy;   /* what SIM_SHM_COPY gave */
+    uint32_t told; /* of log_syncs_failed */
 } sim_vfs_file;
 
 #define SIM_VFS_NAME(name, code, can_fail) #name,
@@ -203,12 +208,18 @@ static inline int sim_vfs_before(sim_vfs_kind kind, uint64_t *number) {
     return code;
 }
 
-/*  Station 3: ring, trace and recorder. */
-static inline int sim_vfs_after(const sim_vfs_event *event) {
+/*  Station 3: what is told of an earlier sync; ring, trace and recorder. */
+static inline int sim_vfs_after(sim_vfs_event *event) {
     const char *name = event->file == NULL ? "(temporary)" : event->file;
     const char *slash = strrchr(name, '/');
     if (slash != NULL) name = slash + 1;
     (void)pthread_mutex_lock(&sim_vfs.lock);
+    if (sim_vfs.tells_each && event->told != NULL) {
+        sim_vfs.log_syncs_failed += event->faulted != 0;
+        if (event->result == SQLITE_OK && *event->told != sim_vfs.log_syncs_failed)
+            event->result = SQLITE_IOERR_FSYNC;
+        *event->told = sim_vfs.log_syncs_failed;
+    }
     {
         const uint64_t at = sim_vfs.ring_count++ % SIM_VFS_RING;
         sim_vfs.ring[at].kind = (int)event->kind;
@@ -238,27 +249,29 @@ static inline sim_vfs_event sim_vfs_event_of(sim_vfs_kind kind, const sim_vfs_fi
     return e;
 }
 
-/*  Most calls are the same three lines: `before` fails it, or the real call runs, then `after`. */
+/*  Whether the real call is to be made: `before` did not fail it. */
+static inline bool sim_vfs_passes(sim_vfs_event *e) {
+    sim_vfs_point(e);
+    e->result = sim_vfs_before(e->kind, &e->number);
+    e->faulted = e->result != 0;
+    return !e->faulted;
+}
+/*  Most calls are the same: the real call runs, unless `before` fails it; then `after`. */
 #define SIM_VFS_PASS(kind, file, call) \
     do { \
         sim_vfs_event e = sim_vfs_event_of(kind, file); \
-        sim_vfs_point(&e); \
-        e.result = sim_vfs_before(kind, &e.number); \
-        e.faulted = e.result != 0; \
-        if (!e.faulted) e.result = (call); \
+        if (sim_vfs_passes(&e)) e.result = (call); \
         return sim_vfs_after(&e); \
     } while (0)
 /*  Calls that give something back do so even when they fail. */
 #define SIM_VFS_PASS_ALWAYS(kind, file, arg, call) \
     do { \
         sim_vfs_event e = sim_vfs_event_of(kind, file); \
-        int fail; \
+        int rc; \
         e.argument = (arg); \
-        sim_vfs_point(&e); \
-        fail = sim_vfs_before(kind, &e.number); \
-        e.result = (call); \
-        e.faulted = fail != 0; \
-        if (fail) e.result = fail; \
+        (void)sim_vfs_passes(&e); \
+        rc = (call); \
+        if (!e.faulted) e.result = rc; \
         return sim_vfs_after(&e); \
     } while (0)
 
@@ -279,10 +292,7 @@ static inline int sim_file_read(sqlite3_file *file, void *to, int amount, sqlite
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_READ, f);
     e.offset = offset;
     e.amount = amount;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_READ, &e.number);
-    e.faulted = e.result != 0;
-    if (!e.faulted || e.result == SQLITE_IOERR_SHORT_READ) {
+    if (sim_vfs_passes(&e) || e.result == SQLITE_IOERR_SHORT_READ) {
         const int rc = f->real->pMethods->xRead(f->real, to, amount, offset);
         if (e.faulted) memset((char *)to + amount / 2, 0, (size_t)(amount - amount / 2));
         if (!e.faulted) e.result = rc;
@@ -296,10 +306,7 @@ static inline int sim_file_write(sqlite3_file *file, const void *from, int amoun
     e.offset = offset;
     e.amount = amount;
     e.data = from;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_WRITE, &e.number);
-    e.faulted = e.result != 0;
-    if (e.faulted) {
+    if (!sim_vfs_passes(&e)) {
         if (sim_vfs.fault.cut_writes && amount > 1) {
             (void)f->real->pMethods->xWrite(f->real, from, amount / 2, offset);
         }
@@ -315,20 +322,16 @@ static inline int sim_file_truncate(sqlite3_file *file, sqlite3_int64 size) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_TRUNCATE, f);
     e.amount = size;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_TRUNCATE, &e.number);
-    e.faulted = e.result != 0;
-    if (!e.faulted) e.result = f->real->pMethods->xTruncate(f->real, size);
+    if (sim_vfs_passes(&e)) e.result = f->real->pMethods->xTruncate(f->real, size);
     return sim_vfs_after(&e);
 }
 static inline int sim_file_sync(sqlite3_file *file, int flags) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SYNC, f);
     e.argument = flags;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_SYNC, &e.number);
-    e.faulted = e.result != 0;
-    if (!e.faulted && !sim_vfs.skip_sync) e.result = f->real->pMethods->xSync(f->real, flags);
+    e.told = (f->open_flags & SQLITE_OPEN_WAL) != 0 ? &f->told : NULL;
+    if (sim_vfs_passes(&e) && !sim_vfs.skip_sync)
+        e.result = f->real->pMethods->xSync(f->real, flags);
     return sim_vfs_after(&e);
 }
 static inline int sim_file_size(sqlite3_file *file, sqlite3_int64 *size) {
@@ -339,10 +342,7 @@ static inline int sim_file_lock(sqlite3_file *file, int level) {
     sim_vfs_file *f = (sim_vfs_file *)file;
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_LOCK, f);
     e.argument = level;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_LOCK, &e.number);
-    e.faulted = e.result != 0;
-    if (!e.faulted) e.result = f->real->pMethods->xLock(f->real, level);
+    if (sim_vfs_passes(&e)) e.result = f->real->pMethods->xLock(f->real, level);
     return sim_vfs_after(&e);
 }
 static inline int sim_file_unlock(sqlite3_file *file, int level) {
@@ -394,10 +394,7 @@ static inline int sim_file_shm_map(sqlite3_file *file, int page, int page_bytes,
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_SHM_MAP, f);
     e.argument = page;
     e.amount = page_bytes;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_SHM_MAP, &e.number);
-    e.faulted = e.result != 0;
-    if (e.faulted) {
+    if (!sim_vfs_passes(&e)) {
         *out = NULL;
     } else {
         e.result = f->real->pMethods->xShmMap(f->real, page, page_bytes, extend, out);
@@ -413,15 +410,13 @@ static inline int sim_file_shm_lock(sqlite3_file *file, int offset, int n, int f
     const int is_unlock = (flags & SQLITE_SHM_UNLOCK) != 0;
     const sim_vfs_kind kind = is_unlock ? SIM_VFS_SHM_UNLOCK : SIM_VFS_SHM_LOCK;
     sim_vfs_event e = sim_vfs_event_of(kind, f);
-    int fail;
     e.offset = offset;
     e.amount = n;
     e.argument = flags;
-    sim_vfs_point(&e);
-    fail = sim_vfs_before(kind, &e.number);
-    if (is_unlock || !fail) e.result = f->real->pMethods->xShmLock(f->real, offset, n, flags);
-    e.faulted = fail != 0;
-    if (fail) e.result = fail;
+    if (sim_vfs_passes(&e) || is_unlock) {
+        const int rc = f->real->pMethods->xShmLock(f->real, offset, n, flags);
+        if (!e.faulted) e.result = rc;
+    }
     return sim_vfs_after(&e);
 }
 static inline void sim_file_shm_barrier(sqlite3_file *file) {
@@ -476,13 +471,14 @@ static inline int sim_vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file 
     f->real = (sqlite3_file *)(void *)(f + 1);
     f->path = path;
     f->open_flags = flags;
+    (void)pthread_mutex_lock(&sim_vfs.lock);
+    f->told = sim_vfs.log_syncs_failed;
+    (void)pthread_mutex_unlock(&sim_vfs.lock);
     f->real->pMethods = NULL;
     e.file = path;
     e.open_flags = e.argument = flags;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_OPEN, &e.number);
-    e.faulted = e.result != 0;
-    if (!e.faulted) e.result = sim_vfs.real->xOpen(sim_vfs.real, path, f->real, flags, out_flags);
+    if (sim_vfs_passes(&e))
+        e.result = sim_vfs.real->xOpen(sim_vfs.real, path, f->real, flags, out_flags);
     if (f->real->pMethods != NULL) {
         const int real = f->real->pMethods->iVersion;
         const int most = sim_vfs.max_version, version = most > 0 && most < real ? most : real;
@@ -500,10 +496,7 @@ static inline int sim_vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_di
     (void)vfs;
     e.file = path;
     e.argument = sync_directory;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_DELETE, &e.number);
-    e.faulted = e.result != 0;
-    if (!e.faulted) {
+    if (sim_vfs_passes(&e)) {
         e.result =
             sim_vfs.real->xDelete(sim_vfs.real, path, sim_vfs.skip_sync ? 0 : sync_directory);
     }
@@ -514,20 +507,14 @@ static inline int sim_vfs_access(sqlite3_vfs *vfs, const char *path, int flags, 
     (void)vfs;
     e.file = path;
     e.argument = flags;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_ACCESS, &e.number);
-    e.faulted = e.result != 0;
-    if (!e.faulted) e.result = sim_vfs.real->xAccess(sim_vfs.real, path, flags, out);
+    if (sim_vfs_passes(&e)) e.result = sim_vfs.real->xAccess(sim_vfs.real, path, flags, out);
     return sim_vfs_after(&e);
 }
 static inline int sim_vfs_full_path(sqlite3_vfs *vfs, const char *path, int bytes, char *out) {
     sim_vfs_event e = sim_vfs_event_of(SIM_VFS_FULLPATH, NULL);
     (void)vfs;
     e.file = path;
-    sim_vfs_point(&e);
-    e.result = sim_vfs_before(SIM_VFS_FULLPATH, &e.number);
-    e.faulted = e.result != 0;
-    if (!e.faulted) e.result = sim_vfs.real->xFullPathname(sim_vfs.real, path, bytes, out);
+    if (sim_vfs_passes(&e)) e.result = sim_vfs.real->xFullPathname(sim_vfs.real, path, bytes, out);
     return sim_vfs_after(&e);
 }
 static inline int sim_vfs_randomness(sqlite3_vfs *vfs, int bytes, char *out) {

@@ -32,10 +32,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sqlpool.h"
+#include "sim/clock.h"
 #include "test.h"
 
 #define DATABASE "freshness.db"
@@ -77,22 +77,8 @@ static void raise_to(int64_t *value, int64_t to) {
     }
 }
 
-static int64_t now_ns(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_nsec;
-}
 static void sleep_us(uint64_t duration) {
-    struct timespec t;
-    t.tv_sec = (time_t)(duration / 1000000);
-    t.tv_nsec = (long)(duration % 1000000) * 1000;
-    (void)nanosleep(&t, NULL);
-}
-static uint64_t roll(uint64_t *dice, uint64_t bound) { /* splitmix64 */
-    uint64_t z = (*dice += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ (z >> 31)) % bound;
+    sim_real_sleep_ns((int64_t)duration * 1000);
 }
 
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -219,17 +205,17 @@ static int hand_pair(hand *h, const char *sql, int64_t *one, int64_t *two) {
 static int write_once(hand *h) {
     char sql[300];
     int rc;
-    const unsigned amount = 1 + (unsigned)roll(h->dice, 50);
+    const unsigned amount = 1 + (unsigned)sim_roll(h->dice, 50);
     (void)snprintf(sql, sizeof sql, "UPDATE account_a SET balance = balance - %u WHERE id = %u", amount,
-                   1 + (unsigned)roll(h->dice, ACCOUNTS));
+                   1 + (unsigned)sim_roll(h->dice, ACCOUNTS));
     rc = hand_exec(h, sql);
     (void)snprintf(sql, sizeof sql, "UPDATE account_b SET balance = balance + %u WHERE id = %u", amount,
-                   1 + (unsigned)roll(h->dice, ACCOUNTS));
+                   1 + (unsigned)sim_roll(h->dice, ACCOUNTS));
     if (rc == 0) rc = hand_exec(h, sql);
     if (rc == 0) rc = hand_exec(h, "UPDATE counter SET n = n + 1");
     if (rc == 0) rc = hand_exec(h, "UPDATE mirror SET n = n + 1");
     if (rc == 0) rc = hand_pair(h, "SELECT n, g FROM counter", &h->n, &h->schema);
-    if (rc == 0 && roll(h->dice, 40) == 0) {
+    if (rc == 0 && sim_roll(h->dice, 40) == 0) {
         const int64_t g = ++h->schema;
         add(&common->changes, 1);
         if (g % COLUMN_CYCLE == 0) {
@@ -284,7 +270,7 @@ static sqlite3 *plain_open(void) {
 }
 
 static void plain_checkpoint(sqlite3 *db, uint64_t *dice) {
-    const int mode = (int)roll(dice, 4); /* SQLITE_CHECKPOINT_PASSIVE to _TRUNCATE */
+    const int mode = (int)sim_roll(dice, 4); /* SQLITE_CHECKPOINT_PASSIVE to _TRUNCATE */
     int rc;
     (void)sqlite3_busy_timeout(db, 20);
     rc = sqlite3_wal_checkpoint_v2(db, NULL, mode, NULL, NULL);
@@ -307,8 +293,8 @@ static void plain_turn(sqlite3 *db, int turn, uint64_t *dice, bool may_die) {
     turn_take(turn);
     rc = hand_exec(&h, "BEGIN IMMEDIATE");
     if (rc == 0) rc = write_once(&h);
-    if (rc == 0 && roll(dice, 8) != 0) {
-        torn_armed = may_die && roll(dice, 60) == 0;
+    if (rc == 0 && sim_roll(dice, 8) != 0) {
+        torn_armed = may_die && sim_roll(dice, 60) == 0;
         rc = hand_exec(&h, "COMMIT");
         if (rc == 0) committed(&h);
     } else if (rc == 0) {
@@ -316,8 +302,8 @@ static void plain_turn(sqlite3 *db, int turn, uint64_t *dice, bool may_die) {
         add(&common->rollbacks, 1);
     }
     if (rc != 0) wrong("a write failed: %d: %s", rc, sqlite3_errmsg(db));
-    if (roll(dice, 15) == 0) plain_checkpoint(db, dice);
-    if (roll(dice, 150) == 0) {
+    if (sim_roll(dice, 15) == 0) plain_checkpoint(db, dice);
+    if (sim_roll(dice, 150) == 0) {
         rc = sqlite3_exec(db, "VACUUM", NULL, NULL, NULL);
         if (rc == SQLITE_OK) add(&common->vacuums, 1);
         if (rc != SQLITE_OK && rc != SQLITE_BUSY) wrong("VACUUM: %s", sqlite3_errmsg(db));
@@ -430,19 +416,30 @@ static int64_t step_counter(reader *r, sqlite3_stmt *statement) {
     return n;
 }
 
+/*  Two ways to a read that begins now and must see the newest counter. */
+static void ask_newest(reader *r, sqlpool_conn *conn, const char *kind) {
+    begins(r, kind);
+    saw(r, conn_ask(r, conn, COUNTER));
+}
+static void step_newest(reader *r, sqlite3_stmt *statement, const char *kind) {
+    begins(r, kind);
+    saw(r, step_counter(r, statement));
+}
+static void linger(reader *r) {
+    if (sim_roll(&r->dice, 4) == 0) sleep_us(sim_roll(&r->dice, 1500));
+}
+
 static void lease_statements(reader *r, sqlpool_conn *conn) {
-    begins(r, "first on a lease");
-    saw(r, conn_ask(r, conn, COUNTER));
-    if (roll(&r->dice, 4) == 0) sleep_us(roll(&r->dice, 1500));
-    begins(r, "second on a lease");
-    saw(r, conn_ask(r, conn, COUNTER));
+    ask_newest(r, conn, "first on a lease");
+    linger(r);
+    ask_newest(r, conn, "second on a lease");
 }
 
 /*  The cursor's moment is the lease's while it is open; statements after it see the newest. */
 static void lease_cursor(reader *r, sqlpool_conn *conn) {
     sqlpool_rows rows;
     int64_t n = 0;
-    int i, rows_to_read = (int)roll(&r->dice, ACCOUNTS + 2);
+    int i, rows_to_read = (int)sim_roll(&r->dice, ACCOUNTS + 2);
     int rc;
     begins(r, "cursor");
     rc = sqlpool_conn_query(conn, &rows, "SELECT n, id FROM counter, account_a", SQLPOOL_NO_ARGS, &r->error);
@@ -457,8 +454,7 @@ static void lease_cursor(reader *r, sqlpool_conn *conn) {
     }
     if (rc == SQLPOOL_OK) rc = sqlpool_rows_close(&rows, &r->error);
     if (rc != SQLPOOL_OK) failed(r, "cursor close", rc);
-    begins(r, "after a cursor");
-    saw(r, conn_ask(r, conn, COUNTER));
+    ask_newest(r, conn, "after a cursor");
 }
 
 static void lease_stmt(reader *r, sqlpool_conn *conn) {
@@ -468,17 +464,13 @@ static void lease_stmt(reader *r, sqlpool_conn *conn) {
         failed(r, "conn_stmt", rc);
         return;
     }
-    begins(r, "raw statement");
-    saw(r, step_counter(r, statement));
-    begins(r, "beside a raw statement");
-    saw(r, conn_ask(r, conn, COUNTER));
-    if (roll(&r->dice, 4) == 0) sleep_us(roll(&r->dice, 1500));
-    begins(r, "raw statement again");
-    saw(r, step_counter(r, statement));
+    step_newest(r, statement, "raw statement");
+    ask_newest(r, conn, "beside a raw statement");
+    linger(r);
+    step_newest(r, statement, "raw statement again");
     rc = sqlpool_conn_stmt_release(conn, statement);
     if (rc != SQLPOOL_OK) wrong("conn_stmt_release: %d", rc);
-    begins(r, "after a raw statement");
-    saw(r, conn_ask(r, conn, COUNTER));
+    ask_newest(r, conn, "after a raw statement");
 }
 
 /*  A raw statement that was taken beside an open cursor, and is stepped after it. */
@@ -492,10 +484,8 @@ static void lease_stmt_of_cursor(reader *r, sqlpool_conn *conn) {
         failed(r, "conn_stmt beside a cursor", rc);
         return;
     }
-    begins(r, "raw statement of a cursor's time");
-    saw(r, step_counter(r, statement));
-    begins(r, "beside a raw statement of a cursor's time");
-    saw(r, conn_ask(r, conn, COUNTER));
+    step_newest(r, statement, "raw statement of a cursor's time");
+    ask_newest(r, conn, "beside a raw statement of a cursor's time");
     rc = sqlpool_conn_stmt_release(conn, statement);
     if (rc != SQLPOOL_OK) wrong("conn_stmt_release: %d", rc);
 }
@@ -507,19 +497,16 @@ static void lease_raw(reader *r, sqlpool_conn *conn) {
         wrong("raw handle: %s", db == NULL ? "none" : sqlite3_errmsg(db));
         return;
     }
-    begins(r, "raw handle");
-    saw(r, step_counter(r, statement));
-    begins(r, "beside a raw handle");
-    saw(r, conn_ask(r, conn, COUNTER));
-    begins(r, "raw handle again");
-    saw(r, step_counter(r, statement));
+    step_newest(r, statement, "raw handle");
+    ask_newest(r, conn, "beside a raw handle");
+    step_newest(r, statement, "raw handle again");
     (void)sqlite3_finalize(statement);
 }
 
 static void lease_transaction(reader *r, sqlpool_conn *conn) {
     sqlpool_rows rows;
     int64_t n, sum;
-    const bool is_commit = roll(&r->dice, 2) == 0;
+    const bool is_commit = sim_roll(&r->dice, 2) == 0;
     int rc = sqlpool_conn_begin(conn, &r->error);
     if (rc != SQLPOOL_OK) {
         failed(r, "begin", rc);
@@ -529,7 +516,7 @@ static void lease_transaction(reader *r, sqlpool_conn *conn) {
     n = conn_ask(r, conn, COUNTER);
     saw(r, n);
     sum = conn_ask(r, conn, "SELECT sum(balance) FROM account_a");
-    if (roll(&r->dice, 4) == 0) sleep_us(roll(&r->dice, 1500));
+    linger(r);
     sum += conn_ask(r, conn, "SELECT sum(balance) FROM account_b");
     if (sum != TOTAL) wrong("transaction: the sum is %lld", (long long)sum);
     rc = sqlpool_conn_query(conn, &rows, "SELECT * FROM wide", SQLPOOL_NO_ARGS, &r->error);
@@ -539,8 +526,7 @@ static void lease_transaction(reader *r, sqlpool_conn *conn) {
     if (conn_ask(r, conn, "SELECT n FROM mirror") != n) wrong("transaction: moved within its snapshot");
     rc = is_commit ? sqlpool_conn_commit(conn, &r->error) : sqlpool_conn_rollback(conn, &r->error);
     if (rc != SQLPOOL_OK) failed(r, "commit", rc);
-    begins(r, "after a transaction");
-    saw(r, conn_ask(r, conn, COUNTER));
+    ask_newest(r, conn, "after a transaction");
 }
 
 /*  One image: from begin on, not from its first read on; not older than what was committed before it. */
@@ -548,19 +534,19 @@ static void lease_scope(reader *r, sqlpool_conn *conn) {
     sqlpool_rows rows;
     sqlite3_stmt *statement = NULL;
     int64_t n, sum;
-    int i, rc, reads = 1 + (int)roll(&r->dice, 5);
+    int i, rc, reads = 1 + (int)sim_roll(&r->dice, 5);
     begins(r, "scope");
-    rc = sqlpool_snapshot_begin(conn, roll(&r->dice, 2) == 0 ? 0 : 600000, &r->error);
+    rc = sqlpool_snapshot_begin(conn, sim_roll(&r->dice, 2) == 0 ? 0 : 600000, &r->error);
     if (rc != SQLPOOL_OK) {
         failed(r, "snapshot_begin", rc);
         return;
     }
-    if (roll(&r->dice, 4) == 0) sleep_us(roll(&r->dice, 1500));
+    linger(r);
     n = conn_ask(r, conn, COUNTER);
     saw(r, n);
     sum = conn_ask(r, conn, "SELECT sum(balance) FROM account_a");
     for (i = 0; i < reads; i++) {
-        if (roll(&r->dice, 4) == 0) sleep_us(roll(&r->dice, 1500));
+        linger(r);
         if (conn_ask(r, conn, COUNTER) != n || conn_ask(r, conn, "SELECT n FROM mirror") != n)
             wrong("scope: moved within its snapshot");
     }
@@ -580,15 +566,14 @@ static void lease_scope(reader *r, sqlpool_conn *conn) {
     if (rc != SQLPOOL_OK) failed(r, "wide in a scope", rc);
     rc = sqlpool_snapshot_end(conn, &r->error);
     if (rc != SQLPOOL_OK) failed(r, "snapshot_end", rc);
-    begins(r, "after a scope");
-    saw(r, conn_ask(r, conn, COUNTER));
+    ask_newest(r, conn, "after a scope");
 }
 
 /*  Holds a lease for long and reads on it: its snapshot is used again, and between two reads anyone
     may end it. */
 static void read_held(reader *r) {
     sqlpool_conn conn;
-    int rc, times = 100 + (int)roll(&r->dice, 500);
+    int rc, times = 100 + (int)sim_roll(&r->dice, 500);
     rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, &r->error);
     if (rc != SQLPOOL_OK) {
         failed(r, "acquire", rc);
@@ -597,8 +582,8 @@ static void read_held(reader *r) {
     while (times-- > 0) {
         begins(r, "held lease");
         saw(r, conn_ask(r, &conn, COUNTER));
-        if (roll(&r->dice, 50) == 0) sleep_us(roll(&r->dice, 1500));
-        if (roll(&r->dice, 4000) == 0) sleep_us(60000); /* it gets idle */
+        if (sim_roll(&r->dice, 50) == 0) sleep_us(sim_roll(&r->dice, 1500));
+        if (sim_roll(&r->dice, 4000) == 0) sleep_us(60000); /* it gets idle */
     }
     rc = sqlpool_conn_release(&conn);
     if (rc != SQLPOOL_OK) wrong("release of a held lease: %s", sqlpool_result_name(rc));
@@ -610,26 +595,26 @@ static void read_on_lease(reader *r) {
                                                              lease_scope};
     const uint64_t count = sizeof ways / sizeof ways[0];
     sqlpool_conn conn;
-    uint64_t parts = 1 + roll(&r->dice, 3);
+    uint64_t parts = 1 + sim_roll(&r->dice, 3);
     int rc = sqlpool_conn_acquire(r->pool, SQLPOOL_READ, &conn, &r->error);
     if (rc != SQLPOOL_OK) {
         failed(r, "acquire", rc);
         return;
     }
     begins(r, "lease");
-    while (parts-- > 0) ways[roll(&r->dice, count)](r, &conn);
+    while (parts-- > 0) ways[sim_roll(&r->dice, count)](r, &conn);
     rc = sqlpool_conn_release(&conn);
     if (rc != SQLPOOL_OK) wrong("release after \"%s\": %s", r->kind, sqlpool_result_name(rc));
 }
 
 /*  Mostly cheap reads, in a row so that snapshots are used again. */
 static void read_some(reader *r) {
-    switch (roll(&r->dice, 16)) {
+    switch (sim_roll(&r->dice, 16)) {
     case 0: read_rows(r); break;
     case 1: read_schema(r); break;
     case 2:
     case 3: read_on_lease(r); break;
-    case 4: sleep_us(roll(&r->dice, 300)); break;
+    case 4: sleep_us(sim_roll(&r->dice, 300)); break;
     case 5: read_held(r); break;
     default: read_cheap(r, 100); break;
     }
@@ -647,7 +632,7 @@ static int pool_work(sqlpool_conn *conn, void *user, int attempt) {
     (void)attempt;
     h->conn = conn;
     rc = write_once(h);
-    return rc == 0 && roll(h->dice, 8) == 0 ? OWN_ROLLBACK : rc;
+    return rc == 0 && sim_roll(h->dice, 8) == 0 ? OWN_ROLLBACK : rc;
 }
 static void pool_turn(reader *r, int turn) {
     hand h = {NULL, NULL, NULL, 0, 0};
@@ -663,9 +648,9 @@ static void pool_turn(reader *r, int turn) {
     } else {
         failed(r, "transaction", rc);
     }
-    if (roll(&r->dice, 40) == 0) {
+    if (sim_roll(&r->dice, 40) == 0) {
         const sqlpool_checkpoint_mode mode =
-            roll(&r->dice, 2) == 0 ? SQLPOOL_CHECKPOINT_PASSIVE : SQLPOOL_CHECKPOINT_TRUNCATE;
+            sim_roll(&r->dice, 2) == 0 ? SQLPOOL_CHECKPOINT_PASSIVE : SQLPOOL_CHECKPOINT_TRUNCATE;
         rc = sqlpool_checkpoint(r->pool, mode, NULL, &r->error);
         if (rc == SQLPOOL_OK) {
             add(&common->checkpoints[mode == SQLPOOL_CHECKPOINT_PASSIVE ? 0 : 3], 1);
@@ -721,12 +706,12 @@ static void park(int kind) {
 }
 /*  A moment between writes: mostly short, sometimes long enough for thousands of reads. */
 static void breathe(uint64_t *dice) {
-    sleep_us(roll(dice, 10) == 0 ? roll(dice, 30000) : roll(dice, 4000));
+    sleep_us(sim_roll(dice, 10) == 0 ? sim_roll(dice, 30000) : sim_roll(dice, 4000));
 }
 
 static int writer_main(int kind) {
     const int turn = turn_open();
-    uint64_t dice = (uint64_t)now_ns() ^ (uint64_t)getpid() << 32;
+    uint64_t dice = (uint64_t)sim_real_ns() ^ (uint64_t)getpid() << 32;
     if (turn < 0) return 1;
     while (!is_over()) {
         const int64_t round = load(&common->round);
@@ -748,7 +733,7 @@ static int writer_main(int kind) {
             pool_close(r.pool);
         } else {
             sqlite3 *db = plain_open();
-            const uint64_t turns = 200 + roll(&dice, 400); /* then it closes and opens again */
+            const uint64_t turns = 200 + sim_roll(&dice, 400); /* then it closes and opens again */
             uint64_t i;
             if (db == NULL) return 1;
             for (i = 0; i < turns && load(&common->round) == round && !is_over(); i++) {
@@ -771,9 +756,9 @@ static int supervisor_main(void) {
     for (i = 0; i < WRITERS; i++) children[i] = spawn("@writer", kinds[i]);
     while (!is_over()) {
         int status;
-        const int64_t next = now_ns() + (int64_t)(50 + roll(&dice, 200)) * 1000000;
+        const int64_t next = sim_real_ns() + (int64_t)(50 + sim_roll(&dice, 200)) * 1000000;
         pid_t child = 0;
-        while (now_ns() < next && child == 0 && !is_over()) {
+        while (sim_real_ns() < next && child == 0 && !is_over()) {
             child = waitpid(-1, &status, WNOHANG);
             if (child == 0) sleep_us(2000);
         }
@@ -828,7 +813,7 @@ static uint64_t hits, misses;
 
 static void *reader_main(void *argument) {
     reader *r = (reader *)argument;
-    while (now_ns() < round_end_ns) {
+    while (sim_real_ns() < round_end_ns) {
         read_some(r);
         count_checked(r);
     }
@@ -837,13 +822,13 @@ static void *reader_main(void *argument) {
 static void *own_writer_main(void *argument) {
     reader *r = (reader *)argument;
     const int turn = turn_open();
-    while (now_ns() < round_end_ns) {
+    while (sim_real_ns() < round_end_ns) {
         pool_turn(r, turn);
         count_checked(r);
         breathe(&r->dice);
-        if (roll(&r->dice, 20) == 0) { /* what else happens to a pool */
+        if (sim_roll(&r->dice, 20) == 0) { /* what else happens to a pool */
             int rc = SQLPOOL_OK;
-            switch (roll(&r->dice, 3)) {
+            switch (sim_roll(&r->dice, 3)) {
             case 0: rc = sqlpool_recycle(r->pool); break;
             case 1:
                 rc = sqlpool_pause(r->pool, 30000, &r->error);
@@ -867,14 +852,14 @@ static void take_statistics(sqlpool *pool) {
 static void *second_main(void *argument) {
     reader *r = (reader *)argument;
     const int turn = turn_open();
-    while (now_ns() < round_end_ns) {
+    while (sim_real_ns() < round_end_ns) {
         int i;
-        const int many = 50 + (int)roll(&r->dice, 400);
+        const int many = 50 + (int)sim_roll(&r->dice, 400);
         r->pool = pool_open("second", 2);
         if (r->pool == NULL) break;
-        for (i = 0; i < many && now_ns() < round_end_ns; i++) {
+        for (i = 0; i < many && sim_real_ns() < round_end_ns; i++) {
             read_some(r);
-            if (roll(&r->dice, 30) == 0) pool_turn(r, turn);
+            if (sim_roll(&r->dice, 30) == 0) pool_turn(r, turn);
             count_checked(r);
         }
         take_statistics(r->pool);
@@ -889,7 +874,7 @@ static void run_round(double seconds, uint64_t number) {
     sqlpool *pool = pool_open("first", READERS + 1);
     int i;
     if (pool == NULL) return;
-    round_end_ns = now_ns() + (int64_t)(seconds * 1e9);
+    round_end_ns = sim_real_ns() + (int64_t)(seconds * 1e9);
     memset(readers, 0, sizeof readers);
     for (i = 0; i < READERS + 2; i++) {
         readers[i].pool = pool;
@@ -904,13 +889,13 @@ static void run_round(double seconds, uint64_t number) {
 
 /*  Everybody closes; the last close removes the log; another journal mode and back. */
 static void run_gap(void) {
-    const int64_t round = load(&common->round) + 1, give_up = now_ns() + INT64_C(20000000000);
+    const int64_t round = load(&common->round) + 1, give_up = sim_real_ns() + INT64_C(20000000000);
     sqlite3 *db = NULL;
     char *message = NULL;
     int i;
     store(&common->round, round);
     for (i = 0; i < WRITERS; i++) {
-        while (load(&common->parked[i]) != round && now_ns() < give_up) sleep_us(1000);
+        while (load(&common->parked[i]) != round && sim_real_ns() < give_up) sleep_us(1000);
         if (load(&common->parked[i]) != round) wrong("writer %d does not park", i);
     }
     if (sqlite3_open(DATABASE, &db) != SQLITE_OK ||
@@ -975,7 +960,7 @@ static double seconds_in_all = 4;
 
 static void run_rounds(double seconds, int rounds) {
     pid_t supervisor;
-    const int64_t begin = now_ns();
+    const int64_t begin = sim_real_ns();
     int i;
     if (!make_database()) return;
     supervisor = spawn("@supervisor", "");
@@ -991,7 +976,8 @@ static void run_rounds(double seconds, int rounds) {
            "# freshness: %lld commits, %lld rollbacks, %lld schema changes, %lld VACUUM, checkpoints "
            "%lld passive, %lld full, %lld restart, %lld truncate, %lld busy; %lld kills, %lld torn "
            "headers, %lld closes, %d rounds\n",
-           (long long)common->checked, (double)(now_ns() - begin) / 1e9, (long long)common->stale,
+           (long long)common->checked, (double)(sim_real_ns() - begin) / 1e9,
+           (long long)common->stale,
            (long long)common->wrong, (unsigned long long)hits, (unsigned long long)misses,
            (long long)common->commits, (long long)common->rollbacks, (long long)common->changes,
            (long long)common->vacuums, (long long)common->checkpoints[0], (long long)common->checkpoints[1],
@@ -1098,14 +1084,15 @@ static void run_idle(idle_test *t, double seconds, int threads) {
     for (i = held; i < 4; i++) CHECK_INT(sqlpool_conn_release(&conns[i]), SQLPOOL_OK);
     __atomic_store_n(&idle_over, 0, __ATOMIC_RELEASE);
     for (i = 0; i < threads; i++) (void)pthread_create(&thread[i], NULL, steady_main, t->pool);
-    end_ns = now_ns() + (int64_t)(seconds * 1e9);
+    end_ns = sim_real_ns() + (int64_t)(seconds * 1e9);
     give_up_ns = end_ns + INT64_C(30000000000);
-    while (now_ns() < end_ns || (load(&common->filled_bytes) < FILL_BYTES && now_ns() < give_up_ns)) {
+    while (sim_real_ns() < end_ns ||
+           (load(&common->filled_bytes) < FILL_BYTES && sim_real_ns() < give_up_ns)) {
         const int64_t size = size_of_log();
         if (size > t->largest) t->largest = size;
-        if (threads == 0 && now_ns() >= next_read_ns) {
+        if (threads == 0 && sim_real_ns() >= next_read_ns) {
             read_beside(t->pool);
-            next_read_ns = now_ns() + 250000000;
+            next_read_ns = sim_real_ns() + 250000000;
         }
         sleep_us(5000);
     }

@@ -13,10 +13,10 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sqlite3.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sqlpool.h"
+#include "sim/clock.h"
 #include "test.h"
 
 enum { THREADS = 12 };
@@ -35,17 +35,6 @@ typedef struct writer {
     sqlpool_error error;
 } writer;
 
-static int64_t now_ns(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_nsec;
-}
-static uint64_t roll(uint64_t *dice, uint64_t bound) { /* splitmix64 */
-    uint64_t z = (*dice += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ (z >> 31)) % bound;
-}
 
 /*  The result and the outcome that this statement earns. */
 static void expect(const writer *x, const char *what, int rc, int primary, int outcome) {
@@ -116,8 +105,9 @@ static void impatient(writer *x, int64_t i) {
 static void *writer_main(void *argument) {
     writer *x = (writer *)argument;
     int64_t i;
-    for (i = 0; now_ns() < x->w->end_ns && !__atomic_load_n(&test_failed_now, __ATOMIC_RELAXED); i++) {
-        switch (roll(&x->dice, 40)) {
+    for (i = 0;
+         sim_real_ns() < x->w->end_ns && !__atomic_load_n(&test_failed_now, __ATOMIC_RELAXED); i++) {
+        switch (sim_roll(&x->dice, 40)) {
         case 0: poison(x, "INSERT INTO one VALUES(1)", SQLITE_CONSTRAINT); break;
         case 1: poison(x, "INSERT OR ROLLBACK INTO one VALUES(1)", SQLITE_CONSTRAINT); break;
         case 2: poison(x, "INSERT INTO child VALUES(999)", SQLITE_CONSTRAINT); break; /* at COMMIT */
@@ -140,7 +130,7 @@ static void *canceller_main(void *argument) {
     uint64_t dice = 7;
     while (!__atomic_load_n(&w->over, __ATOMIC_ACQUIRE)) {
         (void)usleep(3000);
-        (void)sqlpool_cancel(w->pool, &w->tokens[roll(&dice, THREADS)]);
+        (void)sqlpool_cancel(w->pool, &w->tokens[sim_roll(&dice, THREADS)]);
     }
     return NULL;
 }
@@ -181,7 +171,7 @@ static void run(const char *path, int journal, int synchronous) {
         test_fail(__FILE__, __LINE__, "%s", error.message);
         return;
     }
-    w.end_ns = now_ns() + (int64_t)(seconds * 1e9);
+    w.end_ns = sim_real_ns() + (int64_t)(seconds * 1e9);
     CHECK_INT(pthread_create(&canceller, NULL, canceller_main, &w), 0);
     for (i = 0; i < THREADS; i++) {
         writers[i].w = &w;

@@ -37,10 +37,10 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sqlpool.h"
+#include "sim/clock.h"
 #include "test.h"
 
 enum { THREADS = 8 };
@@ -91,24 +91,6 @@ enum {
 };
 static int control = CONTROL_NONE;
 
-static int64_t now_ns(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_nsec;
-}
-static void sleep_ns(int64_t duration) {
-    struct timespec t;
-    if (duration <= 0) return;
-    t.tv_sec = (time_t)(duration / 1000000000);
-    t.tv_nsec = (long)(duration % 1000000000);
-    (void)nanosleep(&t, NULL);
-}
-static uint64_t roll(uint64_t *dice, uint64_t bound) { /* splitmix64 */
-    uint64_t z = (*dice += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ (z >> 31)) % bound;
-}
 
 /*  A key says who wrote it: each thread of each round fills a stretch of its own, so that the writes
     of a group meet on few pages and miss each other on others. */
@@ -119,10 +101,11 @@ static int64_t key_of(int64_t round, int thread, uint32_t number) {
 /*  The body belongs to the key. Returns its size. */
 static int body_of(int64_t key, unsigned char body[BODY_BYTES]) {
     uint64_t dice = (uint64_t)key;
-    const int bytes = (int)(roll(&dice, 32) == 0 ? roll(&dice, BODY_BYTES) : roll(&dice, 400));
+    const uint64_t most = sim_roll(&dice, 32) == 0 ? BODY_BYTES : 400;
+    const int bytes = (int)sim_roll(&dice, most);
     int i;
     for (i = 0; i < bytes; i += 8) {
-        const uint64_t word = roll(&dice, UINT64_MAX);
+        const uint64_t word = sim_roll(&dice, UINT64_MAX);
         memcpy(body + i, &word, (size_t)(bytes - i < 8 ? bytes - i : 8));
     }
     return bytes;
@@ -273,7 +256,8 @@ static int submit(writer *x, const char *sql) {
     int rc;
     if (who == NULL) _exit(97);
     memset(&options, 0, sizeof options);
-    while (__atomic_load_n(&x->under_way, __ATOMIC_SEQ_CST) >= IN_FLIGHT - 1) sleep_ns(20000);
+    while (__atomic_load_n(&x->under_way, __ATOMIC_SEQ_CST) >= IN_FLIGHT - 1)
+        sim_real_sleep_ns(20000);
     who->x = x;
     who->kind = x->kind;
     who->number = x->number;
@@ -328,7 +312,7 @@ static int kinds_earned(int kind) {
 static int draw_kind(uint64_t *dice) {
     int i, sum = 0, at;
     for (i = 0; i < KINDS; i++) sum += kinds[i].share;
-    at = (int)roll(dice, (uint64_t)sum);
+    at = (int)sim_roll(dice, (uint64_t)sum);
     for (i = 0; at >= kinds[i].share; i++) at -= kinds[i].share;
     return i;
 }
@@ -356,7 +340,7 @@ static void tell_counters(const writer *x) {
 
 static void *writer_main(void *argument) {
     writer *x = (writer *)argument;
-    for (; x->number < NUMBERS && now_ns() < x->end_ns; x->number++) {
+    for (; x->number < NUMBERS && sim_real_ns() < x->end_ns; x->number++) {
         int rc;
         x->kind = draw_kind(&x->dice);
         x->key = key_of(x->round, x->me, x->number);
@@ -412,7 +396,7 @@ static void child_main(char **argv) {
         writers[i].me = i;
         writers[i].dice = (uint64_t)strtoull(argv[5], NULL, 10) + (uint64_t)i;
         writers[i].round = strtoll(argv[6], NULL, 10);
-        writers[i].end_ns = now_ns() + strtoll(argv[7], NULL, 10) * 1000;
+        writers[i].end_ns = sim_real_ns() + strtoll(argv[7], NULL, 10) * 1000;
         if (pthread_create(&threads[i], NULL, writer_main, &writers[i]) != 0) _exit(98);
     }
     for (i = 0; i < THREADS; i++) (void)pthread_join(threads[i], NULL);
@@ -499,7 +483,7 @@ static bool spawn(run *r, const char *role, int64_t write_us) {
     memset(r->told, 0, sizeof r->told);
     if (pipe(ends) != 0 || fcntl(ends[0], F_SETFD, FD_CLOEXEC) != 0) return false;
     (void)snprintf(fd_text, sizeof fd_text, "%d", ends[1]);
-    (void)snprintf(seed, sizeof seed, "%" PRIu64, roll(&r->dice, UINT64_MAX));
+    (void)snprintf(seed, sizeof seed, "%" PRIu64, sim_roll(&r->dice, UINT64_MAX));
     (void)snprintf(round, sizeof round, "%" PRId64, r->round);
     (void)snprintf(us, sizeof us, "%" PRId64, write_us);
     fflush(stdout);
@@ -544,7 +528,7 @@ static bool listen_until(run *r, int64_t until_ns) {
     record records[256];
     struct pollfd p;
     ssize_t got, i;
-    int64_t left_ms = (until_ns - now_ns()) / 1000000;
+    int64_t left_ms = (until_ns - sim_real_ns()) / 1000000;
     if (left_ms < 0) left_ms = 0;
     if (left_ms > PATIENCE_MS) left_ms = PATIENCE_MS;
     p.fd = r->fd;
@@ -559,9 +543,9 @@ static bool listen_until(run *r, int64_t until_ns) {
 
 /*  Waits for a record of this sort, or for the end of all writing. */
 static bool await(run *r, int what) {
-    const int64_t until = now_ns() + (int64_t)PATIENCE_MS * 1000000;
+    const int64_t until = sim_real_ns() + (int64_t)PATIENCE_MS * 1000000;
     while (r->told[what] + r->told[TOLD_CLOSED] == 0) {
-        if (now_ns() >= until || !listen_until(r, until)) {
+        if (sim_real_ns() >= until || !listen_until(r, until)) {
             bad(r, &r->broken, "the child did not come to tell %d", what);
             return false;
         }
@@ -572,9 +556,9 @@ static bool await(run *r, int what) {
 /*  Kills the child at this moment, and hears what it had told. The pipe must not fill meanwhile. */
 static void kill_at(run *r, int64_t at_ns) {
     int status = 0;
-    while (at_ns - now_ns() >= 1000000 && listen_until(r, at_ns)) {
+    while (at_ns - sim_real_ns() >= 1000000 && listen_until(r, at_ns)) {
     }
-    sleep_ns(at_ns - now_ns());
+    sim_real_sleep_ns(at_ns - sim_real_ns());
     (void)kill(r->child, SIGKILL);
     while (waitpid(r->child, &status, 0) < 0 && errno == EINTR) {
     }
@@ -814,7 +798,7 @@ static void check(run *r, bool is_full) {
     read_counters(r, db, ahead);
     for (i = 0; i < THREADS; i++) compare(r, i, ahead[i]);
     memcpy(r->settled, all, sizeof all);
-    if (bad_count(r) == 0 && roll(&r->dice, 2) == 0)
+    if (bad_count(r) == 0 && sim_roll(&r->dice, 2) == 0)
         (void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
     (void)sqlite3_close(db);
 }
@@ -833,29 +817,31 @@ static void forget_round(run *r) {
 
 /*  A child that is killed as it opens, in the middle of recovery if there is something to recover. */
 static void kill_while_opening(run *r) {
-    const uint64_t most_us = 1 + roll(&r->dice, 2000); /* sooner rather than later: it takes 1 ms */
+    /* sooner rather than later: it takes 1 ms */
+    const uint64_t most_us = 1 + sim_roll(&r->dice, 2000);
     if (!spawn(r, "open", 0)) {
         bad(r, &r->broken, "no child");
         return;
     }
-    kill_at(r, await(r, TOLD_OPENING) ? now_ns() + (int64_t)roll(&r->dice, most_us) * 1000 : 0);
+    kill_at(r, await(r, TOLD_OPENING) ? sim_real_ns() + (int64_t)sim_roll(&r->dice, most_us) * 1000
+                                      : 0);
     r->opening_kills++;
     if (r->told[TOLD_OPENED] == 0) r->inside_opening++;
 }
 
 static void one_round(run *r) {
-    const int64_t kill_us = 1000 + (int64_t)roll(&r->dice, 29000);
+    const int64_t kill_us = 1000 + (int64_t)sim_roll(&r->dice, 29000);
     int64_t write_us = INT64_C(1000000000);
     int i;
     r->round++;
     if (file_bytes(r->path, "") + file_bytes(r->path, "-wal") > FILE_BYTES) new_file(r);
     forget_round(r);
-    if (r->round % CLOSING_EVERY == 0) write_us = kill_us - (int64_t)roll(&r->dice, 3000);
+    if (r->round % CLOSING_EVERY == 0) write_us = kill_us - (int64_t)sim_roll(&r->dice, 3000);
     if (!spawn(r, "write", write_us)) {
         bad(r, &r->broken, "no child");
         return;
     }
-    kill_at(r, await(r, TOLD_COMMITTED) ? now_ns() + kill_us * 1000 : 0);
+    kill_at(r, await(r, TOLD_COMMITTED) ? sim_real_ns() + kill_us * 1000 : 0);
     if (r->told[TOLD_CLOSING] > r->told[TOLD_CLOSED]) r->inside_closing++;
     for (i = 0; i < COUNTERS; i++) r->totals[i] += r->counters[i];
     if (is_log_torn(r->path)) r->torn++;
@@ -867,7 +853,7 @@ static void one_round(run *r) {
 static void print(const run *r, int64_t began_ns) {
     printf("# kill: %lld rounds in %.1f s: %lld kills, %lld of them inside a close, "
            "%lld of %lld inside an opening; %lld logs torn; %lld files\n",
-           (long long)r->round, (double)(now_ns() - began_ns) / 1e9, (long long)r->kills,
+           (long long)r->round, (double)(sim_real_ns() - began_ns) / 1e9, (long long)r->kills,
            (long long)r->inside_closing, (long long)r->inside_opening, (long long)r->opening_kills,
            (long long)r->torn, (long long)r->files);
     printf("# kill: %lld writes acknowledged, %lld refused, %lld there without an answer; "
@@ -901,10 +887,10 @@ static void begin_run(const char *path, int which) {
 
 TEST(killed_while_writing) {
     run *r = &the_run;
-    const int64_t began = now_ns();
+    const int64_t began = sim_real_ns();
     begin_run("kill.db", CONTROL_NONE);
     while (bad_count(r) == 0 &&
-           (r->round < rounds_wanted || (double)(now_ns() - began) < seconds_wanted * 1e9))
+           (r->round < rounds_wanted || (double)(sim_real_ns() - began) < seconds_wanted * 1e9))
         one_round(r);
     print(r, began);
     CHECK_INT(bad_count(r), 0);
@@ -946,7 +932,7 @@ int main(int argc, char **argv) {
     const char *given = getenv("SIM_SEED"), *rounds = getenv("STRESS_KILLS");
     if (argc >= 8) child_main(argv);
     seed = given != NULL && given[0] != '\0' ? strtoull(given, NULL, 0)
-                                             : (uint64_t)now_ns() & 0xffffffffu;
+                                             : (uint64_t)sim_real_ns() & 0xffffffffu;
     if (rounds != NULL && atoi(rounds) > 0) rounds_wanted = atoi(rounds);
     if (argc > 1) seconds_wanted = atof(argv[1]);
     printf("# kill: SIM_SEED=%" PRIu64 "\n", seed);

@@ -2608,7 +2608,7 @@ static int task_fn(sqlpool *pool, const sqlpool_maintenance *options, void *user
     return sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, options, NULL, error);
 }
 static void ram_remove(const char *name) {
-    (void)ram_delete(NULL, name, 0);
+    (void)memory_delete(NULL, name, 0);
 }
 static sqlpool_backup_config ram_backup_config(void) {
     sqlpool_backup_config config;
@@ -2643,11 +2643,11 @@ static void op_copy(holder_pool *p) {
     rc = gave(sqlpool_vacuum_into(p->pool, copy_path, NULL, &e));
     /* SQLite's word for a new file whose size it cannot learn */
     if (w.is_faulty && rc == SQLITE_ERROR && strstr(e.message, "output file already exists")) {
-        if (ram_find(copy_path) != NULL) (void)fail("vacuum_into left its file");
+        if (memory_find(copy_path) != NULL) (void)fail("vacuum_into left its file");
     } else if (care_judge(rc, &e, read_excuse(p), "vacuum_into")) {
         sums.copies++;
         if (!w.is_faulty) check_file(copy_path, "the copy");
-    } else if (!w.is_faulty && ram_find(copy_path) != NULL) {
+    } else if (!w.is_faulty && memory_find(copy_path) != NULL) {
         (void)fail("vacuum_into gave %s and left its file", sqlpool_result_name(rc));
     }
     ram_remove(copy_path);
@@ -2666,7 +2666,7 @@ static void op_backup(holder_pool *p) {
         w.has_backup = true;
         sums.backups++;
     }
-    if (!w.has_backup && rc != SQLPOOL_OK && ram_find(backup_path) != NULL)
+    if (!w.has_backup && rc != SQLPOOL_OK && memory_find(backup_path) != NULL)
         (void)fail("a backup that failed is there");
     if (!w.has_backup || failed()) return;
     note("pool %d verify", index_of(p));
@@ -3024,8 +3024,8 @@ static int episode(uint64_t seed, uint64_t steps, const char *control) {
     w.hash = 0xcbf29ce484222325u;
     w.control_forget = control != NULL && strcmp(control, "forget") == 0;
     unique_v = 0;
-    ram_clear();
-    ram.random = seed;
+    memory_clear();
+    memory.random = seed;
     sqlite3_randomness(0, NULL); /* SQLite's own begin anew from the VFS's */
     sim_alloc_fail(0, 0);
     {

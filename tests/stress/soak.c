@@ -34,10 +34,10 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sqlpool.h"
+#include "sim/clock.h"
 #include "test.h"
 
 #define DATABASE "soak.db"
@@ -47,22 +47,8 @@ enum { FD_MORE = 16, THREADS_MORE = 4, RSS_PERCENT = 25, RSS_MORE = 12 << 20 };
 enum { WAL_LIMIT = 4 << 20, WAL_BOUND = 16 * WAL_LIMIT };
 enum { CONTROL_SECONDS = 60 };
 
-static int64_t now_ns(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_nsec;
-}
 static void sleep_ms(int64_t duration) {
-    struct timespec t;
-    t.tv_sec = (time_t)(duration / 1000);
-    t.tv_nsec = (long)(duration % 1000) * 1000000L;
-    (void)nanosleep(&t, NULL);
-}
-static uint64_t roll(uint64_t *dice, uint64_t bound) { /* splitmix64 */
-    uint64_t z = (*dice += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ (z >> 31)) % bound;
+    sim_real_sleep_ns(duration * 1000000);
 }
 
 /*---- a worker ----*/
@@ -123,8 +109,8 @@ static void on_added(void *user, const sqlpool_result *result, const sqlpool_err
 static void *writer_main(void *argument) {
     uint64_t dice = (uint64_t)(uintptr_t)argument * 77 + (uint64_t)getpid();
     while (!stopped()) {
-        const uint64_t n = roll(&dice, 100);
-        int64_t id = (int64_t)roll(&dice, ROWS);
+        const uint64_t n = sim_roll(&dice, 100);
+        int64_t id = (int64_t)sim_roll(&dice, ROWS);
         sqlpool_error e;
         int rc = SQLPOOL_OK;
         if (n < 40) {
@@ -146,7 +132,8 @@ static void *writer_main(void *argument) {
         } else if (n < 92) {
             rc = sqlpool_exec(
                 worker.pool, "REPLACE INTO item VALUES(?, ?, ?)",
-                SQLPOOL_ARGS(id, id * 3, SQLPOOL_BLOB(body, 100 + roll(&dice, BODY - 100))), &e);
+                SQLPOOL_ARGS(id, id * 3, SQLPOOL_BLOB(body, 100 + sim_roll(&dice, BODY - 100))),
+                &e);
         } else if (n < 95) {
             sqlpool_conn conn;
             rc = sqlpool_conn_acquire(worker.pool, SQLPOOL_WRITE, &conn, &e);
@@ -176,13 +163,13 @@ static void *writer_main(void *argument) {
                     bulk, SQLPOOL_ARGS((id + i) % ROWS, i, SQLPOOL_BLOB(body, 900)), &e);
             if (bulk != NULL) rc = sqlpool_bulk_end(bulk, NULL, &e);
         } else {
-            sleep_ms((int64_t)roll(&dice, 3));
+            sleep_ms((int64_t)sim_roll(&dice, 3));
             continue;
         }
         judge("write", rc, &e);
         count(&worker.writes);
         /* some megabytes a second are enough; who shows that the log grows makes haste */
-        if (worker.control != 'p') sleep_ms(1 + (int64_t)roll(&dice, 2));
+        if (worker.control != 'p') sleep_ms(1 + (int64_t)sim_roll(&dice, 2));
     }
     return NULL;
 }
@@ -190,13 +177,13 @@ static void *writer_main(void *argument) {
 static void *reader_main(void *argument) {
     uint64_t dice = (uint64_t)(uintptr_t)argument * 1234567 + (uint64_t)getpid();
     while (!stopped()) {
-        const uint64_t n = roll(&dice, 100);
+        const uint64_t n = sim_roll(&dice, 100);
         sqlpool_error e;
         int64_t value;
         int rc = SQLPOOL_OK;
         if (n < 70) {
             rc = sqlpool_query_int64(worker.pool, &value, "SELECT v FROM item WHERE id = ?",
-                                     SQLPOOL_ARGS(roll(&dice, ROWS) & 0x7fffffff), &e);
+                                     SQLPOOL_ARGS(sim_roll(&dice, ROWS) & 0x7fffffff), &e);
         } else if (n < 90) {
             sqlpool_rows rows;
             int left = n < 80 ? 10 : 1000000;
@@ -277,7 +264,7 @@ static void *chaos_main(void *argument) {
     int lost_count = 0;
     (void)argument;
     while (!stopped()) {
-        const uint64_t n = roll(&dice, 100);
+        const uint64_t n = sim_roll(&dice, 100);
         sqlpool_error e;
         int rc = SQLPOOL_OK;
         if (!is_warm && __atomic_load_n(&worker.writes, __ATOMIC_RELAXED) > 300 &&
@@ -310,8 +297,9 @@ static void *chaos_main(void *argument) {
             e.message[0] = '\0';
         } else if (n < 30) {
             rc = sqlpool_script(worker.pool,
-                                roll(&dice, 2) == 0 ? "CREATE INDEX IF NOT EXISTS item_v ON item(v)"
-                                                    : "DROP INDEX IF EXISTS item_v",
+                                sim_roll(&dice, 2) == 0
+                                    ? "CREATE INDEX IF NOT EXISTS item_v ON item(v)"
+                                    : "DROP INDEX IF EXISTS item_v",
                                 -1, &e);
             count(&worker.schema);
         } else if (n < 40) {
@@ -331,11 +319,11 @@ static void *chaos_main(void *argument) {
             rc = sqlpool_sync(worker.pool, 0, 0, &e);
         } else if (n < 50) {
             size_t bytes = 0;
-            const int format = (int)roll(&dice, SQLPOOL_REPORT_FORMAT_COUNT);
+            const int format = (int)sim_roll(&dice, SQLPOOL_REPORT_FORMAT_COUNT);
             rc =
                 sqlpool_report(worker.pool, (sqlpool_report_format)format, read_report, &bytes, &e);
         } else if (n < 53) {
-            rc = sqlpool_check(worker.pool, (int)roll(&dice, 3), NULL, NULL, NULL, &e);
+            rc = sqlpool_check(worker.pool, (int)sim_roll(&dice, 3), NULL, NULL, NULL, &e);
         } else if (n < 55) {
             rc = sqlpool_reindex(worker.pool, NULL, NULL, &e);
         }
@@ -526,23 +514,23 @@ static void soak(double seconds, char control, char *why, size_t why_bytes) {
         if (!start(&workers[i], i == 0 ? control : 0))
             (void)snprintf(why, why_bytes, "no process starts");
     }
-    begin = now_ns();
+    begin = sim_real_ns();
     end = begin + (int64_t)(seconds * 1e9);
     warm = begin + (int64_t)((seconds / 4 > 60 ? 60 : seconds / 4) * 1e9);
     if (control != 0) warm = begin; /* its worker begins once it is warm */
     if (control == 0)
         printf("# %8s  %-28s %-28s %10s %10s\n", "seconds", "descriptors, threads, MiB",
                "the other", "log KiB", "file KiB");
-    while (why[0] == '\0' && now_ns() < end) {
-        bool is_warming = now_ns() < warm;
+    while (why[0] == '\0' && sim_real_ns() < end) {
+        bool is_warming = sim_real_ns() < warm;
         sleep_ms(100);
         for (i = 0; i < WORKERS; i++) {
             if (!workers[i].is_warm) workers[i].is_warm = has_said_something(&workers[i]);
             is_warming = is_warming || !workers[i].is_warm;
         }
-        if (is_warming && end < now_ns() + (int64_t)(seconds * 0.75e9))
-            end = now_ns() + (int64_t)(seconds * 0.75e9);
-        if (now_ns() > begin + (int64_t)(seconds * 1e9) + INT64_C(60000000000) && is_warming)
+        if (is_warming && end < sim_real_ns() + (int64_t)(seconds * 0.75e9))
+            end = sim_real_ns() + (int64_t)(seconds * 0.75e9);
+        if (sim_real_ns() > begin + (int64_t)(seconds * 1e9) + INT64_C(60000000000) && is_warming)
             (void)snprintf(why, why_bytes, "the warm-up does not end");
         wal = file_bytes(DATABASE "-wal");
         if (wal > wal_most) wal_most = wal;
@@ -569,8 +557,8 @@ static void soak(double seconds, char control, char *why, size_t why_bytes) {
                 (void)snprintf(why, why_bytes, "process %d has %lld bytes, %lld in its warm-up", i,
                                (long long)p->rss, (long long)p->rss_most);
         }
-        if (control == 0 && (double)(now_ns() - begin) / 1e9 >= seconds * lines / 20) {
-            printf("# %8.1f", (double)(now_ns() - begin) / 1e9);
+        if (control == 0 && (double)(sim_real_ns() - begin) / 1e9 >= seconds * lines / 20) {
+            printf("# %8.1f", (double)(sim_real_ns() - begin) / 1e9);
             for (i = 0; i < WORKERS; i++)
                 printf("  %9lld %7lld %9.1f", (long long)workers[i].fd,
                        (long long)workers[i].threads, (double)workers[i].rss / 1048576);
@@ -602,7 +590,7 @@ static void soak(double seconds, char control, char *why, size_t why_bytes) {
         printf("# %.0f s, %lld additions acknowledged and there; bounds: descriptors %lld, %lld; "
                "threads %lld, "
                "%lld; MiB %.1f, %.1f; log KiB %d, at most %lld seen\n",
-               (double)(now_ns() - begin) / 1e9, (long long)added,
+               (double)(sim_real_ns() - begin) / 1e9, (long long)added,
                (long long)workers[0].fd_most + FD_MORE, (long long)workers[1].fd_most + FD_MORE,
                (long long)workers[0].threads_most + THREADS_MORE,
                (long long)workers[1].threads_most + THREADS_MORE,

@@ -64,11 +64,6 @@ static bool write_file(const char *path, const void *data, size_t bytes) {
     const bool is_ok = file != NULL && fwrite(data, 1, bytes, file) == bytes;
     return file != NULL && fclose(file) == 0 && is_ok;
 }
-static bool overwrite(const char *path, int64_t at, const void *data, size_t bytes) {
-    const int file = open(path, O_WRONLY);
-    const bool is_ok = file >= 0 && pwrite(file, data, bytes, (off_t)at) == (ssize_t)bytes;
-    return file >= 0 && close(file) == 0 && is_ok;
-}
 static int64_t size_of(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 ? (int64_t)status.st_size : -1;
@@ -173,17 +168,28 @@ static sqlpool_config begin(unit_pool *u) {
     remove_all();
     return config;
 }
-static bool fill_pool(unit_pool *u) {
+static sqlpool_backup_config backup_config(void) {
     sqlpool_backup_config config;
     memset(&config, 0, sizeof config);
     config.files = files;
-    if (sqlpool_script(u->pool, fill, -1, &u->error) == SQLPOOL_OK &&
+    return config;
+}
+static bool fill_pool(unit_pool *u) {
+    sqlpool_backup_config config = backup_config();
+    if (unit_script(u, fill) == SQLPOOL_OK &&
         sqlpool_backup(u->pool, "op.bak", &config, NULL, NULL, &u->error) == SQLPOOL_OK &&
-        sqlpool_exec(u->pool, "INSERT INTO t(v) VALUES('one more')", SQLPOOL_NO_ARGS, &u->error) ==
-            SQLPOOL_OK)
+        unit_exec(u, "INSERT INTO t(v) VALUES('one more')") == SQLPOOL_OK)
         return true;
     test_fail(__FILE__, __LINE__, "%s", u->error.message);
     return false;
+}
+static void open_filled(unit_pool *u, const sqlpool_config *config) {
+    PART(unit_open(u, "op.db", config));
+    (void)fill_pool(u); /* which says what went wrong */
+}
+static void begin_filled(unit_pool *u) {
+    const sqlpool_config config = begin(u);
+    open_filled(u, &config);
 }
 /*  Before a backup over another one lies what a killed one left; of two backups the newest is none. */
 static bool prepare(int op) {
@@ -200,10 +206,8 @@ static int swallow(void *user, const void *data, size_t bytes) {
 }
 static int run_op(unit_pool *u, int op, const sqlpool_maintenance *options,
                   sqlpool_backup_info *info) {
-    sqlpool_backup_config config;
+    sqlpool_backup_config config = backup_config();
     int64_t bytes = 0;
-    memset(&config, 0, sizeof config);
-    config.files = files;
     config.step_pages = 4;
     config.or_older = op == RESTORE_OLDER;
     if (op == STREAM) {
@@ -229,9 +233,7 @@ static int run_op(unit_pool *u, int op, const sqlpool_maintenance *options,
 }
 
 static int64_t count_rows(unit_pool *u) {
-    int64_t n = -1;
-    (void)sqlpool_query_int64(u->pool, &n, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u->error);
-    return n;
+    return unit_ask(u, "SELECT count(*) FROM t");
 }
 
 /*  What was not done has left nothing, and the pool works as before. */
@@ -241,8 +243,7 @@ static void check_nothing_done(unit_pool *u) {
     CHECK_INT(ask_file(is_there("op.bak.1") ? "op.bak.1" : "op.bak", "SELECT count(*) FROM t"),
               ROWS);
     CHECK_INT(count_rows(u), ROWS + 1);
-    CHECK_OK(sqlpool_exec(u->pool, "UPDATE t SET v = 'x' WHERE id = 1", SQLPOOL_NO_ARGS, &u->error),
-             &u->error);
+    CHECK_OK(unit_exec(u, "UPDATE t SET v = 'x' WHERE id = 1"), &u->error);
 }
 
 /*---- results and messages ----*/
@@ -281,15 +282,12 @@ TEST(configurations_that_make_no_sense) {
     static const char *const members[] = {"create_fn", "look_fn", "rename_fn", "link_fn",
                                           "sync_folder_fn"};
     unit_pool u;
-    sqlpool_config c = begin(&u);
     sqlpool_backup_config config;
     int i;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     for (i = 1; i < 5; i++) { /* the first i of them */
         char expected[100];
-        memset(&config, 0, sizeof config);
-        config.files = files;
+        config = backup_config();
         if (i < 2) config.files.look_fn = NULL;
         if (i < 3) config.files.rename_fn = NULL;
         if (i < 4) config.files.link_fn = NULL;
@@ -333,8 +331,7 @@ TEST(a_vfs_that_is_gone) {
     c.vfs_name = "short-lived";
     c.max_connections = 2;
     c.min_connections = 2; /* none is opened later */
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     CHECK_INT(sqlite3_vfs_unregister(&vfs), SQLITE_OK);
     CHECK_RC(run_op(&u, BACKUP, NULL, NULL), SQLPOOL_UNSUPPORTED, &u.error);
     CHECK_HAS(u.error.message, "sqlpool_files");
@@ -379,7 +376,7 @@ TEST(a_trailer_that_does_not_fit_the_file) {
         memset(tail, 0, sizeof tail);
         (void)snprintf(tail + cases[i].gap, 512, "sqlpool backup 1\npages %d\npage_bytes %d\n",
                        cases[i].pages, cases[i].page_bytes);
-        CHECK(overwrite("op.new", 2 * 4096, tail, bytes));
+        CHECK(unit_overwrite("op.new", 2 * 4096, tail, bytes));
         CHECK_RC(sqlpool_backup_verify(u.pool, "op.new", NULL, NULL, NULL, &u.error),
                  cases[i].result, &u.error);
         CHECK_HAS(u.error.message,
@@ -404,11 +401,10 @@ TEST(stopped_at_every_step) {
         int stopped = 0;
         for (stop_at = 1;; stop_at++) {
             unit_pool u;
-            sqlpool_config c = begin(&u);
             sqlpool_maintenance options;
             int rc;
-            PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && prepare(op));
+            PART(begin_filled(&u));
+            CHECK(prepare(op));
             memset(&options, 0, sizeof options);
             options.progress_fn = stop_there;
             options.progress_ms = 1;
@@ -440,11 +436,10 @@ TEST(too_late_at_every_step) {
         int timeout_ms, late = 0;
         for (timeout_ms = 1;; timeout_ms += 4) {
             unit_pool u;
-            sqlpool_config c = begin(&u);
             sqlpool_maintenance options;
             int rc;
-            PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && prepare(op));
+            PART(begin_filled(&u));
+            CHECK(prepare(op));
             memset(&options, 0, sizeof options);
             options.timeout_ms = timeout_ms;
             u.clock.step_ns = MS;
@@ -469,8 +464,7 @@ TEST(a_copy_waits_for_a_lock_and_then_gives_up) {
     sqlpool_config c = begin(&u);
     sqlpool_backup_info info;
     c.acquire_timeout_ms = 50;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     busy_steps = busy_later = 30; /* each time the wait begins anew */
     CHECK_OK(run_op(&u, BACKUP, NULL, &info), &u.error);
     CHECK_INT(busy_steps, 0);
@@ -488,8 +482,7 @@ TEST(a_copy_waits_for_a_lock_and_then_gives_up) {
     unit_close(&u);
     c = begin(&u);
     c.acquire_timeout_ms = SQLPOOL_FOREVER;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     busy_steps = 2000;
     CHECK_OK(run_op(&u, BACKUP, NULL, &info), &u.error);
     unit_close(&u);
@@ -508,9 +501,7 @@ static int say_exists(const char *path, int answer) {
 }
 /*  Another program takes what was just made. */
 static int lock_outside(const char *path, int answer) {
-    if (sqlite3_open(path, &other) != SQLITE_OK ||
-        sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL) != SQLITE_OK)
-        test_fail(__FILE__, __LINE__, "%s: %s", path, sqlite3_errmsg(other));
+    other = unit_other(path, "BEGIN EXCLUSIVE");
     return answer;
 }
 /*  Another program clears it away as stale, and makes its own. */
@@ -547,9 +538,7 @@ TEST(a_partial_that_another_program_takes) {
     for (i = 0; i < LENGTH(cases); i++) {
         const char *partial = cases[i].op == RESTORE ? "op.db-partial" : "op.new-partial";
         unit_pool u;
-        sqlpool_config c = begin(&u);
-        PART(unit_open(&u, "op.db", &c));
-        CHECK(fill_pool(&u));
+        PART(begin_filled(&u));
         victim = partial;
         if (cases[i].is_stale) CHECK(write_file(partial, "", 0));
         if (cases[i].at_what == LOOK) {
@@ -594,9 +583,7 @@ TEST(content_that_is_not_what_was_written) {
     int op;
     for (op = BACKUP; op <= RESTORE; op += RESTORE - BACKUP) { /* these two */
         unit_pool u;
-        sqlpool_config c = begin(&u);
-        PART(unit_open(&u, "op.db", &c));
-        CHECK(fill_pool(&u));
+        PART(begin_filled(&u));
         if (op == BACKUP) { /* another backup of the same size */
             CHECK_OK(sqlpool_backup(u.pool, "op.other", NULL, NULL, NULL, &u.error), &u.error);
         } else {
@@ -626,8 +613,8 @@ TEST(a_key_that_is_tried_by_reading) {
         unit_pool u;
         sqlpool_config c = begin(&u);
         c.events.key_fn = read_with_key;
-        PART(unit_open(&u, "op.db", &c));
-        CHECK(fill_pool(&u) && prepare(op));
+        PART(open_filled(&u, &c));
+        CHECK(prepare(op));
         CHECK_OK(run_op(&u, op, NULL, NULL), &u.error);
         CHECK_INT(count_rows(&u), op == RESTORE || op == RESTORE_OLDER ? ROWS : ROWS + 1);
         if (op == BACKUP || op == SALVAGE)
@@ -643,28 +630,35 @@ static int refuse_key(const char *path, int answer) {
     return SQLITE_AUTH;
 }
 
-TEST(connections_that_are_refused_one_by_one) {
+static void refuse_nth_key(int n) {
+    on_key.name = "";
+    on_key.at = n;
+    on_key.do_fn = refuse_key;
+}
+static void hide_nth_file(int n) {
+    control_calls = 0;
+    hide_file_at = n;
+}
+static void refuse_one_by_one(void (*refuse_fn)(int n), const int *calls, int code,
+                              const char *message) {
     int op;
     for (op = BACKUP; op < OPS; op++) {
         int failures = 0, n;
         for (n = 1;; n++) {
             unit_pool u;
-            sqlpool_config c = begin(&u);
             bool was_refused;
             int rc;
-            PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && prepare(op));
-            on_key.name = "";
-            on_key.at = n;
-            on_key.do_fn = refuse_key;
+            PART(begin_filled(&u));
+            CHECK(prepare(op));
+            refuse_fn(n);
             rc = run_op(&u, op, NULL, NULL);
-            was_refused = on_key.calls >= n;
+            was_refused = *calls >= n;
             nobody_comes_in();
             if (rc != SQLPOOL_OK) {
                 CHECK(was_refused);
                 if (op != RESTORE_OLDER || rc != SQLPOOL_BAD_BACKUP) { /* of the newest */
-                    CHECK_RC(rc, SQLITE_AUTH, &u.error);
-                    CHECK_HAS(u.error.message, "authorization denied");
+                    CHECK_RC(rc, code, &u.error);
+                    CHECK_HAS(u.error.message, message);
                 }
                 PART(check_nothing_done(&u));
                 failures++;
@@ -676,36 +670,12 @@ TEST(connections_that_are_refused_one_by_one) {
     }
 }
 
+TEST(connections_that_are_refused_one_by_one) {
+    refuse_one_by_one(refuse_nth_key, &on_key.calls, SQLITE_AUTH, "authorization denied");
+}
 TEST(files_that_the_vfs_does_not_hand_out) {
-    int op;
-    for (op = BACKUP; op < OPS; op++) {
-        int failures = 0, n;
-        for (n = 1;; n++) {
-            unit_pool u;
-            sqlpool_config c = begin(&u);
-            bool was_hidden;
-            int rc;
-            PART(unit_open(&u, "op.db", &c));
-            CHECK(fill_pool(&u) && prepare(op));
-            control_calls = 0;
-            hide_file_at = n;
-            rc = run_op(&u, op, NULL, NULL);
-            was_hidden = control_calls >= n;
-            nobody_comes_in();
-            if (rc != SQLPOOL_OK) {
-                CHECK(was_hidden);
-                if (op != RESTORE_OLDER || rc != SQLPOOL_BAD_BACKUP) {
-                    CHECK_RC(rc, SQLITE_CANTOPEN, &u.error);
-                    CHECK_HAS(u.error.message, "failed: unable to open database file");
-                }
-                PART(check_nothing_done(&u));
-                failures++;
-            }
-            unit_close(&u);
-            if (!was_hidden) break;
-        }
-        CHECK(failures > 0);
-    }
+    refuse_one_by_one(hide_nth_file, &control_calls, SQLITE_CANTOPEN,
+                      "failed: unable to open database file");
 }
 
 /*---- restore: what stands in the way ----*/
@@ -723,14 +693,10 @@ static int look_at_taken_names(void *user, const char *path, const char *second)
 
 TEST(names_that_are_taken) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
-    sqlpool_backup_config config;
+    sqlpool_backup_config config = backup_config();
     sqlpool_backup_info info;
     const char *suffix;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
-    memset(&config, 0, sizeof config);
-    config.files = files;
+    PART(begin_filled(&u));
     config.files.look_fn = look_at_taken_names;
     taken[0] = '\0'; /* every one */
     kept_looks = 0;
@@ -772,15 +738,11 @@ static int rename_away_alone(void *user, const char *from, const char *to) {
 
 TEST(a_name_that_is_not_given_back_and_why) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
-    sqlpool_backup_config config;
+    sqlpool_backup_config config = backup_config();
     sqlpool_backup_info info;
     char kept[300];
     const char *quote;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
-    memset(&config, 0, sizeof config);
-    config.files = files;
+    PART(begin_filled(&u));
     config.files.link_fn = refuse_link;
     config.files.rename_fn = rename_away_alone;
     CHECK_RC(sqlpool_restore(u.pool, "op.bak", &config, NULL, &info, &u.error), SQLITE_FULL,
@@ -792,7 +754,7 @@ TEST(a_name_that_is_not_given_back_and_why) {
     quote = strchr(u.error.message, '"');
     CHECK(quote != NULL);
     (void)snprintf(kept, sizeof kept, "%.*s", (int)strcspn(quote + 1, "\""), quote + 1);
-    CHECK_INT(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), SQLPOOL_MOVED);
+    CHECK_INT(unit_exec(&u, "DELETE FROM t"), SQLPOOL_MOVED);
     CHECK_INT(rename(kept, "op.db"), 0);
     CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_OK);
     CHECK_INT(count_rows(&u), ROWS + 1);
@@ -833,8 +795,7 @@ TEST(restore_beside_a_checkpoint_or_upkeep) {
     c.close_timeout_ms = 100;
     c.clock.now_ns_fn = now_beside_upkeep;
     memset(&upkeep, 0, sizeof upkeep);
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     memset(&options, 0, sizeof options);
     memset(&token, 0, sizeof token);
     options.token = &token; /* which nobody fires */
@@ -864,10 +825,8 @@ TEST(restore_beside_a_checkpoint_or_upkeep) {
 /*  A program that has the file open keeps the restore waiting; so long as it may. */
 TEST(a_deadline_while_another_program_has_the_file) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
     sqlpool_maintenance options;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     memset(&options, 0, sizeof options);
     options.timeout_ms = 100;
     CHECK(sqlite3_open("op.db", &other) == SQLITE_OK);
@@ -911,8 +870,7 @@ TEST(an_authorizer_that_forbids_the_page_size) {
     c = begin(&u);
     c.events.connect_fn = add_authorizer;
     is_denied = 0;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(open_filled(&u, &c));
     CHECK_OK(sqlpool_recycle(u.pool), &u.error);
     is_denied = 1;
     CHECK_RC(run_op(&u, BACKUP, NULL, NULL), SQLITE_AUTH, &u.error);
@@ -931,8 +889,7 @@ TEST(a_database_in_memory_to_a_stream) {
     sqlpool_config c = begin(&u);
     sqlpool_backup_config config;
     FILE *file = fopen("op.new", "wb");
-    PART(unit_open(&u, ":memory:", &c));
-    CHECK_OK(sqlpool_script(u.pool, fill, -1, &u.error), &u.error);
+    PART(unit_open_with(&u, ":memory:", &c, fill));
     memset(&config, 0, sizeof config);
     config.write_fn = stream_to_file;
     config.user = file;
@@ -946,12 +903,10 @@ TEST(a_database_in_memory_to_a_stream) {
 
 TEST(results_that_say_another_has_it) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
     sqlpool__archive archive;
     sqlpool__image image;
     char here[] = "op.bak", absent[] = "op.absent";
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     memset(&archive, 0, sizeof archive);
     memset(&image, 0, sizeof image);
     archive.config.files = files;
@@ -977,10 +932,8 @@ TEST(a_large_copy_of_a_file_that_is_hidden) {
     sqlpool_backup_config config;
     int n, good = 0;
     memset(&config, 0, sizeof config);
-    PART(unit_open(&u, "op.db", &c));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(v); INSERT INTO t VALUES(zeroblob(1500000))",
-                            -1, &u.error),
-             &u.error);
+    PART(unit_open_with(&u, "op.db", &c,
+                        "CREATE TABLE t(v); INSERT INTO t VALUES(zeroblob(1500000))"));
     CHECK_OK(sqlpool_backup(u.pool, "op.new", &config, NULL, NULL, &u.error), &u.error);
     CHECK_INT(unlink("op.new"), 0); /* from now on no connection is opened for it */
     for (n = 1;; n++) {
@@ -1012,7 +965,7 @@ static bool spoil_table(const char *path, const char *table) {
     root = ask_file(path, sql);
     page_bytes = ask_file(path, "PRAGMA page_size");
     memset(noise, 0xa5, sizeof noise);
-    return root > 1 && overwrite(path, (root - 1) * page_bytes, noise, sizeof noise);
+    return root > 1 && unit_overwrite(path, (root - 1) * page_bytes, noise, sizeof noise);
 }
 static void twice(sqlite3_context *context, int count, sqlite3_value **values) {
     (void)count;
@@ -1050,7 +1003,7 @@ TEST(damage_beside_functions_of_the_program) {
     }
     (void)unlink("op.other"); /* a format of the schema that does not exist yet */
     CHECK(make_with_function("op.other"));
-    CHECK(overwrite("op.other", 44, "\0\0\0\11", 4));
+    CHECK(unit_overwrite("op.other", 44, "\0\0\0\11", 4));
     CHECK_RC(sqlpool_backup_verify(u.pool, "op.other", NULL, NULL, NULL, &u.error),
              SQLPOOL_BAD_BACKUP, &u.error);
     CHECK_HAS(u.error.message, "unsupported file format");
@@ -1060,9 +1013,7 @@ TEST(damage_beside_functions_of_the_program) {
 /*  Another program has written what no schema is; the pool's connections know the old one. */
 TEST(a_schema_that_cannot_be_read_any_more) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     CHECK_INT(count_rows(&u), ROWS + 1);
     CHECK(run_outside("op.db", "CREATE TABLE second(a); PRAGMA writable_schema = 1; UPDATE "
                                "sqlite_master SET sql = 'CREATE nonsense' WHERE name = 'second'"));
@@ -1076,11 +1027,9 @@ TEST(a_schema_that_cannot_be_read_any_more) {
 
 TEST(a_copy_that_is_checked) {
     unit_pool u;
-    sqlpool_config c = begin(&u);
     sqlpool_maintenance options;
     sqlpool_task task;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     memset(&options, 0, sizeof options);
     memset(&task, 0, sizeof task);
     task.kind = SQLPOOL_TASK_INTEGRITY_CHECK;
@@ -1088,9 +1037,7 @@ TEST(a_copy_that_is_checked) {
     sqlpool__error_clear(&u.error);
     CHECK_OK(sqlpool__do_archive_task(u.core, &task, &options, &u.error), &u.error);
     PART(check_nothing_done(&u)); /* the copy is gone */
-    CHECK_INT(sqlite3_open("op.new-partial", &other), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(other, "BEGIN EXCLUSIVE; CREATE TABLE x(y)", NULL, NULL, NULL),
-              SQLITE_OK);
+    PART(other = unit_other("op.new-partial", "BEGIN EXCLUSIVE; CREATE TABLE x(y)"));
     sqlpool__error_clear(&u.error);
     CHECK_RC(sqlpool__do_archive_task(u.core, &task, &options, &u.error), SQLITE_BUSY, &u.error);
     CHECK_HAS(u.error.message, "another call writes to \"op.new-partial\" just now");
@@ -1127,10 +1074,8 @@ TEST(rows_that_are_too_long_for_the_new_file) {
     c.events.key_fn = limit_partial;
     longest = 5000;
     PART(unit_open(&u, "op.db", &c));
-    CHECK_OK(sqlpool_script(u.pool,
-                            "CREATE TABLE t(a, b); INSERT INTO t VALUES(1, 2), (zeroblob(8000), "
-                            "3), (zeroblob(3000), zeroblob(3000)), (4, 5)",
-                            -1, &u.error),
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a, b); INSERT INTO t VALUES(1, 2), (zeroblob(8000), "
+                             "3), (zeroblob(3000), zeroblob(3000)), (4, 5)"),
              &u.error); /* a value, and a row of two that would fit */
     CHECK_OK(sqlpool_salvage(u.pool, NULL, "op.new", NULL, NULL, &info, &u.error), &u.error);
     longest = 0;
@@ -1160,7 +1105,7 @@ TEST(a_new_file_that_may_not_grow) {
         sqlpool_salvage_info info;
         c.events.key_fn = limit_partial;
         PART(unit_open(&u, "op.db", &c));
-        CHECK_OK(sqlpool_script(u.pool, cases[i].schema, -1, &u.error), &u.error);
+        CHECK_OK(unit_script(&u, cases[i].schema), &u.error);
         pragma_of_partial = cases[i].pragma;
         longest = cases[i].longest;
         CHECK_RC(sqlpool_salvage(u.pool, NULL, "op.new", NULL, NULL, &info, &u.error), SQLITE_FULL,
@@ -1179,12 +1124,10 @@ TEST(a_new_file_that_may_not_grow) {
 TEST(a_damaged_database_without_its_key) {
     static const char text[] = "this was a database";
     unit_pool u;
-    sqlpool_config c = begin(&u);
     int refused = 0, n;
-    PART(unit_open(&u, "op.db", &c));
-    CHECK(fill_pool(&u));
+    PART(begin_filled(&u));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
-    CHECK(overwrite("op.db", 0, text, sizeof text));
+    CHECK(unit_overwrite("op.db", 0, text, sizeof text));
     for (n = 1;; n++) {
         char now[sizeof text] = "";
         bool was_refused;
@@ -1202,7 +1145,7 @@ TEST(a_damaged_database_without_its_key) {
             if (!was_refused) break;
             CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error),
                      &u.error);
-            CHECK(overwrite("op.db", 0, text, sizeof text));
+            CHECK(unit_overwrite("op.db", 0, text, sizeof text));
             continue;
         }
         file = fopen("op.db", "rb");

@@ -83,6 +83,7 @@ static void check_told(int count, int mode, int state, int code) {
 #define TABLE "CREATE TABLE t(id INTEGER PRIMARY KEY, v UNIQUE)"
 #define INSERT "INSERT INTO t(v) VALUES(fail(?))"
 #define READ "SELECT fail(1)"
+#define COUNT "SELECT count(*) FROM t"
 
 static sqlpool_config breaker_config(unit_pool *u, int readers) {
     sqlpool_config config = unit_config(u, readers);
@@ -104,8 +105,14 @@ static void breaker_open(unit_pool *u, const char *path, const sqlpool_config *c
     look_at = u->pool;
     u->core->is_corrupt = true; /* what fail() says is taken for the file's word */
     u->core->corrupt_ns = INT64_MAX / 2;
-    if (script != NULL && sqlpool_script(u->pool, script, -1, &u->error) != SQLPOOL_OK)
+    if (script != NULL && unit_script(u, script) != SQLPOOL_OK)
         test_fail(__FILE__, __LINE__, "script: %s", u->error.message);
+}
+/*  One reader, the table, and nothing set but the VFS (NULL: the machine's own). */
+static void breaker_begin(unit_pool *u, const char *vfs_name, const char *path) {
+    sqlpool_config config = breaker_config(u, 1);
+    config.vfs_name = vfs_name;
+    breaker_open(u, path, &config, TABLE);
 }
 static sqlpool_stats stats_of(unit_pool *u) {
     sqlpool_stats stats;
@@ -133,7 +140,7 @@ static int write_with(unit_pool *u, int code) {
 static int read_with(unit_pool *u, int code) {
     int rc;
     fail_code = code;
-    rc = sqlpool_exec(u->pool, READ, SQLPOOL_NO_ARGS, &u->error);
+    rc = unit_exec(u, READ);
     fail_code = SQLITE_OK;
     return rc;
 }
@@ -143,6 +150,31 @@ static void writes_go_well(unit_pool *u) {
 }
 static void reads_go_well(unit_pool *u) {
     CHECK_OK(read_with(u, 0), &u->error);
+}
+/*  So many of them fail with that code, one after the other. */
+static void writes_fail(unit_pool *u, int code, int count) {
+    while (count-- > 0) CHECK_INT(write_with(u, code), code);
+}
+static void reads_fail(unit_pool *u, int code, int count) {
+    while (count-- > 0) CHECK_INT(read_with(u, code), code);
+}
+/*  A write fails so, which opens: event number `event`. */
+static void a_write_opens(unit_pool *u, int code, int event) {
+    PART(writes_fail(u, code, 1));
+    PART(check_told(event, SQLPOOL_WRITE, 1, code));
+}
+/*  So much later one that goes well closes: event number `event`. */
+static void closes_after(unit_pool *u, int64_t ms, int mode, int event) {
+    later(u, ms);
+    if (mode == SQLPOOL_WRITE)
+        PART(writes_go_well(u));
+    else
+        PART(reads_go_well(u));
+    PART(check_told(event, mode, 0, SQLITE_OK));
+}
+static void check_states(unit_pool *u, int reads, int writes) {
+    CHECK_INT(state_of(u, SQLPOOL_READ), reads);
+    CHECK_INT(state_of(u, SQLPOOL_WRITE), writes);
 }
 
 /*  The call was refused by the breaker: its error has the cause and when the next try is. */
@@ -186,16 +218,6 @@ static void reads_are_refused(unit_pool *u, int code) {
                   fail_runs - runs, u->error.message);
 }
 
-static void arm(int kind, int code, int from_on) {
-    sim_vfs_fault fault;
-    memset(&fault, 0, sizeof fault);
-    fault.at = 1;
-    fault.kind = kind;
-    fault.code = code;
-    fault.from_on = from_on;
-    sim_vfs_arm(fault);
-}
-
 /*---- the first failure of a write ----*/
 
 static const int plain_codes[] = {SQLITE_FULL,       SQLITE_READONLY,    SQLITE_READONLY_ROLLBACK,
@@ -208,11 +230,9 @@ TEST(the_first_failure_opens) {
     for (i = 0; i < LENGTH(plain_codes); i++) {
         const int code = plain_codes[i];
         unit_pool u;
-        sqlpool_config config = breaker_config(&u, 1);
         char text[8192], part[100];
         int k;
-        config.vfs_name = "sim";
-        PART(breaker_open(&u, "first.db", &config, TABLE));
+        PART(breaker_begin(&u, "sim", "first.db"));
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
         CHECK(sqlpool_status_text(u.pool, text, sizeof text) > 0);
         CHECK(strstr(text, "breaker      ") == NULL);
@@ -223,8 +243,7 @@ TEST(the_first_failure_opens) {
         CHECK_HAS(u.log.last[SQLPOOL_LOG_BREAKER],
                   "writes fail at once, one every 1000 ms tries: ");
         CHECK_HAS(u.log.last[SQLPOOL_LOG_BREAKER], sqlpool_result_name(code));
-        CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN);
-        CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
+        PART(check_states(&u, CLOSED, OPEN));
         CHECK_INT(stats_of(&u).breaker_opens, 1);
         for (k = 0; k < 5; k++) {
             PART(writes_are_refused(&u, code));
@@ -244,9 +263,7 @@ TEST(the_first_failure_opens) {
         later(&u, 499);
         PART(writes_are_refused(&u, code));
         later(&u, 1); /* the period is over: the next call tries, and goes well */
-        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES(look() + 10000000)", SQLPOOL_NO_ARGS,
-                              &u.error),
-                 &u.error);
+        CHECK_OK(unit_exec(&u, "INSERT INTO t(v) VALUES(look() + 10000000)"), &u.error);
         CHECK_INT(looked.breaker_write, TRYING);
         CHECK_HAS(looked_text, "breaker      writes fail at once for 1000 ms, one tries: ");
         PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
@@ -288,11 +305,8 @@ TEST(a_trial_that_fails_opens_again) {
     }
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL)); /* told once: it never closed */
     CHECK_INT(stats_of(&u).breaker_opens, 1);
-    later(&u, 70);
-    PART(writes_go_well(&u));
-    PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
-    CHECK_INT(write_with(&u, SQLITE_IOERR), SQLITE_IOERR);
-    PART(check_told(3, SQLPOOL_WRITE, 1, SQLITE_IOERR));
+    PART(closes_after(&u, 70, SQLPOOL_WRITE, 2));
+    PART(a_write_opens(&u, SQLITE_IOERR, 3));
     CHECK_INT(stats_of(&u).breaker_opens, 2);
     unit_close(&u);
 }
@@ -301,37 +315,31 @@ TEST(a_trial_that_fails_opens_again) {
     the next one is a period later. */
 TEST(a_trial_that_tells_nothing_leaves_it_open) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
-    sqlpool_call call;
+    const sqlpool_call call = unit_call(300);
     sqlpool_conn conn;
     int i;
-    memset(&call, 0, sizeof call);
-    config.vfs_name = "sim";
-    PART(breaker_open(&u, "nothing.db", &config, TABLE));
+    PART(breaker_begin(&u, "sim", "nothing.db"));
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
     for (i = 0; i < 3; i++) {
         later(&u, 1000);
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_MISMATCH);
+        CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), TRYING);
         PART(writes_are_refused(&u, SQLITE_FULL));
         later(&u, 999);
         PART(writes_are_refused(&u, SQLITE_FULL));
         later(&u, 1);
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO nothing VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_ERROR);
+        CHECK_INT(unit_exec(&u, "INSERT INTO nothing VALUES(1)"), SQLITE_ERROR);
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), TRYING);
         PART(writes_are_refused(&u, SQLITE_FULL));
     }
     later(&u, 1000);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT 1"), &u.error);
     CHECK_OK(sqlpool_conn_release(&conn), &u.error); /* it has written nothing */
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), TRYING);
     PART(writes_are_refused(&u, SQLITE_FULL));
     later(&u, 1000);
     CHECK_OK(sqlpool_pause(u.pool, 0, &u.error), &u.error);
-    call.timeout_ms = 300;
     CHECK_INT(sqlpool_exec_with(u.pool, &call, NULL, INSERT, SQLPOOL_ARGS(0), &u.error),
               SQLPOOL_TIMEOUT);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), TRYING);
@@ -339,9 +347,7 @@ TEST(a_trial_that_tells_nothing_leaves_it_open) {
     CHECK_OK(sqlpool_resume(u.pool), &u.error);
     PART(writes_are_refused(&u, SQLITE_FULL));
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
-    later(&u, 700); /* since that try began */
-    PART(writes_go_well(&u));
-    PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
+    PART(closes_after(&u, 700, SQLPOOL_WRITE, 2)); /* since that try began */
     unit_close(&u);
 }
 
@@ -351,6 +357,14 @@ static int insert_one(sqlpool_conn *conn, void *user, int attempt) {
     (void)user, (void)attempt;
     return sqlpool_conn_exec(conn, "INSERT INTO t(v) VALUES(fail(random()))", SQLPOOL_NO_ARGS, NULL,
                              NULL);
+}
+/*  One of a lease, that ends with this code. */
+static int insert_with(sqlpool_conn *conn, int code) {
+    int rc;
+    fail_code = code;
+    rc = insert_one(conn, NULL, 1);
+    fail_code = SQLITE_OK;
+    return rc;
 }
 static struct {
     int count, result, sqlite_code, outcome;
@@ -371,6 +385,10 @@ static sqlpool_submission told_to(int at) {
     submission.done_fn = on_done;
     submission.user = (void *)(intptr_t)at;
     return submission;
+}
+static int submit_at(unit_pool *u, int at, const char *sql, int value) {
+    const sqlpool_submission submission = told_to(at);
+    return sqlpool_submit_with(u->pool, &submission, NULL, sql, SQLPOOL_ARGS(value), &u->error);
 }
 static sqlpool_bulk_config bulk_config(void) {
     static const char *const columns[] = {"v"};
@@ -397,8 +415,7 @@ static int write_by(unit_pool *u, int way) {
     int rc;
     switch (way) {
     case W_EXEC:
-        return sqlpool_exec(u->pool, "INSERT INTO t(v) VALUES(fail(random()))", SQLPOOL_NO_ARGS,
-                            &u->error);
+        return unit_exec(u, "INSERT INTO t(v) VALUES(fail(random()))");
     case W_QUERY:
         rc = sqlpool_query(u->pool, &rows, "INSERT INTO t(v) VALUES(fail(random())) RETURNING v",
                            SQLPOOL_NO_ARGS, &u->error);
@@ -410,8 +427,7 @@ static int write_by(unit_pool *u, int way) {
                                    "INSERT INTO t(v) VALUES(fail(random())) RETURNING v",
                                    SQLPOOL_NO_ARGS, &u->error);
     case W_SCRIPT:
-        return sqlpool_script(u->pool, "DELETE FROM t; INSERT INTO t(v) VALUES(fail(random()))", -1,
-                              &u->error);
+        return unit_script(u, "DELETE FROM t; INSERT INTO t(v) VALUES(fail(random()))");
     case W_TRANSACTION:
         return sqlpool_transaction(u->pool, SQLPOOL_WRITE, insert_one, NULL, &u->error);
     case W_WRITE:
@@ -448,9 +464,8 @@ static int write_by(unit_pool *u, int way) {
             return -1000;
         return sqlpool_ticket_wait(&ticket, 0, NULL, &u->error);
     default:
-        return sqlpool_exec(
-            u->pool, "WITH x(a) AS (VALUES(1)) INSERT INTO t(v) SELECT fail(random()) FROM x",
-            SQLPOOL_NO_ARGS, &u->error);
+        return unit_exec(u,
+                         "WITH x(a) AS (VALUES(1)) INSERT INTO t(v) SELECT fail(random()) FROM x");
     }
 }
 
@@ -459,10 +474,8 @@ static void every_way_with(int code) {
     int first, way;
     for (first = 0; first < WAYS; first++) {
         unit_pool u;
-        sqlpool_config config = breaker_config(&u, 1);
-        config.vfs_name = "sim";
         if (first == W_BULK_BEGIN) continue; /* runs no statement */
-        PART(breaker_open(&u, "ways.db", &config, TABLE));
+        PART(breaker_begin(&u, "sim", "ways.db"));
         PART(writes_go_well(&u));
         fail_code = code;
         CHECK_INT(write_by(&u, first), code);
@@ -510,8 +523,7 @@ TEST(every_way_to_write_into_a_readonly_file) {
 /*  A trial in a group that fails so does not close. */
 TEST(a_submitted_trial_that_fails) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
-    PART(breaker_open(&u, "subtrial.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "subtrial.db"));
     CHECK_INT(write_with(&u, SQLITE_READONLY), SQLITE_READONLY);
     later(&u, 1000);
     fail_code = SQLITE_READONLY;
@@ -525,8 +537,7 @@ TEST(a_submitted_trial_that_fails) {
 /*  outcome says what became of a transaction that was refused, as of every write. */
 TEST(outcome_of_a_refused_transaction) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
-    PART(breaker_open(&u, "outcome.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "outcome.db"));
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
     CHECK_INT(sqlpool_transaction(u.pool, SQLPOOL_WRITE, insert_one, NULL, &u.error), SQLITE_FULL);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
@@ -536,14 +547,12 @@ TEST(outcome_of_a_refused_transaction) {
 /*  A load that has begun: its next batch is refused, and everything after it says the same. */
 TEST(a_load_is_refused_in_the_middle) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
     sqlpool_bulk_config bulk = bulk_config();
     sqlpool_bulk_progress progress;
     sqlpool_bulk *load = NULL;
     uint64_t calls;
     int i;
-    config.vfs_name = "sim";
-    PART(breaker_open(&u, "bulk.db", &config, TABLE));
+    PART(breaker_begin(&u, "sim", "bulk.db"));
     CHECK_OK(sqlpool_bulk_begin(u.pool, &bulk, &load, &u.error), &u.error);
     for (i = 0; i < 10; i++)
         CHECK_OK(sqlpool_bulk_row(load, SQLPOOL_ARGS(1000 + i), &u.error), &u.error);
@@ -579,7 +588,7 @@ TEST(failures_of_the_disk) {
         config.vfs_name = "sim";
         config.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
         PART(breaker_open(&u, "disk.db", &config, TABLE));
-        arm(table[i].kind, table[i].code, 1);
+        unit_arm(table[i].kind, table[i].code, 1);
         CHECK_INT(write_with(&u, 0), table[i].wanted);
         CHECK_INT(u.error.outcome, table[i].outcome);
         PART(check_told(1, SQLPOOL_WRITE, 1, table[i].wanted));
@@ -592,9 +601,7 @@ TEST(failures_of_the_disk) {
         PART(writes_are_refused(&u, table[i].wanted));
         sim_vfs_heal();
         PART(writes_are_refused(&u, table[i].wanted)); /* nobody knows yet */
-        later(&u, 1000);
-        PART(writes_go_well(&u));
-        PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
+        PART(closes_after(&u, 1000, SQLPOOL_WRITE, 2));
         unit_close(&u);
     }
 }
@@ -608,32 +615,20 @@ TEST(a_full_file) {
     config.vfs_name = "sim";
     PART(breaker_open(&u, "full.db", &config, "CREATE TABLE big(v)"));
     for (i = 0; i < 50 && rc == SQLPOOL_OK; i++)
-        rc = sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(4000))", SQLPOOL_NO_ARGS,
-                          &u.error);
+        rc = unit_exec(&u, "INSERT INTO big VALUES(zeroblob(4000))");
     CHECK_INT(rc, SQLITE_FULL);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     CHECK(i > 5 && i < 25);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
-    PART(check_refusal(&u, sqlpool_exec(u.pool, "DELETE FROM big", SQLPOOL_NO_ARGS, &u.error),
-                       SQLPOOL_WRITE, SQLITE_FULL, "database or disk is full", 0, 1000));
+    PART(check_refusal(&u, unit_exec(&u, "DELETE FROM big"), SQLPOOL_WRITE, SQLITE_FULL,
+                       "database or disk is full", 0, 1000));
     later(&u, 1000);
-    CHECK_INT(
-        sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(40000))", SQLPOOL_NO_ARGS, &u.error),
-        SQLITE_FULL);
+    CHECK_INT(unit_exec(&u, "INSERT INTO big VALUES(zeroblob(40000))"), SQLITE_FULL);
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "DELETE FROM big", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "DELETE FROM big"), &u.error);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
-    CHECK_OK(
-        sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(40000))", SQLPOOL_NO_ARGS, &u.error),
-        &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO big VALUES(zeroblob(40000))"), &u.error);
     unit_close(&u);
-}
-
-static bool overwrite(const char *path, off_t at, const char *bytes, size_t count) {
-    const int file = open(path, O_RDWR);
-    const bool is_ok = file >= 0 && pwrite(file, bytes, count, at) == (ssize_t)count;
-    if (file >= 0) (void)close(file);
-    return is_ok;
 }
 
 /*  A page of a table is broken in the file: the write that meets it opens, other tables are
@@ -652,30 +647,24 @@ TEST(a_corrupt_file) {
                                  SQLPOOL_NO_ARGS, &u.error),
              &u.error);
     unit_close(&u); /* the log is in the file now */
-    CHECK(overwrite("corrupt.db", (off_t)(root - 1) * 4096, broken, sizeof broken));
+    CHECK(unit_overwrite("corrupt.db", (root - 1) * 4096, broken, sizeof broken));
     config = breaker_config(&u, 1);
     config.vfs_name = "sim";
     PART(unit_open(&u, "corrupt.db", &config));
-    CHECK_INT(sqlpool_exec(u.pool, "UPDATE bad SET v = 2", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_CORRUPT);
+    CHECK_INT(unit_exec(&u, "UPDATE bad SET v = 2"), SQLITE_CORRUPT);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_CORRUPT));
-    PART(check_refusal(&u, sqlpool_exec(u.pool, "UPDATE good SET v = 3", SQLPOOL_NO_ARGS, &u.error),
-                       SQLPOOL_WRITE, SQLITE_CORRUPT, "malformed", 0, 1000));
-    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT v FROM good", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(value, 2);
+    PART(check_refusal(&u, unit_exec(&u, "UPDATE good SET v = 3"), SQLPOOL_WRITE, SQLITE_CORRUPT,
+                       "malformed", 0, 1000));
+    CHECK_INT(unit_ask(&u, "SELECT v FROM good"), 2);
     /* a read that meets it is one failed read of many; but nothing is written then */
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "UPDATE good SET v = 3", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "UPDATE good SET v = 3"), &u.error);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
     CHECK_INT(sqlpool_query_int64(u.pool, &value, "SELECT v FROM bad", SQLPOOL_NO_ARGS, &u.error),
               SQLITE_CORRUPT);
-    CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN);
-    CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
-    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT v FROM good", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(value, 3);
+    PART(check_states(&u, CLOSED, OPEN));
+    CHECK_INT(unit_ask(&u, "SELECT v FROM good"), 3);
     unit_close(&u);
 }
 
@@ -692,15 +681,13 @@ TEST(no_database) {
     file = open("notadb.db", O_RDONLY);
     CHECK(file >= 0 && pread(file, head, sizeof head, 0) == (ssize_t)sizeof head);
     (void)close(file);
-    CHECK(overwrite("notadb.db", 0, "no database here, and no counter", 32));
+    CHECK(unit_overwrite("notadb.db", 0, "no database here, and no counter", 32));
     CHECK_INT(write_with(&u, 0), SQLITE_NOTADB);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_NOTADB));
     PART(writes_are_refused(&u, SQLITE_NOTADB));
-    CHECK(overwrite("notadb.db", 0, head, sizeof head));
+    CHECK(unit_overwrite("notadb.db", 0, head, sizeof head));
     PART(writes_are_refused(&u, SQLITE_NOTADB));
-    later(&u, 1000);
-    PART(writes_go_well(&u));
-    PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
+    PART(closes_after(&u, 1000, SQLPOOL_WRITE, 2));
     unit_close(&u);
 }
 
@@ -714,9 +701,7 @@ TEST(a_file_that_cannot_be_written) {
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_INT(sqlite3_exec(sqlpool_conn_db(&conn), "PRAGMA query_only = 1", NULL, NULL, NULL),
               SQLITE_OK);
-    CHECK_INT(
-        sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-        SQLITE_READONLY);
+    CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t(v) VALUES(1)"), SQLITE_READONLY);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED); /* at the end of the lease */
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_READONLY));
@@ -725,12 +710,9 @@ TEST(a_file_that_cannot_be_written) {
     PART(writes_go_well(&u));
     /* a write on a reader's lease is the caller's mistake */
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
-    CHECK_INT(
-        sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-        SQLITE_READONLY);
+    CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t(v) VALUES(1)"), SQLITE_READONLY);
     CHECK_OK(sqlpool_conn_release(&conn), &u.error);
-    CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
-    CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
+    PART(check_states(&u, CLOSED, CLOSED));
     unit_close(&u);
     /* and so is one on a pool that was opened read-only */
     config = breaker_config(&u, 1);
@@ -759,23 +741,19 @@ TEST(the_last_number_of_a_table_is_no_full_disk) {
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL); /* no number is used up yet */
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO a VALUES(9223372036854775807, 0)", SQLPOOL_NO_ARGS,
-                          &u.error),
-             &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO a VALUES(9223372036854775807, 0)"), &u.error);
     PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
     for (i = 0; i < LENGTH(others); i++) {
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO a(v) VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_FULL);
+        CHECK_INT(unit_exec(&u, "INSERT INTO a(v) VALUES(1)"), SQLITE_FULL);
         CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
-        CHECK_OK(sqlpool_exec(u.pool, others[i], SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK_OK(unit_exec(&u, others[i]), &u.error);
     }
     CHECK_INT(told.count, 2);
     CHECK_INT(stats_of(&u).breaker_refusals, 0);
-    CHECK_OK(sqlpool_exec(u.pool, "UPDATE sqlite_sequence SET seq = 7", SQLPOOL_NO_ARGS, &u.error),
+    CHECK_OK(unit_exec(&u, "UPDATE sqlite_sequence SET seq = 7"),
              &u.error); /* there are numbers again */
-    CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
-    PART(check_told(3, SQLPOOL_WRITE, 1, SQLITE_FULL));
+    PART(a_write_opens(&u, SQLITE_FULL, 3));
     PART(writes_are_refused(&u, SQLITE_FULL));
     unit_close(&u);
 }
@@ -800,8 +778,7 @@ TEST(a_readonly_neighbour_is_no_readonly_file) {
     config.events.connect_fn = attach_readonly;
     PART(breaker_open(&u, "main.db", &config, TABLE));
     for (i = 0; i < 3; i++) {
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO other.r VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_READONLY);
+        CHECK_INT(unit_exec(&u, "INSERT INTO other.r VALUES(1)"), SQLITE_READONLY);
         CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
         PART(writes_go_well(&u));
     }
@@ -811,8 +788,7 @@ TEST(a_readonly_neighbour_is_no_readonly_file) {
     unit_close(&u);
     config = breaker_config(&u, 1);
     PART(unit_open(&u, "main.db", &config)); /* and without a neighbour it is the file */
-    CHECK_INT(write_with(&u, SQLITE_READONLY), SQLITE_READONLY);
-    PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_READONLY));
+    PART(a_write_opens(&u, SQLITE_READONLY, 1));
     PART(writes_are_refused(&u, SQLITE_READONLY));
     unit_close(&u);
 }
@@ -826,19 +802,17 @@ TEST(a_trial_that_writes_nothing_leaves_it_open) {
     int k;
     for (i = 0; i < LENGTH(nothings); i++) {
         unit_pool u;
-        sqlpool_config config = breaker_config(&u, 1);
         sqlpool_ticket ticket;
-        config.vfs_name = "sim";
-        PART(breaker_open(&u, "nothingwritten.db", &config, TABLE));
-        arm(SIM_VFS_WRITE, SQLITE_FULL, 1);
+        PART(breaker_begin(&u, "sim", "nothingwritten.db"));
+        unit_arm(SIM_VFS_WRITE, SQLITE_FULL, 1);
         CHECK_INT(write_with(&u, 0), SQLITE_FULL);
         PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
         for (k = 0; k < 3; k++) {
             later(&u, 1000);
             if (k == 0) {
-                CHECK_OK(sqlpool_exec(u.pool, nothings[i], SQLPOOL_NO_ARGS, &u.error), &u.error);
+                CHECK_OK(unit_exec(&u, nothings[i]), &u.error);
             } else if (k == 1) {
-                CHECK_OK(sqlpool_script(u.pool, nothings[i], -1, &u.error), &u.error);
+                CHECK_OK(unit_script(&u, nothings[i]), &u.error);
             } else {
                 CHECK_OK(sqlpool_submit(u.pool, &ticket, nothings[i], SQLPOOL_NO_ARGS, &u.error),
                          &u.error);
@@ -849,9 +823,7 @@ TEST(a_trial_that_writes_nothing_leaves_it_open) {
         }
         CHECK_INT(told.count, 1);
         sim_vfs_heal();
-        later(&u, 1000);
-        PART(writes_go_well(&u)); /* this one does */
-        PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
+        PART(closes_after(&u, 1000, SQLPOOL_WRITE, 2)); /* this one does */
         unit_close(&u);
     }
 }
@@ -877,8 +849,7 @@ TEST(failures_that_are_not_the_disks) {
             CHECK(read_with(&u, harmless_codes[i]) != SQLPOOL_OK);
         }
         CHECK_INT(told.count, 0);
-        CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
-        CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
+        PART(check_states(&u, CLOSED, CLOSED));
         if (harmless_codes[i] == SQLITE_READONLY_DBMOVED)
             CHECK_OK(sqlpool_recycle(u.pool), &u.error);
         PART(writes_go_well(&u));
@@ -890,28 +861,20 @@ TEST(mistakes_and_deadlines_do_not_count) {
     unit_pool u;
     sqlpool_config config = breaker_config(&u, 1);
     sqlpool_token token = {1};
-    sqlpool_call call, brief, none;
+    const sqlpool_call brief = unit_call(5), none = unit_call(SQLPOOL_NO_WAIT);
+    sqlpool_call call = unit_call(0);
     sqlpool_conn conn;
     int i;
-    memset(&call, 0, sizeof call);
-    memset(&brief, 0, sizeof brief);
-    memset(&none, 0, sizeof none);
     call.token = &token;
-    brief.timeout_ms = 5;
-    none.timeout_ms = SQLPOOL_NO_WAIT;
     config.breaker_failures = 2;
     config.breaker_percent = 1;
     PART(breaker_open(&u, "mistakes.db", &config, TABLE "; INSERT INTO t(v) VALUES('one')"));
     for (i = 0; i < 10; i++) {
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES('one')", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_CONSTRAINT_UNIQUE);
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO nowhere VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_ERROR);
-        CHECK_INT(sqlpool_exec(u.pool, "SELEKT 1", SQLPOOL_NO_ARGS, &u.error), SQLITE_ERROR);
-        CHECK_INT(sqlpool_exec(u.pool, "SELECT 1; SELECT 2", SQLPOOL_NO_ARGS, &u.error),
-                  SQLPOOL_TRAILING);
-        CHECK_INT(sqlpool_exec(u.pool, "ATTACH 'x' AS y", SQLPOOL_NO_ARGS, &u.error),
-                  SQLPOOL_REFUSED);
+        CHECK_INT(unit_exec(&u, "INSERT INTO t(v) VALUES('one')"), SQLITE_CONSTRAINT_UNIQUE);
+        CHECK_INT(unit_exec(&u, "INSERT INTO nowhere VALUES(1)"), SQLITE_ERROR);
+        CHECK_INT(unit_exec(&u, "SELEKT 1"), SQLITE_ERROR);
+        CHECK_INT(unit_exec(&u, "SELECT 1; SELECT 2"), SQLPOOL_TRAILING);
+        CHECK_INT(unit_exec(&u, "ATTACH 'x' AS y"), SQLPOOL_REFUSED);
         CHECK_INT(sqlpool_exec_with(u.pool, &call, NULL, INSERT, SQLPOOL_ARGS(1), &u.error),
                   SQLPOOL_CANCELLED);
         CHECK_INT(sqlpool_exec_with(u.pool, &call, NULL, READ, SQLPOOL_NO_ARGS, &u.error),
@@ -935,14 +898,11 @@ TEST(mistakes_and_deadlines_do_not_count) {
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
         CHECK_INT(write_with(&u, 0), SQLPOOL_MISUSE); /* this thread holds the writer */
         CHECK_OK(sqlpool_conn_cancel(conn), &u.error);
-        CHECK_INT(
-            sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-            SQLPOOL_CANCELLED);
+        CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t(v) VALUES(1)"), SQLPOOL_CANCELLED);
         CHECK_OK(sqlpool_conn_release(&conn), &u.error);
     }
     CHECK_INT(told.count, 0);
-    CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
-    CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
+    PART(check_states(&u, CLOSED, CLOSED));
     unit_close(&u);
 }
 
@@ -953,8 +913,7 @@ static int return_full(sqlpool_conn *conn, void *user, int attempt) {
 }
 TEST(what_a_function_returns_does_not_count) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
-    PART(breaker_open(&u, "function.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "function.db"));
     CHECK_INT(sqlpool_write(u.pool, return_full, NULL, &u.error), SQLITE_FULL);
     CHECK_INT(sqlpool_transaction(u.pool, SQLPOOL_WRITE, return_full, NULL, &u.error), SQLITE_FULL);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
@@ -964,25 +923,21 @@ TEST(what_a_function_returns_does_not_count) {
 /*  After a failure the same lease committed: the disk is well. */
 TEST(a_commit_after_the_failure) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
     sqlpool_conn conn;
     int i;
-    PART(breaker_open(&u, "commit.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "commit.db"));
     for (i = 0; i < 2; i++) {
+        const int code = i == 0 ? SQLITE_FULL : SQLITE_READONLY;
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
-        fail_code = i == 0 ? SQLITE_FULL : SQLITE_READONLY;
-        CHECK_INT(insert_one(&conn, NULL, 1), fail_code);
-        fail_code = SQLITE_OK;
-        CHECK_OK(insert_one(&conn, NULL, 1), &u.error);
+        CHECK_INT(insert_with(&conn, code), code);
+        CHECK_OK(insert_with(&conn, 0), &u.error);
         CHECK_OK(sqlpool_conn_release(&conn), &u.error);
         CHECK_INT(told.count, 0);
     }
     /* the other order, and a commit that was rolled back */
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(insert_one(&conn, NULL, 1), &u.error);
-    fail_code = SQLITE_FULL;
-    CHECK_INT(insert_one(&conn, NULL, 1), SQLITE_FULL);
-    fail_code = SQLITE_OK;
+    CHECK_INT(insert_with(&conn, SQLITE_FULL), SQLITE_FULL);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
     CHECK_OK(insert_one(&conn, NULL, 1), &u.error);
     CHECK_OK(sqlpool_conn_rollback(&conn, &u.error), &u.error);
@@ -995,15 +950,11 @@ TEST(a_commit_after_the_failure) {
 /*  The first cause of a lease is the one that is told. */
 TEST(the_first_cause_of_a_lease) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
     sqlpool_conn conn;
-    PART(breaker_open(&u, "cause.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "cause.db"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
-    fail_code = SQLITE_READONLY;
-    CHECK_INT(insert_one(&conn, NULL, 1), SQLITE_READONLY);
-    fail_code = SQLITE_FULL;
-    CHECK_INT(insert_one(&conn, NULL, 1), SQLITE_FULL);
-    fail_code = SQLITE_OK;
+    CHECK_INT(insert_with(&conn, SQLITE_READONLY), SQLITE_READONLY);
+    CHECK_INT(insert_with(&conn, SQLITE_FULL), SQLITE_FULL);
     CHECK_OK(sqlpool_conn_release(&conn), &u.error);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_READONLY));
     PART(writes_are_refused(&u, SQLITE_READONLY));
@@ -1013,9 +964,8 @@ TEST(the_first_cause_of_a_lease) {
 /*  A lease that was begun before goes on, and its commit closes. */
 TEST(a_lease_from_before_goes_on) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
     sqlpool_conn conn;
-    PART(breaker_open(&u, "before.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "before.db"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_INT(read_with(&u, SQLITE_CORRUPT), SQLITE_CORRUPT); /* opens the breaker of writes */
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN);
@@ -1033,18 +983,13 @@ TEST(a_lease_from_before_goes_on) {
 static void poison_group(int at, int code, const char *path) {
     enum { JOBS = 5 };
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
     int i;
-    PART(breaker_open(&u, path, &config, TABLE));
+    PART(breaker_begin(&u, NULL, path));
     memset(done, 0, sizeof done);
     fail_code = code;
-    for (i = 0; i < JOBS; i++) {
-        const sqlpool_submission submission = told_to(i);
-        CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL,
-                                     i == at ? INSERT : "INSERT INTO t(v) VALUES(?)",
-                                     SQLPOOL_ARGS(100 + i), &u.error),
+    for (i = 0; i < JOBS; i++)
+        CHECK_OK(submit_at(&u, i, i == at ? INSERT : "INSERT INTO t(v) VALUES(?)", 100 + i),
                  &u.error);
-    }
     CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
     fail_code = SQLITE_OK;
     for (i = 0; i < JOBS; i++) {
@@ -1077,11 +1022,7 @@ TEST(a_group_that_fails) {
     memset(done, 0, sizeof done);
     fail_code = SQLITE_IOERR_WRITE;
     fail_runs = 0;
-    for (i = 0; i < JOBS; i++) {
-        const sqlpool_submission submission = told_to(i);
-        CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, INSERT, SQLPOOL_ARGS(i), &u.error),
-                 &u.error);
-    }
+    for (i = 0; i < JOBS; i++) CHECK_OK(submit_at(&u, i, INSERT, i), &u.error);
     CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
     fail_code = SQLITE_OK;
     for (i = 0; i < JOBS; i++) {
@@ -1117,9 +1058,8 @@ static void submit_again(void *user, const sqlpool_result *result, const sqlpool
 }
 TEST(a_refusal_is_for_those_that_were_there) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
     sqlpool_error error;
-    PART(breaker_open(&u, "there.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "there.db"));
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
     memset(&again, 0, sizeof again);
     memset(&error, 0, sizeof error);
@@ -1154,17 +1094,14 @@ TEST(the_rate_of_reads) {
     size_t i;
     for (i = 0; i < LENGTH(codes); i++) {
         unit_pool u;
-        sqlpool_config config = breaker_config(&u, 1);
-        int k;
-        PART(breaker_open(&u, "rate.db", &config, TABLE));
-        for (k = 0; k < 19; k++) CHECK_INT(read_with(&u, codes[i]), codes[i]);
+        PART(breaker_begin(&u, NULL, "rate.db"));
+        PART(reads_fail(&u, codes[i], 19));
         CHECK_INT(told.count, 0);
         CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
         CHECK_INT(read_with(&u, codes[i]), codes[i]); /* the 20th */
         PART(check_told(1, SQLPOOL_READ, 1, codes[i]));
         CHECK_HAS(u.log.last[SQLPOOL_LOG_BREAKER], "reads fail at once, one every 1000 ms tries: ");
-        CHECK_INT(state_of(&u, SQLPOOL_READ), OPEN);
-        CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
+        PART(check_states(&u, OPEN, CLOSED));
         PART(reads_are_refused(&u, codes[i]));
         PART(writes_go_well(&u));
         CHECK_INT(state_of(&u, SQLPOOL_READ), OPEN);
@@ -1175,16 +1112,13 @@ TEST(the_rate_of_reads) {
         CHECK_INT(read_with(&u, codes[i]), codes[i]); /* a trial is enough to open it again */
         PART(reads_are_refused(&u, codes[i]));
         later(&u, 1000);
-        CHECK_OK(
-            sqlpool_exec(u.pool, "SELECT look() FROM sqlite_master", SQLPOOL_NO_ARGS, &u.error),
-            &u.error);
+        CHECK_OK(unit_exec(&u, "SELECT look() FROM sqlite_master"), &u.error);
         CHECK_INT(looked.breaker_read, TRYING);
         CHECK_HAS(looked_text, "breaker      reads fail at once for 2000 ms, one tries: ");
         CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
         PART(check_told(2, SQLPOOL_READ, 0, SQLITE_OK));
         CHECK_HAS(u.log.last[SQLPOOL_LOG_BREAKER], "reads go well again");
-        for (k = 0; k < 19; k++)
-            CHECK_INT(read_with(&u, codes[i]), codes[i]); /* from the beginning */
+        PART(reads_fail(&u, codes[i], 19)); /* from the beginning */
         CHECK_INT(told.count, 2);
         CHECK_INT(read_with(&u, codes[i]), codes[i]);
         CHECK_INT(told.count, 3);
@@ -1198,7 +1132,7 @@ TEST(the_share_of_reads) {
     sqlpool_config config = breaker_config(&u, 1);
     int i;
     PART(breaker_open(&u, "share.db", &config, NULL));
-    for (i = 0; i < 19; i++) CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
+    PART(reads_fail(&u, SQLITE_PROTOCOL, 19));
     for (i = 0; i < 21; i++) PART(reads_go_well(&u));
     CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL); /* 20 of 41 */
     CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
@@ -1228,10 +1162,10 @@ TEST(the_share_of_reads) {
     config.breaker_failures = 3;
     PART(breaker_open(&u, "share4.db", &config, NULL));
     PART(mix(&u, SQLITE_PROTOCOL, 1, 1));
-    for (i = 0; i < 100; i++) CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
+    PART(reads_fail(&u, SQLITE_PROTOCOL, 100));
     CHECK_INT(told.count, 0); /* one of 102 went well */
     later(&u, 10001);
-    for (i = 0; i < 3; i++) CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
+    PART(reads_fail(&u, SQLITE_PROTOCOL, 3));
     CHECK_INT(told.count, 1);
     unit_close(&u);
     config = breaker_config(&u, 1);
@@ -1248,9 +1182,8 @@ TEST(the_share_of_reads) {
     through. */
 TEST(the_share_is_of_one_mode) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
     int i, k;
-    PART(breaker_open(&u, "mode.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "mode.db"));
     for (i = 0; i < 25; i++) {
         const int rc = write_with(&u, SQLITE_PROTOCOL);
         if (i < 20) CHECK_INT(rc, SQLITE_PROTOCOL);
@@ -1264,15 +1197,12 @@ TEST(the_share_is_of_one_mode) {
 /*  Submitted writes that go well are calls as well. */
 TEST(the_share_of_submitted_writes) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
     int i;
-    PART(breaker_open(&u, "submitted.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "submitted.db"));
     for (i = 0; i < 400; i++) {
-        const sqlpool_submission submission = told_to(0);
         done[0].count = 0;
         fail_code = i % 10 == 0 ? SQLITE_PROTOCOL : SQLITE_OK; /* a tenth of them */
-        CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, INSERT, SQLPOOL_ARGS(i), &u.error),
-                 &u.error);
+        CHECK_OK(submit_at(&u, 0, INSERT, i), &u.error);
         CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
         CHECK_INT(done[0].count, 1);
         CHECK_INT(done[0].result, fail_code);
@@ -1304,9 +1234,9 @@ TEST(the_window_passes) {
     int i;
     config.breaker_window_ms = 500;
     PART(breaker_open(&u, "window.db", &config, NULL));
-    for (i = 0; i < 19; i++) CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
+    PART(reads_fail(&u, SQLITE_PROTOCOL, 19));
     later(&u, 501);
-    for (i = 0; i < 19; i++) CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
+    PART(reads_fail(&u, SQLITE_PROTOCOL, 19));
     CHECK_INT(told.count, 0);
     later(&u, 500); /* to the end */
     CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
@@ -1330,7 +1260,7 @@ TEST(the_share_of_an_earlier_window_is_gone) {
     CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
     for (i = 0; i < 1000; i++) PART(reads_go_well(&u));
     later(&u, 10001);
-    for (i = 0; i < 20; i++) CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
+    PART(reads_fail(&u, SQLITE_PROTOCOL, 20));
     CHECK_INT(told.count, 1);
     unit_close(&u);
 }
@@ -1341,21 +1271,16 @@ TEST(the_rate_of_writes) {
     size_t i;
     for (i = 0; i < LENGTH(codes); i++) {
         unit_pool u;
-        sqlpool_config config = breaker_config(&u, 1);
-        int k;
-        PART(breaker_open(&u, "writes.db", &config, TABLE));
-        for (k = 0; k < 19; k++) CHECK_INT(write_with(&u, codes[i]), codes[i]);
+        PART(breaker_begin(&u, NULL, "writes.db"));
+        PART(writes_fail(&u, codes[i], 19));
         CHECK_INT(told.count, 0);
-        CHECK_INT(write_with(&u, codes[i]), codes[i]);
-        PART(check_told(1, SQLPOOL_WRITE, 1, codes[i]));
+        PART(a_write_opens(&u, codes[i], 1));
         PART(writes_are_refused(&u, codes[i]));
         PART(reads_go_well(&u));
         later(&u, 1000);
         CHECK_INT(write_with(&u, codes[i]), codes[i]); /* a trial is enough to open it again */
         PART(writes_are_refused(&u, codes[i]));
-        later(&u, 1000);
-        PART(writes_go_well(&u));
-        PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
+        PART(closes_after(&u, 1000, SQLPOOL_WRITE, 2));
         unit_close(&u);
     }
 }
@@ -1367,21 +1292,17 @@ TEST(corruption_that_a_read_finds) {
     size_t i;
     for (i = 0; i < LENGTH(codes); i++) {
         unit_pool u;
-        sqlpool_config config = breaker_config(&u, 1);
-        int k;
-        PART(breaker_open(&u, "found.db", &config, TABLE));
+        PART(breaker_begin(&u, NULL, "found.db"));
         CHECK_INT(read_with(&u, codes[i]), codes[i]);
         PART(check_told(1, SQLPOOL_WRITE, 1, codes[i]));
         PART(writes_are_refused(&u, codes[i]));
-        for (k = 0; k < 18; k++) CHECK_INT(read_with(&u, codes[i]), codes[i]);
+        PART(reads_fail(&u, codes[i], 18));
         CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
         CHECK_INT(told.count, 1);
         CHECK_INT(read_with(&u, codes[i]), codes[i]);
         PART(check_told(2, SQLPOOL_READ, 1, codes[i]));
         PART(reads_are_refused(&u, codes[i]));
-        later(&u, 1000);
-        PART(reads_go_well(&u));
-        PART(check_told(3, SQLPOOL_READ, 0, SQLITE_OK));
+        PART(closes_after(&u, 1000, SQLPOOL_READ, 3));
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN); /* until a write goes well */
         PART(writes_go_well(&u));
         PART(check_told(4, SQLPOOL_WRITE, 0, SQLITE_OK));
@@ -1424,14 +1345,14 @@ TEST(cursors_and_leases_that_read) {
     CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
     CHECK_INT(state_of(&u, SQLPOOL_READ), CLOSED);
     /* a lease that was never used tells nothing */
-    for (i = 0; i < 2; i++) CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
+    PART(reads_fail(&u, SQLITE_PROTOCOL, 2));
     later(&u, 1000);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_release(&conn), &u.error);
     CHECK_INT(state_of(&u, SQLPOOL_READ), TRYING);
     PART(reads_are_refused(&u, SQLITE_PROTOCOL));
     later(&u, 1000);
-    CHECK_INT(sqlpool_exec(u.pool, "SELEKT 1", SQLPOOL_NO_ARGS, &u.error), SQLITE_ERROR);
+    CHECK_INT(unit_exec(&u, "SELEKT 1"), SQLITE_ERROR);
     CHECK_INT(state_of(&u, SQLPOOL_READ), TRYING);
     later(&u, 1000);
     PART(reads_go_well(&u));
@@ -1441,15 +1362,13 @@ TEST(cursors_and_leases_that_read) {
 
 /*---- locks of another process ----*/
 
-static sqlite3 *other_open(const char *path) {
-    sqlite3 *db = NULL;
-    if (sqlite3_open(path, &db) != SQLITE_OK)
-        test_fail(__FILE__, __LINE__, "sqlite3_open %s", path);
-    return db;
-}
-static void other_run(sqlite3 *db, const char *sql) {
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        test_fail(__FILE__, __LINE__, "%s: %s", sql, sqlite3_errmsg(db));
+/*  Opens, and then has another connection keep the file locked. Without a log readers have to find
+    the table before. */
+static void open_locked(unit_pool *u, const char *path, sqlpool_config *config, sqlite3 **other) {
+    config->busy_poll_min_us = config->busy_poll_max_us = 1000;
+    PART(breaker_open(u, path, config, TABLE));
+    if (config->journal == SQLPOOL_JOURNAL_DELETE) CHECK_OK(unit_exec(u, COUNT), &u->error);
+    *other = unit_other(path, "BEGIN EXCLUSIVE");
 }
 
 TEST(a_lock_that_is_never_given_back) {
@@ -1458,10 +1377,7 @@ TEST(a_lock_that_is_never_given_back) {
     sqlite3 *other;
     int i;
     config.acquire_timeout_ms = 200;
-    config.busy_poll_min_us = config.busy_poll_max_us = 1000;
-    PART(breaker_open(&u, "lock.db", &config, TABLE));
-    other = other_open("lock.db");
-    PART(other_run(other, "BEGIN EXCLUSIVE"));
+    PART(open_locked(&u, "lock.db", &config, &other));
     for (i = 0; i < 19; i++) {
         CHECK_INT(write_with(&u, 0), SQLPOOL_TIMEOUT);
         CHECK_INT(u.error.sqlite_code, SQLITE_BUSY);
@@ -1472,7 +1388,7 @@ TEST(a_lock_that_is_never_given_back) {
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_BUSY));
     PART(writes_are_refused(&u, SQLITE_BUSY)); /* at once */
     CHECK_HAS(u.error.message, "waiting for a lock that another connection or process holds");
-    PART(other_run(other, "COMMIT"));
+    CHECK_INT(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
     later(&u, 1000);
     PART(writes_go_well(&u));
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
@@ -1483,34 +1399,26 @@ TEST(a_lock_that_is_never_given_back) {
 TEST(a_lock_that_keeps_readers_out) {
     unit_pool u;
     sqlpool_config config = breaker_config(&u, 1);
-    sqlpool_call none;
+    const sqlpool_call none = unit_call(SQLPOOL_NO_WAIT);
     sqlite3 *other;
     int i;
-    memset(&none, 0, sizeof none);
-    none.timeout_ms = SQLPOOL_NO_WAIT;
     config.journal = SQLPOOL_JOURNAL_DELETE;
     config.acquire_timeout_ms = 200;
-    config.busy_poll_min_us = config.busy_poll_max_us = 1000;
-    PART(breaker_open(&u, "readers.db", &config, TABLE));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
-    other = other_open("readers.db");
-    PART(other_run(other, "BEGIN EXCLUSIVE"));
+    PART(open_locked(&u, "readers.db", &config, &other));
     for (i = 0; i < 100; i++)
-        CHECK_INT(sqlpool_exec_with(u.pool, &none, NULL, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
-                                    &u.error),
+        CHECK_INT(sqlpool_exec_with(u.pool, &none, NULL, COUNT, SQLPOOL_NO_ARGS, &u.error),
                   SQLPOOL_WOULD_BLOCK);
     CHECK_INT(told.count, 0);
     later(&u, 10001);
     for (i = 0; i < 20; i++) {
         CHECK_INT(told.count, 0);
-        CHECK_INT(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-                  SQLPOOL_TIMEOUT);
+        CHECK_INT(unit_exec(&u, COUNT), SQLPOOL_TIMEOUT);
     }
     PART(check_told(1, SQLPOOL_READ, 1, SQLITE_BUSY));
     PART(reads_are_refused(&u, SQLITE_BUSY));
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, COUNT), &u.error);
     PART(check_told(2, SQLPOOL_READ, 0, SQLITE_OK));
     unit_close(&u);
 }
@@ -1519,27 +1427,18 @@ TEST(a_lock_that_keeps_readers_out) {
 TEST(a_trial_that_does_not_wait_for_the_lock) {
     unit_pool u;
     sqlpool_config config = breaker_config(&u, 1);
-    sqlpool_call none;
+    const sqlpool_call none = unit_call(SQLPOOL_NO_WAIT);
     sqlite3 *other;
     int i;
-    memset(&none, 0, sizeof none);
-    none.timeout_ms = SQLPOOL_NO_WAIT;
     config.journal = SQLPOOL_JOURNAL_DELETE;
     config.acquire_timeout_ms = 20;
-    config.busy_poll_min_us = config.busy_poll_max_us = 1000;
     config.breaker_failures = 3;
-    PART(breaker_open(&u, "nowait.db", &config, TABLE));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
-    other = other_open("nowait.db");
-    PART(other_run(other, "BEGIN EXCLUSIVE"));
-    for (i = 0; i < 3; i++)
-        CHECK_INT(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-                  SQLPOOL_TIMEOUT);
+    PART(open_locked(&u, "nowait.db", &config, &other));
+    for (i = 0; i < 3; i++) CHECK_INT(unit_exec(&u, COUNT), SQLPOOL_TIMEOUT);
     CHECK_INT(state_of(&u, SQLPOOL_READ), OPEN);
     later(&u, 1000);
-    CHECK_INT(
-        sqlpool_exec_with(u.pool, &none, NULL, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-        SQLPOOL_WOULD_BLOCK);
+    CHECK_INT(sqlpool_exec_with(u.pool, &none, NULL, COUNT, SQLPOOL_NO_ARGS, &u.error),
+              SQLPOOL_WOULD_BLOCK);
     CHECK(state_of(&u, SQLPOOL_READ) != CLOSED);
     CHECK_INT(sqlite3_close(other), SQLITE_OK);
     unit_close(&u);
@@ -1567,12 +1466,11 @@ TEST(checkpoints_are_neither_refused_nor_counted) {
     CHECK_INT(told.count, 2);
     for (i = 0; i < LENGTH(kinds); i++) {
         PART(writes_go_well(&u));
-        arm(kinds[i], 0, 1);
+        unit_arm(kinds[i], 0, 1);
         (void)sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, &result, &u.error);
         sim_vfs_heal();
         /* the next lease of the writer ends without a commit */
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-                  SQLITE_MISMATCH);
+        CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
         if (told.count != 2)
             test_fail(__FILE__, __LINE__, "a checkpoint that failed by %s was counted",
                       sim_vfs_kind_name(kinds[i]));
@@ -1593,7 +1491,7 @@ TEST(the_checkpoint_of_a_commit_is_not_counted) {
     config.vfs_name = "sim";
     config.wal_budget_bytes = 65536;
     PART(breaker_open(&u, "budget.db", &config, TABLE));
-    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE big(v)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "CREATE TABLE big(v)"), &u.error);
     u.core->checkpoint_due = 0;
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     {
@@ -1607,15 +1505,12 @@ TEST(the_checkpoint_of_a_commit_is_not_counted) {
         fault.kind = SIM_VFS_SHM_LOCK;
         fault.from_on = 1;
         sim_vfs_arm(fault);
-        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(100000))", SQLPOOL_NO_ARGS,
-                              &u.error),
-                 &u.error);
+        CHECK_OK(unit_exec(&u, "INSERT INTO big VALUES(zeroblob(100000))"), &u.error);
         sim_vfs_heal();
         CHECK(sim_vfs.faults > 0); /* so the checkpoint failed */
     }
     CHECK_INT(told.count, 0);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_MISMATCH);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
     CHECK_INT(told.count, 0);
     unit_close(&u);
 }
@@ -1633,7 +1528,7 @@ TEST(upkeep_is_neither_refused_nor_counted) {
     config.upkeep_interval_ms = 10;
     PART(breaker_open(&u, "upkeep.db", &config, TABLE));
     PART(reads_go_well(&u));
-    arm(SIM_VFS_SHM_LOCK, 0, 1);
+    unit_arm(SIM_VFS_SHM_LOCK, 0, 1);
     for (i = 0; i < 20; i++) {
         later(&u, 100);
         CHECK_OK(sqlpool_tick(u.pool, 1000000), &u.error);
@@ -1642,11 +1537,10 @@ TEST(upkeep_is_neither_refused_nor_counted) {
     CHECK(sim_vfs.faults > 0);
     CHECK_INT(told.count, 0);
     PART(reads_go_well(&u));
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_MISMATCH);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
     CHECK_INT(told.count, 0);
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
-    for (i = 0; i < 2; i++) CHECK_INT(read_with(&u, SQLITE_PROTOCOL), SQLITE_PROTOCOL);
+    PART(reads_fail(&u, SQLITE_PROTOCOL, 2));
     CHECK_INT(told.count, 2);
     {
         const uint64_t refusals = stats_of(&u).breaker_refusals;
@@ -1667,8 +1561,7 @@ static int insert_exclusively(sqlpool_conn *conn, void *user) {
 }
 TEST(control_is_not_refused) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
-    PART(breaker_open(&u, "control.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "control.db"));
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
     CHECK_OK(sqlpool_pause(u.pool, 0, &u.error), &u.error);
     CHECK_OK(sqlpool_resume(u.pool), &u.error);
@@ -1693,11 +1586,9 @@ TEST(a_failed_opening_is_not_the_next_calls) {
     size_t i;
     for (i = 0; i < LENGTH(table); i++) {
         unit_pool u;
-        sqlpool_config config = breaker_config(&u, 1);
         int failures;
-        config.vfs_name = "sim";
-        PART(breaker_open(&u, "opening.db", &config, TABLE));
-        arm(table[i].kind, 0, 1);
+        PART(breaker_begin(&u, "sim", "opening.db"));
+        unit_arm(table[i].kind, 0, 1);
         CHECK_INT(read_with(&u, 0), table[i].code); /* its connection was not open yet */
         sim_vfs_heal();
         failures = u.core->breakers[SQLPOOL_READ].failures;
@@ -1709,21 +1600,23 @@ TEST(a_failed_opening_is_not_the_next_calls) {
         unit_close(&u);
     }
 }
+/*  A write of that way ends with IOERR, since its connection cannot be opened again. */
+static void writer_cannot_be_opened(unit_pool *u, const char *path, int way) {
+    PART(breaker_begin(u, "sim", path));
+    PART(writes_fail(u, SQLITE_CANTOPEN, 1)); /* the connection is closed now */
+    CHECK_INT(told.count, 0);
+    unit_arm(SIM_VFS_READ, 0, 1);
+    CHECK_INT(write_by(u, way), SQLITE_IOERR);
+    sim_vfs_heal();
+}
 /*  The same of the writer: the next one to have it fails for a reason of its own. */
 TEST(a_failed_opening_of_the_writer_is_not_the_next_calls) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
     int events;
-    config.vfs_name = "sim";
-    PART(breaker_open(&u, "writeropening.db", &config, TABLE));
-    CHECK_INT(write_with(&u, SQLITE_CANTOPEN), SQLITE_CANTOPEN); /* the connection is closed now */
-    arm(SIM_VFS_READ, 0, 1);
-    CHECK_INT(write_with(&u, 0), SQLITE_IOERR);
-    sim_vfs_heal();
+    PART(writer_cannot_be_opened(&u, "writeropening.db", W_EXEC));
     events = told.count;
     later(&u, 1000);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES('x')", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_MISMATCH);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES('x')"), SQLITE_MISMATCH);
     CHECK_INT(told.count, events);
     unit_close(&u);
 }
@@ -1736,7 +1629,7 @@ TEST(openings_that_fail_count) {
     config.vfs_name = "sim";
     config.breaker_failures = 5;
     PART(breaker_open(&u, "openings.db", &config, TABLE));
-    arm(SIM_VFS_OPEN, 0, 1);
+    unit_arm(SIM_VFS_OPEN, 0, 1);
     for (i = 0; i < 5; i++) {
         CHECK_INT(told.count, 0);
         CHECK_INT(read_with(&u, 0), SQLITE_CANTOPEN);
@@ -1744,36 +1637,21 @@ TEST(openings_that_fail_count) {
     }
     sim_vfs_heal();
     PART(check_told(1, SQLPOOL_READ, 1, SQLITE_CANTOPEN));
-    later(&u, 1000);
-    PART(reads_go_well(&u));
-    PART(check_told(2, SQLPOOL_READ, 0, SQLITE_OK));
+    PART(closes_after(&u, 1000, SQLPOOL_READ, 2));
     unit_close(&u);
 }
 /*  A write that ends with IOERR is the first of them, also where its connection had to be
     opened. */
 TEST(an_opening_for_a_write_that_fails_opens) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
-    config.vfs_name = "sim";
-    PART(breaker_open(&u, "writeropens.db", &config, TABLE));
-    CHECK_INT(write_with(&u, SQLITE_CANTOPEN), SQLITE_CANTOPEN); /* the connection is closed now */
-    CHECK_INT(told.count, 0);
-    arm(SIM_VFS_READ, 0, 1);
-    CHECK_INT(write_with(&u, 0), SQLITE_IOERR);
-    sim_vfs_heal();
+    PART(writer_cannot_be_opened(&u, "writeropens.db", W_EXEC));
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_IOERR));
     unit_close(&u);
 }
 /*  The same of a submitted write, which the pool runs on its own account. */
 TEST(an_opening_for_a_submitted_write_that_fails_opens) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
-    config.vfs_name = "sim";
-    PART(breaker_open(&u, "submitopens.db", &config, TABLE));
-    CHECK_INT(write_with(&u, SQLITE_CANTOPEN), SQLITE_CANTOPEN); /* the connection is closed now */
-    arm(SIM_VFS_READ, 0, 1);
-    CHECK_INT(write_by(&u, W_SUBMIT), SQLITE_IOERR);
-    sim_vfs_heal();
+    PART(writer_cannot_be_opened(&u, "submitopens.db", W_SUBMIT));
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_IOERR));
     PART(writes_are_refused(&u, SQLITE_IOERR));
     unit_close(&u);
@@ -1782,17 +1660,15 @@ TEST(an_opening_for_a_submitted_write_that_fails_opens) {
 TEST(an_opening_that_fails_beside_others_does_not_count) {
     unit_pool u;
     sqlpool_config config = breaker_config(&u, 2);
-    sqlpool_call call;
+    const sqlpool_call call = unit_call(50);
     sqlpool_conn conn;
     int i;
-    memset(&call, 0, sizeof call);
-    call.timeout_ms = 50;
     config.vfs_name = "sim";
     config.breaker_failures = 2;
     config.breaker_percent = 1;
     PART(breaker_open(&u, "beside.db", &config, TABLE));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
-    arm(SIM_VFS_OPEN, 0, 1);
+    unit_arm(SIM_VFS_OPEN, 0, 1);
     for (i = 0; i < 5; i++) {
         const uint64_t failures = stats_of(&u).open_failures;
         later(&u, 300); /* open_retry_ms */
@@ -1871,25 +1747,20 @@ TEST(general_topology) {
         config.topology = SQLPOOL_TOPOLOGY_GENERAL;
         PART(breaker_open(&u, "general.db", &config, TABLE));
         CHECK_INT(u.core->lane_of[0] == u.core->lane_of[1], 1);
-        CHECK_INT(write_with(&u, SQLITE_IOERR_WRITE), SQLITE_IOERR_WRITE);
-        PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_IOERR_WRITE));
+        PART(a_write_opens(&u, SQLITE_IOERR_WRITE, 1));
         for (i = 0; i < 5; i++) {
             PART(writes_are_refused(&u, SQLITE_IOERR_WRITE));
             PART(reads_go_well(&u));
         }
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN); /* reads close nothing */
-        later(&u, 1000);
-        PART(writes_go_well(&u));
-        PART(check_told(2, SQLPOOL_WRITE, 0, SQLITE_OK));
+        PART(closes_after(&u, 1000, SQLPOOL_WRITE, 2));
         later(&u, 10001);
-        for (i = 0; i < 20; i++) CHECK_INT(read_with(&u, SQLITE_IOERR_READ), SQLITE_IOERR_READ);
+        PART(reads_fail(&u, SQLITE_IOERR_READ, 20));
         PART(check_told(3, SQLPOOL_READ, 1, SQLITE_IOERR_READ));
         PART(reads_are_refused(&u, SQLITE_IOERR_READ));
         PART(writes_go_well(&u)); /* and writes close nothing of reads */
         CHECK_INT(state_of(&u, SQLPOOL_READ), OPEN);
-        later(&u, 1000);
-        PART(reads_go_well(&u));
-        PART(check_told(4, SQLPOOL_READ, 0, SQLITE_OK));
+        PART(closes_after(&u, 1000, SQLPOOL_READ, 4));
         unit_close(&u);
     }
 }
@@ -1899,16 +1770,12 @@ TEST(a_database_in_memory) {
     sqlpool_config config = breaker_config(&u, 1);
     page_limit = 10;
     PART(breaker_open(&u, ":memory:", &config, "CREATE TABLE big(v)"));
-    CHECK_INT(
-        sqlpool_exec(u.pool, "INSERT INTO big VALUES(zeroblob(100000))", SQLPOOL_NO_ARGS, &u.error),
-        SQLITE_FULL);
+    CHECK_INT(unit_exec(&u, "INSERT INTO big VALUES(zeroblob(100000))"), SQLITE_FULL);
     PART(check_told(1, SQLPOOL_WRITE, 1, SQLITE_FULL));
-    PART(check_refusal(&u,
-                       sqlpool_exec(u.pool, "INSERT INTO big VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                       SQLPOOL_WRITE, SQLITE_FULL, "database or disk is full", 0, 1000));
+    PART(check_refusal(&u, unit_exec(&u, "INSERT INTO big VALUES(1)"), SQLPOOL_WRITE, SQLITE_FULL,
+                       "database or disk is full", 0, 1000));
     later(&u, 1000);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO big VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO big VALUES(1)"), &u.error);
     CHECK_INT(state_of(&u, SQLPOOL_WRITE), CLOSED);
     unit_close(&u);
 }
@@ -1936,8 +1803,7 @@ TEST(a_moved_file) {
 
 TEST(a_clock_that_jumps_ahead) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
-    PART(breaker_open(&u, "ahead.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "ahead.db"));
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
     later(&u, (int64_t)365 * 86400 * 1000);
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL); /* one try */
@@ -1951,8 +1817,7 @@ TEST(a_clock_that_jumps_ahead) {
 /*  The clock of a hook should never go back; when it does, writes do not fail for as long. */
 TEST(a_clock_that_jumps_back) {
     unit_pool u;
-    sqlpool_config config = breaker_config(&u, 1);
-    PART(breaker_open(&u, "back.db", &config, TABLE));
+    PART(breaker_begin(&u, NULL, "back.db"));
     CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
     later(&u, -(int64_t)3600 * 1000);
     (void)write_with(&u, SQLITE_FULL); /* refused or not */
@@ -1989,17 +1854,10 @@ TEST(closing_with_an_open_breaker) {
     int is_broken, i;
     for (is_broken = 0; is_broken < 2; is_broken++) {
         unit_pool u;
-        sqlpool_config config = breaker_config(&u, 1);
-        config.vfs_name = "sim";
-        PART(breaker_open(&u, "closing.db", &config, TABLE));
+        PART(breaker_begin(&u, "sim", "closing.db"));
         memset(done, 0, sizeof done);
         CHECK_INT(write_with(&u, SQLITE_FULL), SQLITE_FULL);
-        for (i = 0; i < jobs; i++) {
-            const sqlpool_submission submission = told_to(i);
-            CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, INSERT, SQLPOOL_ARGS(10 + i),
-                                         &u.error),
-                     &u.error);
-        }
+        for (i = 0; i < jobs; i++) CHECK_OK(submit_at(&u, i, INSERT, 10 + i), &u.error);
         CHECK_INT(state_of(&u, SQLPOOL_WRITE), OPEN);
         fail_code = is_broken ? SQLITE_IOERR_WRITE : SQLITE_OK;
         unit_close(&u);

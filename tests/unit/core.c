@@ -20,35 +20,20 @@ static int core_step(sqlite3_stmt *statement) {
 
 #include "unit.h"
 
-static void open_core(unit_pool *u, const char *path, sqlpool_config *c) {
-    sim_remove_database(path);
-    unit_open(u, path, c);
-    if (u->pool != NULL && sqlpool_script(u->pool, "CREATE TABLE t(v); INSERT INTO t VALUES(1)", -1,
-                                          &u->error) != SQLPOOL_OK)
-        test_fail(__FILE__, __LINE__, "%s", u->error.message);
-}
-static bool overwrite(const char *path, int64_t at, const char *text) {
-    const int file = open(path, O_WRONLY);
-    const ssize_t bytes = (ssize_t)strlen(text);
-    const bool is_ok = file >= 0 && pwrite(file, text, (size_t)bytes, (off_t)at) == bytes;
-    return file >= 0 && close(file) == 0 && is_ok;
-}
-
 /*---- what is said to be corrupt ----*/
 
 TEST(verdicts_on_a_file) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     char verdict[200], magic[17] = "";
     FILE *file;
-    PART(open_core(&u, "verdict.db", &c));
+    PART(unit_begin_row(&u, "verdict.db"));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
     CHECK(!sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
     CHECK_STR(verdict, "");
     file = fopen("verdict.db", "rb");
     CHECK(file != NULL && fread(magic, 1, 16, file) == 16);
     CHECK_INT(fclose(file), 0);
-    CHECK(overwrite("verdict.db", 0, "no database here"));
+    CHECK(unit_overwrite("verdict.db", 0, "no database here", 16));
     CHECK(sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
     CHECK_STR(verdict, "file is not a database (SQLITE_NOTADB 26)");
     CHECK(rename("verdict.db", "verdict.else") == 0); /* what is not there is no proof */
@@ -63,9 +48,8 @@ TEST(verdicts_on_a_file) {
 
 TEST(a_verdict_is_asked_for_seldom) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     int64_t at;
-    PART(open_core(&u, "seldom.db", &c));
+    PART(unit_begin_row(&u, "seldom.db"));
     CHECK(!sqlpool__is_corrupt(u.core, "SQLite says so"));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_CORRUPT], 1);
     CHECK_STR(u.log.last[SQLPOOL_LOG_CORRUPT],
@@ -101,11 +85,9 @@ TEST(damage_is_confirmed_without_reading_on) {
     int64_t pages, page_bytes, page, spoilt = 0;
     int file;
     c.vfs_name = "sim";
-    PART(open_core(&u, "large.db", &c));
-    CHECK_OK(sqlpool_script(u.pool,
-                            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT "
-                            "500) INSERT INTO t SELECT zeroblob(3000) FROM n",
-                            -1, &u.error),
+    PART(unit_open_row(&u, "large.db", &c));
+    CHECK_OK(unit_script(&u, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT "
+                             "500) INSERT INTO t SELECT zeroblob(3000) FROM n"),
              &u.error);
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
     CHECK_INT(sqlite3_open("large.db", &db), SQLITE_OK);
@@ -138,11 +120,10 @@ TEST(damage_is_confirmed_without_reading_on) {
 
 TEST(a_connection_that_the_memory_limit_refuses) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool__slot *slot;
     int64_t held, room;
     bool was_full = false;
-    PART(open_core(&u, "limit.db", &c));
+    PART(unit_begin_row(&u, "limit.db"));
     slot = &u.core->slots[1];
     if (!sqlpool__take(slot, SQLPOOL__EMPTY)) {
         CHECK(sqlpool__take(slot, SQLPOOL__IDLE));
@@ -167,10 +148,8 @@ TEST(a_connection_that_the_memory_limit_refuses) {
 
 TEST(leases_that_end_while_the_file_is_away) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool_conn reader;
-    int64_t n = 0;
-    PART(open_core(&u, "away.db", &c));
+    PART(unit_begin_row(&u, "away.db"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &reader, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&reader, &u.error), &u.error);
     CHECK(rename("away.db", "away.else") == 0);
@@ -183,9 +162,7 @@ TEST(leases_that_end_while_the_file_is_away) {
     CHECK_INT(u.core->faults[SQLPOOL__FAULT_CONNECTION].count, 0); /* that is known already */
     CHECK(rename("away.else", "away.db") == 0);
     CHECK_OK(sqlpool_recycle(u.pool), &u.error);
-    CHECK_OK(sqlpool_query_int64(u.pool, &n, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(n, 1);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 1);
     unit_close(&u);
 }
 
@@ -213,7 +190,7 @@ TEST(limits_of_memory) {
     c.memory_hard_bytes = INT64_C(1) << 40;
     c.memory_soft_bytes = 1; /* everything that can go */
     c.min_connections = 3;
-    PART(open_core(&u, "memory.db", &c));
+    PART(unit_open_row(&u, "memory.db", &c));
     CHECK_INT(u.core->config.memory_hard_bytes, INT64_C(1) << 40);
     CHECK_INT(u.core->memory.limit_bytes, INT64_C(1) << 40);
     CHECK_INT(sqlpool__open_count(u.core), 3);
@@ -254,7 +231,7 @@ TEST(until_when_a_job_waits_for_a_lock) {
     sqlpool_config c = unit_config(&u, 1);
     trio t;
     c.acquire_timeout_ms = 30;
-    PART(open_core(&u, "until.db", &c));
+    PART(unit_open_row(&u, "until.db", &c));
     make_trio(&t);
     t.group.lock_since_ns = 1000;
     CHECK(sqlpool__lock_end(u.core, &t.group, &t.jobs[0]) == 1000 + 30 * MS);
@@ -274,10 +251,9 @@ TEST(groups_that_cannot_begin) {
     trio t;
     c.acquire_timeout_ms = 1000;
     c.statement_timeout_ms = 200;
-    PART(open_core(&u, "begin.db", &c));
+    PART(unit_open_row(&u, "begin.db", &c));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
-    CHECK(sqlite3_open("begin.db", &other) == SQLITE_OK &&
-          sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    PART(other = unit_other("begin.db", "BEGIN IMMEDIATE"));
     make_trio(&t); /* the first has its own end */
     start = u.clock.now_ns;
     t.requests[0].deadline_ns = start + 50 * MS;

@@ -55,8 +55,7 @@ TEST(an_hour_of_steady_load_raises_no_alert) {
     sqlpool_conn conns[5];
     sqlpool_health health;
     int second, i;
-    PART(unit_open(&u, "steady.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "steady.db", &config, "CREATE TABLE t(x)"));
     for (second = 0; second < 3600; second++) {
         u.clock.step_ns = second % 60 == 30 ? 150 * MS : MS;
         for (i = 0; i < 5; i++) {
@@ -66,8 +65,7 @@ TEST(an_hour_of_steady_load_raises_no_alert) {
                      &u.error);
             u.clock.step_ns = MS;
         }
-        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                 &u.error);
+        CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
         if (second % 300 == 100) u.core->counters[SQLPOOL__COUNT_timeouts]++;
         u.clock.step_ns = 0;
         PART(hold(&u, conns, 5));
@@ -188,14 +186,11 @@ TEST(every_kind_is_measured) {
     config.memory_soft_bytes = 1; /* far too little */
     config.alerts[SQLPOOL_ALERT_FILE].critical = 4096;
     for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) config.alerts[kind].for_ms = 1;
-    PART(unit_open(&u, "kinds.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "kinds.db", &config, "CREATE TABLE t(x)"));
     PART(seconds(&u, 3));
     u.clock.step_ns = 100 * MS;
     for (i = 0; i < 40; i++)
-        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(zeroblob(20000))", SQLPOOL_NO_ARGS,
-                              &u.error),
-                 &u.error);
+        CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(zeroblob(20000))"), &u.error);
     u.clock.step_ns = 0;
     u.core->counters[SQLPOOL__COUNT_timeouts] += 30;
     u.core->wal_frames = 1000;
@@ -339,9 +334,8 @@ TEST(full_success_is_no_alert_whatever_the_limit) {
 
 TEST(the_gravest_alerts_come_first) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_alert alerts[4];
-    PART(unit_open(&u, "gravest.db", &config));
+    PART(unit_begin(&u, "gravest.db", 1, NULL));
     u.core->alarms[SQLPOOL_ALERT_UTILISATION].severity = SQLPOOL_SEVERITY_NOTICE;
     u.core->alarms[SQLPOOL_ALERT_P95].severity = SQLPOOL_SEVERITY_WARNING;
     u.core->alarms[SQLPOOL_ALERT_MEMORY].severity = SQLPOOL_SEVERITY_CRITICAL;
@@ -359,10 +353,9 @@ TEST(the_gravest_alerts_come_first) {
 /*  Memory is watched as a share of the hard limit, or without one of the soft limit. */
 TEST(memory_is_a_share_of_its_limit) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_latency none;
     memset(&none, 0, sizeof none);
-    PART(unit_open(&u, "share.db", &config));
+    PART(unit_begin(&u, "share.db", 1, NULL));
     PART(seconds(&u, 1));
     CHECK_INT(u.core->history_used, 1);
     u.core->history[0].memory_bytes = 3000;
@@ -380,14 +373,9 @@ TEST(memory_is_a_share_of_its_limit) {
 /*---- causes ----*/
 
 static void meet(unit_pool *u, int fault, int code) {
-    sqlpool__fault *it = &u->core->faults[fault];
-    it->at_ns = u->clock.now_ns;
-    it->count = it->in_row = 3;
-    it->commits = sqlpool__counter(u->core, SQLPOOL__COUNT_commits);
-    it->epoch = u->core->epoch;
-    it->slot = 1;
-    it->code = code;
-    (void)snprintf(it->message, sizeof it->message, "code %d", code);
+    char message[40];
+    (void)snprintf(message, sizeof message, "code %d", code);
+    unit_meet(u, fault, code, message);
 }
 /*  The one cause there is; NULL: none, or several. */
 static const sqlpool_cause *cause_of(unit_pool *u) {
@@ -425,8 +413,7 @@ TEST(every_code_is_a_fault_of_its_kind_or_none) {
 
 TEST(damage_counts_until_the_file_is_another) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "damage.db", &config));
+    PART(unit_begin(&u, "damage.db", 1, NULL));
     meet(&u, SQLPOOL__FAULT_CORRUPT, SQLITE_CORRUPT);
     u.clock.now_ns += 3600 * 1000 * MS; /* it does not heal */
     PART(check_cause(&u, SQLPOOL_CAUSE_CORRUPT, "SQLite found damage, 3600 s ago: code 11"));
@@ -448,8 +435,7 @@ TEST(damage_counts_until_the_file_is_another) {
 
 TEST(a_failing_disk_is_the_cause_of_dead_connections) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "dead.db", &config));
+    PART(unit_begin(&u, "dead.db", 1, NULL));
     meet(&u, SQLPOOL__FAULT_CONNECTION, SQLITE_IOERR_READ);
     PART(check_cause(&u, SQLPOOL_CAUSE_DEAD_CONNECTION, "closed and opened anew"));
     meet(&u, SQLPOOL__FAULT_IO, SQLITE_IOERR_READ);
@@ -463,10 +449,8 @@ TEST(a_failing_disk_is_the_cause_of_dead_connections) {
 
 TEST(a_writer_is_stuck_when_it_does_nothing_or_somebody_waits) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn writer;
-    PART(unit_open(&u, "stuck.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "stuck.db", 1, "CREATE TABLE t(x)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &writer, &u.error), &u.error);
     PART(seconds(&u, 4));
     u.core->lane_of[SQLPOOL_WRITE]->waiting = 1;
@@ -474,8 +458,7 @@ TEST(a_writer_is_stuck_when_it_does_nothing_or_somebody_waits) {
     u.core->lane_of[SQLPOOL_WRITE]->waiting = 0;
     PART(seconds(&u, 4));
     PART(check_cause(&u, SQLPOOL_CAUSE_STUCK_WRITER, "writer #0 held for >= "));
-    CHECK_OK(sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &writer, "INSERT INTO t VALUES(1)"), &u.error);
     PART(seconds(&u, 1));
     CHECK_INT(score_of(&u), 100); /* it works, and nobody minds */
     u.core->lane_of[SQLPOOL_WRITE]->waiting = 1;
@@ -487,11 +470,10 @@ TEST(a_writer_is_stuck_when_it_does_nothing_or_somebody_waits) {
 
 TEST(readers_are_exhausted_when_all_are_out_and_somebody_waits) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 2);
     sqlpool__waiter waiters[2];
     sqlpool_conn conns[2];
     sqlpool__lane *lane;
-    PART(unit_open(&u, "exhausted.db", &config));
+    PART(unit_begin(&u, "exhausted.db", 2, NULL));
     lane = u.core->lane_of[SQLPOOL_READ];
     memset(waiters, 0, sizeof waiters);
     waiters[0].mode = SQLPOOL_WRITE; /* as in a pool whose connections do both */
@@ -562,9 +544,8 @@ TEST(a_log_is_pinned_by_who_pins_most) {
 
 TEST(memory_below_its_soft_limit_is_no_cause) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_memory memory;
-    PART(unit_open(&u, "below.db", &config));
+    PART(unit_begin(&u, "below.db", 1, NULL));
     CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
     u.core->config.memory_soft_bytes = memory.total_bytes + 100000;
     CHECK_INT(score_of(&u), 100);
@@ -589,9 +570,8 @@ static int access_fails(sqlite3_vfs *vfs, const char *path, int flags, int *resu
 TEST(a_file_that_is_gone_is_found_when_nothing_opens) {
     sqlite3_vfs broken = *sqlite3_vfs_find(NULL);
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     char broken_name[] = "health-broken", no_name[] = "there is no such VFS", *vfs_name;
-    PART(unit_open(&u, "gone.db", &config));
+    PART(unit_begin(&u, "gone.db", 1, NULL));
     vfs_name = u.core->vfs_name;
     broken.zName = broken_name;
     broken.pNext = NULL;
@@ -629,8 +609,7 @@ static void fill_caches(unit_pool *u, int statements) {
         for (k = 0; k < statements; k++) {
             char sql[80];
             (void)snprintf(sql, sizeof sql, "SELECT count(x || '') + %d FROM t", k);
-            CHECK_OK(sqlpool_conn_exec(&conns[i], sql, SQLPOOL_NO_ARGS, NULL, &u->error),
-                     &u->error);
+            CHECK_OK(unit_exec_on(u, &conns[i], sql), &u->error);
         }
     }
     let_go(conns, 3);
@@ -643,12 +622,9 @@ TEST(memory_is_told_by_what_it_is_for) {
     sqlpool_stats stats;
     int64_t sum = 0;
     config.idle_timeout_ms = SQLPOOL_OFF;
-    PART(unit_open(&u, "memory.db", &config));
-    CHECK_OK(sqlpool_script(u.pool,
-                            "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(300000));"
-                            "DELETE FROM t; INSERT INTO t VALUES(zeroblob(100000))",
-                            -1, &u.error),
-             &u.error);
+    PART(unit_open_with(&u, "memory.db", &config,
+                        "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(300000));"
+                        "DELETE FROM t; INSERT INTO t VALUES(zeroblob(100000))"));
     PART(fill_caches(&u, 20));
     PART(seconds(&u, 40)); /* measured, and the free pages counted */
     CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
@@ -675,15 +651,11 @@ TEST(memory_is_told_by_what_it_is_for) {
 
 TEST(the_file_grows_by_so_much_an_hour) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool_memory memory;
     int i;
-    PART(unit_open(&u, "growth.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "growth.db", 1, "CREATE TABLE t(x)"));
     for (i = 0; i < 120; i++) { /* a page each second */
-        CHECK_OK(
-            sqlpool_exec(u.pool, "INSERT INTO t VALUES(zeroblob(4000))", SQLPOOL_NO_ARGS, &u.error),
-            &u.error);
+        CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(zeroblob(4000))"), &u.error);
         PART(seconds(&u, 1));
     }
     CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
@@ -698,10 +670,8 @@ TEST(above_the_soft_limit_caches_shrink_in_order) {
     sqlpool_memory memory;
     int64_t total, statements;
     config.idle_timeout_ms = SQLPOOL_OFF;
-    PART(unit_open(&u, "soft.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(1000000))",
-                            -1, &u.error),
-             &u.error);
+    PART(unit_open_with(&u, "soft.db", &config,
+                        "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(1000000))"));
     PART(fill_caches(&u, 40));
     PART(seconds(&u, 12));
     CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
@@ -730,7 +700,7 @@ TEST(above_the_soft_limit_caches_shrink_in_order) {
     CHECK(u.core->slots[0].db != NULL);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_MEMORY], "and connections were dropped");
     CHECK_INT(sqlpool__counter(u.core, SQLPOOL__COUNT_memory_sheds), 3);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     unit_close(&u);
 }
 
@@ -748,8 +718,7 @@ TEST(memory_of_a_queue_is_the_queues) {
     sqlpool_ticket ticket;
     int calls = 0;
     config.submit_count = 50;
-    PART(unit_open(&u, "queue.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "queue.db", &config, "CREATE TABLE t(x)"));
     CHECK_INT(sqlpool_get_memory(u.pool, &before), SQLPOOL_OK);
     CHECK_INT(before.queue_bytes, 0);
     CHECK_INT(before.growth_bytes, 0); /* there is no sample yet */
@@ -774,8 +743,7 @@ TEST(memory_of_a_full_queue_is_counted_once) {
     int calls = 0, i;
     config.submit_count = 300;
     config.submit_bytes = 1 << 20;
-    PART(unit_open(&u, "full.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "full.db", &config, "CREATE TABLE t(x)"));
     for (i = 0; i < 300; i++)
         CHECK_OK(sqlpool_submit_write(u.pool, NULL, NULL, say_one, &calls, &u.error), &u.error);
     CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
@@ -800,10 +768,8 @@ TEST(the_size_of_a_file_without_a_log_is_known) {
         sqlpool_config config = unit_config(&u, 1);
         sqlpool_memory memory;
         config.journal = journals[i];
-        PART(unit_open(&u, paths[i], &config));
-        CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(200000))",
-                                -1, &u.error),
-                 &u.error);
+        PART(unit_open_with(&u, paths[i], &config,
+                            "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(200000))"));
         PART(seconds(&u, 40));
         CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
         if (strcmp(paths[i], ":memory:") == 0) {
@@ -842,11 +808,9 @@ TEST(a_size_that_may_not_be_asked_for_stays) {
         if (is_denied) config.events.connect_fn = add_authorizer;
         PART(unit_open(&u, is_denied ? "denied.db" : "asked.db", &config));
         CHECK_INT(sqlpool_get_memory(u.pool, &before), SQLPOOL_OK);
-        CHECK_OK(sqlpool_script(
-                     u.pool,
-                     "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(100000));"
-                     "CREATE TABLE s(x); INSERT INTO s VALUES(zeroblob(100000)); DROP TABLE s",
-                     -1, &u.error),
+        CHECK_OK(unit_script(
+                     &u, "CREATE TABLE t(x); INSERT INTO t VALUES(zeroblob(100000));"
+                         "CREATE TABLE s(x); INSERT INTO s VALUES(zeroblob(100000)); DROP TABLE s"),
                  &u.error);
         PART(seconds(&u, 40));
         CHECK_INT(sqlpool_get_memory(u.pool, &after), SQLPOOL_OK);
@@ -863,8 +827,7 @@ TEST(above_the_soft_limit_the_least_connections_stay) {
     sqlpool_config config = unit_config(&u, 3);
     config.min_connections = 3;
     config.idle_timeout_ms = SQLPOOL_OFF;
-    PART(unit_open(&u, "least.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "least.db", &config, "CREATE TABLE t(x)"));
     PART(fill_caches(&u, 1));
     CHECK_INT(sqlpool__open_count(u.core), 4);
     u.core->config.memory_soft_bytes = 1;
@@ -879,17 +842,15 @@ TEST(above_the_soft_limit_the_least_connections_stay) {
 
 TEST(above_the_hard_limit_nothing_is_allocated) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 3);
     sqlpool_conn conn, second;
     sqlpool_stats stats;
     int rc;
-    PART(unit_open(&u, "hard.db", &config));
+    PART(unit_begin(&u, "hard.db", 3, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_INT(sqlpool_get_stats(u.pool, &stats), SQLPOOL_OK);
     u.core->memory.limit_bytes = stats.memory_bytes + 100;
     u.core->config.memory_hard_bytes = stats.memory_bytes + 100;
-    rc = sqlpool_conn_exec(&conn, "SELECT 'a statement that is new'", SQLPOOL_NO_ARGS, NULL,
-                           &u.error);
+    rc = unit_exec_on(&u, &conn, "SELECT 'a statement that is new'");
     CHECK_INT(rc, SQLPOOL_NOMEM);
     CHECK_HAS(u.error.message, "memory_hard_bytes");
     rc = sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &second, &u.error);
@@ -899,17 +860,14 @@ TEST(above_the_hard_limit_nothing_is_allocated) {
     u.core->memory.limit_bytes = 0; /* and without it all goes on */
     u.core->config.memory_hard_bytes = 0;
     u.clock.now_ns += 1000 * MS;
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 'a statement that is new'", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT 'a statement that is new'"), &u.error);
     unit_close(&u);
 }
 
 /*  What measures must not keep a connection from being idle. */
 TEST(to_be_measured_is_not_to_be_used) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 3);
-    PART(unit_open(&u, "idle.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(x)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "idle.db", 3, "CREATE TABLE t(x)"));
     PART(fill_caches(&u, 1));
     CHECK_INT(sqlpool__open_count(u.core), 4);
     u.core->next_health_ns = SQLPOOL__NEVER; /* a check is */

@@ -40,17 +40,8 @@ static int log_file_control(sqlite3 *db, const char *name, int op, void *argumen
 
 #include "unit.h"
 
-static void open_log(unit_pool *u, const char *path, sqlpool_config *c) {
-    sim_remove_database(path);
-    unit_open(u, path, c);
-    if (u->pool != NULL && sqlpool_script(u->pool, "CREATE TABLE t(v); INSERT INTO t VALUES(1)", -1,
-                                          &u->error) != SQLPOOL_OK)
-        test_fail(__FILE__, __LINE__, "%s", u->error.message);
-}
 static int64_t count_rows(unit_pool *u) {
-    int64_t n = -1;
-    (void)sqlpool_query_int64(u->pool, &n, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u->error);
-    return n;
+    return unit_ask(u, "SELECT count(*) FROM t");
 }
 
 #if defined(__linux__)
@@ -86,9 +77,8 @@ static bool write_table(const char *text) {
 
 TEST(files_of_the_kernel) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     char *text;
-    PART(open_log(&u, "kernel.db", &c));
+    PART(unit_begin_row(&u, "kernel.db"));
     CHECK(write_table("a text"));
     text = sqlpool__read_kernel_file(u.core, "locks");
     CHECK_STR(text, "a text");
@@ -153,9 +143,8 @@ TEST(processes_that_read_in_the_log) {
          "3: POSIX ADVISORY READ 9 08:01:7 124 124\n3: POSIX ADVISORY READ 8 08:01:7 125 125\n",
          ": process 1, 2, 3, 4, 5, 6, 7, 8"}};
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     size_t i;
-    PART(open_log(&u, "readers.db", &c));
+    PART(unit_begin_row(&u, "readers.db"));
     is_table_faked = 1;
     for (i = 0; i <= LENGTH(cases); i++) {
         char table[1000], said[200];
@@ -189,10 +178,8 @@ static void fail_a_sync(sqlite3_context *context, int count, sqlite3_value **val
     sqlite3_result_int(context, 7);
 }
 static int add_doubt(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "doubt", 0, SQLITE_UTF8, NULL,
-                                   fail_a_sync, NULL, NULL);
+    return unit_add_function(conn, "doubt", 0, fail_a_sync);
 }
 
 TEST(a_sync_that_fails_beside_a_write) {
@@ -201,20 +188,18 @@ TEST(a_sync_that_fails_beside_a_write) {
     sqlpool_conn reader;
     c.synchronous = SQLPOOL_SYNCHRONOUS_FULL;
     c.events.connect_fn = add_doubt;
-    PART(open_log(&u, "doubt.db", &c));
+    PART(unit_open_row(&u, "doubt.db", &c));
     doubted = u.core;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(doubt())", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(doubt())"), &u.error);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_COMMITTED); /* the log was written once more */
     CHECK_INT(SQLPOOL__LOAD(&u.core->gate) & SQLPOOL__GATE_DOUBT, 0);
     CHECK_INT(SQLPOOL__LOAD(&u.core->is_log_doubtful), 0);
     hide_journal = 1; /* it cannot be */
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t VALUES(doubt())", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_NOTFOUND);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t VALUES(doubt())"), SQLITE_NOTFOUND);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_UNKNOWN);
     CHECK_HAS(u.error.message, "a sync of the log failed, and so does writing it again");
     hide_journal = 0;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(8)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(8)"), &u.error);
     CHECK_INT(SQLPOOL__LOAD(&u.core->gate) & SQLPOOL__GATE_DOUBT, 0);
     CHECK_INT(count_rows(&u), 4);
     SQLPOOL__STORE(&u.core->durable, SQLPOOL__LOAD(&u.core->commits) - 1);
@@ -224,7 +209,7 @@ TEST(a_sync_that_fails_beside_a_write) {
     CHECK_OK(sqlpool_conn_commit(&reader, &u.error), &u.error); /* is no matter of a reader's */
     CHECK_INT(sqlpool_conn_release(&reader), SQLPOOL_OK);
     CHECK_INT(SQLPOOL__LOAD(&u.core->is_log_doubtful), 1);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(9)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(9)"), &u.error);
     CHECK_INT(SQLPOOL__LOAD(&u.core->is_log_doubtful), 0);
     unit_close(&u);
 }
@@ -232,13 +217,12 @@ TEST(a_sync_that_fails_beside_a_write) {
 /*  Where nobody can look into the WAL-index, nobody knows how far the log has come, or is synced. */
 TEST(a_log_without_a_map) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool__slot *writer;
     const volatile uint32_t *map;
     uint64_t end;
-    PART(open_log(&u, "map.db", &c));
+    PART(unit_begin_row(&u, "map.db"));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
     writer = &u.core->slots[0];
     map = writer->stamp_map;
     CHECK(map != NULL);
@@ -271,9 +255,8 @@ TEST(a_log_without_a_map) {
 
 TEST(a_log_that_is_lost_is_reported_once) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool_error error;
-    PART(open_log(&u, "lost.db", &c));
+    PART(unit_begin_row(&u, "lost.db"));
     sqlpool__error_clear(&error);
     CHECK_INT(sqlpool__lose_log(u.core, 3, 9, &error), SQLITE_CORRUPT);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_WAL_RESET], 1);
@@ -294,7 +277,7 @@ TEST(who_lets_another_checkpoint_pass) {
     sqlpool_conn conn;
     c.wal_budget_bytes = 4096;
     c.wal_limit_bytes = 8192;
-    PART(open_log(&u, "care.db", &c));
+    PART(unit_open_row(&u, "care.db", &c));
     SQLPOOL__STORE(&u.core->checkpointing, 1u);
     SQLPOOL__STORE_RELAXED(&u.core->wal_frames, (uint64_t)1);
     CHECK(!sqlpool__care_for_log(&u.core->slots[0])); /* there is room */
@@ -312,9 +295,8 @@ TEST(who_lets_another_checkpoint_pass) {
 
 TEST(page_size_of_a_connection_that_is_not_open) {
     unit_pool u;
-    sqlpool_config c = unit_config(&u, 1);
     sqlpool__slot *writer;
-    PART(open_log(&u, "pages.db", &c));
+    PART(unit_begin_row(&u, "pages.db"));
     writer = &u.core->slots[0];
     SQLPOOL__STORE_RELAXED(&u.core->page_bytes, (int64_t)1);
     sqlpool__learn_page_size(writer);

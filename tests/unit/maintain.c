@@ -98,6 +98,11 @@ static bool run_raw(const char *path, const char *sql) {
     return rc == SQLITE_OK;
 }
 
+/*  A pool on a file that has the tables already. */
+static void begin_with_tables(unit_pool *u, const char *path) {
+    if (run_raw(path, tables_sql)) unit_begin(u, path, 1, NULL);
+}
+
 /*---- something happens before any statement ----*/
 
 enum { WORKS = 21 };
@@ -211,8 +216,7 @@ static void stop_everywhere(int which, bool by_time) {
         return;
     config.acquire_timeout_ms = SQLPOOL_FOREVER;
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
-    unit_open(&u, "work.db", &config);
-    if (test_failed_now) return;
+    PART(unit_open(&u, "work.db", &config));
     if (which == 15) CHECK_OK(migrate(u.pool, 0, 0, false, NULL, &u.error), &u.error);
     if (which == 17) CHECK_OK(operate(u.pool, 16, NULL, &u.error), &u.error);
     acting = &u;
@@ -361,13 +365,10 @@ TEST(a_dry_run_after_another_process_has_migrated) {
 
 TEST(what_other_versions_can_do) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool_maintenance options;
     sqlpool_error error;
     int64_t analyzed = -1;
-    if (!run_raw("versions.db", tables_sql)) return;
-    unit_open(&u, "versions.db", &config);
-    if (test_failed_now) return;
+    PART(begin_with_tables(&u, "versions.db"));
     version_now = 3031000; /* without analysis_limit: each row is read */
     CHECK_OK(sqlpool_analyze(u.pool, "one", 10, NULL, &error), &error);
     CHECK_INT(ask(u.pool, "SELECT CAST(stat AS INTEGER) FROM sqlite_stat1 WHERE idx = 'one_b'"),
@@ -422,8 +423,7 @@ TEST(rows_that_are_empty_say_nothing) {
     sqlpool_migrate_config plan;
     sqlpool_error error;
     int result, told = 0;
-    unit_open(&u, ":memory:", &config);
-    if (test_failed_now) return;
+    PART(unit_open(&u, ":memory:", &config));
     CHECK_INT(sqlite3_open(":memory:", &plain), SQLITE_OK);
     memset(&error, 0, sizeof error);
     CHECK_INT(sqlpool__chore_begin(&chore, u.core, "test", NULL, &error), SQLPOOL_OK);
@@ -521,13 +521,11 @@ static int stop_progress(void *user, const sqlpool_progress *progress) {
 }
 TEST(a_bill_that_is_paid_after_decades_and_a_report_past_the_end) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool_maintenance options;
     sqlpool__chore chore;
     sqlpool_error error;
     double fraction = -1;
-    unit_open(&u, ":memory:", &config);
-    if (test_failed_now) return;
+    PART(unit_begin(&u, ":memory:", 1, NULL));
     memset(&error, 0, sizeof error);
     memset(&options, 0, sizeof options);
     options.io_bytes_per_s = 1;
@@ -561,8 +559,7 @@ TEST(what_may_pass_is_tried_again_so_often) {
     sqlpool_stats stats;
     config.retry_attempts = 3;
     if (!run_raw("retry.db", tables_sql)) return;
-    unit_open(&u, "retry.db", &config);
-    if (test_failed_now) return;
+    PART(unit_open(&u, "retry.db", &config));
     fail_sql = "ANALYZE";
     fail_code = SQLITE_PROTOCOL;
     fail_count = 1;
@@ -579,11 +576,8 @@ TEST(what_may_pass_is_tried_again_so_often) {
 
 TEST(settings_that_cannot_be_put_back_end_the_connection) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool_error error;
-    if (!run_raw("settings.db", tables_sql)) return;
-    unit_open(&u, "settings.db", &config);
-    if (test_failed_now) return;
+    PART(begin_with_tables(&u, "settings.db"));
     (void)unlink("settings.copy");
     CHECK_INT(ask(u.pool, "PRAGMA query_only"), 1); /* its reader is open */
     fail_sql = "PRAGMA query_only=1";
@@ -624,11 +618,8 @@ TEST(settings_that_cannot_be_put_back_end_the_connection) {
 
 TEST(copies_where_the_file_system_is_not_known) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool_error error;
-    if (!run_raw("known.db", tables_sql)) return;
-    unit_open(&u, "known.db", &config);
-    if (test_failed_now) return;
+    PART(begin_with_tables(&u, "known.db"));
     (void)unlink("known.copy");
     no_vfs = true;
     CHECK_INT(sqlpool_vacuum_into(u.pool, "known.copy", NULL, &error), SQLITE_ERROR);
@@ -663,8 +654,7 @@ TEST(a_copy_takes_no_file_that_came_between) {
     vfs.xAccess = see_no_copy;
     CHECK_INT(sqlite3_vfs_register(&vfs, 0), SQLITE_OK);
     config.vfs_name = "blind";
-    unit_open(&u, "theirs.db", &config);
-    if (test_failed_now) return;
+    PART(unit_open(&u, "theirs.db", &config));
     file = open("theirs.copy", O_CREAT | O_WRONLY, 0600);
     CHECK(file >= 0);
     CHECK_INT(close(file), 0);
@@ -693,8 +683,7 @@ TEST(full_text_tables_without_the_module) {
                                              "INSERT INTO f VALUES('a')"))
         return;
     no_option = true; /* it may have been loaded */
-    unit_open(&u, "module.db", &config);
-    if (test_failed_now) return;
+    PART(unit_open(&u, "module.db", &config));
     CHECK_OK(sqlpool_fts5(u.pool, NULL, SQLPOOL_FTS5_CHECK, NULL, &error), &error);
     acting = &u;
     act_fn = cancel_it;
@@ -712,8 +701,7 @@ TEST(full_text_tables_without_the_module) {
     unit_close(&u);
     config = unit_config(&u, 1);
     config.events.connect_fn = drop_modules;
-    unit_open(&u, "module.db", &config);
-    if (test_failed_now) return;
+    PART(unit_open(&u, "module.db", &config));
     CHECK_INT(sqlpool_fts5(u.pool, NULL, SQLPOOL_FTS5_CHECK, NULL, &error), SQLPOOL_UNSUPPORTED);
     CHECK_HAS(error.message, "the module fts5 is not in this SQLite");
     no_option = false;
@@ -723,7 +711,6 @@ TEST(full_text_tables_without_the_module) {
 /*  Where a merge that was cut goes on, when the writer is somebody else's in between. */
 TEST(a_merge_that_would_block_goes_on_where_it_was) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool__chore chore;
     sqlpool_error error;
     sqlite3 *other = NULL;
@@ -731,10 +718,8 @@ TEST(a_merge_that_would_block_goes_on_where_it_was) {
                                            "CREATE VIRTUAL TABLE g USING fts5(x);"
                                            "CREATE VIRTUAL TABLE h USING fts5(x)"))
         return;
-    unit_open(&u, "skip.db", &config);
-    if (test_failed_now) return;
-    CHECK_INT(sqlite3_open("skip.db", &other), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    PART(unit_begin(&u, "skip.db", 1, NULL));
+    PART(other = unit_other("skip.db", "BEGIN IMMEDIATE"));
     CHECK_OK(sqlpool__enter_chore(u.pool, "merge", NULL, &chore, &error), &error);
     chore.call.timeout_ms = SQLPOOL_NO_WAIT;
     chore.skip = 2;
@@ -758,7 +743,6 @@ static void unknown(sqlite3_context *context, int count, sqlite3_value **values)
 }
 TEST(pages_of_an_index_whose_function_is_missing_cannot_be_counted) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool__chore chore;
     sqlpool_error error;
     sqlite3 *db = NULL;
@@ -773,8 +757,7 @@ TEST(pages_of_an_index_whose_function_is_missing_cannot_be_counted) {
                            NULL, NULL, NULL),
               SQLITE_OK);
     CHECK_INT(sqlite3_close(db), SQLITE_OK);
-    unit_open(&u, "missing.db", &config);
-    if (test_failed_now) return;
+    PART(unit_begin(&u, "missing.db", 1, NULL));
     CHECK_OK(sqlpool__enter_chore(u.pool, "count", NULL, &chore, &error), &error);
     CHECK_INT(sqlpool__object_sizes(&chore, count_size, &count, false), SQLITE_ERROR);
     CHECK_INT(sqlpool__leave_chore(&chore), SQLITE_ERROR);
@@ -793,8 +776,7 @@ TEST(statistics_that_are_made_are_made_known) {
     sim_remove_database("known.db");
     if (!run_raw("known.db", tables_sql)) return;
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
-    unit_open(&u, "known.db", &config);
-    if (test_failed_now) return;
+    PART(unit_open(&u, "known.db", &config));
     CHECK_OK(sqlpool_analyze(u.pool, "one", 0, NULL, &error), &error);
     acting = &u;
     act_fn = cancel_it;

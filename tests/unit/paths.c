@@ -140,7 +140,6 @@ TEST(memory_before_memdb) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 4), resolved;
     sqlpool_conn conn;
-    int64_t value = 0;
     config.max_lifetime_ms = 5;
     config.reserve_connections = 3;
     version_now = 3035005;
@@ -152,14 +151,11 @@ TEST(memory_before_memdb) {
     CHECK_INT(resolved.max_lifetime_ms, SQLPOOL_OFF);
     CHECK(u.core->keep_alive == NULL);
     CHECK_STR(u.core->path, ":memory:");
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(7)", -1, &u.error),
-             &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a); INSERT INTO t VALUES(7)"), &u.error);
     u.clock.now_ns += 100000000 * MS;
     (void)sqlpool__upkeep_pass(u.core, SQLPOOL__NEVER);
     CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_UNSUPPORTED);
-    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(value, 7);
+    CHECK_INT(unit_ask(&u, "SELECT a FROM t"), 7);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     unit_close(&u);
@@ -200,7 +196,7 @@ TEST(file_that_turns_out_to_be_read_only) {
     CHECK_INT(sqlpool_config_resolved(u.pool, &resolved), SQLPOOL_OK);
     CHECK(resolved.read_only);
     CHECK(u.core->slots[0].role == SQLPOOL__ROLE_READER);
-    CHECK_INT(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), SQLITE_READONLY);
+    CHECK_INT(unit_exec(&u, "CREATE TABLE t(a)"), SQLITE_READONLY);
     CHECK_HAS(u.error.message, "is read-only");
     CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
     {
@@ -228,7 +224,7 @@ TEST(journal_that_is_not_granted) {
     CHECK_INT(sqlpool_recycle(u.pool), SQLITE_CANTOPEN);
     u.core->config.journal = SQLPOOL_JOURNAL_DELETE;
     u.clock.now_ns += 1000 * MS;
-    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "CREATE TABLE t(a)"), &u.error);
     CHECK_INT(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error),
               SQLPOOL_UNSUPPORTED);
     unit_close(&u);
@@ -270,9 +266,8 @@ TEST(journal_change_that_must_wait) {
 
 TEST(pragma_that_is_not_granted) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     int64_t granted = 0;
-    PART(unit_open(&u, "granted.db", &config));
+    PART(unit_begin(&u, "granted.db", 1, NULL));
     CHECK_INT(sqlpool__set_pragma(&u.core->slots[0], "mmap_size", INT64_C(1) << 42, &granted), 0);
     CHECK(granted < INT64_C(1) << 42);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_FALLBACK], 1);
@@ -286,9 +281,8 @@ TEST(pragma_that_is_not_granted) {
 
 TEST(page_cache_shares) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 4);
     sqlpool__slot slot;
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 4, NULL));
     memset(&slot, 0, sizeof slot);
     slot.core = u.core;
     u.core->config.page_cache_kib = 65536;
@@ -388,8 +382,7 @@ TEST(no_memory_for_the_texts) {
 
 TEST(file_control_that_fails_means_not_moved) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "control.db", &config));
+    PART(unit_begin(&u, "control.db", 1, NULL));
     fail_file_control = 1;
     CHECK(!sqlpool__has_moved(&u.core->slots[0]));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
@@ -411,10 +404,8 @@ static uint64_t id_that_closes_the_gate(void *user) {
 TEST(gate_that_closes_behind_the_taker) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
+    const sqlpool_call call = unit_call(SQLPOOL_NO_WAIT);
     sqlpool_conn conn;
-    memset(&call, 0, sizeof call);
-    call.timeout_ms = SQLPOOL_NO_WAIT;
     config.locks.thread_id_fn = id_that_closes_the_gate;
     PART(unit_open(&u, "closing.db", &config));
     gate_pool = &u;
@@ -437,8 +428,7 @@ TEST(gate_that_closes_behind_the_taker) {
 
 TEST(calls_on_a_closing_pool) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "calls.db", &config));
+    PART(unit_begin(&u, "calls.db", 1, NULL));
     u.core->gate = SQLPOOL__GATE_CLOSED;
     CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_CLOSED);
     CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_CLOSED);
@@ -483,10 +473,8 @@ TEST(close_waits_for_who_is_inside) {
 
 TEST(close_with_a_buffer_out) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_rows rows;
-    PART(unit_open(&u, "buffer.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "buffer.db", 1, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_query(u.pool, &rows, "INSERT INTO t VALUES(1) RETURNING a", SQLPOOL_NO_ARGS,
                            &u.error),
              &u.error);
@@ -509,12 +497,11 @@ static int ends_too_much(sqlpool_conn *conn, void *user, int attempt) {
 
 TEST(misuse_of_leases) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_rows rows;
     sqlite3_stmt *statement;
     int misuses;
-    PART(unit_open(&u, "misuse.db", &config));
+    PART(unit_begin(&u, "misuse.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     misuses = (int)u.core->counters[SQLPOOL__COUNT_misuses];
     CHECK_INT(sqlpool_conn_stmt(&conn, "SELECT 1", NULL, &u.error), SQLPOOL_MISUSE);
@@ -523,7 +510,7 @@ TEST(misuse_of_leases) {
     CHECK_HAS(u.error.message, "sql is NULL");
     CHECK(statement == NULL);
     CHECK_INT(sqlpool_conn_transaction(&conn, NULL, NULL, &u.error), SQLPOOL_MISUSE);
-    CHECK_INT(sqlpool_conn_exec(&conn, NULL, SQLPOOL_NO_ARGS, NULL, &u.error), SQLPOOL_MISUSE);
+    CHECK_INT(unit_exec_on(&u, &conn, NULL), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_conn_query(&conn, NULL, "SELECT 1", SQLPOOL_NO_ARGS, &u.error),
               SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_conn_query(&conn, &rows, NULL, SQLPOOL_NO_ARGS, &u.error), SQLPOOL_MISUSE);
@@ -550,10 +537,9 @@ TEST(misuse_of_leases) {
 
 TEST(cursors_that_outlive) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_rows rows, other;
-    PART(unit_open(&u, "outlive.db", &config));
+    PART(unit_begin(&u, "outlive.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
     other = rows;
@@ -602,7 +588,7 @@ TEST(cursor_deadline_comes_back) {
     CHECK_INT(slot->deadline_ns, deadline);
     CHECK(sqlpool_rows_next(&rows));
     u.clock.now_ns += 10 * MS;
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT 1"), &u.error);
     CHECK_INT(slot->deadline_ns, SQLPOOL__NEVER);
     CHECK(sqlpool_rows_next(&rows));
     CHECK_INT(slot->deadline_ns, deadline);
@@ -611,13 +597,12 @@ TEST(cursor_deadline_comes_back) {
     /* a lease that ran into its deadline works again with a later one */
     CHECK_INT(sqlpool_conn_set_timeout(&conn, 5), SQLPOOL_OK);
     slot->expired = slot->number;
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT 1"), &u.error);
     CHECK(slot->expired == UINT64_MAX);
     u.clock.now_ns += 5 * MS;
-    CHECK_INT(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error),
-              SQLPOOL_TIMEOUT);
+    CHECK_INT(unit_exec_on(&u, &conn, "SELECT 1"), SQLPOOL_TIMEOUT);
     CHECK_INT(sqlpool_conn_set_timeout(&conn, SQLPOOL_FOREVER), SQLPOOL_OK);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT 1"), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     unit_close(&u);
 }
@@ -626,13 +611,10 @@ TEST(cursor_deadline_comes_back) {
 TEST(no_memory_for_returning) {
     static const char sql[] = "INSERT INTO t VALUES(1) RETURNING a, a + 1";
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_rows rows;
-    int64_t value;
     int way;
-    PART(unit_open(&u, "returning.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
-    CHECK_OK(sqlpool_exec(u.pool, sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(unit_begin(&u, "returning.db", 1, "CREATE TABLE t(a)"));
+    CHECK_OK(unit_exec(&u, sql), &u.error);
     for (way = 0; way < 6; way++) {
         if (way < 3) sim_alloc_fail((uint64_t)way + 1, 0); /* the buffer, the names, the cells */
         if (way == 3) fail_dup = 1;
@@ -645,51 +627,35 @@ TEST(no_memory_for_returning) {
         CHECK_INT(u.log.counts[SQLPOOL_LOG_UNCLEAN], 0); /* it cleans up after itself */
         CHECK_INT(sqlpool_rows_close(&rows, NULL), SQLPOOL_NOMEM);
     }
-    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
-                                 &u.error),
-             &u.error);
-    CHECK_INT(value, 1);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 1);
     unit_close(&u);
 }
 
 /*  A ROLLBACK that fails: the connection is not used again. */
 TEST(rollback_that_fails) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool__slot *slot;
-    PART(unit_open(&u, "rollback.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "rollback.db", 1, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     slot = unit_slot(&conn);
-    (void)sqlite3_finalize(slot->own[SQLPOOL__ROLLBACK]);
-    CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
-                                 &slot->own[SQLPOOL__ROLLBACK], NULL),
-              SQLITE_OK);
+    PART(unit_break(slot, SQLPOOL__ROLLBACK));
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
     CHECK(slot->db == NULL);
     CHECK_INT(slot->counters[SQLPOOL__COUNT_closed_bad], 1);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
-    {
-        int64_t value = 0;
-        CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT sum(a) FROM t", SQLPOOL_NO_ARGS,
-                                     &u.error),
-                 &u.error);
-        CHECK_INT(value, 2);
-    }
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
+    CHECK_INT(unit_ask(&u, "SELECT sum(a) FROM t"), 2);
     unit_close(&u);
 }
 
 /*  A savepoint that cannot be undone: half of it is there, so nobody goes on with the connection. */
 TEST(savepoint_that_cannot_be_undone) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool__slot *slot;
-    PART(unit_open(&u, "savepoint.db", &config));
+    PART(unit_begin(&u, "savepoint.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     slot = unit_slot(&conn);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
@@ -713,19 +679,18 @@ TEST(savepoint_that_cannot_be_undone) {
 /*  Should the text look like a read and SQLite say that it writes: the writer, before it ran. */
 TEST(statement_that_moves_to_the_writer) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool__stmt *stmt;
     const char *sql = "SELECT 123";
-    PART(unit_open(&u, "moves.db", &config));
+    PART(unit_begin(&u, "moves.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool__stmt_get(unit_slot(&conn), sql, &stmt, &u.error), &u.error);
     stmt->is_read_only = false; /* no SQL of today does this */
     sqlpool__stmt_put(unit_slot(&conn), stmt);
-    CHECK_INT(sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &u.error), SQLITE_READONLY);
+    CHECK_INT(unit_exec_on(&u, &conn, sql), SQLITE_READONLY);
     CHECK_HAS(u.error.message, "acquire with SQLPOOL_WRITE");
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
-    CHECK_OK(sqlpool_exec(u.pool, sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, sql), &u.error);
     CHECK_INT(u.core->slots[0].counters[SQLPOOL__COUNT_statements], 1);
     unit_close(&u);
 }
@@ -736,11 +701,10 @@ TEST(quoted_pragma_goes_to_the_writer) {
                                         "PRAGMA 'user_version' = 5", "PRAGMA main.[user_version](6)",
                                         "PRAGMA `application_id` = 7"};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     size_t i;
-    PART(unit_open(&u, "quoted.db", &config));
+    PART(unit_begin(&u, "quoted.db", 1, NULL));
     for (i = 0; i < LENGTH(texts); i++) {
-        if (sqlpool_exec(u.pool, texts[i], SQLPOOL_NO_ARGS, &u.error) != SQLPOOL_OK)
+        if (unit_exec(&u, texts[i]) != SQLPOOL_OK)
             test_fail(__FILE__, __LINE__, "%s: %s", texts[i], u.error.message);
     }
     unit_close(&u);
@@ -755,8 +719,7 @@ static int exclusive_work(sqlpool_conn *conn, void *user) {
 
 TEST(exclusive_sections) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "exclusive.db", &config));
+    PART(unit_begin(&u, "exclusive.db", 1, NULL));
     CHECK_INT(sqlpool_exclusive(u.pool, -1, exclusive_work, NULL, &u.error), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_exclusive(u.pool, 0, NULL, NULL, &u.error), SQLPOOL_MISUSE);
     CHECK_OK(sqlpool_exclusive(u.pool, 0, exclusive_work, NULL, &u.error), &u.error);
@@ -773,10 +736,8 @@ TEST(exclusive_sections) {
 /*  Recycling a moved file while something of the old one is beside the path, or cannot be seen. */
 TEST(old_log_beside_the_path) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     FILE *file;
-    PART(unit_open(&u, "oldlog.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "oldlog.db", 1, "CREATE TABLE t(a)"));
     CHECK(sqlpool__has_old_log(u.core)); /* our own log is there */
     CHECK_HAS(u.log.last[SQLPOOL_LOG_MOVED], "oldlog.db-wal");
     fail_names = 1;
@@ -796,24 +757,17 @@ TEST(old_log_beside_the_path) {
 
 TEST(commit_of_a_cancelled_lease) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
-    int64_t value = -1;
-    PART(unit_open(&u, "cancelled.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "cancelled.db", 1, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(sqlpool_conn_cancel(conn), SQLPOOL_OK);
     CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_CANCELLED);
     CHECK_INT(unit_slot(&conn)->depth, 1); /* open: rollback still works */
     CHECK_OK(sqlpool_conn_rollback(&conn, &u.error), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
-    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
-                                 &u.error),
-             &u.error);
-    CHECK_INT(value, 0);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 0);
     unit_close(&u);
 }
 
@@ -829,17 +783,13 @@ TEST(open_in_a_forked_child) {
 TEST(foreign_keys_that_cannot_be_enforced) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlite3 *db = NULL;
-    CHECK_INT(sqlite3_open("foreign.db", &db), SQLITE_OK);
     CHECK_INT(
-        sqlite3_exec(db,
-                     "CREATE TABLE parent(a, b UNIQUE); CREATE TABLE good(x REFERENCES "
-                     "parent(b)); CREATE TABLE \"bad \"\"one\"(x REFERENCES parent(a));"
-                     "CREATE TABLE other(x REFERENCES parent(b)); CREATE TRIGGER broken AFTER "
-                     "INSERT ON other BEGIN INSERT INTO nowhere VALUES(1); END",
-                     NULL, NULL, NULL),
+        unit_make_file("foreign.db",
+                       "CREATE TABLE parent(a, b UNIQUE); CREATE TABLE good(x REFERENCES "
+                       "parent(b)); CREATE TABLE \"bad \"\"one\"(x REFERENCES parent(a));"
+                       "CREATE TABLE other(x REFERENCES parent(b)); CREATE TRIGGER broken AFTER "
+                       "INSERT ON other BEGIN INSERT INTO nowhere VALUES(1); END"),
         SQLITE_OK);
-    (void)sqlite3_close(db);
     PART(unit_open(&u, "foreign.db", &config));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_FOREIGN_KEYS], 1);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_FOREIGN_KEYS], "\"bad \"\"one\" referencing \"parent\"");
@@ -854,17 +804,14 @@ TEST(foreign_keys_that_cannot_be_enforced) {
     unit_close(&u);
 }
 
+static const char row_of_null[] =
+    "CREATE TABLE t(a); INSERT INTO t VALUES(NULL); PRAGMA writable_schema=1;"
+    "UPDATE sqlite_schema SET sql='CREATE TABLE t(a NOT NULL)'";
+
 TEST(quick_check_that_finds_something) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlite3 *db = NULL;
-    CHECK_INT(sqlite3_open("quick.db", &db), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(db,
-                           "CREATE TABLE t(a); INSERT INTO t VALUES(NULL); PRAGMA writable_schema=1;"
-                           "UPDATE sqlite_schema SET sql='CREATE TABLE t(a NOT NULL)'",
-                           NULL, NULL, NULL),
-              SQLITE_OK);
-    (void)sqlite3_close(db);
+    CHECK_INT(unit_make_file("quick.db", row_of_null), SQLITE_OK);
     config.untrusted = true;
     CHECK_INT(sqlpool_open(&u.pool, "quick.db", &config, &u.error), SQLITE_CORRUPT);
     config.untrusted = false;
@@ -875,17 +822,9 @@ TEST(quick_check_that_finds_something) {
 /*  A row that its table would not take today says nothing against the file's pages: writes go on. */
 TEST(a_row_that_breaks_a_constraint_confirms_no_damage) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    sqlite3 *db = NULL;
     char verdict[200] = "";
-    CHECK_INT(sqlite3_open("content.db", &db), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(db,
-                           "CREATE TABLE t(a); INSERT INTO t VALUES(NULL); PRAGMA writable_schema=1;"
-                           "UPDATE sqlite_schema SET sql='CREATE TABLE t(a NOT NULL)'",
-                           NULL, NULL, NULL),
-              SQLITE_OK);
-    (void)sqlite3_close(db);
-    PART(unit_open(&u, "content.db", &config));
+    CHECK_INT(unit_make_file("content.db", row_of_null), SQLITE_OK);
+    PART(unit_begin(&u, "content.db", 1, NULL));
     CHECK(!sqlpool__ask_if_corrupt(u.core, verdict, sizeof verdict));
     CHECK_STR(verdict, "");
     unit_close(&u);
@@ -895,15 +834,12 @@ TEST(a_row_that_breaks_a_constraint_confirms_no_damage) {
 TEST(an_untrusted_file_that_cannot_be_read_is_not_called_damaged) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlite3 *db = NULL;
     int refused = 0, n;
-    CHECK_INT(sqlite3_open("flaky.db", &db), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(db,
-                           "CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i "
-                           "+ 1 FROM n LIMIT 30) INSERT INTO t SELECT zeroblob(1500) FROM n",
-                           NULL, NULL, NULL),
-              SQLITE_OK);
-    (void)sqlite3_close(db);
+    CHECK_INT(
+        unit_make_file("flaky.db",
+                       "CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i "
+                       "+ 1 FROM n LIMIT 30) INSERT INTO t SELECT zeroblob(1500) FROM n"),
+        SQLITE_OK);
     CHECK_INT(sim_vfs_install(), SQLITE_OK);
     config.untrusted = true;
     config.vfs_name = "sim";
@@ -951,13 +887,10 @@ TEST(write_on_a_raw_reader) {
     int round;
     for (round = 0; round < 2; round++) {
         PART(unit_open(&u, "rawreader.db", &config));
-        if (round == 0)
-            CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+        if (round == 0) CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
         CHECK(sqlpool_conn_db(&conn) != NULL);
-        CHECK_INT(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL,
-                                    &u.error),
-                  SQLITE_READONLY);
+        CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(1)"), SQLITE_READONLY);
         CHECK_HAS(u.error.message,
                   round == 0 ? "acquire with SQLPOOL_WRITE" : "the pool is read-only");
         CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
@@ -970,13 +903,12 @@ TEST(write_on_a_raw_reader) {
 /*  A number may stay bound inside the pool, never in what a caller gets to step himself. */
 TEST(statements_are_handed_out_unbound) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_result result;
     sqlite3_stmt *statement;
     const char *sql = "SELECT ?1, ?2";
     int round;
-    PART(unit_open(&u, "unbound.db", &config));
+    PART(unit_begin(&u, "unbound.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     for (round = 0; round < 3; round++) {
         if (round == 0) /* numbers, then text */
@@ -1021,18 +953,15 @@ TEST(chain_of_the_connection_comes_back) {
     chain.user = &lease_updates;
     chain.update_fn = on_base_update;
     config.events.connect_fn = connect_that_chains;
-    PART(unit_open(&u, "chains.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
-             &u.error);
+    PART(unit_open_with(&u, "chains.db", &config, "CREATE TABLE t(a); INSERT INTO t VALUES(1)"));
     CHECK_INT(base_updates, 1);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_INT(sqlpool_conn_chain(&conn, &chain), SQLPOOL_OK);
-    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(2)"), &u.error);
     CHECK_INT(lease_updates, 1);
     CHECK_INT(base_updates, 1);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(3)"), &u.error);
     CHECK_INT(lease_updates, 1);
     CHECK_INT(base_updates, 2);
     unit_close(&u);
@@ -1042,12 +971,11 @@ TEST(chain_of_the_connection_comes_back) {
 TEST(status_of_many_holders) {
     enum { HELD = 40 };
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, HELD);
     sqlpool_conn conns[HELD];
     static char text[32768];
     const char *at;
     int i, count = 0;
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", HELD, NULL));
     for (i = 0; i < HELD; i++) {
         CHECK_OK(sqlpool_conn_acquire_at(i == 0 ? NULL : __FILE__, 3, u.pool, SQLPOOL_READ, NULL,
                                          &conns[i], &u.error),
@@ -1071,8 +999,7 @@ TEST(cursor_of_a_closed_pool) {
     const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_rows live, buffered, copy, second;
-    PART(unit_open(&u, "closed.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "closed.db", &config, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_query(&conn, &live, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_UNCLEAN);
@@ -1094,10 +1021,9 @@ TEST(cursor_of_a_closed_pool) {
 
 TEST(null_pointers_of_one_value) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_error error;
     char buffer[4] = "xyz";
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 1, NULL));
     CHECK_INT(sqlpool_query_int64(u.pool, NULL, "SELECT 1", SQLPOOL_NO_ARGS, &error), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_query_double(u.pool, NULL, "SELECT 1", SQLPOOL_NO_ARGS, &error),
               SQLPOOL_MISUSE);
@@ -1148,9 +1074,8 @@ TEST(uri_that_names_no_file) {
 /*  Where the log's index cannot be found there are no snapshots, and reads go on. */
 TEST(no_stamp_no_snapshot) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     int64_t value = 0;
-    PART(unit_open(&u, "nostamp.db", &config));
+    PART(unit_begin(&u, "nostamp.db", 1, NULL));
     u.core->config.snapshot_idle_ms = 50;
     fail_file_control = 1;
     CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT 3", SQLPOOL_NO_ARGS, &u.error), &u.error);
@@ -1174,21 +1099,12 @@ TEST(null_and_empty_values) {
 
 /*---- what is left of odd moments ----*/
 
-static int64_t rows_of(unit_pool *u, const char *sql) {
-    int64_t value = -1;
-    return sqlpool_query_int64(u->pool, &value, sql, SQLPOOL_NO_ARGS, &u->error) == SQLPOOL_OK
-               ? value
-               : -2;
-}
-
 /*  With the raw handle out the caller may end the transaction past the pool: what he runs behind it
     commits by itself, as he wanted. */
 TEST(raw_commit_inside_a_level) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
-    PART(unit_open(&u, "rawcommit.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "rawcommit.db", 1, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
     CHECK_INT(
@@ -1196,14 +1112,14 @@ TEST(raw_commit_inside_a_level) {
         SQLITE_OK);
     CHECK_INT(sqlite3_exec(sqlpool_conn_db(&conn), "INSERT INTO t VALUES(2)", NULL, NULL, NULL),
               SQLITE_OK);
-    CHECK_INT(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, NULL, &u.error),
+    CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(3)"),
               SQLPOOL_ROLLED_BACK); /* the pool's level is not there any more */
     (void)sqlpool_conn_release(&conn);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 2);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 2);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
     CHECK(sqlpool_conn_db(&conn) != NULL);
-    CHECK_OK(sqlpool_conn_exec(&conn, "COMMIT", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "COMMIT"), &u.error);
     CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_ROLLED_BACK);
     (void)sqlpool_conn_release(&conn);
     unit_close(&u);
@@ -1211,15 +1127,11 @@ TEST(raw_commit_inside_a_level) {
 
 TEST(virtual_tables) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "virtual.db", &config));
-    CHECK_INT(
-        sqlpool_exec(u.pool, "CREATE VIRTUAL TABLE v USING no_such(a)", SQLPOOL_NO_ARGS, &u.error),
-        SQLITE_ERROR); /* it is SQLite that says no */
+    PART(unit_begin(&u, "virtual.db", 1, NULL));
+    CHECK_INT(unit_exec(&u, "CREATE VIRTUAL TABLE v USING no_such(a)"),
+              SQLITE_ERROR); /* it is SQLite that says no */
     CHECK_HAS(u.error.message, "no such module");
-    CHECK_INT(sqlpool_exec(u.pool, "CREATE VIRTUAL TABLE temp.v USING no_such(a)", SQLPOOL_NO_ARGS,
-                           &u.error),
-              SQLPOOL_REFUSED);
+    CHECK_INT(unit_exec(&u, "CREATE VIRTUAL TABLE temp.v USING no_such(a)"), SQLPOOL_REFUSED);
     CHECK_HAS(u.error.message, "temporary object");
     unit_close(&u);
 }
@@ -1265,15 +1177,15 @@ TEST(functions_and_a_schema_from_outside) {
     CHECK(make_outside("column.db", "CREATE TABLE t(a, b AS (show(a))); INSERT INTO t VALUES(7)"));
     config.events.connect_fn = connect_with_a_function;
     PART(unit_open(&u, "column.db", &config));
-    CHECK_INT(rows_of(&u, "SELECT b FROM t"), 7);
+    CHECK_INT(unit_ask(&u, "SELECT b FROM t"), 7);
     unit_close(&u);
     config.untrusted = true;
     CHECK_INT(sqlpool_open(&u.pool, "column.db", &config, &u.error), SQLITE_CORRUPT);
     CHECK_HAS(u.error.message, "unsafe use of show()");
     PART(unit_open(&u, "outside.db", &config));
-    CHECK_INT(rows_of(&u, "SELECT a FROM t"), 7);
-    CHECK_INT(rows_of(&u, "SELECT show(8)"), 8); /* the program's own SQL may */
-    CHECK_INT(rows_of(&u, "SELECT b FROM v"), -2);
+    CHECK_INT(unit_ask(&u, "SELECT a FROM t"), 7);
+    CHECK_INT(unit_ask(&u, "SELECT show(8)"), 8); /* the program's own SQL may */
+    CHECK_INT(unit_ask(&u, "SELECT b FROM v"), -2);
     CHECK_HAS(u.error.message, "unsafe use of show()");
     unit_close(&u);
     config = unit_config(&u, 1);
@@ -1293,15 +1205,12 @@ static int deny_reads(void *user, int action, const char *a, const char *b, cons
 TEST(authorizer_that_is_set_beside_a_statement) {
     static const char sql[] = "SELECT a FROM t";
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_chain chain;
     sqlite3_stmt *statement, *second;
     memset(&chain, 0, sizeof chain);
     chain.authorizer_fn = deny_reads;
-    PART(unit_open(&u, "beside.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
-             &u.error);
+    PART(unit_begin(&u, "beside.db", 1, "CREATE TABLE t(a); INSERT INTO t VALUES(1)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_stmt(&conn, sql, &statement, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_stmt(&conn, sql, &second, &u.error),
@@ -1313,7 +1222,7 @@ TEST(authorizer_that_is_set_beside_a_statement) {
     CHECK_INT(unit_slot(&conn)->cached_count, 0);
     CHECK_INT(sqlpool_conn_stmt(&conn, sql, &statement, &u.error), SQLITE_AUTH);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
-    CHECK_INT(rows_of(&u, sql), 1);
+    CHECK_INT(unit_ask(&u, sql), 1);
     unit_close(&u);
 }
 
@@ -1330,10 +1239,9 @@ TEST(no_vfs_for_a_single_process) {
 /*  What sqlpool_sync() says when it cannot: no file to sync, and a checkpoint that does not end. */
 TEST(syncs_that_cannot_be) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     int64_t start;
-    PART(unit_open(&u, "sync.db", &config));
-    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(unit_begin(&u, "sync.db", 1, NULL));
+    CHECK_OK(unit_exec(&u, "CREATE TABLE t(a)"), &u.error);
     fail_file_control = 1;
     CHECK_INT(sqlpool_sync(u.pool, 0, 0, &u.error), SQLPOOL_UNSUPPORTED);
     CHECK_HAS(u.error.message, "does not give the files");
@@ -1356,23 +1264,17 @@ TEST(syncs_that_cannot_be) {
     one; what reads goes on. */
 TEST(leases_of_a_file_that_was_moved) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn writer, reader;
     sqlpool_rows rows;
-    PART(unit_open(&u, "leased.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
-             &u.error);
+    PART(unit_begin(&u, "leased.db", 1, "CREATE TABLE t(a); INSERT INTO t VALUES(1)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &writer, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &reader, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&writer, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&reader, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &writer, "INSERT INTO t VALUES(2)"), &u.error);
     CHECK_INT(rename("leased.db", "elsewhere.db"), 0);
     CHECK(sqlpool__note_if_moved(unit_slot(&reader)));
-    CHECK_INT(
-        sqlpool_conn_exec(&writer, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, NULL, &u.error),
-        SQLPOOL_MOVED);
+    CHECK_INT(unit_exec_on(&u, &writer, "INSERT INTO t VALUES(3)"), SQLPOOL_MOVED);
     CHECK_INT(sqlpool_conn_commit(&writer, &u.error), SQLPOOL_MOVED);
     CHECK_OK(sqlpool_conn_rollback(&writer, &u.error), &u.error);
     CHECK_OK(
@@ -1386,7 +1288,7 @@ TEST(leases_of_a_file_that_was_moved) {
     (void)sqlpool_conn_release(&writer);
     CHECK_INT(rename("elsewhere.db", "leased.db"), 0);
     CHECK_OK(sqlpool_recycle(u.pool), &u.error);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 1);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 1);
     unit_close(&u);
 }
 
@@ -1396,17 +1298,16 @@ TEST(replaced_when_the_file_was_moved) {
     sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     config.journal = SQLPOOL_JOURNAL_DELETE; /* no log is left beside it */
-    PART(unit_open(&u, "replaced.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "replaced.db", &config, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     unit_slot(&conn)->is_bad = true;
     CHECK_INT(rename("replaced.db", "elsewhere.db"), 0);
     (void)sqlpool_conn_release(&conn);
-    CHECK_INT(sqlpool_exec(u.pool, "CREATE TABLE u(a)", SQLPOOL_NO_ARGS, &u.error), SQLPOOL_MOVED);
+    CHECK_INT(unit_exec(&u, "CREATE TABLE u(a)"), SQLPOOL_MOVED);
     CHECK(access("replaced.db", F_OK) != 0);
     CHECK_INT(rename("elsewhere.db", "replaced.db"), 0);
     CHECK_OK(sqlpool_recycle(u.pool), &u.error);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 0);
     unit_close(&u);
 }
 
@@ -1414,10 +1315,9 @@ TEST(replaced_when_the_file_was_moved) {
     raw handle. */
 TEST(scope_beside_open_statements) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlite3_stmt *idle, *busy, *raw = NULL;
-    PART(unit_open(&u, "besides.db", &config));
+    PART(unit_begin(&u, "besides.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_stmt(&conn, "VALUES(1), (2)", &busy, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT 1", &idle, &u.error), &u.error);
@@ -1447,10 +1347,9 @@ TEST(scope_beside_open_statements) {
 /*  A statement that gives no columns is over when its cursor is made. */
 TEST(cursor_without_columns) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_rows rows;
-    PART(unit_open(&u, "columns.db", &config));
+    PART(unit_begin(&u, "columns.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK(sqlpool_conn_db(&conn) != NULL);
     CHECK_OK(sqlpool_conn_query(&conn, &rows, "PRAGMA cache_spill = 0", SQLPOOL_NO_ARGS, &u.error),
@@ -1473,10 +1372,9 @@ TEST(two_cursors_that_fail) {
         "SELECT CASE value WHEN 2 THEN abs(-9223372036854775807 - 1) ELSE value "
         "END FROM json_each('[1,2,3]')";
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_rows first, second;
-    PART(unit_open(&u, "cursors.db", &config));
+    PART(unit_begin(&u, "cursors.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_query(&conn, &first, first_sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_query(&conn, &second, second_sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
@@ -1497,10 +1395,9 @@ TEST(two_cursors_that_fail) {
 /*  Columns of a cursor whose lease has ended, and of one that is at its end: nothing is touched. */
 TEST(columns_of_a_cursor_that_is_over) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_rows rows;
-    PART(unit_open(&u, "over.db", &config));
+    PART(unit_begin(&u, "over.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT 5 AS n", SQLPOOL_NO_ARGS, &u.error),
              &u.error);
@@ -1538,7 +1435,7 @@ TEST(submissions_larger_than_the_queue) {
     CHECK_INT(sqlpool_ticket_wait(&ticket, 0, NULL, &u.error),
               SQLPOOL_MISUSE); /* nobody submitted yet */
     CHECK_HAS(u.error.message, "fetched already");
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a, b, c)", -1, &u.error), &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a, b, c)"), &u.error);
     for (i = 0; i < 3; i++) {
         const size_t sizes[3][3] = {{1025, 0, 0}, {700, 700, UINT64_MAX}, {900, 0, UINT64_MAX}};
         int k;
@@ -1561,7 +1458,7 @@ TEST(submissions_larger_than_the_queue) {
     CHECK_INT(sqlpool_ticket_wait(&ticket, -3, NULL, &u.error), SQLPOOL_MISUSE);
     CHECK_HAS(u.error.message, "timeout_ms is -3");
     CHECK_OK(sqlpool_ticket_wait(&ticket, 0, NULL, &u.error), &u.error);
-    CHECK_INT(rows_of(&u, "SELECT a FROM t"), 4);
+    CHECK_INT(unit_ask(&u, "SELECT a FROM t"), 4);
     unit_close(&u);
 }
 
@@ -1569,40 +1466,37 @@ TEST(submissions_larger_than_the_queue) {
 TEST(read_only_of_every_shape) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 2);
-    PART(unit_open(&u, "shape.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1)", -1, &u.error),
-             &u.error);
+    PART(unit_open_with(&u, "shape.db", &config, "CREATE TABLE t(a); INSERT INTO t VALUES(1)"));
     unit_close(&u);
     config = unit_config(&u, 2);
     config.read_only = true;
     config.topology = SQLPOOL_TOPOLOGY_GENERAL;
     PART(unit_open(&u, "shape.db", &config));
     CHECK(u.core->slots[0].role == SQLPOOL__ROLE_ANY);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 1);
-    CHECK_INT(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), SQLITE_READONLY);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 1);
+    CHECK_INT(unit_exec(&u, "DELETE FROM t"), SQLITE_READONLY);
     unit_close(&u);
     config = unit_config(&u, 2);
     config.read_only = true;
     PART(unit_open(&u, ":memory:", &config));
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM sqlite_master"), 0);
-    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM sqlite_master"), 0);
+    CHECK_OK(unit_exec(&u, "CREATE TABLE t(a)"), &u.error);
     unit_close(&u);
     config = unit_config(&u, 2);
     config.enable_uri = true;
     PART(unit_open(&u, ":memory:", &config));
-    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    CHECK_OK(unit_exec(&u, "CREATE TABLE t(a)"), &u.error);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 0);
     unit_close(&u);
 }
 
 /*  One value without an error to tell of. */
 TEST(one_value_without_an_error) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     char text[8] = "xyz";
     int64_t value = 7;
     double real = 7;
-    PART(unit_open(&u, "oneval.db", &config));
+    PART(unit_begin(&u, "oneval.db", 1, NULL));
     CHECK_INT(sqlpool_query_int64(u.pool, &value, "SELECT nothing", SQLPOOL_NO_ARGS, NULL),
               SQLITE_ERROR);
     CHECK_INT(sqlpool_query_double(u.pool, &real, "SELECT nothing", SQLPOOL_NO_ARGS, NULL),
@@ -1621,21 +1515,15 @@ TEST(one_value_without_an_error) {
 /*  A transaction that SQLite has ended is over for the pool once its commit or rollback has said so. */
 TEST(commit_of_what_sqlite_has_ended) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     int round;
-    PART(unit_open(&u, "ended.db", &config));
-    CHECK_OK(sqlpool_script(
-                 u.pool, "CREATE TABLE t(a UNIQUE ON CONFLICT ROLLBACK); INSERT INTO t VALUES(1)",
-                 -1, &u.error),
-             &u.error);
+    PART(unit_begin(&u, "ended.db", 1,
+                    "CREATE TABLE t(a UNIQUE ON CONFLICT ROLLBACK); INSERT INTO t VALUES(1)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     for (round = 0; round < 2; round++) {
         CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
         if (round == 1) CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
-        CHECK_INT(
-            sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-            SQLITE_CONSTRAINT_UNIQUE);
+        CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(1)"), SQLITE_CONSTRAINT_UNIQUE);
         if (round == 1) {
             CHECK_INT(sqlpool_conn_commit(&conn, &u.error), SQLPOOL_ROLLED_BACK);
             CHECK_INT(unit_slot(&conn)->depth, 1); /* the outer level hears of it too */
@@ -1644,11 +1532,10 @@ TEST(commit_of_what_sqlite_has_ended) {
         CHECK_INT(unit_slot(&conn)->depth, 0);
     }
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(2)"), &u.error);
     CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 2);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 2);
     unit_close(&u);
 }
 
@@ -1656,19 +1543,15 @@ TEST(commit_of_what_sqlite_has_ended) {
     ending that statement, and the outer one goes on. */
 TEST(inner_level_undone_beside_an_interrupt) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool_rows rows;
     sqlite3_stmt *idle;
-    PART(unit_open(&u, "inner.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "inner.db", 1, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "INSERT INTO t VALUES(2)"), &u.error);
     CHECK_OK(sqlpool_conn_query(&conn, &rows, "SELECT a FROM t", SQLPOOL_NO_ARGS, &u.error),
              &u.error);
     CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT 1", &idle, &u.error), &u.error);
@@ -1682,7 +1565,7 @@ TEST(inner_level_undone_beside_an_interrupt) {
     CHECK_INT(sqlpool_conn_stmt_release(&conn, idle), SQLPOOL_OK); /* nothing was wrong with it */
     CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
     (void)sqlpool_conn_release(&conn);
-    CHECK_INT(rows_of(&u, "SELECT sum(a) FROM t"), 1);
+    CHECK_INT(unit_ask(&u, "SELECT sum(a) FROM t"), 1);
     unit_close(&u);
 }
 
@@ -1696,8 +1579,7 @@ static int exclusive_that_fails(sqlpool_conn *conn, void *user) {
 }
 TEST(exclusive_sections_with_the_callers_error) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "exclusive2.db", &config));
+    PART(unit_begin(&u, "exclusive2.db", 1, NULL));
     exclusive_error = &u.error;
     CHECK_OK(sqlpool_exclusive(u.pool, 10, exclusive_that_fails, NULL, &u.error), &u.error);
     CHECK_INT(u.error.result, SQLPOOL_OK);
@@ -1709,10 +1591,8 @@ TEST(exclusive_sections_with_the_callers_error) {
 /*  Where the transaction of a level, or a scope, cannot be ended, nothing more runs on the lease. */
 TEST(nothing_runs_in_what_cannot_be_ended) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     int round;
-    PART(unit_open(&u, "stuck.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "stuck.db", 1, "CREATE TABLE t(a)"));
     for (round = 0; round < 2; round++) {
         const sqlpool_mode mode = round == 0 ? SQLPOOL_WRITE : SQLPOOL_READ;
         sqlpool_conn conn;
@@ -1720,10 +1600,7 @@ TEST(nothing_runs_in_what_cannot_be_ended) {
         sqlpool__slot *slot;
         CHECK_OK(sqlpool_conn_acquire(u.pool, mode, &conn, &u.error), &u.error);
         slot = unit_slot(&conn);
-        (void)sqlite3_finalize(slot->own[SQLPOOL__ROLLBACK]);
-        CHECK_INT(sqlite3_prepare_v2(slot->db, "SELECT abs(-9223372036854775808)", -1,
-                                     &slot->own[SQLPOOL__ROLLBACK], NULL),
-                  SQLITE_OK);
+        PART(unit_break(slot, SQLPOOL__ROLLBACK));
         if (round == 0) {
             CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
             CHECK_INT(sqlpool_conn_rollback(&conn, &u.error), SQLITE_ABORT);
@@ -1738,7 +1615,7 @@ TEST(nothing_runs_in_what_cannot_be_ended) {
         (void)sqlpool_conn_release(&conn);
         CHECK_INT(slot->counters[SQLPOOL__COUNT_closed_bad], 1);
     }
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
     unit_close(&u);
 }
 
@@ -1746,11 +1623,9 @@ TEST(nothing_runs_in_what_cannot_be_ended) {
     a snapshot that is used again. */
 TEST(bad_connections_go_on_until_the_release) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     int round;
-    PART(unit_open(&u, "goeson.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "goeson.db", 1, "CREATE TABLE t(a)"));
     u.core->config.snapshot_idle_ms = 50;
     for (round = 0; round < 2; round++) {
         sqlpool_rows rows;
@@ -1783,12 +1658,10 @@ static int never_called(sqlpool_conn *conn, void *user, int attempt) {
 }
 TEST(writes_of_a_wrong_call) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     int calls = 0;
-    memset(&call, 0, sizeof call);
     call.attempts = -1;
-    PART(unit_open(&u, "wrongcall.db", &config));
+    PART(unit_begin(&u, "wrongcall.db", 1, NULL));
     CHECK_INT(sqlpool_write_with(u.pool, &call, NULL, never_called, &calls, &u.error),
               SQLPOOL_MISUSE);
     CHECK_HAS(u.error.message, "attempts -1");
@@ -1806,28 +1679,25 @@ static void fire_and_forget(sqlite3_context *context, int count, sqlite3_value *
     quick_token.fired = 0;
 }
 static int connect_with_a_trigger(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn lease = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&lease), "fire", 0, SQLITE_UTF8, NULL,
-                                   fire_and_forget, NULL, NULL);
+    return unit_add_function(conn, "fire", 0, fire_and_forget);
 }
 TEST(token_that_is_zeroed_at_once) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
-    memset(&call, 0, sizeof call);
+    sqlpool_call call = unit_call(0);
     call.token = &quick_token;
     config.events.connect_fn = connect_with_a_trigger;
     PART(unit_open(&u, "zeroed.db", &config));
     cancelled_pool = u.pool;
-    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "CREATE TABLE t(a)"), &u.error);
     CHECK_INT(sqlpool_exec_with(
                   u.pool, &call, NULL,
                   "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
                   "WHERE i < 100000) SELECT CASE i WHEN 5 THEN fire() ELSE i END FROM n",
                   SQLPOOL_NO_ARGS, &u.error),
               SQLPOOL_CANCELLED);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 0);
     unit_close(&u);
 }
 
@@ -1876,17 +1746,13 @@ static sqlpool_bulk_config load_of(const char *table, const char *const *columns
 TEST(load_that_stops_before_a_commit_that_refuses) {
     static const char *const names[] = {"p", "k"};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_bulk_config load = load_of("child", names, 2, NULL);
     sqlpool_bulk_progress progress;
     sqlpool_bulk *bulk;
-    PART(unit_open(&u, "stops.db", &config));
-    CHECK_OK(sqlpool_script(
-                 u.pool,
-                 "CREATE TABLE parent(id INTEGER PRIMARY KEY); INSERT INTO parent VALUES(1);"
-                 "CREATE TABLE child(p REFERENCES parent DEFERRABLE INITIALLY DEFERRED, k UNIQUE)",
-                 -1, &u.error),
-             &u.error);
+    PART(unit_begin(
+        &u, "stops.db", 1,
+        "CREATE TABLE parent(id INTEGER PRIMARY KEY); INSERT INTO parent VALUES(1);"
+        "CREATE TABLE child(p REFERENCES parent DEFERRABLE INITIALLY DEFERRED, k UNIQUE)"));
     CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
     CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(1, 10), &u.error), &u.error);
     CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(99, 11), &u.error), &u.error);
@@ -1895,7 +1761,7 @@ TEST(load_that_stops_before_a_commit_that_refuses) {
     CHECK_INT(sqlpool_bulk_end(bulk, &progress, &u.error), SQLITE_CONSTRAINT_FOREIGNKEY);
     CHECK_HAS(u.error.message, "row 1: ");
     CHECK_INT(progress.next_row, 1);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM child"), 1);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM child"), 1);
     unit_close(&u);
 }
 
@@ -1903,23 +1769,20 @@ TEST(load_that_stops_before_a_commit_that_refuses) {
 TEST(load_with_many_refused_rows) {
     static const char *const names[] = {"k"};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     refusals list;
     sqlpool_bulk_config load = load_of("t", names, 1, &list);
     sqlpool_bulk *bulk;
     int i;
     memset(&list, 0, sizeof list);
     load.batch_bytes = 8 << 20;
-    PART(unit_open(&u, "refusals.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(k CHECK(k % 50 <> 7))", -1, &u.error),
-             &u.error);
+    PART(unit_begin(&u, "refusals.db", 1, "CREATE TABLE t(k CHECK(k % 50 <> 7))"));
     CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
     for (i = 0; i < 20000; i++)
         CHECK_OK(sqlpool_bulk_row(bulk, SQLPOOL_ARGS(i), &u.error), &u.error);
     CHECK_OK(sqlpool_bulk_end(bulk, NULL, &u.error), &u.error);
     CHECK_INT(list.count, 400);
     for (i = 0; i < 64; i++) CHECK_INT(list.rows[i], i * 50 + 7);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 19600);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 19600);
     unit_close(&u);
 }
 
@@ -1928,19 +1791,14 @@ TEST(loads_that_cannot_go_on) {
     static const char *const names[] = {"k"};
     static char big[10000];
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     refusals list;
     sqlpool_bulk_config load = load_of("t", names, 1, &list);
     sqlpool_bulk *bulk;
     int round;
     memset(&list, 0, sizeof list);
     memset(big, 'b', sizeof big - 1);
-    PART(unit_open(&u, "cannot.db", &config));
-    CHECK_OK(
-        sqlpool_script(u.pool, "CREATE TABLE t(k UNIQUE); INSERT INTO t VALUES(1)", -1, &u.error),
-        &u.error);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t(k) VALUES(0)", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
+    PART(unit_begin(&u, "cannot.db", 1, "CREATE TABLE t(k UNIQUE); INSERT INTO t VALUES(1)"));
+    CHECK_OK(unit_exec(&u, "INSERT INTO t(k) VALUES(0)"), &u.error);
     for (round = 0; round < 3; round++) { /* the statements are in the cache from the first on */
         CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
         sqlpool__global.forked = 1; /* as the fork handler does in the child */
@@ -1974,8 +1832,7 @@ TEST(submitted_writes_beside_anothers_reader) {
     sqlpool_conn conn;
     uint64_t me;
     config.journal = SQLPOOL_JOURNAL_DELETE;
-    PART(unit_open(&u, "anothers.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "anothers.db", &config, "CREATE TABLE t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_submit(u.pool, &ticket, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
              &u.error);
@@ -2007,8 +1864,7 @@ TEST(many_submitted_writes_that_cannot_be_run) {
     memset(&submission, 0, sizeof submission);
     submission.done_fn = count_moved;
     submission.user = &told;
-    PART(unit_open(&u, "never.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "never.db", &config, "CREATE TABLE t(a)"));
     CHECK_INT(rename("never.db", "elsewhere.db"), 0);
     for (i = 0; i < MANY; i++)
         CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, "INSERT INTO t VALUES(1)",
@@ -2019,17 +1875,15 @@ TEST(many_submitted_writes_that_cannot_be_run) {
     CHECK_INT(told, MANY);
     CHECK_INT(rename("elsewhere.db", "never.db"), 0);
     CHECK_OK(sqlpool_recycle(u.pool), &u.error);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 0);
     unit_close(&u);
 }
 
 /*  A scope whose transaction is gone says how to get out of it: at its own level, and of one inside. */
 TEST(scope_that_sqlite_has_ended) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     int levels;
-    PART(unit_open(&u, "scopeended.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "scopeended.db", 1, "CREATE TABLE t(a)"));
     for (levels = 0; levels < 2; levels++) {
         sqlpool_conn conn;
         sqlpool_rows rows;
@@ -2059,8 +1913,7 @@ TEST(defaults_of_a_load) {
     sqlpool_config config = unit_config(&u, 1);
     sqlpool_bulk_config load = load_of("t", names, 1, NULL);
     sqlpool_bulk *bulk;
-    PART(unit_open(&u, "load.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(k, l)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "load.db", &config, "CREATE TABLE t(k, l)"));
     CHECK_OK(sqlpool_bulk_begin(u.pool, &load, &bulk, &u.error), &u.error);
     CHECK_INT(bulk->config.batch_ms, 50);
     CHECK_INT(bulk->config.batch_bytes, 1 << 20);
@@ -2089,10 +1942,8 @@ static void make_late(sqlite3_context *context, int count, sqlite3_value **value
     sqlite3_result_int(context, 1);
 }
 static int connect_that_makes_late(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn lease = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&lease), "late", 0, SQLITE_UTF8, NULL, make_late,
-                                   NULL, NULL);
+    return unit_add_function(conn, "late", 0, make_late);
 }
 TEST(statement_that_runs_into_its_deadline) {
     unit_pool u;
@@ -2101,12 +1952,11 @@ TEST(statement_that_runs_into_its_deadline) {
     config.events.connect_fn = connect_that_makes_late;
     config.statement_timeout_ms = 10;
     PART(unit_open(&u, "late.db", &config));
-    CHECK_INT(sqlpool_exec(
-                  u.pool,
+    CHECK_INT(
+        unit_exec(&u,
                   "WITH RECURSIVE n(i) AS (SELECT late() UNION ALL SELECT i + late() FROM n WHERE "
-                  "i < 100000) SELECT max(i) FROM n",
-                  SQLPOOL_NO_ARGS, &u.error),
-              SQLPOOL_TIMEOUT);
+                  "i < 100000) SELECT max(i) FROM n"),
+        SQLPOOL_TIMEOUT);
     CHECK_HAS(u.error.message, "ran into its deadline; raise the timeout or make it cheaper");
     CHECK_HAS(u.error.message, "WITH RECURSIVE");
     CHECK_INT(u.error.sqlite_code, SQLITE_INTERRUPT);
@@ -2134,10 +1984,9 @@ TEST(statement_given_back_is_disarmed) {
 /*  A scope that ends before upkeep would look wakes it; one that ends later does not. */
 TEST(scope_with_an_age_wakes_upkeep) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     int round;
-    PART(unit_open(&u, "scopewakes.db", &config));
-    CHECK_OK(sqlpool_exec(u.pool, "CREATE TABLE t(a)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(unit_begin(&u, "scopewakes.db", 1, NULL));
+    CHECK_OK(unit_exec(&u, "CREATE TABLE t(a)"), &u.error);
     for (round = 0; round < 3; round++) {
         sqlpool_conn conn;
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
@@ -2161,9 +2010,8 @@ static int refuse_the_work(sqlpool_conn *conn, void *user, int attempt) {
 TEST(error_hook_hears_of_transactions) {
     static const int results[] = {SQLITE_FULL, 4711, SQLPOOL_OK};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     size_t i;
-    PART(unit_open(&u, "hears.db", &config));
+    PART(unit_begin(&u, "hears.db", 1, NULL));
     for (i = 0; i < LENGTH(results); i++) {
         u.log.errors = u.log.last_error = 0;
         CHECK_INT(sqlpool_transaction(u.pool, SQLPOOL_READ, refuse_the_work, (void *)&results[i],
@@ -2177,14 +2025,13 @@ TEST(error_hook_hears_of_transactions) {
 
 TEST(no_memory_for_a_script) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "script.db", &config));
+    PART(unit_begin(&u, "script.db", 1, NULL));
     sim_alloc_fail(1, 0); /* what has no terminator is copied */
     CHECK_INT(sqlpool_script(u.pool, "CREATE TABLE t(a); SELEKT", 18, &u.error), SQLPOOL_NOMEM);
     sim_alloc_heal();
     CHECK_HAS(u.error.message, "copy the script");
     CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); SELEKT", 18, &u.error), &u.error);
-    CHECK_INT(rows_of(&u, "SELECT count(*) FROM t"), 0);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 0);
     unit_close(&u);
 }
 
@@ -2207,7 +2054,7 @@ TEST(changes_beyond_what_an_int_holds) {
         sqlpool_ticket ticket;
         int way;
         unit_open(&u, i == 0 ? "int.db" : "uint.db", &config);
-        CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(v)", -1, &u.error), &u.error);
+        CHECK_OK(unit_script(&u, "CREATE TABLE t(v)"), &u.error);
         for (way = 0; way < 2; way++) {
             const unsigned before = (unsigned)way * 10; /* made by the first way */
             changes_before = starts[i] - before;

@@ -58,9 +58,8 @@ static unsigned state_of(const sqlpool__slot *slot) {
 
 TEST(words_hold_number_and_state) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__slot *slot;
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 1, NULL));
     slot = &u.core->slots[0];
     CHECK_INT(state_of(slot), SQLPOOL__IDLE);
     CHECK(!sqlpool__take(slot, SQLPOOL__EMPTY));
@@ -97,11 +96,8 @@ TEST(lanes) {
         unit_pool u;
         sqlpool_config config = unit_config(&u, table[i].readers);
         char name[32];
-        sqlite3 *db = NULL;
         (void)snprintf(name, sizeof name, "lanes%d.db", (int)i);
-        CHECK_INT(sqlite3_open(name, &db), SQLITE_OK);
-        CHECK_INT(sqlite3_exec(db, "CREATE TABLE t(a)", NULL, NULL, NULL), SQLITE_OK);
-        CHECK_INT(sqlite3_close(db), SQLITE_OK);
+        CHECK_INT(unit_make_file(name, "CREATE TABLE t(a)"), SQLITE_OK);
         config.reserve_connections = table[i].reserve;
         config.topology = table[i].topology;
         config.read_only = table[i].read_only;
@@ -125,12 +121,11 @@ TEST(critical_first_then_by_arrival) {
     } in[] = {{0, 2}, {0, 3}, {1, 4}, {0, 5}, {1, 6}, {0, 1}, {1, 1}};
     static const int out[] = {6, 2, 4, 5, 0, 1, 3};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__waiter waiters[LENGTH(in)];
     const sqlpool__link *link;
     sqlpool__lane *lane;
     size_t i;
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 1, NULL));
     lane = &u.core->lanes[SQLPOOL_READ];
     for (i = 0; i < LENGTH(in); i++) {
         make_waiter(&u, &waiters[i], SQLPOOL_READ, in[i].priority, in[i].arrival, 0, i + 1);
@@ -232,10 +227,9 @@ TEST(gate_rules) {
                  {SQLPOOL__GATE_HOLD | SQLPOOL__GATE_PAUSED, false, false},
                  {SQLPOOL__GATE_SHARED, true, true}};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__waiter reader, writer;
     size_t i;
-    PART(unit_open(&u, "gate.db", &config));
+    PART(unit_begin(&u, "gate.db", 1, NULL));
     make_waiter(&u, &reader, SQLPOOL_READ, 0, 1, 0, 21);
     make_waiter(&u, &writer, SQLPOOL_WRITE, 0, 2, 0, 22);
     for (i = 0; i < LENGTH(table); i++) {
@@ -281,9 +275,8 @@ TEST(shared_gate_rules) {
                  {0, 0, SQLPOOL_WRITE, 5, true, 4, 1999999, true},
                  {0, 0, SQLPOOL_WRITE, 5, true, 6, 2000000, true}};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 2);
     size_t i;
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 2, NULL));
     CHECK_INT(u.core->gate, SQLPOOL__GATE_SHARED);
     for (i = 0; i < LENGTH(table); i++) {
         sqlpool__waiter waiter, other;
@@ -324,9 +317,8 @@ TEST(shared_gate_in_one_lane) {
 
 TEST(holds_are_counted) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 2);
     sqlpool_conn a, b;
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 2, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &a, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &b, &u.error), &u.error);
     CHECK_INT(u.core->holds_read, 2);
@@ -360,10 +352,9 @@ TEST(hand_off) {
                  {9000000, SQLPOOL__GATE_HOLD, SQLPOOL__IDLE, false},
                  {9000000, SQLPOOL__GATE_SHARED, SQLPOOL__IDLE, false}};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__slot *slot;
     size_t i;
-    PART(unit_open(&u, "handoff.db", &config));
+    PART(unit_begin(&u, "handoff.db", 1, NULL));
     slot = &u.core->slots[0];
     for (i = 0; i < LENGTH(table); i++) {
         sqlpool__waiter head, next;
@@ -412,7 +403,7 @@ TEST(return_without_a_queue_takes_no_lock) {
     int i;
     config.metrics = SQLPOOL_METRICS_COUNTERS; /* with full ones each lease is timed */
     PART(unit_open(&u, "fast.db", &config));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     locks = u.locks.locks;
     looks = u.clock.looks;
     requests = sim_alloc.requests;
@@ -558,10 +549,9 @@ TEST(hint) {
 
 TEST(deadlock_finder) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 2);
     sqlpool__waiter waiter, other;
     sqlpool__slot *slots;
-    PART(unit_open(&u, "deadlock.db", &config));
+    PART(unit_begin(&u, "deadlock.db", 2, NULL));
     slots = u.core->slots; /* 0 writer, 1 and 2 readers */
     make_waiter(&u, &waiter, SQLPOOL_READ, 0, 1, 0, 61);
     make_waiter(&u, &other, SQLPOOL_READ, 0, 2, 0, 62);
@@ -605,11 +595,10 @@ TEST(deadlock_finder) {
 
 TEST(deadlock_under_the_shared_gate) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 3);
     sqlpool__waiter waiter;
     sqlpool_conn conn;
     sqlpool__slot *slot;
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 3, NULL));
     make_waiter(&u, &waiter, SQLPOOL_WRITE, 0, 1, 0, sim_thread_id(NULL));
     sqlpool__error_clear(&u.error);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
@@ -645,15 +634,12 @@ TEST(acquire_deadlines) {
                  {INT32_MAX, 5000, 0, 1000 + INT32_MAX * MS},
                  {20, 5000, 77, 77}};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     size_t i;
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 1, NULL));
     for (i = 0; i < LENGTH(table); i++) {
-        sqlpool_call call;
-        sqlpool__request request;
-        memset(&call, 0, sizeof call);
-        call.timeout_ms = table[i].call_ms;
-        request = sqlpool__internal_request(SQLPOOL_READ, &call, table[i].preset);
+        const sqlpool_call call = unit_call(table[i].call_ms);
+        const sqlpool__request request =
+            sqlpool__internal_request(SQLPOOL_READ, &call, table[i].preset);
         u.core->config.acquire_timeout_ms = table[i].config_ms;
         CHECK_INT(sqlpool__acquire_deadline(u.core, &request, 1000), table[i].deadline);
     }
@@ -667,13 +653,11 @@ TEST(acquire_deadlines) {
 /*  A wait for a lease of someone else: ends exactly at its deadline, and the report says it all. */
 TEST(timeout_on_virtual_time) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     sqlpool_conn conn;
     int64_t start;
-    memset(&call, 0, sizeof call);
-    PART(unit_open(&u, "timeout.db", &config));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(unit_begin(&u, "timeout.db", 1, NULL));
+    CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     fake_lease(&u.core->slots[1], SQLPOOL_READ, 71);
     start = u.clock.now_ns;
     CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_TIMEOUT);
@@ -705,9 +689,8 @@ TEST(timeout_on_virtual_time) {
 /*  Two of one thread with another's in the way: waits, says so once, and names the own lease. */
 TEST(nested_wait_is_reported) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 2);
     sqlpool_conn mine, more;
-    PART(unit_open(&u, "nested.db", &config));
+    PART(unit_begin(&u, "nested.db", 2, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
     fake_lease(&u.core->slots[2], SQLPOOL_READ, 81);
     CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &more, &u.error), SQLPOOL_TIMEOUT);
@@ -740,9 +723,8 @@ TEST(reserve_for_the_long_suffering) {
 
 TEST(wait_for_a_condition_that_cannot_be_made) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
-    PART(unit_open(&u, "nocond.db", &config));
+    PART(unit_begin(&u, "nocond.db", 1, NULL));
     u.locks.fail_init_at = u.locks.inits + 1;
     CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_NOMEM);
     CHECK_HAS(u.error.message, "condition");
@@ -754,11 +736,10 @@ TEST(wait_for_a_condition_that_cannot_be_made) {
 /*  Growth that fails: with others open the caller waits, and tries again after open_retry_ms. */
 TEST(failed_growth_waits_and_heals) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 2);
     sqlpool_conn conn;
     int64_t start;
-    PART(unit_open(&u, "growth.db", &config));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(unit_begin(&u, "growth.db", 2, NULL));
+    CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     fake_lease(&u.core->slots[1], SQLPOOL_READ, 83);
     sim_alloc_fail(1, 0); /* the statement table of the new connection */
     start = u.clock.now_ns;
@@ -786,9 +767,8 @@ TEST(failed_growth_waits_and_heals) {
 
 TEST(drain_on_virtual_time) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     int64_t start;
-    PART(unit_open(&u, "drain.db", &config));
+    PART(unit_begin(&u, "drain.db", 1, NULL));
     fake_lease(&u.core->slots[0], SQLPOOL_WRITE, 91);
     start = u.clock.now_ns;
     CHECK_INT(sqlpool_pause(u.pool, 40, &u.error), SQLPOOL_TIMEOUT);
@@ -888,9 +868,8 @@ static int chained_progress(void *user) {
 
 TEST(progress_handler) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__slot *slot;
-    PART(unit_open(&u, "progress.db", &config));
+    PART(unit_begin(&u, "progress.db", 1, NULL));
     slot = &u.core->slots[0];
     CHECK(sqlpool__take(slot, SQLPOOL__IDLE));
     slot->is_committed = false;
@@ -990,11 +969,10 @@ static void on_retry(void *user, int attempt, int code, int64_t delay_us) {
 TEST(retry_waits) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     sqlpool__slot *slot;
     int64_t start;
     int attempt;
-    memset(&call, 0, sizeof call);
     config.retry_attempts = 4;
     config.retry_jitter = SQLPOOL_JITTER_NONE;
     config.events.retry_fn = on_retry;
@@ -1065,9 +1043,8 @@ TEST(checkpoint_budget) {
 
 TEST(frames_are_counted) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__slot *slot;
-    PART(unit_open(&u, "frames.db", &config));
+    PART(unit_begin(&u, "frames.db", 1, NULL));
     slot = &u.core->slots[0];
     u.core->wal_frames = u.core->frames_total = 0;
     CHECK_INT(sqlpool__on_wal(slot, slot->db, "main", 10), SQLITE_OK);
@@ -1084,11 +1061,10 @@ TEST(frames_are_counted) {
 
 TEST(pins_are_reported_seldom) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 2);
     sqlpool_checkpoint_result pinned = {100, 40}, whole = {100, 100};
     int i;
-    PART(unit_open(&u, "pins.db", &config));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(unit_begin(&u, "pins.db", 2, NULL));
+    CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     u.core->frames_total = 90;
     fake_lease(&u.core->slots[0], SQLPOOL_WRITE, 1);
     for (i = 0; i < 3; i++) sqlpool__checkpoint_report(u.core, &pinned);
@@ -1125,9 +1101,8 @@ TEST(pins_are_reported_seldom) {
 
 TEST(one_checkpoint_at_a_time) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     int64_t start;
-    PART(unit_open(&u, "one.db", &config));
+    PART(unit_begin(&u, "one.db", 1, NULL));
     CHECK(sqlpool__checkpoint_enter(u.core, 0));
     start = u.clock.now_ns;
     CHECK(!sqlpool__checkpoint_enter(u.core, start + 5 * MS));
@@ -1144,55 +1119,49 @@ TEST(one_checkpoint_at_a_time) {
 /*  A log above its limit: readers are held for wal_wait_ms, at most once a second. */
 TEST(log_above_its_limit) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 2);
     int64_t start;
-    PART(unit_open(&u, "limit.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(unit_begin(&u, "limit.db", 2, "CREATE TABLE t(a)"));
+    CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     u.core->config.wal_budget_bytes = u.core->config.wal_limit_bytes = 4096;
     fake_lease(&u.core->slots[1], SQLPOOL_READ, 5); /* a reader that does not come back */
     start = u.clock.now_ns;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(u.clock.now_ns - start, 50 * MS);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 1);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_WAL_LIMIT], 1);
     CHECK_INT(u.core->gate, 0); /* the hold is over */
     CHECK_INT(u.core->checkpointing, 0);
     start = u.clock.now_ns;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
     CHECK_INT(u.clock.now_ns - start, 0); /* not again within a second */
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 1);
     u.clock.now_ns += 1000 * MS;
     fake_return(&u.core->slots[1], SQLPOOL__IDLE);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(3)"), &u.error);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 2);
     u.clock.now_ns += 2000 * MS;
     { /* a thread that itself holds a reader would wait for itself: no hold then */
         sqlpool_conn mine, write;
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &write, &u.error), &u.error);
-        CHECK_OK(
-            sqlpool_conn_exec(&write, "INSERT INTO t VALUES(4)", SQLPOOL_NO_ARGS, NULL, &u.error),
-            &u.error);
+        CHECK_OK(unit_exec_on(&u, &write, "INSERT INTO t VALUES(4)"), &u.error);
         start = u.clock.now_ns;
         CHECK_INT(sqlpool_conn_release(&write), SQLPOOL_OK);
         CHECK_INT(u.clock.now_ns - start, 0);
         CHECK_INT(sqlpool_conn_release(&mine), SQLPOOL_OK);
     }
     u.core->checkpointing = 1; /* someone is at it: nothing to do */
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(5)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(5)"), &u.error);
     u.core->checkpointing = 0;
     unit_close(&u);
 }
 
 TEST(truncate_with_a_reader_out) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_checkpoint_result result;
     int64_t start;
-    PART(unit_open(&u, "truncate.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(unit_begin(&u, "truncate.db", 1, "CREATE TABLE t(a)"));
+    CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     fake_lease(&u.core->slots[1], SQLPOOL_READ, 5);
     start = u.clock.now_ns;
     CHECK_INT(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, &result, &u.error),
@@ -1213,11 +1182,10 @@ TEST(truncate_with_a_reader_out) {
 /*  One deadline over several openings that fail: an acquire ends, however often it tries. */
 TEST(failed_growth_ends_at_the_deadline) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 2);
     sqlpool_conn conn;
     int64_t start;
-    PART(unit_open(&u, "tries.db", &config));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    PART(unit_begin(&u, "tries.db", 2, NULL));
+    CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     fake_lease(&u.core->slots[1], SQLPOOL_READ, 84);
     sim_alloc_fail_some(1, 100); /* each time the statement table of the new connection */
     start = u.clock.now_ns;
@@ -1261,9 +1229,8 @@ TEST(nested_readers_wait_their_turn) {
 /*  A place that is not known is a question mark. */
 TEST(waits_from_nowhere) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 2);
     sqlpool_conn mine, more;
-    PART(unit_open(&u, "nowhere.db", &config));
+    PART(unit_begin(&u, "nowhere.db", 2, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
     fake_lease(&u.core->slots[2], SQLPOOL_READ, 86);
     CHECK_INT(sqlpool_conn_acquire_at(NULL, 12, u.pool, SQLPOOL_READ, NULL, &more, &u.error),
@@ -1283,7 +1250,7 @@ TEST(waits_where_open_errors_are_passed_on) {
     int64_t start;
     config.pass_open_error = true;
     PART(unit_open(&u, "passed.db", &config));
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     fake_lease(&u.core->slots[1], SQLPOOL_READ, 87);
     start = u.clock.now_ns;
     CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_TIMEOUT);
@@ -1309,13 +1276,12 @@ TEST(log_above_its_limit_in_one_lane) {
     sqlpool_conn mine;
     int64_t start;
     config.topology = SQLPOOL_TOPOLOGY_GENERAL;
-    PART(unit_open(&u, "onelane.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "onelane.db", &config, "CREATE TABLE t(a)"));
     u.core->config.wal_budget_bytes = u.core->config.wal_limit_bytes = 4096;
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &mine, &u.error), &u.error);
     reader = unit_slot(&mine);
     start = u.clock.now_ns;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(u.clock.now_ns - start, 0);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 0);
     CHECK(u.core->frames_checkpointed > 0);
@@ -1327,10 +1293,9 @@ TEST(log_above_its_limit_in_one_lane) {
 /*  Growth that fails where nothing else is open: there is nobody to wait for. */
 TEST(failed_growth_without_others) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 2);
     sqlpool_conn conn;
     int64_t start;
-    PART(unit_open(&u, "nobody.db", &config));
+    PART(unit_begin(&u, "nobody.db", 2, NULL));
     start = u.clock.now_ns;
     sim_alloc_fail(1, 0);
     CHECK_INT(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), SQLPOOL_NOMEM);
@@ -1347,15 +1312,14 @@ TEST(log_above_its_limit_and_another_is_at_it) {
     unit_pool u;
     const sqlpool_config config = unit_config(&u, 2);
     int64_t start;
-    PART(unit_open(&u, "limit2.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "limit2.db", &config, "CREATE TABLE t(a)"));
     u.core->config.wal_budget_bytes = 4096;
     CHECK(sqlpool__checkpoint_enter(u.core, 0));
     start = u.clock.now_ns;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(u.clock.now_ns - start, 0); /* below the limit nobody waits */
     u.core->config.wal_limit_bytes = 4096;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
     CHECK_INT(u.clock.now_ns - start, config.wal_wait_ms > 0 ? config.wal_wait_ms * MS : 50 * MS);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_wal_waits], 1);
     CHECK_INT(u.core->inside, 0);
@@ -1363,7 +1327,7 @@ TEST(log_above_its_limit_and_another_is_at_it) {
     u.core->checkpointing = 0;
     u.core->next_wal_hold_ns = SQLPOOL__NEVER;
     start = u.clock.now_ns;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(3)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(3)"), &u.error);
     CHECK_INT(u.clock.now_ns - start, 0); /* it copies the log itself */
     unit_close(&u);
 }
@@ -1376,20 +1340,12 @@ static void lose_place(unit_pool *u) {
     map[SQLPOOL__BACKFILL] = map[SQLPOOL__STAMP_FRAMES] + 3;
 }
 
-static int64_t ask(unit_pool *u, const char *sql) {
-    int64_t value = -1;
-    (void)sqlpool_query_int64(u->pool, &value, sql, SQLPOOL_NO_ARGS, &u->error);
-    return value;
-}
-
 /*  A table of five rows that only the log has; then the place is lost. */
 static void open_lost(unit_pool *u, const sqlpool_config *config, const char *path) {
     int i;
-    PART(unit_open(u, path, config));
-    CHECK_OK(sqlpool_script(u->pool, "CREATE TABLE t(a)", -1, &u->error), &u->error);
+    PART(unit_open_with(u, path, config, "CREATE TABLE t(a)"));
     for (i = 0; i < 5; i++) {
-        CHECK_OK(sqlpool_exec(u->pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u->error),
-                 &u->error);
+        CHECK_OK(unit_exec(u, "INSERT INTO t VALUES(1)"), &u->error);
     }
     lose_place(u);
 }
@@ -1400,20 +1356,18 @@ static void check_lost(unit_pool *u) {
     CHECK_INT(sqlpool_get_stats(u->pool, &stats), SQLPOOL_OK);
     CHECK_INT(stats.breaker_write, 1);
     CHECK_INT(stats.breaker_read, 1);
-    CHECK_INT(sqlpool_exec(u->pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u->error),
-              SQLITE_CORRUPT);
+    CHECK_INT(unit_exec(u, "INSERT INTO t VALUES(2)"), SQLITE_CORRUPT);
     CHECK_HAS(u->error.message, "sqlpool_recycle()");
     CHECK_INT(u->error.outcome, SQLPOOL_OUTCOME_NOT_COMMITTED);
     u->clock.now_ns += 3600 * 1000 * MS; /* no call is let through as a trial */
-    CHECK_INT(sqlpool_exec(u->pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u->error),
-              SQLITE_CORRUPT);
+    CHECK_INT(unit_exec(u, "INSERT INTO t VALUES(2)"), SQLITE_CORRUPT);
     map[SQLPOOL__BACKFILL] = 0; /* another process may have written on: that makes nothing well */
     CHECK_INT(sqlpool_checkpoint(u->pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u->error),
               SQLITE_CORRUPT);
     CHECK_HAS(u->error.message, "WAL-reset");
     lose_place(u);
     CHECK_INT(u->log.counts[SQLPOOL_LOG_WAL_RESET], 1);
-    (void)ask(u, "SELECT count(*) FROM t"); /* SQLite would not look for it in the log */
+    (void)unit_ask(u, "SELECT count(*) FROM t"); /* SQLite would not look for it in the log */
     CHECK_INT(u->error.result, SQLITE_CORRUPT);
     CHECK_HAS(u->error.message, "not tried: reads");
 }
@@ -1429,10 +1383,10 @@ TEST(a_lost_log_is_left_alone_and_read_whole_by_the_next) {
     PART(unit_close(&u));
     config = unit_config(&u, 1);
     PART(unit_open(&u, "lost.db", &config));
-    CHECK_INT(ask(&u, "SELECT count(*) FROM t"), 5);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(6)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 5);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(6)"), &u.error);
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
-    CHECK_INT(ask(&u, "SELECT count(*) FROM t"), 6);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 6);
     unit_close(&u);
 }
 
@@ -1451,9 +1405,9 @@ TEST(a_lost_log_heals_by_a_recycle) {
     PART(check_lost(&u));
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_OK);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(6)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(6)"), &u.error);
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);
-    CHECK_INT(ask(&u, "SELECT count(*) FROM t"), 6);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 6);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_WAL_RESET], 1);
     unit_close(&u);
 }

@@ -30,10 +30,8 @@ static void take(sqlite3_context *context, int count, sqlite3_value **values) {
     sqlite3_result_int64(context, sqlite3_value_int64(values[0]));
 }
 static int add_take(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn copy = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&copy), "take", 1, SQLITE_UTF8, NULL, take, NULL,
-                                   NULL);
+    return unit_add_function(conn, "take", 1, take);
 }
 static sqlpool_config config_of(unit_pool *u) {
     sqlpool_config config = unit_config(u, 2);
@@ -43,13 +41,12 @@ static sqlpool_config config_of(unit_pool *u) {
     return config;
 }
 static void open_with(unit_pool *u, const char *path, const sqlpool_config *config) {
-    sim_remove_database(path);
-    PART(unit_open(u, path, config));
-    CHECK_OK(sqlpool_script(u->pool,
-                            "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b);"
-                            "CREATE TABLE u(x, y);",
-                            -1, &u->error),
-             &u->error);
+    unit_open_new(u, path, config,
+                  "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE TABLE u(x, y)");
+}
+static void begin(unit_pool *u, const char *path) {
+    const sqlpool_config config = config_of(u);
+    open_with(u, path, &config);
 }
 static void run_for(unit_pool *u, int64_t ns) {
     int64_t value = 0;
@@ -95,10 +92,9 @@ TEST(percentiles_of_a_heavy_tail_are_within_two_percent) {
     sqlpool_statement_stats kind;
     sqlpool_latency latency;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int64_t total = 0;
     int i;
-    PART(open_with(&u, "tail.db", &config));
+    PART(begin(&u, "tail.db"));
     for (i = 0; i < COUNT; i++) {
         const double x = ((double)(sim_random_next(&random) >> 11) + 1) / 9007199254740993.0;
         const double value = 300 * pow(x, -1.1);
@@ -133,9 +129,8 @@ TEST(a_histogram_counts_up_to_its_bounds) {
     uint64_t counts[4];
     sqlpool_latency latency;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i;
-    PART(open_with(&u, "bounds.db", &config));
+    PART(begin(&u, "bounds.db"));
     for (i = 0; i < 10; i++) PART(run_for(&u, 500));
     for (i = 0; i < 5; i++) PART(run_for(&u, 5000));
     PART(run_for(&u, 50000));
@@ -153,9 +148,8 @@ TEST(a_histogram_counts_up_to_its_bounds) {
 TEST(windows_forget) {
     sqlpool_latency_step steps[40];
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i;
-    PART(open_with(&u, "windows.db", &config));
+    PART(begin(&u, "windows.db"));
     for (i = 0; i < 7; i++) PART(run_for(&u, 2000));
     sim_clock_advance(&u.clock, 10 * SECOND);
     CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
@@ -193,9 +187,8 @@ TEST(a_clock_that_jumps_does_no_harm) {
     sqlpool_event events[200];
     sqlpool_latency latency;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i, count;
-    PART(open_with(&u, "jumps.db", &config));
+    PART(begin(&u, "jumps.db"));
     PART(run_for(&u, 100));
     PART(run_for(&u, -500 * SECOND)); /* backwards, inside a statement */
     PART(run_for(&u, 100));
@@ -238,22 +231,19 @@ TEST(events_say_what_happened_in_order) {
     static sqlpool_event events[500];
     const sqlpool_event *event;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     sqlpool_checkpoint_result checkpoint;
     sqlpool_conn conn;
     int64_t began;
     int count, i;
-    PART(open_with(&u, "events.db", &config));
+    PART(begin(&u, "events.db"));
     u.clock.step_ns = 1;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1, 2, 3)", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1, 2, 3)", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_CONSTRAINT_PRIMARYKEY);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1, 2, 3)"), &u.error);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t VALUES(1, 2, 3)"), SQLITE_CONSTRAINT_PRIMARYKEY);
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, &checkpoint, &u.error), &u.error);
     began = sim_clock_now(&u.clock);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     sim_clock_advance(&u.clock, 5 * MS);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT take(7000)", SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT take(7000)"), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     count = sqlpool_get_events(u.pool, events, 500);
     CHECK_INT(count_events(events, count, SQLPOOL_EVENT_OPEN), 2);
@@ -344,11 +334,10 @@ TEST(a_closed_connection_has_its_cause) {
 TEST(a_kind_counts_what_its_statements_do) {
     sqlpool_statement_stats kind;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     char sql[100];
     sqlpool_rows rows;
     int i;
-    PART(open_with(&u, "kinds.db", &config));
+    PART(begin(&u, "kinds.db"));
     for (i = 0; i < 40; i++)
         CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO u VALUES(?, ?)", SQLPOOL_ARGS(i % 7, i), &u.error),
                  &u.error);
@@ -371,24 +360,20 @@ TEST(a_kind_counts_what_its_statements_do) {
     CHECK_INT(kind.rows, 0);
     CHECK_INT(kind.cache_hits, 39);
     for (i = 0; i <= SQLPOOL__STATUS_CALLS; i++) /* the first and the last are when SQLite is asked */
-        CHECK_OK(sqlpool_exec(u.pool, "DELETE FROM u WHERE y = 1000", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK_OK(unit_exec(&u, "DELETE FROM u WHERE y = 1000"), &u.error);
     CHECK(kind_of(&u, "delete from u where y = 0").vm_steps > SQLPOOL__STATUS_CALLS * 5);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT x FROM u ORDER BY y", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT x FROM u ORDER BY y"), &u.error);
     kind = kind_of(&u, "SELECT x FROM u ORDER BY y");
     CHECK_INT(kind.sorts, 1);
     CHECK_INT(kind.rows, 40);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT * FROM u a JOIN u b ON a.x = b.y WHERE a.y < 20",
-                          SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT * FROM u a JOIN u b ON a.x = b.y WHERE a.y < 20"), &u.error);
     CHECK(kind_of(&u, "SELECT * FROM u a JOIN u b ON a.x = b.y WHERE a.y < 20").autoindexes > 0);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES(9)", SQLPOOL_NO_ARGS, &u.error), 0);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(id) VALUES(9)", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_CONSTRAINT_PRIMARYKEY);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES(9)"), 0);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(id) VALUES(9)"), SQLITE_CONSTRAINT_PRIMARYKEY);
     CHECK_INT(kind_of(&u, "INSERT INTO t(id) VALUES(0)").errors, 1);
-    CHECK_OK(sqlpool_exec(u.pool, "ALTER TABLE t ADD COLUMN c", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "ALTER TABLE t ADD COLUMN c"), &u.error);
     for (i = 0; i <= SQLPOOL__STATUS_CALLS; i++) /* the last of them is when SQLite's counters are looked at */
-        CHECK_OK(sqlpool_exec(u.pool, "SELECT x FROM u ORDER BY y", SQLPOOL_NO_ARGS, &u.error),
-                 &u.error);
+        CHECK_OK(unit_exec(&u, "SELECT x FROM u ORDER BY y"), &u.error);
     kind = kind_of(&u, "SELECT x FROM u ORDER BY y");
     CHECK_INT(kind.reprepares, 1);
     CHECK_INT(kind.sorts, SQLPOOL__STATUS_CALLS + 1);
@@ -397,17 +382,13 @@ TEST(a_kind_counts_what_its_statements_do) {
 TEST(kinds_are_told_in_the_order_asked_for) {
     sqlpool_statement_stats kinds[3];
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i;
-    PART(open_with(&u, "order.db", &config));
-    for (i = 0; i < 20; i++)
-        CHECK_OK(sqlpool_exec(u.pool, "SELECT take(1000), 'often'", SQLPOOL_NO_ARGS, &u.error), &u.error);
-    for (i = 0; i < 3; i++)
-        CHECK_OK(sqlpool_exec(u.pool, "SELECT 1 + take(6000)", SQLPOOL_NO_ARGS, &u.error), &u.error);
-    CHECK_OK(sqlpool_exec(u.pool,
-                          "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 5000) "
-                          "SELECT count(*) FROM c",
-                          SQLPOOL_NO_ARGS, &u.error),
+    PART(begin(&u, "order.db"));
+    for (i = 0; i < 20; i++) CHECK_OK(unit_exec(&u, "SELECT take(1000), 'often'"), &u.error);
+    for (i = 0; i < 3; i++) CHECK_OK(unit_exec(&u, "SELECT 1 + take(6000)"), &u.error);
+    CHECK_OK(unit_exec(&u,
+                       "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 5000) "
+                       "SELECT count(*) FROM c"),
              &u.error);
     CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_TOTAL, kinds, 3), 5); /* and the script's */
     CHECK_STR(kinds[0].sql, "select take(?),?");
@@ -431,11 +412,10 @@ TEST(the_least_useful_kind_goes) {
     int i;
     config.statement_count = 3;
     PART(open_with(&u, "evict.db", &config));
-    for (i = 0; i < 4; i++)
-        CHECK_OK(sqlpool_exec(u.pool, "SELECT take(900000), 'dear'", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (i = 0; i < 4; i++) CHECK_OK(unit_exec(&u, "SELECT take(900000), 'dear'"), &u.error);
     for (i = 0; i < 30; i++) {
         (void)snprintf(sql, sizeof sql, "SELECT 1 AS name%d", i);
-        CHECK_OK(sqlpool_exec(u.pool, sql, SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK_OK(unit_exec(&u, sql), &u.error);
     }
     CHECK_INT(sqlpool_get_statements(u.pool, SQLPOOL_BY_TOTAL, kinds, 4), 3);
     CHECK_STR(kinds[0].sql, "select take(?),?");
@@ -445,7 +425,7 @@ TEST(the_least_useful_kind_goes) {
     CHECK_INT(kind_of(&u, "SELECT 1 AS name29").calls, 1);
     /* a statement that is still prepared finds its kind dropped, and comes in again */
     CHECK_INT(kind_of(&u, "SELECT 1 AS name0").calls, 0);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1 AS name0", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT 1 AS name0"), &u.error);
     CHECK_INT(kind_of(&u, "SELECT 1 AS name0").calls, 1);
     CHECK_STR(kind_of(&u, "SELECT 1 AS name0").sql, "select ? as name0");
     CHECK_INT(kind_of(&u, "SELECT take(1), 2").calls, 4);
@@ -485,8 +465,7 @@ TEST(a_slow_statement_is_logged_with_its_plan) {
     sqlpool_stats stats;
     sqlpool_call call = {0};
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
-    PART(open_with(&u, "slow.db", &config));
+    PART(begin(&u, "slow.db"));
     call.tag = "the tag";
     PART(run_for(&u, 99 * MS));
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 0);
@@ -524,25 +503,20 @@ TEST(a_slow_statement_is_logged_with_its_plan) {
         CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     }
     /* in a script: the statement itself, not what follows it */
-    CHECK_OK(sqlpool_script(u.pool, "SELECT 1; SELECT take(300000000); SELECT 'behind'", -1, &u.error),
-             &u.error);
+    CHECK_OK(unit_script(&u, "SELECT 1; SELECT take(300000000); SELECT 'behind'"), &u.error);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 3);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(300000000)");
     CHECK(strstr(u.log.last[SQLPOOL_LOG_SLOW], "behind") == NULL);
     /* one that fails is slow as well */
-    CHECK_INT(sqlpool_exec(u.pool, "SELECT take(400000000), abs(-9223372036854775808)", SQLPOOL_NO_ARGS,
-                           &u.error),
-              SQLITE_ERROR);
+    CHECK_INT(unit_exec(&u, "SELECT take(400000000), abs(-9223372036854775808)"), SQLITE_ERROR);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 4);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SQLITE_ERROR");
     unit_close(&u);
 }
 TEST(a_slow_line_of_a_script_ends_with_its_statement) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
-    PART(open_with(&u, "slow_script.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "SELECT                take(300000000); SELECT 'behind'", -1, &u.error),
-             &u.error);
+    PART(begin(&u, "slow_script.db"));
+    CHECK_OK(unit_script(&u, "SELECT                take(300000000); SELECT 'behind'"), &u.error);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 1);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(300000000)");
     CHECK(strstr(u.log.last[SQLPOOL_LOG_SLOW], "; SELECT") == NULL);
@@ -550,9 +524,8 @@ TEST(a_slow_line_of_a_script_ends_with_its_statement) {
 }
 TEST(a_slow_line_is_utf_8_and_turns_nothing) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     const char *line;
-    PART(open_with(&u, "slow_bytes.db", &config));
+    PART(begin(&u, "slow_bytes.db"));
     CHECK_OK(sqlpool_exec(u.pool,
                           "SELECT take(?) AS \"c1 \xc2\x9b"
                           "31m raw \x9b"
@@ -650,7 +623,7 @@ TEST(a_lease_that_repeats_itself_is_told_once) {
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
     for (i = 0; i < 20; i++) {
         (void)snprintf(sql, sizeof sql, "SELECT a, b FROM t WHERE id = %d", i);
-        CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+        CHECK_OK(unit_exec_on(&u, &conn, sql), &u.error);
     }
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_REPEATED], 2);
@@ -712,8 +685,7 @@ TEST(an_error_that_is_only_counted_has_its_time) {
     config.metrics = SQLPOOL_METRICS_COUNTERS;
     PART(open_with(&u, "counted_error.db", &config));
     sim_clock_advance(&u.clock, 5 * SECOND);
-    CHECK_INT(sqlpool_exec(u.pool, "SELECT abs(-9223372036854775808)", SQLPOOL_NO_ARGS, &u.error),
-              SQLITE_ERROR);
+    CHECK_INT(unit_exec(&u, "SELECT abs(-9223372036854775808)"), SQLITE_ERROR);
     CHECK_INT(sqlpool_get_events(u.pool, events, 10), 4);
     CHECK_INT(events[3].kind, SQLPOOL_EVENT_ERROR); /* the newest one */
     CHECK(events[3].at_ns - events[2].at_ns >= 5 * SECOND);
@@ -724,12 +696,10 @@ TEST(an_error_that_is_only_counted_has_its_time) {
 TEST(what_does_not_compile_is_an_event) {
     sqlpool_event events[10];
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     int i, found = 0, count;
-    PART(open_with(&u, "uncompiled.db", &config));
+    PART(begin(&u, "uncompiled.db"));
     sim_clock_advance(&u.clock, 5 * SECOND);
-    for (i = 0; i < 2; i++)
-        CHECK_INT(sqlpool_exec(u.pool, "SELECT a FROM nowhere", SQLPOOL_NO_ARGS, &u.error), SQLITE_ERROR);
+    for (i = 0; i < 2; i++) CHECK_INT(unit_exec(&u, "SELECT a FROM nowhere"), SQLITE_ERROR);
     count = sqlpool_get_events(u.pool, events, 10);
     for (i = 0; i < count && i < 10; i++) {
         if (events[i].kind != SQLPOOL_EVENT_ERROR) continue;
@@ -818,7 +788,7 @@ TEST(any_statement_can_be_recorded) {
     PART(open_with(&u, "texts.db", &config));
     u.clock.step_ns = 2 * MS; /* all are slow: texts and plans go to the log too */
     for (i = 0; i < LENGTH(texts); i++) {
-        CHECK_OK(sqlpool_exec(u.pool, texts[i], SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK_OK(unit_exec(&u, texts[i]), &u.error);
         CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], (int)i + 1);
         CHECK(strchr(u.log.last[SQLPOOL_LOG_SLOW], 0x1b) == NULL);
     }
@@ -827,12 +797,12 @@ TEST(any_statement_can_be_recorded) {
     used = (size_t)sprintf(big, "SELECT 1 WHERE 5 IN (0");
     while (used < 990000) used += (size_t)sprintf(big + used, ",%u", (unsigned)used);
     (void)sprintf(big + used, ")");
-    CHECK_OK(sqlpool_exec(u.pool, big, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, big), &u.error);
     CHECK_STR(kind_of(&u, big).sql, "select ? where ? in(?...)");
     used = (size_t)sprintf(big, "SELECT 1 AS \"");
     memset(big + used, 'n', 900000);
     (void)sprintf(big + used + 900000, "\"");
-    CHECK_OK(sqlpool_exec(u.pool, big, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, big), &u.error);
     CHECK_INT(kind_of(&u, big).calls, 1);
     big[used + 899999] = 'm'; /* another kind, though what is shown of both is the same */
     CHECK_INT(kind_of(&u, big).calls, 0);
@@ -853,8 +823,7 @@ TEST(wrong_arguments_are_refused) {
     uint64_t count;
     const int64_t bound = 5;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
-    PART(open_with(&u, "wrong.db", &config));
+    PART(begin(&u, "wrong.db"));
     CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_COUNT, 0, &latency), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_get_latency(u.pool, (sqlpool_timing)-1, 0, &latency), SQLPOOL_MISUSE);
     CHECK_INT(sqlpool_get_latency(u.pool, SQLPOOL_TIMING_WAIT, -1, &latency), SQLPOOL_MISUSE);
@@ -887,16 +856,13 @@ TEST(wrong_arguments_are_refused) {
 
 TEST(zones_are_left_as_they_are_entered) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     sqlpool_conn conn;
     const int before = zones_begun;
-    PART(open_with(&u, "zones.db", &config));
+    PART(begin(&u, "zones.db"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
-    CHECK_INT(sqlpool_conn_exec(&conn, "INSERT INTO nothing VALUES(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-              SQLITE_ERROR);
-    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO u VALUES(1, 2)", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO nothing VALUES(1)"), SQLITE_ERROR);
+    CHECK_OK(unit_exec_on(&u, &conn, "INSERT INTO u VALUES(1, 2)"), &u.error);
     CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
@@ -922,15 +888,6 @@ TEST(a_chart_of_nothing_but_0_has_a_small_scale) {
 }
 
 /*---- the odd ends ----*/
-
-static void write_lock(sqlite3 **other, const char *path) {
-    CHECK_INT(sqlite3_open(path, other), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(*other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-}
-static void write_unlock(sqlite3 *other) {
-    CHECK_INT(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-    CHECK_INT(sqlite3_close(other), SQLITE_OK);
-}
 
 static void refuse(sqlite3_context *context, int count, sqlite3_value **values) {
     (void)count;
@@ -961,16 +918,16 @@ TEST(a_lock_is_waited_for_whatever_is_recorded) {
         config.metrics = level;
         config.events.connect_fn = add_refuse;
         PART(open_with(&u, path, &config));
-        PART(write_lock(&other, path));
+        PART(other = unit_other(path, "BEGIN IMMEDIATE"));
         before = u.clock.now_ns;
-        CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO u VALUES(1, 2)", SQLPOOL_NO_ARGS, &u.error),
-                  SQLPOOL_TIMEOUT);
+        CHECK_INT(unit_exec(&u, "INSERT INTO u VALUES(1, 2)"), SQLPOOL_TIMEOUT);
         CHECK_INT(u.error.sqlite_code & 0xff, SQLITE_BUSY);
         CHECK(u.clock.now_ns - before >= 1 * SECOND); /* it has waited */
-        PART(write_unlock(other));
-        CHECK_INT(sqlpool_exec(u.pool, "SELECT refuse()", SQLPOOL_NO_ARGS, &u.error), SQLITE_BUSY);
+        CHECK_INT(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+        CHECK_INT(sqlite3_close(other), SQLITE_OK);
+        CHECK_INT(unit_exec(&u, "SELECT refuse()"), SQLITE_BUSY);
         CHECK(u.error.attempts > 1);
-        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO u VALUES(1, 2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK_OK(unit_exec(&u, "INSERT INTO u VALUES(1, 2)"), &u.error);
         count = sqlpool_get_events(u.pool, events, 40);
         for (i = 0; i < count && i < 40; i++) retries += events[i].kind == SQLPOOL_EVENT_RETRY;
         CHECK_INT(retries > 0, level != SQLPOOL_METRICS_OFF);
@@ -979,7 +936,7 @@ TEST(a_lock_is_waited_for_whatever_is_recorded) {
             CHECK(kind.busy > 0);
             CHECK_INT(kind.calls, kind.errors + 1);
         }
-        CHECK_INT(sqlpool_exec(u.pool, "SELECT a FROM nowhere", SQLPOOL_NO_ARGS, &u.error), SQLITE_ERROR);
+        CHECK_INT(unit_exec(&u, "SELECT a FROM nowhere"), SQLITE_ERROR);
         CHECK_HAS(u.error.message, "no such table: nowhere");
         unit_close(&u);
     }
@@ -1017,11 +974,10 @@ TEST(a_statement_that_met_a_lock_is_counted_as_such) {
         config.events.connect_fn = add_let_go;
         PART(open_with(&u, path, &config));
         for (i = 0; i < 3; i++) { /* the first of a statement is noted in any case */
-            CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+            CHECK_OK(unit_exec(&u, "SELECT count(*) FROM t"), &u.error);
         }
-        CHECK_INT(sqlite3_open(path, &held_by), SQLITE_OK);
-        CHECK_INT(sqlite3_exec(held_by, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
-        CHECK_OK(sqlpool_exec(u.pool, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        PART(held_by = unit_other(path, "BEGIN EXCLUSIVE"));
+        CHECK_OK(unit_exec(&u, "SELECT count(*) FROM t"), &u.error);
         CHECK(held_by == NULL);
         kind = kind_of(&u, "SELECT count(*) FROM t");
         CHECK_INT(kind.calls, 4);
@@ -1035,9 +991,8 @@ TEST(a_statement_that_met_a_lock_is_counted_as_such) {
 /*  0 is no time of a sleep: it says that there was none. */
 TEST(a_sleep_that_began_at_0_is_a_sleep) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     sqlpool__slot *slot;
-    PART(open_with(&u, "zero.db", &config));
+    PART(begin(&u, "zero.db"));
     slot = &u.core->slots[0];
     sqlpool__note_sleep(slot, 0, true);
     CHECK(slot->busy_from == 1);
@@ -1052,12 +1007,11 @@ TEST(a_sleep_that_began_at_0_is_a_sleep) {
 
 TEST(ticks_that_are_too_many_are_the_longest_time) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     CHECK_INT(sqlpool__ticks_ns(2.0, 10), 20);
     CHECK_INT(sqlpool__ticks_ns(0.5, 1), 1); /* rounded */
     CHECK_INT(sqlpool__ticks_ns(1.0, UINT64_MAX), INT64_MAX);
     CHECK_INT(sqlpool__ticks_ns(1000.0, UINT64_C(9000000000000000)), INT64_MAX);
-    PART(open_with(&u, "ticks.db", &config));
+    PART(begin(&u, "ticks.db"));
     sqlpool__ratio_set(u.core, 2.0);
     CHECK_INT((int64_t)u.core->monitor->slow_ticks, u.core->config.slow_ms * MS / 2);
     sqlpool__ratio_set(u.core, 1e-200); /* slower than anything can be */
@@ -1069,11 +1023,10 @@ TEST(ticks_that_are_too_many_are_the_longest_time) {
 /*  The pool's clock against the processor's counter, which is not the clock of this pool. */
 TEST(a_tick_is_measured_unless_a_clock_jumped) {
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     const int64_t far = INT64_C(1000000000000000); /* what passes meanwhile is nothing beside it */
     sqlpool__monitor *m;
     int64_t now;
-    PART(open_with(&u, "calibrate.db", &config));
+    PART(begin(&u, "calibrate.db"));
     m = u.core->monitor;
     now = u.clock.now_ns;
     sqlpool__calibrate(u.core); /* its clock ticks in nanoseconds */
@@ -1141,9 +1094,8 @@ TEST(a_kind_that_is_just_being_counted) {
     sqlpool_statement_stats kind;
     sqlpool__usage *usage = NULL;
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     uint32_t slot, number;
-    PART(open_with(&u, "counted.db", &config));
+    PART(begin(&u, "counted.db"));
     PART(run_for(&u, 700));
     kind = kind_of(&u, "SELECT take(?)");
     CHECK_INT(kind.calls, 1);
@@ -1217,29 +1169,25 @@ TEST(a_slow_line_goes_without_a_plan_that_is_not_to_be_had) {
     config.slow_ms = 10;
     PART(open_with(&u, "no_plan.db", &config));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT take(20000000), a FROM t", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT take(20000000), a FROM t"), &u.error);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 0); /* there is no row */
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT take(20000000) FROM (SELECT 1)", SQLPOOL_NO_ARGS, NULL,
-                               &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT take(20000000) FROM (SELECT 1)"), &u.error);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 1);
     CHECK(strchr(u.log.last[SQLPOOL_LOG_SLOW], '\n') != NULL);
     used = (size_t)snprintf(sql, sizeof sql, "SELECT take(20000000)");
     for (i = 0; i < 100; i++)
         used += (size_t)snprintf(sql + used, sizeof sql - used, " UNION ALL SELECT %d", i);
-    CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, sql), &u.error);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 2);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "\nCOMPOUND QUERY");
     CHECK_HAS(kind_of(&u, sql).plan, "COMPOUND QUERY\n  LEFT-MOST SUBQUERY\n    ");
     u.core->memory.limit_bytes = u.core->memory.held_bytes + u.core->memory.outside_bytes;
-    CHECK_OK(sqlpool_conn_exec(&conn, sql, SQLPOOL_NO_ARGS, NULL, &u.error), &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, sql), &u.error);
     u.core->memory.limit_bytes = 0;
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 3); /* there is no memory for the question */
     CHECK(strchr(u.log.last[SQLPOOL_LOG_SLOW], '\n') == NULL);
     unit_slot(&conn)->is_bad = true;
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT take(20000000), 5", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT take(20000000), 5"), &u.error);
     unit_slot(&conn)->is_bad = false;
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SLOW], 4);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SELECT take(20000000), 5");
@@ -1352,9 +1300,8 @@ TEST(a_plain_connection_is_to_the_same_database) {
         config.enable_uri = i == 1;
         config.events.key_fn = on_key;
         keyed = key_result = 0;
-        PART(unit_open(&u, paths[i], &config));
-        CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)", -1, &u.error),
-                 &u.error);
+        PART(unit_open_with(&u, paths[i], &config,
+                            "CREATE TABLE t(a); INSERT INTO t VALUES(1), (2)"));
         keyed = 0;
         CHECK_INT(sqlpool__open_plain(u.core, NULL, SQLITE_OPEN_READWRITE, &db), SQLITE_OK);
         CHECK_INT(keyed, 1);
@@ -1447,9 +1394,8 @@ TEST(the_time_of_day_is_that_of_the_vfs) {
     const int64_t noon = INT64_C(946728000000);
     sqlite3_vfs vfs = *sqlite3_vfs_find(NULL);
     unit_pool u;
-    const sqlpool_config config = config_of(&u);
     char name[] = "recording-noon", none[] = "there is no such VFS", *before;
-    PART(open_with(&u, "day.db", &config));
+    PART(begin(&u, "day.db"));
     before = u.core->vfs_name;
     vfs.zName = name;
     vfs.pNext = NULL;

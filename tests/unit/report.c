@@ -302,7 +302,7 @@ static void seconds(unit_pool *u, int count) {
     }
 }
 static void run(unit_pool *u, const char *sql) {
-    CHECK_OK(sqlpool_exec(u->pool, sql, SQLPOOL_NO_ARGS, &u->error), &u->error);
+    CHECK_OK(unit_exec(u, sql), &u->error);
 }
 static int count_of(const char *text, const char *part) {
     int count = 0;
@@ -333,28 +333,14 @@ static void check_json(const char *text) {
     CHECK_INT(brackets, 0);
 }
 
-/*  A fault that was met now. */
-static void meet(unit_pool *u, int fault, int code, const char *message) {
-    sqlpool__fault *it = &u->core->faults[fault];
-    it->at_ns = u->clock.now_ns;
-    it->count = 3;
-    it->in_row = 3;
-    it->commits = sqlpool__counter(u->core, SQLPOOL__COUNT_commits);
-    it->epoch = u->core->epoch;
-    it->slot = 1;
-    it->code = code;
-    (void)snprintf(it->message, sizeof it->message, "%s", message);
-}
-
 TEST(every_cause_and_every_alert_is_in_every_format) {
     static const char *const foreign = "disk <\"I/O\"> \x1b[31m \xe2\x80\xae error \xff\\ \x85";
     unit_pool u;
     sqlpool_config config = unit_config(&u, 2);
     sqlpool_conn writer, readers[2];
     sqlpool_health health;
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     int kind;
-    memset(&call, 0, sizeof call);
     config.wal_budget_bytes = 1000000;
     for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
         config.alerts[kind].notice = 10;
@@ -364,10 +350,10 @@ TEST(every_cause_and_every_alert_is_in_every_format) {
     PART(unit_open(&u, "causes.db", &config));
     PART(run(&u, "CREATE TABLE t(x)"));
     PART(seconds(&u, 2));
-    meet(&u, SQLPOOL__FAULT_CORRUPT, SQLITE_CORRUPT, foreign);
-    meet(&u, SQLPOOL__FAULT_IO, SQLITE_IOERR_WRITE, foreign);
-    meet(&u, SQLPOOL__FAULT_FULL, SQLITE_FULL, "database or disk is full");
-    meet(&u, SQLPOOL__FAULT_LOCK, SQLITE_BUSY, "database is locked");
+    unit_meet(&u, SQLPOOL__FAULT_CORRUPT, SQLITE_CORRUPT, foreign);
+    unit_meet(&u, SQLPOOL__FAULT_IO, SQLITE_IOERR_WRITE, foreign);
+    unit_meet(&u, SQLPOOL__FAULT_FULL, SQLITE_FULL, "database or disk is full");
+    unit_meet(&u, SQLPOOL__FAULT_LOCK, SQLITE_BUSY, "database is locked");
     u.core->config.memory_soft_bytes = 1000;
     u.core->wal_frames = 1000;
     u.core->pinned_in_row = SQLPOOL__PINS_BEFORE_LOG;
@@ -452,8 +438,7 @@ TEST(every_cause_and_every_alert_is_in_every_format) {
 /*  Green up to a notice, yellow from a warning or below 90 on, red below 60. */
 TEST(the_colour_of_a_page_is_its_health) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "mood.db", &config));
+    PART(unit_begin(&u, "mood.db", 1, NULL));
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"good\">");
     CHECK_HAS(page, "stroke-dasharray=\"100 100\"");
     u.core->alarms[SQLPOOL_ALERT_WAITING].severity = SQLPOOL_SEVERITY_NOTICE;
@@ -462,14 +447,15 @@ TEST(the_colour_of_a_page_is_its_health) {
     u.core->alarms[SQLPOOL_ALERT_WAITING].severity = SQLPOOL_SEVERITY_WARNING;
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"warn\">");
     u.core->alarms[SQLPOOL_ALERT_WAITING].severity = SQLPOOL_SEVERITY_NONE;
-    meet(&u, SQLPOOL__FAULT_CONNECTION, SQLITE_CANTOPEN, "unable to open database file"); /* 10 */
+    unit_meet(&u, SQLPOOL__FAULT_CONNECTION, SQLITE_CANTOPEN,
+              "unable to open database file"); /* 10 */
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"good\">");
     CHECK_HAS(page, "stroke-dasharray=\"90 100\"");
-    meet(&u, SQLPOOL__FAULT_LOCK, SQLITE_BUSY, "database is locked"); /* 25 of 90 */
+    unit_meet(&u, SQLPOOL__FAULT_LOCK, SQLITE_BUSY, "database is locked"); /* 25 of 90 */
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"warn\">");
     CHECK_HAS(page, "stroke-dasharray=\"68 100\"");
     CHECK_INT(count_of(page, "card say warn\""), 2);
-    meet(&u, SQLPOOL__FAULT_FULL, SQLITE_FULL, "database or disk is full"); /* 60 of 100 */
+    unit_meet(&u, SQLPOOL__FAULT_FULL, SQLITE_FULL, "database or disk is full"); /* 60 of 100 */
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML), "<header class=\"bad\">");
     CHECK_HAS(page, "stroke-dasharray=\"27 100\"");
     u.clock.now_ns += 61 * SECOND; /* none was met in the last minute */
@@ -516,10 +502,9 @@ TEST(a_report_names_the_journal) {
 
 TEST(a_page_shows_the_first_128_connections) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 140);
     sqlpool_conn conns[40];
     int i;
-    PART(unit_open(&u, "many.db", &config));
+    PART(unit_begin(&u, "many.db", 140, NULL));
     for (i = 0; i < 40; i++)
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conns[i], &u.error), &u.error);
     CHECK_INT(sqlpool_conn_release(&conns[0]), SQLPOOL_OK);
@@ -573,8 +558,7 @@ TEST(without_metrics_a_report_has_less) {
 
 TEST(a_report_of_a_pool_that_has_done_nothing) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "nothing.db", &config));
+    PART(unit_begin(&u, "nothing.db", 1, NULL));
     CHECK_HAS(report_of(&u, SQLPOOL_REPORT_HTML),
               "by total time; a click shows the plan of the last slow call</small></figcaption>\n"
               "<div class=\"none\">nothing yet</div></section>");
@@ -594,9 +578,8 @@ TEST(a_report_of_a_pool_that_has_done_nothing) {
 /*  The clock of the program went back by an hour, so that samples and events lie ahead. */
 TEST(a_report_after_the_clock_went_back) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     int i;
-    PART(unit_open(&u, "back.db", &config));
+    PART(unit_begin(&u, "back.db", 1, NULL));
     u.clock.now_ns += 7200 * SECOND;
     PART(run(&u, "CREATE TABLE t(x)"));
     u.clock.step_ns = MS;
@@ -650,10 +633,9 @@ TEST(charts_of_any_samples) {
     static sqlpool__sample samples[700];
     static sqlpool__drawing drawing;
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool__text text;
     int i;
-    PART(unit_open(&u, "samples.db", &config));
+    PART(unit_begin(&u, "samples.db", 1, NULL));
     (void)sqlpool__view_take(u.core, &report.view);
     report.samples = samples;
     report.sample_count = 700;
@@ -698,10 +680,9 @@ TEST(charts_of_any_latencies) {
     static sqlpool__report report;
     static sqlpool__drawing drawing;
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool__text text;
     int i;
-    PART(unit_open(&u, "steps.db", &config));
+    PART(unit_begin(&u, "steps.db", 1, NULL));
     (void)sqlpool__view_take(u.core, &report.view);
     report.step_count[1] = 4;
     for (i = 0; i < 4; i++) {
@@ -737,9 +718,8 @@ TEST(charts_of_any_latencies) {
 
 TEST(a_report_without_memory_says_so) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__text out = sqlpool__text_into(page, sizeof page);
-    PART(unit_open(&u, "no_memory.db", &config));
+    PART(unit_begin(&u, "no_memory.db", 1, NULL));
     u.core->memory.limit_bytes = u.core->memory.held_bytes + u.core->memory.outside_bytes + 1000;
     CHECK_INT(sqlpool_report(u.pool, SQLPOOL_REPORT_TEXT, keep, &out, &u.error), SQLPOOL_NOMEM);
     CHECK_HAS(u.error.message, "no memory for a report: ");
@@ -751,9 +731,8 @@ TEST(a_report_without_memory_says_so) {
 
 TEST(a_trace_of_no_events) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     uint32_t slot;
-    PART(unit_open(&u, "no_events.db", &config));
+    PART(unit_begin(&u, "no_events.db", 1, NULL));
     CHECK_INT(count_of(report_of(&u, SQLPOOL_REPORT_TRACE), "\"cat\":\"sqlpool\""),
               1); /* it was opened */
     for (slot = 0; slot < u.core->slot_count; slot++)
@@ -772,9 +751,8 @@ TEST(a_trace_of_any_events) {
     static sqlpool_event events[3];
     static sqlpool__sample samples[2];
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool__text text;
-    PART(unit_open(&u, "trace.db", &config));
+    PART(unit_begin(&u, "trace.db", 1, NULL));
     (void)sqlpool__view_take(u.core, &report.view);
     report.events = events;
     report.samples = samples;

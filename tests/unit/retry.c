@@ -38,10 +38,8 @@ static void fail_function(sqlite3_context *context, int count, sqlite3_value **v
     }
 }
 static int add_fail(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "fail", 1, SQLITE_UTF8, NULL,
-                                   fail_function, NULL, NULL);
+    return unit_add_function(conn, "fail", 1, fail_function);
 }
 
 static struct {
@@ -98,12 +96,11 @@ static sqlpool_config retry_config(unit_pool *u) {
     return config;
 }
 static void retry_open(unit_pool *u, const char *path, const sqlpool_config *config) {
-    sim_remove_database(path);
-    unit_open(u, path, config);
-    if (u->core == NULL) return;
-    if (sqlpool_script(u->pool, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)", -1, &u->error) !=
-        SQLPOOL_OK)
-        test_fail(__FILE__, __LINE__, "table: %s", u->error.message);
+    unit_open_new(u, path, config, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)");
+}
+static void retry_begin(unit_pool *u, const char *path) {
+    const sqlpool_config config = retry_config(u);
+    retry_open(u, path, &config);
 }
 static int64_t counted(unit_pool *u, int counter) {
     return (int64_t)sqlpool__counter(u->core, counter);
@@ -146,9 +143,7 @@ static void read_busily(unit_pool *u, const sqlpool_call *call) {
     CHECK_INT(u->error.outcome, SQLPOOL_OUTCOME_NONE);
 }
 static sqlpool_call call_of(int timeout_ms, int attempts) {
-    sqlpool_call call;
-    memset(&call, 0, sizeof call);
-    call.timeout_ms = timeout_ms;
+    sqlpool_call call = unit_call(timeout_ms);
     call.attempts = attempts;
     return call;
 }
@@ -473,9 +468,8 @@ TEST(the_deadline_ends_the_tries) {
         int timeout_ms, count;
     } table[] = {{1, 0}, {2, 1}, {3, 1}, {4, 2}, {7, 2}, {8, 3}, {15, 3}, {16, 4}, {1000, 4}};
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     size_t i;
-    PART(retry_open(&u, "deadline.db", &config));
+    PART(retry_begin(&u, "deadline.db"));
     for (i = 0; i < LENGTH(table); i++) {
         const sqlpool_call call = call_of(table[i].timeout_ms, 0);
         const int64_t start = u.clock.now_ns;
@@ -488,8 +482,7 @@ TEST(the_deadline_ends_the_tries) {
         CHECK_OK(sqlpool_conn_set_timeout(&conn, table[i].timeout_ms), &u.error);
         forget();
         will_fail(MOST, SQLITE_BUSY);
-        CHECK_INT(sqlpool_conn_exec(&conn, "SELECT fail(1)", SQLPOOL_NO_ARGS, NULL, &u.error),
-                  SQLITE_BUSY);
+        CHECK_INT(unit_exec_on(&u, &conn, "SELECT fail(1)"), SQLITE_BUSY);
         CHECK_INT(seen.count, table[i].count);
         CHECK_OK(sqlpool_conn_release(&conn), &u.error);
     }
@@ -541,10 +534,9 @@ TEST(attempts_of_a_call) {
 /*  A cancelled call tries no more: neither when the flag fell before the delay nor in it. */
 TEST(cancellation_ends_the_tries) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     sqlpool_token token = {0};
     sqlpool_call call = call_of(0, 0);
-    PART(retry_open(&u, "cancel.db", &config));
+    PART(retry_begin(&u, "cancel.db"));
     call.token = &token;
     forget();
     seen.pool = u.pool;
@@ -561,12 +553,10 @@ TEST(cancellation_ends_the_tries) {
 /*  The error of a call that went well in the end says so. */
 TEST(success_after_tries) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     sqlpool_result result;
-    int64_t value = 0;
-    PART(retry_open(&u, "success.db", &config));
+    PART(retry_begin(&u, "success.db"));
     will_fail(3, SQLITE_BUSY);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT fail(7)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT fail(7)"), &u.error);
     CHECK_INT(u.error.result, SQLPOOL_OK);
     CHECK_STR(u.error.message, "");
     CHECK_INT(u.error.attempts, 4);
@@ -581,10 +571,7 @@ TEST(success_after_tries) {
     CHECK_INT(u.error.waited_us, 3000);
     CHECK_INT(u.error.outcome, SQLPOOL_OUTCOME_COMMITTED);
     CHECK_INT(result.changes, 1);
-    CHECK_OK(
-        sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-        &u.error);
-    CHECK_INT(value, 1);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 1);
     CHECK_INT(u.error.attempts, 1);
     CHECK_INT(u.error.waited_us, 0);
     unit_close(&u);
@@ -593,9 +580,8 @@ TEST(success_after_tries) {
 /*  The functions for one value are one call, and tell its tries as the others do. */
 TEST(one_value_after_tries) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     int64_t value = 0;
-    PART(retry_open(&u, "value.db", &config));
+    PART(retry_begin(&u, "value.db"));
     will_fail(3, SQLITE_BUSY);
     CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT fail(7)", SQLPOOL_NO_ARGS, &u.error),
              &u.error);
@@ -615,7 +601,7 @@ static int needs_one(unit_pool *u) {
     int rc;
     forget();
     will_fail(1, SQLITE_BUSY);
-    rc = sqlpool_exec(u->pool, "SELECT fail(1)", SQLPOOL_NO_ARGS, &u->error);
+    rc = unit_exec(u, "SELECT fail(1)");
     if (rc == SQLPOOL_OK) {
         if (seen.count != 1 || COUNTED(u, retry_refusals) != refusals)
             test_fail(__FILE__, __LINE__, "%d retries, %lld refusals", seen.count,
@@ -668,13 +654,11 @@ TEST(budget_by_calls) {
     PART(retry_open(&u, "calls.db", &config));
     PART(CHECK_INT(granted_of(&u, 19), 19)); /* 10 and half of the 18 that followed the first */
     PART(CHECK_INT(granted_of(&u, 20), 10)); /* every other one */
-    for (i = 0; i < 8; i++)
-        CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (i = 0; i < 8; i++) CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     PART(CHECK_INT(granted_of(&u, 9), 8)); /* 4 of the 8, 4.5 of their own */
     sim_clock_advance(&u.clock, 3600 * 1000 * MS); /* time brings none */
     PART(CHECK_INT(granted_of(&u, 4), 2));
-    for (i = 0; i < 1000; i++)
-        CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    for (i = 0; i < 1000; i++) CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     PART(CHECK_INT(granted_of(&u, 19), 19)); /* never more than ten at once */
     PART(CHECK_INT(needs_one(&u), 0));
     unit_close(&u);
@@ -703,7 +687,7 @@ static void lock_second(void *user, sqlpool_mutex *mutex) {
     unit_pool *u = second;
     second = NULL;
     if (u != NULL) {
-        CHECK_OK(sqlpool_exec(u->pool, "SELECT 1", SQLPOOL_NO_ARGS, &u->error), &u->error);
+        CHECK_OK(unit_exec(u, "SELECT 1"), &u->error);
         CHECK(!sqlpool__take_retry_token(u->core));
     }
     sim_mutex_lock(user, mutex);
@@ -811,15 +795,14 @@ static int run_way(unit_pool *u, int way) {
     u->log.errors = 0;
     switch (way) {
     case BY_READ:
-        return sqlpool_exec(u->pool, "SELECT fail(1)", SQLPOOL_NO_ARGS, &u->error);
+        return unit_exec(u, "SELECT fail(1)");
     case BY_QUERY:
         rc = sqlpool_query(u->pool, &rows, "SELECT fail(1)", SQLPOOL_NO_ARGS, &u->error);
         if (rc == SQLPOOL_OK && !sqlpool_rows_next(&rows)) rc = SQLPOOL_NOT_FOUND;
         (void)sqlpool_rows_close(&rows, NULL);
         return rc;
     case BY_WRITE:
-        return sqlpool_exec(u->pool, "INSERT INTO t(v) VALUES(fail(1))", SQLPOOL_NO_ARGS,
-                            &u->error);
+        return unit_exec(u, "INSERT INTO t(v) VALUES(fail(1))");
     case BY_RETURNING:
         rc = sqlpool_query(u->pool, &rows, "INSERT INTO t(v) VALUES(fail(1)) RETURNING id",
                            SQLPOOL_NO_ARGS, &u->error);
@@ -828,14 +811,11 @@ static int run_way(unit_pool *u, int way) {
     case BY_LEASE:
         if (sqlpool_conn_acquire(u->pool, SQLPOOL_WRITE, &conn, &u->error) != SQLPOOL_OK)
             return -1000;
-        rc = sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(fail(1))", SQLPOOL_NO_ARGS, NULL,
-                               &u->error);
+        rc = unit_exec_on(u, &conn, "INSERT INTO t(v) VALUES(fail(1))");
         (void)sqlpool_conn_release(&conn);
         return rc;
     case BY_SCRIPT:
-        return sqlpool_script(u->pool,
-                              "INSERT INTO t(v) VALUES(2); INSERT INTO t(v) VALUES(fail(1));", -1,
-                              &u->error);
+        return unit_script(u, "INSERT INTO t(v) VALUES(2); INSERT INTO t(v) VALUES(fail(1));");
     case BY_TRANSACTION:
         return sqlpool_transaction(u->pool, SQLPOOL_WRITE, run_plan, NULL, &u->error);
     case BY_WRITE_FN:
@@ -892,10 +872,9 @@ static const struct {
 
 TEST(the_librarys_opinion) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     size_t i;
     int way;
-    PART(retry_open(&u, "opinion.db", &config));
+    PART(retry_begin(&u, "opinion.db"));
     for (i = 0; i < LENGTH(opinions); i++) {
         for (way = 0; way < WAYS; way++)
             PART(check_way(&u, way, opinions[i].code, opinions[i].is_again));
@@ -944,21 +923,16 @@ TEST(what_the_program_is_not_asked) {
     answer(SQLITE_CONSTRAINT, -77);
     PART(check_way(&u, BY_WRITE, SQLITE_CONSTRAINT, true));
     answer(SQLITE_CONSTRAINT, 0);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(
-        sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES(1); SELECT 1", SQLPOOL_NO_ARGS, &u.error),
-        SQLPOOL_TRAILING);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t(v) VALUES(?)", SQLPOOL_NO_ARGS, &u.error),
-              SQLPOOL_ARGUMENTS);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t(v) VALUES(1)"), &u.error);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(v) VALUES(1); SELECT 1"), SQLPOOL_TRAILING);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t(v) VALUES(?)"), SQLPOOL_ARGUMENTS);
     call.token = &token;
     CHECK_INT(sqlpool_exec_with(u.pool, &call, NULL, "SELECT 1", SQLPOOL_NO_ARGS, &u.error),
               SQLPOOL_CANCELLED);
     u.clock.step_ns = 100000; /* every look takes time: the statement runs into its deadline */
-    CHECK_INT(sqlpool_exec(u.pool,
-                           "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
-                           "count(*) FROM n",
-                           SQLPOOL_NO_ARGS, &u.error),
+    CHECK_INT(unit_exec(&u,
+                        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
+                        "count(*) FROM n"),
               SQLPOOL_TIMEOUT);
     u.clock.step_ns = 0;
     will_fail(1, SQLPOOL_ROLLED_BACK);
@@ -979,9 +953,7 @@ TEST(statements_in_a_transaction_are_not_tried_again) {
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
     will_fail(1, SQLITE_BUSY);
-    CHECK_INT(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(fail(1))", SQLPOOL_NO_ARGS, NULL,
-                                &u.error),
-              SQLITE_BUSY);
+    CHECK_INT(unit_exec_on(&u, &conn, "INSERT INTO t(v) VALUES(fail(1))"), SQLITE_BUSY);
     CHECK_INT(plan.runs, 1);
     CHECK_INT(seen.asked, 0);
     /* a nested function neither: who began it starts over */
@@ -1004,17 +976,13 @@ TEST(statements_in_a_transaction_are_not_tried_again) {
 TEST(begin_that_fails_is_tried_again) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
-    sim_vfs_fault fault;
     int attempts[MOST] = {0};
-    memset(&fault, 0, sizeof fault);
     config.vfs_name = "sim";
     config.retry_attempts = 3;
     config.events.retryable_fn = on_retryable;
     PART(retry_open(&u, "begin.db", &config));
     answer(SQLITE_IOERR_SHMLOCK, 1);
-    fault.at = 1;
-    fault.kind = SIM_VFS_SHM_LOCK;
-    sim_vfs_arm(fault);
+    unit_arm(SIM_VFS_SHM_LOCK, 0, 0);
     CHECK_OK(sqlpool_transaction(u.pool, SQLPOOL_WRITE, run_plan, attempts, &u.error), &u.error);
     sim_vfs_heal();
     CHECK_INT(sim_vfs.faults, 1);
@@ -1041,19 +1009,13 @@ TEST(unknown_outcomes_are_final) {
         for (way = BY_WRITE; way <= BY_WRITE_FN; way++) {
             unit_pool u;
             sqlpool_config config = retry_config(&u);
-            sim_vfs_fault fault;
             int rc;
             if (way == BY_LEASE) continue; /* its outcome is the caller's to find out */
-            memset(&fault, 0, sizeof fault);
             config.vfs_name = "sim";
             config.events.retryable_fn = on_retryable;
             PART(retry_open(&u, "unknown.db", &config));
             answer(codes[i], 1);
-            fault.at = 1;
-            fault.kind = SIM_VFS_WRITE;
-            fault.code = codes[i] == SQLITE_FULL ? SQLITE_FULL : 0;
-            fault.from_on = 1;
-            sim_vfs_arm(fault);
+            unit_arm(SIM_VFS_WRITE, codes[i] == SQLITE_FULL ? SQLITE_FULL : 0, 1);
             will_fail(0, 0);
             rc = run_way(&u, way);
             sim_vfs_heal();
@@ -1073,7 +1035,6 @@ TEST(unknown_outcomes_are_final) {
 TEST(known_failures_of_the_disk_may_be_tried_again) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
-    int64_t value = 0;
     config.events.retryable_fn = on_retryable;
     PART(retry_open(&u, "known.db", &config));
     answer(SQLITE_IOERR_WRITE, 1);
@@ -1082,10 +1043,7 @@ TEST(known_failures_of_the_disk_may_be_tried_again) {
     answer(SQLITE_FULL, 1);
     PART(check_way(&u, BY_SCRIPT, SQLITE_FULL, true));
     PART(check_way(&u, BY_WRITE_FN, SQLITE_FULL, true));
-    CHECK_OK(
-        sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS, &u.error),
-        &u.error);
-    CHECK_INT(value, 5); /* the script has two */
+    CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 5); /* the script has two */
     unit_close(&u);
 }
 
@@ -1201,8 +1159,7 @@ TEST(the_first_of_a_group_is_tried_again) {
 /*  One alone in the queue is a group of one. */
 TEST(a_lone_submission_is_tried_again) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
-    PART(retry_open(&u, "lone.db", &config));
+    PART(retry_begin(&u, "lone.db"));
     start_jobs();
     will_fail(2, SQLITE_BUSY);
     PART(submit_plain(&u, 0, FAILING));
@@ -1216,10 +1173,9 @@ TEST(a_lone_submission_is_tried_again) {
 /*  `attempts` of a submission, and the deadline that it has. */
 TEST(attempts_of_a_submission) {
     unit_pool u;
-    sqlpool_config config = retry_config(&u);
     sqlpool_submission submission;
     int i;
-    PART(retry_open(&u, "subattempts.db", &config));
+    PART(retry_begin(&u, "subattempts.db"));
     for (i = 1; i <= 4; i++) {
         start_jobs();
         will_fail(MOST, SQLITE_BUSY);
@@ -1247,19 +1203,20 @@ static int fail_as_planned(sqlpool_conn *conn, void *user, int attempt) {
     if (rc == SQLPOOL_OK) rc = next_code();
     return rc;
 }
-TEST(a_function_of_a_group_is_tried_again_alone) {
-    unit_pool u;
-    sqlpool_config config = retry_config(&u);
-    sqlpool_submission submission;
-    int64_t value = 0;
-    PART(retry_open(&u, "function.db", &config));
+/*  A plain write, and behind it the function, which fails so often. */
+static void submit_with_a_function(unit_pool *u, int fails) {
+    const sqlpool_submission submission = told_to(1);
     start_jobs();
     memset(attempts_seen, 0, sizeof attempts_seen);
-    will_fail(3, BUSY_SNAPSHOT);
-    PART(submit_plain(&u, 0, PLAIN));
-    submission = told_to(1);
-    CHECK_OK(sqlpool_submit_write(u.pool, &submission, NULL, fail_as_planned, NULL, &u.error),
-             &u.error);
+    will_fail(fails, BUSY_SNAPSHOT);
+    PART(submit_plain(u, 0, PLAIN));
+    CHECK_OK(sqlpool_submit_write(u->pool, &submission, NULL, fail_as_planned, NULL, &u->error),
+             &u->error);
+}
+TEST(a_function_of_a_group_is_tried_again_alone) {
+    unit_pool u;
+    PART(retry_begin(&u, "function.db"));
+    PART(submit_with_a_function(&u, 3));
     PART(submit_plain(&u, 2, PLAIN));
     CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
     CHECK_INT(tolds[0].result, SQLPOOL_OK);
@@ -1270,10 +1227,8 @@ TEST(a_function_of_a_group_is_tried_again_alone) {
     CHECK_INT(attempts_seen[2], 2);
     CHECK_INT(attempts_seen[4], 4);
     CHECK_INT(tolds[1].attempts, 4);
-    CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT group_concat(v, '') = '0992' FROM t",
-                                 SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(value, 1); /* once, between the two */
+    /* once, between the two */
+    CHECK_INT(unit_ask(&u, "SELECT group_concat(v, '') = '0992' FROM t"), 1);
     unit_close(&u);
 }
 
@@ -1282,7 +1237,6 @@ TEST(the_limit_of_a_member_is_its_own) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
     const sqlpool_call call = call_of(0, 4);
-    sqlpool_submission submission;
     config.retry_total_ms = 8; /* 1 + 2 + 4 */
     PART(retry_open(&u, "own.db", &config));
     will_fail(MOST, SQLITE_BUSY); /* the writer's connection has slept 7 ms */
@@ -1290,13 +1244,7 @@ TEST(the_limit_of_a_member_is_its_own) {
                                 SQLPOOL_NO_ARGS, &u.error),
               SQLITE_BUSY);
     CHECK_INT(seen.count, 3);
-    start_jobs();
-    memset(attempts_seen, 0, sizeof attempts_seen);
-    will_fail(2, BUSY_SNAPSHOT);
-    PART(submit_plain(&u, 0, PLAIN));
-    submission = told_to(1);
-    CHECK_OK(sqlpool_submit_write(u.pool, &submission, NULL, fail_as_planned, NULL, &u.error),
-             &u.error);
+    PART(submit_with_a_function(&u, 2));
     CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
     CHECK_INT(tolds[1].result, SQLPOOL_OK);
     unit_close(&u);
@@ -1306,10 +1254,8 @@ TEST(the_limit_of_a_member_is_its_own) {
 TEST(unknown_outcomes_of_a_group_are_final) {
     unit_pool u;
     sqlpool_config config = retry_config(&u);
-    sim_vfs_fault fault;
     sqlpool_submission submission;
     int i;
-    memset(&fault, 0, sizeof fault);
     config.vfs_name = "sim";
     config.events.retryable_fn = on_retryable;
     PART(retry_open(&u, "groupunknown.db", &config));
@@ -1320,10 +1266,7 @@ TEST(unknown_outcomes_of_a_group_are_final) {
     submission = told_to(3);
     CHECK_OK(sqlpool_submit_write(u.pool, &submission, NULL, insert_counting, NULL, &u.error),
              &u.error);
-    fault.at = 1;
-    fault.kind = SIM_VFS_WRITE;
-    fault.from_on = 1;
-    sim_vfs_arm(fault);
+    unit_arm(SIM_VFS_WRITE, 0, 1);
     CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
     sim_vfs_heal();
     CHECK_INT(plan.runs, 4);
@@ -1361,7 +1304,6 @@ static void thread_group(int at, int code, int fails, const char *path) {
     sqlpool_config config = retry_config(&u);
     caller callers[CALLERS];
     sqlpool_conn writer;
-    int64_t value = 0;
     int i, tries;
     memset(callers, 0, sizeof callers);
     u.locks.solo = 0;
@@ -1392,11 +1334,7 @@ static void thread_group(int at, int code, int fails, const char *path) {
                       callers[i].error.message);
     }
     CHECK_INT(plan.runs, fails + 1);
-    CHECK_OK(sqlpool_query_int64(u.pool, &value,
-                                 "SELECT count(*) = 4 AND count(DISTINCT v) = 4 FROM t",
-                                 SQLPOOL_NO_ARGS, &u.error),
-             &u.error);
-    CHECK_INT(value, 1);
+    CHECK_INT(unit_ask(&u, "SELECT count(*) = 4 AND count(DISTINCT v) = 4 FROM t"), 1);
     unit_close(&u);
 }
 TEST(members_of_a_group_are_tried_again_alone) {

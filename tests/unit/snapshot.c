@@ -17,10 +17,12 @@ static void begin(fresh *f, const char *path, const sqlpool_config *config) {
     PART(unit_open(&f->u, path, config));
     f->u.core->config.snapshot_idle_ms = 50;
     f->reader = &f->u.core->slots[1];
-    CHECK_OK(sqlpool_script(f->u.pool, "CREATE TABLE t(a); INSERT INTO t VALUES(0)", -1,
-                            &f->u.error),
-             &f->u.error);
+    CHECK_OK(unit_script(&f->u, "CREATE TABLE t(a); INSERT INTO t VALUES(0)"), &f->u.error);
     CHECK_INT(sqlite3_open(path, &f->plain), SQLITE_OK);
+}
+static void begin_plain(fresh *f, const char *path) {
+    const sqlpool_config config = unit_config(&f->u, 1);
+    begin(f, path, &config);
 }
 static void end(fresh *f) {
     CHECK_INT(sqlite3_close(f->plain), SQLITE_OK);
@@ -71,10 +73,9 @@ TEST(stamps) {
 
 TEST(reuse_until_someone_commits) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     uint64_t before;
     int i;
-    PART(begin(&f, "reuse.db", &config));
+    PART(begin_plain(&f, "reuse.db"));
     CHECK_INT(read_a(&f), 0);
     CHECK(f.reader->is_pinned);
     CHECK_INT(f.reader->has_snapshot, 1);
@@ -99,10 +100,9 @@ TEST(reuse_until_someone_commits) {
 /*  Every read after every commit sees it, whoever commits, through every phase of credit and rest. */
 TEST(fresh_through_every_phase) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     uint64_t state = 5;
     int i, last = 0, rested = 0;
-    PART(begin(&f, "phases.db", &config));
+    PART(begin_plain(&f, "phases.db"));
     for (i = 1; i < 1500; i++) {
         const uint64_t dice = sqlpool__default_random(&state) % 10;
         if (i > 400 && i < 800 ? dice < 9 : dice < 2) {
@@ -129,9 +129,8 @@ TEST(fresh_through_every_phase) {
 
 TEST(useless_snapshots_rest) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     int i;
-    PART(begin(&f, "rest.db", &config));
+    PART(begin_plain(&f, "rest.db"));
     CHECK_INT(read_a(&f), 0);
     for (i = 1; i <= 4; i++) { /* four in a row that nobody used */
         CHECK_INT(f.reader->pin_rest, 0);
@@ -150,9 +149,8 @@ TEST(useless_snapshots_rest) {
 
 TEST(idle_snapshots_end) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     int64_t next;
-    PART(begin(&f, "idle.db", &config));
+    PART(begin_plain(&f, "idle.db"));
     CHECK_INT(read_a(&f), 0);
     next = sqlpool__end_idle_snapshots(f.u.core, f.u.clock.now_ns);
     CHECK_INT(next - f.u.clock.now_ns, 50 * MS);
@@ -170,9 +168,8 @@ TEST(idle_snapshots_end) {
 /*  Nothing of an idle reader may keep a checkpoint from finishing. */
 TEST(snapshots_pin_no_checkpoint) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     sqlpool_checkpoint_result result;
-    PART(begin(&f, "nopin.db", &config));
+    PART(begin_plain(&f, "nopin.db"));
     CHECK_INT(read_a(&f), 0);
     PART(write_a(&f, 3));
     CHECK(f.reader->is_pinned);
@@ -192,27 +189,28 @@ TEST(snapshots_pin_no_checkpoint) {
     PART(end(&f));
 }
 
+/*  The snapshot of a read goes to the lease, which reads from it and keeps it. */
+static void lease_with_a_snapshot(fresh *f, sqlpool_conn *conn) {
+    CHECK_INT(read_a(f), 0);
+    CHECK_OK(sqlpool_conn_acquire(f->u.pool, SQLPOOL_READ, conn, &f->u.error), &f->u.error);
+    CHECK(f->reader->is_lent && f->reader->is_pinned);
+    CHECK_OK(unit_exec_on(&f->u, conn, "SELECT a FROM t"), &f->u.error);
+    CHECK(f->reader->is_pinned);
+}
+
 /*  The raw handle, a raw statement, a transaction: each has plain freshness. */
 TEST(where_no_snapshot_is_kept) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     sqlpool_conn conn;
     sqlite3_stmt *statement;
-    PART(begin(&f, "plain.db", &config));
-    CHECK_INT(read_a(&f), 0);
-    CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
-    CHECK(f.reader->is_lent && f.reader->is_pinned);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
-             &f.u.error);
-    CHECK(f.reader->is_pinned);
+    PART(begin_plain(&f, "plain.db"));
+    PART(lease_with_a_snapshot(&f, &conn));
     CHECK_OK(sqlpool_conn_begin(&conn, &f.u.error), &f.u.error);
     CHECK(!f.reader->is_pinned);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
-             &f.u.error);
+    CHECK_OK(unit_exec_on(&f.u, &conn, "SELECT a FROM t"), &f.u.error);
     CHECK(!f.reader->is_pinned);
     CHECK_OK(sqlpool_conn_rollback(&conn, &f.u.error), &f.u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
-             &f.u.error);
+    CHECK_OK(unit_exec_on(&f.u, &conn, "SELECT a FROM t"), &f.u.error);
     CHECK(f.reader->is_pinned);
     CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT a FROM t", &statement, &f.u.error), &f.u.error);
     CHECK(!f.reader->is_pinned);
@@ -220,8 +218,7 @@ TEST(where_no_snapshot_is_kept) {
     CHECK_INT(sqlite3_step(statement), SQLITE_ROW);
     CHECK_INT(sqlite3_column_int(statement, 0), 7);
     CHECK_INT(sqlpool_conn_stmt_release(&conn, statement), SQLPOOL_OK);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
-             &f.u.error);
+    CHECK_OK(unit_exec_on(&f.u, &conn, "SELECT a FROM t"), &f.u.error);
     CHECK(f.reader->is_pinned);
     CHECK(sqlpool_conn_db(&conn) != NULL);
     CHECK(!f.reader->is_pinned);
@@ -234,18 +231,11 @@ TEST(where_no_snapshot_is_kept) {
 /*  Nothing of a cancelled lease reaches the next user. */
 TEST(interrupted_snapshots_go) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     sqlpool_conn conn;
-    PART(begin(&f, "stuck.db", &config));
-    CHECK_INT(read_a(&f), 0);
-    CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
-    CHECK(f.reader->is_lent && f.reader->is_pinned);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
-             &f.u.error);
-    CHECK(f.reader->is_pinned);
+    PART(begin_plain(&f, "stuck.db"));
+    PART(lease_with_a_snapshot(&f, &conn));
     CHECK_INT(sqlpool_conn_cancel(conn), SQLPOOL_OK);
-    CHECK_INT(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error),
-              SQLPOOL_CANCELLED);
+    CHECK_INT(unit_exec_on(&f.u, &conn, "SELECT a FROM t"), SQLPOOL_CANCELLED);
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     CHECK(!f.reader->is_pinned);
     CHECK_INT(read_a(&f), 0);
@@ -302,11 +292,10 @@ static int truncate_elsewhere(fresh *f) {
 
 TEST(held_leases_are_parked) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     sqlpool_conn conn;
     sqlpool_checkpoint_result result;
     int i;
-    PART(begin(&f, "parked.db", &config));
+    PART(begin_plain(&f, "parked.db"));
     CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
     CHECK(is_unpinned(&f));
     for (i = 1; i <= 3; i++) {
@@ -389,12 +378,11 @@ TEST(nothing_stays_parked_after_a_lease) {
 /*  What of the library runs, or of the caller's statements may run, nobody else ends. */
 TEST(nobody_touches_a_connection_in_use) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     sqlpool_conn conn;
     sqlpool_rows rows, inner;
     sqlite3_stmt *statement;
     int i;
-    PART(begin(&f, "inuse.db", &config));
+    PART(begin_plain(&f, "inuse.db"));
     CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
     CHECK_INT(ask_lease(&f, &conn), 0);
     CHECK(is_parked(&f));
@@ -456,18 +444,17 @@ static int commit_and_read(sqlpool_conn *conn, void *user, int attempt) {
 }
 
 static int call_exec(fresh *f, sqlpool_conn *conn) {
-    return sqlpool_conn_exec(conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f->u.error);
+    return unit_exec_on(&f->u, conn, "SELECT a FROM t");
 }
 static int call_exec_of_nothing(fresh *f, sqlpool_conn *conn) {
-    return sqlpool_conn_exec(conn, NULL, SQLPOOL_NO_ARGS, NULL, &f->u.error) == SQLPOOL_MISUSE ? 0 : 1;
+    return unit_exec_on(&f->u, conn, NULL) == SQLPOOL_MISUSE ? 0 : 1;
 }
 static int call_exec_that_fails(fresh *f, sqlpool_conn *conn) {
-    int rc = sqlpool_conn_exec(conn, "SELECT nosuch FROM t", SQLPOOL_NO_ARGS, NULL, &f->u.error);
+    int rc = unit_exec_on(&f->u, conn, "SELECT nosuch FROM t");
     if (rc != SQLITE_ERROR) return 1;
-    rc = sqlpool_conn_exec(conn, "SELECT abs(-9223372036854775807 - 1), a FROM t", SQLPOOL_NO_ARGS, NULL,
-                           &f->u.error);
+    rc = unit_exec_on(&f->u, conn, "SELECT abs(-9223372036854775807 - 1), a FROM t");
     if (rc != SQLITE_ERROR) return 2;
-    rc = sqlpool_conn_exec(conn, "UPDATE t SET a = 1", SQLPOOL_NO_ARGS, NULL, &f->u.error);
+    rc = unit_exec_on(&f->u, conn, "UPDATE t SET a = 1");
     if (rc != SQLITE_READONLY) return 3;
     return sqlpool_conn_exec(conn, "SELECT ?", SQLPOOL_ARGS(1, 2), NULL, &f->u.error) == SQLPOOL_ARGUMENTS
                ? 0
@@ -564,8 +551,7 @@ static int call_db(fresh *f, sqlpool_conn *conn) {
 }
 static int call_cancel(fresh *f, sqlpool_conn *conn) {
     if (sqlpool_conn_cancel(*conn) != SQLPOOL_OK) return 1;
-    return sqlpool_conn_exec(conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL,
-                             &f->u.error) == SQLPOOL_CANCELLED ? 0 : 2;
+    return unit_exec_on(&f->u, conn, "SELECT 1") == SQLPOOL_CANCELLED ? 0 : 2;
 }
 
 /*  After any call a lease is either parked, so that anyone may end its snapshot, or has none; and the
@@ -600,10 +586,9 @@ TEST(every_call_leaves_it_parked_or_unpinned) {
         {"cancel", call_cancel, true},
     };
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     int v = 0, how, rc;
     size_t i;
-    PART(begin(&f, "calls.db", &config));
+    PART(begin_plain(&f, "calls.db"));
     for (i = 0; i < LENGTH(calls); i++) {
         const bool is_last = calls[i].call == call_cancel || calls[i].call == call_db;
         for (how = 0; how < 3; how++) { /* parked before; newer since; not pinned before */
@@ -715,9 +700,8 @@ TEST(a_call_waits_while_upkeep_is_at_it) {
     transaction fails then, unless the cursors that could not go on either are stopped. */
 TEST(an_interrupt_beside_a_cursor) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     int how;
-    PART(begin(&f, "pending.db", &config));
+    PART(begin_plain(&f, "pending.db"));
     for (how = 0; how < 6; how++) {
         sqlpool_conn conn;
         sqlpool_rows rows;
@@ -779,14 +763,10 @@ TEST(the_callers_rollback_hook_hears_of_his_own_only) {
     sqlpool_config config = unit_config(&f.u, 1);
     sqlpool_chain chain;
     sqlpool_conn conn;
-    sim_vfs_fault fault;
     int rollbacks = 0;
     config.vfs_name = "sim";
     PART(begin(&f, "hook.db", &config));
     memset(&chain, 0, sizeof chain);
-    memset(&fault, 0, sizeof fault);
-    fault.at = 1;
-    fault.kind = SIM_VFS_READ;
     chain.user = &rollbacks;
     chain.rollback_fn = count_rollback;
     CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
@@ -794,9 +774,8 @@ TEST(the_callers_rollback_hook_hears_of_his_own_only) {
     CHECK_INT(ask_lease(&f, &conn), 0);
     CHECK(is_parked(&f));
     PART(write_elsewhere(&f, 1)); /* its cache is void */
-    sim_vfs_arm(fault);
-    CHECK_INT(sqlpool_conn_exec(&conn, "SELECT a FROM t", SQLPOOL_NO_ARGS, NULL, &f.u.error) & 0xff,
-              SQLITE_IOERR);
+    unit_arm(SIM_VFS_READ, 0, 0);
+    CHECK_INT(unit_exec_on(&f.u, &conn, "SELECT a FROM t") & 0xff, SQLITE_IOERR);
     CHECK_INT((int)sim_vfs.faults, 1);
     sim_vfs_heal();
     CHECK(is_unpinned(&f)); /* SQLite has ended it */
@@ -823,9 +802,8 @@ static bool has_no_scope(const fresh *f) {
 /*  However a scope ends, nothing of it is left. */
 TEST(scopes_are_forgotten) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     int how;
-    PART(begin(&f, "scopes.db", &config));
+    PART(begin_plain(&f, "scopes.db"));
     for (how = 0; how < 6; how++) {
         sqlpool_conn conn;
         CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
@@ -880,9 +858,8 @@ static void one(sqlite3_context *context, int count, sqlite3_value **values) {
 }
 TEST(nothing_runs_in_a_snapshot_that_cannot_be_ended) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     int many, at, refused = 0, value = 0;
-    PART(begin(&f, "cannot.db", &config));
+    PART(begin_plain(&f, "cannot.db"));
     for (at = 1; at < 6; at++) {
         for (many = 1; many < 60; many++) {
             sqlpool_conn conn;
@@ -915,10 +892,9 @@ TEST(nothing_runs_in_a_snapshot_that_cannot_be_ended) {
     not give nothing. */
 TEST(one_text_and_no_memory) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     uint64_t n;
     int failures = 0;
-    PART(begin(&f, "text.db", &config));
+    PART(begin_plain(&f, "text.db"));
     CHECK_INT(read_a(&f), 0); /* the connection is open */
     for (n = 1; n < 100; n++) {
         char text[16], sql[80]; /* another statement each time: nothing of it is there yet */
@@ -943,19 +919,13 @@ TEST(one_text_and_no_memory) {
 TEST(cancelled_lease_with_a_snapshot_that_cannot_be_ended) {
     static const int which[] = {SQLPOOL__COMMIT, SQLPOOL__ROLLBACK};
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     sqlpool_conn conn;
     size_t i;
-    PART(begin(&f, "cancelled.db", &config));
+    PART(begin_plain(&f, "cancelled.db"));
     CHECK_INT(read_a(&f), 0);
     CHECK_OK(sqlpool_conn_acquire(f.u.pool, SQLPOOL_READ, &conn, &f.u.error), &f.u.error);
     CHECK(f.reader->is_pinned);
-    for (i = 0; i < LENGTH(which); i++) {
-        (void)sqlite3_finalize(f.reader->own[which[i]]);
-        CHECK_INT(sqlite3_prepare_v2(f.reader->db, "SELECT abs(-9223372036854775808)", -1,
-                                     &f.reader->own[which[i]], NULL),
-                  SQLITE_OK);
-    }
+    for (i = 0; i < LENGTH(which); i++) PART(unit_break(f.reader, which[i]));
     CHECK_INT(sqlpool_conn_cancel(conn), SQLPOOL_OK);
     (void)sqlpool_conn_release(&conn);
     CHECK(f.reader->db == NULL);
@@ -968,9 +938,8 @@ TEST(cancelled_lease_with_a_snapshot_that_cannot_be_ended) {
     log can start over beside a thread that only reads. */
 TEST(newest_snapshots_let_the_log_start_over) {
     fresh f;
-    const sqlpool_config config = unit_config(&f.u, 1);
     int i, before = 0, after = 0, copied = 0;
-    PART(begin(&f, "startsover.db", &config));
+    PART(begin_plain(&f, "startsover.db"));
     for (i = 1; i < 6; i++) PART(write_elsewhere(&f, i));
     CHECK_INT(read_a(&f), 5);
     CHECK(f.reader->is_pinned);

@@ -368,13 +368,11 @@ TEST(reading_pragmas) {
 /*  An empty statement before a PRAGMA is no statement: it asks all the same. */
 TEST(reading_pragma_behind_a_semicolon) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
-    PART(unit_open(&u, "semicolon.db", &config));
+    PART(unit_begin(&u, "semicolon.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, " PRAGMA journal_mode", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
-    if (sqlpool_conn_exec(&conn, "; PRAGMA journal_mode", SQLPOOL_NO_ARGS, NULL, &u.error) != 0)
+    CHECK_OK(unit_exec_on(&u, &conn, " PRAGMA journal_mode"), &u.error);
+    if (unit_exec_on(&u, &conn, "; PRAGMA journal_mode") != 0)
         test_fail(__FILE__, __LINE__, "%s", u.error.message);
     (void)sqlpool_conn_release(&conn);
     unit_close(&u);
@@ -400,12 +398,11 @@ TEST(white_space_is_sqlites) {
     static const char *const texts[] = {"SELECT 1; \v", "SELECT 1 \v", "SELECT 1;\n\v\n",
                                         "SELECT 1; \xef\xbb\xbf", "\xef\xbb\xbfSELECT 1"};
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlite3 *plain = NULL;
     size_t i;
     if (sqlite3_libversion_number() < 3036000) return; /* where a vertical tab is no white space */
     CHECK_INT(sqlite3_open(":memory:", &plain), SQLITE_OK);
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 1, NULL));
     for (i = 0; i < LENGTH(texts); i++) {
         sqlite3_stmt *statement = NULL, *second = NULL;
         const char *tail = NULL;
@@ -413,7 +410,7 @@ TEST(white_space_is_sqlites) {
         CHECK_INT(sqlite3_prepare_v2(plain, tail, -1, &second, NULL), 0);
         CHECK(second == NULL); /* SQLite sees nothing in what follows */
         (void)sqlite3_finalize(statement);
-        if (sqlpool_exec(u.pool, texts[i], SQLPOOL_NO_ARGS, &u.error) != SQLPOOL_OK)
+        if (unit_exec(&u, texts[i]) != SQLPOOL_OK)
             test_fail(__FILE__, __LINE__, "text %d: %s", (int)i, u.error.message);
     }
     (void)sqlite3_close(plain);
@@ -578,8 +575,7 @@ static void run_all_pragmas(const char *path, sqlpool_mode mode, bool untrusted)
     int allowed = 0, refused = 0, pragmas = 0;
     char settings[4096];
     config.untrusted = untrusted;
-    PART(unit_open(&u, path, &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE IF NOT EXISTS t(a)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, path, &config, "CREATE TABLE IF NOT EXISTS t(a)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, mode, &conn, &u.error), &u.error);
     CHECK_INT(sqlite3_open(":memory:", &plain), SQLITE_OK);
     settings_of(unit_slot(&conn)->db, settings, sizeof settings); /* opens the temporary schema */
@@ -675,11 +671,10 @@ static int allow_nothing(void *user, int action, const char *a, const char *b, c
 /*  The authorizer's three ways, one by one. */
 TEST(authorizer) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__slot *slot;
     uint64_t before;
     int calls = 0;
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 1, NULL));
     slot = &u.core->slots[0];
     before = slot->authorized;
     slot->check = SQLPOOL__CHECK_ALLOW;

@@ -16,6 +16,10 @@ static void hold(held *h, const char *path, const sqlpool_config *config) {
     CHECK_OK(sqlpool_conn_acquire(h->u.pool, SQLPOOL_WRITE, &h->conn, &h->u.error), &h->u.error);
     h->slot = unit_slot(&h->conn);
 }
+static void hold_plain(held *h, const char *path) {
+    const sqlpool_config config = unit_config(&h->u, 1);
+    hold(h, path, &config);
+}
 static void let_go(held *h) {
     CHECK_INT(sqlpool_conn_release(&h->conn), SQLPOOL_OK);
     unit_close(&h->u);
@@ -73,13 +77,12 @@ static uint64_t evictions(const held *h) {
 
 TEST(same_text_same_statement) {
     held h;
-    const sqlpool_config config = unit_config(&h.u, 1);
     static const char first[] = "SELECT 1 + ?";
     char other[sizeof first];
     sqlpool__stmt *a, *b;
     uint64_t serial;
     memcpy(other, first, sizeof first);
-    PART(hold(&h, ":memory:", &config));
+    PART(hold_plain(&h, ":memory:"));
     a = get(&h, first);
     CHECK(a != NULL && a->is_cached && a->is_in_use && a->is_read_only);
     CHECK_INT(a->parameter_count, 1);
@@ -117,10 +120,9 @@ TEST(same_text_same_statement) {
 
 TEST(handed_out_is_not_shared) {
     held h;
-    const sqlpool_config config = unit_config(&h.u, 1);
     static const char sql[] = "SELECT 10";
     sqlpool__stmt *a, *b, *c;
-    PART(hold(&h, ":memory:", &config));
+    PART(hold_plain(&h, ":memory:"));
     a = get(&h, sql);
     b = get(&h, sql);
     c = get(&h, sql);
@@ -224,12 +226,11 @@ TEST(eviction_by_count) {
 
 TEST(eviction_by_bytes) {
     held h;
-    sqlpool_config config = unit_config(&h.u, 1);
     static const char *const sql[] = {"SELECT 1", "SELECT 2", "SELECT 3"};
     static char big[20000];
     sqlpool__stmt *stmt;
     int64_t charge;
-    PART(hold(&h, ":memory:", &config));
+    PART(hold_plain(&h, ":memory:"));
     stmt = get(&h, sql[0]);
     charge = (int64_t)stmt->charge_bytes;
     CHECK_INT(stmt->block_bytes, sizeof *stmt + strlen(sql[0]) + 1);
@@ -262,11 +263,10 @@ TEST(eviction_by_bytes) {
 /*  Bytes above the bound while statements are out must come down when they come back. */
 TEST(bytes_come_down_at_return) {
     held h;
-    const sqlpool_config config = unit_config(&h.u, 1);
     static const char *const sql[] = {"SELECT 1", "SELECT 2", "SELECT 3"};
     sqlpool__stmt *out[3];
     int i;
-    PART(hold(&h, ":memory:", &config));
+    PART(hold_plain(&h, ":memory:"));
     out[0] = get(&h, sql[0]);
     h.u.core->config.statement_cache_bytes = (int64_t)out[0]->charge_bytes;
     for (i = 1; i < 3; i++) out[i] = get(&h, sql[i]);
@@ -325,11 +325,10 @@ TEST(cache_random_walk) {
 
 TEST(arena_and_binding) {
     held h;
-    const sqlpool_config config = unit_config(&h.u, 1);
     sqlpool__stmt *stmt, *other;
     char text[SQLPOOL__ARENA_BYTES + 8];
     sqlpool_value values[3];
-    PART(hold(&h, ":memory:", &config));
+    PART(hold_plain(&h, ":memory:"));
     memset(text, 'a', sizeof text);
     stmt = get(&h, "SELECT ?, ?, ?");
     values[0] = sqlpool_value_text_n(text, SQLPOOL__ARENA_BYTES);
@@ -412,9 +411,8 @@ TEST(empty_and_trailing) {
 /*  No memory at each of the allocations of a statement and of a connection. */
 TEST(no_memory_for_statements) {
     held h;
-    const sqlpool_config config = unit_config(&h.u, 1);
     sqlpool__stmt *stmt;
-    PART(hold(&h, ":memory:", &config));
+    PART(hold_plain(&h, ":memory:"));
     sim_alloc_fail(1, 0);
     CHECK_INT(sqlpool__stmt_get(h.slot, "SELECT 3", &stmt, &h.u.error), SQLPOOL_NOMEM);
     CHECK_INT(h.slot->cached_count, 0);
@@ -426,9 +424,8 @@ TEST(no_memory_for_statements) {
 
 TEST(published_text_goes_with_its_statement) {
     held h;
-    const sqlpool_config config = unit_config(&h.u, 1);
     sqlpool__stmt *stmt;
-    PART(hold(&h, ":memory:", &config));
+    PART(hold_plain(&h, ":memory:"));
     stmt = get(&h, "SELECT 4");
     CHECK(h.slot->sql == stmt->sql);
     sqlpool__stmt_put(h.slot, stmt);
@@ -488,8 +485,7 @@ TEST(warm_up_fits_the_connection) {
     CHECK_INT(slot->cached_count, 1);
     CHECK(sqlpool__stmt_find(slot, warm[0], strlen(warm[0]),
                              sqlpool__hash(warm[0], strlen(warm[0]))) != NULL);
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE x(a); INSERT INTO x VALUES(1)", -1, &u.error),
-             &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE x(a); INSERT INTO x VALUES(1)"), &u.error);
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     CHECK_INT(u.core->checkpointer->cached_count, 0); /* it runs no statements */
     unit_close(&u);
@@ -563,11 +559,10 @@ static int no_commit(void *user) {
 /*  Handlers of the caller: put back; a connection whose authorizer went is not used again. */
 TEST(raw_handle_handlers) {
     held h;
-    const sqlpool_config config = unit_config(&h.u, 1);
     sqlite3_stmt *left = NULL;
     sqlite3_blob *blob = NULL;
     sqlite3 *db;
-    PART(hold(&h, "handlers.db", &config));
+    PART(hold_plain(&h, "handlers.db"));
     CHECK_OK(sqlpool_conn_script(&h.conn, "CREATE TABLE t(a); INSERT INTO t VALUES(x'0102')", -1,
                                  &h.u.error),
              &h.u.error);
@@ -628,13 +623,12 @@ static int on_chained_wal(void *user, sqlite3 *db, const char *database, int fra
 
 TEST(lease_chain_ends_with_the_lease) {
     held h;
-    const sqlpool_config config = unit_config(&h.u, 1);
     sqlpool_chain chain;
     memset(&chain, 0, sizeof chain);
     chain.rollback_fn = on_chained_rollback;
     chain.update_fn = on_chained_update;
     chain.wal_fn = on_chained_wal;
-    PART(hold(&h, "chain.db", &config));
+    PART(hold_plain(&h, "chain.db"));
     CHECK_OK(sqlpool_conn_script(&h.conn, "CREATE TABLE t(a)", -1, &h.u.error), &h.u.error);
     CHECK_INT(sqlpool_conn_chain(&h.conn, &chain), SQLPOOL_OK);
     CHECK_OK(sqlpool_conn_begin(&h.conn, &h.u.error), &h.u.error);

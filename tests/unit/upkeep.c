@@ -4,6 +4,12 @@
 #define SQLPOOL_IMPLEMENTATION
 #include "unit.h"
 
+/*  For tests with threads: time passes by itself. */
+static void on_real_time(unit_pool *u, sqlpool_config *config) {
+    u->locks.clock = NULL;
+    u->locks.solo = 0;
+    memset(&config->clock, 0, sizeof config->clock);
+}
 static int64_t pass(unit_pool *u) {
     return sqlpool__upkeep_pass(u->core, SQLPOOL__NEVER);
 }
@@ -50,9 +56,8 @@ TEST(reap_to_the_minimum) {
 
 TEST(reap_spares_what_is_used) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 3);
     sqlpool_conn conn;
-    PART(unit_open(&u, "spare.db", &config));
+    PART(unit_begin(&u, "spare.db", 3, NULL));
     PART(open_readers(&u, 3));
     u.core->next_health_ns = SQLPOOL__NEVER;
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conn, &u.error), &u.error);
@@ -75,9 +80,8 @@ TEST(reap_spares_what_is_used) {
 
 TEST(attention_is_marked) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 2);
     sqlpool__slot *slot;
-    PART(unit_open(&u, "attention.db", &config));
+    PART(unit_begin(&u, "attention.db", 2, NULL));
     PART(open_readers(&u, 1));
     slot = &u.core->slots[1];
     u.core->next_health_ns = SQLPOOL__NEVER;
@@ -100,9 +104,8 @@ TEST(attention_is_marked) {
 
 TEST(check_before_use) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 1);
     sqlpool__slot *writer;
-    PART(unit_open(&u, "before.db", &config));
+    PART(unit_begin(&u, "before.db", 1, NULL));
     writer = &u.core->slots[0];
     u.core->has_thread = true;
     writer->mode = SQLPOOL_READ;
@@ -146,14 +149,14 @@ TEST(lifetime) {
     u.core->next_health_ns = SQLPOOL__NEVER;
     u.clock.now_ns = opened + 99999 * MS;
     slot->checked_ns = u.clock.now_ns;
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
     CHECK_INT(slot->counters[SQLPOOL__COUNT_closed_lifetime], 0);
     u.core->next_reap_ns = 0;
     u.clock.now_ns += 1 * MS;
     slot->attention = 0;
     (void)pass(&u);
     CHECK_INT(slot->attention, 1);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(slot->counters[SQLPOOL__COUNT_closed_lifetime], 1);
     CHECK(slot->dies_ns > u.clock.now_ns);
     unit_close(&u);
@@ -162,10 +165,9 @@ TEST(lifetime) {
 TEST(leak_is_reported_once) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     sqlpool_conn conn;
     int i;
-    memset(&call, 0, sizeof call);
     call.tag = "nightly report";
     config.leak_report_ms = 5000;
     PART(unit_open(&u, "leak.db", &config));
@@ -205,10 +207,9 @@ TEST(leak_is_reported_once) {
 
 TEST(idle_program_sleeps_long) {
     unit_pool u;
-    sqlpool_config config = unit_config(&u, 2);
     sqlpool_conn conn;
     int64_t next;
-    PART(unit_open(&u, "sleep.db", &config));
+    PART(unit_begin(&u, "sleep.db", 2, NULL));
     CHECK_INT(u.core->next_reap_ns - u.clock.now_ns, 1000 * MS);
     CHECK_INT(u.core->next_health_ns - u.clock.now_ns, 30000 * MS);
     u.clock.now_ns += 1000 * MS;
@@ -222,7 +223,7 @@ TEST(idle_program_sleeps_long) {
     u.clock.now_ns = next;
     next = pass(&u);
     CHECK(next - u.clock.now_ns > 20000 * MS);
-    CHECK_OK(sqlpool_exec(u.pool, "SELECT 1", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "SELECT 1"), &u.error);
     u.clock.now_ns = u.core->next_reap_ns;
     (void)pass(&u);
     CHECK_INT(u.core->next_reap_ns - u.clock.now_ns, 1000 * MS); /* something did */
@@ -240,10 +241,9 @@ TEST(idle_program_sleeps_long) {
 
 TEST(deadlines_are_stopped) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 2);
     sqlpool__slot *slots;
     sqlpool_conn a;
-    PART(unit_open(&u, "stop.db", &config));
+    PART(unit_begin(&u, "stop.db", 2, NULL));
     slots = u.core->slots;
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &a, &u.error), &u.error);
     CHECK_INT(sqlpool__stop_expired(u.core, u.clock.now_ns), SQLPOOL__NEVER);
@@ -268,12 +268,11 @@ TEST(deadlines_are_stopped) {
 
 TEST(interrupt_looks_before_it_acts) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     sqlpool__slot *slot;
     sqlite3_stmt *statement = NULL;
     int i;
-    PART(unit_open(&u, "interrupt.db", &config));
+    PART(unit_begin(&u, "interrupt.db", 1, NULL));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     slot = unit_slot(&conn);
     CHECK_OK(sqlpool_conn_stmt(&conn, "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3", &statement,
@@ -313,24 +312,19 @@ TEST(interrupt_looks_before_it_acts) {
 TEST(health_check_replaces_a_bad_connection) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
-    sim_vfs_fault fault;
     sqlpool__slot *writer;
     CHECK_INT(sim_vfs_install(), SQLITE_OK);
-    memset(&fault, 0, sizeof fault);
     config.vfs_name = "sim";
     PART(unit_open(&u, "health.db", &config));
     writer = &u.core->slots[0];
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
     u.core->next_reap_ns = SQLPOOL__NEVER;
     u.clock.now_ns += 30000 * MS;
     (void)pass(&u);
     CHECK_INT(writer->counters[SQLPOOL__COUNT_closed_bad], 0);
     CHECK_INT(writer->checked_ns, u.clock.now_ns);
     CHECK_INT(u.core->next_health_ns - u.clock.now_ns, 30000 * MS);
-    fault.kind = SIM_VFS_SHM_LOCK;
-    fault.at = 1;
-    fault.from_on = 1;
-    sim_vfs_arm(fault);
+    unit_arm(SIM_VFS_SHM_LOCK, 0, 1);
     u.clock.now_ns += 30000 * MS;
     (void)pass(&u);
     CHECK(sim_vfs.faults > 0);
@@ -338,32 +332,28 @@ TEST(health_check_replaces_a_bad_connection) {
     CHECK_INT(writer->counters[SQLPOOL__COUNT_closed_bad], 1);
     CHECK(writer->db == NULL);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_CONNECTION_BAD], 1);
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK(writer->db != NULL);
     unit_close(&u);
 }
 
 TEST(health_check_of_a_moved_file) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "there.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "there.db", 1, "CREATE TABLE t(a)"));
     CHECK_INT(rename("there.db", "gone.db"), 0);
     u.core->next_reap_ns = SQLPOOL__NEVER;
     u.clock.now_ns += 30000 * MS;
     (void)pass(&u);
     CHECK_INT(u.core->gate, SQLPOOL__GATE_MOVED);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_MOVED], 1);
-    CHECK_INT(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-              SQLPOOL_MOVED);
+    CHECK_INT(unit_exec(&u, "INSERT INTO t VALUES(1)"), SQLPOOL_MOVED);
     CHECK_INT(rename("gone.db", "there.db"), 0);
     (void)sqlpool_close(u.pool, NULL);
 }
 
 TEST(tick_and_its_budget) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "tick.db", &config));
+    PART(unit_begin(&u, "tick.db", 1, NULL));
     CHECK_INT(sqlpool_tick(u.pool, -1), SQLPOOL_MISUSE);
     u.core->ticking = 1; /* someone is inside */
     u.core->next_reap_ns = 0;
@@ -391,9 +381,8 @@ TEST(tick_and_its_budget) {
 /*  "0: one task at most": a program that ticks with 0 for ever must get all the work done. */
 TEST(ticks_of_no_budget_get_everything_done) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     int i;
-    PART(unit_open(&u, "tick0.db", &config));
+    PART(unit_begin(&u, "tick0.db", 1, NULL));
     u.core->next_reap_ns = u.core->next_health_ns = 1;
     u.clock.step_ns = 1; /* time that moves, as a real clock does */
     for (i = 0; i < 10; i++) CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
@@ -405,11 +394,9 @@ TEST(ticks_of_no_budget_get_everything_done) {
 
 TEST(checkpoint_by_upkeep) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool_conn conn;
     int64_t start;
-    PART(unit_open(&u, "upkeep.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_begin(&u, "upkeep.db", 1, "CREATE TABLE t(a)"));
     u.core->checkpoint_due = 1;
     (void)pass(&u);
     CHECK_INT(u.core->checkpoint_due, 0);
@@ -456,10 +443,10 @@ TEST(checkpoint_after_a_slow_sync) {
     config.vfs_name = "sim";
     PART(unit_open(&u, "slow.db", &config));
     slow.u = &u;
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
     u.core->checkpoint_due = 1;
     (void)pass(&u); /* its connection is open now */
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
     unit_slot(&conn)->owner = 4711;
     sim_vfs.point_fn = sync_slowly;
@@ -492,8 +479,7 @@ TEST(checkpoints_rest) {
     uint64_t frames;
     int64_t begin;
     config.wal_budget_bytes = 4096;
-    PART(unit_open(&u, "rests.db", &config));
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    PART(unit_open_with(&u, "rests.db", &config, "CREATE TABLE t(a)"));
     u.core->checkpoint_due = 1;
     u.core->next_checkpoint_ns = 0;
     begin = u.clock.now_ns;
@@ -507,7 +493,7 @@ TEST(checkpoints_rest) {
     u.core->is_awake = 1;
     u.core->is_upkeep_kicked = false;
     u.clock.now_ns = begin + rest - 1;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(u.core->checkpoint_due, 1);
     CHECK(!u.core->is_upkeep_kicked);
     CHECK_INT(pass(&u), begin + rest);
@@ -520,7 +506,7 @@ TEST(checkpoints_rest) {
     CHECK(sqlpool__may_upkeep_checkpoint(u.core, u.clock.now_ns));
     u.core->contention = 100;
     u.clock.now_ns++;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(2)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
     CHECK(u.core->is_upkeep_kicked);
     CHECK(pass(&u) <= begin + 2 * rest);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints], frames + 1);
@@ -533,27 +519,24 @@ TEST(checkpoints_rest) {
     every so often, when it only looks alone. A read never does, nor who never met anyone. */
 TEST(lone_writes_after_a_group_yield) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__lane *lane;
     int64_t value = 0;
     uint64_t sleeps;
     int i;
-    PART(unit_open(&u, "apart.db", &config));
+    PART(unit_begin(&u, "apart.db", 1, NULL));
     lane = sqlpool__lane_of(u.core, SQLPOOL_WRITE);
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
-    for (i = 0; i < 20; i++)
-        CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                 &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
+    for (i = 0; i < 20; i++) CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     CHECK_INT(u.clock.sleeps, 0);
     CHECK_INT(u.core->contention, 0);
     lane->waiting++; /* as if: it is gone when the leader looks */
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     lane->waiting--;
     CHECK_INT(u.clock.sleeps, 1);
     CHECK_INT(u.core->contention, 1); /* a group of one */
     u.core->contention = SQLPOOL__CONTENTION_MOST;
     lane->waiting++;
-    CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
     lane->waiting--;
     CHECK_INT(u.core->contention, SQLPOOL__CONTENTION_MOST);
     CHECK_INT(u.clock.sleeps, 2);
@@ -562,14 +545,14 @@ TEST(lone_writes_after_a_group_yield) {
         CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
                                      &u.error),
                  &u.error);
-        CHECK_OK(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+        CHECK_OK(unit_exec(&u, "DELETE FROM t"), &u.error);
         CHECK_INT(u.clock.sleeps, 2 + calls / SQLPOOL__YIELD_EVERY);
     }
     CHECK_INT(u.core->contention, 0);
     u.core->contention = SQLPOOL__YIELD_EVERY + 1; /* the processor went to others for long */
     u.core->next_yield_ns = u.clock.now_ns + 1;
     sleeps = u.clock.sleeps;
-    CHECK_OK(sqlpool_exec(u.pool, "DELETE FROM t", SQLPOOL_NO_ARGS, &u.error), &u.error);
+    CHECK_OK(unit_exec(&u, "DELETE FROM t"), &u.error);
     CHECK_INT(u.core->contention, SQLPOOL__YIELD_EVERY);
     CHECK_INT(u.clock.sleeps, sleeps);
     unit_close(&u);
@@ -586,22 +569,16 @@ TEST(clocks_that_jump) {
             unit_pool u;
             sqlpool_config config = unit_config(&u, 2);
             char name[32];
-            int64_t value = 0;
             (void)snprintf(name, sizeof name, "jump%d%d.db", (int)i, (int)k);
             u.clock.now_ns = starts[i];
             config.max_lifetime_ms = 1000;
-            PART(unit_open(&u, name, &config));
-            CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+            PART(unit_open_with(&u, name, &config, "CREATE TABLE t(a)"));
             PART(open_readers(&u, 2));
             if (jumps[k] <= INT64_MAX - starts[i]) u.clock.now_ns += jumps[k];
             (void)pass(&u);
             CHECK_INT(sqlpool_tick(u.pool, INT32_MAX), SQLPOOL_OK);
-            CHECK_OK(sqlpool_exec(u.pool, "INSERT INTO t VALUES(1)", SQLPOOL_NO_ARGS, &u.error),
-                     &u.error);
-            CHECK_OK(sqlpool_query_int64(u.pool, &value, "SELECT count(*) FROM t", SQLPOOL_NO_ARGS,
-                                         &u.error),
-                     &u.error);
-            CHECK_INT(value, 1);
+            CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(1)"), &u.error);
+            CHECK_INT(unit_ask(&u, "SELECT count(*) FROM t"), 1);
             unit_close(&u);
         }
     }
@@ -614,15 +591,13 @@ TEST(upkeep_thread) {
     sqlpool_config config = unit_config(&u, 1);
     int i;
     config.disable_upkeep_thread = false;
-    u.locks.clock = NULL;
-    u.locks.solo = 0;
-    memset(&config.clock, 0, sizeof config.clock);
+    on_real_time(&u, &config);
     config.upkeep_interval_ms = 1;
     config.health_interval_ms = 1;
     PART(unit_open(&u, "thread.db", &config));
     CHECK(u.core->has_thread);
     CHECK_INT(u.locks.live_threads, 1);
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
     while (!SQLPOOL__CAS(&u.core->ticking, &(uint32_t){0}, 1u)) sim_real_sleep_ns(100000);
     sqlpool__kick_upkeep(u.core); /* it finds a tick inside, and looks again */
     sim_real_sleep_ns(30 * MS);
@@ -648,9 +623,7 @@ TEST(recycle_beside_a_checkpoint) {
     sqlpool_config config = unit_config(&u, 1);
     pthread_t thread;
     sqlite3 *before, *during;
-    u.locks.clock = NULL;
-    u.locks.solo = 0;
-    memset(&config.clock, 0, sizeof config.clock);
+    on_real_time(&u, &config);
     PART(unit_open(&u, "beside.db", &config));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     before = u.core->checkpointer->db;
@@ -684,14 +657,12 @@ TEST(recycle_beside_many_checkpoints) {
     busy_pair pair = {NULL, 0};
     pthread_t thread;
     int i;
-    u.locks.clock = NULL;
-    u.locks.solo = 0;
-    memset(&config.clock, 0, sizeof config.clock);
+    on_real_time(&u, &config);
     config.log.write_fn = NULL; /* two threads */
     config.events.error_fn = NULL;
     PART(unit_open(&u, "many.db", &config));
     pair.pool = u.pool;
-    CHECK_OK(sqlpool_script(u.pool, "CREATE TABLE t(a)", -1, &u.error), &u.error);
+    CHECK_OK(unit_script(&u, "CREATE TABLE t(a)"), &u.error);
     CHECK_INT(pthread_create(&thread, NULL, checkpoint_on_a_thread, &pair), 0);
     for (i = 0; i < 15; i++) {
         (void)sqlpool_recycle(u.pool);
@@ -706,11 +677,10 @@ TEST(recycle_beside_many_checkpoints) {
 
 TEST(holders_are_sorted_and_cut) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 4);
     sqlpool_conn conns[4];
     sqlpool_holder holders[5];
     int i, count;
-    PART(unit_open(&u, "holders.db", &config));
+    PART(unit_begin(&u, "holders.db", 4, NULL));
     for (i = 0; i < 4; i++) {
         CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_READ, &conns[i], &u.error), &u.error);
         CHECK_INT(sqlpool_holders(u.pool, NULL, 0), i + 1);
@@ -741,16 +711,14 @@ TEST(status_counts_its_length) {
     sqlpool_config config = unit_config(&u, 1);
     char text[8192], json[8192], small[40];
     sqlpool_conn conn;
-    sqlpool_call call;
+    sqlpool_call call = unit_call(0);
     sqlite3 *db = NULL;
     int needed;
-    memset(&call, 0, sizeof call);
     call.tag = "a \"tag\"\\ with\nall";
     config.name = "odd \"name\"";
     PART(unit_open(&u, "status.db", &config));
     CHECK_OK(sqlpool_conn_acquire_with(u.pool, SQLPOOL_READ, &call, &conn, &u.error), &u.error);
-    CHECK_OK(sqlpool_conn_exec(&conn, "SELECT '\x01\x1b[0m\"'", SQLPOOL_NO_ARGS, NULL, &u.error),
-             &u.error);
+    CHECK_OK(unit_exec_on(&u, &conn, "SELECT '\x01\x1b[0m\"'"), &u.error);
     needed = sqlpool_status_text(u.pool, NULL, 0);
     CHECK(needed > 500);
     CHECK_INT(sqlpool_status_text(u.pool, text, sizeof text), needed);
@@ -969,9 +937,7 @@ TEST(every_lock_that_open_makes) {
         sqlpool_config config = unit_config(&u, 1);
         char why[700];
         config.disable_upkeep_thread = false; /* mutex, three conditions, the thread */
-        u.locks.clock = NULL;
-        u.locks.solo = 0;
-        memset(&config.clock, 0, sizeof config.clock);
+        on_real_time(&u, &config);
         u.locks.fail_init_at = n;
         if (sqlpool_open(&u.pool, "inits.db", &config, &u.error) == SQLPOOL_OK) {
             opened = 1;
@@ -1013,14 +979,13 @@ TEST(handles_are_reused_oldest_first) {
 
 TEST(entering) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
     sqlpool__core *core;
     sqlpool_error error;
     sqlpool_conn conn;
     sqlpool__slot *slot;
     sqlpool stranger;
     memset(&stranger, 0, sizeof stranger);
-    PART(unit_open(&u, ":memory:", &config));
+    PART(unit_begin(&u, ":memory:", 1, NULL));
     CHECK_OK(sqlpool__enter(u.pool, &core, &error), &error);
     CHECK(core == u.core);
     CHECK_INT(sqlpool__enter(NULL, &core, &error), SQLPOOL_MISUSE);
@@ -1094,8 +1059,7 @@ TEST(completion_that_does_not_return) {
 /*  The checkpointer that a recycle found busy is replaced at its next use. */
 TEST(busy_checkpointer_is_replaced_later) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "later.db", &config));
+    PART(unit_begin(&u, "later.db", 1, NULL));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     u.core->checkpointing = 1;
     CHECK_OK(sqlpool_recycle(u.pool), &u.error);
@@ -1109,8 +1073,7 @@ TEST(busy_checkpointer_is_replaced_later) {
 /*  Work that begins again after an idle spell wakes the upkeep thread, once. */
 TEST(work_wakes_upkeep) {
     unit_pool u;
-    const sqlpool_config config = unit_config(&u, 1);
-    PART(unit_open(&u, "wakes.db", &config));
+    PART(unit_begin(&u, "wakes.db", 1, NULL));
     u.core->has_thread = true; /* as if: nobody answers */
     u.core->is_awake = 0;
     u.core->is_upkeep_kicked = false;
@@ -1133,9 +1096,7 @@ TEST(close_wakes_upkeep) {
     sqlpool_config config = unit_config(&u, 1);
     int i;
     config.disable_upkeep_thread = false;
-    u.locks.clock = NULL;
-    u.locks.solo = 0;
-    memset(&config.clock, 0, sizeof config.clock);
+    on_real_time(&u, &config);
     config.upkeep_interval_ms = config.health_interval_ms = 3600000;
     PART(unit_open(&u, "closewakes.db", &config));
     for (i = 0; i < 10000 && SQLPOOL__LOAD(&u.core->upkeep_wake_ns) == SQLPOOL__NEVER; i++)
