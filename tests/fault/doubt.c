@@ -654,11 +654,62 @@ TEST(a_commit_behind_a_hole_that_cannot_be_mended_is_unknown) {
 
 /*  A pool that was refused, or closed, takes its doubt with it: the next one syncs the log, hears
     that all is well, and relies on it. So what could not be mended is at least left to be synced. */
+static void opened_after_an_open_that_failed(bool is_told_once, int fails) {
+    const sqlpool_config c = config_of(SQLPOOL_SYNCHRONOUS_FULL);
+    set_scene(is_told_once);
+    find_log();
+    disk.fails = fails;
+    if (open_pool(&c) != SQLPOOL_OK) {
+        CHECK_INT(error.result, SQLITE_IOERR_FSYNC);
+        disk.fails = 0;
+        CHECK_INT(open_pool(&c), SQLPOOL_OK);
+    }
+    CHECK_INT(insert("B"), SQLPOOL_OK);
+    lose_power();
+    CHECK_STR(rows_of(lost, all_rows), "other B");
+}
+static void a_hole_that_a_refused_open_leaves_scene(bool is_told_once) {
+    int n;
+    for (n = 1; n <= MOST_FAILS && !test_failed_now; n++)
+        opened_after_an_open_that_failed(is_told_once, n);
+}
+TEST(a_hole_that_a_refused_open_leaves) {
+    both(a_hole_that_a_refused_open_leaves_scene);
+}
+
 static int close_pool(void) {
     sqlpool *closed = pool;
     pool = NULL;
     return sqlpool_close(closed, &error);
 }
+static void opened_after_a_close_in_doubt(bool is_told_once, int fails) {
+    const sqlpool_config c = config_of(SQLPOOL_SYNCHRONOUS_NORMAL);
+    set_scene(is_told_once);
+    CHECK_INT(open_pool(&c), SQLPOOL_OK);
+    CHECK_INT(sqlpool_script(pool, fill, -1, &error), SQLPOOL_OK);
+    CHECK_INT(checkpoint(SQLPOOL_CHECKPOINT_TRUNCATE), SQLPOOL_OK);
+    CHECK_INT(sqlpool_script(pool, thin_out, -1, &error), SQLPOOL_OK);
+    CHECK_INT(sqlpool_script(pool, shuffle, -1, &error), SQLPOOL_OK);
+    disk.fails = 1;
+    CHECK(is_ioerr(checkpoint(SQLPOOL_CHECKPOINT_PASSIVE)));
+    disk.fails = fails;
+    take_images(9);
+    CHECK_INT(close_pool(), SQLPOOL_OK);
+    disk.fails = 0;
+    CHECK_INT(open_pool(&c), SQLPOOL_OK);
+    CHECK_INT(checkpoint(SQLPOOL_CHECKPOINT_PASSIVE), SQLPOOL_OK);
+    CHECK(disk.file_writes > 20);
+    CHECK_INT(damaged_images(), 0);
+}
+static void a_hole_that_close_cannot_mend_scene(bool is_told_once) {
+    int n;
+    for (n = 1; n <= MOST_FAILS && !test_failed_now; n++)
+        opened_after_a_close_in_doubt(is_told_once, n);
+}
+TEST(a_hole_that_close_cannot_mend) {
+    both(a_hole_that_close_cannot_mend_scene);
+}
+
 /*  The writer's connection is bad and gone when the pool is closed. */
 static void close_mends_without_a_connection_scene(bool is_told_once) {
     const sqlpool_config c = config_of(SQLPOOL_SYNCHRONOUS_FULL);
@@ -675,6 +726,88 @@ static void close_mends_without_a_connection_scene(bool is_told_once) {
 }
 TEST(close_mends_without_a_connection) {
     both(close_mends_without_a_connection_scene);
+}
+
+/*  The pool's only connection is closed while it works, by age or because its lease has changed it:
+    SQLite syncs the log then, and keeps to itself that it has failed. */
+static void an_aged_connection_whose_last_sync_fails_scene(bool is_told_once) {
+    sqlpool_config c = config_of(SQLPOOL_SYNCHRONOUS_FULL);
+    int rc;
+    set_scene(is_told_once);
+    watch.step_ns = 1000;
+    c.clock = sim_clock_hooks(&watch);
+    c.max_connections = 1;
+    c.max_lifetime_ms = 1000;
+    CHECK_INT(start_with(&c), SQLPOOL_OK);
+    CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK); /* closes the connection of checkpoints */
+    CHECK_INT(relaxed("INSERT INTO t VALUES('R')"), SQLPOOL_OK);
+    sim_clock_advance(&watch, INT64_C(20000000000));
+    disk.fails = 1;
+    rc = insert("B");
+    CHECK_INT(disk.fails, 0);
+    if (rc != SQLPOOL_OK) rc = insert("B");
+    CHECK_INT(rc, SQLPOOL_OK);
+    lose_power();
+    CHECK_STR(rows_of(lost, all_rows), "R B");
+}
+TEST(an_aged_connection_whose_last_sync_fails) {
+    both(an_aged_connection_whose_last_sync_fails_scene);
+}
+static void a_changed_connection_whose_last_sync_fails_scene(bool is_told_once) {
+    sqlpool_config c = config_of(SQLPOOL_SYNCHRONOUS_FULL);
+    sqlpool_conn lease;
+    int rc;
+    set_scene(is_told_once);
+    c.max_connections = 1;
+    CHECK_INT(start_with(&c), SQLPOOL_OK);
+    CHECK_INT(sqlpool_recycle(pool), SQLPOOL_OK);
+    CHECK_INT(relaxed("INSERT INTO t VALUES('R')"), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &lease, &error), SQLPOOL_OK);
+    (void)run(sqlpool_conn_db(&lease), "PRAGMA foreign_keys = OFF");
+    disk.fails = 1;
+    CHECK_INT(sqlpool_conn_release(&lease), SQLPOOL_UNCLEAN);
+    rc = insert("B");
+    if (rc != SQLPOOL_OK) rc = insert("B");
+    CHECK_INT(rc, SQLPOOL_OK);
+    CHECK_INT(disk.fails, 0);
+    lose_power();
+    CHECK_STR(rows_of(lost, all_rows), "R B");
+}
+TEST(a_changed_connection_whose_last_sync_fails) {
+    both(a_changed_connection_whose_last_sync_fails_scene);
+}
+
+/*  Between the pool's own steps and SQLite's TRUNCATE another program writes: then it is the log that
+    SQLite's sync fails for. */
+static bool is_write_due;
+static void write_after_the_checkpoint(int which, int flags) {
+    if (!is_write_due || which != 0 || (flags & SQLITE_SHM_EXCLUSIVE) == 0) return;
+    is_write_due = false;
+    (void)run(other, "INSERT INTO t VALUES('other')");
+    disk.fails = 1;
+}
+static void a_truncate_that_cannot_sync_the_log_scene(bool is_told_once) {
+    int truncated, rc;
+    set_scene(is_told_once);
+    CHECK_INT(start(SQLPOOL_SYNCHRONOUS_FULL), SQLPOOL_OK);
+    CHECK_INT(insert("A"), SQLPOOL_OK);
+    other = connect();
+    (void)run(other, "SELECT * FROM t");
+    is_write_due = true;
+    disk.after_unlock_fn = write_after_the_checkpoint;
+    truncated = checkpoint(SQLPOOL_CHECKPOINT_TRUNCATE);
+    disk.after_unlock_fn = NULL;
+    CHECK(!is_write_due);
+    CHECK(is_ioerr(truncated));
+    CHECK_INT(disk.fails, 0);
+    rc = insert("B");
+    if (!is_told_once && rc != SQLPOOL_OK) rc = insert("B"); /* it had yet to be told */
+    CHECK_INT(rc, SQLPOOL_OK);
+    lose_power();
+    CHECK_STR(rows_of(lost, all_rows), "A other B");
+}
+TEST(a_truncate_that_cannot_sync_the_log) {
+    both(a_truncate_that_cannot_sync_the_log_scene);
 }
 
 /*---- which log it is, and how far it has come ----*/
@@ -979,7 +1112,12 @@ int main(void) {
     RUN(doubt_outlives_recycle);
     RUN(the_sync_of_the_last_close_fails);
     RUN(a_commit_behind_a_hole_that_cannot_be_mended_is_unknown);
+    RUN(a_hole_that_a_refused_open_leaves);
+    RUN(a_hole_that_close_cannot_mend);
     RUN(close_mends_without_a_connection);
+    RUN(an_aged_connection_whose_last_sync_fails);
+    RUN(a_changed_connection_whose_last_sync_fails);
+    RUN(a_truncate_that_cannot_sync_the_log);
     RUN(a_log_begun_anew_before_the_hook_is_called);
     RUN(only_what_is_doubtful_is_written_again);
     RUN(a_write_beside_a_sync_that_fails);
