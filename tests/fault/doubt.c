@@ -514,7 +514,7 @@ static void opened_while_syncs_fail(bool is_told_once, int fails) {
     (void)run(other, thin_out);
     (void)run(other, shuffle);
     leave(&other);
-    take_images(9);
+    take_images(27);
     disk.fails = fails;
     rc = open_pool(&c);
     disk.fails = 0;
@@ -693,7 +693,7 @@ static void opened_after_a_close_in_doubt(bool is_told_once, int fails) {
     disk.fails = 1;
     CHECK(is_ioerr(checkpoint(SQLPOOL_CHECKPOINT_PASSIVE)));
     disk.fails = fails;
-    take_images(9);
+    take_images(27);
     CHECK_INT(close_pool(), SQLPOOL_OK);
     disk.fails = 0;
     CHECK_INT(open_pool(&c), SQLPOOL_OK);
