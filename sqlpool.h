@@ -8273,11 +8273,36 @@ static void sqlpool__reset_own(sqlpool__slot *slot, int which) {
 static const char *const sqlpool__own_sql[SQLPOOL__OWN_STATEMENTS] = {
     "BEGIN", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "PRAGMA schema_version"};
 
+/*  SQLite syncs and copies the log when the last connection is closed, and nobody hears of it when
+    that sync fails: it has to find nothing to do. After a failure here nothing is copied. */
+static void sqlpool__sync_before_close(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    const uint64_t before = SQLPOOL__LOAD(&core->log_synced);
+    sqlite3_file *file;
+    uint64_t end;
+    uint32_t i;
+    if (!core->is_wal || core->config.read_only || slot->stamp_map == NULL ||
+        core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
+        SQLPOOL__LOAD(&core->is_log_doubtful) != 0 || SQLPOOL__LOAD(&core->is_log_lost) != 0)
+        return;
+    for (i = 0; i < core->slot_count; i++)
+        if (&core->slots[i] != slot && SQLPOOL__LOAD(&core->slots[i].is_open) != 0) return;
+    end = sqlpool__log_end(slot->stamp_map);
+    file = sqlpool__file_of(slot->db, SQLITE_FCNTL_JOURNAL_POINTER);
+    if ((end != 0 && ((end & UINT32_MAX) == 0 || end == before)) || file == NULL) return;
+    if (file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK) {
+        sqlpool__log_is_synced(core, before, end);
+    } else {
+        sqlpool__doubt_log(core);
+    }
+}
+
 static void sqlpool__close_connection(sqlpool__slot *slot) {
     int i;
     if (slot->db == NULL) return;
     sqlpool__unpin(slot);
     sqlpool__reclaim_stamp(slot);
+    sqlpool__sync_before_close(slot);
     slot->stamp_map = NULL;
     slot->may_pin = false;
     sqlpool__cache_clear(slot);
@@ -10406,7 +10431,7 @@ static int sqlpool__sync_rest(sqlpool__slot *writer, sqlpool_error *error) {
     return sqlpool__sync_failed(core, rc, error);
 }
 
-/*  The same bytes once more, and a sync. */
+/*  The same bytes once more. */
 static int sqlpool__write_over(sqlite3_file *file, sqlite3_int64 at, sqlite3_int64 end) {
     char bytes[4096];
     int rc = SQLITE_OK;
@@ -10415,20 +10440,21 @@ static int sqlpool__write_over(sqlite3_file *file, sqlite3_int64 at, sqlite3_int
         rc = file->pMethods->xRead(file, bytes, count, at);
         if (rc == SQLITE_OK) rc = file->pMethods->xWrite(file, bytes, count, at);
     }
-    return rc == SQLITE_OK ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : rc;
+    return rc;
 }
 
-/*  A log that has just begun anew is still the old one if its header is not on the disk: all of
-    that is in the database file, and a part of it, when the power goes meanwhile, must not be what
-    is found. So the header comes first. */
-static int sqlpool__write_again(sqlite3_file *file, sqlite3_int64 at) {
-    sqlite3_int64 size = 0;
-    int rc = file->pMethods->xFileSize(file, &size);
-    if (rc == SQLITE_OK && at == 0 && size > SQLPOOL__LOG_HEADER) {
+/*  And brings them to the disk. A log that has just begun anew is still the old one if its header
+    is not there yet: all of that is in the database file, and a part of it, when the power goes
+    meanwhile, must not be what is found. So the header comes first. */
+static int sqlpool__write_again(sqlite3_file *file, sqlite3_int64 at, sqlite3_int64 size) {
+    int rc = SQLITE_OK;
+    if (at == 0 && size > SQLPOOL__LOG_HEADER) {
         at = SQLPOOL__LOG_HEADER;
         rc = sqlpool__write_over(file, 0, at);
+        if (rc == SQLITE_OK) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
     }
-    return rc == SQLITE_OK ? sqlpool__write_over(file, at, size) : rc;
+    if (rc == SQLITE_OK) rc = sqlpool__write_over(file, at, size);
+    return rc == SQLITE_OK ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : rc;
 }
 
 /*  With that lock held: writes what is doubtful of the log over itself and syncs it. Nobody sees a
@@ -10438,9 +10464,9 @@ static int sqlpool__write_again(sqlite3_file *file, sqlite3_int64 at) {
 static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
     sqlpool__core *core = writer->core;
     sqlite3_file *file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
-    sqlite3_int64 at = 0;
+    sqlite3_int64 at = 0, size = 0;
     uint64_t commits, end, synced;
-    int rc = SQLITE_NOTFOUND;
+    int rc = file != NULL ? file->pMethods->xFileSize(file, &size) : SQLITE_NOTFOUND;
     sqlpool__await_sync(core);
     commits = SQLPOOL__LOAD(&core->commits);
     end = sqlpool__log_end_held(writer);
@@ -10448,9 +10474,12 @@ static int sqlpool__rewrite_log(sqlpool__slot *writer, sqlpool_error *error) {
     if (end != 0 && synced >> 32 == end >> 32 && (synced & UINT32_MAX) != 0)
         at = SQLPOOL__LOG_HEADER + (sqlite3_int64)(synced & UINT32_MAX) *
                                        (sqlpool__page_bytes(core) + SQLPOOL__FRAME_HEADER);
-    if (file != NULL) rc = sqlpool__write_again(file, at);
+    if (rc == SQLITE_OK) rc = sqlpool__write_again(file, at, size);
     if (rc == SQLITE_IOERR_FSYNC) /* each handle is told once: of this one, or the one before? */
-        rc = sqlpool__write_again(file, at);
+        rc = sqlpool__write_again(file, at, size);
+    if (rc == SQLITE_IOERR_FSYNC &&
+        (end & UINT32_MAX) != 0) /* for who syncs next, and asks nobody */
+        (void)sqlpool__write_over(file, at, size);
     if (rc != SQLITE_OK)
         return SQLPOOL__FAIL(error, rc,
                              "a sync of the log failed, and so does writing it again (%s)",
@@ -10583,6 +10612,8 @@ static int sqlpool__truncate_held(sqlpool__core *core, sqlpool_checkpoint_result
         } else {
             (void)sqlpool__sqlite_failed(core->checkpointer, rc, "PRAGMA wal_checkpoint(TRUNCATE)",
                                          error);
+            if (rc == SQLITE_IOERR_FSYNC)
+                sqlpool__doubt_log(core); /* others may have written since the log was synced */
         }
     } else {
         sqlpool__text text = sqlpool__text_into(error->message, sizeof error->message);
@@ -20020,11 +20051,6 @@ static int sqlpool__replace_idle(sqlpool__core *core, sqlpool_error *error) {
         sqlpool__slot *slot = &core->slots[i];
         if (!sqlpool__claim(slot)) continue;
         SQLPOOL__TALLY(slot, closed_recycled);
-        if (slot == writer && !is_moved) {
-            sqlpool_error ignored; /* the log stays then, and is doubtful */
-            sqlpool__error_clear(&ignored);
-            (void)sqlpool__settle_log(writer, &ignored);
-        }
         sqlpool__close_connection(slot);
         sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
     }
