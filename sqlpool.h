@@ -10323,7 +10323,7 @@ static int sqlpool__checkpointer_ready(sqlpool__core *core, sqlpool_error *error
 }
 
 /*------------------------------------------------------------------------------
- * >>[I16.2] a log that lost its place, and the checkpoint itself       (private)
+ * >>[I16.2] a log that lost its place                                  (private)
  *------------------------------------------------------------------------------
     The bug named above, in whatever process it struck, leaves a log whose index counts more frames
     as copied than it has. No reader looks for commits among them in the log, no checkpoint copies
@@ -10385,6 +10385,10 @@ static void sqlpool__learn_page_size(sqlpool__slot *writer) {
         bytes = sqlpool__to_int64(answer);
     if (bytes > 0) SQLPOOL__STORE_RELAXED(&writer->core->page_bytes, bytes);
 }
+
+/*------------------------------------------------------------------------------
+ * >>[I16.3] a log that may not be on the disk                          (private)
+ *----------------------------------------------------------------------------*/
 
 /*  Takes SQLite's write lock, against every process. */
 static int sqlpool__lock_log(sqlpool__slot *writer, sqlpool_error *error) {
@@ -10525,7 +10529,11 @@ static int sqlpool__settle_log(sqlpool__slot *writer, sqlpool_error *error) {
     return sqlpool__mend_log(writer, error);
 }
 
-/*  With the writer in hand: the three steps above. */
+/*------------------------------------------------------------------------------
+ * >>[I16.4] the checkpoint itself                                      (private)
+ *----------------------------------------------------------------------------*/
+
+/*  With the writer in hand: the three steps of the room (I16). */
 static int sqlpool__checkpoint_held(sqlpool__slot *writer, sqlpool_checkpoint_result *result,
                                     sqlpool_error *error) {
     sqlpool__core *core = writer->core;
@@ -10629,7 +10637,7 @@ static int sqlpool__truncate_held(sqlpool__core *core, sqlpool_checkpoint_result
 }
 
 /*------------------------------------------------------------------------------
- * >>[I16.3] checkpoints and syncs as a whole                           (private)
+ * >>[I16.5] checkpoints and syncs as a whole                           (private)
  *----------------------------------------------------------------------------*/
 
 /*  In the general topology several writers' leases exist: one checkpoint at a time all the same. */
