@@ -6103,7 +6103,12 @@ static bool sqlpool__stamp_read(const volatile uint32_t *map, sqlpool__stamp *st
 static uint64_t sqlpool__log_place(const sqlpool__stamp *stamp) {
     return (uint64_t)stamp->words[SQLPOOL__STAMP_SALT] << 32 | stamp->words[SQLPOOL__STAMP_FRAMES];
 }
-static uint64_t sqlpool__log_end(const volatile uint32_t *map) {
+/*  The raw handle may have brought the connection out of WAL: then the mapping is gone. */
+static const volatile uint32_t *sqlpool__map_of(const sqlpool__slot *slot) {
+    return slot->is_raw || slot->is_changed ? NULL : slot->stamp_map;
+}
+static uint64_t sqlpool__log_end(const sqlpool__slot *slot) {
+    const volatile uint32_t *map = sqlpool__map_of(slot);
     sqlpool__stamp stamp;
     return map != NULL && sqlpool__stamp_read(map, &stamp) ? sqlpool__log_place(&stamp) : 0;
 }
@@ -6111,7 +6116,7 @@ static uint64_t sqlpool__log_end(const volatile uint32_t *map) {
 /*  Has no commit of this pool shown yet that the stamp can be relied on? */
 static bool sqlpool__is_counter_due(const sqlpool__slot *slot) {
     return SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->core->is_counter_checked) == 0) &&
-           slot->stamp_map != NULL && !slot->is_raw;
+           sqlpool__map_of(slot) != NULL;
 }
 
 static int sqlpool__on_commit(void *argument) {
@@ -6123,7 +6128,7 @@ static int sqlpool__on_commit(void *argument) {
     slot->is_committed = slot->has_commit_begun = true;
     slot->has_frames = false; /* the wal_hook comes after this, if anything was written */
     sqlpool__note_commit_begins(slot);
-    slot->has_counter = slot->stamp_map != NULL && !slot->is_raw;
+    slot->has_counter = sqlpool__map_of(slot) != NULL;
     if (slot->has_counter) /* nobody else commits: the write lock is ours */
         slot->counter_before = sqlpool__stamp_word(slot->stamp_map, SQLPOOL__STAMP_COUNTER);
     return 0;
@@ -6155,7 +6160,7 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
         SQLPOOL__STORE_RELAXED(&core->wal_frames, now);
         (void)SQLPOOL__ADD(&core->frames_total, now > before ? now - before : now);
         slot->log_end = 0;
-        if (slot->stamp_map != NULL && sqlpool__stamp_read(slot->stamp_map, &stamp)) {
+        if (sqlpool__map_of(slot) != NULL && sqlpool__stamp_read(slot->stamp_map, &stamp)) {
             const uint32_t counter = stamp.words[SQLPOOL__STAMP_COUNTER];
             if (stamp.words[SQLPOOL__STAMP_FRAMES] == now &&
                 (!slot->has_counter || counter == slot->counter_before + 1)) {
@@ -8287,7 +8292,7 @@ static void sqlpool__sync_before_close(sqlpool__slot *slot) {
         return;
     for (i = 0; i < core->slot_count; i++)
         if (&core->slots[i] != slot && SQLPOOL__LOAD(&core->slots[i].is_open) != 0) return;
-    end = sqlpool__log_end(slot->stamp_map);
+    end = sqlpool__log_end(slot);
     file = sqlpool__file_of(slot->db, SQLITE_FCNTL_JOURNAL_POINTER);
     if ((end != 0 && ((end & UINT32_MAX) == 0 || end == before)) || file == NULL) return;
     if (file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK) {
@@ -8514,10 +8519,10 @@ static void sqlpool__clean_raw(sqlpool__slot *slot, sqlpool__text *text) {
     rc = sqlite3_prepare_v2(slot->db, "SELECT 1", -1, &probe, NULL);
     (void)sqlite3_finalize(probe);
     if (rc != SQLITE_OK) {
-        slot->is_bad = true; /* cannot tell: replace it */
+        slot->is_bad = slot->is_changed = true; /* cannot tell: replace it */
     } else if (slot->authorized == authorized) {
         sqlpool__text_add(text, "the authorizer was replaced (use sqlpool_conn_chain()); ");
-        slot->is_bad = true;
+        slot->is_bad = slot->is_changed = true;
     }
     sqlpool__install_handlers(slot);
     slot->is_raw = false;
@@ -10415,7 +10420,7 @@ static int sqlpool__sync_failed(sqlpool__core *core, int code, sqlpool_error *er
 
 /*  With that lock held. */
 static uint64_t sqlpool__log_end_held(sqlpool__slot *writer) {
-    const uint64_t end = sqlpool__log_end(writer->stamp_map);
+    const uint64_t end = sqlpool__log_end(writer);
     SQLPOOL__STORE(&writer->core->log_end, end);
     return end;
 }
@@ -10516,7 +10521,7 @@ static int sqlpool__settle_log(sqlpool__slot *writer, sqlpool_error *error) {
         return SQLPOOL_OK;
     if (SQLPOOL__LOAD(&core->is_log_doubtful) == 0) {
         const uint64_t before = SQLPOOL__LOAD(&core->log_synced);
-        const uint64_t end = sqlpool__log_end(writer->stamp_map);
+        const uint64_t end = sqlpool__log_end(writer);
         sqlite3_file *file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
         if ((end != 0 && ((end & UINT32_MAX) == 0 || end == before)) || file == NULL)
             return SQLPOOL_OK;

@@ -1710,9 +1710,10 @@ static void op_lease(void) {
             if (l->mode == SQLPOOL_WRITE) set_copy(&l->now, &l->saved[l->depth]);
             if (l->depth == 0) l->is_ended = false;
         } else if (commits && (is_explained(rc, lease_excuse(l)) || l->is_ended ||
-                               (!w.is_wal && is_busy_code(rc)))) {
-            /* it is open still: undone by hand, and what of it is in the log nobody knows */
-            const bool was_busy = is_busy_code(rc);
+                               (!w.is_wal && (is_busy_code(rc) || rc == SQLPOOL_TIMEOUT)))) {
+            /* it is open still: undone by hand, and what of it is in the log nobody knows; a COMMIT
+               that waits for readers of the other pool may pass the deadline */
+            const bool was_busy = is_busy_code(rc) || (!w.is_wal && rc == SQLPOOL_TIMEOUT);
             const bool in_doubt = !l->is_ended && l->depth == 1 && l->mode == SQLPOOL_WRITE &&
                                   !was_busy && w.is_faulty && rc != SQLPOOL_CANCELLED;
             if (rc == SQLPOOL_OK) return;
