@@ -1050,8 +1050,10 @@ static void base_becomes(const set *now, bool is_changed) {
         memcmp(&w.base.s[0], &now->s[0], sizeof now->s[0]) != 0) {
         w.commits += w.base.count == 1 && now->count == 1;
     }
-    if (w.control_forget && w.step > w.steps / 3 && !is_any_queued() && now->count == 1 &&
-        w.base.count == 1 && memcmp(&w.base.s[0], &now->s[0], sizeof now->s[0]) != 0) {
+    /* not where the model has given up: it takes what is in the file then */
+    if (w.control_forget && !w.gives_up && w.step > w.steps / 3 && !is_any_queued() &&
+        now->count == 1 && w.base.count == 1 &&
+        memcmp(&w.base.s[0], &now->s[0], sizeof now->s[0]) != 0) {
         w.control_forget = false; /* the control: the model forgets an acknowledged write */
         w.settle_in = 1;          /* read it all before another write goes over it */
         note("(the model forgets this one)");
@@ -2687,7 +2689,7 @@ static void op_restore(holder_pool *p) {
         release_all();
         (void)gave(sqlpool_flush(p->pool, 1000, NULL));
     }
-    if (is_any_queued()) return;
+    if (is_any_queued() || w.settle_in == 1) return; /* it is to be read before it is replaced */
     why.may_wait = all_out() > 0;
     note("restore");
     memset(&info, 0, sizeof info);
