@@ -858,7 +858,8 @@ typedef enum sqlpool_level {
     X(TASK, "a task of the schedule ended, failed, or took too long")                             \
     X(MIGRATION, "a step of a migration ran, or an index was made or dropped")                  \
     X(BACKUP, "a backup was made, or the database replaced by one")                               \
-    X(CORRUPT, "the database is said to be corrupt, and whether a check confirms it")
+    X(CORRUPT, "the database is said to be corrupt, and whether a check confirms it")             \
+    X(UNSYNCED, "the pool is closed, and its log could not be brought to the disk")
 
 #define SQLPOOL__LOG_ENUM(name, text) SQLPOOL_LOG_##name,
 typedef enum sqlpool_log_item {
@@ -19393,20 +19394,26 @@ static void sqlpool__free_handle(sqlpool *handle) {
 static void sqlpool__settle_last(sqlpool__core *core) {
     const sqlpool_events events = core->config.events;
     sqlpool__slot *writer = &core->slots[0];
-    sqlpool_error ignored;
+    sqlpool_error error;
     uint32_t i = 0;
-    sqlpool__error_clear(&ignored);
+    sqlpool__error_clear(&error);
     while (i < core->slot_count && core->slots[i].db == NULL) i++;
-    if (i < core->slot_count) (void)sqlpool__settle_log(&core->slots[i], &ignored);
-    if (i == 0 || SQLPOOL__LOAD(&core->is_log_doubtful) == 0 ||
-        (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) != 0)
-        return;
-    core->config.events.connect_fn = NULL;
-    core->config.events.destroy_fn = NULL;
-    if (sqlpool__open_connection(writer, &ignored) == SQLPOOL_OK)
-        (void)sqlpool__settle_log(writer, &ignored);
-    sqlpool__close_connection(writer);
-    core->config.events = events;
+    if (i < core->slot_count) (void)sqlpool__settle_log(&core->slots[i], &error);
+    if (i > 0 && SQLPOOL__LOAD(&core->is_log_doubtful) != 0 &&
+        (SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_MOVED) == 0) {
+        core->config.events.connect_fn = NULL;
+        core->config.events.destroy_fn = NULL;
+        sqlpool__error_clear(&error);
+        if (sqlpool__open_connection(writer, &error) == SQLPOOL_OK)
+            (void)sqlpool__settle_log(writer, &error);
+        sqlpool__close_connection(writer);
+        core->config.events = events;
+    }
+    if (SQLPOOL__LOAD(&core->is_log_doubtful) != 0)
+        sqlpool__log_line(core, SQLPOOL_LEVEL_ERROR, SQLPOOL_LOG_UNSYNCED,
+                          "a power loss may take the last commits, and what others write behind "
+                          "them: %s",
+                          error.message);
 }
 
 /*  Frees everything. No lease is out; connections that are still open are closed, the writer last.

@@ -749,6 +749,38 @@ TEST(close_mends_without_a_connection) {
     both(close_mends_without_a_connection_scene);
 }
 
+/*  Another program has the lock that mending needs: the operator is told. */
+static char told[400];
+static void hear(void *user, sqlpool_level level, sqlpool_log_item item, const char *line) {
+    (void)user;
+    if (level == SQLPOOL_LEVEL_ERROR && item == SQLPOOL_LOG_UNSYNCED)
+        (void)snprintf(told, sizeof told, "%s", line);
+}
+static void a_log_that_close_cannot_mend_is_told_of_scene(bool is_told_once) {
+    sqlpool_config c = config_of(SQLPOOL_SYNCHRONOUS_FULL);
+    set_scene(is_told_once);
+    watch.step_ns = 1000;
+    locks.clock = &watch;
+    locks.solo = 1;
+    c.clock = sim_clock_hooks(&watch);
+    c.locks = sim_locks_hooks(&locks);
+    c.log.write_fn = hear;
+    told[0] = '\0';
+    CHECK_INT(start_with(&c), SQLPOOL_OK);
+    CHECK_INT(relaxed("INSERT INTO t VALUES('R')"), SQLPOOL_OK);
+    disk.fails = 1;
+    CHECK(is_ioerr(sync_pool()));
+    other = connect();
+    (void)run(other, "BEGIN IMMEDIATE");
+    CHECK_INT(close_pool(), SQLPOOL_OK);
+    CHECK(strstr(told, "a power loss may take the last commits") != NULL);
+    CHECK(strstr(told, "waiting for a lock") != NULL);
+    CHECK_STR(rows_of(path, all_rows), "R"); /* there while the power is */
+}
+TEST(a_log_that_close_cannot_mend_is_told_of) {
+    both(a_log_that_close_cannot_mend_is_told_of_scene);
+}
+
 /*  The pool's only connection is closed while it works, by age or because its lease has changed it:
     SQLite syncs the log then, and keeps to itself that it has failed. */
 static void an_aged_connection_whose_last_sync_fails_scene(bool is_told_once) {
@@ -1137,6 +1169,7 @@ int main(void) {
     RUN(a_hole_that_a_refused_open_leaves);
     RUN(a_hole_that_close_cannot_mend);
     RUN(close_mends_without_a_connection);
+    RUN(a_log_that_close_cannot_mend_is_told_of);
     RUN(an_aged_connection_whose_last_sync_fails);
     RUN(a_changed_connection_whose_last_sync_fails);
     RUN(a_truncate_that_cannot_sync_the_log);
