@@ -328,7 +328,7 @@ fuzz: $(if $(LIBFUZZER),$(FUZZ:%=$(BUILD)/fuzz/%.libfuzzer),$(FUZZ:%=$(BUILD)/fu
 fuzz-controls: $(FUZZ:%=$(BUILD)/fuzz/%.control) ## a bug in a copy of the header for each target, which must find it
 	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),60)' sh tests/fuzz/run.sh $(BUILD)/fuzz control $(FUZZ)
 
-schedules: $(BUILD)/tests/unit/schedules ## every order of threads in twelve scenarios; goes on where it was stopped; below an hour
+schedules: $(BUILD)/tests/unit/schedules ## every order of threads in twelve scenarios; more than an hour; goes on where it was stopped
 	@$(TEST_ENV) sh tests/sim/schedules.sh
 
 schedules-controls: $(BUILD)/tests/unit/schedules ## ten broken pools, which the schedules must find
