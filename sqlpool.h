@@ -8279,20 +8279,17 @@ static void sqlpool__reset_own(sqlpool__slot *slot, int which) {
 static const char *const sqlpool__own_sql[SQLPOOL__OWN_STATEMENTS] = {
     "BEGIN", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "PRAGMA schema_version"};
 
-/*  SQLite syncs and copies the log when the last connection is closed, and nobody hears of it when
-    that sync fails: it has to find nothing to do. After a failure here nothing is copied. */
-static void sqlpool__sync_before_close(sqlpool__slot *slot) {
+/*  Syncs what of the log is not known to be on the disk; a failure leaves it in doubt. Without a
+    lock: what others write meanwhile does not count. */
+static void sqlpool__sync_whole_log(sqlpool__slot *slot) {
     sqlpool__core *core = slot->core;
     const uint64_t before = SQLPOOL__LOAD(&core->log_synced);
     sqlite3_file *file;
     uint64_t end;
-    uint32_t i;
-    if (!core->is_wal || core->config.read_only || slot->stamp_map == NULL ||
+    if (!core->is_wal || core->config.read_only || slot->db == NULL ||
         core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
         SQLPOOL__LOAD(&core->is_log_doubtful) != 0 || SQLPOOL__LOAD(&core->is_log_lost) != 0)
         return;
-    for (i = 0; i < core->slot_count; i++)
-        if (&core->slots[i] != slot && SQLPOOL__LOAD(&core->slots[i].is_open) != 0) return;
     end = sqlpool__log_end(slot);
     file = sqlpool__file_of(slot->db, SQLITE_FCNTL_JOURNAL_POINTER);
     if ((end != 0 && ((end & UINT32_MAX) == 0 || end == before)) || file == NULL) return;
@@ -8301,6 +8298,17 @@ static void sqlpool__sync_before_close(sqlpool__slot *slot) {
     } else {
         sqlpool__doubt_log(core);
     }
+}
+
+/*  SQLite syncs and copies the log when the last connection is closed, and nobody hears of it when
+    that sync fails: it has to find nothing to do. After a failure here nothing is copied. */
+static void sqlpool__sync_before_close(sqlpool__slot *slot) {
+    sqlpool__core *core = slot->core;
+    uint32_t i;
+    if (slot->stamp_map == NULL) return;
+    for (i = 0; i < core->slot_count; i++)
+        if (&core->slots[i] != slot && SQLPOOL__LOAD(&core->slots[i].is_open) != 0) return;
+    sqlpool__sync_whole_log(slot);
 }
 
 static void sqlpool__close_connection(sqlpool__slot *slot) {
@@ -10516,23 +10524,12 @@ static SQLPOOL__NOINLINE int sqlpool__mend_log(sqlpool__slot *writer, sqlpool_er
     Later syncs of other processes are not known. */
 static int sqlpool__settle_log(sqlpool__slot *writer, sqlpool_error *error) {
     sqlpool__core *core = writer->core;
-    if (!core->is_wal || core->config.read_only || writer->db == NULL ||
-        core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
-        SQLPOOL__LOAD(&core->is_log_lost) != 0)
-        return SQLPOOL_OK;
-    if (SQLPOOL__LOAD(&core->is_log_doubtful) == 0) {
-        const uint64_t before = SQLPOOL__LOAD(&core->log_synced);
-        const uint64_t end = sqlpool__log_end(writer);
-        sqlite3_file *file = sqlpool__file_of(writer->db, SQLITE_FCNTL_JOURNAL_POINTER);
-        if ((end != 0 && ((end & UINT32_MAX) == 0 || end == before)) || file == NULL)
-            return SQLPOOL_OK;
-        if (file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK) {
-            sqlpool__log_is_synced(core, before, end);
-            return SQLPOOL_OK;
-        }
-        sqlpool__doubt_log(core);
-    }
-    return sqlpool__mend_log(writer, error);
+    sqlpool__sync_whole_log(writer);
+    return writer->db == NULL || SQLPOOL__LOAD(&core->is_log_doubtful) == 0 ||
+                   core->config.synchronous == SQLPOOL_SYNCHRONOUS_OFF ||
+                   SQLPOOL__LOAD(&core->is_log_lost) != 0
+               ? SQLPOOL_OK
+               : sqlpool__mend_log(writer, error);
 }
 
 /*------------------------------------------------------------------------------
@@ -12307,7 +12304,7 @@ SQLPOOL_API uint64_t sqlpool_fingerprint(const char *sql, char *text, size_t tex
 }
 
 SQLPOOL_API const char *sqlpool_timing_name(int timing) {
-    static const char *const names[] = {
+    static const char names[][24] = {
 #define SQLPOOL__TIMING_NAME(name, word, text) #word,
         SQLPOOL_TIMINGS(SQLPOOL__TIMING_NAME)
 #undef SQLPOOL__TIMING_NAME
@@ -12316,7 +12313,7 @@ SQLPOOL_API const char *sqlpool_timing_name(int timing) {
 }
 
 SQLPOOL_API const char *sqlpool_event_name(int kind) {
-    static const char *const names[] = {
+    static const char names[][24] = {
 #define SQLPOOL__EVENT_NAME(name, word, text) #word,
         SQLPOOL_EVENT_KINDS(SQLPOOL__EVENT_NAME)
 #undef SQLPOOL__EVENT_NAME
@@ -18249,7 +18246,7 @@ static void sqlpool__chart_key(sqlpool__text *text, const sqlpool__chart *chart)
 
 /*  The same for round values, without decimals: "1 ms", "2500/s". */
 static void sqlpool__text_tick(sqlpool__text *text, sqlpool__unit unit, int64_t value) {
-    static const char *const times[] = {"ns", "us", "ms", "s"};
+    static const char times[][4] = {"ns", "us", "ms", "s"};
     int step = 0;
     if (unit == SQLPOOL__UNIT_TIME) {
         for (; step < 3 && value % 1000 == 0; step++) value /= 1000;
@@ -21599,7 +21596,7 @@ static int sqlpool__check_verdict(sqlpool__chore *chore, const sqlpool__check_fi
 
 static int sqlpool__check_database(sqlpool__chore *chore, int kind, const char *table,
                                    sqlpool_check_result *result) {
-    static const char *const pragmas[] = {"quick_check", "integrity_check", "foreign_key_check"};
+    static const char pragmas[][20] = {"quick_check", "integrity_check", "foreign_key_check"};
     static const int touches[] = {2, 6, 1}; /* of each page, about */
     sqlpool__check_findings findings = sqlpool__findings_into(result);
     int rc, tries = 0;
@@ -22174,8 +22171,8 @@ SQLPOOL_API int sqlpool_fts5_tables(sqlpool *pool, sqlpool_fts5_fn fn, void *use
 
 SQLPOOL_API int sqlpool_fts5(sqlpool *pool, const char *table, int action,
                              const sqlpool_maintenance *options, sqlpool_error *error) {
-    static const char *const operations[] = {"FTS5 merge", "FTS5 optimize", "FTS5 rebuild",
-                                             "FTS5 check"};
+    static const char operations[][16] = {"FTS5 merge", "FTS5 optimize", "FTS5 rebuild",
+                                          "FTS5 check"};
     const bool is_known = action >= SQLPOOL_FTS5_MERGE && action <= SQLPOOL_FTS5_CHECK;
     sqlpool_error local;
     sqlpool__chore chore;
@@ -23761,7 +23758,7 @@ typedef struct sqlpool__shape {
 
 static int sqlpool__salvage_shape(sqlpool__salvage *salvage, const char *table,
                                   sqlpool__shape *shape) {
-    static const char *const names[] = {"rowid", "_rowid_", "oid"};
+    static const char names[][8] = {"rowid", "_rowid_", "oid"};
     bool is_free[3] = {true, true, true};
     sqlite3_stmt *list = NULL, *probe = NULL;
     int i, rc;
@@ -23858,7 +23855,7 @@ static void sqlpool__salvage_rows(sqlpool__salvage *salvage, const char *table) 
 
 /*  The definitions that can be read go into a table of ours, forwards and backwards. */
 static int sqlpool__salvage_schema(sqlpool__salvage *salvage) {
-    static const char *const orders[] = {"", "DESC"};
+    static const char orders[][8] = {"", "DESC"};
     int i, rc = sqlite3_exec(salvage->to,
                              "CREATE TEMP TABLE sqlpool_schema(id INTEGER PRIMARY KEY, type, name, "
                              "tbl_name, sql)",
@@ -25264,7 +25261,7 @@ static int sqlpool__run_set(sqlpool__indexing *x) {
 static int sqlpool__index_set(sqlpool *pool, sqlpool__set_action action,
                               const sqlpool_index_set *set, const sqlpool_maintenance *options,
                               sqlpool_index_report *reports, sqlpool_error *error) {
-    static const char *const operations[] = {"check indexes", "create indexes", "drop indexes"};
+    static const char operations[][16] = {"check indexes", "create indexes", "drop indexes"};
     sqlpool_error local;
     sqlpool__indexing x;
     sqlpool__memory *memory;
@@ -25497,8 +25494,8 @@ static int sqlpool__do_archive_task(sqlpool__core *core, const sqlpool_task *tas
 /*  The work of a task. `is_cut`: there is more to do, next time. */
 static int sqlpool__do_task(sqlpool__core *core, sqlpool__plan *plan, const sqlpool_task *task,
                             int64_t stop_ns, bool *is_cut, int *skip, sqlpool_error *error) {
-    static const char *const operations[] = {
-        "", "optimize", "FTS5 merge", "incremental vacuum", "check", "check", "backup"};
+    static const char operations[][24] = {"",      "optimize", "FTS5 merge", "incremental vacuum",
+                                          "check", "check",    "backup"};
     sqlpool_maintenance options;
     sqlpool_check_result result;
     sqlpool_sizes sizes;
