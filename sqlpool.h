@@ -5367,9 +5367,9 @@ typedef struct sqlpool__lane {
     int64_t handed_ns, taken_ns, wake_ns;
 } sqlpool__lane;
 
-#define SQLPOOL__PRIORITY_NESTED \
-    (SQLPOOL_PRIORITY_CRITICAL + 1) /* a reader that holds a reader, where
-                                                                    readers and writer exclude */
+/*  Of those for whom the others in the queue wait already: a reader that holds a reader, where
+    readers and writer exclude each other, and the thread of an exclusive section. */
+#define SQLPOOL__PRIORITY_AHEAD (SQLPOOL_PRIORITY_CRITICAL + 1)
 
 /*  A write that waits for the writer, and may be run by whoever has it (I20.4): a statement, or a
     function. Everything it points to is its caller's, who sleeps until it is done, or of the entry
@@ -9213,6 +9213,11 @@ static bool sqlpool__may_use_reserve_locked(sqlpool__core *core, const sqlpool__
            (uint32_t)config->reserve_threshold_percent * (uint32_t)config->max_connections;
 }
 
+/*  Is this the thread of an exclusive section? The gate is closed to all but it. */
+static bool sqlpool__is_bypassing_locked(const sqlpool__core *core, const sqlpool__waiter *waiter) {
+    return core->is_bypassed && waiter->thread == core->bypass_thread;
+}
+
 /*  Whether queue and gate let this waiter take a slot now. */
 static bool sqlpool__may_take_locked(sqlpool__core *core, const sqlpool__waiter *waiter,
                                      int64_t now) {
@@ -9220,7 +9225,7 @@ static bool sqlpool__may_take_locked(sqlpool__core *core, const sqlpool__waiter 
     const int64_t barge_ns = sqlpool__barge_ns(core);
     sqlpool__lane *lane = sqlpool__lane_of(core, waiter->mode);
     const sqlpool__waiter *head = sqlpool__head_locked(lane);
-    if (core->is_bypassed && waiter->thread == core->bypass_thread) return true;
+    if (sqlpool__is_bypassing_locked(core, waiter)) return true;
     if ((gate & (SQLPOOL__GATE_PAUSED | SQLPOOL__GATE_EXCLUSIVE)) != 0) return false;
     if ((gate & SQLPOOL__GATE_HOLD) != 0 && waiter->mode == SQLPOOL_READ) return false;
     if (head != NULL && head != waiter && sqlpool__is_head_due(core, lane, now)) return false;
@@ -9229,7 +9234,7 @@ static bool sqlpool__may_take_locked(sqlpool__core *core, const sqlpool__waiter 
             sqlpool__lane_of(core, waiter->mode == SQLPOOL_READ ? SQLPOOL_WRITE : SQLPOOL_READ));
         if (core->holds_write > 0 || (waiter->mode == SQLPOOL_WRITE && core->holds_read > 0))
             return false;
-        if (waiter->priority != SQLPOOL__PRIORITY_NESTED && other != NULL &&
+        if (waiter->priority != SQLPOOL__PRIORITY_AHEAD && other != NULL &&
             other->mode != waiter->mode && other->arrival < waiter->arrival &&
             now - other->since_ns >= barge_ns) {
             return false;
@@ -9576,10 +9581,13 @@ static int sqlpool__wait_for_slot(sqlpool__core *core, const sqlpool__request *r
     sqlpool__lock(core);
     if (waiter->arrival == 0) waiter->arrival = ++core->arrivals;
     sqlpool__observe_locked(core, now);
-    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_SHARED) != 0 && waiter->mode == SQLPOOL_READ &&
-        sqlpool__find_own_locked(core, waiter->thread) != NULL) {
-        waiter->priority =
-            SQLPOOL__PRIORITY_NESTED; /* a waiting writer waits for this very thread */
+    if (sqlpool__is_bypassing_locked(core, waiter)) {
+        /* who comes past the gate for a moment, and gives the slot back, wakes the head only */
+        waiter->priority = SQLPOOL__PRIORITY_AHEAD;
+    } else if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_SHARED) != 0 &&
+               waiter->mode == SQLPOOL_READ &&
+               sqlpool__find_own_locked(core, waiter->thread) != NULL) {
+        waiter->priority = SQLPOOL__PRIORITY_AHEAD; /* a waiting writer waits for this thread */
     }
     sqlpool__enqueue_locked(core, waiter);
     for (;;) {

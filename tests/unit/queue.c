@@ -1218,12 +1218,42 @@ TEST(nested_readers_wait_their_turn) {
         CHECK_INT(sqlpool__wait_for_slot(u.core, &request, &waiter, &out, &u.error),
                   SQLPOOL_TIMEOUT);
         CHECK_INT(waiter.priority,
-                  journal == 0 ? SQLPOOL_PRIORITY_NORMAL : SQLPOOL__PRIORITY_NESTED);
+                  journal == 0 ? SQLPOOL_PRIORITY_NORMAL : SQLPOOL__PRIORITY_AHEAD);
         sim_condition_destroy(&u.locks, &waiter.condition);
         fake_return(&u.core->slots[2], SQLPOOL__EMPTY);
         CHECK_INT(sqlpool_conn_release(&mine), SQLPOOL_OK);
         unit_close(&u);
     }
+}
+
+/*  A newcomer may have the writer of an exclusive section for a moment, and wakes the head when he sees
+    the gate: so the section's thread is that, whoever came before it. */
+TEST(an_exclusive_section_is_ahead_of_all_who_wait) {
+    unit_pool u;
+    sqlpool__request request;
+    sqlpool__slot *out;
+    sqlpool__waiter other, waiter;
+    PART(unit_begin(&u, "ahead.db", 1, NULL));
+    make_waiter(&u, &other, SQLPOOL_WRITE, SQLPOOL_PRIORITY_CRITICAL, 1, u.clock.now_ns, 87);
+    queue_up(&u, &other);
+    u.core->gate = SQLPOOL__GATE_EXCLUSIVE;
+    u.core->is_bypassed = true;
+    u.core->bypass_thread = sqlpool__thread_id(u.core);
+    fake_lease(&u.core->slots[0], SQLPOOL_WRITE, 88);
+    request = sqlpool__internal_request(SQLPOOL_WRITE, &sqlpool__default_call,
+                                        u.clock.now_ns + 10 * MS);
+    make_waiter(&u, &waiter, SQLPOOL_WRITE, SQLPOOL_PRIORITY_NORMAL, 0, u.clock.now_ns,
+                sqlpool__thread_id(u.core));
+    CHECK_INT(sqlpool__wait_for_slot(u.core, &request, &waiter, &out, &u.error), SQLPOOL_TIMEOUT);
+    other.is_signalled = waiter.is_signalled = false;
+    queue_up(&u, &waiter);
+    sqlpool__give_back(&u.core->slots[0], &u.core->lanes[SQLPOOL_WRITE]);
+    CHECK(waiter.is_signalled && !other.is_signalled);
+    u.core->is_bypassed = false;
+    u.core->gate = 0;
+    leave(&u, &other);
+    leave(&u, &waiter);
+    unit_close(&u);
 }
 
 /*  A place that is not known is a question mark. */
@@ -1450,6 +1480,7 @@ int main(void) {
     RUN(truncate_with_a_reader_out);
     RUN(failed_growth_ends_at_the_deadline);
     RUN(nested_readers_wait_their_turn);
+    RUN(an_exclusive_section_is_ahead_of_all_who_wait);
     RUN(waits_from_nowhere);
     RUN(waits_where_open_errors_are_passed_on);
     RUN(log_above_its_limit_in_one_lane);
