@@ -215,6 +215,7 @@ static void acknowledge(load *l, uint32_t checksum, int64_t began_ns, uint64_t s
 static void log_line(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
     (void)user;
     if (item == SQLPOOL_LOG_SQLITE_VERSION) return; /* does not change from run to run */
+    if (item == SQLPOOL_LOG_SLOW) return; /* a busy machine or disk: nothing is wrong */
     if (item == SQLPOOL_LOG_WAL_PINNED) return; /* by a look: the next checkpoint does the rest */
     if (level >= SQLPOOL_LEVEL_WARNING) fprintf(stderr, "%s\n", message);
 }

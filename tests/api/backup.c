@@ -686,8 +686,8 @@ TEST(of_a_schema_with_functions_of_the_program) {
         "CREATE TABLE t(a CHECK(twice(a) < 100), filler); INSERT INTO t VALUES(1, 2)",
         "CREATE TABLE t(a, b AS (twice(a)) NOT NULL); INSERT INTO t(a) VALUES(1)",
         "CREATE TABLE t(a TEXT COLLATE backwards UNIQUE); INSERT INTO t VALUES('x'), ('y')",
-        "CREATE TABLE t(a TEXT COLLATE backwards PRIMARY KEY) WITHOUT ROWID; INSERT INTO t "
-        "VALUES('x'), ('y')"};
+        ("CREATE TABLE t(a TEXT COLLATE backwards PRIMARY KEY) WITHOUT ROWID; INSERT INTO t "
+         "VALUES('x'), ('y')")};
     sqlpool_config config = config_of(2);
     size_t i;
     config.events.connect_fn = add_functions;

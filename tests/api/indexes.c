@@ -14,8 +14,8 @@ static const char *const every_kind[] = {
     "CREATE INDEX users_lower ON users(lower(name), substr(mail, 1, 3))",
     "CREATE INDEX events_recent ON events(user_id, at DESC)",
     "CREATE INDEX users_name ON users(name COLLATE RTRIM)",
-    "CREATE UNIQUE INDEX IF NOT EXISTS events_once ON events(user_id, kind) WHERE kind IS NOT "
-    "NULL;"};
+    ("CREATE UNIQUE INDEX IF NOT EXISTS events_once ON events(user_id, kind) WHERE kind IS NOT "
+     "NULL;")};
 enum { KINDS = sizeof every_kind / sizeof *every_kind };
 
 static sqlpool_index_set set_of(const char *const *indexes, int count) {

@@ -98,6 +98,28 @@ run() { # program seconds: output in program.log; fails at the first test that f
     } | awk '{ print } /^not ok/ { bad = 1; exit } /^exit / { bad = bad || $2 != 0 } END { exit bad }' >"$1.log"
 }
 
+prove() { # number of the worker: it has every so manieth program
+    turn=0
+    for program in $needed; do
+        turn=$((turn % MUTATE_JOBS + 1))
+        [ "$turn" -eq "$1" ] || continue
+        mkdir -p "$base/${program%/*}"
+        if ! { is_whole "$program" || compile -std=gnu11 -O0 -c -o "$program.o" "$source/tests/$program.c"; } ||
+            ! build_program "$program" "$base"; then
+            echo "$program" >>failed
+            return
+        fi
+        start=$(date +%s)
+        run "$base/$program" 300 || { # says nothing about a mutant
+            echo "mutate: $program fails unchanged, and is left out: $base/$program.log"
+            echo "$program" >>broken
+            continue
+        }
+        echo "$program $(($(date +%s) - start))" >>seconds
+        rm -rf "${base:?}/$program.dir" "${base:?}/$program"
+    done
+}
+
 mkdir -p "$base"
 needed=$(cut -f 2 "$out/list" | sort -u | while read -r room; do programs_of "$room"; done | tr ' ' '\n' | sort -u)
 tests=$(cd "$root" && cat sqlpool.h tests/*.h tests/*/*.[ch] | cksum | tr -d ' ')
@@ -109,19 +131,13 @@ if [ "$(cat "$base/mark" 2>/dev/null)" != "$tests" ]; then
     : >broken
     mkdir -p "$source" && cp -R "$root/sqlpool.h" "$root/tests" "$source" && cp "$root/sqlpool.h" . || exit 1
     compile -std=c11 -O2 -S -o impl.s "$source/tests/impl.c" || exit 1
-    for program in $needed; do
-        mkdir -p "$base/${program%/*}"
-        is_whole "$program" || compile -std=gnu11 -O0 -c -o "$program.o" "$source/tests/$program.c" || exit 1
-        build_program "$program" "$base" || exit 1
-        start=$(date +%s)
-        run "$base/$program" 300 || { # says nothing about a mutant
-            echo "mutate: $program fails unchanged, and is left out: $base/$program.log"
-            echo "$program" >>"$base/broken"
-            continue
-        }
-        echo "$program $(($(date +%s) - start))" >>"$base/seconds"
-        rm -rf "${base:?}/$program.dir" "${base:?}/$program"
+    compile -std=c11 -O0 -c -o impl.o "$source/tests/impl.c" || exit 1
+    w=0
+    while w=$((w + 1)) && [ "$w" -le "$MUTATE_JOBS" ]; do
+        prove "$w" &
     done
+    wait
+    [ ! -f failed ] || { echo "mutate: $(cat failed) cannot be compiled"; exit 1; }
     cd "$root" || exit 1
     echo "$tests" >"$base/mark"
 fi
