@@ -752,6 +752,8 @@ TEST(error_detail) {
     CHECK_INT(error.sqlite_code, 0);
     CHECK_INT(SQLPOOL__FAIL(&error, SQLITE_TOOBIG, "c"), SQLITE_TOOBIG);
     CHECK_INT(error.sqlite_code, SQLITE_TOOBIG);
+    CHECK_INT(SQLPOOL__FAIL(&error, SQLITE_ERROR, "d"), SQLITE_ERROR); /* the least of them */
+    CHECK_INT(error.sqlite_code, SQLITE_ERROR);
 }
 
 /*---- I06 ----*/

@@ -928,6 +928,24 @@ TEST(statements_are_handed_out_unbound) {
     unit_close(&u);
 }
 
+/*  A commit that the caller steps himself counts when he gives the statement back, not with his lease. */
+TEST(a_commit_counts_when_its_statement_comes_back) {
+    unit_pool u;
+    sqlpool_conn conn;
+    sqlite3_stmt *statement;
+    uint64_t commits;
+    PART(unit_begin_row(&u, "stepped.db"));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_stmt(&conn, "INSERT INTO t VALUES(2)", &statement, &u.error), &u.error);
+    commits = u.core->commits;
+    CHECK_INT(sqlite3_step(statement), SQLITE_DONE);
+    CHECK_INT(sqlpool_conn_stmt_release(&conn, statement), SQLPOOL_OK);
+    CHECK_INT(u.core->commits, commits + 1);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(u.core->commits, commits + 1);
+    unit_close(&u);
+}
+
 static int base_updates, lease_updates;
 static void on_base_update(void *user, int action, const char *database, const char *table,
                            int64_t rowid) {
@@ -2113,6 +2131,7 @@ int main(void) {
     RUN(a_page_that_cannot_be_read_is_not_damage);
     RUN(write_on_a_raw_reader);
     RUN(statements_are_handed_out_unbound);
+    RUN(a_commit_counts_when_its_statement_comes_back);
     RUN(chain_of_the_connection_comes_back);
     RUN(status_of_many_holders);
     RUN(cursor_of_a_closed_pool);

@@ -716,6 +716,29 @@ TEST(charts_of_any_latencies) {
     unit_close(&u);
 }
 
+TEST(the_table_of_latencies) {
+    static sqlpool__report report;
+    unit_pool u;
+    sqlpool__text text;
+    sqlpool_latency *waits = &report.latencies[SQLPOOL_TIMING_WAIT];
+    char wanted[200];
+    PART(unit_begin(&u, "table.db", 1, NULL));
+    (void)sqlpool__view_take(u.core, &report.view);
+    waits->count = 7;
+    waits->p50_ns = 2000;
+    waits->p95_ns = 3000;
+    waits->p99_ns = 50000;
+    waits->max_ns = INT64_C(7000000000);
+    text = sqlpool__text_into(page, sizeof page);
+    sqlpool__html_tables(&report, &text);
+    (void)snprintf(wanted, sizeof wanted,
+                   "<tr><td>%s</td><td>7</td><td>2.00 us</td><td>3.00 us</td><td>50.0 us</td>"
+                   "<td class=\"rare\">7.00 s</td></tr>",
+                   sqlpool_timing_name(SQLPOOL_TIMING_WAIT));
+    CHECK_HAS(page, wanted);
+    unit_close(&u);
+}
+
 TEST(a_report_without_memory_says_so) {
     unit_pool u;
     sqlpool__text out = sqlpool__text_into(page, sizeof page);
@@ -844,6 +867,7 @@ int main(void) {
     RUN(a_report_has_the_plans_line_by_line);
     RUN(charts_of_any_samples);
     RUN(charts_of_any_latencies);
+    RUN(the_table_of_latencies);
     RUN(a_report_without_memory_says_so);
     RUN(a_trace_of_no_events);
     RUN(a_trace_of_any_events);
