@@ -883,6 +883,36 @@ TEST(vacuum_into_follows_no_link) {
     PART(close_pool(pool));
 }
 
+/*  What SQLite opens is a target, up to its longest name. */
+TEST(vacuum_into_takes_the_longest_path_of_sqlite) {
+    sqlpool_config config = config_of(1);
+    sqlpool *pool = open_pool("longest.db", &config, TWO_TABLES);
+    char path[700];
+    int room, opened = 0, refused = 0;
+    size_t at;
+    if (pool == NULL) return;
+    CHECK(getcwd(path, 300) != NULL);
+    while ((at = strlen(path)) < 450) { /* a folder has at most 255 bytes */
+        (void)snprintf(path + at, sizeof path - at, "/%0*d", at < 250 ? 200 : (int)(460 - at), 0);
+        CHECK_INT(mkdir(path, 0700), 0);
+    }
+    for (room = 500 - (int)at; room < 520 - (int)at; room++) {
+        sqlite3 *db = NULL;
+        int rc;
+        (void)snprintf(path + at, sizeof path - at, "/%0*d", room, 0);
+        rc = sqlite3_open(path, &db);
+        if (rc == SQLITE_OK) rc = sqlite3_exec(db, "PRAGMA user_version=1", NULL, NULL, NULL);
+        (void)sqlite3_close(db);
+        (void)unlink(path);
+        if (rc != SQLITE_OK && rc != SQLITE_CANTOPEN) continue; /* the file, but not its log */
+        opened += rc == SQLITE_OK;
+        refused += rc != SQLITE_OK;
+        CHECK_RC(sqlpool_vacuum_into(pool, path, NULL, &err), rc, &err);
+    }
+    CHECK(opened > 0 && refused > 0);
+    PART(close_pool(pool));
+}
+
 /*  SQLite would take the copy for a log of the database, and remove it. */
 TEST(vacuum_into_takes_no_name_of_a_log) {
     static const char *const names[] = {"named.db-journal", "named.db-wal", "./named.db-shm"};
@@ -1302,6 +1332,7 @@ int main(void) {
     RUN(an_operation_reads_no_faster_than_it_may);
     RUN(incremental_vacuum_right_after_the_vacuum);
     RUN(vacuum_into_follows_no_link);
+    RUN(vacuum_into_takes_the_longest_path_of_sqlite);
     RUN(vacuum_into_takes_no_name_of_a_log);
     RUN(optimize_reads_where_as_a_word);
     RUN(every_number_of_the_options_is_looked_at);

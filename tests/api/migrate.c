@@ -979,6 +979,39 @@ TEST(another_process_between_two_steps) {
     close_pool(pool);
 }
 
+/*  A step that is tried again looks at the file anew; what that finds is not the step's fault. */
+static int busy_fn(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)user;
+    return attempt == 1 ? SQLITE_BUSY : SQLPOOL_OK;
+}
+static void newer_meanwhile(void *user, int attempt, int code, int64_t delay_us) {
+    between *b = (between *)user;
+    (void)attempt, (void)code, (void)delay_us;
+    b->result = raw_exec(b->other, b->sql) ? 0 : 1;
+}
+TEST(another_process_between_two_attempts) {
+    const sqlpool_migration step = {1, "made", NULL, NULL, busy_fn, NULL, NULL};
+    sqlpool_migrate_config config = plan_of(&step, 1);
+    sqlpool_migrate_result result;
+    sqlpool_config pooled = config_of(1);
+    between b = {0};
+    sqlpool *pool;
+    pooled.events.retry_fn = newer_meanwhile;
+    pooled.events.user = &b;
+    b.sql = "PRAGMA user_version = 9";
+    b.result = -1;
+    pool = open_pool("attempts.db", &pooled, NULL);
+    CHECK(pool != NULL);
+    b.other = raw_open("attempts.db");
+    CHECK(b.other != NULL);
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, &result, &err), SQLPOOL_MIGRATION_NEWER, &err);
+    CHECK_INT(b.result, 0);
+    CHECK_INT(result.failed_version, 0);
+    CHECK(strstr(err.message, "made\" (up)") == NULL);
+    (void)sqlite3_close(b.other);
+    close_pool(pool);
+}
+
 /*  One that goes further while this one has a nearer target is left alone. */
 TEST(another_process_goes_further) {
     static const char further[] = "BEGIN; CREATE TABLE posts(a); CREATE TABLE more(a); INSERT INTO "
@@ -1234,6 +1267,7 @@ int main(void) {
     RUN(progress_is_told_and_stops);
     RUN(progress_is_told_inside_a_step);
     RUN(another_process_between_two_steps);
+    RUN(another_process_between_two_attempts);
     RUN(another_process_goes_further);
     RUN(readers_go_on_and_get_the_new_schema);
     RUN(names_of_every_kind);

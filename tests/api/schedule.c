@@ -542,6 +542,7 @@ TEST(numbers_at_their_limits) {
     sqlpool_task good, bad;
     sqlpool_task_state state;
     const char *says = "";
+    char name[65];
     work w = {0};
     int i;
     if (pool == NULL) return;
@@ -556,6 +557,14 @@ TEST(numbers_at_their_limits) {
         CHECK_RC(set_schedule(pool, &bad, 1, false, &w, &err), SQLPOOL_MISUSE, &err);
         CHECK_HAS(err.message, says);
     }
+    memset(name, 'n', 64);
+    name[64] = '\0';
+    bad = good;
+    bad.name = name;
+    CHECK_RC(set_schedule(pool, &bad, 1, false, &w, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "name has 1 to 63 bytes");
+    name[63] = '\0';
+    CHECK_OK(set_schedule(pool, &bad, 1, false, &w, &err), &err);
     CHECK_RC(set_schedule(pool, &good, -1, false, &w, &err), SQLPOOL_MISUSE, &err);
     CHECK_HAS(err.message, "count is -1");
     CHECK_OK(set_schedule(pool, NULL, 0, false, &w, &err), &err); /* none: as NULL */
