@@ -787,6 +787,10 @@ TEST(archives_that_a_task_cannot_make) {
     CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
     AFTER_TICKS(pool, 1, w.done_result, SQLPOOL_OK);
     CHECK_INT(access("kept.bak", F_OK), 0);
+    task = task_of("copy", SQLPOOL_TASK_INTEGRITY_CHECK, 10, &w); /* checks a copy: there is no place for it */
+    task.path = "missing/kept-copy";
+    CHECK_OK(set_schedule(pool, &task, 1, false, &w, &err), &err);
+    CHECK_RC(sqlpool_schedule_run(pool, "copy", &err), SQLPOOL_TARGET, &err);
     PART(close_pool(pool));
     if (sqlite3_libversion_number() < 3036000) return;
     config.disable_upkeep_thread = true; /* a database in memory is checked itself */

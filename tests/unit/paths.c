@@ -650,6 +650,23 @@ TEST(rollback_that_fails) {
     unit_close(&u);
 }
 
+/*  An inner level that is rolled back is gone: a loop of them piles up no savepoints. */
+TEST(a_level_that_was_rolled_back_is_gone) {
+    unit_pool u;
+    sqlpool_conn conn;
+    sqlpool__slot *slot;
+    PART(unit_begin(&u, "level.db", 1, NULL));
+    CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &conn, &u.error), &u.error);
+    slot = unit_slot(&conn);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_begin(&conn, &u.error), &u.error);
+    CHECK_OK(sqlpool_conn_rollback(&conn, &u.error), &u.error);
+    CHECK_INT(sqlite3_exec(slot->db, "RELEASE sqlpool_1", NULL, NULL, NULL), SQLITE_ERROR);
+    CHECK_OK(sqlpool_conn_commit(&conn, &u.error), &u.error);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    unit_close(&u);
+}
+
 /*  A savepoint that cannot be undone: half of it is there, so nobody goes on with the connection. */
 TEST(savepoint_that_cannot_be_undone) {
     unit_pool u;
@@ -2117,6 +2134,7 @@ int main(void) {
     RUN(cursor_deadline_comes_back);
     RUN(no_memory_for_returning);
     RUN(rollback_that_fails);
+    RUN(a_level_that_was_rolled_back_is_gone);
     RUN(savepoint_that_cannot_be_undone);
     RUN(statement_that_moves_to_the_writer);
     RUN(quoted_pragma_goes_to_the_writer);

@@ -1093,6 +1093,7 @@ TEST(pins_are_reported_seldom) {
     u.core->config.wal_limit_bytes = 100 * 4096; /* above the limit the first one counts */
     sqlpool__checkpoint_report(u.core, &pinned);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_WAL_PINNED], 3);
+    CHECK_HAS(u.log.last[SQLPOOL_LOG_WAL_PINNED], "held for >= 10000 ms"); /* since it was told first */
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_checkpoints_pinned], 8);
     for (i = 0; i < 3; i++) fake_return(&u.core->slots[i], i < 2 ? SQLPOOL__IDLE : SQLPOOL__EMPTY);
     u.core->slots[2].tag = NULL;

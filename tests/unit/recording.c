@@ -147,9 +147,11 @@ TEST(a_histogram_counts_up_to_its_bounds) {
 /*  What came in the last seconds, step by step. */
 TEST(windows_forget) {
     sqlpool_latency_step steps[40];
+    int64_t opened_ns;
     unit_pool u;
     int i;
     PART(begin(&u, "windows.db"));
+    opened_ns = u.clock.now_ns;
     for (i = 0; i < 7; i++) PART(run_for(&u, 2000));
     sim_clock_advance(&u.clock, 10 * SECOND);
     CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
@@ -166,6 +168,7 @@ TEST(windows_forget) {
     CHECK_INT(steps[0].latency.count, 9);
     CHECK_INT(steps[1].latency.count, 4);
     CHECK_INT(steps[2].latency.count, 0);
+    CHECK_INT(steps[0].from_ns, opened_ns);
     CHECK_INT(steps[1].to_ns - steps[1].from_ns, 10 * SECOND + 4 * 40000);
     CHECK_INT(steps[2].from_ns, steps[1].to_ns);
     CHECK_INT(sqlpool_get_latency_steps(u.pool, SQLPOOL_TIMING_STATEMENT, steps, 1), 3);
@@ -513,6 +516,16 @@ TEST(a_slow_statement_is_logged_with_its_plan) {
     CHECK_HAS(u.log.last[SQLPOOL_LOG_SLOW], "SQLITE_ERROR");
     unit_close(&u);
 }
+TEST(rows_of_a_script_are_counted_by_statement) {
+    unit_pool u;
+    PART(begin(&u, "script_rows.db"));
+    CHECK_OK(unit_script(&u, "SELECT 1 UNION ALL SELECT 2; SELECT 'none' LIMIT 0"), &u.error);
+    CHECK_INT(kind_of(&u, "SELECT 1 UNION ALL SELECT 2").rows, 2);
+    CHECK_INT(kind_of(&u, "SELECT 'none' LIMIT 0").rows, 0);
+    CHECK_INT(kind_of(&u, "SELECT 'none' LIMIT 0").calls, 1);
+    unit_close(&u);
+}
+
 TEST(a_slow_line_of_a_script_ends_with_its_statement) {
     unit_pool u;
     PART(begin(&u, "slow_script.db"));
@@ -1430,6 +1443,7 @@ int main(void) {
     RUN(the_least_useful_kind_goes);
     RUN(the_times_of_a_kind_have_bounds);
     RUN(a_slow_statement_is_logged_with_its_plan);
+    RUN(rows_of_a_script_are_counted_by_statement);
     RUN(a_slow_line_of_a_script_ends_with_its_statement);
     RUN(a_slow_line_is_utf_8_and_turns_nothing);
     RUN(bound_values_are_shown_on_request_only);

@@ -739,6 +739,249 @@ TEST(the_table_of_latencies) {
     unit_close(&u);
 }
 
+/*---- whole reports ----*/
+
+/*  A report of known values, each another one, whatever SQLite, pointer size and machine. */
+static int64_t next_value;
+static int64_t another(void) {
+    return next_value = next_value * 13 % 10007 + 1;
+}
+static void invent_latency(sqlpool_latency *latency) {
+    latency->count = (uint64_t)another();
+    latency->mean_ns = 1000 * another();
+    latency->p50_ns = 900 * another();
+    latency->p95_ns = latency->p50_ns + 7000 * another();
+    latency->p99_ns = latency->p95_ns + 50000 * another();
+    latency->p999_ns = latency->p99_ns + 300000 * another();
+    latency->max_ns = latency->p999_ns + 2000000 * another();
+}
+static void invent_view(sqlpool__view *view) {
+    int i;
+#define INVENT(name, text) view->stats.name = another() % 5 == 0 ? 0 : (uint64_t)another();
+    SQLPOOL_COUNTERS(INVENT)
+#undef INVENT
+    view->now = 100000 * SECOND;
+    view->stats.min = 1;
+    view->stats.max = 4;
+    view->stats.open = 3;
+    view->stats.used = 2;
+    view->stats.idle = 1;
+    view->stats.waiting_read = 5;
+    view->stats.waiting_write = 6;
+    view->stats.submitted_now = 7;
+    view->stats.breaker_write = 1;
+    view->stats.utilisation_percent = 50;
+    view->stats.wal_frames = 250;
+    view->stats.wal_bytes = 1024120;
+    view->stats.memory_bytes = 345678;
+    view->stats.allocations = 912;
+    view->holder_count = 3;
+    view->holders_known = 2;
+    for (i = 0; i < 2; i++) {
+        sqlpool_holder *holder = &view->holders[i];
+        memset(holder, 0, sizeof *holder);
+        holder->slot = (uint32_t)i;
+        holder->mode = i == 0 ? SQLPOOL_WRITE : SQLPOOL_READ;
+        holder->thread_id = UINT64_C(0xabc0) + (uint64_t)i;
+        holder->held_ms = 1234 + i;
+        holder->wal_frames = i == 0 ? 0 : 17;
+        holder->snapshot_ms = i == 0 ? -1 : 4321;
+        holder->file = i == 0 ? "orders.c" : NULL;
+        holder->line = i == 0 ? 88 : 0;
+        holder->tag = i == 0 ? NULL : "GET <orders>";
+        (void)snprintf(holder->sql, sizeof holder->sql, i == 0 ? "" : "SELECT \"a\" FROM t");
+    }
+    memset(view->breakers, 0, sizeof view->breakers);
+    view->breakers[1].state = SQLPOOL__BREAKER_OPEN;
+    view->breakers[1].code = SQLITE_FULL;
+    view->breakers[1].opened_ns = view->now - 12 * SECOND;
+    view->breakers[1].try_ns = view->now + 3 * SECOND;
+    (void)snprintf(view->breakers[1].message, sizeof view->breakers[1].message, "disk is full");
+}
+static void invent_statement(sqlpool_statement_stats *stats, int which) {
+    stats->fingerprint = UINT64_C(0x1234567890abcdef) + (uint64_t)which;
+    stats->calls = (uint64_t)another();
+    stats->rows = (uint64_t)another();
+    stats->errors = which == 0 ? 0 : 3;
+    stats->busy = which == 0 ? 0 : 4;
+    stats->cache_hits = stats->calls / 2;
+    stats->slow = which == 0 ? 0 : 5;
+    stats->total_ns = 1000000 * another();
+    stats->mean_ns = 1000 * another();
+    stats->min_ns = 100 * another();
+    stats->max_ns = 9000000 * another();
+    stats->p50_ns = 1000 * another();
+    stats->p95_ns = 2000 * another();
+    stats->p99_ns = 4000 * another();
+    stats->vm_steps = (uint64_t)another();
+    stats->fullscan_steps = which == 0 ? 0 : 6;
+    stats->sorts = which == 0 ? 0 : 7;
+    stats->autoindexes = which == 0 ? 0 : 8;
+    stats->reprepares = which == 0 ? 0 : 9;
+    stats->last_ns = 100000 * SECOND - another() * MS;
+    (void)snprintf(stats->sql, sizeof stats->sql,
+                   which == 0 ? "SELECT a FROM t WHERE b < ?" : "INSERT INTO t VALUES(?, ?)");
+    if (which > 0)
+        (void)snprintf(stats->plan, sizeof stats->plan, "SCAN t\n  SEARCH u USING INDEX i (a=?)");
+}
+static void invent_rest(sqlpool__report *report) {
+    static sqlpool__sample samples[9];
+    static sqlpool_event events[SQLPOOL_EVENT_KIND_COUNT];
+    int i, k;
+    report->health.score = 47;
+    report->health.cause_count = 2;
+    for (i = 0; i < 2; i++) {
+        sqlpool_cause *cause = &report->health.causes[i];
+        cause->kind = i == 0 ? SQLPOOL_CAUSE_FULL_DISK : SQLPOOL_CAUSE_LOCKED;
+        cause->slot = i - 1;
+        cause->code = i == 0 ? SQLITE_FULL : 0;
+        (void)snprintf(cause->text, sizeof cause->text, "seen %d s ago & more", 5 + i);
+    }
+    report->alert_count = 2;
+    for (i = 0; i < 2; i++) {
+        sqlpool_alert *alert = &report->alerts[i];
+        alert->kind = i == 0 ? SQLPOOL_ALERT_P95 : SQLPOOL_ALERT_WAITING;
+        alert->severity = i == 0 ? SQLPOOL_SEVERITY_CRITICAL : SQLPOOL_SEVERITY_NOTICE;
+        alert->value = 111 + i;
+        alert->limit = 99 + i;
+        alert->since_ns = 99990 * SECOND - i * SECOND;
+        (void)snprintf(alert->message, sizeof alert->message, "it is %d, <limit> %d", 111 + i,
+                       99 + i);
+    }
+#define INVENT(name, text) report->memory.name = 1000 * another();
+    SQLPOOL_MEMORY_MEMBERS(INVENT)
+    SQLPOOL_FILE_MEMBERS(INVENT)
+#undef INVENT
+    report->memory.total_bytes = 7654321;
+    report->memory.process_bytes = 9876543;
+    for (i = 0; i < SQLPOOL_TIMING_COUNT; i++) {
+        uint64_t up_to = 0;
+        invent_latency(&report->latencies[i]);
+        report->totals_ns[i] = 1000000 * another();
+        for (k = 0; k < SQLPOOL__BUCKETS; k++)
+            report->buckets[i][k] = up_to += (uint64_t)another() % 9;
+    }
+    for (i = 0; i < SQLPOOL__BARS; i++) report->bars[i] = (uint64_t)another() % 50;
+    for (k = 0; k < 2; k++) {
+        report->step_count[k] = 6 + k;
+        for (i = 0; i < report->step_count[k]; i++) {
+            sqlpool_latency_step *step = &report->steps[k][i];
+            step->from_ns = (99900 + 10 * i) * SECOND;
+            step->to_ns = step->from_ns + 10 * SECOND;
+            if (i != 2) invent_latency(&step->latency);
+        }
+    }
+    report->statement_count = 2;
+    for (i = 0; i < 2; i++) invent_statement(&report->statements[i], i);
+    report->samples = samples;
+    report->sample_count = 9;
+    for (i = 0; i < 9; i++) {
+        samples[i].at_ns = (99000 + 100 * i) * SECOND;
+        samples[i].open = 1 + i % 3;
+        samples[i].used = i % 3;
+        samples[i].waiting = i % 4;
+        samples[i].statements = (uint64_t)(1000 * i * i);
+        samples[i].commits = (uint64_t)(100 * i);
+        samples[i].failures = (uint64_t)(i / 4);
+        samples[i].slow = (uint64_t)(i / 2);
+        samples[i].wal_bytes = 4096 * another();
+        samples[i].file_bytes = 4096 * another();
+        samples[i].memory_bytes = 1000 * another();
+    }
+    report->events = events;
+    report->event_count = SQLPOOL_EVENT_KIND_COUNT;
+    for (i = 0; i < SQLPOOL_EVENT_KIND_COUNT; i++) {
+        events[i].at_ns = 99999 * SECOND + i * 1234567;
+        events[i].duration_ns = i % 3 == 0 ? 0 : 1000 * another();
+        events[i].cause = i % 2 == 0 ? UINT64_C(0x1234567890abcdef) : (uint64_t)(i % 2);
+        events[i].kind = i;
+        events[i].result = i % 4 == 0 ? SQLITE_BUSY : SQLPOOL_OK;
+        events[i].slot = i % 3 - 1;
+    }
+}
+
+/*  In `page`, in place; `new_text` is no longer. */
+static void replace_all(const char *old_text, const char *new_text) {
+    const size_t old_bytes = strlen(old_text), new_bytes = strlen(new_text);
+    char *at = page;
+    while ((at = strstr(at, old_text)) != NULL) {
+        memcpy(at, new_text, new_bytes);
+        memmove(at + new_bytes, at + old_bytes, strlen(at + old_bytes) + 1);
+        at += new_bytes;
+    }
+}
+/*  Compares `page` with tests/report/golden/NAME, which was looked through when it was made; with
+    GOLDEN=new in the environment it is made anew, and the test fails. */
+static void check_golden(const char *name) {
+    static char golden[sizeof page];
+    const char *root = getenv("TEST_ROOT");
+    char path[1000];
+    size_t bytes, at = 0, line = 1, begin = 0;
+    FILE *file;
+    replace_all(sqlite3_libversion(), "3.x");
+    (void)snprintf(path, sizeof path, "%s/tests/report/golden/%s", root != NULL ? root : ".", name);
+    if (getenv("GOLDEN") != NULL && strcmp(getenv("GOLDEN"), "new") == 0) {
+        file = fopen(path, "wb");
+        CHECK(file != NULL);
+        CHECK(fputs(page, file) >= 0 && fclose(file) == 0);
+        test_fail(__FILE__, __LINE__, "%s was made anew: look through it", name);
+        return;
+    }
+    file = fopen(path, "rb");
+    if (file == NULL) {
+        test_fail(__FILE__, __LINE__, "%s cannot be opened", path);
+        return;
+    }
+    bytes = fread(golden, 1, sizeof golden - 1, file);
+    (void)fclose(file);
+    CHECK(bytes > 1000 && bytes + 1 < sizeof golden);
+    golden[bytes] = '\0';
+    for (; page[at] == golden[at] && page[at] != '\0'; at++) {
+        if (page[at] == '\n') line++, begin = at + 1;
+    }
+    if (page[at] != golden[at])
+        test_fail(__FILE__, __LINE__, "%s:%d:%d: \"%.60s\" instead of \"%.60s\"", name, (int)line,
+                  (int)(at - begin + 1), page + at, golden + at);
+}
+
+TEST(whole_reports_are_what_they_were) {
+    static sqlpool__report report;
+    static sqlpool__drawing drawing;
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 3);
+    sqlpool__text text;
+    char *path;
+    config.name = "golden <pool>";
+    PART(unit_open(&u, "golden.db", &config));
+    path = u.core->path;
+    u.core->path = "folder/golden.db"; /* wherever the test runs, with whatever SQLite */
+    SQLPOOL__STORE(&u.core->snapshot_state, "on");
+    next_value = 1;
+    report.view.core = u.core;
+    invent_view(&report.view);
+    invent_rest(&report);
+    text = sqlpool__text_into(page, sizeof page);
+    sqlpool__report_text(&report, &text);
+    check_golden("text");
+    text = sqlpool__text_into(page, sizeof page);
+    sqlpool__report_json(&report, &text);
+    check_golden("json");
+    text = sqlpool__text_into(page, sizeof page);
+    sqlpool__report_metrics(&report, &text, false);
+    check_golden("prometheus");
+    text = sqlpool__text_into(page, sizeof page);
+    sqlpool__report_metrics(&report, &text, true);
+    check_golden("openmetrics");
+    text = sqlpool__text_into(page, sizeof page);
+    sqlpool__report_trace(&report, &text);
+    check_golden("trace");
+    text = sqlpool__text_into(page, sizeof page);
+    sqlpool__report_html(&report, &text, &drawing);
+    check_golden("html");
+    u.core->path = path;
+    unit_close(&u);
+}
+
 TEST(a_report_without_memory_says_so) {
     unit_pool u;
     sqlpool__text out = sqlpool__text_into(page, sizeof page);
@@ -868,6 +1111,7 @@ int main(void) {
     RUN(charts_of_any_samples);
     RUN(charts_of_any_latencies);
     RUN(the_table_of_latencies);
+    RUN(whole_reports_are_what_they_were);
     RUN(a_report_without_memory_says_so);
     RUN(a_trace_of_no_events);
     RUN(a_trace_of_any_events);
