@@ -1704,6 +1704,29 @@ TEST(writes_of_a_wrong_call) {
     unit_close(&u);
 }
 
+/*  The patience of a call is that of its lease, whoever runs it. */
+static int note_patience(sqlpool_conn *conn, void *user, int attempt) {
+    (void)attempt;
+    *(int64_t *)user = unit_slot(conn)->lock_timeout_ms;
+    return SQLPOOL_OK;
+}
+TEST(a_function_waits_for_locks_as_long_as_its_call) {
+    unit_pool u;
+    sqlpool_call call = unit_call(1234);
+    int64_t patience = -1;
+    PART(unit_begin(&u, "patience.db", 1, NULL));
+    CHECK_OK(sqlpool_write_with(u.pool, &call, NULL, note_patience, &patience, &u.error), &u.error);
+    CHECK_INT(patience, 1234);
+    patience = -1;
+    CHECK_OK(sqlpool_transaction_with(u.pool, &call, SQLPOOL_WRITE, note_patience, &patience,
+                                      &u.error),
+             &u.error);
+    CHECK_INT(patience, 1234);
+    CHECK_OK(sqlpool_write(u.pool, note_patience, &patience, &u.error), &u.error);
+    CHECK_INT(patience, 0);
+    unit_close(&u);
+}
+
 /*  A token that was fired and zeroed again before the statement came to its end: it is cancelled. */
 static sqlpool *cancelled_pool;
 static sqlpool_token quick_token;
@@ -2178,6 +2201,7 @@ int main(void) {
     RUN(nothing_runs_in_what_cannot_be_ended);
     RUN(bad_connections_go_on_until_the_release);
     RUN(writes_of_a_wrong_call);
+    RUN(a_function_waits_for_locks_as_long_as_its_call);
     RUN(token_that_is_zeroed_at_once);
     RUN(opening_that_is_read_only);
     RUN(load_that_stops_before_a_commit_that_refuses);

@@ -262,6 +262,7 @@ TEST(not_with_attached_databases_nor_without_a_log) {
     PART(begin(&f, "nolog.db", &config));
     CHECK_INT(read_a(&f), 0);
     CHECK(!f.reader->may_pin && !f.reader->is_pinned);
+    CHECK_INT(f.u.core->stamp_lent, 0); /* there is none to lend */
     PART(end(&f));
 }
 
