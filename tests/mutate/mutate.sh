@@ -36,13 +36,17 @@ begin=$(date +%s)
 # shellcheck disable=SC2086 # flags are words on purpose
 compile() { $CC $CPPFLAGS -w -I. -I"$source" -I"$source/tests" $SQLITE_INCLUDE "$@"; }
 link="$SQLITE_LINK $LDLIBS"
+# Who forgets to set a local variable finds a pattern in it, not a zero by chance.
+pattern=-ftrivial-auto-var-init=pattern
+echo 'int main(void) { return 0; }' | $CC $pattern -Werror -x c -c -o /dev/null - 2>/dev/null || pattern=
+compile_test() { compile -O0 $pattern "$@"; }
 build_program() { # program, folder of impl.o, which is compiled for the first program that needs it
     mkdir -p "$2/${1%/*}"
     # shellcheck disable=SC2086
     if is_whole "$1"; then
-        compile -std=gnu11 -O0 -o "$2/$1" "$source/tests/$1.c" $link 2>/dev/null
+        compile_test -std=gnu11 -o "$2/$1" "$source/tests/$1.c" $link 2>/dev/null
     else
-        [ -f "$2/impl.o" ] || compile -std=c11 -O0 -c -o "$2/impl.o" "$source/tests/impl.c" 2>/dev/null || return
+        [ -f "$2/impl.o" ] || compile_test -std=c11 -c -o "$2/impl.o" "$source/tests/impl.c" 2>/dev/null || return
         $CC -o "$2/$1" "$base/$1.o" "$2/impl.o" $link
     fi
 }
@@ -104,7 +108,7 @@ prove() { # number of the worker: it has every so manieth program
         turn=$((turn % MUTATE_JOBS + 1))
         [ "$turn" -eq "$1" ] || continue
         mkdir -p "$base/${program%/*}"
-        if ! { is_whole "$program" || compile -std=gnu11 -O0 -c -o "$program.o" "$source/tests/$program.c"; } ||
+        if ! { is_whole "$program" || compile_test -std=gnu11 -c -o "$program.o" "$source/tests/$program.c"; } ||
             ! build_program "$program" "$base"; then
             echo "$program" >>failed
             return
@@ -131,7 +135,7 @@ if [ "$(cat "$base/mark" 2>/dev/null)" != "$tests" ]; then
     : >broken
     mkdir -p "$source" && cp -R "$root/sqlpool.h" "$root/tests" "$source" && cp "$root/sqlpool.h" . || exit 1
     compile -std=c11 -O2 -S -o impl.s "$source/tests/impl.c" || exit 1
-    compile -std=c11 -O0 -c -o impl.o "$source/tests/impl.c" || exit 1
+    compile_test -std=c11 -c -o impl.o "$source/tests/impl.c" || exit 1
     w=0
     while w=$((w + 1)) && [ "$w" -le "$MUTATE_JOBS" ]; do
         prove "$w" &
