@@ -1117,6 +1117,29 @@ TEST(one_checkpoint_at_a_time) {
     unit_close(&u);
 }
 
+/*  A checkpoint that meets another process's write waits for as long as a lease is waited for, no longer. */
+TEST(a_checkpoint_beside_a_writer_of_another_process) {
+    unit_pool u;
+    sqlpool_config config = unit_config(&u, 1);
+    sqlpool_checkpoint_result moved;
+    sqlite3 *other = NULL;
+    int64_t start;
+    config.acquire_timeout_ms = 70;
+    PART(unit_open_row(&u, "other.db", &config));
+    CHECK_INT(sqlite3_open("other.db", &other), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    start = u.clock.now_ns;
+    CHECK_INT(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), SQLPOOL_TIMEOUT);
+    CHECK(u.clock.now_ns - start >= 70 * MS && u.clock.now_ns - start < 200 * MS);
+    start = u.clock.now_ns; /* and with a nearer end */
+    CHECK_INT(sqlpool__checkpoint(u.core, SQLPOOL_CHECKPOINT_PASSIVE, start + 20 * MS, &moved, &u.error),
+              SQLPOOL_TIMEOUT);
+    CHECK(u.clock.now_ns - start >= 20 * MS && u.clock.now_ns - start < 50 * MS);
+    CHECK_INT(sqlite3_close(other), SQLITE_OK);
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
+    unit_close(&u);
+}
+
 /*  A log above its limit: readers are held for wal_wait_ms, at most once a second. */
 TEST(log_above_its_limit) {
     unit_pool u;
@@ -1476,6 +1499,7 @@ int main(void) {
     RUN(frames_are_counted);
     RUN(pins_are_reported_seldom);
     RUN(one_checkpoint_at_a_time);
+    RUN(a_checkpoint_beside_a_writer_of_another_process);
     RUN(log_above_its_limit);
     RUN(log_above_its_limit_and_another_is_at_it);
     RUN(truncate_with_a_reader_out);
