@@ -9,6 +9,7 @@
 #   SKIP            test programs that run only when ONLY names them (stress/soak; under the sanitizers
 #                   also those that run themselves thousands of times, and alone in their thread)
 #   TEST_TIMEOUT    seconds a test program may run (180)
+#   GOLDEN=new      with ONLY=unit/report: writes tests/report/golden anew, to be looked through
 #   TEST_ARGS       arguments of the programs: full runs all of oom/%, fault/io, fault/io_care and
 #                   fault/migrate
 #   PARTS           parts of `make torture` and `make torture-controls` (all; see tests/torture.sh)
