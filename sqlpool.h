@@ -4241,7 +4241,7 @@ static void sqlpool__text_duration(sqlpool__text *text, int64_t ns) {
     }
 }
 
-static const char *const sqlpool__byte_units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+static const char sqlpool__byte_units[][4] = {"B", "KiB", "MiB", "GiB", "TiB"};
 
 /*  "512 B", "1.50 KiB", "64.0 MiB". */
 static void sqlpool__text_bytes(sqlpool__text *text, int64_t bytes) {
@@ -4283,7 +4283,7 @@ static void sqlpool__text_excerpt(sqlpool__text *text, const char *string, size_
     sqlpool__text_excerpt_of(text, string, NULL, most);
 }
 
-static const char *const sqlpool__sqlite_names[] = {
+static const char sqlpool__sqlite_names[][20] = {
     "SQLITE_OK",       "SQLITE_ERROR",   "SQLITE_INTERNAL", "SQLITE_PERM",     "SQLITE_ABORT",
     "SQLITE_BUSY",     "SQLITE_LOCKED",  "SQLITE_NOMEM",    "SQLITE_READONLY", "SQLITE_INTERRUPT",
     "SQLITE_IOERR",    "SQLITE_CORRUPT", "SQLITE_NOTFOUND", "SQLITE_FULL",     "SQLITE_CANTOPEN",
@@ -5362,7 +5362,7 @@ typedef struct sqlpool__slot {
 typedef struct sqlpool__lane {
     uint32_t first, normal_end, end; /* fixed after open; from normal_end on the reserve */
     uint32_t waiting;                /* atomic; length of the queue, as releasers see it */
-    sqlpool__link queue;             /* under the pool's lock: critical first, then by arrival */
+    sqlpool__link queue;             /* under the pool's lock: by priority, then by arrival */
     /* under the pool's lock: the last hand-over, when its thread ran, and how long that took */
     int64_t handed_ns, taken_ns, wake_ns;
 } sqlpool__lane;
@@ -6183,23 +6183,16 @@ static int sqlpool__on_wal(void *argument, sqlite3 *db, const char *database, in
     return SQLITE_OK; /* SQLite would report a failure of what it has committed */
 }
 
-static bool sqlpool__is_one_of(const char *word, const char *const *list) {
-    for (; *list != NULL; list++) {
-        if (sqlite3_stricmp(word, *list) == 0) return true;
-    }
-    return false;
-}
-
 /*  PRAGMAs whose argument names something to look at, or that write to the file, not the
     connection. */
-static const char *const sqlpool__harmless_pragmas[] = {
+static const char sqlpool__harmless_pragmas[][20] = {
     "table_info",   "table_xinfo",      "table_list",        "index_list",         "index_info",
     "index_xinfo",  "foreign_key_list", "foreign_key_check", "integrity_check",    "quick_check",
-    "user_version", "application_id",   "optimize",          "incremental_vacuum", NULL};
+    "user_version", "application_id",   "optimize",          "incremental_vacuum"};
 
 /*  What to say instead, per PRAGMA; the last entry is for all others. */
 static const struct {
-    const char *pragma, *instead;
+    char pragma[20], instead[96];
 } sqlpool__pragma_advice[] = {
     {"wal_checkpoint", "use sqlpool_checkpoint()"},
     {"wal_autocheckpoint",
@@ -6212,7 +6205,7 @@ static const struct {
     {"cache_size", "set page_cache_kib in sqlpool_config"},
     {"mmap_size", "set mmap_bytes in sqlpool_config"},
     {"journal_size_limit", "set journal_size_limit_bytes in sqlpool_config"},
-    {NULL, "set it in events.connect_fn, or use the raw handle of a lease, sqlpool_conn_db()"}};
+    {"", "set it in events.connect_fn, or use the raw handle of a lease, sqlpool_conn_db()"}};
 
 /*  Why a statement may not be prepared through the pool, or NULL. */
 static const char *sqlpool__refusal(int action, const char *a, const char *b,
@@ -6239,8 +6232,10 @@ static const char *sqlpool__refusal(int action, const char *a, const char *b,
                    : NULL;
     case SQLITE_PRAGMA:
         if (a == NULL || (b == NULL && sqlite3_stricmp(a, "wal_checkpoint") != 0)) return NULL;
-        if (sqlpool__is_one_of(a, sqlpool__harmless_pragmas)) return NULL;
-        for (i = 0; sqlpool__pragma_advice[i].pragma != NULL; i++) {
+        for (i = 0; i < sizeof sqlpool__harmless_pragmas / sizeof *sqlpool__harmless_pragmas; i++) {
+            if (sqlite3_stricmp(a, sqlpool__harmless_pragmas[i]) == 0) return NULL;
+        }
+        for (i = 0; sqlpool__pragma_advice[i].pragma[0] != '\0'; i++) {
             if (sqlite3_stricmp(a, sqlpool__pragma_advice[i].pragma) == 0) break;
         }
         return sqlpool__pragma_advice[i].instead;
@@ -6670,8 +6665,7 @@ static int sqlpool__set_pragma(sqlpool__slot *slot, const char *name, int64_t va
     return rc;
 }
 
-static const char *const sqlpool__journal_names[] = {"wal", "delete", "truncate", "persist",
-                                                     "memory"};
+static const char sqlpool__journal_names[][12] = {"wal", "delete", "truncate", "persist", "memory"};
 enum { SQLPOOL__JOURNALS = 5 };
 
 /*  SQLite refuses the change to WAL with BUSY, without asking the busy handler, while anyone else
@@ -8276,7 +8270,7 @@ static void sqlpool__reset_own(sqlpool__slot *slot, int which) {
     (void)sqlite3_reset(slot->own[which]);
 }
 
-static const char *const sqlpool__own_sql[SQLPOOL__OWN_STATEMENTS] = {
+static const char sqlpool__own_sql[SQLPOOL__OWN_STATEMENTS][24] = {
     "BEGIN", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "PRAGMA schema_version"};
 
 /*  Syncs what of the log is not known to be on the disk; a failure leaves it in doubt. Without a
@@ -8642,8 +8636,9 @@ static bool sqlpool__is_worn(sqlpool__slot *slot) {
     exchange to give it back. No lock, no allocation, and for a reader no clock (the writer's is
     read to know when to look at the file again).
 
-    Slow path, under the one lock: the caller queues (critical callers before the others, each kind
-    by arrival) and sleeps on its own condition. Who may take an idle connection:
+    Slow path, under the one lock: the caller queues (first those for whom the others wait already:
+    SQLPOOL__PRIORITY_AHEAD, then critical callers, then the others, each kind by arrival) and
+    sleeps on its own condition. Who may take an idle connection:
 
       - the head of the queue, always;
       - a newcomer past the queue, while the head is younger than barge_us. This *bounded barging*
@@ -10177,9 +10172,6 @@ static bool sqlpool__retry_wait(sqlpool__slot *slot, const sqlpool_call *call, i
     by 8 threads rose from 4.1 to 7.6 ms (synchronous NORMAL, two processors). Writers that wait
     give the checkpoint a processor. */
 
-static const sqlpool_call sqlpool__checkpoint_call = {0, 0, SQLPOOL_PRIORITY_CRITICAL, "checkpoint",
-                                                      NULL};
-
 /*  A checkpoint beside readers seldom gets all; that nothing came of several in a row is news. */
 #define SQLPOOL__PINS_BEFORE_LOG 4
 
@@ -10724,8 +10716,8 @@ static int sqlpool__sync_commits(sqlpool__core *core, int64_t deadline_ns, sqlpo
 static int sqlpool__checkpoint(sqlpool__core *core, sqlpool_checkpoint_mode mode,
                                int64_t deadline_ns, sqlpool_checkpoint_result *result,
                                sqlpool_error *error) {
-    sqlpool__request request =
-        sqlpool__internal_request(SQLPOOL_WRITE, &sqlpool__checkpoint_call, deadline_ns);
+    const sqlpool_call call = {0, 0, SQLPOOL_PRIORITY_CRITICAL, "checkpoint", NULL};
+    sqlpool__request request = sqlpool__internal_request(SQLPOOL_WRITE, &call, deadline_ns);
     sqlpool__slot *writer;
     int64_t begin, now;
     int rc;
@@ -15740,7 +15732,7 @@ static int sqlpool__open_count(const sqlpool__core *core) {
 #ifndef SQLPOOL_NO_METRICS
 
 static const struct {
-    const char *name, *unit;
+    char name[16], unit[12];
     int64_t notice, warning, critical;
 } sqlpool__alert_table[] = {
 #define SQLPOOL__ALERT_ROW(name, word, unit, notice, warning, critical) \
@@ -15749,10 +15741,10 @@ static const struct {
 #undef SQLPOOL__ALERT_ROW
 };
 
-static const char *const sqlpool__severity_names[] = {"cleared", "notice", "warning", "critical"};
+static const char sqlpool__severity_names[][12] = {"cleared", "notice", "warning", "critical"};
 
 static const struct {
-    const char *name, *text;
+    char name[20], text[60];
     int points;
 } sqlpool__cause_table[] = {
 #define SQLPOOL__CAUSE_ROW(name, word, points, text) {#word, text, points},
@@ -18406,7 +18398,7 @@ static void sqlpool__draw_samples(const sqlpool__report *report, sqlpool__quanti
     }
 }
 
-static const char *const sqlpool__percentile_names[] = {"p50", "p95", "p99"};
+static const char sqlpool__percentile_names[][4] = {"p50", "p95", "p99"};
 
 static void sqlpool__draw_steps(const sqlpool__report *report, int which, sqlpool__drawing *out) {
     int s, i;
@@ -18435,7 +18427,7 @@ static int64_t sqlpool__history_span(const sqlpool__report *report) {
 
 static void sqlpool__html_history(const sqlpool__report *report, sqlpool__text *text,
                                   sqlpool__drawing *drawing, const char *title, sqlpool__unit unit,
-                                  const sqlpool__quantity *measures, const char *const *names,
+                                  const sqlpool__quantity *measures, const char (*names)[12],
                                   int count) {
     sqlpool__chart chart;
     int i;
@@ -18742,13 +18734,13 @@ static void sqlpool__html_tables(const sqlpool__report *report, sqlpool__text *t
 static void sqlpool__report_html(const sqlpool__report *report, sqlpool__text *text,
                                  sqlpool__drawing *drawing) {
     static const sqlpool__quantity used[] = {SQLPOOL__DRAW_USED, SQLPOOL__DRAW_WAITING};
-    static const char *const used_names[] = {"in use", "waiting"};
+    static const char used_names[][12] = {"in use", "waiting"};
     static const sqlpool__quantity rates[] = {SQLPOOL__DRAW_STATEMENTS, SQLPOOL__DRAW_COMMITS,
                                               SQLPOOL__DRAW_FAILURES};
-    static const char *const rate_names[] = {"statements", "commits", "failures"};
+    static const char rate_names[][12] = {"statements", "commits", "failures"};
     static const sqlpool__quantity sizes[] = {SQLPOOL__DRAW_FILE, SQLPOOL__DRAW_LOG,
                                               SQLPOOL__DRAW_MEMORY};
-    static const char *const size_names[] = {"database", "log", "memory"};
+    static const char size_names[][12] = {"database", "log", "memory"};
     sqlpool__html_header(report, text);
     sqlpool__html_troubles(report, text);
     sqlpool__html_tiles(report, text, drawing);
@@ -20015,7 +20007,7 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
 }
 
 /*  The log and the journal hold content. */
-static const char *const sqlpool__sidecars[] = {"-wal", "-journal", "-shm"};
+static const char sqlpool__sidecars[][12] = {"-wal", "-journal", "-shm"};
 enum { SQLPOOL__SIDECARS = 3 };
 
 /*  A log or journal beside the path belongs to the file that was there: SQLite would apply it to
@@ -25770,6 +25762,7 @@ static void sqlpool__plan_end(sqlpool__core *core) {
  *----------------------------------------------------------------------------*/
 
 SQLPOOL_API const sqlpool_task *sqlpool_schedule_default(int *count) {
+    /* a caller's array of such, with its texts: const, set as the program is loaded */
     static const sqlpool_task tasks[] = {
         {"optimize", SQLPOOL_TASK_OPTIMIZE, SQLPOOL__S_PER_DAY, 0, 0, 1000, 0, 0, 0, 0, NULL, NULL,
          NULL},

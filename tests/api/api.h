@@ -102,6 +102,14 @@ static inline sqlpool *open_pool(const char *path, const sqlpool_config *config,
     return pool;
 }
 
+/*  For connect_fn: a function of SQL on a connection that is being opened. */
+static inline int add_function(const sqlpool_conn *conn, const char *name, int arguments,
+                               void (*function)(sqlite3_context *, int, sqlite3_value **)) {
+    sqlpool_conn own = *conn;
+    return sqlite3_create_function(sqlpool_conn_db(&own), name, arguments, SQLITE_UTF8, NULL, function,
+                                   NULL, NULL);
+}
+
 /*  A pool of one writer and `readers` readers, nothing on top. */
 static inline sqlpool_config config_of(int readers) {
     sqlpool_config config = sqlpool_config_default();

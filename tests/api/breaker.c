@@ -42,10 +42,8 @@ static void fail_with(int code) {
     __atomic_store_n(&fail_code, code, __ATOMIC_SEQ_CST);
 }
 static int on_connect(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "fail", 1, SQLITE_UTF8, NULL,
-                                   fail_function, NULL, NULL);
+    return add_function(conn, "fail", 1, fail_function);
 }
 
 static int opens[2], closes[2]; /* atomic; by mode: calls of breaker_fn */

@@ -129,15 +129,8 @@ static void stumble(sqlite3_context *context, int count, sqlite3_value **values)
     }
 }
 static int add_stumble(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "stumble", 1, SQLITE_UTF8, NULL, stumble,
-                                   NULL, NULL);
-}
-static int skip_refused(void *user, int64_t row, const sqlpool_value *values,
-                        const sqlpool_error *error) {
-    (void)user, (void)row, (void)values, (void)error;
-    return SQLPOOL_OK;
+    return add_function(conn, "stumble", 1, stumble);
 }
 TEST(a_lock_behind_half_a_batch) {
     sqlpool_config config = plain_config();
@@ -147,7 +140,6 @@ TEST(a_lock_behind_half_a_batch) {
     sqlpool *pool;
     stumbles = 0;
     config.events.connect_fn = add_stumble;
-    load.refused_fn = skip_refused;
     pool = open_pool(next_file(), &config,
                      "CREATE TABLE p(id INTEGER PRIMARY KEY); WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL "
                      "SELECT i + 1 FROM n LIMIT 24) INSERT INTO p SELECT i FROM n WHERE i <> 20; "
@@ -831,10 +823,8 @@ static void slow_function(sqlite3_context *context, int count, sqlite3_value **v
     sqlite3_result_value(context, values[0]);
 }
 static int add_slow(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "slow", 1, SQLITE_UTF8, NULL,
-                                   slow_function, NULL, NULL);
+    return add_function(conn, "slow", 1, slow_function);
 }
 TEST(a_token_ends_the_load) {
     sqlpool_config config = plain_config();

@@ -628,9 +628,8 @@ static void slow_function(sqlite3_context *context, int count, sqlite3_value **v
     sqlite3_result_int(context, 1);
 }
 static int connect_slow_function(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn lease = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&lease), "slow", 0, SQLITE_UTF8, NULL, slow_function, NULL, NULL);
+    return add_function(conn, "slow", 0, slow_function);
 }
 static void *write_much_and_hold(void *argument) {
     caller *c = (caller *)argument;

@@ -16,9 +16,8 @@ static void napping(sqlite3_context *context, int count, sqlite3_value **values)
     sqlite3_result_int(context, 1);
 }
 static int add_nap(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn copy = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&copy), "nap", 1, SQLITE_UTF8, NULL, napping, NULL, NULL);
+    return add_function(conn, "nap", 1, napping);
 }
 static sqlpool *open_with(const char *path, sqlpool_config *config) {
     sqlpool_error error;

@@ -71,11 +71,9 @@ static void slow_function(sqlite3_context *context, int count, sqlite3_value **v
     sleep_ms(25);
     sqlite3_result_int(context, 1);
 }
-static int add_function(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn lease = *conn;
+static int add_functions(void *user, const sqlpool_conn *conn) {
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&lease), "slowly", 0, SQLITE_UTF8, NULL,
-                                   slow_function, NULL, NULL);
+    return add_function(conn, "slowly", 0, slow_function);
 }
 
 /*  A pool that has met everything; its name, a tag and the file of a call are hostile as well. */
@@ -87,7 +85,7 @@ static sqlpool *make(const char *path, sqlpool_conn *held) {
     config.name = "po\"ol\\ <b>\n\xff";
     config.slow_ms = 10;
     config.upkeep_interval_ms = 20;
-    config.events.connect_fn = add_function;
+    config.events.connect_fn = add_functions;
     config.alerts[SQLPOOL_ALERT_WAITING].for_ms = 1;
     config.alerts[SQLPOOL_ALERT_UTILISATION].notice = 1;
     config.alerts[SQLPOOL_ALERT_UTILISATION].for_ms = 1;

@@ -532,10 +532,8 @@ static void say_corrupt(sqlite3_context *context, int count, sqlite3_value **val
     sqlite3_result_error_code(context, SQLITE_CORRUPT);
 }
 static int add_liar(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "liar", 0, SQLITE_UTF8, NULL, say_corrupt,
-                                   NULL, NULL);
+    return add_function(conn, "liar", 0, say_corrupt);
 }
 
 TEST(corruption_is_checked_before_it_counts) {

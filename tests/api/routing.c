@@ -347,15 +347,14 @@ static void set_up(sqlite3_context *context, int count, sqlite3_value **values) 
     (void)count, (void)values;
     sqlite3_result_int(context, sqlite3_exec(db, "INSERT INTO t(v) VALUES('sly')", NULL, NULL, NULL));
 }
-static int add_function(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn copy = *conn;
+static int add_sly(void *user, const sqlpool_conn *conn) {
     (void)user;
-    return sqlite3_create_function_v2(sqlpool_conn_db(&copy), "sly", 0, SQLITE_UTF8, NULL, set_up, NULL, NULL, NULL);
+    return add_function(conn, "sly", 0, set_up);
 }
 TEST(function_cannot_write_through_a_reader) {
     sqlpool_config config = config_of(1);
     sqlpool *pool;
-    config.events.connect_fn = add_function;
+    config.events.connect_fn = add_sly;
     pool = open_pool("sly.db", &config, schema);
     CHECK(pool != NULL);
     CHECK_INT(ask(pool, "SELECT sly()"), SQLITE_READONLY);

@@ -30,11 +30,9 @@ static void twice(sqlite3_context *context, int count, sqlite3_value **values) {
     (void)count;
     sqlite3_result_int64(context, 2 * sqlite3_value_int64(values[0]));
 }
-static int add_function(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
+static int add_functions(void *user, const sqlpool_conn *conn) {
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "twice", 1, SQLITE_UTF8, NULL, twice,
-                                   NULL, NULL);
+    return add_function(conn, "twice", 1, twice);
 }
 
 static sqlpool_log log_hook; /* of the pools that are opened from here on */
@@ -52,7 +50,7 @@ static sqlpool *open_ticking(const char *path, const char *script) {
     config.clock.now_ns_fn = clock_now;
     config.clock.sleep_ns_fn = clock_sleep;
     config.disable_upkeep_thread = true;
-    config.events.connect_fn = add_function;
+    config.events.connect_fn = add_functions;
     config.log = log_hook;
     return open_pool(path, &config, script);
 }

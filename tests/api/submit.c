@@ -1314,10 +1314,8 @@ static void nap_function(sqlite3_context *context, int count, sqlite3_value **va
     sqlite3_result_value(context, values[0]);
 }
 static int with_nap(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "nap", 1, SQLITE_UTF8, NULL, nap_function,
-                                   NULL, NULL);
+    return add_function(conn, "nap", 1, nap_function);
 }
 TEST(late_at_the_very_end) {
     const sqlpool_submission limit = {.timeout_ms = 2};

@@ -623,9 +623,8 @@ static void arrived(sqlite3_context *context, int count, sqlite3_value **values)
     sqlite3_result_int(context, 1);
 }
 static int add_arrived(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn copy = *conn;
     (void)user;
-    return sqlite3_create_function_v2(sqlpool_conn_db(&copy), "arrived", 0, SQLITE_UTF8, NULL, arrived, NULL, NULL, NULL);
+    return add_function(conn, "arrived", 0, arrived);
 }
 
 /*  Calls that are inside when the pool closes run to their end, and what they still touch then must

@@ -911,10 +911,8 @@ TEST(a_token_stops_one_function) {
     close_pool(pool);
 }
 static int with_fire(void *user, const sqlpool_conn *conn) {
-    sqlpool_conn own = *conn;
     (void)user;
-    return sqlite3_create_function(sqlpool_conn_db(&own), "fire", 1, SQLITE_UTF8, NULL,
-                                   fire_function, NULL, NULL);
+    return add_function(conn, "fire", 1, fire_function);
 }
 /*  A token that fires inside of a statement which ends well: SQLite asks once more at its end, every
     thousand instructions. What is said then must be what is in the file. */
