@@ -129,11 +129,13 @@ BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
 SELF := $(shell grep -l '^ *\# *define  *SQLPOOL_IMPLEMENTATION' $(C_TESTS) $(CXX_TESTS) \
     $(C_EXAMPLES) $(CXX_EXAMPLES) $(BENCHES) /dev/null)
 impl_for = $(if $(filter $(1),$(SELF)),,$(BUILD)/$(2)sqlpool_impl.o)
-# White-box programs have a copy each: what they do not reach is left out, and where they take no time to
-# run it is not optimised either, which makes them six times as fast to build.
+# What tests add to the library's one object, in some a copy of the implementation, is not optimised: that
+# is several times as fast to build, and the time is spent in the object and in SQLite. Only the schedules
+# are, which run for long. The sanitizers' -O1 stays where there is no copy, for the compiler's warnings of
+# flow. In white-box programs what they do not reach is left out.
 slow_units := tests/unit/sched.c tests/unit/schedules.c
 unit_for = $(if $(filter tests/unit/%,$(1)),-DSQLPOOL_STATIC) $(if $(filter $(slow_units),$(1)),,$(if \
-    $(filter tests/unit/% $(filter tests/api/%,$(SELF)),$(1)),$(if $(filter -O1 -O2,$(CFLAGS)),-O0)))
+    $(filter $(if $(filter $(SELF),$(1)),-O1) -O2,$(CFLAGS)),-O0))
 LINK_END = $(if $(filter %/dashboard,$@),-lmicrohttpd) $(SQLITE_LINK) $(LDFLAGS) $(LDLIBS)
 
 # Objects are made anew when compiler or flags change.
