@@ -1,5 +1,5 @@
 #!/bin/sh
-# schedules.sh - the long campaign of unit/schedules, a part for each scenario.
+# schedules.sh - the long campaign of unit/schedules, a part for each variant of each scenario.
 # SPDX-License-Identifier: MIT OR Unlicense
 #
 # A part that went well is not run again while the program is the same: what was interrupted goes on
@@ -17,6 +17,7 @@ runs=${SCHEDULES_RUNS:-10000000}
 
 if [ "${1:-}" = part ]; then
     name=$2
+    scenario=${name%-*} variant=${name##*-}
     each=$3
     mark=$4
     if [ "$(cat "$out/$name.done" 2>/dev/null)" = "$mark" ]; then
@@ -24,7 +25,7 @@ if [ "${1:-}" = part ]; then
         exit 0
     fi
     rm -f "$out/$name.done"
-    "$program" --long --seed "$seed" --scenario "$name" --random "$each" --pct "$each" \
+    "$program" --long --seed "$seed" --scenario "$scenario" --variant "$variant" --random "$each" --pct "$each" \
         --folder "$out" >"$out/$name.log" 2>&1 &
     child=$!
     trap 'kill "$child" 2>/dev/null; exit 130' INT TERM HUP
@@ -49,13 +50,12 @@ variants=$(echo "$list" | awk '{ n += $2 } END { print n }')
 each=$(((runs + 2 * variants - 1) / (2 * variants)))
 mark="$(cksum <"$program") $seed $each"
 echo "# seed=$seed, $variants variants of $(echo "$list" | wc -l) scenarios, $each random and $each PCT schedules of each"
-# the long ones first
-for name in snapshot upkeep group close submit cancel pause acquire exclusive breaker timeout nested; do
-    echo "$list" | grep -q "^$name " && echo "$name"
-done >"$out/parts"
-echo "$list" | while read -r name _; do
-    grep -q "^$name\$" "$out/parts" || echo "$name"
-done >>"$out/parts"
+# the long scenarios first
+for name in snapshot upkeep group close submit cancel; do
+    echo "$list" | grep "^$name "
+done >"$out/scenarios"
+echo "$list" | grep -vxFf "$out/scenarios" >>"$out/scenarios"
+awk '{ for (i = 0; i < $2; i++) print $1 "-" i }' "$out/scenarios" >"$out/parts"
 xargs -P "${SCHEDULES_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}" -I NAME sh "$0" part NAME "$each" "$mark" <"$out/parts"
 
 failed=0 passed=0
