@@ -1089,7 +1089,7 @@ TEST(names_of_every_kind) {
                                         "two\nlines\r\n\tand a tab",
                                         "\xc3\xbc\xe4\xba\xba\xf0\x9f\x98\x80", "%s%n%d", " "};
     sqlpool_migration steps[LENGTH(names)];
-    char sql[LENGTH(names)][64];
+    char sql[LENGTH(names)][64], name[100];
     int i;
     sqlpool *pool = open_pool("names.db", NULL, NULL);
     CHECK(pool != NULL);
@@ -1115,6 +1115,13 @@ TEST(names_of_every_kind) {
     steps[1].up = "";
     CHECK_RC(go_to(pool, steps, LENGTH(names), 0, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
     CHECK_HAS(err.message, "migration 2 \"two lines and a tab\" was edited");
+    memset(name, 'n', sizeof name - 1); /* a long one is cut behind 80 bytes */
+    name[sizeof name - 1] = '\0';
+    steps[0].name = name;
+    CHECK_RC(go_to(pool, steps, LENGTH(names), 0, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
+    name[0] = '"';
+    memcpy(name + 81, "...\"", 5);
+    CHECK_HAS(err.message, name);
     close_pool(pool);
 }
 

@@ -24,7 +24,7 @@ static int core_step(sqlite3_stmt *statement) {
 
 TEST(verdicts_on_a_file) {
     unit_pool u;
-    char verdict[200], magic[17] = "";
+    char verdict[200] = "", magic[17] = "";
     FILE *file;
     PART(unit_begin_row(&u, "verdict.db"));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_TRUNCATE, NULL, &u.error), &u.error);

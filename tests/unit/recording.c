@@ -1302,6 +1302,24 @@ static int64_t rows_of(sqlite3 *db) {
     char text[32] = "";
     return sqlpool__ask(db, "SELECT count(*) FROM t", text, sizeof text) == SQLITE_OK ? atoll(text) : -1;
 }
+/*  A statement of 100,000 bytes is asked for its plan, a longer one is not. */
+TEST(plans_are_of_statements_that_are_not_too_long) {
+    static char sql[100002];
+    unit_pool u;
+    int more;
+    PART(begin(&u, "plan.db"));
+    memset(sql, ' ', sizeof sql - 1);
+    memcpy(sql, "SELECT 1 FROM sqlite_master", 27);
+    for (more = 0; more < 2; more++) {
+        char buffer[200] = "";
+        sqlpool__text text = sqlpool__text_into(buffer, sizeof buffer);
+        sql[100000] = more ? ' ' : '\0';
+        sqlpool__explain(&u.core->slots[0], sql, 100000 + (size_t)more, &text);
+        CHECK_INT(strstr(buffer, "SCAN") != NULL, !more);
+    }
+    unit_close(&u);
+}
+
 TEST(a_plain_connection_is_to_the_same_database) {
     static const char *const paths[] = {"plain.db", "file:plain_uri.db?cache=private", ":memory:"};
     size_t i;
@@ -1470,6 +1488,7 @@ int main(void) {
     RUN(bound_values_of_every_type_are_shown);
     RUN(values_of_every_type_are_other_values);
     RUN(repeated_kinds_are_forgotten_when_there_are_many);
+    RUN(plans_are_of_statements_that_are_not_too_long);
     RUN(a_plain_connection_is_to_the_same_database);
     RUN(a_stamp_that_cannot_be_had_has_a_reason);
     RUN(the_time_of_day_is_that_of_the_vfs);
