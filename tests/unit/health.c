@@ -414,7 +414,10 @@ TEST(every_code_is_a_fault_of_its_kind_or_none) {
 TEST(damage_counts_until_the_file_is_another) {
     unit_pool u;
     PART(unit_begin(&u, "damage.db", 1, NULL));
-    meet(&u, SQLPOOL__FAULT_CORRUPT, SQLITE_CORRUPT);
+    CHECK_INT(sqlpool_recycle(u.pool), SQLPOOL_OK); /* connections are not the first any more */
+    CHECK_OK(unit_exec(&u, "CREATE TABLE t(x)"), &u.error);
+    sqlpool__note_fault(&u.core->slots[sqlpool__lane_of(u.core, SQLPOOL_WRITE)->first],
+                        SQLPOOL__FAULT_CORRUPT, SQLITE_CORRUPT, "code 11");
     u.clock.now_ns += 3600 * 1000 * MS; /* it does not heal */
     PART(check_cause(&u, SQLPOOL_CAUSE_CORRUPT, "SQLite found damage, 3600 s ago: code 11"));
     CHECK_INT(score_of(&u), 0);
@@ -876,6 +879,19 @@ TEST(to_be_measured_is_not_to_be_used) {
     unit_close(&u);
 }
 
+/*  The pool has it for itself. */
+TEST(the_connection_for_checkpoints_is_not_counted) {
+    sqlpool__sample sample;
+    unit_pool u;
+    PART(unit_begin(&u, "itself.db", 1, "CREATE TABLE t(x)"));
+    CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
+    CHECK(u.core->checkpointer->is_open != 0);
+    memset(&sample, 0, sizeof sample);
+    sqlpool__sample_counts(u.core, &sample);
+    CHECK_INT(sample.open, sqlpool__open_count(u.core));
+    unit_close(&u);
+}
+
 int main(void) {
     RUN(an_hour_of_steady_load_raises_no_alert);
     RUN(an_alert_is_raised_once_and_cleared_once);
@@ -909,5 +925,6 @@ int main(void) {
     RUN(above_the_soft_limit_the_least_connections_stay);
     RUN(above_the_hard_limit_nothing_is_allocated);
     RUN(to_be_measured_is_not_to_be_used);
+    RUN(the_connection_for_checkpoints_is_not_counted);
     return test_end();
 }

@@ -206,6 +206,7 @@ TEST(values_of_every_form) {
     PART(check_kind("SELECT a FROM t WHERE b IN (TRUE, false, NULL, -1, +2, x'00', :c)",
                     "select a from t where b in(?...)"));
     PART(check_kind("SELECT a FROM t WHERE b IN (falsehood)", "select a from t where b in(falsehood)"));
+    PART(check_kind("SELECT a FROM t WHERE b IN (\xc3\xbc)", "select a from t where b in(\xc3\xbc)"));
     PART(check_kind("SELECT a FROM t WHERE b IN (1, 2", "select a from t where b in(?,?"));
     PART(check_kind("SELECT a FROM t WHERE b IN (1,", "select a from t where b in(?,"));
 }

@@ -548,6 +548,7 @@ TEST(without_metrics_a_report_has_less) {
         CHECK_HAS(report_of(&u, SQLPOOL_REPORT_TRACE), "\"traceEvents\":[");
         PART(check_json(page));
         CHECK_INT(count_of(page, "\"cat\":\"sqlpool\"") > 0, level == SQLPOOL_METRICS_COUNTERS);
+        CHECK_INT(sqlpool__event_room(u.core) > 0, level == SQLPOOL_METRICS_COUNTERS);
         CHECK_HAS(report_of(&u, SQLPOOL_REPORT_TEXT), "health       100 of 100\n");
         CHECK_INT(sqlpool_get_memory(u.pool, &memory), SQLPOOL_OK);
         CHECK_INT(memory.monitoring_bytes > 0, level == SQLPOOL_METRICS_COUNTERS);
