@@ -337,7 +337,7 @@ schedules: $(BUILD)/tests/unit/schedules ## every order of threads in twelve sce
 schedules-controls: $(BUILD)/tests/unit/schedules ## ten broken pools, which the schedules must find
 	@$(TEST_ENV) CPPFLAGS='$(CPPFLAGS)' sh tests/sim/controls.sh
 
-mutate: $(SQLITE_OBJECT) ## change sqlpool.h at random: does a test notice? MUTANTS times, hours; goes on when begun again
+mutate: $(SQLITE_OBJECT) ## change sqlpool.h at random: does a test notice? MUTANTS times; goes on when begun again
 	@$(SCRIPT_ENV) sh tests/mutate/mutate.sh
 
 kills: $(BUILD)/tests/fault/backup $(BUILD)/tests/fault/maintain ## backups, restores, vacuums and the like are killed at each of their calls to the disk

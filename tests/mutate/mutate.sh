@@ -4,17 +4,19 @@
 #
 # A random sample of the changes that mutants.awk finds is drawn: SIM_SEED says which (printed; the
 # clock without it). A change that does not compile, or that the compiler's -O2 output does not show,
-# is drawn again. Each is compiled into the test programs of its room (rooms.txt), which run until one
-# fails: then the mutant is killed. They are compiled with -O0, since compiling is nearly all of the
-# time, and the slow -O2 is asked only about mutants that have passed the first two. Prints each survivor, and the share of the killed with the interval
-# in which the share of all mutants lies with 95 % (Wilson).
+# is drawn again. weave.c puts nearly all of them into one text, so that every test program is compiled
+# once and says which mutants it comes to: a mutant is given to those programs of its room (rooms.txt)
+# that do, then to the quickest of the others, until one fails: then it is killed. The few that cannot
+# be woven, constants above all, are compiled one by one into the programs of their room. Nothing is
+# optimised: the time goes into compiling. Prints each survivor, and the share of the killed with the
+# interval in which the share of all mutants lies with 95 % (Wilson).
 #
 #   MUTANTS         size of the sample (400)
 #   SIM_SEED        which sample
 #   MUTATE_JOBS     mutants at a time (as many as there are processors)
 #   MUTATE_SECONDS  time after which no further one is begun (no limit)
 #   MUTATE_AGAIN    1: forget the survivors of earlier runs, to see whether new tests kill them
-#   MUTATE_WIDE     1: behind the programs of its room all others run too: slow, for survivors
+#   MUTATE_OTHERS   seconds that programs of other rooms may take together for one mutant (20)
 #   MUTATE_ONLY     kinds and rooms to draw from, a pattern that awk looks for in "KIND ROOM" (all): ' I20'
 #                   is a room with its parts, '^drop ' a kind (see mutants.awk)
 #
@@ -23,7 +25,7 @@
 set -u
 export LC_ALL=C
 : "${CC:=cc}" "${BUILD:=build}" "${SQLITE_INCLUDE:=}" "${SQLITE_LINK:=-lsqlite3}" "${LDLIBS:=-lpthread -lm}"
-: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_JOBS:=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}" "${MUTATE_WIDE:=0}"
+: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_JOBS:=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}" "${MUTATE_OTHERS:=20}"
 : "${SIM_SEED:=$(date +%s)}"
 root=$(pwd)
 case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac
@@ -40,6 +42,37 @@ link="$SQLITE_LINK $LDLIBS"
 pattern=-ftrivial-auto-var-init=pattern
 echo 'int main(void) { return 0; }' | $CC $pattern -Werror -x c -c -o /dev/null - 2>/dev/null || pattern=
 compile_test() { compile -O0 $pattern "$@"; }
+# With what weave.c made, and who is awake in it.
+compile_woven() {
+    # shellcheck disable=SC2086 # flags are words on purpose
+    $CC $CPPFLAGS -w -O0 $pattern -include "$tools/mutant.h" -I"$base/woven" -I"$source" -I"$source/tests" $SQLITE_INCLUDE "$@"
+}
+build_woven() { # program
+    mkdir -p "$base/${1%/*}"
+    # shellcheck disable=SC2086
+    if is_whole "$1"; then
+        compile_woven -std=gnu11 -o "$base/$1" "$source/tests/$1.c" "$base/mutant.o" $link
+    else
+        compile_test -std=gnu11 -c -o "$base/$1.o" "$source/tests/$1.c" &&
+            $CC -o "$base/$1" "$base/$1.o" "$base/woven.o" "$base/mutant.o" $link
+    fi 2>>"$base/errors"
+}
+# The text of all mutants: lines of which the compiler wants a constant go, then those around them.
+weave() {
+    mkdir -p "$base/woven"
+    # shellcheck disable=SC2086
+    $CC -O1 -w -o "$base/weave" "$tools/weave.c" && compile -c -o "$base/mutant.o" "$tools/mutant.c" || return
+    grep -n 'SQLPOOL_ZONE_BEGIN(' sqlpool.h | cut -d: -f1 >"$base/left_out" # it may declare something
+    around=0
+    while [ "$around" -lt 40 ]; do
+        "$base/weave" sqlpool.h "$out/bare" "$base/left_out" >"$base/woven/sqlpool.h" 2>"$base/woven/numbers"
+        compile_woven -std=c11 -c -o "$base/woven.o" -fmax-errors=0 "$source/tests/impl.c" 2>"$base/errors" && return
+        sed -n 's/.*sqlpool\.h:\([0-9]*\):.*/\1/p' "$base/errors" | sort -u |
+            awk -v around="$around" '{ for (i = $1 - around; i <= $1 + around / 4; i++) print i }' >>"$base/left_out"
+        around=$((around + 4))
+    done
+    return 1
+}
 build_program() { # program, folder of impl.o, which is compiled for the first program that needs it
     mkdir -p "$2/${1%/*}"
     # shellcheck disable=SC2086
@@ -54,7 +87,7 @@ is_whole() { grep -q '^ *# *define  *SQLPOOL_IMPLEMENTATION' "$source/tests/$1.c
 
 # --- what all mutants share: lists, objects of the programs, the output of the unchanged text --------
 mark=$(cksum <sqlpool.h | tr -d ' ')
-awk -f "$tools/mutants.awk" sqlpool.h >"$out/all" || exit 1
+awk -f "$tools/mutants.awk" sqlpool.h >"$out/bare" && awk '{ print $0 "\t" NR }' "$out/bare" >"$out/all" || exit 1
 awk -F '\t' -v only="$MUTATE_ONLY" '($1 " " $2) ~ only' "$out/all" >"$out/list"
 total=$(wc -l <"$out/list")
 [ "$total" -gt 0 ] || { echo "mutate: no mutant matches '$MUTATE_ONLY'"; exit 1; }
@@ -74,19 +107,16 @@ awk -v seed="$SIM_SEED" '
     }' "$out/list" >"$out/drawn"
 
 programs_of() { # room: its line in rooms.txt
-    awk -v room="$1" -v wide="$MUTATE_WIDE" '
+    awk -v room="$1" '
         /^#/ || NF == 0 { next }
-        { name = $1; sub(/^[^ ]+ +/, ""); list[name] = $0; all = all " " $0 }
+        { name = $1; sub(/^[^ ]+ +/, ""); list[name] = $0 }
         END {
             if (!(room in list)) sub(/\..*/, "", room)
             if (!(room in list)) room = "*"
             print list[room]
-            n = wide == 1 ? split(all, program, " ") : 0
-            for (i = 1; i <= n; i++)
-                if (!seen[program[i]]++ && !index(" " list[room] " ", " " program[i] " ")) print program[i]
         }' "$tools/rooms.txt"
 }
-run() { # program seconds: output in program.log; fails at the first test that fails
+run() { # program seconds mutant: output in program.log; fails at the first test that fails
     rm -rf "$1.dir"
     mkdir -p "$1.dir"
     {
@@ -96,6 +126,7 @@ run() { # program seconds: output in program.log; fails at the first test that f
         # shellcheck disable=SC3045 # a shell that lacks it does without
         ulimit -v 6000000 2>/dev/null
         TMPDIR=$1.dir TEST_ROOT=$root
+        [ -z "${3:-}" ] || export MUTANT="$3"
         export TMPDIR TEST_ROOT
         timeout -s KILL "$2" "$1" </dev/null 2>&1
         echo "exit $?"
@@ -107,26 +138,24 @@ prove() { # number of the worker: it has every so manieth program
     for program in $needed; do
         turn=$((turn % MUTATE_JOBS + 1))
         [ "$turn" -eq "$1" ] || continue
-        mkdir -p "$base/${program%/*}"
-        if ! { is_whole "$program" || compile_test -std=gnu11 -c -o "$program.o" "$source/tests/$program.c"; } ||
-            ! build_program "$program" "$base"; then
+        build_woven "$program" || {
             echo "$program" >>failed
             return
-        fi
-        start=$(date +%s)
-        run "$base/$program" 300 || { # says nothing about a mutant
+        }
+        start=$(date +%s%N)
+        MUTANTS_MET=$base/$program.met run "$base/$program" 300 || { # says nothing about a mutant
             echo "mutate: $program fails unchanged, and is left out: $base/$program.log"
             echo "$program" >>broken
             continue
         }
-        echo "$program $(($(date +%s) - start))" >>seconds
-        rm -rf "${base:?}/$program.dir" "${base:?}/$program"
+        echo "$((($(date +%s%N) - start) / 1000000)) $program" >>took # milliseconds
+        rm -rf "${base:?}/$program.dir"
     done
 }
 
 mkdir -p "$base"
-needed=$(cut -f 2 "$out/list" | sort -u | while read -r room; do programs_of "$room"; done | tr ' ' '\n' | sort -u)
-tests=$(cd "$root" && cat sqlpool.h tests/*.h tests/*/*.[ch] | cksum | tr -d ' ')
+needed=$(awk '!/^#/ { for (i = 2; i <= NF; i++) print $i }' "$tools/rooms.txt" | sort -u)
+tests=$(cd "$root" && cat sqlpool.h tests/*.h tests/*/*.[ch] tests/mutate/* | cksum | tr -d ' ')
 tests="$tests $CC $(echo "$needed" | cksum)"
 if [ "$(cat "$base/mark" 2>/dev/null)" != "$tests" ]; then
     echo "mutate: the unchanged programs run first"
@@ -135,13 +164,14 @@ if [ "$(cat "$base/mark" 2>/dev/null)" != "$tests" ]; then
     : >broken
     mkdir -p "$source" && cp -R "$root/sqlpool.h" "$root/tests" "$source" && cp "$root/sqlpool.h" . || exit 1
     compile -std=c11 -O2 -S -o impl.s "$source/tests/impl.c" || exit 1
-    compile_test -std=c11 -c -o impl.o "$source/tests/impl.c" || exit 1
+    weave || { echo "mutate: the mutants cannot be woven: $base/errors"; exit 1; }
     w=0
     while w=$((w + 1)) && [ "$w" -le "$MUTATE_JOBS" ]; do
         prove "$w" &
     done
     wait
-    [ ! -f failed ] || { echo "mutate: $(cat failed) cannot be compiled"; exit 1; }
+    [ ! -f failed ] || { echo "mutate: $(cat failed) cannot be compiled: $base/errors"; exit 1; }
+    sort -n took >quickest
     cd "$root" || exit 1
     echo "$tests" >"$base/mark"
 fi
@@ -151,30 +181,51 @@ is_other_code() {
     compile -std=c11 -O2 -S -o impl.s "$source/tests/impl.c" 2>/dev/null
     ! cmp -s impl.s "$base/impl.s"
 }
+verdict_of() { # program, its log
+    echo "killed by $1 ($(awk '/^not ok/ { why = $3 } /^exit / { status = $2 }
+        END { print why != "" ? why : status == 137 ? "time" : "exit " status }' "$2"))"
+}
+limit_of() { awk -v p="$1" '$2 == p { print int(4 * $1 / 1000) + 10 }' "$base/quickest"; } # program: seconds
+# A mutant in the woven text: each program as it is, with this one awake.
+try_woven() { # its number there, room
+    met=0 spent=0
+    for program in $(programs_of "$2") - $(cut -d' ' -f2 "$base/quickest"); do
+        [ "$program" != - ] || { others=yes && continue; }
+        case " $tried " in *" $program "*) continue ;; esac
+        tried="$tried $program"
+        grep -q -x "$1" "$base/$program.met" 2>/dev/null || continue
+        ! grep -q -x "$program" "$base/broken" || continue
+        met=$((met + 1))
+        if [ -n "$others" ]; then
+            spent=$((spent + $(awk -v p="$program" '$2 == p { print $1 }' "$base/quickest")))
+            [ "$spent" -le $((1000 * MUTATE_OTHERS)) ] || break
+        fi
+        ln -f "$base/$program" "$(mkdir -p "${program%/*}" && echo "$program")"
+        run "$PWD/$program" "$(limit_of "$program")" "$1" || { verdict_of "$program" "$program.log"; return; }
+        rm -rf "$program.dir"
+    done
+    is_other_code || { echo 'same code'; return; }
+    [ "$met" -gt 0 ] && echo 'survived' || echo 'survived, no program comes to it'
+}
 try() { # number, folder: prints the verdict
     line=$(sed -n "$1p" "$out/drawn")
     rm -rf "$2"
     mkdir -p "$2" && cd "$2" || exit 1
     awk -v edits="$(echo "$line" | cut -f5)" -f "$tools/apply.awk" "$source/sqlpool.h" >sqlpool.h
-    tried=0
-    for program in $(programs_of "$(echo "$line" | cut -f3)"); do
+    tried='' others='' room=$(echo "$line" | cut -f3) number=$(echo "$line" | cut -f7)
+    ! grep -q -x "$number" "$base/woven/numbers" || { try_woven "$number" "$room"; return; }
+    is_other_code || { echo 'same code'; return; }
+    for program in $(programs_of "$room"); do
         ! grep -q -x "$program" "$base/broken" || continue
-        tried=$((tried + 1))
-        [ $tried -ne 3 ] || is_other_code || { echo 'same code'; return; }
         if ! build_program "$program" "$2"; then
             # What only the tests cannot be compiled with has been noticed.
             compile -std=c11 -fsyntax-only "$source/tests/impl.c" 2>/dev/null &&
                 echo "killed by $program (compiler)" || echo 'does not compile'
             return
         fi
-        seconds=$(awk -v p="$program" '$1 == p { print 4 * $2 + 20 }' "$base/seconds")
-        run "$2/$program" "$seconds" && { rm -rf "$2/$program.dir"; continue; }
-        how=$(awk '/^not ok/ { why = $3 } /^exit / { status = $2 }
-            END { print why != "" ? why : status == 137 ? "time" : "exit " status }' "$2/$program.log")
-        echo "killed by $program ($how)"
-        return
+        run "$2/$program" "$(limit_of "$program")" || { verdict_of "$program" "$2/$program.log"; return; }
+        rm -rf "$2/$program.dir"
     done
-    [ $tried -ge 3 ] || is_other_code || { echo 'same code'; return; }
     echo 'survived'
 }
 
@@ -225,9 +276,9 @@ sort -n "$results" | awk -F '\t' -v most="$MUTANTS" -v notes="$tools/survivors.t
         room = $4
         sub(/\..*/, "", room)
         rooms[room]++
-        if ($2 == "survived") {
+        if ($2 ~ /^survived/) {
             lived++; kind_lived[$3]++; room_lived[room]++
-            printf "survivor: line %s, [%s], %s: %s\n", $5, $4, $3, $6
+            printf "%s: line %s, [%s], %s: %s\n", $2, $5, $4, $3, $6
             note = "[" $4 "] " $6
             if (note in reason) { print "          " reason[note]; known++ }
         } else if ($2 ~ /\(time\)/) slow++
