@@ -54,9 +54,10 @@ static void close_pair(pair *p) {
 /*---- what is seen ----*/
 
 TEST(on_the_pool) {
-    const sqlpool_config config = one_reader();
+    sqlpool_config config = one_reader();
     pair p;
     int i, k;
+    config.upkeep_interval_ms = LONG_IDLE_MS; /* a snapshot makes way for its checkpoints */
     CHECK(open_pair(&p, "pool.db", &config));
     for (i = 1; i <= 50; i++) {
         commit(p.other, i);
@@ -119,10 +120,11 @@ TEST(every_kind_of_read) {
 }
 
 TEST(on_a_lease) {
-    const sqlpool_config config = one_reader();
+    sqlpool_config config = one_reader();
     pair p;
     sqlpool_conn conn;
     int i, k;
+    config.upkeep_interval_ms = LONG_IDLE_MS; /* a snapshot makes way for its checkpoints */
     CHECK(open_pair(&p, "lease.db", &config));
     CHECK_OK(sqlpool_conn_acquire(p.pool, SQLPOOL_READ, &conn, &err), &err);
     for (i = 1; i <= 50; i++) {
