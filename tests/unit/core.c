@@ -242,6 +242,17 @@ TEST(until_when_a_job_waits_for_a_lock) {
     unit_close(&u);
 }
 
+TEST(texts_and_blobs_are_what_arguments_weigh) {
+    sqlpool_value args[4];
+    args[0] = sqlpool_value_int64(7);
+    args[1] = sqlpool_value_text("four");
+    args[2] = sqlpool_value_blob("more", 3);
+    args[3] = sqlpool_value_null(NULL);
+    CHECK_INT(sqlpool__args_bytes(args, 4), 7);
+    CHECK_INT(sqlpool__args_bytes(args, 2), 4);
+    CHECK_INT(sqlpool__args_bytes(NULL, 4), 0);
+}
+
 TEST(groups_that_cannot_begin) {
     unit_pool u;
     sqlpool_config c = unit_config(&u, 1);
@@ -297,6 +308,7 @@ int main(void) {
     RUN(alerts_below_zero);
     RUN(limits_of_memory);
     RUN(until_when_a_job_waits_for_a_lock);
+    RUN(texts_and_blobs_are_what_arguments_weigh);
     RUN(groups_that_cannot_begin);
     return test_end();
 }
