@@ -6,6 +6,8 @@
 # where it was. Logs, failing schedules and what is done are below $BUILD/schedules.
 #
 #   SCHEDULES_RUNS  random and PCT schedules in all (10000000), shared by all variants
+#   SCHEDULES_MOST  schedules that the search of one variant may take; where that ends it, the number
+#                   of preemptions before is the one that was exhausted (no limit)
 #   SCHEDULES_JOBS  parts at a time (as many as there are processors)
 #   SIM_SEED        the first seed (1)
 set -u
@@ -14,6 +16,7 @@ program=$build/tests/unit/schedules
 out=$build/schedules
 seed=${SIM_SEED:-1}
 runs=${SCHEDULES_RUNS:-10000000}
+most=${SCHEDULES_MOST:-}
 
 if [ "${1:-}" = part ]; then
     name=$2
@@ -26,7 +29,7 @@ if [ "${1:-}" = part ]; then
     fi
     rm -f "$out/$name.done"
     "$program" --long --seed "$seed" --scenario "$scenario" --variant "$variant" --random "$each" --pct "$each" \
-        --folder "$out" >"$out/$name.log" 2>&1 &
+        ${most:+--dfs "$most"} --folder "$out" >"$out/$name.log" 2>&1 &
     child=$!
     trap 'kill "$child" 2>/dev/null; exit 130' INT TERM HUP
     said=0
@@ -48,7 +51,7 @@ list=$("$program" --list) || exit 1
 case $list in *skipped*) echo "$list"; exit 0 ;; esac
 variants=$(echo "$list" | awk '{ n += $2 } END { print n }')
 each=$(((runs + 2 * variants - 1) / (2 * variants)))
-mark="$(cksum <"$program") $seed $each"
+mark="$(cksum <"$program") $seed $each $most"
 echo "# seed=$seed, $variants variants of $(echo "$list" | wc -l) scenarios, $each random and $each PCT schedules of each"
 # the long scenarios first
 for name in snapshot upkeep group close submit cancel; do
