@@ -542,7 +542,33 @@ TEST(full_text_indexes_are_merged_checked_and_rebuilt) {
 typedef struct measured {
     int64_t pages, of_one, of_index, rest;
     int objects;
+    sqlite3 *db; /* to compare with; NULL: it has no dbstat */
 } measured;
+/*  What dbstat itself says of an object; the name is put where the query has %Q. */
+static int64_t ask_dbstat(sqlite3 *db, const char *query, const char *name) {
+    char *sql = sqlite3_mprintf(query, name);
+    const int64_t answer = raw_ask(db, sql);
+    sqlite3_free(sql);
+    return answer;
+}
+static void compare_size(sqlite3 *db, const sqlpool_object_size *object) {
+    const char *name = object->name;
+    CHECK_INT(object->pages, ask_dbstat(db, "SELECT count(*) FROM dbstat WHERE name = %Q", name));
+    CHECK_INT(object->bytes,
+              ask_dbstat(db, "SELECT sum(pgsize) FROM dbstat WHERE name = %Q", name));
+    CHECK_INT(object->cells, ask_dbstat(db, "SELECT sum(ncell) FROM dbstat WHERE name = %Q", name));
+    CHECK_INT(object->payload_bytes,
+              ask_dbstat(db, "SELECT sum(payload) FROM dbstat WHERE name = %Q", name));
+    CHECK_INT(object->unused_bytes,
+              ask_dbstat(db, "SELECT sum(unused) FROM dbstat WHERE name = %Q", name));
+    if (sqlite3_libversion_number() < 3025000) return; /* no window functions */
+    CHECK_INT(
+        object->gaps,
+        ask_dbstat(db,
+                   "SELECT count(*) FROM (SELECT pageno - lag(pageno) OVER (ORDER BY path) AS "
+                   "step FROM dbstat WHERE pagetype <> 'internal' AND name = %Q) WHERE step <> 1",
+                   name));
+}
 static int note_size(void *user, const sqlpool_object_size *object) {
     measured *m = (measured *)user;
     m->objects++;
@@ -550,6 +576,7 @@ static int note_size(void *user, const sqlpool_object_size *object) {
     if (strcmp(object->name, "one") == 0 && !object->is_index) m->of_one = object->pages;
     if (strcmp(object->name, "one_a") == 0 && object->is_index && strcmp(object->table, "one") == 0)
         m->of_index = object->pages;
+    if (m->db != NULL) compare_size(m->db, object);
     return object->pages > 0 ? 0 : 70003;
 }
 static int stop_at_once(void *user, const sqlpool_object_size *object) {
@@ -565,7 +592,13 @@ TEST(sizes_of_objects_add_up_to_the_file) {
     if (pool == NULL) return;
     memset(&m, 0, sizeof m);
     CHECK_OK(sqlpool_get_sizes(pool, &sizes, &err), &err);
+    m.db = raw_open("sizes.db");
+    if (sqlite3_exec(m.db, "SELECT 1 FROM dbstat LIMIT 1", NULL, NULL, NULL) != SQLITE_OK) {
+        CHECK_INT(sqlite3_close(m.db), SQLITE_OK);
+        m.db = NULL;
+    }
     CHECK_OK(sqlpool_object_sizes(pool, note_size, &m, NULL, &err), &err);
+    CHECK_INT(sqlite3_close(m.db), SQLITE_OK);
     CHECK_INT(m.pages, sizes.pages);
     CHECK_INT(m.objects, 7); /* the schema, three tables, two indexes and an automatic one */
     CHECK(m.of_one > 100 && m.of_index > 10 && m.of_index < m.of_one);

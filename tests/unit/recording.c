@@ -1302,6 +1302,19 @@ static int64_t rows_of(sqlite3 *db) {
     char text[32] = "";
     return sqlpool__ask(db, "SELECT count(*) FROM t", text, sizeof text) == SQLITE_OK ? atoll(text) : -1;
 }
+/*  Who waited in vain has an event, whose write another one ran has none. */
+TEST(waits_without_a_connection) {
+    unit_pool u;
+    uint64_t before;
+    PART(begin(&u, "waits.db"));
+    before = SQLPOOL__PEEK(&u.core->monitor->ring.written);
+    sqlpool__note_wait(u.core, NULL, sqlpool__ticks(u.core), SQLPOOL_WRITE, SQLPOOL_OK);
+    CHECK(SQLPOOL__PEEK(&u.core->monitor->ring.written) == before);
+    sqlpool__note_wait(u.core, NULL, sqlpool__ticks(u.core), SQLPOOL_WRITE, SQLPOOL_TIMEOUT);
+    CHECK(SQLPOOL__PEEK(&u.core->monitor->ring.written) == before + 1);
+    unit_close(&u);
+}
+
 /*  A statement of 100,000 bytes is asked for its plan, a longer one is not. */
 TEST(plans_are_of_statements_that_are_not_too_long) {
     static char sql[100002];
@@ -1488,6 +1501,7 @@ int main(void) {
     RUN(bound_values_of_every_type_are_shown);
     RUN(values_of_every_type_are_other_values);
     RUN(repeated_kinds_are_forgotten_when_there_are_many);
+    RUN(waits_without_a_connection);
     RUN(plans_are_of_statements_that_are_not_too_long);
     RUN(a_plain_connection_is_to_the_same_database);
     RUN(a_stamp_that_cannot_be_had_has_a_reason);
