@@ -590,7 +590,9 @@ TEST(script_lengths) {
     CHECK_INT(err.sql_offset, 27);
     CHECK_RC(sqlpool_script(pool, text, -2, &err), SQLPOOL_MISUSE, &err);
     CHECK_RC(sqlpool_script(pool, text, INT64_MIN, &err), SQLPOOL_MISUSE, &err);
-    CHECK(sqlpool_script(pool, NULL, 5, &err) == SQLPOOL_MISUSE);
+    CHECK_HAS(err.message, "bytes is below -1");
+    CHECK_RC(sqlpool_script(pool, NULL, 5, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "sql is NULL");
     CHECK_OK(sqlpool_script(pool, text, 0, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 0);
     memcpy(exact, text, 27); /* no terminator: not one byte beyond may be read */

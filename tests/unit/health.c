@@ -453,6 +453,7 @@ TEST(a_failing_disk_is_the_cause_of_dead_connections) {
 TEST(a_writer_is_stuck_when_it_does_nothing_or_somebody_waits) {
     unit_pool u;
     sqlpool_conn writer;
+    int i;
     PART(unit_begin(&u, "stuck.db", 1, "CREATE TABLE t(x)"));
     CHECK_OK(sqlpool_conn_acquire(u.pool, SQLPOOL_WRITE, &writer, &u.error), &u.error);
     PART(seconds(&u, 4));
@@ -464,6 +465,13 @@ TEST(a_writer_is_stuck_when_it_does_nothing_or_somebody_waits) {
     CHECK_OK(unit_exec_on(&u, &writer, "INSERT INTO t VALUES(1)"), &u.error);
     PART(seconds(&u, 1));
     CHECK_INT(score_of(&u), 100); /* it works, and nobody minds */
+    for (i = 0; i < 2; i++) {     /* until it has done nothing for exactly five seconds */
+        sqlpool__slot *slot = &u.core->slots[u.core->lane_of[SQLPOOL_WRITE]->first];
+        const int64_t before = slot->sampled_ns;
+        slot->sampled_ns = u.clock.now_ns - 5000 * MS + (i == 0 ? 1 : 0);
+        CHECK_INT(score_of(&u) == 100, i == 0);
+        slot->sampled_ns = before;
+    }
     u.core->lane_of[SQLPOOL_WRITE]->waiting = 1;
     PART(check_cause(&u, SQLPOOL_CAUSE_STUCK_WRITER, "writer #0 held for >= "));
     u.core->lane_of[SQLPOOL_WRITE]->waiting = 0;
