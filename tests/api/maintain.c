@@ -242,11 +242,16 @@ TEST(incremental_vacuum_frees_all_that_was_asked_for) {
 
 TEST(vacuum_into_makes_a_whole_copy_in_a_new_file_only) {
     sqlpool *pool, *copy;
+    sqlpool_stats before, stats;
     struct stat status;
     CHECK_INT(close(open("into.db", O_CREAT | O_RDWR, 0600)), 0);
     pool = open_pool("into.db", NULL, TWO_TABLES ROWS("one", 1000));
     if (pool == NULL) return;
     CHECK_OK(sqlpool_vacuum_into(pool, "into copy's.db", NULL, &err), &err);
+    CHECK_INT(sqlpool_get_stats(pool, &before), SQLPOOL_OK);
+    CHECK_INT(ask(pool, "SELECT count(*) FROM one"), 1000);
+    CHECK_INT(sqlpool_get_stats(pool, &stats), SQLPOOL_OK);
+    CHECK_INT((int64_t)stats.opens, (int64_t)before.opens); /* its reader reads on */
     CHECK_INT(stat("into copy's.db", &status), 0);
     CHECK_INT(status.st_mode & 0777, 0600);
     CHECK_RC(sqlpool_vacuum_into(pool, "into copy's.db", NULL, &err), SQLITE_CANTOPEN, &err);

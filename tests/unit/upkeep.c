@@ -174,10 +174,12 @@ TEST(leak_is_reported_once) {
     CHECK_OK(sqlpool_conn_acquire_with(u.pool, SQLPOOL_WRITE, &call, &conn, &u.error), &u.error);
     u.clock.now_ns += 1000 * MS;
     (void)pass(&u); /* seen from here on */
-    u.clock.now_ns += 4999 * MS;
+    u.clock.now_ns += 4000 * MS - 1;
     (void)pass(&u);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_LEAK], 0);
-    u.clock.now_ns += 1000 * MS;
+    u.clock.now_ns += 1000 * MS + 1;
+    (void)pass(&u);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_LEAK], 1);
     for (i = 0; i < 5; i++) {
         (void)pass(&u);
         u.clock.now_ns += 60000 * MS;
