@@ -624,6 +624,113 @@ TEST(an_open_that_fails_is_an_error_event) {
     CHECK_STR(seen.last_error.message, err.message);
 }
 
+/*  Whatever fails is told once, as the caller gets it. */
+#define TOLD(call, expected) \
+    do { \
+        const int told_before = count_of('E'); \
+        CHECK_RC(call, expected, &err); \
+        CHECK_INT(count_of('E'), told_before + 1); \
+        CHECK_INT(seen.last_error.result, err.result); \
+        CHECK_STR(seen.last_error.message, err.message); \
+    } while (0)
+#define BAD "SELECT * FROM nosuch"
+#define SOME_FAIL "SELECT CASE WHEN id > 1 THEN abs(-9223372036854775808) ELSE 1 END FROM t"
+static int fail_inside(sqlpool_conn *conn, void *user, int attempt) {
+    (void)conn, (void)user, (void)attempt;
+    return 70007;
+}
+TEST(every_call_that_fails_is_told_once) {
+    static const sqlpool_migration step = {1, "first", BAD, NULL, NULL, NULL, NULL};
+    static const char *const column = "a";
+    sqlpool_config config = config_of(1);
+    sqlpool_migrate_config migrations;
+    sqlpool_backup_config backup;
+    sqlpool_bulk_config load;
+    sqlpool_value args[1];
+    sqlpool_conn conn, none;
+    sqlpool_rows rows;
+    sqlpool_result result;
+    sqlpool_ticket ticket = {0};
+    sqlpool_bulk *bulk = NULL;
+    sqlite3_stmt *stmt;
+    sqlpool *pool;
+    int64_t number;
+    double real;
+    char text[20];
+    int i;
+    watch(&config);
+    config.events.destroy_fn = NULL;
+    config.events.key_fn = NULL;
+    pool = open_pool("told.db", &config, schema);
+    CHECK(pool != NULL);
+    for (i = 0; i < 3; i++)
+        CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+    memset(&migrations, 0, sizeof migrations);
+    migrations.steps = &step;
+    migrations.step_count = 1;
+    memset(&backup, 0, sizeof backup);
+    memset(&load, 0, sizeof load);
+    args[0] = sqlpool_value_int64(1);
+
+    i = count_of('E'); /* that there is no row is an answer */
+    CHECK_RC(sqlpool_query_int64(pool, &number, "SELECT 1 WHERE 0", SQLPOOL_NO_ARGS, &err),
+             SQLPOOL_NOT_FOUND, &err);
+    CHECK_INT(count_of('E'), i);
+    TOLD(sqlpool_exec(pool, BAD, SQLPOOL_NO_ARGS, &err), SQLITE_ERROR);
+    TOLD(sqlpool_exec(pool, NULL, SQLPOOL_NO_ARGS, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(1)", args, 1, &err), SQLPOOL_ARGUMENTS);
+    TOLD(sqlpool_exec(pool, "INSERT INTO t(id) VALUES(1)", SQLPOOL_NO_ARGS, &err),
+         SQLITE_CONSTRAINT_PRIMARYKEY);
+    TOLD(sqlpool_query(pool, &rows, BAD, SQLPOOL_NO_ARGS, &err), SQLITE_ERROR);
+    TOLD(sqlpool_query_int64(pool, &number, BAD, SQLPOOL_NO_ARGS, &err), SQLITE_ERROR);
+    TOLD(sqlpool_query_double(pool, &real, BAD, SQLPOOL_NO_ARGS, &err), SQLITE_ERROR);
+    TOLD(sqlpool_query_text(pool, text, sizeof text, BAD, SQLPOOL_NO_ARGS, &err), SQLITE_ERROR);
+    TOLD(sqlpool_script(pool, "SELECT 1; " BAD, -1, &err), SQLITE_ERROR);
+    TOLD(sqlpool_script(pool, NULL, -1, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_transaction(pool, SQLPOOL_WRITE, fail_inside, NULL, &err), 70007);
+    TOLD(sqlpool_transaction(pool, SQLPOOL_WRITE, NULL, NULL, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_write(pool, fail_inside, NULL, &err), 70007);
+
+    CHECK_OK(sqlpool_query(pool, &rows, SOME_FAIL, SQLPOOL_NO_ARGS, &err), &err);
+    while (sqlpool_rows_next(&rows)) continue;
+    TOLD(sqlpool_rows_close(&rows, &err), SQLITE_ERROR);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
+    TOLD(sqlpool_conn_exec(&conn, BAD, SQLPOOL_NO_ARGS, NULL, &err), SQLITE_ERROR);
+    TOLD(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(1)", SQLPOOL_NO_ARGS, NULL, &err),
+         SQLITE_READONLY);
+    CHECK_OK(sqlpool_conn_query(&conn, &rows, SOME_FAIL, SQLPOOL_NO_ARGS, &err), &err);
+    while (sqlpool_rows_next(&rows)) continue;
+    TOLD(sqlpool_rows_close(&rows, &err), SQLITE_ERROR);
+    TOLD(sqlpool_conn_query(&conn, &rows, BAD, SQLPOOL_NO_ARGS, &err), SQLITE_ERROR);
+    TOLD(sqlpool_conn_script(&conn, BAD, -1, &err), SQLITE_ERROR);
+    TOLD(sqlpool_conn_stmt(&conn, BAD, &stmt, &err), SQLITE_ERROR);
+    TOLD(sqlpool_conn_commit(&conn, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_conn_rollback(&conn, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_snapshot_end(&conn, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_conn_transaction(&conn, fail_inside, NULL, &err), 70007);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    TOLD(sqlpool_conn_acquire(pool, (sqlpool_mode)9, &none, &err), SQLPOOL_MISUSE);
+
+    CHECK_OK(sqlpool_submit(pool, &ticket, BAD, SQLPOOL_NO_ARGS, &err), &err);
+    TOLD(sqlpool_ticket_wait(&ticket, 5000, &result, &err), SQLITE_ERROR);
+    TOLD(sqlpool_submit(pool, &ticket, NULL, SQLPOOL_NO_ARGS, &err), SQLPOOL_MISUSE);
+    load.table = "nosuch";
+    load.columns = &column;
+    load.column_count = 1;
+    TOLD(sqlpool_bulk_begin(pool, &load, &bulk, &err), SQLITE_ERROR);
+    TOLD(sqlpool_checkpoint(pool, (sqlpool_checkpoint_mode)9, NULL, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_exclusive(pool, 100, NULL, NULL, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_migrate(pool, &migrations, NULL, NULL, &err), SQLITE_ERROR);
+    TOLD(sqlpool_migrate(pool, NULL, NULL, NULL, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_backup(pool, "no folder/copy.db", &backup, NULL, NULL, &err), SQLPOOL_TARGET);
+    TOLD(sqlpool_vacuum_into(pool, "no folder/copy.db", NULL, &err), SQLITE_CANTOPEN);
+    TOLD(sqlpool_reindex(pool, "nosuch", NULL, &err), SQLITE_ERROR);
+    TOLD(sqlpool_fts5(pool, "none", SQLPOOL_FTS5_REBUILD, NULL, &err), SQLITE_ERROR);
+    TOLD(sqlpool_object_sizes(pool, NULL, NULL, NULL, &err), SQLPOOL_MISUSE);
+    TOLD(sqlpool_schedule_run(pool, "none", &err), SQLPOOL_NOT_FOUND);
+    close_pool(pool);
+}
+
 TEST(connect_fn_that_fails) {
     int n;
     for (n = 1; n <= 2; n++) { /* the writer's, a reader's */
@@ -1379,6 +1486,7 @@ int main(void) {
     RUN(a_schedule_without_its_condition_or_thread);
     RUN(events_in_order);
     RUN(an_open_that_fails_is_an_error_event);
+    RUN(every_call_that_fails_is_told_once);
     RUN(connect_fn_that_fails);
     RUN(connect_fn_reaches_every_connection);
     RUN(close_waits_for_hooks);
