@@ -322,6 +322,21 @@ TEST(an_alert_that_turns_round_waits_again) {
     CHECK_INT(alarm.pending, SQLPOOL_SEVERITY_WARNING); /* not as high as it was */
 }
 
+static void check_value(int kind, int64_t value, const char *expected) {
+    char out[64];
+    sqlpool__text text = sqlpool__text_into(out, sizeof out);
+    sqlpool__text_value(&text, kind, value);
+    CHECK_STR(out, expected);
+}
+TEST(values_of_alerts_are_told_in_their_units) {
+    check_value(SQLPOOL_ALERT_AVERAGE, 1500, "1.50 ms");
+    check_value(SQLPOOL_ALERT_P95, 20, "20.0 us");
+    check_value(SQLPOOL_ALERT_LOG, 64 << 20, "64.0 MiB");
+    check_value(SQLPOOL_ALERT_FILE, 512, "512 B");
+    check_value(SQLPOOL_ALERT_SUCCESS, 9905, "99.05 %");
+    check_value(SQLPOOL_ALERT_SUCCESS, 10000, "100.00 %");
+}
+
 TEST(full_success_is_no_alert_whatever_the_limit) {
     sqlpool_config config = sqlpool_config_default();
     sqlpool__resolve_config(&config);
@@ -912,6 +927,7 @@ int main(void) {
     RUN(limits_resolve_to_the_documented_ones);
     RUN(an_alert_with_the_longest_interval_is_told);
     RUN(an_alert_that_turns_round_waits_again);
+    RUN(values_of_alerts_are_told_in_their_units);
     RUN(full_success_is_no_alert_whatever_the_limit);
     RUN(the_gravest_alerts_come_first);
     RUN(memory_is_a_share_of_its_limit);

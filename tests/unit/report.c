@@ -4,6 +4,8 @@
 #define SQLPOOL_IMPLEMENTATION
 #include "unit/unit.h"
 
+#include <math.h>
+
 #define SECOND (1000 * MS)
 
 /*---- numbers of charts ----*/
@@ -59,6 +61,14 @@ TEST(a_label_of_an_axis_has_no_decimals) {
     PART(check_tick(SQLPOOL__UNIT_RATE, 2500, "2.5/s"));
     PART(check_tick(SQLPOOL__UNIT_COUNT, 4, "4"));
     PART(check_tick(SQLPOOL__UNIT_PERCENT, 50, "50 %"));
+}
+
+/*  Four to a power of ten, from the first behind a microsecond up to ten seconds. */
+TEST(bars_have_round_bounds) {
+    int i;
+    for (i = 0; i < SQLPOOL__BARS; i++)
+        CHECK_INT(sqlpool__bar_bounds[i], (int64_t)(1000 * pow(10, (i + 1) / 4.0) + 0.5));
+    CHECK_INT(sqlpool__bar_bounds[SQLPOOL__BARS - 1], INT64_C(10000000000));
 }
 
 TEST(the_top_of_a_chart_is_a_round_number) {
@@ -1092,6 +1102,7 @@ TEST(lines_are_broken_at_spaces) {
 int main(void) {
     RUN(a_value_has_the_words_of_its_unit);
     RUN(a_label_of_an_axis_has_no_decimals);
+    RUN(bars_have_round_bounds);
     RUN(the_top_of_a_chart_is_a_round_number);
     RUN(logarithms_without_a_library);
     RUN(logarithms_of_the_longest_times);
