@@ -212,6 +212,57 @@ static int take(void *user, const void *data, size_t bytes) {
     return fwrite(data, 1, bytes, s->file) == bytes ? 0 : 1;
 }
 
+/*  Each that ends well is told, with what it came to and where that is. */
+typedef struct heard {
+    int lines, level;
+    char last[400];
+} heard;
+static void hear(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    heard *h = (heard *)user;
+    if (item != SQLPOOL_LOG_BACKUP) return;
+    h->lines++;
+    h->level = (int)level;
+    (void)snprintf(h->last, sizeof h->last, "%s", message);
+}
+static int take_none(void *user, const void *data, size_t size) {
+    (void)user, (void)data, (void)size;
+    return 0;
+}
+TEST(what_was_done_is_told) {
+    sqlpool_config config = config_of(1);
+    sqlpool_backup_config stream;
+    sqlpool_salvage_info salvaged;
+    sqlpool *pool;
+    heard h;
+    memset(&h, 0, sizeof h);
+    config.log.write_fn = hear;
+    config.log.user = &h;
+    pool = open_pool("said.db", &config, schema);
+    if (pool == NULL) return;
+    CHECK_OK(sqlpool_backup(pool, "said.copy", NULL, NULL, NULL, &err), &err);
+    CHECK_INT(h.lines, 1);
+    CHECK_INT(h.level, SQLPOOL_LEVEL_INFO);
+    CHECK_HAS(h.last, " 4 pages of 4096 bytes are in \"");
+    CHECK_HAS(h.last, "said.copy\"");
+    memset(&stream, 0, sizeof stream);
+    stream.write_fn = take_none;
+    CHECK_OK(sqlpool_backup(pool, NULL, &stream, NULL, NULL, &err), &err);
+    CHECK_INT(h.lines, 2);
+    CHECK_HAS(h.last, "are in \"a stream\"");
+    CHECK_OK(sqlpool_salvage(pool, NULL, "said.new", NULL, NULL, &salvaged, &err), &err);
+    CHECK_INT(h.lines, 3);
+    CHECK_INT(h.level, SQLPOOL_LEVEL_WARNING);
+    CHECK_HAS(h.last, " 2 rows of 2 tables were salvaged to \"said.new\"");
+    CHECK_RC(sqlpool_backup(pool, "no folder/copy", NULL, NULL, NULL, &err), SQLPOOL_TARGET, &err);
+    CHECK_INT(h.lines, 3);
+    CHECK_OK(sqlpool_restore(pool, "said.copy", NULL, NULL, NULL, &err), &err);
+    CHECK_INT(h.lines, 4);
+    CHECK_INT(h.level, SQLPOOL_LEVEL_WARNING);
+    CHECK_HAS(h.last, " the database was replaced by \"");
+    CHECK_HAS(h.last, "said.copy\" and is kept as \"");
+    close_pool(pool);
+}
+
 TEST(a_stream_is_a_complete_backup) {
     sqlpool *pool = open_filled("stream.db", 300);
     sqlpool_backup_config config = {0};
@@ -797,6 +848,7 @@ int main(void) {
     RUN(a_backup_is_the_database_in_one_file);
     RUN(beside_a_writer_it_is_one_committed_state);
     RUN(of_every_kind_of_database);
+    RUN(what_was_done_is_told);
     RUN(a_stream_is_a_complete_backup);
     RUN(as_many_are_kept_as_was_said);
     RUN(targets_that_are_refused);
