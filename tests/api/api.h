@@ -53,6 +53,15 @@ static inline bool api_agrees(const char *file, int line, const char *call, int 
         test_fail(file, line, "%s gave %s (%d) and did not fill the error", call, sqlpool_result_name(rc), rc);
         return false;
     }
+    /* rubbish is of 0x5a or, of a local variable that nobody set, of 0xfe or 0xaa */
+    if (error->sqlite_code < 0 || error->sqlite_code > 0x50000000 || error->os_code < 0 || error->os_code > 0xffff ||
+        error->sql_offset < -1 || error->sql_offset > 0x50000000 || error->attempts < 0 || error->attempts > 1000000 ||
+        error->outcome < 0 || error->outcome > SQLPOOL_OUTCOME_UNKNOWN || error->waited_us < 0 ||
+        error->waited_us > INT64_C(1000000000000)) {
+        test_fail(file, line, "%s: the error holds rubbish: %d %d %d %d %d %lld", call, error->sqlite_code, error->os_code,
+                  error->sql_offset, error->attempts, error->outcome, (long long)error->waited_us);
+        return false;
+    }
     if (rc != expected) {
         test_fail(file, line, "%s gave %s (%d), expected %s (%d): %s", call, sqlpool_result_name(rc), rc,
                   expected_text, expected, copy);

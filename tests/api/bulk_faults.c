@@ -1193,6 +1193,7 @@ TEST(errors_reach_the_hook) {
         CHECK_INT(sqlpool_bulk_abandon(bulk, NULL), SQLPOOL_OK);
         close_clean(pool);
         CHECK_INT(rc, expected[i]);
+        if (i == 2) CHECK(err.sqlite_code == 5000 && err.os_code == 0 && err.waited_us == 0);
         CHECK_INT(errors_told, 1);
         CHECK_INT(last_told, expected[i]);
     }
