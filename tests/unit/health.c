@@ -426,6 +426,22 @@ TEST(every_code_is_a_fault_of_its_kind_or_none) {
     CHECK_INT(sqlpool__fault_of(SQLITE_OK), SQLPOOL__FAULTS);
 }
 
+TEST(faults_in_a_row_are_near_each_other) {
+    static const int expected[] = {1, 2, 3, 1, 2};
+    sqlpool__fault *it;
+    unit_pool u;
+    int i;
+    PART(unit_begin(&u, "row.db", 1, NULL));
+    it = &u.core->faults[SQLPOOL__FAULT_IO];
+    for (i = 0; i < (int)LENGTH(expected); i++) {
+        u.clock.now_ns += i == 3 ? SQLPOOL__FAULT_NS : SQLPOOL__FAULT_NS - 1;
+        sqlpool__note_fault(&u.core->slots[0], SQLPOOL__FAULT_IO, SQLITE_IOERR_READ, "read");
+        CHECK_INT(it->in_row, expected[i]);
+        CHECK_INT(it->count, i + 1);
+    }
+    unit_close(&u);
+}
+
 TEST(damage_counts_until_the_file_is_another) {
     unit_pool u;
     PART(unit_begin(&u, "damage.db", 1, NULL));
@@ -932,6 +948,7 @@ int main(void) {
     RUN(the_gravest_alerts_come_first);
     RUN(memory_is_a_share_of_its_limit);
     RUN(every_code_is_a_fault_of_its_kind_or_none);
+    RUN(faults_in_a_row_are_near_each_other);
     RUN(damage_counts_until_the_file_is_another);
     RUN(a_failing_disk_is_the_cause_of_dead_connections);
     RUN(a_writer_is_stuck_when_it_does_nothing_or_somebody_waits);

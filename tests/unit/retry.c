@@ -1359,6 +1359,7 @@ TEST(bad_retry_settings_are_named) {
     } table[] = {
         {"retry_schedule_us[2] is -3", bad, 4, 0, 0, 0, 0, 0},
         {"retry_schedule_us is NULL but retry_schedule_count is 2", NULL, 2, 0, 0, 0, 0, 0},
+        {"retry_schedule_us is NULL but retry_schedule_count is 1", NULL, 1, 0, 0, 0, 0, 0},
         {"retry_schedule_count is 100", many, 100, 0, 0, 0, 0, 0},
         {"retry_schedule_count is -1", good, -1, 0, 0, 0, 0, 0},
         {"retry_attempts is 101", NULL, 0, 101, 0, 0, 0, 0},
