@@ -253,6 +253,11 @@ TEST(what_was_done_is_told) {
     CHECK_INT(h.lines, 3);
     CHECK_INT(h.level, SQLPOOL_LEVEL_WARNING);
     CHECK_HAS(h.last, " 2 rows of 2 tables were salvaged to \"said.new\"");
+    stream.write_fn = NULL;
+    stream.keep = 2; /* is of backups: salvage replaces no file */
+    CHECK(sqlpool_salvage(pool, NULL, "said.new", &stream, NULL, &salvaged, &err) == SQLPOOL_TARGET);
+    CHECK_INT(access("said.new.1", F_OK), -1);
+    CHECK_INT(h.lines, 3);
     CHECK_RC(sqlpool_backup(pool, "no folder/copy", NULL, NULL, NULL, &err), SQLPOOL_TARGET, &err);
     CHECK_INT(h.lines, 3);
     CHECK_OK(sqlpool_restore(pool, "said.copy", NULL, NULL, NULL, &err), &err);
