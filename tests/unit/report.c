@@ -533,6 +533,19 @@ TEST(a_page_shows_the_first_128_connections) {
     unit_close(&u);
 }
 
+TEST(a_report_has_the_twenty_kinds_that_took_longest) {
+    unit_pool u;
+    int i;
+    PART(unit_begin(&u, "twenty.db", 1, "CREATE TABLE t(x)"));
+    for (i = 0; i < 25; i++) {
+        char sql[60];
+        (void)snprintf(sql, sizeof sql, "SELECT x AS k%d FROM t", i);
+        PART(run(&u, sql));
+    }
+    CHECK_INT(count_of(report_of(&u, SQLPOOL_REPORT_JSON), "{\"fingerprint\""), 20);
+    unit_close(&u);
+}
+
 TEST(without_metrics_a_report_has_less) {
     int level, i;
     for (level = SQLPOOL_METRICS_COUNTERS; level <= SQLPOOL_METRICS_OFF; level++) {
@@ -1116,6 +1129,7 @@ int main(void) {
     RUN(the_colour_of_a_page_is_its_health);
     RUN(a_report_names_the_journal);
     RUN(a_page_shows_the_first_128_connections);
+    RUN(a_report_has_the_twenty_kinds_that_took_longest);
     RUN(without_metrics_a_report_has_less);
     RUN(a_report_of_a_pool_that_has_done_nothing);
     RUN(a_report_after_the_clock_went_back);
