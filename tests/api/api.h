@@ -111,6 +111,21 @@ static inline sqlpool *open_pool(const char *path, const sqlpool_config *config,
     return pool;
 }
 
+/*  A log hook: how many lines of one item there were, and the last. */
+typedef struct log_ear {
+    sqlpool_log_item item;
+    int lines;
+    sqlpool_level level;
+    char last[400];
+} log_ear;
+static inline void log_hear(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    log_ear *t = (log_ear *)user;
+    if (item != t->item) return;
+    t->lines++;
+    t->level = level;
+    (void)snprintf(t->last, sizeof t->last, "%s", message);
+}
+
 /*  For connect_fn: a function of SQL on a connection that is being opened. */
 static inline int add_function(const sqlpool_conn *conn, const char *name, int arguments,
                                void (*function)(sqlite3_context *, int, sqlite3_value **)) {

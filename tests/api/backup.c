@@ -213,17 +213,6 @@ static int take(void *user, const void *data, size_t bytes) {
 }
 
 /*  Each that ends well is told, with what it came to and where that is. */
-typedef struct heard {
-    int lines, level;
-    char last[400];
-} heard;
-static void hear(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
-    heard *h = (heard *)user;
-    if (item != SQLPOOL_LOG_BACKUP) return;
-    h->lines++;
-    h->level = (int)level;
-    (void)snprintf(h->last, sizeof h->last, "%s", message);
-}
 static int take_none(void *user, const void *data, size_t size) {
     (void)user, (void)data, (void)size;
     return 0;
@@ -233,9 +222,10 @@ TEST(what_was_done_is_told) {
     sqlpool_backup_config stream;
     sqlpool_salvage_info salvaged;
     sqlpool *pool;
-    heard h;
+    log_ear h;
     memset(&h, 0, sizeof h);
-    config.log.write_fn = hear;
+    h.item = SQLPOOL_LOG_BACKUP;
+    config.log.write_fn = log_hear;
     config.log.user = &h;
     pool = open_pool("said.db", &config, schema);
     if (pool == NULL) return;

@@ -623,22 +623,10 @@ TEST(a_window_of_one_day_and_the_one_that_waits_for_longest) {
     PART(close_pool(pool));
 }
 
-/*  What the log hook heard of tasks. */
-typedef struct told {
-    int lines;
-    sqlpool_level level;
-    char last[400];
-} told;
-static void on_log(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
-    told *t = (told *)user;
-    if (item != SQLPOOL_LOG_TASK) return;
-    t->lines++;
-    t->level = level;
-    (void)snprintf(t->last, sizeof t->last, "%s", message);
-}
-static sqlpool *open_heard(const char *path, const char *script, told *heard) {
+static sqlpool *open_heard(const char *path, const char *script, log_ear *heard) {
     sqlpool *pool;
-    log_hook.write_fn = on_log;
+    heard->item = SQLPOOL_LOG_TASK;
+    log_hook.write_fn = log_hear;
     log_hook.user = heard;
     pool = open_ticking(path, script);
     log_hook.write_fn = NULL;
@@ -648,7 +636,7 @@ static sqlpool *open_heard(const char *path, const char *script, told *heard) {
 TEST(an_overrun_is_a_warning_and_a_task_that_cancels_itself_a_failure) {
     sqlpool *pool;
     sqlpool_task task;
-    told heard = {0};
+    log_ear heard = {0};
     work w = {0};
     pool = open_heard("overrun.db", NULL, &heard);
     if (pool == NULL) return;
@@ -682,7 +670,7 @@ TEST(a_table_of_states_that_is_not_as_it_should_be) {
     sqlpool *pool;
     sqlpool_task task;
     sqlpool_task_state state;
-    told heard = {0};
+    log_ear heard = {0};
     work w = {0};
     pool = open_heard("table.db", /* of a version without constraints, with rows of others */
                       "CREATE TABLE sqlpool_task(name, begun_ms, ended_ms, result, runs, failures,"
