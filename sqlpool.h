@@ -12700,6 +12700,14 @@ static void sqlpool__begin_entry_locked(sqlpool__core *core, sqlpool__entry *ent
     if (core->running_number == 0) core->running_number = entry->number;
 }
 
+static int sqlpool__count_queued(sqlpool__core *core) {
+    int count;
+    sqlpool__lock(core);
+    count = core->entries_queued_count;
+    sqlpool__unlock(core);
+    return count;
+}
+
 /*  Everything before this number is done. */
 static uint64_t sqlpool__oldest_entry_locked(sqlpool__core *core) {
     const sqlpool__entry *first = sqlpool__first_entry_locked(core);
@@ -12718,6 +12726,7 @@ static void sqlpool__empty_entry(sqlpool__core *core, sqlpool__entry *entry) {
 
 static void sqlpool__free_entry_locked(sqlpool__core *core, sqlpool__entry *entry) {
     SQLPOOL_ASSERT(entry->block == NULL && entry->job.error == NULL && entry->sleeper == NULL);
+    SQLPOOL_ASSERT(!entry->has_ticket);
     core->entries_used--;
     core->entries_bytes -= entry->job.bytes;
     core->entries_block_bytes -= (int64_t)entry->block_bytes;
@@ -14686,13 +14695,13 @@ SQLPOOL_API int sqlpool_submit_write_at(const char *file, int line, sqlpool *poo
  * >>[I21.4] tickets, flush, sync                                       (private)
  *----------------------------------------------------------------------------*/
 
-/*  The pool of a ticket, inside; each caller leaves again. */
+/*  The pool of a ticket, inside; each caller leaves again. Several threads may hold the same
+    ticket: its number is read and cleared with the lock only. */
 static int sqlpool__enter_ticket(const sqlpool_ticket *ticket, sqlpool__core **core,
                                  sqlpool_error *error) {
     int rc;
-    if (ticket == NULL || ticket->number == 0)
-        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE,
-                             "this is no ticket, or its result was fetched already");
+    if (ticket == NULL || ticket->pool == NULL)
+        return SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "this is no ticket");
     rc = sqlpool__enter_inside(ticket->pool, core, error);
     if (rc != SQLPOOL_OK) return rc;
     if ((*core)->serial == ticket->pool_serial) return SQLPOOL_OK;
@@ -14774,11 +14783,13 @@ SQLPOOL_API int sqlpool_ticket_wait(sqlpool_ticket *ticket, int timeout_ms, sqlp
         if (error->result == SQLPOOL_OK && entry->state != SQLPOOL__ENTRY_DONE)
             (void)SQLPOOL__FAIL(error, SQLPOOL_WOULD_BLOCK, "the write is not done yet");
     }
-    if (error->result == SQLPOOL_OK) entry->has_ticket = false; /* from here on it is ours */
+    if (error->result == SQLPOOL_OK) {
+        entry->has_ticket = false; /* from here on it is ours */
+        ticket->number = 0;
+    }
     sqlpool__unlock(core);
     if (!is_poll) locks->condition_destroy_fn(locks->user, &condition);
     if (error->result == SQLPOOL_OK) {
-        ticket->number = 0;
         if (result != NULL) *result = entry->result;
         sqlpool__entry_error(entry, error);
         sqlpool__free_entry(core, entry);
@@ -14824,10 +14835,13 @@ SQLPOOL_API int sqlpool_ticket_cancel(sqlpool_ticket *ticket) {
         entry->done_fn(entry->done_user, &entry->result, &local);
     }
     sqlpool__lock(core);
-    ticket->number = 0; /* who slept may have given up meanwhile, and asked again never finds it */
+    ticket->number = 0;
     entry->state = SQLPOOL__ENTRY_DONE;
     is_mine = entry->sleeper == NULL; /* or who sleeps fetches it */
-    if (!is_mine) sqlpool__signal(core, entry->sleeper);
+    if (is_mine)
+        entry->has_ticket = false; /* who slept has given up, and asked again never finds it */
+    else
+        sqlpool__signal(core, entry->sleeper);
     if (core->room_sleepers > 0)
         sqlpool__signal(core, &core->room_condition); /* it may sleep there */
     sqlpool__unlock(core);
@@ -16800,9 +16814,7 @@ static void sqlpool__tick_submitted(sqlpool__core *core, int64_t stop_ns) {
         sqlpool__error_clear(&error);
         if (sqlpool__drain_once(core, false, 1, stop_ns, &error) != SQLPOOL_OK) break;
         before = queued;
-        sqlpool__lock(core);
-        queued = core->entries_queued_count;
-        sqlpool__unlock(core);
+        queued = sqlpool__count_queued(core);
         is_left = queued > 0 && queued != before;
     } while (is_left && sqlpool__now(core) < stop_ns);
     sqlpool__end_drain(core);
@@ -20227,9 +20239,11 @@ static sqlpool__slot *sqlpool__claim_writer(sqlpool__core *core, sqlpool_error *
 /*  What was submitted is done before the pool goes. */
 static int sqlpool__drain_closing(sqlpool__core *core, int64_t deadline_ns, sqlpool_error *error) {
     sqlpool_error local;
+    int queued;
     sqlpool__stop_submit(core);
     sqlpool__hint.inside++; /* done_fn cannot close */
-    while (!sqlpool__list_is_empty(&core->entries_queued) && error->result == SQLPOOL_OK) {
+    queued = sqlpool__count_queued(core); /* other threads may take back theirs meanwhile */
+    while (queued > 0 && error->result == SQLPOOL_OK) {
         sqlpool__slot *slot;
         sqlpool__error_clear(&local);
         slot = sqlpool__claim_writer(core, &local);
@@ -20240,10 +20254,10 @@ static int sqlpool__drain_closing(sqlpool__core *core, int64_t deadline_ns, sqlp
         } else {
             sqlpool__sleep(core, SQLPOOL__NS_PER_MS); /* upkeep has it */
         }
-        if (sqlpool__now(core) >= deadline_ns && core->entries_queued_count > 0)
+        queued = sqlpool__count_queued(core);
+        if (queued > 0 && sqlpool__now(core) >= deadline_ns)
             (void)SQLPOOL__FAIL(error, SQLPOOL_TIMEOUT,
-                                "%d submitted writes are not done: close again to go on",
-                                core->entries_queued_count);
+                                "%d submitted writes are not done: close again to go on", queued);
     }
     sqlpool__hint.inside--;
     sqlpool__end_drain(core);

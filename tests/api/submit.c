@@ -1124,6 +1124,91 @@ TEST(cancelled_beside_one_that_gives_up) {
     give_writer(&h);
     close_and_count(pool, "gives_up.db", 2);
 }
+/*  As above, but who gave up asks again, with its own copy, while the cancellation puts away what
+    the entry held: it finds nothing any more, and nothing is put away twice. */
+static waiting asks_again;
+static bool will_ask_again; /* of the cancelling thread */
+static void ask_in_free(void *user, void *memory, size_t bytes) {
+    if (bytes > 4000 && will_ask_again) { /* the copy of the statement, and not yet free */
+        will_ask_again = false;
+        if (start_thread(&asks_again.thread, wait_ticket, &asks_again))
+            (void)pthread_join(asks_again.thread, NULL);
+    }
+    sim_allocator().free_fn(user, memory, bytes);
+}
+static void let_give_up_and_ask(told *t) {
+    let_give_up(t);
+    will_ask_again = true;
+}
+TEST(cancelled_beside_one_that_asks_again) {
+    sqlpool_config config = patient();
+    sqlpool *pool;
+    sqlpool_ticket copy;
+    sqlpool_submission submission;
+    static holder h;
+    static char sql[5000];
+    char why[256];
+    config.allocator = sim_allocator();
+    config.allocator.free_fn = ask_in_free;
+    config.submit_count = 2;
+    pool = open_pool("asks_again.db", &config, TABLE);
+    CHECK(pool != NULL);
+    CHECK(take_writer(&h, pool));
+    (void)snprintf(sql, sizeof sql, "%s /*%*s*/", INSERT, 4500, "");
+    no_tolds(1);
+    submission = tell(&tolds[0]);
+    tolds[0].then = let_give_up_and_ask;
+    CHECK_OK(sqlpool_submit_with(pool, &submission, &tolds[0].ticket, sql, SQLPOOL_ARGS(1), &err),
+             &err);
+    copy = tolds[0].ticket;
+    memset(&impatient, 0, sizeof impatient);
+    impatient.timeout_ms = 100;
+    impatient.ticket = &copy;
+    memset(&asks_again, 0, sizeof asks_again);
+    asks_again.timeout_ms = SQLPOOL_NO_WAIT;
+    asks_again.ticket = &copy;
+    CHECK(begin(&impatient, pool, wait_ticket));
+    sleep_ms(20); /* most of the time it waits by now */
+    CHECK_INT(sqlpool_ticket_cancel(&tolds[0].ticket), SQLPOOL_OK);
+    end_of(&impatient);
+    CHECK_INT(impatient.rc, SQLPOOL_WOULD_BLOCK);
+    CHECK_INT(asks_again.is_back, 1);
+    CHECK_INT(asks_again.rc, SQLPOOL_MISUSE);
+    CHECK_HAS(asks_again.error.message, "fetched already");
+    give_writer(&h);
+    close_and_count(pool, "asks_again.db", 0);
+    if (sim_alloc_check(why, sizeof why)) test_fail(__FILE__, __LINE__, "%s", why);
+}
+/*  Many threads may hold one ticket itself, not a copy of it. */
+static void *poll_on(void *argument) {
+    waiting *w = (waiting *)argument;
+    do
+        w->rc = sqlpool_ticket_poll(w->ticket, &w->result, &w->error);
+    while (w->rc == SQLPOOL_WOULD_BLOCK);
+    return NULL;
+}
+TEST(cancelled_beside_one_that_polls_the_same_ticket) {
+    sqlpool_config config = patient();
+    sqlpool *pool = open_pool("polls.db", &config, TABLE);
+    sqlpool_ticket ticket;
+    static holder h;
+    int i;
+    CHECK(pool != NULL);
+    CHECK(take_writer(&h, pool));
+    for (i = 0; i < 4; i++) {
+        CHECK_OK(sqlpool_submit_with(pool, NULL, &ticket, INSERT, SQLPOOL_ARGS(i), &err), &err);
+        memset(&impatient, 0, sizeof impatient);
+        impatient.ticket = &ticket;
+        CHECK(begin(&impatient, pool, poll_on));
+        sleep_ms(5); /* it polls by now */
+        CHECK_INT(sqlpool_ticket_cancel(&ticket), SQLPOOL_OK);
+        end_of(&impatient);
+        CHECK_INT(impatient.rc, SQLPOOL_MISUSE);
+        CHECK_HAS(impatient.error.message, "fetched already");
+    }
+    give_writer(&h);
+    close_and_count(pool, "polls.db", 0);
+}
 /*  Without the pool's thread, a waiter sleeps where those sleep that may be the next to run it all. */
 TEST(cancelled_while_another_waiter_runs_the_queue) {
     sqlpool_config config = without_thread();
@@ -2297,11 +2382,11 @@ TEST(without_a_thread_one_runs_for_the_others) {
     close_and_count(pool, "others.db", 2);
 }
 /*  A tick that has used up its budget leaves the rest to those that wait. */
-static int lingers; /* atomic */
+static int lingers; /* atomic: so many ms */
 static pthread_t lingerer;
 static int64_t lingering_now(void *user) {
     (void)user;
-    if (look(&lingers) && pthread_equal(lingerer, pthread_self())) sleep_ms(60);
+    if (look(&lingers) > 0 && pthread_equal(lingerer, pthread_self())) sleep_ms(look(&lingers));
     return sim_real_ns();
 }
 static void real_sleep(void *user, int64_t duration_ns) {
@@ -2310,7 +2395,7 @@ static void real_sleep(void *user, int64_t duration_ns) {
 }
 static void linger(told *t) {
     (void)t;
-    mark(&lingers, 1); /* between this and the end of the tick the others wake */
+    mark(&lingers, 60); /* between this and the end of the tick the others wake */
 }
 static void *tick_once(void *argument) {
     waiting *w = (waiting *)argument;
@@ -3117,12 +3202,15 @@ TEST(done_while_the_pool_closes) {
     close_and_count(pool, "done_closing.db", 3);
     check_told_once(3);
 }
-/*  From the first done_fn to the last another thread takes writes back. */
+/*  From the first done_fn to the last another thread takes writes back: half of them while the one
+    that closes looks at its clock for long, for ThreadSanitizer to see what it does without the
+    lock. */
 static int cancelled; /* by it; atomic */
 static void *cancel_odd(void *argument) {
     int i;
     (void)argument;
     for (i = MANY - 3; i > 0; i -= 2) { /* they meet */
+        if (i == MANY / 2 + 1) mark(&lingers, 0);
         const int rc = sqlpool_ticket_cancel(&tolds[i].ticket);
         if (rc == SQLPOOL_OK) (void)count_up(&cancelled);
         EXPECT_INT(rc == SQLPOOL_OK || rc == SQLPOOL_TOO_LATE, 1);
@@ -3133,6 +3221,8 @@ static void *cancel_odd(void *argument) {
 static pthread_t canceller;
 static void begin_cancelling(told *t) {
     (void)t;
+    lingerer = pthread_self();
+    mark(&lingers, 1);
     EXPECT_INT(start_thread(&canceller, cancel_odd, NULL), true);
     while (look(&cancelled) == 0) (void)usleep(100);
 }
@@ -3146,6 +3236,8 @@ TEST(cancel_beside_close) {
     int i, here = 0;
     config.group_count = 1;
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
+    config.clock.now_ns_fn = lingering_now;
+    config.clock.sleep_ns_fn = real_sleep;
     pool = open_pool("cancel_close.db", &config, TABLE);
     CHECK(pool != NULL);
     no_tolds(MANY);
@@ -3479,6 +3571,8 @@ int main(void) {
     RUN(a_wait_that_is_too_short_can_be_repeated);
     RUN(cancelled_in_the_queue);
     RUN(cancelled_beside_one_that_gives_up);
+    RUN(cancelled_beside_one_that_asks_again);
+    RUN(cancelled_beside_one_that_polls_the_same_ticket);
     RUN(cancelled_while_another_waiter_runs_the_queue);
     RUN(dropped_in_the_queue);
     RUN(too_late_to_cancel);

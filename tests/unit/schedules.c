@@ -810,6 +810,9 @@ static int submit_row(int id, bool by_function, sqlpool_ticket *ticket, int wait
     if (rc == SQLPOOL_OK && by_function) scene.checked.counts[id] = true;
     return rc;
 }
+static bool is_taken_back(void) { /* by another thread */
+    return scene.variant == 2 || scene.variant == 6;
+}
 static void submit_wait(int id, sqlpool_ticket *ticket, int timeout_ms) {
     sqlpool_result result;
     sqlpool_error error;
@@ -818,13 +821,13 @@ static void submit_wait(int id, sqlpool_ticket *ticket, int timeout_ms) {
         const int rc = ALLOW(sqlpool_ticket_wait(ticket, timeout_ms, &result, &error), &error,
                              SQLPOOL_OK, SQLPOOL_WOULD_BLOCK, SQLPOOL_CANCELLED, SQLPOOL_MISUSE);
         if (rc == SQLPOOL_WOULD_BLOCK) continue;
-        if (rc == SQLPOOL_CANCELLED || rc == SQLPOOL_MISUSE) EXPECT(scene.variant == 2);
+        if (rc == SQLPOOL_CANCELLED || rc == SQLPOOL_MISUSE) EXPECT(is_taken_back());
         if (rc == SQLPOOL_MISUSE) { /* taken back before somebody waited: that is told to who did */
             scene.checked.failed++;
             return;
         }
         if (rc == SQLPOOL_CANCELLED) scene.checked.failed++;
-        if (scene.variant != 2) told(id, error.outcome);
+        if (!is_taken_back()) told(id, error.outcome);
         EXPECT((rc == SQLPOOL_OK) == (error.outcome == SQLPOOL_OUTCOME_COMMITTED));
         EXPECT(rc != SQLPOOL_OK || result.changes == 1);
         return;
@@ -838,7 +841,7 @@ static void submit_each(void *argument) {
     (void)ALLOW(submit_row(me, false, &ticket, 0, &error), &error, SQLPOOL_OK);
     submit_wait(me, &ticket, me == 1 ? 1 : SQLPOOL_FOREVER);
 }
-/*  2: one waits, another cancels, a third runs the queue. */
+/*  2: one waits, another cancels, a third runs the queue. 6: who waits gives up, and asks again. */
 static void submit_cancel(void *argument) {
     const int me = me_of(argument);
     sqlpool_error error;
@@ -847,7 +850,7 @@ static void submit_cancel(void *argument) {
         (void)ALLOW(submit_row(0, true, &scene.shared.tickets[0], 0, &error), &error, SQLPOOL_OK);
         scene.shared.step = 1;
         copy = scene.shared.tickets[0];
-        submit_wait(0, &copy, SQLPOOL_FOREVER);
+        submit_wait(0, &copy, scene.variant == 6 ? 1 : SQLPOOL_FOREVER);
         EXPECT(scene.checked.tolds[0] == 1 || scene.checked.failed == 1);
     } else if (me == 1) {
         sched_await(is_step_1);
@@ -914,7 +917,7 @@ static void submit_mix(void *argument) {
     }
 }
 static void submit_begin(int variant) {
-    void (*const run)(void *) = variant == 2   ? submit_cancel
+    void (*const run)(void *) = is_taken_back() ? submit_cancel
                                 : variant == 4 ? submit_drop
                                 : variant == 5 ? submit_mix
                                                : submit_each;
@@ -923,7 +926,7 @@ static void submit_begin(int variant) {
     spawn(run, 2);
 }
 static void submit_finish(void *variant) {
-    if (scene.variant == 2) EXPECT(scene.checked.succeeded == scene.checked.failed);
+    if (is_taken_back()) EXPECT(scene.checked.succeeded == scene.checked.failed);
     if (!scene.shared.is_closed) scene.core->counters[SQLPOOL__COUNT_misuses] = 0;
     finish(variant);
 }
@@ -1127,7 +1130,7 @@ static const explore_scenario scenarios[] = {
     {"pause", 5, pause_setup, pause_begin, finish_after_misuse, "22222"},
     {"exclusive", 4, exclusive_setup, exclusive_begin, finish_after_misuse, "2222"},
     {"group", 6, group_setup, group_begin, finish, "222222"},
-    {"submit", 6, submit_setup, submit_begin, submit_finish, "222122"},
+    {"submit", 7, submit_setup, submit_begin, submit_finish, "2221222"},
     {"snapshot", 4, snapshot_setup, snapshot_begin_, finish, "2212"},
     {"upkeep", 4, upkeep_setup, upkeep_begin, finish, "2122"},
     {"breaker", 3, breaker_setup, breaker_begin, breaker_finish, "222"},
