@@ -16,7 +16,7 @@
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
 #   MIGRATE_KILLS   processes that `make migrate-kills` kills (1000)
-#   TORTURE_JOBS, SCHEDULES_JOBS, MUTATE_JOBS, FUZZ_JOBS  how many of their parts, scenarios, mutants and
+#   TORTURE_JOBS, SCHEDULES_JOBS, MUTATE_JOBS, FUZZ_JOBS  how many of their parts, variants, mutants and
 #                   targets run at a time (as many as there are processors)
 #   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000)
 #   SCHEDULES_MOST  schedules that its search of one variant may take (no limit; `make torture`: 600000)
@@ -332,7 +332,7 @@ fuzz: $(if $(LIBFUZZER),$(FUZZ:%=$(BUILD)/fuzz/%.libfuzzer),$(FUZZ:%=$(BUILD)/fu
 fuzz-controls: $(FUZZ:%=$(BUILD)/fuzz/%.control) ## a bug in a copy of the header for each target, which must find it
 	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),60)' sh tests/fuzz/run.sh $(BUILD)/fuzz control $(FUZZ)
 
-schedules: $(BUILD)/tests/unit/schedules ## every order of threads in twelve scenarios; hours; goes on where it was stopped
+schedules: $(BUILD)/tests/unit/schedules ## every order of threads in variants of twelve scenarios; hours; goes on where it was stopped
 	@$(TEST_ENV) sh tests/sim/schedules.sh
 
 schedules-controls: $(BUILD)/tests/unit/schedules ## ten broken pools, which the schedules must find

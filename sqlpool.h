@@ -1014,7 +1014,8 @@ typedef struct sqlpool_events {
     void (*release_fn)(void *user, const sqlpool_conn *conn); /* explicit leases only */
     void (*destroy_fn)(void *user, struct sqlite3 *db);       /* just before sqlite3_close(), also
                                                                  of one that failed to open */
-    void (*error_fn)(void *user, const sqlpool_error *error); /* before a call fails */
+    void (*error_fn)(void *user, const sqlpool_error *error); /* before a call fails; no row, where
+                                                                 one was asked for, is no failure */
     void (*retry_fn)(void *user, int attempt, int code, int64_t delay_us);
     /* Shall a call that failed with this SQLite code be tried again? is_retryable is the library's
        own opinion; what the function returns counts, 0 or 1. */

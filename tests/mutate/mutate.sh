@@ -65,7 +65,7 @@ weave() {
     grep -n 'SQLPOOL_ZONE_BEGIN(' sqlpool.h | cut -d: -f1 >"$base/left_out" # it may declare something
     around=0
     while [ "$around" -lt 40 ]; do
-        "$base/weave" sqlpool.h "$out/bare" "$base/left_out" >"$base/woven/sqlpool.h" 2>"$base/woven/numbers"
+        "$base/weave" sqlpool.h "$out/all" "$base/left_out" >"$base/woven/sqlpool.h" 2>"$base/woven/numbers"
         compile_woven -std=c11 -c -o "$base/woven.o" -fmax-errors=0 "$source/tests/impl.c" 2>"$base/errors" && return
         sed -n 's/.*sqlpool\.h:\([0-9]*\):.*/\1/p' "$base/errors" | sort -u |
             awk -v around="$around" '{ for (i = $1 - around; i <= $1 + around / 4; i++) print i }' >>"$base/left_out"
@@ -87,8 +87,8 @@ is_whole() { grep -q '^ *# *define  *SQLPOOL_IMPLEMENTATION' "$source/tests/$1.c
 
 # --- what all mutants share: lists, objects of the programs, the output of the unchanged text --------
 mark=$(cksum <sqlpool.h | tr -d ' ')
-awk -f "$tools/mutants.awk" sqlpool.h >"$out/bare" && awk '{ print $0 "\t" NR }' "$out/bare" >"$out/all" || exit 1
-awk -F '\t' -v only="$MUTATE_ONLY" '($1 " " $2) ~ only' "$out/all" >"$out/list"
+awk -f "$tools/mutants.awk" sqlpool.h >"$out/all" || exit 1
+awk -F '\t' -v only="$MUTATE_ONLY" '($1 " " $2) ~ only { print $0 "\t" NR }' "$out/all" >"$out/list"
 total=$(wc -l <"$out/list")
 [ "$total" -gt 0 ] || { echo "mutate: no mutant matches '$MUTATE_ONLY'"; exit 1; }
 results=$out/results-$mark-$SIM_SEED-$(echo "$MUTATE_ONLY" | cksum | tr -d ' ').txt
@@ -177,7 +177,8 @@ if [ "$(cat "$base/mark" 2>/dev/null)" != "$tests" ]; then
 fi
 
 # --- one mutant ----------------------------------------------------------------------------------
-is_other_code() {
+is_other_code() { # and leaves the changed text here
+    awk -v edits="$(echo "$line" | cut -f5)" -f "$tools/apply.awk" "$source/sqlpool.h" >sqlpool.h
     compile -std=c11 -O2 -S -o impl.s "$source/tests/impl.c" 2>/dev/null
     ! cmp -s impl.s "$base/impl.s"
 }
@@ -211,7 +212,6 @@ try() { # number, folder: prints the verdict
     line=$(sed -n "$1p" "$out/drawn")
     rm -rf "$2"
     mkdir -p "$2" && cd "$2" || exit 1
-    awk -v edits="$(echo "$line" | cut -f5)" -f "$tools/apply.awk" "$source/sqlpool.h" >sqlpool.h
     tried='' others='' room=$(echo "$line" | cut -f3) number=$(echo "$line" | cut -f7)
     ! grep -q -x "$number" "$base/woven/numbers" || { try_woven "$number" "$room"; return; }
     is_other_code || { echo 'same code'; return; }
