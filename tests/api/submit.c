@@ -1147,7 +1147,7 @@ TEST(cancelled_beside_one_that_asks_again) {
     sqlpool_submission submission;
     static holder h;
     static char sql[5000];
-    char why[256];
+    char why[400];
     config.allocator = sim_allocator();
     config.allocator.free_fn = ask_in_free;
     config.submit_count = 2;
