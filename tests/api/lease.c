@@ -591,12 +591,15 @@ static void dirty_handlers(sqlpool_conn *conn) {
     sqlite3_progress_handler(db, 1, stop_all, NULL);
     (void)sqlite3_commit_hook(db, stop_all, NULL);
 }
-static void dirty_no_handlers(sqlpool_conn *conn) {
+static void dirty_unheard(sqlpool_conn *conn) { /* such a connection stays open */
     sqlite3 *db = sqlpool_conn_db(conn);
     (void)sqlite3_busy_timeout(db, 0);
-    (void)sqlite3_set_authorizer(db, NULL, NULL);
     sqlite3_progress_handler(db, 0, NULL, NULL);
     (void)sqlite3_wal_hook(db, NULL, NULL);
+}
+static void dirty_no_handlers(sqlpool_conn *conn) {
+    dirty_unheard(conn);
+    (void)sqlite3_set_authorizer(sqlpool_conn_db(conn), NULL, NULL);
 }
 static void dirty_pragmas(sqlpool_conn *conn) {
     static const char *const pragmas[] = {
@@ -756,22 +759,22 @@ TEST(statements_of_a_virtual_table_are_no_leftovers) {
     close_pool(pool);
 }
 
-TEST(handlers_work_again_after_the_raw_handle) {
+static void with_handlers_gone(const char *path, void (*dirty)(sqlpool_conn *), int64_t replaced) {
     sqlpool_config config = config_of(1);
     sqlpool_conn conn;
     sqlpool_call call = {60, 0, 0, NULL, NULL};
     sqlite3 *other;
     pthread_t thread;
     int64_t start;
-    sqlpool *pool = open_pool("handlers.db", &config, schema);
+    sqlpool *pool = open_pool(path, &config, schema);
     CHECK(pool != NULL);
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
-    dirty_no_handlers(&conn);
+    dirty(&conn);
     (void)sqlpool_conn_release(&conn);
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
-    dirty_no_handlers(&conn);
+    dirty(&conn);
     (void)sqlpool_conn_release(&conn);
-    other = raw_open("handlers.db");
+    other = raw_open(path);
     CHECK(other != NULL && raw_exec(other, "BEGIN IMMEDIATE"));
     CHECK(start_thread(&thread, commit_later, other));
     CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(2)", SQLPOOL_NO_ARGS, &err), &err); /* it waited */
@@ -780,7 +783,13 @@ TEST(handlers_work_again_after_the_raw_handle) {
     CHECK_RC(sqlpool_exec_with(pool, &call, NULL, ENDLESS, SQLPOOL_NO_ARGS, &err), SQLPOOL_TIMEOUT, &err);
     CHECK(now_ms() - start < 1500); /* the progress handler is back as well */
     (void)sqlite3_close(other);
+    CHECK_INT(stats_of(pool).closed_bad, replaced);
+    CHECK(stats_of(pool).wal_frames > 0); /* and the hook of the log */
     close_pool(pool);
+}
+TEST(handlers_work_again_after_the_raw_handle) {
+    PART(with_handlers_gone("handlers.db", dirty_no_handlers, 2)); /* who could not be trusted was opened anew */
+    PART(with_handlers_gone("unheard.db", dirty_unheard, 0));
 }
 
 TEST(cursor_of_a_released_lease) {
