@@ -453,6 +453,9 @@ TEST(exclusive) {
     CHECK_INT(sqlpool_cancel(pool, &token), SQLPOOL_OK);
     CHECK_INT(pthread_join(j.thread, NULL), 0);
     CHECK_RC(sqlpool_exclusive(pool, 50, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "fn is NULL");
+    CHECK_RC(sqlpool_exclusive(pool, -1, count_alone, result, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "timeout_ms is negative");
     CHECK_INT(sqlpool_resume(pool), SQLPOOL_MISUSE); /* it left no pause behind */
     CHECK_INT(result[0], 2);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 3);

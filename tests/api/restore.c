@@ -53,11 +53,15 @@ TEST(what_was_then_is_now) {
     sqlpool *pool = open_with_backup("then.db", "then.bak", &config);
     sqlpool_backup_info info;
     sqlpool_stamp stamp = {0};
+    int open;
     CHECK(pool != NULL);
     CHECK_INT(chmod("then.db", 0640), 0);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 3);
     CHECK_INT(sqlpool_changed(pool, &stamp), 1);
+    open = stats_of(pool).open;
     CHECK_OK(sqlpool_restore(pool, "then.bak", NULL, NULL, &info, &err), &err);
+    CHECK(open > 0);
+    CHECK_INT(stats_of(pool).closed_recycled, open);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
     CHECK(sqlpool_changed(pool, &stamp) == 1);
     CHECK_STR(info.path, "then.bak");
