@@ -5527,7 +5527,7 @@ typedef struct sqlpool__core {
     uint32_t ticking;                 /* someone is inside upkeep */
     sqlpool__i64 next_checkpoint_ns;  /* upkeep begins none before this, below half the limit */
     sqlpool__i64 next_wal_hold_ns;    /* no holding of readers before this */
-    sqlpool__i64 next_limit_log_ns;   /* no word about the limit before this; who has the writer */
+    sqlpool__i64 next_limit_log_ns;   /* no word about the limit before this */
     sqlpool__i64 next_yield_ns;       /* leaders do not yield before this */
     uint32_t contention;              /* writes led less writes alone, up to a limit */
     uint32_t is_awake;                /* upkeep's next pass is at most upkeep_interval_ms away */
@@ -9063,9 +9063,9 @@ static bool sqlpool__breaker_count(sqlpool__core *core, int mode) {
     uint64_t calls = 0;
     uint32_t i;
     bool is_over;
-    for (i = lane->first; i < lane->end; i++)
-        calls += SQLPOOL__LOAD_ORDERED(&core->slots[i].word) >> SQLPOOL__NUMBER_SHIFT;
     sqlpool__lock(core);
+    for (i = lane->first; i < lane->end; i++) /* no fewer than any window began with */
+        calls += SQLPOOL__LOAD_ORDERED(&core->slots[i].word) >> SQLPOOL__NUMBER_SHIFT;
     if (breaker->failures == 0 ||
         now - breaker->window_ns > config->breaker_window_ms * SQLPOOL__NS_PER_MS) {
         breaker->window_ns = now;
@@ -9770,26 +9770,11 @@ static int sqlpool__take_or_wait(sqlpool__core *core, const sqlpool__request *re
                : SQLPOOL_OK;
 }
 
-/*  The one way to a slot. On success the caller is its lease holder; a slot of NULL means that the
-    request's job was done by another. On failure everything was said (log, error hook) and the pool
-    may be gone: the caller only returns the result. */
-static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request,
-                            sqlpool__slot **out, sqlpool_error *error) {
+/*  A slot for whom the breaker lets through. */
+static int sqlpool__acquire_admitted(sqlpool__core *core, const sqlpool__request *request,
+                                     sqlpool__slot **out, sqlpool_error *error) {
     const sqlpool__lane *lane = sqlpool__lane_of(core, request->mode);
-    sqlpool__request trial;
     int rc;
-    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&core->breakers[request->mode].state) !=
-                          SQLPOOL__BREAKER_CLOSED) &&
-        !request->is_internal) {
-        sqlpool__go_inside(core);
-        rc = sqlpool__breaker_admit(core, request->mode, error);
-        if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
-        sqlpool__go_outside(core);
-        if (rc != SQLPOOL_OK) return rc;
-        trial = *request;
-        trial.is_trial = true;
-        request = &trial;
-    }
     if (SQLPOOL__LIKELY(SQLPOOL__LOAD_RELAXED(&core->gate) == 0 &&
                         (request->mode == SQLPOOL_READ || !core->config.read_only))) {
         sqlpool__slot *slot = sqlpool__take_fast(core, lane);
@@ -9828,6 +9813,30 @@ static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request
         sqlpool__note_hold_begins(*out);
     }
     sqlpool__go_outside(core);
+    return rc;
+}
+
+/*  The one way to a slot. On success the caller is its lease holder; a slot of NULL means that the
+    request's job was done by another. On failure everything was said (log, error hook) and the pool
+    may be gone: the caller only returns the result. */
+static int sqlpool__acquire(sqlpool__core *core, const sqlpool__request *request,
+                            sqlpool__slot **out, sqlpool_error *error) {
+    const bool is_trial = SQLPOOL__LOAD_RELAXED(&core->breakers[request->mode].state) !=
+                              SQLPOOL__BREAKER_CLOSED &&
+                          !request->is_internal;
+    sqlpool__request trial;
+    int rc = SQLPOOL_OK;
+    if (SQLPOOL__UNLIKELY(is_trial)) {
+        sqlpool__go_inside(core); /* until the lease holds the pool */
+        rc = sqlpool__breaker_admit(core, request->mode, error);
+        if (rc != SQLPOOL_OK) (void)sqlpool__finish(core, error);
+        trial = *request;
+        trial.is_trial = true;
+        request = &trial;
+    }
+    if (SQLPOOL__LIKELY(rc == SQLPOOL_OK))
+        rc = sqlpool__acquire_admitted(core, request, out, error);
+    if (SQLPOOL__UNLIKELY(is_trial)) sqlpool__go_outside(core);
     return rc;
 }
 
@@ -9908,6 +9917,7 @@ static void sqlpool__interrupt_locked(sqlpool__slot *slot, uint64_t number, int6
         (deadline_ns == SQLPOOL__NEVER ||
          SQLPOOL__LOAD_ORDERED(&slot->deadline_ns) == deadline_ns) &&
         SQLPOOL__LOAD_ORDERED(&slot->is_open) != 0) {
+        if (deadline_ns != SQLPOOL__NEVER) SQLPOOL__STORE(&slot->expired, number);
         SQLPOOL__STORE(&slot->interrupted, number);
         sqlite3_interrupt(slot->db);
     }
@@ -10793,9 +10803,10 @@ static SQLPOOL__NOINLINE bool sqlpool__care_for_log(sqlpool__slot *writer) {
                                                           : 1000 * SQLPOOL__NS_PER_MS));
     SQLPOOL__STORE(&core->checkpointing, 0u);
     if (rc == SQLPOOL_OK) sqlpool__checkpoint_report(core, &result);
-    if (is_above && end >= core->next_limit_log_ns &&
+    if (is_above && end >= SQLPOOL__LOAD_RELAXED(&core->next_limit_log_ns) &&
         (!is_calm || result.checkpointed_frames < result.log_frames)) {
-        core->next_limit_log_ns = sqlpool__time_add(end, 10000 * SQLPOOL__NS_PER_MS);
+        SQLPOOL__STORE_RELAXED(&core->next_limit_log_ns,
+                               sqlpool__time_add(end, 10000 * SQLPOOL__NS_PER_MS));
         sqlpool__log_line(core, SQLPOOL_LEVEL_WARNING, SQLPOOL_LOG_WAL_LIMIT,
                           "the log has %lld bytes, more than wal_limit_bytes, and readers keep it "
                           "from starting over",
@@ -11113,6 +11124,8 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
                              "the snapshot is older than its max_age_ms: end it with "
                              "sqlpool_snapshot_end() and begin another");
     }
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->expired) == slot->number))
+        SQLPOOL__STORE_RELAXED(&slot->expired, UINT64_MAX); /* by a statement before this one */
     if (SQLPOOL__LIKELY(deadline == SQLPOOL__NEVER && core->config.statement_timeout_ms <= 0))
         return SQLPOOL_OK;
     {
@@ -11128,8 +11141,6 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
                                  "the deadline passed before the statement began");
         }
     }
-    if (SQLPOOL__LOAD_RELAXED(&slot->expired) == slot->number)
-        SQLPOOL__STORE_RELAXED(&slot->expired, UINT64_MAX);
     sqlpool__arm(slot, deadline);
     return SQLPOOL_OK;
 }
@@ -11504,7 +11515,10 @@ SQLPOOL_API int sqlpool_conn_cancel(sqlpool_conn conn) {
     }
     sqlpool__go_inside(core);
     sqlpool__lock(core);
-    SQLPOOL__STORE(&slot->cancelled, conn.lease); /* a number: it means nothing to the next lease */
+    /* Released meanwhile, it must not take the place of a cancellation of the next one; released
+       from here on, its number means nothing to that. */
+    if (SQLPOOL__LOAD_ORDERED(&slot->word) == sqlpool__word(conn.lease, SQLPOOL__LEASED))
+        SQLPOOL__STORE(&slot->cancelled, conn.lease);
     sqlpool__interrupt_locked(slot, conn.lease, SQLPOOL__NEVER);
     sqlpool__signal(core, &core->commit_condition);
     sqlpool__unlock(core);
@@ -13411,7 +13425,7 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
                                 sqlpool__work *work, sqlpool_error *error) {
     sqlpool_conn home;
     sqlpool__slot *slot;
-    bool is_turn_over = false;
+    bool is_turn_over = false, is_again = false;
     int rc;
     request->mode = sqlpool__begins_with_select(work->sql)
                         ? SQLPOOL_READ
@@ -13427,6 +13441,7 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
             error->outcome = SQLPOOL_OUTCOME_NOT_COMMITTED; /* if it is refused */
         }
         rc = sqlpool__acquire(core, request, &slot, error);
+        if (SQLPOOL__UNLIKELY(is_again)) sqlpool__go_outside(core);
         if (SQLPOOL__UNLIKELY(rc != SQLPOOL_OK)) return rc;
         if (SQLPOOL__UNLIKELY(slot ==
                               NULL)) { /* a leader has run it; the pool may be gone by now */
@@ -13442,6 +13457,8 @@ static int sqlpool__run_on_pool(sqlpool__core *core, sqlpool__request *request, 
             rc = sqlpool__run(slot, request->call, work, error);
         }
         if (SQLPOOL__LIKELY(!work->wants_writer) || core->config.read_only) break;
+        sqlpool__go_inside(core); /* or nothing holds the pool until the next lease */
+        is_again = true;
         (void)sqlpool__lease_end(slot);
         sqlpool__error_clear(error);
         request->mode = SQLPOOL_WRITE;
@@ -16486,7 +16503,6 @@ static int64_t sqlpool__stop_expired(sqlpool__core *core, int64_t now) {
             next = sqlpool__earlier(next, deadline);
         } else { /* again and again: one sent just before the statement began is forgotten by SQLite
             */
-            SQLPOOL__STORE(&slot->expired, number);
             sqlpool__interrupt_locked(slot, number, deadline);
             next = sqlpool__earlier(next, sqlpool__time_add(now, 10 * SQLPOOL__NS_PER_MS));
         }
@@ -19923,11 +19939,12 @@ static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
             sqlpool__text_add(&text, "leases are still out after %lld ms", (long long)timeout_ms);
             sqlpool__text_card_locked(core, sqlpool__now(core), &text);
             error->result = SQLPOOL_TIMEOUT;
-            if (bit != SQLPOOL__GATE_CLOSED) {
+            if (bit != SQLPOOL__GATE_CLOSED && core->pause_thread == me) {
                 (void)SQLPOOL__AND(&core->gate, ~bit);
                 sqlpool__wake_all_locked(core);
             }
-        } else if ((SQLPOOL__LOAD(&core->gate) & bit) == 0) {
+        } else if ((SQLPOOL__LOAD(&core->gate) & bit) == 0 ||
+                   (bit != SQLPOOL__GATE_CLOSED && core->pause_thread != me)) {
             (void)SQLPOOL__FAIL(error, SQLPOOL_MISUSE, "another thread resumed the pool meanwhile");
         }
     }
@@ -19936,12 +19953,16 @@ static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
     return error->result;
 }
 
-static void sqlpool__go_on(sqlpool__core *core, uint32_t bits) {
-    (void)SQLPOOL__AND(&core->gate, ~bits);
+/*  Opens the gate; false: it was open. With the lock: whoever closes it next has it to himself. */
+static bool sqlpool__go_on(sqlpool__core *core, uint32_t bits) {
+    bool was_closed;
     sqlpool__lock(core);
+    was_closed = (SQLPOOL__LOAD(&core->gate) & bits) != 0;
+    (void)SQLPOOL__AND(&core->gate, ~bits);
     if ((bits & SQLPOOL__GATE_EXCLUSIVE) != 0) core->is_bypassed = false;
     sqlpool__wake_all_locked(core);
     sqlpool__unlock(core);
+    return was_closed;
 }
 
 SQLPOOL_API int sqlpool_pause(sqlpool *pool, int timeout_ms, sqlpool_error *error) {
@@ -19968,12 +19989,9 @@ SQLPOOL_API int sqlpool_resume(sqlpool *pool) {
     sqlpool__error_clear(&local);
     rc = sqlpool__enter_inside(pool, &core, &local);
     if (rc != SQLPOOL_OK) return rc;
-    if ((SQLPOOL__LOAD(&core->gate) & SQLPOOL__GATE_PAUSED) == 0) {
+    if (!sqlpool__go_on(core, SQLPOOL__GATE_PAUSED))
         (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "the pool is not paused");
-        return sqlpool__leave(core, sqlpool__finish(core, &local));
-    }
-    sqlpool__go_on(core, SQLPOOL__GATE_PAUSED);
-    return sqlpool__leave(core, SQLPOOL_OK);
+    return sqlpool__leave(core, sqlpool__finish(core, &local));
 }
 
 SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusive_fn fn,
@@ -20014,7 +20032,7 @@ SQLPOOL_API int sqlpool_exclusive(sqlpool *pool, int timeout_ms, sqlpool_exclusi
             }
             if (rc == SQLPOOL_OK) sqlpool__error_clear(error);
         }
-        sqlpool__go_on(core, SQLPOOL__GATE_EXCLUSIVE);
+        (void)sqlpool__go_on(core, SQLPOOL__GATE_EXCLUSIVE);
     }
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
@@ -20119,7 +20137,7 @@ SQLPOOL_API int sqlpool_recycle(sqlpool *pool) {
         return sqlpool__leave(core, SQLPOOL_UNSUPPORTED); /* its only connection is the database */
     sqlpool__outdate_all(core);
     rc = sqlpool__replace_idle(core, &local);
-    if (rc != SQLPOOL_MOVED) sqlpool__go_on(core, SQLPOOL__GATE_MOVED);
+    if (rc != SQLPOOL_MOVED) (void)sqlpool__go_on(core, SQLPOOL__GATE_MOVED);
     return sqlpool__leave(core, rc == SQLPOOL_OK ? SQLPOOL_OK : sqlpool__finish(core, &local));
 }
 
@@ -20150,18 +20168,8 @@ SQLPOOL_API int sqlpool_checkpoint(sqlpool *pool, sqlpool_checkpoint_mode mode,
     return sqlpool__leave(core, sqlpool__finish(core, error));
 }
 
-SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
-    sqlpool_error local;
-    sqlpool__core *core;
+static void sqlpool__cancel(sqlpool__core *core, sqlpool_token *token) {
     uint32_t i;
-    int rc;
-    sqlpool__error_clear(&local);
-    rc = sqlpool__enter_inside(pool, &core, &local);
-    if (rc != SQLPOOL_OK) return rc;
-    if (token == NULL) {
-        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "token is NULL");
-        return sqlpool__leave(core, sqlpool__finish(core, &local));
-    }
     SQLPOOL__STORE(&token->fired, 1u);
     sqlpool__lock(core);
     for (i = 0; i < core->slot_count; i++) {
@@ -20174,7 +20182,20 @@ SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
     sqlpool__wake_all_locked(core);
     sqlpool__signal(core, &core->commit_condition);
     sqlpool__unlock(core);
-    return sqlpool__leave(core, SQLPOOL_OK);
+}
+
+SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token) {
+    sqlpool_error local;
+    sqlpool__core *core;
+    int rc;
+    sqlpool__error_clear(&local);
+    rc = sqlpool__enter_inside(pool, &core, &local);
+    if (rc != SQLPOOL_OK) return rc;
+    if (token == NULL)
+        (void)SQLPOOL__FAIL(&local, SQLPOOL_MISUSE, "token is NULL");
+    else
+        sqlpool__cancel(core, token);
+    return sqlpool__leave(core, sqlpool__finish(core, &local));
 }
 
 /*------------------------------------------------------------------------------
@@ -20283,13 +20304,14 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
                             "sqlpool_close() was called from a hook of the library: close later");
         return sqlpool__finish(core, error);
     }
+    sqlpool__go_inside(core); /* who comes second must not find the pool gone */
     sqlpool__lock(core);
-    if (core->is_closing) {
-        sqlpool__unlock(core);
-        return SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "another thread is closing the pool");
-    }
+    if (core->is_closing)
+        rc = SQLPOOL__FAIL(error, SQLPOOL_CLOSED, "another thread is closing the pool");
     core->is_closing = true;
     sqlpool__unlock(core);
+    if (rc != SQLPOOL_OK) return sqlpool__leave(core, sqlpool__finish(core, error));
+    sqlpool__go_outside(core);
     sqlpool__end_plan(core);
     deadline = sqlpool__timeout_deadline(core, core->config.close_timeout_ms);
     rc = sqlpool__stop(core, SQLPOOL__GATE_CLOSED, core->config.close_timeout_ms, NULL, error);
@@ -20302,10 +20324,11 @@ SQLPOOL_API int sqlpool_close(sqlpool *pool, sqlpool_error *error) {
             SQLPOOL__LOAD(&core->buffers_out));
     }
     if (rc != SQLPOOL_OK) {
+        sqlpool__go_inside(core); /* another thread may close it from here on */
         sqlpool__lock(core);
         core->is_closing = false;
         sqlpool__unlock(core);
-        return sqlpool__finish(core, error);
+        return sqlpool__leave(core, sqlpool__finish(core, error));
     }
     sqlpool__stop_upkeep(core);
     sqlpool__publish(pool, NULL); /* who calls again and again would never let it be empty */
@@ -23307,7 +23330,7 @@ static int sqlpool__reopen(sqlpool__core *core, sqlpool__closed *closed, sqlpool
         sqlpool__give_back(slot, sqlpool__lane_of_slot(slot));
     }
     if (closed->has_checkpointer) SQLPOOL__STORE(&core->checkpointing, 0u);
-    if (closed->has_gate) sqlpool__go_on(core, SQLPOOL__GATE_EXCLUSIVE);
+    if (closed->has_gate) (void)sqlpool__go_on(core, SQLPOOL__GATE_EXCLUSIVE);
     return error->result;
 }
 
@@ -25378,10 +25401,9 @@ static bool sqlpool__is_in_window(const sqlpool_task *task, int64_t wall_ms) {
 /*  The end of the interval. A begin that is further ahead than one interval was told by a clock
     that was wrong: that counts as never. One set back by less puts it off, for twice the interval
     at most. */
-static int64_t sqlpool__due_ms(const sqlpool__planned *planned, int64_t wall_ms) {
+static int64_t sqlpool__due_ms(const sqlpool__planned *planned, int64_t begun_ms, int64_t wall_ms) {
     const int64_t interval = planned->task.interval_s * 1000;
-    if (planned->state.begun_ms == 0 || planned->state.begun_ms - interval > wall_ms) return 0;
-    return planned->state.begun_ms + interval;
+    return begun_ms == 0 || begun_ms - interval > wall_ms ? 0 : begun_ms + interval;
 }
 
 /*  The task that may begin now, the one that is due for longest; or NULL, and `next` says when to
@@ -25399,7 +25421,7 @@ static sqlpool__planned *sqlpool__find_due_locked(sqlpool__core *core, sqlpool__
     for (i = 0; i < plan->count; i++) {
         sqlpool__planned *planned = &plan->tasks[i];
         const int64_t idle = planned->task.idle_ms * SQLPOOL__NS_PER_MS;
-        planned->state.due_ms = sqlpool__due_ms(planned, wall_ms);
+        planned->state.due_ms = sqlpool__due_ms(planned, planned->state.begun_ms, wall_ms);
         if (planned->state.due_ms > wall_ms) {
             const int64_t left_ms = planned->state.due_ms - wall_ms;
             *next =
@@ -25462,9 +25484,9 @@ static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
             sqlpool__take_state(&rows, state);
         }
         rc = sqlpool_rows_close(&rows, NULL);
-        claim->planned->state.begun_ms = state->begun_ms; /* only the runner reads it meanwhile */
         claim->is_due =
-            claim->is_forced || sqlpool__due_ms(claim->planned, claim->wall_ms) <= claim->wall_ms;
+            claim->is_forced ||
+            sqlpool__due_ms(claim->planned, state->begun_ms, claim->wall_ms) <= claim->wall_ms;
         if (rc != SQLPOOL_OK || !claim->is_due) return rc;
         claim->before_ms = state->begun_ms;
         state->begun_ms = claim->wall_ms;
@@ -25638,7 +25660,9 @@ static int sqlpool__run_task(sqlpool__core *core, sqlpool__plan *plan, sqlpool__
     claim.wall_ms = sqlpool__wall_ms(core);
     claim.is_due = true;
     claim.is_forced = is_forced || planned->is_cut; /* that is claimed already */
+    sqlpool__lock(core);
     claim.state = planned->state;
+    sqlpool__unlock(core);
     if (plan->keep_state)
         rc = sqlpool_write_at("sqlpool.h", 0, core->handle, &call, NULL, sqlpool__claim_task,
                               &claim, error);
@@ -25759,7 +25783,7 @@ static void sqlpool__plan_end(sqlpool__core *core) {
     if (plan != NULL) plan->is_stopping = true;
     sqlpool__unlock(core);
     if (plan == NULL) return;
-    (void)sqlpool_cancel(core->handle, &plan->token);
+    sqlpool__cancel(core, &plan->token); /* also of a pool whose handle is taken already */
     sqlpool__lock(core);
     sqlpool__signal(core, &plan->condition);
     while (plan->runner != 0)
@@ -25994,7 +26018,8 @@ SQLPOOL_API int sqlpool_schedule_state(sqlpool *pool, sqlpool_task_state *states
     if (plan != NULL) count = plan->count;
     for (i = 0; i < count && i < capacity; i++) {
         states[i] = plan->tasks[i].state;
-        states[i].due_ms = sqlpool__due_ms(&plan->tasks[i], sqlpool__wall_ms(core));
+        states[i].due_ms =
+            sqlpool__due_ms(&plan->tasks[i], states[i].begun_ms, sqlpool__wall_ms(core));
     }
     sqlpool__unlock(core);
     return sqlpool__leave(core, count);
