@@ -5224,7 +5224,7 @@ typedef struct sqlpool__slot {
     uint32_t parked;         /* SQLPOOL__PARKED: the holder is not inside a call */
     int64_t scope_since_ns;  /* begin of its snapshot scope; SQLPOOL__NEVER: it has none */
     int64_t scope_report_ns; /* when upkeep reports that scope; SQLPOOL__NEVER: not, or done */
-    uint64_t interrupted;    /* the lease number that an interrupt was sent to */
+    uint64_t interrupted;    /* the lease number that a cancellation interrupted */
     uint32_t attention;      /* look at the connection before handing it out */
     uint32_t interrupting;   /* a canceller is about to call sqlite3_interrupt() */
     uint64_t cancelled;      /* the lease number that was cancelled */
@@ -8925,7 +8925,8 @@ static void sqlpool__give_back(sqlpool__slot *slot, sqlpool__lane *lane) {
     sqlpool__forget_lease(slot);
     (void)SQLPOOL__EXCHANGE(&slot->word, sqlpool__word(number, SQLPOOL__RETURNING));
     sqlpool__fence_interrupts(slot);
-    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->interrupted) == number)) {
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->interrupted) == number ||
+                          SQLPOOL__LOAD_RELAXED(&slot->expired) == number)) {
         sqlpool__unpin(slot); /* the next lease begins with nothing of a cancelled one */
         if (slot->is_bad) sqlpool__close_connection(slot);
     }
@@ -9917,8 +9918,7 @@ static void sqlpool__interrupt_locked(sqlpool__slot *slot, uint64_t number, int6
         (deadline_ns == SQLPOOL__NEVER ||
          SQLPOOL__LOAD_ORDERED(&slot->deadline_ns) == deadline_ns) &&
         SQLPOOL__LOAD_ORDERED(&slot->is_open) != 0) {
-        if (deadline_ns != SQLPOOL__NEVER) SQLPOOL__STORE(&slot->expired, number);
-        SQLPOOL__STORE(&slot->interrupted, number);
+        SQLPOOL__STORE(deadline_ns != SQLPOOL__NEVER ? &slot->expired : &slot->interrupted, number);
         sqlite3_interrupt(slot->db);
     }
     SQLPOOL__STORE(&slot->interrupting, 0u);

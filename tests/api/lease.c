@@ -792,6 +792,27 @@ TEST(handlers_work_again_after_the_raw_handle) {
     PART(with_handlers_gone("unheard.db", dirty_unheard, 0));
 }
 
+/*  Who stops a statement after that is not taken for it. */
+static int stop_now(void *user) {
+    (void)user;
+    return 1;
+}
+TEST(a_deadline_that_is_lifted_is_forgotten) {
+    sqlpool_config config = config_of(1);
+    sqlpool_chain chain = {.progress_fn = stop_now};
+    sqlpool_conn conn;
+    sqlpool *pool = open_pool("lifted.db", &config, schema);
+    CHECK(pool != NULL);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
+    CHECK_INT(sqlpool_conn_set_timeout(&conn, 20), SQLPOOL_OK);
+    CHECK_RC(sqlpool_conn_exec(&conn, ENDLESS, SQLPOOL_NO_ARGS, NULL, &err), SQLPOOL_TIMEOUT, &err);
+    CHECK_INT(sqlpool_conn_set_timeout(&conn, SQLPOOL_FOREVER), SQLPOOL_OK);
+    CHECK_INT(sqlpool_conn_chain(&conn, &chain), SQLPOOL_OK);
+    CHECK_RC(sqlpool_conn_exec(&conn, ENDLESS, SQLPOOL_NO_ARGS, NULL, &err), SQLITE_INTERRUPT, &err);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    close_pool(pool);
+}
+
 TEST(cursor_of_a_released_lease) {
     sqlpool_conn conn;
     sqlpool_rows rows;
@@ -1120,6 +1141,7 @@ int main(void) {
     RUN(the_next_lease_is_clean);
     RUN(statements_of_a_virtual_table_are_no_leftovers);
     RUN(handlers_work_again_after_the_raw_handle);
+    RUN(a_deadline_that_is_lifted_is_forgotten);
     RUN(cursor_of_a_released_lease);
     RUN(returning_on_a_lease);
     RUN(cursor_of_another_thread);

@@ -1133,6 +1133,61 @@ TEST(a_task_sets_no_schedule_through_another_pools_task) {
     PART(close_pool(p.first));
 }
 
+/*  The thread of the schedule looks at the tasks while others run them and ask what they did, with a
+    slow clock between: for ThreadSanitizer, and nothing is counted twice. */
+static int64_t slow_now(void *user) {
+    const struct timespec rest = {0, 200000};
+    struct timespec now;
+    (void)user;
+    (void)nanosleep(&rest, NULL);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+static void slow_sleep(void *user, int64_t duration) {
+    const struct timespec rest = {(time_t)(duration / 1000000000), (long)(duration % 1000000000)};
+    (void)user;
+    (void)nanosleep(&rest, NULL);
+}
+static int has_run; /* atomic */
+static void *ask_states(void *argument) {
+    sqlpool *pool = (sqlpool *)argument;
+    while (__atomic_load_n(&has_run, __ATOMIC_ACQUIRE) == 0) {
+        sqlpool_task_state state;
+        const int count = sqlpool_schedule_state(pool, &state, 1);
+        if (count != 1 || state.runs < 0 || state.runs > 13)
+            test_fail(__FILE__, __LINE__, "%d tasks, %lld runs", count, (long long)state.runs);
+    }
+    return NULL;
+}
+TEST(states_are_asked_for_beside_the_runs) {
+    int i, rc, keeps;
+    for (keeps = 0; keeps < 2; keeps++) {
+        sqlpool_config config = config_of(2);
+        work w = {0};
+        sqlpool_task task = task_of("work", SQLPOOL_TASK_CALL, 3600, &w);
+        sqlpool_task_state state;
+        pthread_t asker;
+        sqlpool *pool;
+        config.clock.now_ns_fn = slow_now;
+        config.clock.sleep_ns_fn = slow_sleep;
+        pool = open_pool("asked.db", &config, NULL);
+        CHECK(pool != NULL);
+        CHECK_OK(set_schedule(pool, &task, 1, keeps == 1, NULL, &err), &err);
+        has_run = 0;
+        CHECK(start_thread(&asker, ask_states, pool));
+        for (i = 0; i < 12; i += rc == SQLPOOL_OK) { /* the thread has its first turn as well */
+            rc = sqlpool_schedule_run(pool, "work", &err);
+            if (rc != SQLPOOL_WOULD_BLOCK) CHECK_INT(rc, SQLPOOL_OK);
+        }
+        __atomic_store_n(&has_run, 1, __ATOMIC_RELEASE);
+        CHECK_INT(pthread_join(asker, NULL), 0);
+        CHECK_INT(sqlpool_schedule_state(pool, &state, 1), 1);
+        CHECK_INT(state.runs, __atomic_load_n(&w.calls, __ATOMIC_SEQ_CST));
+        CHECK(state.runs == 12 || state.runs == 13);
+        close_pool(pool);
+    }
+}
+
 int main(void) {
     RUN(a_task_runs_when_its_interval_has_passed);
     RUN(an_incremental_vacuum_has_nothing_to_do_in_other_files);
@@ -1162,5 +1217,6 @@ int main(void) {
     RUN(a_merge_that_is_cut_comes_to_every_table);
     RUN(a_task_sets_no_schedule_when_its_own_is_replaced);
     RUN(a_task_sets_no_schedule_through_another_pools_task);
+    RUN(states_are_asked_for_beside_the_runs);
     return test_end();
 }
