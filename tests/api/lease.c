@@ -912,6 +912,13 @@ static int release_inside(sqlpool_conn *conn, void *user, int attempt) {
     (void)sqlpool_conn_release(conn);
     return 0;
 }
+/*  And another one of the same connection, which its caller keeps. */
+static int release_and_acquire(sqlpool_conn *conn, void *user, int attempt) {
+    sqlpool *pool = conn->pool;
+    (void)attempt;
+    (void)sqlpool_conn_release(conn);
+    return sqlpool_conn_acquire(pool, SQLPOOL_WRITE, (sqlpool_conn *)user, NULL);
+}
 TEST(function_that_releases_its_lease) {
     sqlpool_conn conn;
     sqlpool_stats stats;
@@ -925,6 +932,9 @@ TEST(function_that_releases_its_lease) {
     CHECK_INT(stats.used, 0);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1); /* what was open was rolled back */
     CHECK_OK(sqlpool_exec(pool, "INSERT INTO t(v) VALUES(2)", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_RC(sqlpool_transaction(pool, SQLPOOL_WRITE, release_and_acquire, &conn, &err), SQLPOOL_MISUSE, &err);
+    CHECK_OK(sqlpool_conn_exec(&conn, "INSERT INTO t(v) VALUES(3)", SQLPOOL_NO_ARGS, NULL, &err), &err);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     close_pool(pool);
 }
 

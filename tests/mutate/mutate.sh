@@ -299,6 +299,8 @@ sort -n "$results" | awk -F '\t' -v most="$MUTANTS" -v notes="$tools/survivors.t
         print "rooms with survivors:" line
         printf "drawn again: %d do not compile, %d same code; %d killed by their time limit\n", broken, same, slow
         if (known) print "without the survivors whose reason is known: " share(n - lived, n - known)
+        m = n - kinds["number"]
+        if (m && m < n) print "conditions and statements alone: " share(m - lived + kind_lived["number"], m)
         print share(n - lived, n)
     }'
 echo "seed $SIM_SEED, $(($(date +%s) - begin)) s"
