@@ -1014,8 +1014,9 @@ typedef struct sqlpool_events {
     void (*release_fn)(void *user, const sqlpool_conn *conn); /* explicit leases only */
     void (*destroy_fn)(void *user, struct sqlite3 *db);       /* just before sqlite3_close(), also
                                                                  of one that failed to open */
-    void (*error_fn)(void *user, const sqlpool_error *error); /* before a call fails; no row, where
-                                                                 one was asked for, is no failure */
+    /* Before a call fails. An answer is no failure: that there is no row, that a ticket is not done
+       yet (SQLPOOL_WOULD_BLOCK) or cannot be cancelled any more (SQLPOOL_TOO_LATE). */
+    void (*error_fn)(void *user, const sqlpool_error *error);
     void (*retry_fn)(void *user, int attempt, int code, int64_t delay_us);
     /* Shall a call that failed with this SQLite code be tried again? is_retryable is the library's
        own opinion; what the function returns counts, 0 or 1. */
@@ -2068,9 +2069,10 @@ SQLPOOL_API int sqlpool_cancel(sqlpool *pool, sqlpool_token *token);
 /*  sqlpool_pause - hold back new acquires (they wait) until sqlpool_resume(), and wait for all
     leases.
     timeout_ms [in]     0: close_timeout_ms; not negative; on SQLPOOL_TIMEOUT the pool runs on as if
-                        never paused
-    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when paused already or when
-             this thread holds a lease; SQLPOOL_CLOSED; SQLPOOL_FORKED
+                        never paused by this call
+    Returns  SQLPOOL_OK; SQLPOOL_TIMEOUT with holders; SQLPOOL_MISUSE when paused already, when this
+             thread holds a lease, or when another thread resumed it meanwhile; SQLPOOL_CLOSED;
+             SQLPOOL_FORKED
     Threads  any
     See      sqlpool_exclusive  */
 SQLPOOL_API int sqlpool_pause(sqlpool *pool, int timeout_ms, sqlpool_error *error);
@@ -5228,7 +5230,7 @@ typedef struct sqlpool__slot {
     uint32_t attention;      /* look at the connection before handing it out */
     uint32_t interrupting;   /* a canceller is about to call sqlite3_interrupt() */
     uint64_t cancelled;      /* the lease number that was cancelled */
-    uint64_t expired;        /* the lease number whose deadline upkeep saw pass */
+    uint64_t expired;        /* the lease number whose deadline passed, until it does more */
     int64_t deadline_ns;     /* of what runs; SQLPOOL__NEVER */
     int64_t dies_ns;         /* end of the connection's lifetime; SQLPOOL__NEVER */
     uint64_t owner;          /* thread of the holder */
@@ -5602,7 +5604,7 @@ typedef struct sqlpool__core {
     bool is_closing;         /* a sqlpool_close() is inside */
     bool is_bypassed;        /* a drained section hands leases to its own thread only */
     uint64_t bypass_thread;
-    uint64_t pause_thread; /* for messages */
+    uint64_t pause_thread; /* whose pause or section it is */
     int64_t open_retry_ns; /* no opening before this */
     int open_error;        /* of the last failed opening */
     char open_message[256];
@@ -8927,7 +8929,7 @@ static void sqlpool__give_back(sqlpool__slot *slot, sqlpool__lane *lane) {
     sqlpool__fence_interrupts(slot);
     if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->interrupted) == number ||
                           SQLPOOL__LOAD_RELAXED(&slot->expired) == number)) {
-        sqlpool__unpin(slot); /* the next lease begins with nothing of a cancelled one */
+        sqlpool__unpin(slot); /* the next lease begins with nothing of one that was stopped */
         if (slot->is_bad) sqlpool__close_connection(slot);
     }
     if (SQLPOOL__UNLIKELY(slot->db == NULL)) {
@@ -9910,8 +9912,8 @@ static void sqlpool__retire_snapshots(sqlpool__core *core) {
 }
 
 /*  Sends an interrupt to what the lease runs, if it is still out and still has that deadline
-    (NEVER: any): announce, look, act. Who ends a lease or a deadline changes it, then looks for an
-    announcement. */
+    (NEVER: any, it is cancelled): announce, look, act. Who ends a lease or a deadline changes it,
+    then looks for an announcement. */
 static void sqlpool__interrupt_locked(sqlpool__slot *slot, uint64_t number, int64_t deadline_ns) {
     (void)SQLPOOL__EXCHANGE(&slot->interrupting, 1u);
     if (SQLPOOL__LOAD_ORDERED(&slot->word) == sqlpool__word(number, SQLPOOL__LEASED) &&
@@ -11124,8 +11126,9 @@ static inline int sqlpool__statement_begin(sqlpool__slot *slot, sqlpool_error *e
                              "the snapshot is older than its max_age_ms: end it with "
                              "sqlpool_snapshot_end() and begin another");
     }
-    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->expired) == slot->number))
-        SQLPOOL__STORE_RELAXED(&slot->expired, UINT64_MAX); /* by a statement before this one */
+    if (SQLPOOL__UNLIKELY(SQLPOOL__LOAD_RELAXED(&slot->expired) == slot->number) &&
+        sqlpool__list_is_empty(&slot->in_use)) /* an open cursor has yet to say why it ends */
+        SQLPOOL__STORE_RELAXED(&slot->expired, UINT64_MAX);
     if (SQLPOOL__LIKELY(deadline == SQLPOOL__NEVER && core->config.statement_timeout_ms <= 0))
         return SQLPOOL_OK;
     {
@@ -14803,7 +14806,7 @@ SQLPOOL_API int sqlpool_ticket_wait(sqlpool_ticket *ticket, int timeout_ms, sqlp
     }
     if (error->result == SQLPOOL_OK) {
         entry->has_ticket = false; /* from here on it is ours */
-        ticket->number = 0;
+        if (ticket->number == entry->number) ticket->number = 0; /* or the next one has it */
     }
     sqlpool__unlock(core);
     if (!is_poll) locks->condition_destroy_fn(locks->user, &condition);
@@ -14839,6 +14842,7 @@ SQLPOOL_API int sqlpool_ticket_cancel(sqlpool_ticket *ticket) {
         entry->job.outcome = SQLPOOL_OUTCOME_NOT_COMMITTED;
         is_mine = true;
         entry->has_ticket = entry->sleeper != NULL; /* done_fn cannot wait for it */
+        ticket->number = 0; /* it may submit the next one with the same ticket */
     } else if (entry != NULL) {
         local.result = SQLPOOL_TOO_LATE;
     }
@@ -14853,7 +14857,6 @@ SQLPOOL_API int sqlpool_ticket_cancel(sqlpool_ticket *ticket) {
         entry->done_fn(entry->done_user, &entry->result, &local);
     }
     sqlpool__lock(core);
-    ticket->number = 0;
     entry->state = SQLPOOL__ENTRY_DONE;
     is_mine = entry->sleeper == NULL; /* or who sleeps fetches it */
     if (is_mine)
@@ -19903,7 +19906,7 @@ SQLPOOL_API int sqlpool_open_at(uint32_t version, size_t config_bytes, sqlpool *
  *----------------------------------------------------------------------------*/
 
 /*  Sets a bit of the gate and waits for every lease. On failure the bit is cleared again unless it
-    is CLOSED, and the error names the holders. */
+    is CLOSED or another thread's by now, and the error names the holders. */
 static int sqlpool__stop(sqlpool__core *core, uint32_t bit, int64_t timeout_ms,
                          const sqlpool_token *token, sqlpool_error *error) {
     const int64_t start = sqlpool__now(core);
@@ -25472,6 +25475,7 @@ static int sqlpool__claim_task(sqlpool_conn *conn, void *user, int attempt) {
     int rc;
     (void)attempt;
     if (!claim->is_end) {
+        state->begun_ms = claim->planned->state.begun_ms; /* a try before this one has set it */
         rc = sqlpool_conn_exec(conn,
                                "CREATE TABLE IF NOT EXISTS sqlpool_task(name TEXT PRIMARY KEY, "
                                "begun_ms, ended_ms, result, runs, failures, overruns, message) "

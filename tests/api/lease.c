@@ -906,6 +906,35 @@ TEST(cursor_of_another_thread) {
     close_pool(pool);
 }
 
+/*  What the lease does besides does not change why a cursor of it ended. */
+TEST(a_cursor_that_ran_into_a_deadline_says_so) {
+    static const char rows_of[] = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+    sqlpool_config config = config_of(1);
+    sqlpool_conn conn;
+    sqlpool_rows rows;
+    int way;
+    sqlpool *pool = open_pool("says.db", &config, schema);
+    CHECK(pool != NULL);
+    for (way = 0; way < 3; way++) {
+        const int64_t end = now_ms() + 20000;
+        CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
+        CHECK_INT(sqlpool_conn_set_timeout(&conn, 30), SQLPOOL_OK);
+        CHECK_OK(sqlpool_conn_query(&conn, &rows, rows_of, SQLPOOL_NO_ARGS, &err), &err);
+        CHECK(sqlpool_rows_next(&rows));
+        sleep_ms(100);
+        if (way == 2) CHECK_INT(sqlpool_conn_set_timeout(&conn, SQLPOOL_FOREVER), SQLPOOL_OK);
+        if (way > 0) {
+            const int rc = sqlpool_conn_exec(&conn, "SELECT 1", SQLPOOL_NO_ARGS, NULL, &err);
+            CHECK_INT(rc, SQLPOOL_TIMEOUT);
+        }
+        while (sqlpool_rows_next(&rows) && now_ms() < end) {
+        }
+        CHECK_RC(sqlpool_rows_close(&rows, &err), SQLPOOL_TIMEOUT, &err);
+        (void)sqlpool_conn_release(&conn);
+    }
+    close_pool(pool);
+}
+
 static int release_inside(sqlpool_conn *conn, void *user, int attempt) {
     (void)user, (void)attempt;
     (void)sqlpool_conn_exec(conn, "INSERT INTO t(v) VALUES('lost?')", SQLPOOL_NO_ARGS, NULL, NULL);
@@ -1152,6 +1181,7 @@ int main(void) {
     RUN(statements_of_a_virtual_table_are_no_leftovers);
     RUN(handlers_work_again_after_the_raw_handle);
     RUN(a_deadline_that_is_lifted_is_forgotten);
+    RUN(a_cursor_that_ran_into_a_deadline_says_so);
     RUN(cursor_of_a_released_lease);
     RUN(returning_on_a_lease);
     RUN(cursor_of_another_thread);

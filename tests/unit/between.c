@@ -11,8 +11,7 @@
 
 static sqlpool__core *watched; /* NULL: nobody is */
 static bool has_been_held, is_close_failing, has_closed;
-static int points,
-    bare; /* accesses of who was held, and of those the ones without anything that holds */
+static int points, bare; /* accesses of who was held once; those with nothing that holds */
 
 static bool is_held(const sqlpool__core *core) {
     uint32_t i;
