@@ -14806,7 +14806,7 @@ SQLPOOL_API int sqlpool_ticket_wait(sqlpool_ticket *ticket, int timeout_ms, sqlp
     }
     if (error->result == SQLPOOL_OK) {
         entry->has_ticket = false; /* from here on it is ours */
-        if (ticket->number == entry->number) ticket->number = 0; /* or the next one has it */
+        ticket->number = 0;
     }
     sqlpool__unlock(core);
     if (!is_poll) locks->condition_destroy_fn(locks->user, &condition);

@@ -174,32 +174,44 @@ TEST(an_exclusive_section_ends_at_once) {
     unit_close(&shared);
 }
 
-/*  While one waits for the leases, another resumes, and a third pauses. */
+/*  While one waits for the leases, another resumes, and a third pauses; then the lease comes back, or
+    not in time. */
+static sqlpool__slot *replaced_slot;
+static uint64_t replaced_word;
 static void wait_and_be_replaced(void *user, sqlpool_condition *condition, sqlpool_mutex *mutex,
                                  int64_t duration_ns) {
     shared.core->pause_thread = 4711;
+    replaced_slot->word = replaced_word;
     under.condition_wait_fn(user, condition, mutex, duration_ns);
 }
 static void be_replaced(sqlpool_config *config) {
     config->locks.condition_wait_fn = wait_and_be_replaced;
 }
 TEST(a_pause_that_was_replaced) {
-    sqlpool_conn conn;
-    sqlpool__slot *slot;
-    uint64_t owner;
-    begin_shared("replaced.db", be_replaced);
-    CHECK_OK(sqlpool_conn_acquire(shared.pool, SQLPOOL_WRITE, &conn, &shared.error), &shared.error);
-    slot = &shared.core->slots[sqlpool__lane_of(shared.core, SQLPOOL_WRITE)->first];
-    owner = slot->owner;
-    slot->owner = 4712; /* a thread that does not give it back */
-    CHECK_INT(sqlpool_pause(shared.pool, 50, &shared.error), SQLPOOL_TIMEOUT);
-    CHECK(shared.core->pause_thread == 4711);
-    CHECK((shared.core->gate & SQLPOOL__GATE_PAUSED) != 0); /* the third one's */
-    CHECK_INT(sqlpool_resume(shared.pool), SQLPOOL_OK);
-    CHECK_INT(sqlpool_resume(shared.pool), SQLPOOL_MISUSE);
-    slot->owner = owner;
-    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
-    unit_close(&shared);
+    int comes_back;
+    for (comes_back = 0; comes_back < 2; comes_back++) {
+        sqlpool_conn conn;
+        uint64_t owner, word;
+        begin_shared("replaced.db", be_replaced);
+        CHECK_OK(sqlpool_conn_acquire(shared.pool, SQLPOOL_WRITE, &conn, &shared.error),
+                 &shared.error);
+        replaced_slot = &shared.core->slots[sqlpool__lane_of(shared.core, SQLPOOL_WRITE)->first];
+        owner = replaced_slot->owner;
+        word = replaced_slot->word;
+        replaced_slot->owner = 4712; /* a thread that gives it back or not */
+        replaced_word =
+            sqlpool__word(replaced_slot->number, comes_back ? SQLPOOL__IDLE : SQLPOOL__LEASED);
+        CHECK_INT(sqlpool_pause(shared.pool, 50, &shared.error),
+                  comes_back ? SQLPOOL_MISUSE : SQLPOOL_TIMEOUT);
+        CHECK(shared.core->pause_thread == 4711);
+        CHECK((shared.core->gate & SQLPOOL__GATE_PAUSED) != 0); /* the third one's */
+        CHECK_INT(sqlpool_resume(shared.pool), SQLPOOL_OK);
+        CHECK_INT(sqlpool_resume(shared.pool), SQLPOOL_MISUSE);
+        replaced_slot->owner = owner;
+        replaced_slot->word = word;
+        CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+        unit_close(&shared);
+    }
 }
 
 /*  Failures are counted against the calls since the first of them: another begins a new count. */
