@@ -1141,10 +1141,6 @@ static int64_t slow_now(void *user) {
     sim_real_sleep_ns(200000);
     return sim_real_ns();
 }
-static void slow_sleep(void *user, int64_t duration) {
-    (void)user;
-    sim_real_sleep_ns(duration);
-}
 static int has_run; /* atomic */
 static void *ask_states(void *argument) {
     sqlpool *pool = (sqlpool *)argument;
@@ -1166,7 +1162,7 @@ TEST(states_are_asked_for_beside_the_runs) {
         pthread_t asker;
         sqlpool *pool;
         config.clock.now_ns_fn = slow_now;
-        config.clock.sleep_ns_fn = slow_sleep;
+        config.clock.sleep_ns_fn = sim_real_sleep;
         pool = open_pool("asked.db", &config, NULL);
         CHECK(pool != NULL);
         CHECK_OK(set_schedule(pool, &task, 1, keeps == 1, NULL, &err), &err);

@@ -957,16 +957,13 @@ TEST(one_thread_at_a_time_waits_for_a_ticket) {
     waiting first = {.timeout_ms = 60000};
     sqlpool_ticket ticket, copy;
     static holder h;
-    int rc;
     CHECK(pool != NULL);
     CHECK(take_writer(&h, pool));
     CHECK_INT(submit_value(pool, &ticket, 1), SQLPOOL_OK);
     copy = ticket;
     first.ticket = &ticket;
-    CHECK(begin(&first, pool, wait_ticket));
-    while ((rc = sqlpool_ticket_poll(&copy, NULL, &err)) == SQLPOOL_WOULD_BLOCK)
-        sleep_ms(1); /* until it waits */
-    CHECK_INT(rc, SQLPOOL_MISUSE);
+    CHECK(begin_waiting(&first, pool));
+    CHECK_RC(sqlpool_ticket_poll(&copy, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_HAS(err.message, "another thread");
     CHECK_RC(sqlpool_ticket_wait(&copy, 1000, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_INT(sqlpool_ticket_drop(&copy), SQLPOOL_MISUSE);
@@ -2419,10 +2416,6 @@ static int64_t lingering_now(void *user) {
     if (look(&lingers) > 0 && pthread_equal(lingerer, pthread_self())) sleep_ms(look(&lingers));
     return sim_real_ns();
 }
-static void real_sleep(void *user, int64_t duration_ns) {
-    (void)user;
-    sim_real_sleep_ns(duration_ns);
-}
 static void linger(told *t) {
     (void)t;
     mark(&lingers, 60); /* between this and the end of the tick the others wake */
@@ -2442,7 +2435,7 @@ TEST(a_tick_leaves_the_rest_to_others) {
     sqlpool_ticket ticket;
     sqlpool *pool;
     config.clock.now_ns_fn = lingering_now;
-    config.clock.sleep_ns_fn = real_sleep;
+    config.clock.sleep_ns_fn = sim_real_sleep;
     pool = open_pool("leaves.db", &config, TABLE);
     CHECK(pool != NULL);
     no_tolds(1);
@@ -3267,7 +3260,7 @@ TEST(cancel_beside_close) {
     config.group_count = 1;
     config.synchronous = SQLPOOL_SYNCHRONOUS_OFF;
     config.clock.now_ns_fn = lingering_now;
-    config.clock.sleep_ns_fn = real_sleep;
+    config.clock.sleep_ns_fn = sim_real_sleep;
     pool = open_pool("cancel_close.db", &config, TABLE);
     CHECK(pool != NULL);
     no_tolds(MANY);

@@ -33,10 +33,6 @@ static int64_t now_ns(void *user) {
     (void)user;
     return sim_real_ns() + __atomic_load_n(&added_ns, __ATOMIC_SEQ_CST);
 }
-static void sleep_ns(void *user, int64_t ns) {
-    (void)user;
-    sim_real_sleep_ns(ns);
-}
 static void add_ms(int64_t ms) {
     __atomic_fetch_add(&added_ns, ms * 1000000, __ATOMIC_SEQ_CST);
 }
@@ -107,7 +103,7 @@ static void open_it(mixture *m) {
     config.vfs_name = "sim";
     config.disable_upkeep_thread = true;
     config.clock.now_ns_fn = now_ns;
-    config.clock.sleep_ns_fn = sleep_ns;
+    config.clock.sleep_ns_fn = sim_real_sleep;
     config.acquire_timeout_ms = SQLPOOL_FOREVER;
     config.wal_budget_bytes = 65536;
     expect(m, sqlpool_open(&m->pool, m->path, &config, &m->error), SQLPOOL_OK, "open");
