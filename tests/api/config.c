@@ -121,6 +121,12 @@ TEST(zero_is_complete) {
     CHECK_INT(sqlpool_config_check(NULL, NULL), SQLPOOL_OK);
 }
 
+static int now_calls;
+static int64_t count_calls(void *user) {
+    (void)user;
+    return ++now_calls;
+}
+
 TEST(garbage_is_named) {
     static const int bytes[] = {0xA5, 0xFF, 0xCC, 0x01};
     sqlpool_config config;
@@ -135,7 +141,45 @@ TEST(garbage_is_named) {
     config = sqlpool_config_default();
     config.canary_start = 1;
     refuse(&config, "canary_start", "zero");
+    /* what is behind it is not looked at */
+    config.clock.now_ns_fn = count_calls;
+    refuse(&config, "canary_start", "zero");
+    CHECK(strstr(err.message, "clock") == NULL);
+    config.canary_start = 0;
+    config.canary_end = 1;
+    refuse(&config, "canary_end", "zero");
+    CHECK(strstr(err.message, "clock") == NULL);
+    config.canary_end = 0;
+    refuse(&config, "clock", "sleep_ns_fn");
+    CHECK_INT(now_calls, 0);
 }
+
+#ifndef SQLPOOL_NO_METRICS
+TEST(every_limit_of_every_alert) {
+    static const size_t members[] = {
+        offsetof(sqlpool_alert_limits, notice), offsetof(sqlpool_alert_limits, warning),
+        offsetof(sqlpool_alert_limits, critical)};
+    const int64_t off = SQLPOOL_OFF, below = SQLPOOL_OFF - 1;
+#define WORD(name, word, unit, notice, warning, critical) #word,
+    static const char *const words[] = {SQLPOOL_ALERTS(WORD)};
+#undef WORD
+    int kind, i;
+    for (kind = 0; kind < SQLPOOL_ALERT_COUNT; kind++) {
+        char name[40];
+        sqlpool_config config = sqlpool_config_default();
+        (void)snprintf(name, sizeof name, "alerts[%d], %s,", kind, words[kind]);
+        for (i = 0; i < LENGTH(members); i++) {
+            char *limit = (char *)&config.alerts[kind] + members[i];
+            memcpy(limit, &below, sizeof below);
+            refuse(&config, name, "SQLPOOL_OFF");
+            memcpy(limit, &off, sizeof off);
+            accept(&config, name, off);
+        }
+        config.alerts[kind].for_ms = -1;
+        refuse(&config, name, "below 0");
+    }
+}
+#endif
 
 TEST(every_int_field) {
     char value[32];
@@ -617,6 +661,9 @@ TEST(safety_can_be_switched_off) {
 int main(void) {
     RUN(zero_is_complete);
     RUN(garbage_is_named);
+#ifndef SQLPOOL_NO_METRICS
+    RUN(every_limit_of_every_alert);
+#endif
     RUN(every_int_field);
     RUN(every_long_field);
     RUN(all_bad_fields_at_once);

@@ -347,7 +347,7 @@ TEST(checks_tell_structure_indexes_content_and_foreign_keys_apart) {
     db = raw_open("check.db"); /* a child without a parent, a NULL too many */
     if (db == NULL ||
         !raw_exec(db, "INSERT INTO child VALUES(17); CREATE TABLE filled(x);"
-                      "INSERT INTO filled VALUES(NULL); PRAGMA writable_schema = 1;"
+                      "INSERT INTO filled VALUES(NULL), (NULL); PRAGMA writable_schema = 1;"
                       "UPDATE sqlite_master SET sql = 'CREATE TABLE filled(x NOT NULL)' "
                       "WHERE name = 'filled'"))
         return;
@@ -363,7 +363,8 @@ TEST(checks_tell_structure_indexes_content_and_foreign_keys_apart) {
              SQLITE_ERROR, &err);
     CHECK_RC(sqlpool_check(pool, SQLPOOL_CHECK_QUICK, NULL, NULL, &result, &err), SQLITE_CONSTRAINT,
              &err);
-    CHECK_HAS(result.text, "NULL value in filled.x");
+    CHECK_STR(result.text, "NULL value in filled.x\nNULL value in filled.x"); /* a line for each */
+    CHECK_INT(result.problems, 2);
     CHECK_INT(result.kinds, SQLPOOL_PROBLEM_CONTENT);
     if (sqlite3_libversion_number() >= 3033000)
         CHECK_OK(sqlpool_check(pool, SQLPOOL_CHECK_INTEGRITY, "one", NULL, &result, &err), &err);

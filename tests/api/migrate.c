@@ -68,12 +68,25 @@ static const char *integrity(sqlpool *pool) {
 #define VERSION(pool) ask((pool), "PRAGMA user_version")
 #define HISTORY(pool) ask((pool), "SELECT count(*) FROM sqlpool_migrations")
 
+/*  foreign_keys of the writer is what it was, however the call ended. */
+static bool keys_are_on(sqlpool *pool) {
+    sqlpool_conn conn;
+    sqlpool_error error;
+    int64_t on;
+    if (sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &error) != SQLPOOL_OK) return false;
+    on = ask_conn(&conn, "PRAGMA foreign_keys");
+    return sqlpool_conn_release(&conn) == SQLPOOL_OK && on == 1;
+}
+
 TEST(up_down_and_up_again) {
     sqlpool_migrate_result result;
     char schemas[4][1000], now[1000], text[300];
     int version;
+    int64_t opens;
     sqlpool *pool = open_pool("updown.db", NULL, NULL);
     CHECK(pool != NULL);
+    CHECK(ask(pool, "SELECT 1") == 1 && keys_are_on(pool));
+    opens = (int64_t)stats_of(pool).opens;
     schema_of(pool, schemas[0], sizeof schemas[0]);
     for (version = 1; version <= 3; version++) {
         CHECK_OK(go_to(pool, three, 3, version, &result, &err), &err);
@@ -115,6 +128,7 @@ TEST(up_down_and_up_again) {
               9);
     CHECK_INT(ask(pool, "SELECT count(DISTINCT checksum) FROM sqlpool_migrations"), 3);
     CHECK_STR(integrity(pool), "ok");
+    CHECK_INT(stats_of(pool).opens, opens); /* foreign_keys was put back: nobody was replaced */
     close_pool(pool);
 }
 
@@ -173,16 +187,6 @@ TEST(a_row_without_a_parent_stops_the_step) {
     CHECK_OK(go_to(pool, steps, 4, 0, NULL, &err), &err);
     CHECK_INT(ask(pool, "PRAGMA foreign_keys"), 0);
     close_pool(pool);
-}
-
-/*  foreign_keys of the writer is what it was, however the call ended. */
-static bool keys_are_on(sqlpool *pool) {
-    sqlpool_conn conn;
-    sqlpool_error error;
-    int64_t on;
-    if (sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &error) != SQLPOOL_OK) return false;
-    on = ask_conn(&conn, "PRAGMA foreign_keys");
-    return sqlpool_conn_release(&conn) == SQLPOOL_OK && on == 1;
 }
 
 TEST(a_step_that_fails_leaves_the_version_before) {
@@ -489,6 +493,21 @@ TEST(newer_other_and_set_back) {
     close_pool(pool);
 }
 
+/*  A database that was migrated years ago knows its steps again: the checksums are of one kind for
+    ever. These were taken from a database that version 0.1.0 had migrated. */
+TEST(checksums_stay_what_they_are) {
+    static const sqlpool_migration steps[] = {
+        {1, "users", "CREATE TABLE users(id INTEGER PRIMARY KEY);", NULL, NULL, NULL, NULL},
+        {2, "fill", NULL, NULL, fill_fn, NULL, NULL}};
+    char text[100];
+    sqlpool *pool = open_pool("checksums.db", NULL, NULL);
+    CHECK(pool != NULL);
+    CHECK_OK(go_to(pool, steps, 2, 0, NULL, &err), &err);
+    ask_text(pool, "SELECT group_concat(checksum, ' ') FROM sqlpool_migrations", text, sizeof text);
+    CHECK_STR(text, "5257e27e4cc1b4cc ed94a4756e62ee24");
+    close_pool(pool);
+}
+
 /*  The id of a file that has none yet is set, also where all steps have run. */
 TEST(the_id_is_set_late) {
     sqlpool_migrate_config config = plan_of(three, 3);
@@ -515,6 +534,11 @@ TEST(versions_without_a_history_are_adopted_on_request) {
     CHECK_HAS(
         err.message,
         "has only 0 of the 2 migrations from 1 on: if the schema is what they make, set adopt");
+    config.steps = three + 1; /* the first that are known here is the one that it is at */
+    config.step_count = 2;
+    CHECK_RC(sqlpool_migrate(pool, &config, NULL, NULL, &err), SQLPOOL_MIGRATION_CHANGED, &err);
+    CHECK_HAS(err.message, "has only 0 of the 1 migrations from 2 on");
+    config = plan_of(three, 3);
     config.adopt = true;
     CHECK_OK(sqlpool_migrate(pool, &config, NULL, NULL, &err), &err);
     ask_text(pool, "SELECT group_concat(direction || version, ' ') FROM sqlpool_migrations", text,
@@ -1260,6 +1284,7 @@ int main(void) {
     RUN(gaps_are_named);
     RUN(what_has_run_must_not_change);
     RUN(newer_other_and_set_back);
+    RUN(checksums_stay_what_they_are);
     RUN(the_id_is_set_late);
     RUN(versions_without_a_history_are_adopted_on_request);
     RUN(a_step_without_a_way_down);

@@ -313,6 +313,48 @@ TEST(what_was_done_is_known_to_the_next_program_and_to_others) {
     "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) " \
     "INSERT INTO t SELECT i, hex(zeroblob(100)) FROM n;"
 
+/*  As the public sheet has them. */
+TEST(the_default_tasks_are_what_they_are_said_to_be) {
+    static const struct {
+        int kind;
+        int64_t interval_s, io_bytes_per_s;
+        int free_percent;
+    } expected[] = {{SQLPOOL_TASK_OPTIMIZE, 86400, 0, 0},
+                    {SQLPOOL_TASK_FTS5_MERGE, 3600, 0, 0},
+                    {SQLPOOL_TASK_INCREMENTAL_VACUUM, 3600, 0, 20},
+                    {SQLPOOL_TASK_QUICK_CHECK, 7 * 86400, 33554432, 0},
+                    {SQLPOOL_TASK_INTEGRITY_CHECK, 30 * 86400, 33554432, 0}};
+    int count = 0, i;
+    const sqlpool_task *tasks = sqlpool_schedule_default(&count);
+    CHECK_INT(count, LENGTH(expected));
+    for (i = 0; i < count; i++) {
+        CHECK_INT(tasks[i].kind, expected[i].kind);
+        CHECK_INT(tasks[i].interval_s, expected[i].interval_s);
+        CHECK_INT(tasks[i].io_bytes_per_s, expected[i].io_bytes_per_s);
+        CHECK_INT(tasks[i].free_percent, expected[i].free_percent);
+        CHECK_INT(tasks[i].idle_ms, 1000);
+    }
+}
+
+TEST(a_schedule_has_up_to_100_tasks) {
+    sqlpool *pool = open_ticking("many.db", NULL);
+    static sqlpool_task tasks[101];
+    static char names[101][8];
+    work w = {0};
+    int i;
+    if (pool == NULL) return;
+    for (i = 0; i < 101; i++) {
+        (void)snprintf(names[i], sizeof names[i], "t%d", i);
+        tasks[i] = task_of(names[i], SQLPOOL_TASK_CALL, 10, &w);
+    }
+    CHECK_OK(set_schedule(pool, tasks, 100, false, &w, &err), &err);
+    CHECK_INT(sqlpool_schedule_state(pool, NULL, 0), 100);
+    CHECK_RC(set_schedule(pool, tasks, 101, false, &w, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "100");
+    CHECK_INT(sqlpool_schedule_state(pool, NULL, 0), 100);
+    PART(close_pool(pool));
+}
+
 TEST(the_default_tasks_do_their_work_in_ticks) {
     sqlpool *pool = open_ticking("default.db", TABLES);
     sqlpool_task_state states[8];
@@ -1222,6 +1264,8 @@ int main(void) {
     RUN(a_task_waits_for_its_window_and_for_an_idle_moment);
     RUN(failures_and_overruns_are_told);
     RUN(what_was_done_is_known_to_the_next_program_and_to_others);
+    RUN(the_default_tasks_are_what_they_are_said_to_be);
+    RUN(a_schedule_has_up_to_100_tasks);
     RUN(the_default_tasks_do_their_work_in_ticks);
     RUN(a_tick_does_not_wait_for_the_writer);
     RUN(a_thread_runs_them_and_is_stopped_in_the_middle);

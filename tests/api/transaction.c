@@ -583,6 +583,7 @@ TEST(script_lengths) {
     static const char with_nul[] = "INSERT INTO t(v) VALUES(1);\0INSERT INTO t(v) VALUES(2)";
     static const char text[] = "INSERT INTO t(v) VALUES(1); INSERT INTO t(v) VALUES(2)";
     char *exact = malloc(27);
+    sqlpool_conn conn;
     sqlpool *pool = open_pool("lengths.db", NULL, schema);
     CHECK(pool != NULL && exact != NULL);
     CHECK_RC(sqlpool_script(pool, with_nul, (int64_t)sizeof with_nul - 1, &err), SQLPOOL_MISUSE, &err);
@@ -599,6 +600,11 @@ TEST(script_lengths) {
     CHECK_OK(sqlpool_script(pool, exact, 27, &err), &err);
     CHECK_INT(ask(pool, "SELECT count(*) FROM t"), 1);
     CHECK_INT(ask(pool, "SELECT v FROM t"), 1);
+    CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_WRITE, &conn, &err), &err);
+    CHECK_OK(sqlpool_conn_script(&conn, "DELETE FROM t; INSERT INTO t(v) VALUES(3) nonsense", 41, &err), &err);
+    CHECK_OK(sqlpool_conn_script(&conn, exact, 27, &err), &err);
+    CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
+    CHECK_INT(ask(pool, "SELECT group_concat(v, '') FROM t"), 31);
     free(exact);
     close_pool(pool);
 }

@@ -626,7 +626,12 @@ TEST(numbers_as_people_read_them) {
     PART(check_number(1000, false, "1.00 us"));
     PART(check_number(1240000, false, "1.24 ms"));
     PART(check_number(12400000, false, "12.4 ms"));
+    PART(check_number(1000000, false, "1.00 ms"));
+    PART(check_number(1000000000, false, "1.00 s"));
     PART(check_number(INT64_C(90000000000), false, "90.0 s"));
+    PART(check_number(INT64_C(119000000000), false, "119 s"));
+    PART(check_number(INT64_C(120000000000), false, "2.00 min"));
+    PART(check_number(INT64_C(7200000000000), false, "2.00 h"));
     PART(check_number(INT64_C(720000000000), false, "12.0 min"));
     PART(check_number(INT64_C(10800000000000), false, "3.00 h"));
     PART(check_number(512, true, "512 B"));

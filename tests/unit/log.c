@@ -223,6 +223,14 @@ TEST(a_log_without_a_map) {
     PART(unit_begin_row(&u, "map.db"));
     CHECK_OK(sqlpool_checkpoint(u.pool, SQLPOOL_CHECKPOINT_PASSIVE, NULL, &u.error), &u.error);
     CHECK_OK(unit_exec(&u, "INSERT INTO t VALUES(2)"), &u.error);
+    end = SQLPOOL__LOAD(&u.core->log_synced);
+    CHECK(end != SQLPOOL__LOAD(&u.core->log_end));
+    hide_journal = 1;
+    CHECK_OK(sqlpool__sync_log(u.core, &u.error), &u.error);
+    hide_journal = 0;
+    CHECK(SQLPOOL__LOAD(&u.core->log_synced) == end); /* nothing was synced */
+    CHECK_OK(sqlpool__sync_log(u.core, &u.error), &u.error);
+    CHECK(SQLPOOL__LOAD(&u.core->log_synced) == SQLPOOL__LOAD(&u.core->log_end));
     writer = &u.core->slots[0];
     map = writer->stamp_map;
     CHECK(map != NULL);

@@ -217,6 +217,15 @@ TEST(no_kind_has_the_number_0) {
     CHECK(sqlpool__hash(sql, strlen(sql)) == 0);
     CHECK(sqlpool_fingerprint(sql, NULL, 0) == 1);
 }
+TEST(one_thread_at_a_time_is_at_the_kinds) {
+    sqlpool__monitor *monitor = (sqlpool__monitor *)calloc(1, sizeof *monitor);
+    CHECK(monitor != NULL);
+    CHECK(sqlpool__kinds_try(monitor));
+    CHECK(!sqlpool__kinds_try(monitor));
+    sqlpool__kinds_leave(monitor);
+    CHECK(sqlpool__kinds_try(monitor));
+    free(monitor);
+}
 TEST(what_has_no_name_or_no_text) {
     char text[8] = "as it is";
     CHECK(sqlpool_fingerprint("SELECT 1", text, 0) == sqlpool_fingerprint("SELECT 2", NULL, 8));
@@ -284,6 +293,7 @@ int main(void) {
     RUN(fingerprints);
     RUN(values_of_every_form);
     RUN(no_kind_has_the_number_0);
+    RUN(one_thread_at_a_time_is_at_the_kinds);
     RUN(what_has_no_name_or_no_text);
     RUN(many_semicolons_are_one);
     RUN(null_is_a_value_of_a_list);

@@ -664,6 +664,7 @@ TEST(timeout_on_virtual_time) {
     CHECK_INT(u.clock.now_ns - start, 5000 * MS);
     CHECK_HAS(u.error.message, "no reader became free within 5000 ms");
     CHECK_HAS(u.error.message, "reader #1 held for >= 5000 ms at fake.c:7 by thread 47");
+    CHECK(strstr(u.error.message, "writer #0") == NULL); /* it is idle */
     CHECK_INT(u.log.counts[SQLPOOL_LOG_SATURATED], 1);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_NESTED], 0);
     CHECK_INT(u.core->counters[SQLPOOL__COUNT_timeouts], 1);

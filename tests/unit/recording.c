@@ -152,7 +152,7 @@ TEST(windows_forget) {
     int i;
     PART(begin(&u, "windows.db"));
     opened_ns = u.clock.now_ns;
-    for (i = 0; i < 7; i++) PART(run_for(&u, 2000));
+    for (i = 0; i < 7; i++) PART(run_for(&u, 80000));
     sim_clock_advance(&u.clock, 10 * SECOND);
     CHECK_INT(sqlpool_tick(u.pool, 0), SQLPOOL_OK);
     for (i = 0; i < 4; i++) PART(run_for(&u, 40000));
