@@ -293,7 +293,7 @@ bench-plot: $(BENCH_PROGRAMS) ## measure, and draw bench.svg below $(BUILD)/benc
 
 stress: $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS)) ## stress programs for STRESS_SECONDS each
 	@$(TEST_ENV) STRESS_SECONDS='$(STRESS_SECONDS)' STRESS_KILLS='$(STRESS_KILLS)' \
-	    sh tests/run.sh $(BUILD) \
+	    TEST_FIGURES=1 sh tests/run.sh $(BUILD) \
 	    $(filter $(BUILD)/tests/stress/%,$(TEST_PROGRAMS))
 
 torture: ## every long campaign, hours; goes on where it was stopped
@@ -309,16 +309,14 @@ model-controls: $(SQLITE_OBJECT) ## bugs seeded in copies of sqlpool.h, which th
 	@$(SCRIPT_ENV) sh tests/stress/model_controls.sh
 
 migrate-kills: $(BUILD)/tests/fault/migrate ## kill MIGRATE_KILLS processes in their migrations, at any call to the disk
-	@$(TEST_ENV) TEST_TIMEOUT=3600 MIGRATE_KILLS='$(MIGRATE_KILLS)' sh tests/run.sh $(BUILD) $<; \
-	status=$$?; grep '^# ' $<.log; exit $$status
+	@$(TEST_ENV) TEST_FIGURES=1 TEST_TIMEOUT=3600 MIGRATE_KILLS='$(MIGRATE_KILLS)' sh tests/run.sh $(BUILD) $<
 
 soak: $(BUILD)/tests/stress/soak ## two processes on one file for SOAK_SECONDS; nothing may grow
-	@$(TEST_ENV) TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 600)) SOAK_SECONDS='$(SOAK_SECONDS)' \
-	    sh tests/run.sh $(BUILD) $<; status=$$?; grep '^# ' $<.log; exit $$status
+	@$(TEST_ENV) TEST_FIGURES=1 TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 600)) SOAK_SECONDS='$(SOAK_SECONDS)' \
+	    sh tests/run.sh $(BUILD) $<
 
 powerloss: $(BUILD)/tests/fault/powerloss ## the power goes POWERLOSS_IMAGES times; some minutes
-	@$(TEST_ENV) TEST_TIMEOUT=3600 POWERLOSS_IMAGES='$(POWERLOSS_IMAGES)' sh tests/run.sh $(BUILD) $<; \
-	status=$$?; grep '^# ' $<.log; exit $$status
+	@$(TEST_ENV) TEST_FIGURES=1 TEST_TIMEOUT=3600 POWERLOSS_IMAGES='$(POWERLOSS_IMAGES)' sh tests/run.sh $(BUILD) $<
 
 fuzz-short: $(FUZZ:%=$(BUILD)/fuzz/%) ## random inputs against every parser and promise, about a minute
 	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),5)' sh tests/fuzz/run.sh $(BUILD)/fuzz own $(FUZZ)
@@ -342,12 +340,11 @@ mutate: $(SQLITE_OBJECT) ## change sqlpool.h at random: does a test notice? MUTA
 	@$(SCRIPT_ENV) sh tests/mutate/mutate.sh
 
 kills: $(BUILD)/tests/fault/backup $(BUILD)/tests/fault/maintain ## backups, restores, vacuums and the like are killed at each of their calls to the disk
-	@$(TEST_ENV) TEST_TIMEOUT=3600 TEST_ARGS=full sh tests/run.sh $(BUILD) $^; \
-	status=$$?; for log in $(^:%=%.log); do grep '^# ' $$log; done; exit $$status
+	@$(TEST_ENV) TEST_FIGURES=1 TEST_TIMEOUT=3600 TEST_ARGS=full sh tests/run.sh $(BUILD) $^
 
 walreset: $(BUILD)/tests/fault/walreset ## checkpoints beside writers in many orders; some minutes
-	@$(TEST_ENV) TEST_TIMEOUT=3600 WALRESET_SCHEDULES='$(WALRESET_SCHEDULES)' \
-	    sh tests/run.sh $(BUILD) $<; status=$$?; grep '^# ' $<.log; exit $$status
+	@$(TEST_ENV) TEST_FIGURES=1 TEST_TIMEOUT=3600 WALRESET_SCHEDULES='$(WALRESET_SCHEDULES)' \
+	    sh tests/run.sh $(BUILD) $<
 
 lint: $(SQLITE_OBJECT) ## rules of the text: map, layout, names, snippets, strict flags
 	@$(SCRIPT_ENV) sh tests/lint/lint.sh

@@ -10,6 +10,7 @@
 #   TEST_TIMEOUT    seconds per program (180)
 #   TEST_WRAPPER    command put in front of each program, such as valgrind
 #   TEST_ARGS       arguments of every program, such as full for those of oom and fault/io_care
+#   TEST_FIGURES    1: also the last figures that a program gives (its lines with #) when it passes
 #   STRESS_SECONDS  argument for programs in a folder named stress
 set -u
 
@@ -100,6 +101,7 @@ run_one() {
         $((took / 1000)) $((took % 1000 / 10)) "$why"
     if [ "$f" -eq 0 ]; then
         clean_dir "$out.dir"
+        [ -z "${TEST_FIGURES:-}" ] || grep '^# ' "$out.log" | tail -n 30
     else
         echo "---- $out.log"
         grep -n -E '^(#|not ok|==)|ERROR|WARNING: Thread|runtime error' "$out.log" | head -n 100

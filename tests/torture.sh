@@ -51,7 +51,7 @@ if [ "${1:-}" = part ]; then # of which campaign, its mark, its name
     what=$(parts "$2" | grep "^$4 " | cut -d' ' -f3-)
     start=$(date +%s)
     # shellcheck disable=SC2086
-    "$make" -s $what >"$out/$4.log" 2>&1
+    TEST_FIGURES=1 "$make" -s $what >"$out/$4.log" 2>&1
     status=$?
     took=$(($(date +%s) - start))
     if [ $status -eq 0 ]; then
@@ -61,7 +61,7 @@ if [ "${1:-}" = part ]; then # of which campaign, its mark, its name
         verdict="FAIL $4 ($took s): see $out/$4.log"
     fi
     # In one piece: another part may be printing its own.
-    lines=$(grep -E '^# |passed, [0-9]+ failed$' "$out/$4.log" | tail -n 12 | sed "s/^/     /")
+    lines=$(grep -E '^# |passed, [0-9]+ failed$' "$out/$4.log" | tail -n 60 | sed "s/^/     /")
     printf '%s\n%s\n' "$lines" "$verdict"
     exit 0
 fi
