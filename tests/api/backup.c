@@ -682,8 +682,13 @@ TEST(a_trailer_of_nonsense) {
 
 TEST(of_a_pool_that_is_not_there) {
     sqlpool *pool = open_filled("gone.db", 1);
+    sqlpool_backup_info info, nothing;
     CHECK(pool != NULL);
     CHECK_RC(sqlpool_backup(NULL, "x", NULL, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
+    memset(&nothing, 0, sizeof nothing);
+    memset(&info, 0x5a, sizeof info);
+    CHECK_RC(sqlpool_backup(NULL, "x", NULL, NULL, &info, &err), SQLPOOL_MISUSE, &err);
+    CHECK(memcmp(&info, &nothing, sizeof info) == 0);
     close_pool(pool);
     CHECK_RC(sqlpool_backup(pool, "x", NULL, NULL, NULL, &err), SQLPOOL_CLOSED, &err);
     CHECK_RC(sqlpool_backup_verify(pool, "x", NULL, NULL, NULL, &err), SQLPOOL_CLOSED, &err);

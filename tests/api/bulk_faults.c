@@ -550,14 +550,15 @@ TEST(a_lock_that_another_process_holds) {
 }
 
 /*  BEGIN fails in a way that is worth another try: nothing of the batch has run, so it is tried. */
-static int again_told; /* atomic */
+static int again_told, again_attempt; /* atomic */
 static int again_if_locked(void *user, int code, int is_retryable) {
     (void)user;
     return code == SQLITE_IOERR_SHMLOCK ? 1 : is_retryable;
 }
 static void on_again(void *user, int attempt, int code, int64_t delay_us) {
-    (void)user, (void)attempt, (void)code, (void)delay_us;
+    (void)user, (void)code, (void)delay_us;
     (void)__atomic_add_fetch(&again_told, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&again_attempt, attempt, __ATOMIC_SEQ_CST);
 }
 TEST(a_begin_that_fails_is_tried_again) {
     sqlpool_config config = on_sim_disk();
@@ -587,6 +588,7 @@ TEST(a_begin_that_fails_is_tried_again) {
             sim_vfs_heal();
             CHECK_INT((int64_t)sim_vfs.faults, 1);
             CHECK_INT(__atomic_load_n(&again_told, __ATOMIC_SEQ_CST), 1);
+            CHECK_INT(__atomic_load_n(&again_attempt, __ATOMIC_SEQ_CST), 1);
             CHECK_INT(progress.next_row, s.count);
             PART(check_full(pool, s.count));
             close_clean(pool);

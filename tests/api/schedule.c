@@ -333,6 +333,7 @@ TEST(the_default_tasks_are_what_they_are_said_to_be) {
         CHECK_INT(tasks[i].io_bytes_per_s, expected[i].io_bytes_per_s);
         CHECK_INT(tasks[i].free_percent, expected[i].free_percent);
         CHECK_INT(tasks[i].idle_ms, 1000);
+        CHECK(tasks[i].window_from_minute == 0 && tasks[i].window_to_minute == 0); /* any time */
     }
 }
 

@@ -125,6 +125,9 @@ TEST(a_ticket_gives_the_result) {
     CHECK_OK(sqlpool_ticket_wait(&ticket, 60000, &result, &err), &err);
     CHECK_INT(result.changes, 3);
     CHECK_INT(result.last_insert_id, 0);
+    CHECK_OK(sqlpool_submit(pool, &ticket, "INSERT INTO nowhere VALUES(1)", SQLPOOL_NO_ARGS, &err), &err);
+    CHECK_RC(sqlpool_ticket_wait(&ticket, 60000, &result, &err), SQLITE_ERROR, &err);
+    CHECK_INT(result.changes, 0); /* and nothing of who was in that place before */
     CHECK_INT(submit_value(pool, &ticket, 9), SQLPOOL_OK);
     CHECK_INT(sqlpool_ticket_wait(&ticket, SQLPOOL_FOREVER, NULL, NULL), SQLPOOL_OK);
     CHECK_INT(submit_value(pool, NULL, 10), SQLPOOL_OK); /* nobody asks */

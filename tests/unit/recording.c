@@ -432,6 +432,13 @@ TEST(the_least_useful_kind_goes) {
     CHECK_INT(kind_of(&u, "SELECT 1 AS name0").calls, 1);
     CHECK_STR(kind_of(&u, "SELECT 1 AS name0").sql, "select ? as name0");
     CHECK_INT(kind_of(&u, "SELECT take(1), 2").calls, 4);
+    for (i = 0; i < 4; i++) CHECK_OK(unit_exec(&u, "SELECT take(900000), 'dear', 'too'"), &u.error);
+    for (i = 0; i < 5; i++) {
+        (void)snprintf(sql, sizeof sql, "SELECT 1 AS other%d", i);
+        CHECK_OK(unit_exec(&u, sql), &u.error);
+    }
+    CHECK_INT(kind_of(&u, "SELECT take(1), 2").calls, 4); /* wherever they are in the table */
+    CHECK_INT(kind_of(&u, "SELECT take(1), 2, 3").calls, 4);
     unit_close(&u);
 }
 /*  Counts that are full, and powers of two for which there is no page any more. */
