@@ -147,6 +147,10 @@ static sqlpool__chart chart_of(sqlpool__unit unit, const int64_t *values, int co
         drawn[0].x[i] = SECOND - SECOND * i / (count > 1 ? count - 1 : 1);
         drawn[0].y[i] = values[i];
     }
+    if (count < SQLPOOL__CHART_POINTS) { /* what is behind the last one is none */
+        drawn[0].x[count] = SECOND * 1000;
+        drawn[0].y[count] = INT64_MAX / 3;
+    }
     drawn[0].points = count;
     drawn[0].name = "line";
     chart.title = "chart";
