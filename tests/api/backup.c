@@ -366,6 +366,12 @@ TEST(targets_that_are_refused) {
     CHECK_INT(symlink("text", "good.bak.1"), 0); /* nor as a generation */
     CHECK_RC(sqlpool_backup(pool, "good.bak", &keep, NULL, NULL, &err), SQLPOOL_TARGET, &err);
     CHECK_INT(unlink("good.bak.1"), 0);
+    CHECK_RC(sqlpool_backup_verify(pool, "nothing-there", NULL, NULL, NULL, &err), SQLPOOL_TARGET, &err);
+    CHECK_HAS(err.message, "\"nothing-there\" is not there");
+    CHECK_RC(sqlpool_backup_verify(pool, cwd, NULL, NULL, NULL, &err), SQLPOOL_TARGET, &err);
+    CHECK_HAS(err.message, "a folder or a device");
+    CHECK_RC(sqlpool_backup_verify(pool, "source.db", NULL, NULL, NULL, &err), SQLPOOL_TARGET, &err);
+    CHECK_HAS(err.message, "is the database itself");
     /* the database itself, by any name */
     (void)snprintf(absolute, sizeof absolute, "%s/./source.db", cwd);
     CHECK_INT(link("source.db", "second-name"), 0);

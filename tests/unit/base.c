@@ -620,6 +620,24 @@ static void check_number(int64_t value, bool is_bytes, const char *expected) {
     CHECK_STR(out, expected);
 }
 
+/*  The values of sqlite.org/security.html. */
+TEST(limits_of_a_file_from_outside) {
+    static const int limits[][2] = {
+        {SQLITE_LIMIT_LENGTH, 1000000},      {SQLITE_LIMIT_SQL_LENGTH, 100000},
+        {SQLITE_LIMIT_COLUMN, 100},          {SQLITE_LIMIT_EXPR_DEPTH, 10},
+        {SQLITE_LIMIT_COMPOUND_SELECT, 3},   {SQLITE_LIMIT_VDBE_OP, 25000},
+        {SQLITE_LIMIT_FUNCTION_ARG, 8},      {SQLITE_LIMIT_ATTACHED, 0},
+        {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50}, {SQLITE_LIMIT_VARIABLE_NUMBER, 10},
+        {SQLITE_LIMIT_TRIGGER_DEPTH, 10}};
+    sqlite3 *db = NULL;
+    size_t i;
+    CHECK_INT(sqlite3_open(":memory:", &db), SQLITE_OK);
+    sqlpool__set_limits(db);
+    for (i = 0; i < sizeof limits / sizeof *limits; i++)
+        CHECK_INT(sqlite3_limit(db, limits[i][0], -1), limits[i][1]);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+}
+
 TEST(numbers_as_people_read_them) {
     PART(check_number(0, false, "0 ns"));
     PART(check_number(999, false, "999 ns"));
@@ -938,6 +956,7 @@ int main(void) {
     RUN(json_strings);
     RUN(texts_are_escaped_as_their_format_wants);
     RUN(a_text_that_is_handed_on_loses_nothing);
+    RUN(limits_of_a_file_from_outside);
     RUN(numbers_as_people_read_them);
     RUN(excerpts);
     RUN(excerpt_that_fits_exactly);

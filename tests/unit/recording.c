@@ -441,6 +441,29 @@ TEST(the_least_useful_kind_goes) {
     CHECK_INT(kind_of(&u, "SELECT take(1), 2, 3").calls, 4);
     unit_close(&u);
 }
+/*  Pages that a kind gave back are taken again, each by one. */
+TEST(each_page_of_times_is_one_kinds) {
+    sqlpool__recorder *recorder;
+    unit_pool u;
+    sqlpool_config config = config_of(&u);
+    uint32_t first[2], again[3];
+    int i;
+    config.statement_count = 3;
+    PART(open_with(&u, "given.db", &config));
+    PART(run_for(&u, 40));
+    recorder = u.core->slots[1].recorder;
+    sqlpool__usage_clear(recorder, &recorder->usages[0], 1);
+    sqlpool__usage_clear(recorder, &recorder->usages[1], 1);
+    recorder->free_page = 0; /* those are gone for this test */
+    for (i = 0; i < 2; i++) first[i] = sqlpool__page_take(recorder, &recorder->usages[0], (unsigned)i + 1);
+    CHECK(first[0] != 0 && first[1] != 0 && first[0] != first[1]);
+    sqlpool__usage_clear(recorder, &recorder->usages[0], 2);
+    for (i = 0; i < 3; i++) again[i] = sqlpool__page_take(recorder, &recorder->usages[1], (unsigned)i + 1);
+    CHECK_INT(again[0], first[1]); /* the last that came back is the first */
+    CHECK_INT(again[1], first[0]);
+    CHECK(again[2] != again[0] && again[2] != again[1]); /* a new one, or none */
+    unit_close(&u);
+}
 /*  Counts that are full, and powers of two for which there is no page any more. */
 TEST(the_times_of_a_kind_have_bounds) {
     sqlpool_statement_stats kind;
@@ -949,7 +972,12 @@ TEST(a_lock_is_waited_for_whatever_is_recorded) {
         CHECK(u.error.attempts > 1);
         CHECK_OK(unit_exec(&u, "INSERT INTO u VALUES(1, 2)"), &u.error);
         count = sqlpool_get_events(u.pool, events, 40);
-        for (i = 0; i < count && i < 40; i++) retries += events[i].kind == SQLPOOL_EVENT_RETRY;
+        for (i = 0; i < count && i < 40; i++) {
+            if (events[i].kind != SQLPOOL_EVENT_RETRY) continue;
+            retries++;
+            CHECK(events[i].at_ns >= before && events[i].at_ns < u.clock.now_ns);
+            CHECK(events[i].duration_ns > 0 && events[i].duration_ns <= u.clock.now_ns - before);
+        }
         CHECK_INT(retries > 0, level != SQLPOOL_METRICS_OFF);
         if (level != SQLPOOL_METRICS_OFF) {
             kind = kind_of(&u, "INSERT INTO u VALUES(1, 2)");
@@ -1479,6 +1507,7 @@ int main(void) {
     RUN(a_kind_counts_what_its_statements_do);
     RUN(kinds_are_told_in_the_order_asked_for);
     RUN(the_least_useful_kind_goes);
+    RUN(each_page_of_times_is_one_kinds);
     RUN(the_times_of_a_kind_have_bounds);
     RUN(a_slow_statement_is_logged_with_its_plan);
     RUN(rows_of_a_script_are_counted_by_statement);
