@@ -505,6 +505,8 @@ TEST(texts_that_are_no_index) {
         set = set_of(indexes, 2);
         CHECK_RC(sqlpool_index_set_create(pool, &set, NULL, reports, &err), SQLPOOL_MISUSE, &err);
         CHECK_HAS(err.message, cases[i].says);
+        CHECK_STR(reports[0].name, "users_mail"); /* nothing was done for it yet */
+        CHECK_INT(reports[0].state, SQLPOOL_INDEX_MISSING);
         CHECK_RC(sqlpool_index_set_check(pool, &set, reports, &err), SQLPOOL_MISUSE, &err);
         CHECK_RC(sqlpool_index_set_drop(pool, &set, NULL, reports, &err), SQLPOOL_MISUSE, &err);
     }

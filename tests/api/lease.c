@@ -653,37 +653,51 @@ static void name_difference(const char *what, const char *mode, const char *befo
     }
 }
 
+/*  What the log hook has said of leases that were not clean. */
+static void hear_unclean(void *user, sqlpool_level level, sqlpool_log_item item, const char *message) {
+    char *said = (char *)user;
+    const size_t length = strlen(said);
+    (void)level;
+    if (item == SQLPOOL_LOG_UNCLEAN) (void)snprintf(said + length, 1000 - length, "%s\n", message);
+}
+
 TEST(the_next_lease_is_clean) {
     static const struct {
         const char *name;
         void (*make_dirty)(sqlpool_conn *conn);
         int released[2]; /* for a reader, a writer; 99: OK or UNCLEAN */
+        const char *says; /* to the log hook, among other things */
     } cases[] = {
-        {"begin", dirty_begin, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}},
-        {"savepoints", dirty_savepoints, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}},
-        {"a stepped statement", dirty_step, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}},
-        {"an open cursor", dirty_cursor, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}},
-        {"a raw BEGIN", dirty_raw_begin, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}},
-        {"a raw stepped statement", dirty_raw_step, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}},
-        {"an open blob", dirty_blob, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}},
-        {"temp objects", dirty_temp, {99, 99}},
-        {"an attached database", dirty_attach, {99, 99}},
-        {"handlers", dirty_handlers, {99, 99}},
-        {"removed handlers", dirty_no_handlers, {99, 99}},
-        {"changed PRAGMAs", dirty_pragmas, {99, 99}},
-        {"query_only off", dirty_query_only, {99, 99}},
-        {"locking_mode", dirty_locking_mode, {99, 99}},
-        {"journal_mode", dirty_journal_mode, {99, 99}},
-        {"a cancel", dirty_cancel, {SQLPOOL_OK, SQLPOOL_OK}},
-        {"a timeout", dirty_timeout, {SQLPOOL_OK, SQLPOOL_OK}},
+        {"begin", dirty_begin, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}, ""},
+        {"savepoints", dirty_savepoints, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}, ""},
+        {"a stepped statement", dirty_step, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}, ""},
+        {"an open cursor", dirty_cursor, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}, ""},
+        {"a raw BEGIN", dirty_raw_begin, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN}, ""},
+        {"a raw stepped statement", dirty_raw_step, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN},
+         "a statement not finalized: SELECT v FROM t UNION ALL SELECT 2"},
+        {"an open blob", dirty_blob, {SQLPOOL_UNCLEAN, SQLPOOL_UNCLEAN},
+         "a blob not finalized: (sqlite3_blob_open)"},
+        {"temp objects", dirty_temp, {99, 99}, ""},
+        {"an attached database", dirty_attach, {99, 99}, ""},
+        {"handlers", dirty_handlers, {99, 99}, ""},
+        {"removed handlers", dirty_no_handlers, {99, 99}, ""},
+        {"changed PRAGMAs", dirty_pragmas, {99, 99}, ""},
+        {"query_only off", dirty_query_only, {99, 99}, ""},
+        {"locking_mode", dirty_locking_mode, {99, 99}, ""},
+        {"journal_mode", dirty_journal_mode, {99, 99}, ""},
+        {"a cancel", dirty_cancel, {SQLPOOL_OK, SQLPOOL_OK}, ""},
+        {"a timeout", dirty_timeout, {SQLPOOL_OK, SQLPOOL_OK}, ""},
     };
     static const char *const names[] = {"read", "write"};
-    static char before[2][3000], after[3000];
+    static char before[2][3000], after[3000], said[1000];
     sqlpool_config config = config_of(1);
     sqlpool_conn conn;
     sqlpool_stats stats;
+    sqlpool *pool;
     int i, mode, rc;
-    sqlpool *pool = open_pool("dirty.db", &config, schema);
+    config.log.user = said;
+    config.log.write_fn = hear_unclean;
+    pool = open_pool("dirty.db", &config, schema);
     CHECK(pool != NULL);
     for (mode = 0; mode <= 1; mode++) {
         CHECK_OK(sqlpool_conn_acquire(pool, (sqlpool_mode)mode, &conn, &err), &err);
@@ -694,7 +708,10 @@ TEST(the_next_lease_is_clean) {
         for (mode = 0; mode <= 1; mode++) {
             CHECK_OK(sqlpool_conn_acquire(pool, (sqlpool_mode)mode, &conn, &err), &err);
             cases[i].make_dirty(&conn);
+            said[0] = '\0';
             rc = sqlpool_conn_release(&conn);
+            if (strstr(said, cases[i].says) == NULL)
+                test_fail(__FILE__, __LINE__, "\"%s\" was said of %s", said, cases[i].name);
             if (rc != cases[i].released[mode] &&
                 !(cases[i].released[mode] == 99 && (rc == SQLPOOL_OK || rc == SQLPOOL_UNCLEAN)))
                 test_fail(__FILE__, __LINE__, "release after %s on a %s lease gave %s", cases[i].name, names[mode],

@@ -193,11 +193,14 @@ TEST(vacuum_gives_free_pages_back_and_tells_how_far_it_is) {
                               TWO_TABLES ROWS("one", 20000) "DELETE FROM one WHERE id % 10 > 0");
     sqlpool_sizes before, after;
     sqlpool_maintenance options;
+    uint64_t commits;
     heard h;
     if (pool == NULL) return;
     options = with_progress(&h);
     CHECK_OK(sqlpool_get_sizes(pool, &before, &err), &err);
+    commits = stats_of(pool).commits;
     CHECK_OK(sqlpool_vacuum(pool, SQLPOOL_AUTO_VACUUM_KEEP, &options, &err), &err);
+    CHECK_INT((int64_t)(stats_of(pool).commits - commits), 1);
     CHECK_OK(sqlpool_get_sizes(pool, &after, &err), &err);
     CHECK(before.pages > 500 && after.pages * 3 < before.pages);
     CHECK_INT(after.free_pages, 0);
