@@ -39,7 +39,7 @@ soak one soak
 walreset one walreset
 model one model
 kills one kills
-schedules all schedules SCHEDULES_MOST=600000
+schedules all schedules SCHEDULES_MOST=350000
 fuzz all fuzz
 matrix all matrix
 mutate all mutate
