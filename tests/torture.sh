@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: MIT OR Unlicense
 #
 # `make torture` runs them all, `make torture-controls` their controls: bugs that must be found. Parts that
-# keep one processor busy run beside each other, TORTURE_JOBS at a time (as many as there are processors);
+# keep one processor busy run beside each other (no two of them with the same program: it has one folder), TORTURE_JOBS at a time (as many as there are processors);
 # the others use all of them by themselves. A part that went well is not run again while sqlpool.h and
 # the tests are the same, so that a campaign that was interrupted goes on where it was; BUILD/torture
 # holds the logs. PARTS names those to run.
@@ -32,13 +32,12 @@ oom-care one test ONLY=oom/care TEST_TIMEOUT=7200 TEST_ARGS=full
 oom one test ONLY=oom/oom TEST_TIMEOUT=7200 TEST_ARGS=full
 stress one stress STRESS_KILLS=10000 TEST_TIMEOUT=7200
 io one test ONLY=fault/io TEST_TIMEOUT=3600 TEST_ARGS=full
-migrate one test ONLY=fault/migrate TEST_TIMEOUT=7200 TEST_ARGS=full
-migrate-kills one migrate-kills MIGRATE_KILLS=10000
+migrate one migrate-kills MIGRATE_KILLS=10000 TEST_ARGS=full
 powerloss one powerloss
-soak one soak
 walreset one walreset
 model one model
 kills one kills
+soak all soak
 schedules all schedules SCHEDULES_MOST=350000
 fuzz all fuzz
 matrix all matrix
