@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: MIT OR Unlicense
 #
 # `make torture` runs them all, `make torture-controls` their controls: bugs that must be found. Parts that
-# keep one processor busy run beside each other (no two of them with the same program: it has one folder), TORTURE_JOBS at a time (as many as there are processors);
-# the others use all of them by themselves. A part that went well is not run again while sqlpool.h and
-# the tests are the same, so that a campaign that was interrupted goes on where it was; BUILD/torture
-# holds the logs. PARTS names those to run.
+# keep one processor busy run beside each other, TORTURE_JOBS at a time (as many as there are processors),
+# no two of them with the same program: it has one folder. The others use all processors by themselves.
+# A part that went well is not run again while sqlpool.h and the tests are the same, so that a campaign
+# that was interrupted goes on where it was; BUILD/torture holds the logs. PARTS names those to run.
 set -u
 build=${BUILD:-build}
 make=${MAKE:-make}
