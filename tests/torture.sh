@@ -32,11 +32,12 @@ oom-care one test ONLY=oom/care TEST_TIMEOUT=7200 TEST_ARGS=full
 oom one test ONLY=oom/oom TEST_TIMEOUT=7200 TEST_ARGS=full
 stress one stress STRESS_KILLS=10000 TEST_TIMEOUT=7200
 io one test ONLY=fault/io TEST_TIMEOUT=3600 TEST_ARGS=full
-migrate one migrate-kills MIGRATE_KILLS=10000 TEST_ARGS=full
+migrate one test ONLY=fault/migrate TEST_TIMEOUT=7200 TEST_ARGS=full
 powerloss one powerloss
 walreset one walreset
 model one model
 kills one kills
+migrate-kills all migrate-kills MIGRATE_KILLS=10000
 soak all soak
 schedules all schedules SCHEDULES_MOST=350000
 fuzz all fuzz

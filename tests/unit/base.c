@@ -609,17 +609,6 @@ TEST(a_text_that_is_handed_on_loses_nothing) {
     CHECK_INT(text.length, 300);
 }
 
-static void check_number(int64_t value, bool is_bytes, const char *expected) {
-    char out[40];
-    sqlpool__text text = sqlpool__text_into(out, sizeof out);
-    if (is_bytes) {
-        sqlpool__text_bytes(&text, value);
-    } else {
-        sqlpool__text_duration(&text, value);
-    }
-    CHECK_STR(out, expected);
-}
-
 /*  The values of sqlite.org/security.html. */
 TEST(limits_of_a_file_from_outside) {
     static const int limits[][2] = {
@@ -636,6 +625,17 @@ TEST(limits_of_a_file_from_outside) {
     for (i = 0; i < sizeof limits / sizeof *limits; i++)
         CHECK_INT(sqlite3_limit(db, limits[i][0], -1), limits[i][1]);
     CHECK_INT(sqlite3_close(db), SQLITE_OK);
+}
+
+static void check_number(int64_t value, bool is_bytes, const char *expected) {
+    char out[40];
+    sqlpool__text text = sqlpool__text_into(out, sizeof out);
+    if (is_bytes) {
+        sqlpool__text_bytes(&text, value);
+    } else {
+        sqlpool__text_duration(&text, value);
+    }
+    CHECK_STR(out, expected);
 }
 
 TEST(numbers_as_people_read_them) {
