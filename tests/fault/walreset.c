@@ -1035,8 +1035,14 @@ static void check_protected(scenario what) {
         if (t->first != 0) check_again(t);
         CHECK_INT(t->marked, 0);
         CHECK_INT(t->damaged, 0);
-        /* it was near: checkpoints were in the window, and the log started over */
-        CHECK(t->windows > t->schedules && t->restarts > t->schedules);
+        /* It was near: checkpoints were in the window, and the log started over. More than once a
+           schedule, over many workloads; the short run's BOUND is the first schedules of one, and
+           where that has few checkpoints only one of them finds something to copy. */
+        if (how == BOUND && !long_run) {
+            CHECK(t->windows > 0 && t->restarts > 0);
+        } else {
+            CHECK(t->windows > t->schedules && t->restarts > t->schedules);
+        }
     }
 }
 TEST(a_pool_that_writes_and_checkpoints_loses_nothing) {
