@@ -9,6 +9,7 @@
 # that was interrupted goes on where it was; BUILD/torture holds the logs. PARTS names those to run.
 set -u
 build=${BUILD:-build}
+jobs=${TORTURE_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 make=${MAKE:-make}
 out=$build/torture
 mkdir -p "$out" || exit 1
@@ -91,9 +92,8 @@ for name in ${PARTS:-$(parts "$kind" | cut -d' ' -f1)}; do
     fi
 done
 if [ -n "$one" ]; then # what they share is built before
-    "$make" -s programs >"$out/programs.log" 2>&1 || { echo "FAIL: see $out/programs.log"; exit 1; }
-    printf '%s\n' $one | xargs -P "${TORTURE_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}" \
-        -I NAME sh "$0" part "$kind" "$mark" NAME
+    "$make" -s -j "$jobs" programs >"$out/programs.log" 2>&1 || { echo "FAIL: see $out/programs.log"; exit 1; }
+    printf '%s\n' $one | xargs -P "$jobs" -I NAME sh "$0" part "$kind" "$mark" NAME
 fi
 [ -z "$all" ] || printf '%s\n' $all | xargs -I NAME sh "$0" part "$kind" "$mark" NAME
 for name in $one $all; do
