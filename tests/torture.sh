@@ -50,6 +50,7 @@ PARTS
 
 if [ "${1:-}" = part ]; then # of which campaign, its mark, its name
     what=$(parts "$2" | grep "^$4 " | cut -d' ' -f3-)
+    case $(parts "$2" | grep "^$4 " | cut -d' ' -f2) in all) what="-j $jobs $what" ;; esac
     start=$(date +%s)
     # shellcheck disable=SC2086
     TEST_FIGURES=1 "$make" -s $what >"$out/$4.log" 2>&1
