@@ -634,7 +634,8 @@ TEST(an_open_that_fails_is_an_error_event) {
         CHECK_STR(seen.last_error.message, err.message); \
     } while (0)
 #define BAD "SELECT * FROM nosuch"
-#define SOME_FAIL "SELECT CASE WHEN id > 1 THEN abs(-9223372036854775808) ELSE 1 END FROM t"
+/* at the second row: SQLite before 3.32 works out what is constant at the first, within a CASE too */
+#define SOME_FAIL "SELECT CASE WHEN id > 1 THEN abs(-9223372036854775807 - id / id) ELSE 1 END FROM t"
 static int fail_inside(sqlpool_conn *conn, void *user, int attempt) {
     (void)conn, (void)user, (void)attempt;
     return 70007;
