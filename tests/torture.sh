@@ -4,7 +4,8 @@
 #
 # `make torture` runs them all, `make torture-controls` their controls: bugs that must be found. Parts that
 # keep one processor busy run beside each other, TORTURE_JOBS at a time (as many as there are processors),
-# no two of them with the same program: it has one folder. The others use all processors by themselves.
+# the longest first, no two of them with the same program: it has one folder. The others use all
+# processors by themselves.
 # A part that went well is not run again while sqlpool.h and the tests are the same, so that a campaign
 # that was interrupted goes on where it was; BUILD/torture holds the logs. PARTS names those to run.
 set -u
@@ -28,42 +29,57 @@ soak-controls all test ONLY=stress/soak
 PARTS
     else
         cat <<'PARTS'
-io-care one test ONLY=fault/io_care TEST_TIMEOUT=7200 TEST_ARGS=full
 oom-care one test ONLY=oom/care TEST_TIMEOUT=7200 TEST_ARGS=full
 oom one test ONLY=oom/oom TEST_TIMEOUT=7200 TEST_ARGS=full
-stress one stress STRESS_KILLS=10000 TEST_TIMEOUT=7200
-io one test ONLY=fault/io TEST_TIMEOUT=3600 TEST_ARGS=full
-migrate one test ONLY=fault/migrate TEST_TIMEOUT=7200 TEST_ARGS=full
 powerloss one powerloss
+stress one stress STRESS_KILLS=10000 TEST_TIMEOUT=7200
+soak one soak
+migrate one test ONLY=fault/migrate TEST_TIMEOUT=7200 TEST_ARGS=full
 walreset one walreset
+PARTS
+        for target in tests/fuzz/*.c; do
+            target=${target##*/}
+            echo "fuzz-${target%.c} one fuzz FUZZ=${target%.c}"
+        done
+        cat <<'PARTS'
 model one model
+io-care one test ONLY=fault/io_care TEST_TIMEOUT=7200 TEST_ARGS=full
+io one test ONLY=fault/io TEST_TIMEOUT=3600 TEST_ARGS=full
 kills one kills
 migrate-kills all migrate-kills MIGRATE_KILLS=10000
-soak all soak
-schedules all schedules SCHEDULES_MOST=350000
-fuzz all fuzz
+schedules all schedules SCHEDULES_MOST=150000
 matrix all matrix
-mutate all mutate
+mutate all mutate MUTATE_ONLY=^(compare|logic|negate|drop)
 PARTS
     fi
 }
 
-if [ "${1:-}" = part ]; then # of which campaign, its mark, its name
-    what=$(parts "$2" | grep "^$4 " | cut -d' ' -f3-)
-    case $(parts "$2" | grep "^$4 " | cut -d' ' -f2) in all) what="-j $jobs $what" ;; esac
+line_of() { parts "$1" | grep "^$2 "; } # campaign, part
+# Is the part done, with this text and these words?
+is_done() { # campaign, part, mark of the text
+    [ "$(cat "$out/$2.done" 2>/dev/null)" = "$3 $(line_of "$1" "$2")" ]
+}
+
+if [ "${1:-}" = part ]; then # of which campaign, mark of the text, its name
+    line=$(line_of "$2" "$4")
+    what=$(echo "$line" | cut -d' ' -f3-)
+    case $line in "$4 all "*) what="-j $jobs $what" ;; esac
+    # a sample that is the same when it goes on
+    [ "$4" != mutate ] || what="$what SIM_SEED=${SIM_SEED:-${3%% *}}"
     start=$(date +%s)
     # shellcheck disable=SC2086
     TEST_FIGURES=1 "$make" -s $what >"$out/$4.log" 2>&1
     status=$?
     took=$(($(date +%s) - start))
     if [ $status -eq 0 ]; then
-        echo "$3" >"$out/$4.done"
+        echo "$3 $line" >"$out/$4.done"
         verdict="ok   $4 ($took s)"
     else
         verdict="FAIL $4 ($took s): see $out/$4.log"
     fi
     # In one piece: another part may be printing its own.
-    lines=$(grep -E '^# |passed, [0-9]+ failed$' "$out/$4.log" | tail -n 60 | sed "s/^/     /")
+    lines=$(grep -E '^# |^(ok|FAIL|skip) |^mutate: seed|^by kind| killed: |passed, [0-9]+ failed$' "$out/$4.log" |
+        tail -n 60 | sed "s/^/     /")
     printf '%s\n%s\n' "$lines" "$verdict"
     exit 0
 fi
@@ -74,10 +90,11 @@ passed=0
 one=
 all=
 begin=$(date +%s)
-mark=$(cat sqlpool.h Makefile $(find tests -type f | LC_ALL=C sort) | cksum)
+# shellcheck disable=SC2046 # words on purpose
+mark=$(cat sqlpool.h Makefile $(find tests -type f ! -name torture.sh | LC_ALL=C sort) | cksum)
 for name in ${PARTS:-$(parts "$kind" | cut -d' ' -f1)}; do
-    processors=$(parts "$kind" | grep "^$name " | cut -d' ' -f2)
-    if [ "$(cat "$out/$name.done" 2>/dev/null)" = "$mark" ]; then
+    processors=$(line_of "$kind" "$name" | cut -d' ' -f2)
+    if is_done "$kind" "$name" "$mark"; then
         echo "ok   $name: done before"
         passed=$((passed + 1))
     else
@@ -98,7 +115,7 @@ if [ -n "$one" ]; then # what they share is built before
 fi
 [ -z "$all" ] || printf '%s\n' $all | xargs -I NAME sh "$0" part "$kind" "$mark" NAME
 for name in $one $all; do
-    if [ "$(cat "$out/$name.done" 2>/dev/null)" = "$mark" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    if is_done "$kind" "$name" "$mark"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 done
 echo "# $(($(date +%s) - begin)) s"
 echo "$passed passed, $failed failed"

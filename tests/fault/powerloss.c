@@ -1331,7 +1331,7 @@ TEST(full_loses_nothing) {
     check_work(&s);
 }
 TEST(normal_loses_the_last_only) {
-    const totals s = run_mode("NORMAL", SQLPOOL_SYNCHRONOUS_NORMAL, false, 0, consistent, 0.9, 30);
+    const totals s = run_mode("NORMAL", SQLPOOL_SYNCHRONOUS_NORMAL, false, 0, consistent, 0.9, 20);
     CHECK_INT(s.corrupt + s.torn + s.strange, 0);
     CHECK_INT(s.broken, 0);
     CHECK(s.lost > 0); /* or this disk is too kind */
@@ -1339,14 +1339,14 @@ TEST(normal_loses_the_last_only) {
 }
 TEST(full_with_failing_syncs) {
     const totals s =
-        run_mode("FULL, a sync fails", SQLPOOL_SYNCHRONOUS_FULL, true, 0, durable, 0.7, 20);
+        run_mode("FULL, a sync fails", SQLPOOL_SYNCHRONOUS_FULL, true, 0, durable, 0.7, 10);
     CHECK_INT(s.corrupt + s.torn + s.strange, 0);
     CHECK_INT(s.lost, 0);
     CHECK(s.failed_syncs > 0 && s.unknown > 0);
 }
 TEST(normal_with_failing_syncs) {
     const totals s =
-        run_mode("NORMAL, a sync fails", SQLPOOL_SYNCHRONOUS_NORMAL, true, 0, consistent, 0.7, 20);
+        run_mode("NORMAL, a sync fails", SQLPOOL_SYNCHRONOUS_NORMAL, true, 0, consistent, 0.7, 10);
     CHECK_INT(s.corrupt + s.torn + s.strange, 0);
     CHECK_INT(s.broken, 0);
     CHECK(s.failed_syncs > 0);

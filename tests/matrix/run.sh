@@ -10,14 +10,17 @@
 #
 # and the sum as the last line. The log of a target is in BUILD/matrix/TARGET.log. Without arguments
 # all targets run; `run.sh sqlite` runs the versions of SQLite alone, `run.sh list` names them all.
+# Targets run beside each other.
 #
 #   BUILD           build folder (build); amalgamations are fetched into BUILD/matrix/sqlite
 #   MATRIX_NEWEST   version of the npm package better-sqlite3 that all other targets take SQLite from
 #   MATRIX_SQLITE   its versions for the targets sqlite-*, from the oldest supported SQLite on
-#   MATRIX_SUITES   test programs for compilers and processors (api/% unit/% stress/group)
-#   MATRIX_SOME     test programs for the versions of SQLite before the newest: those that use nothing
-#                   that 3.31 has not, as the others do (RETURNING, JSON, several connections to a
-#                   database in memory)
+#   MATRIX_SUITES   test programs for gcc, clang, musl, aarch64 and s390x, which has its bytes the other
+#                   way round (api/% unit/% stress/group)
+#   MATRIX_SOME     test programs for the other processors and the versions of SQLite: those that use
+#                   nothing that 3.31 has not, as the others do (RETURNING, JSON, several connections to
+#                   a database in memory)
+#   MATRIX_JOBS     targets at a time (as many as there are processors)
 set -u
 
 build=${BUILD:-build}
@@ -33,7 +36,7 @@ some=${MATRIX_SOME:-api/breaker api/bulk api/bulk_faults api/config api/control 
 compilers='gcc clang musl tcc'
 processors='aarch64 armhf s390x riscv64 i686'
 systems='windows wasm'
-passed=0 failed=0
+jobs=${MATRIX_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 
 mkdir -p "$out"
 case $out in /*) ;; *) out=$(pwd)/$out ;; esac
@@ -47,6 +50,12 @@ skip() { # target why
 }
 has() {
     command -v "$1" >/dev/null 2>&1
+}
+# What the first target has is what the others are compared with.
+reference() { # file, what it is compared with
+    [ -f "$2" ] || { cp "$1" "$2.$target" && ln "$2.$target" "$2" 2>/dev/null; }
+    rm -f "$2.$target"
+    cmp -s "$1" "$2"
 }
 # What a target printed is in its log: adds up all that its programs passed and failed, and compares
 # the lines of bytes.c. The words are: target, status of its command, first second.
@@ -64,18 +73,15 @@ finish() {
     if [ -s "$bytes" ]; then
         version=$(sed -n 's/^= SQLite //p' "$bytes")
         reference=$out/reference-$version.bytes
-        [ -f "$reference" ] || cp "$bytes" "$reference"
-        if cmp -s "$bytes" "$reference"; then
+        if reference "$bytes" "$reference"; then
             p=$((p + 1))
         else
             f=$((f + 1)) why="$why, other results or bytes than another target with this SQLite"
             diff "$reference" "$bytes" >>"$log"
         fi
         # What was read is the same whatever the version; the layout of the file may differ.
-        results=$out/reference.results
         grep ' results ' "$bytes" >"$out/$target.results"
-        [ -f "$results" ] || cp "$out/$target.results" "$results"
-        if cmp -s "$out/$target.results" "$results"; then
+        if reference "$out/$target.results" "$out/reference.results"; then
             p=$((p + 1))
         else
             f=$((f + 1)) why="$why, other results than another version of SQLite"
@@ -83,7 +89,7 @@ finish() {
     else
         version=- f=$((f + 1)) why="$why, bytes.c printed nothing"
     fi
-    passed=$((passed + p)) failed=$((failed + f))
+    echo "$p $f" >"$out/$target.sum"
     verdict=ok
     [ "$f" -eq 0 ] || verdict=FAIL
     say "$verdict" "$target" "$version" "$p passed, $f failed  $(($(date +%s) - began)) s$why"
@@ -154,12 +160,12 @@ include='-I$root -I$root/tests -I$sqlite'
 # Linked statically: with the shared C libraries of Debian 12's cross compilers pthread_create() never
 # returns under qemu 7.2 for aarch64 and i386. Programs of 32 bits read no folder of a 64-bit system
 # without the flag for large files.
-emulated() { # target compiler emulator
+emulated() { # target compiler emulator test programs
     has "$2" || { skip "$1" "$2 is not installed"; return; }
     has "$3" || { skip "$1" "$3 is not installed"; return; }
     TEST_WRAPPER=$3 TEST_EMULATOR=$3
     export TEST_WRAPPER TEST_EMULATOR
-    suite "$1" "$newest" "$suites" "CC=$2" CXX=false CFLAGS="-O1 -g" \
+    suite "$1" "$newest" "$4" "CC=$2" CXX=false CFLAGS="-O1 -g" \
         CPPFLAGS=-D_FILE_OFFSET_BITS=64 LDFLAGS=-static
     unset TEST_WRAPPER TEST_EMULATOR
 }
@@ -180,11 +186,11 @@ run_target() {
         alone tcc "tcc -DSQLITE_THREADSAFE=0 -c \$sqlite/sqlite3.c
             tcc -std=c11 -DSQLPOOL_NO_THREADS $include $sources sqlite3.o -o bytes -lm -ldl -lpthread" ./bytes
         ;;
-    aarch64) emulated aarch64 aarch64-linux-gnu-gcc qemu-aarch64 ;;
-    armhf) emulated armhf arm-linux-gnueabihf-gcc qemu-arm ;;
-    s390x) emulated s390x s390x-linux-gnu-gcc qemu-s390x ;;
-    riscv64) emulated riscv64 riscv64-linux-gnu-gcc qemu-riscv64 ;;
-    i686) emulated i686 i686-linux-gnu-gcc qemu-i386 ;;
+    aarch64) emulated aarch64 aarch64-linux-gnu-gcc qemu-aarch64 "$suites" ;;
+    armhf) emulated armhf arm-linux-gnueabihf-gcc qemu-arm "$some" ;;
+    s390x) emulated s390x s390x-linux-gnu-gcc qemu-s390x "$suites" ;;
+    riscv64) emulated riscv64 riscv64-linux-gnu-gcc qemu-riscv64 "$some" ;;
+    i686) emulated i686 i686-linux-gnu-gcc qemu-i386 "$some" ;;
     windows)
         has x86_64-w64-mingw32-gcc || { skip windows 'x86_64-w64-mingw32-gcc is not installed'; return; }
         has wine || { skip windows 'wine is not installed'; return; }
@@ -204,14 +210,18 @@ run_target() {
     sqlite-*)
         package=${1#sqlite-}
         fetch "$package" || { skip "$1" "better-sqlite3@$package could not be fetched"; return; }
-        only=$some
-        [ "$package" != "$newest" ] || only=$suites
-        suite "sqlite-$(version_of "$package")" "$package" "$only" CFLAGS='-O0 -g' \
-            SQLITE_CFLAGS='-O1 -DHAVE_USLEEP=1 -DSQLITE_THREADSAFE=1 -DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_COLUMN_METADATA -DSQLITE_ENABLE_DBSTAT_VTAB -DSQLITE_ENABLE_STMTVTAB'
+        suite "sqlite-$(version_of "$package")" "$package" "$some" CFLAGS='-O0 -g' \
+            SQLITE_CFLAGS='-O0 -DHAVE_USLEEP=1 -DSQLITE_THREADSAFE=1 -DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_COLUMN_METADATA -DSQLITE_ENABLE_DBSTAT_VTAB -DSQLITE_ENABLE_STMTVTAB'
         ;;
     *) skip "$1" 'is no target: see run.sh list' ;;
     esac
 }
+
+if [ "${1:-}" = target ]; then # in one piece: another may be printing its own
+    text=$(run_target "$2")
+    printf '%s\n' "$text"
+    exit 0
+fi
 
 # --- all of them ---------------------------------------------------------------------------------
 every_version=
@@ -236,7 +246,16 @@ if ! fetch "$newest"; then
     echo "skip all: better-sqlite3@$newest could not be fetched"
     exit 1
 fi
-rm -f "$out"/reference*
-for target in $targets; do run_target "$target"; done
+rm -f "$out"/reference* "$out"/*.sum
+# shellcheck disable=SC2086 # words on purpose
+set -- $targets
+[ "$jobs" -le $# ] || jobs=$#
+passed=0 failed=0
+printf '%s\n' "$@" | xargs -P "$jobs" -I TARGET sh "$0" target TARGET || failed=1
+for sum in "$out"/*.sum; do
+    [ -f "$sum" ] || continue # all were skipped
+    read -r p f <"$sum"
+    passed=$((passed + p)) failed=$((failed + f))
+done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

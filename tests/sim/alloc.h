@@ -108,7 +108,8 @@ static inline void *sim_alloc_take(size_t bytes, int door) {
 /*  The header of a block, NULL when it is none of this door's. */
 static inline sim_block *sim_alloc_look(void *memory, int door, const char *what) {
     sim_block *block = (sim_block *)memory - 1;
-    int i;
+    const unsigned char *behind;
+    int i, bad = 0;
     if (block->magic == SIM_ALLOC_DEAD) {
         sim_alloc_error("%s of a block that was freed before", what);
         return NULL;
@@ -122,13 +123,11 @@ static inline sim_block *sim_alloc_look(void *memory, int door, const char *what
                         (unsigned long long)block->number);
         return NULL;
     }
-    for (i = 0; i < SIM_ALLOC_ZONE; i++) {
-        if (block->zone[i] != 0xfa || ((unsigned char *)memory)[block->bytes + (size_t)i] != 0xfb) {
-            sim_alloc_error("request %llu of %llu bytes was written outside its bounds",
-                            (unsigned long long)block->number, (unsigned long long)block->bytes);
-            break;
-        }
-    }
+    behind = (const unsigned char *)memory + block->bytes;
+    for (i = 0; i < SIM_ALLOC_ZONE; i++) bad |= (block->zone[i] ^ 0xfa) | (behind[i] ^ 0xfb);
+    if (bad)
+        sim_alloc_error("request %llu of %llu bytes was written outside its bounds",
+                        (unsigned long long)block->number, (unsigned long long)block->bytes);
     return block;
 }
 
