@@ -19,7 +19,7 @@
 #   TORTURE_JOBS, SCHEDULES_JOBS, MUTATE_JOBS, FUZZ_JOBS  how many of their parts, variants, mutants and
 #                   targets run at a time (as many as there are processors)
 #   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000)
-#   SCHEDULES_MOST  schedules that its search of one variant may take (no limit; `make torture`: 150000)
+#   SCHEDULES_MOST  schedules that its search of one variant may take (no limit; `make torture`: 60000)
 #   MODEL_OPS       operations that `make model` checks (10000000), from MODEL_SEED (1) on
 #   SOAK_SECONDS    length of `make soak` (600)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)

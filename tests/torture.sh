@@ -6,8 +6,9 @@
 # keep one processor busy run beside each other, TORTURE_JOBS at a time (as many as there are processors),
 # the longest first, no two of them with the same program: it has one folder. The others use all
 # processors by themselves.
-# A part that went well is not run again while sqlpool.h and the tests are the same, so that a campaign
-# that was interrupted goes on where it was; BUILD/torture holds the logs. PARTS names those to run.
+# A part that went well is not run again while its words below, sqlpool.h and the tests are the same, so
+# that a campaign that was interrupted goes on where it was; BUILD/torture holds the logs. PARTS names
+# those to run. With BUILD in memory, as /dev/shm/torture, nothing waits for a disk.
 set -u
 build=${BUILD:-build}
 jobs=${TORTURE_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
@@ -32,10 +33,10 @@ PARTS
 oom-care one test ONLY=oom/care TEST_TIMEOUT=7200 TEST_ARGS=full
 oom one test ONLY=oom/oom TEST_TIMEOUT=7200 TEST_ARGS=full
 powerloss one powerloss
-stress one stress STRESS_KILLS=10000 TEST_TIMEOUT=7200
+stress one stress STRESS_KILLS=10000 STRESS_SECONDS=20 TEST_TIMEOUT=7200
 soak one soak
 migrate one test ONLY=fault/migrate TEST_TIMEOUT=7200 TEST_ARGS=full
-walreset one walreset
+walreset one walreset WALRESET_SCHEDULES=10000
 PARTS
         for target in tests/fuzz/*.c; do
             target=${target##*/}
@@ -47,38 +48,46 @@ io-care one test ONLY=fault/io_care TEST_TIMEOUT=7200 TEST_ARGS=full
 io one test ONLY=fault/io TEST_TIMEOUT=3600 TEST_ARGS=full
 kills one kills
 migrate-kills all migrate-kills MIGRATE_KILLS=10000
-schedules all schedules SCHEDULES_MOST=150000
+schedules all schedules SCHEDULES_MOST=60000
 matrix all matrix
-mutate all mutate MUTATE_ONLY=^(compare|logic|negate|drop)
+mutate all mutate MUTATE_ONLY=^(compare|logic|negate|drop) MUTATE_OTHERS=5
 PARTS
     fi
 }
 
 line_of() { parts "$1" | grep "^$2 "; } # campaign, part
-# Is the part done, with this text and these words?
-is_done() { # campaign, part, mark of the text
-    [ "$(cat "$out/$2.done" 2>/dev/null)" = "$3 $(line_of "$1" "$2")" ]
+# What it depends on: the folders of matrix and mutate are theirs alone.
+mark_of() { # campaign, part
+    # shellcheck disable=SC2046 # words on purpose
+    sum=$(cat sqlpool.h Makefile $(find tests -type f ! -name torture.sh ! -path 'tests/matrix/*' \
+        ! -path 'tests/mutate/*' | LC_ALL=C sort) $(find "tests/$2" -type f 2>/dev/null | LC_ALL=C sort) | cksum)
+    echo "$sum $(line_of "$1" "$2")"
+}
+is_done() { # campaign, part
+    [ "$(cat "$out/$2.done" 2>/dev/null)" = "$(mark_of "$1" "$2")" ]
 }
 
-if [ "${1:-}" = part ]; then # of which campaign, mark of the text, its name
-    line=$(line_of "$2" "$4")
+if [ "${1:-}" = part ]; then # of which campaign, its name
+    name=$3
+    mark=$(mark_of "$2" "$name")
+    line=$(line_of "$2" "$name")
     what=$(echo "$line" | cut -d' ' -f3-)
-    case $line in "$4 all "*) what="-j $jobs $what" ;; esac
+    case $line in "$name all "*) what="-j $jobs $what" ;; esac
     # a sample that is the same when it goes on
-    [ "$4" != mutate ] || what="$what SIM_SEED=${SIM_SEED:-${3%% *}}"
+    [ "$name" != mutate ] || what="$what SIM_SEED=${SIM_SEED:-${mark%% *}}"
     start=$(date +%s)
     # shellcheck disable=SC2086
-    TEST_FIGURES=1 "$make" -s $what >"$out/$4.log" 2>&1
+    TEST_FIGURES=1 "$make" -s $what >"$out/$name.log" 2>&1
     status=$?
     took=$(($(date +%s) - start))
     if [ $status -eq 0 ]; then
-        echo "$3 $line" >"$out/$4.done"
-        verdict="ok   $4 ($took s)"
+        echo "$mark" >"$out/$name.done"
+        verdict="ok   $name ($took s)"
     else
-        verdict="FAIL $4 ($took s): see $out/$4.log"
+        verdict="FAIL $name ($took s): see $out/$name.log"
     fi
     # In one piece: another part may be printing its own.
-    lines=$(grep -E '^# |^(ok|FAIL|skip) |^mutate: seed|^by kind| killed: |passed, [0-9]+ failed$' "$out/$4.log" |
+    lines=$(grep -E '^# |^(ok|FAIL|skip) |^mutate: seed|^by kind| killed: |passed, [0-9]+ failed$' "$out/$name.log" |
         tail -n 60 | sed "s/^/     /")
     printf '%s\n%s\n' "$lines" "$verdict"
     exit 0
@@ -90,11 +99,9 @@ passed=0
 one=
 all=
 begin=$(date +%s)
-# shellcheck disable=SC2046 # words on purpose
-mark=$(cat sqlpool.h Makefile $(find tests -type f ! -name torture.sh | LC_ALL=C sort) | cksum)
 for name in ${PARTS:-$(parts "$kind" | cut -d' ' -f1)}; do
     processors=$(line_of "$kind" "$name" | cut -d' ' -f2)
-    if is_done "$kind" "$name" "$mark"; then
+    if is_done "$kind" "$name"; then
         echo "ok   $name: done before"
         passed=$((passed + 1))
     else
@@ -111,11 +118,13 @@ for name in ${PARTS:-$(parts "$kind" | cut -d' ' -f1)}; do
 done
 if [ -n "$one" ]; then # what they share is built before
     "$make" -s -j "$jobs" programs >"$out/programs.log" 2>&1 || { echo "FAIL: see $out/programs.log"; exit 1; }
-    printf '%s\n' $one | xargs -P "$jobs" -I NAME sh "$0" part "$kind" "$mark" NAME
+    # shellcheck disable=SC2086 # words on purpose
+    printf '%s\n' $one | xargs -P "$jobs" -I NAME sh "$0" part "$kind" NAME
 fi
-[ -z "$all" ] || printf '%s\n' $all | xargs -I NAME sh "$0" part "$kind" "$mark" NAME
+# shellcheck disable=SC2086 # words on purpose
+[ -z "$all" ] || printf '%s\n' $all | xargs -I NAME sh "$0" part "$kind" NAME
 for name in $one $all; do
-    if is_done "$kind" "$name" "$mark"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    if is_done "$kind" "$name"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 done
 echo "# $(($(date +%s) - begin)) s"
 echo "$passed passed, $failed failed"

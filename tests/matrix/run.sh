@@ -165,7 +165,7 @@ emulated() { # target compiler emulator test programs
     has "$3" || { skip "$1" "$3 is not installed"; return; }
     TEST_WRAPPER=$3 TEST_EMULATOR=$3
     export TEST_WRAPPER TEST_EMULATOR
-    suite "$1" "$newest" "$4" "CC=$2" CXX=false CFLAGS="-O1 -g" \
+    suite "$1" "$newest" "$4" "CC=$2" CXX=false CFLAGS=-O1 \
         CPPFLAGS=-D_FILE_OFFSET_BITS=64 LDFLAGS=-static
     unset TEST_WRAPPER TEST_EMULATOR
 }
@@ -210,7 +210,7 @@ run_target() {
     sqlite-*)
         package=${1#sqlite-}
         fetch "$package" || { skip "$1" "better-sqlite3@$package could not be fetched"; return; }
-        suite "sqlite-$(version_of "$package")" "$package" "$some" CFLAGS='-O0 -g' \
+        suite "sqlite-$(version_of "$package")" "$package" "$some" CFLAGS=-O0 \
             SQLITE_CFLAGS='-O0 -DHAVE_USLEEP=1 -DSQLITE_THREADSAFE=1 -DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_COLUMN_METADATA -DSQLITE_ENABLE_DBSTAT_VTAB -DSQLITE_ENABLE_STMTVTAB'
         ;;
     *) skip "$1" 'is no target: see run.sh list' ;;
