@@ -52,7 +52,7 @@ has() {
     command -v "$1" >/dev/null 2>&1
 }
 # What the first target has is what the others are compared with.
-reference() { # file, what it is compared with
+is_as_first() { # file, what it is compared with
     [ -f "$2" ] || { cp "$1" "$2.$target" && ln "$2.$target" "$2" 2>/dev/null; }
     rm -f "$2.$target"
     cmp -s "$1" "$2"
@@ -73,7 +73,7 @@ finish() {
     if [ -s "$bytes" ]; then
         version=$(sed -n 's/^= SQLite //p' "$bytes")
         reference=$out/reference-$version.bytes
-        if reference "$bytes" "$reference"; then
+        if is_as_first "$bytes" "$reference"; then
             p=$((p + 1))
         else
             f=$((f + 1)) why="$why, other results or bytes than another target with this SQLite"
@@ -81,7 +81,7 @@ finish() {
         fi
         # What was read is the same whatever the version; the layout of the file may differ.
         grep ' results ' "$bytes" >"$out/$target.results"
-        if reference "$out/$target.results" "$out/reference.results"; then
+        if is_as_first "$out/$target.results" "$out/reference.results"; then
             p=$((p + 1))
         else
             f=$((f + 1)) why="$why, other results than another version of SQLite"
@@ -167,7 +167,6 @@ emulated() { # target compiler emulator test programs
     export TEST_WRAPPER TEST_EMULATOR
     suite "$1" "$newest" "$4" "CC=$2" CXX=false CFLAGS=-O1 \
         CPPFLAGS=-D_FILE_OFFSET_BITS=64 LDFLAGS=-static
-    unset TEST_WRAPPER TEST_EMULATOR
 }
 
 run_target() {
