@@ -34,9 +34,9 @@ oom-care one test ONLY=oom/care TEST_TIMEOUT=7200 TEST_ARGS=full
 oom one test ONLY=oom/oom TEST_TIMEOUT=7200 TEST_ARGS=full
 powerloss one powerloss
 stress one stress STRESS_KILLS=10000 STRESS_SECONDS=20 TEST_TIMEOUT=7200
-soak one soak
+soak one soak SOAK_SECONDS=300
 migrate one test ONLY=fault/migrate TEST_TIMEOUT=7200 TEST_ARGS=full
-walreset one walreset WALRESET_SCHEDULES=10000
+walreset one walreset WALRESET_SCHEDULES=5000
 PARTS
         for target in tests/fuzz/*.c; do
             target=${target##*/}
@@ -47,10 +47,10 @@ model one model
 io-care one test ONLY=fault/io_care TEST_TIMEOUT=7200 TEST_ARGS=full
 io one test ONLY=fault/io TEST_TIMEOUT=3600 TEST_ARGS=full
 kills one kills
-migrate-kills all migrate-kills MIGRATE_KILLS=10000
+migrate-kills all migrate-kills MIGRATE_KILLS=3000
 schedules all schedules SCHEDULES_MOST=60000
 matrix all matrix
-mutate all mutate MUTATE_ONLY=^(compare|logic|negate|drop) MUTATE_OTHERS=5
+mutate all mutate MUTATE_ONLY=^(compare|logic|negate|drop) MUTATE_ROOM=20 MUTATE_OTHERS=5
 PARTS
     fi
 }
@@ -75,8 +75,8 @@ if [ "${1:-}" = part ]; then # of which campaign, its name
     line=$(line_of "$2" "$name")
     what=$(echo "$line" | cut -d' ' -f3-)
     case $line in "$name all "*) what="-j $jobs $what" ;; esac
-    # a sample that is the same when it goes on
-    [ "$name" != mutate ] || what="$what SIM_SEED=${SIM_SEED:-${mark%% *}}"
+    # A sample that is the same when it goes on; the tests of a mutant wait now and then.
+    [ "$name" != mutate ] || what="$what SIM_SEED=${SIM_SEED:-${mark%% *}} MUTATE_JOBS=$(((jobs * 3 + 1) / 2))"
     start=$(date +%s)
     # shellcheck disable=SC2086
     TEST_FIGURES=1 "$make" -s $what >"$out/$name.log" 2>&1

@@ -16,6 +16,8 @@
 #   MUTATE_JOBS     mutants at a time (as many as there are processors)
 #   MUTATE_SECONDS  time after which no further one is begun (no limit)
 #   MUTATE_AGAIN    1: forget the survivors of earlier runs, to see whether new tests kill them
+#   MUTATE_ROOM     seconds that programs of its own room may take together for one mutant; the first of
+#                   them runs however long it takes (no limit)
 #   MUTATE_OTHERS   seconds that programs of other rooms may take together for one mutant (20)
 #   MUTATE_ONLY     kinds and rooms to draw from, a pattern that awk looks for in "KIND ROOM" (all): ' I20'
 #                   is a room with its parts, '^drop ' a kind (see mutants.awk)
@@ -25,7 +27,8 @@
 set -u
 export LC_ALL=C
 : "${CC:=cc}" "${BUILD:=build}" "${SQLITE_INCLUDE:=}" "${SQLITE_LINK:=-lsqlite3}" "${LDLIBS:=-lpthread -lm}"
-: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_JOBS:=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}" "${MUTATE_OTHERS:=20}"
+: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}" "${MUTATE_ROOM:=0}" "${MUTATE_OTHERS:=20}"
+: "${MUTATE_JOBS:=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}"
 : "${SIM_SEED:=$(date +%s)}"
 root=$(pwd)
 case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac
@@ -186,21 +189,24 @@ verdict_of() { # program, its log
     echo "killed by $1 ($(awk '/^not ok/ { why = $3 } /^exit / { status = $2 }
         END { print why != "" ? why : status == 137 ? "time" : "exit " status }' "$2"))"
 }
-limit_of() { awk -v p="$1" '$2 == p { print int(4 * $1 / 1000) + 10 }' "$base/quickest"; } # program: seconds
+took_of() { awk -v p="$1" '$2 == p { print $1 }' "$base/quickest"; } # program: milliseconds, unchanged
+limit_of() { echo $((4 * $(took_of "$1") / 1000 + 5)); }             # program: seconds
 # A mutant in the woven text: each program as it is, with this one awake.
 try_woven() { # its number there, room
-    met=0 spent=0
+    met=0 spent=0 may=$((1000 * MUTATE_ROOM))
     for program in $(programs_of "$2") - $(cut -d' ' -f2 "$base/quickest"); do
-        [ "$program" != - ] || { others=yes && continue; }
+        [ "$program" != - ] || { others=yes spent=0 may=$((1000 * MUTATE_OTHERS)) && continue; }
         case " $tried " in *" $program "*) continue ;; esac
         tried="$tried $program"
         grep -q -x "$1" "$base/$program.met" 2>/dev/null || continue
         ! grep -q -x "$program" "$base/broken" || continue
-        met=$((met + 1))
+        took=$(took_of "$program")
         if [ -n "$others" ]; then
-            spent=$((spent + $(awk -v p="$program" '$2 == p { print $1 }' "$base/quickest")))
-            [ "$spent" -le $((1000 * MUTATE_OTHERS)) ] || break
+            [ $((spent + took)) -le "$may" ] || break # the next ones take longer
+        elif [ "$may" -gt 0 ] && [ "$met" -gt 0 ]; then
+            [ $((spent + took)) -le "$may" ] || continue
         fi
+        spent=$((spent + took)) met=$((met + 1))
         ln -f "$base/$program" "$(mkdir -p "${program%/*}" && echo "$program")"
         run "$PWD/$program" "$(limit_of "$program")" "$1" || { verdict_of "$program" "$program.log"; return; }
         rm -rf "$program.dir"
