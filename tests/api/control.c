@@ -257,6 +257,7 @@ TEST(cancel_a_waiting_call_by_token) {
         memset(&token, 0, sizeof token);
         CHECK(start_job(&j, pool, "INSERT INTO t(v) VALUES(1)", 4000, &token, ways[i]));
         PART(cancel_job(&j));
+        CHECK_INT(stats_of(pool).cancellations, i + 1);
     }
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     db = raw_open("waiting.db"); /* waiting for another connection's lock */

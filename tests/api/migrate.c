@@ -588,7 +588,9 @@ TEST(misuse_is_named) {
     CHECK_RC(sqlpool_migrate(pool, NULL, NULL, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_HAS(err.message, "config is NULL");
     CHECK_RC(go_to(pool, NULL, 3, 0, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "steps is NULL");
     CHECK_RC(go_to(pool, three, 0, 0, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "step_count is below 1");
     CHECK_RC(go_to(pool, three, 3, -2, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_RC(go_to(pool, &zero, 1, 0, NULL, &err), SQLPOOL_MISUSE, &err);
     CHECK_HAS(err.message, "steps[0] (version 0): versions begin with 1");

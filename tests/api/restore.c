@@ -312,6 +312,7 @@ TEST(it_waits_for_leases_and_then_gives_up) {
     CHECK(pool != NULL);
     CHECK_OK(sqlpool_conn_acquire(pool, SQLPOOL_READ, &conn, &err), &err);
     CHECK_RC(sqlpool_restore(pool, "leases.bak", NULL, &options, NULL, &err), SQLPOOL_MISUSE, &err);
+    CHECK_HAS(err.message, "holds a lease and would wait for itself");
     CHECK_INT(sqlpool_conn_release(&conn), SQLPOOL_OK);
     h.pool = pool;
     CHECK(start_thread(&thread, hold, &h));

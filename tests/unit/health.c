@@ -929,6 +929,13 @@ TEST(the_connection_for_checkpoints_is_not_counted) {
     sqlpool__sample_counts(u.core, &sample);
     CHECK_INT(sample.open, sqlpool__open_count(u.core));
     unit_close(&u);
+    /* nor are those that are closed, of which there are more here */
+    PART(unit_begin(&u, "itself.db", 5, NULL));
+    memset(&sample, 0, sizeof sample);
+    sqlpool__sample_counts(u.core, &sample);
+    CHECK(sample.open > 0 && sample.open < 3);
+    CHECK_INT(sample.open, sqlpool__open_count(u.core));
+    unit_close(&u);
 }
 
 int main(void) {

@@ -556,6 +556,22 @@ TEST(rows_of_a_script_are_counted_by_statement) {
     unit_close(&u);
 }
 
+TEST(rows_that_a_write_returns_are_counted) {
+    static const char write[] = "INSERT INTO returned(a) VALUES(1),(2),(3) RETURNING a";
+    sqlpool_rows rows;
+    unit_pool u;
+    int count = 0;
+    PART(begin(&u, "returned.db"));
+    CHECK_OK(unit_script(&u, "CREATE TABLE returned(a)"), &u.error);
+    CHECK_OK(sqlpool_query(u.pool, &rows, write, SQLPOOL_NO_ARGS, &u.error), &u.error);
+    while (sqlpool_rows_next(&rows)) count++;
+    CHECK_OK(sqlpool_rows_close(&rows, &u.error), &u.error);
+    CHECK_INT(count, 3);
+    CHECK_INT(kind_of(&u, write).rows, 3);
+    CHECK_INT(kind_of(&u, write).calls, 1);
+    unit_close(&u);
+}
+
 TEST(a_slow_line_of_a_script_ends_with_its_statement) {
     unit_pool u;
     PART(begin(&u, "slow_script.db"));
@@ -1511,6 +1527,7 @@ int main(void) {
     RUN(the_times_of_a_kind_have_bounds);
     RUN(a_slow_statement_is_logged_with_its_plan);
     RUN(rows_of_a_script_are_counted_by_statement);
+    RUN(rows_that_a_write_returns_are_counted);
     RUN(a_slow_line_of_a_script_ends_with_its_statement);
     RUN(a_slow_line_is_utf_8_and_turns_nothing);
     RUN(bound_values_are_shown_on_request_only);

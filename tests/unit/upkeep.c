@@ -1033,6 +1033,10 @@ static void slow_done(void *user, const sqlpool_result *result, const sqlpool_er
     slow_pool->clock.now_ns += 60000 * MS;
     (void)pass(slow_pool);
 }
+static void quick_done(void *user, const sqlpool_result *result, const sqlpool_error *error) {
+    (void)result, (void)error;
+    ++*(int *)user;
+}
 TEST(completion_that_does_not_return) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
@@ -1052,6 +1056,15 @@ TEST(completion_that_does_not_return) {
     CHECK_INT(u.log.counts[SQLPOOL_LOG_LEAK], 1);
     CHECK_HAS(u.log.last[SQLPOOL_LOG_LEAK],
               "done_fn of a submitted write has not returned for 65000 ms");
+    u.clock.now_ns += 60000 * MS;
+    (void)pass(&u);
+    CHECK_INT(u.log.counts[SQLPOOL_LOG_LEAK], 1);
+    submission.done_fn = quick_done; /* one that has returned is no longer waited for */
+    CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, "INSERT INTO t VALUES(1)",
+                                 SQLPOOL_NO_ARGS, &u.error),
+             &u.error);
+    CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
+    CHECK_INT(early, 1);
     u.clock.now_ns += 60000 * MS;
     (void)pass(&u);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_LEAK], 1);
