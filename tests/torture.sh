@@ -50,7 +50,7 @@ kills one kills
 migrate-kills all migrate-kills MIGRATE_KILLS=3000
 schedules all schedules SCHEDULES_MOST=60000
 matrix all matrix
-mutate all mutate MUTATE_ONLY=^(compare|logic|negate|drop) MUTATE_ROOM=20 MUTATE_OTHERS=5
+mutate all mutate MUTATE_ONLY=^(compare|logic|negate|drop) MUTATE_ROOM=25 MUTATE_OTHERS=5
 PARTS
     fi
 }
