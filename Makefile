@@ -15,20 +15,21 @@
 #   PARTS           parts of `make torture` and `make torture-controls` (all; see tests/torture.sh)
 #   STRESS_SECONDS  seconds each stress program runs under `make stress` (60)
 #   STRESS_KILLS    processes that stress/kill kills there, at least (1000)
-#   MIGRATE_KILLS   processes that `make migrate-kills` kills (1000)
+#   MIGRATE_KILLS   processes that `make migrate-kills` kills (1000; `make torture`: 3000)
 #   TORTURE_JOBS, SCHEDULES_JOBS, MUTATE_JOBS, FUZZ_JOBS  how many of their parts, variants, mutants and
-#                   targets run at a time (as many as there are processors)
+#                   targets run at a time (as many as there are processors; mutants of `make torture`: half
+#                   as many again)
 #   SCHEDULES_RUNS  schedules that `make schedules` draws (10000000)
 #   SCHEDULES_MOST  schedules that its search of one variant may take (no limit; `make torture`: 60000)
 #   MODEL_OPS       operations that `make model` checks (10000000), from MODEL_SEED (1) on
-#   SOAK_SECONDS    length of `make soak` (600)
+#   SOAK_SECONDS    length of `make soak` (600; `make torture`: 300)
 #   POWERLOSS_IMAGES  disk images that `make powerloss` looks at, of FULL alone (1000000)
 #   FUZZ_SECONDS    seconds each fuzz target runs under `make fuzz` (600), `make fuzz-short` (5)
 #   FUZZ            fuzz targets to run, of tests/fuzz (all)
 #   MUTANTS         changes of sqlpool.h that `make mutate` tries (400)
 #   SIM_SEED        the number that random tests, and the sample of `make mutate`, begin with
 #   WALRESET_SCHEDULES  schedules of `make walreset`, of each of three programs in each of three ways
-#                   (15000)
+#                   (15000; `make torture`: 5000)
 #   MATRIX          targets of `make matrix` (all; see tests/matrix/run.sh)
 #   BENCH_FLAGS     passed to bench/run.sh (none; --json)
 #   PREFIX, DESTDIR for install (/usr/local)

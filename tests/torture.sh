@@ -76,7 +76,7 @@ if [ "${1:-}" = part ]; then # of which campaign, its name
     what=$(echo "$line" | cut -d' ' -f3-)
     case $line in "$name all "*) what="-j $jobs $what" ;; esac
     # A sample that is the same when it goes on; the tests of a mutant wait now and then.
-    [ "$name" != mutate ] || what="$what SIM_SEED=${SIM_SEED:-${mark%% *}} MUTATE_JOBS=$(((jobs * 3 + 1) / 2))"
+    [ "$name" != mutate ] || what="$what SIM_SEED=${SIM_SEED:-${mark%% *}} MUTATE_JOBS=${MUTATE_JOBS:-$(((jobs * 3 + 1) / 2))}"
     start=$(date +%s)
     # shellcheck disable=SC2086
     TEST_FIGURES=1 "$make" -s $what >"$out/$name.log" 2>&1

@@ -16,18 +16,19 @@
 #   MUTATE_JOBS     mutants at a time (as many as there are processors)
 #   MUTATE_SECONDS  time after which no further one is begun (no limit)
 #   MUTATE_AGAIN    1: forget the survivors of earlier runs, to see whether new tests kill them
-#   MUTATE_ROOM     seconds that programs of its own room may take together for one mutant; the first of
-#                   them runs however long it takes (no limit)
+#   MUTATE_ROOM     seconds that programs of its own room may take together for one mutant of the one
+#                   text; the first runs however long it takes, those that would pass it do not (no limit)
 #   MUTATE_OTHERS   seconds that programs of other rooms may take together for one mutant (20)
 #   MUTATE_ONLY     kinds and rooms to draw from, a pattern that awk looks for in "KIND ROOM" (all): ' I20'
 #                   is a room with its parts, '^drop ' a kind (see mutants.awk)
 #
 # Results go into BUILD/mutate, one line each, so a run that was stopped goes on when it is called with
-# the same seed. A change of sqlpool.h begins a new file.
+# the same seed. A change of sqlpool.h begins a new file; other limits do not (MUTATE_AGAIN).
 set -u
 export LC_ALL=C
 : "${CC:=cc}" "${BUILD:=build}" "${SQLITE_INCLUDE:=}" "${SQLITE_LINK:=-lsqlite3}" "${LDLIBS:=-lpthread -lm}"
-: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}" "${MUTATE_ROOM:=0}" "${MUTATE_OTHERS:=20}"
+: "${CPPFLAGS:=}" "${MUTANTS:=400}" "${MUTATE_SECONDS:=0}" "${MUTATE_ONLY:=.}"
+: "${MUTATE_ROOM:=0}" "${MUTATE_OTHERS:=20}"
 : "${MUTATE_JOBS:=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}"
 : "${SIM_SEED:=$(date +%s)}"
 root=$(pwd)
@@ -197,7 +198,6 @@ try_woven() { # its number there, room
     for program in $(programs_of "$2") - $(cut -d' ' -f2 "$base/quickest"); do
         [ "$program" != - ] || { others=yes spent=0 may=$((1000 * MUTATE_OTHERS)) && continue; }
         case " $tried " in *" $program "*) continue ;; esac
-        tried="$tried $program"
         grep -q -x "$1" "$base/$program.met" 2>/dev/null || continue
         ! grep -q -x "$program" "$base/broken" || continue
         took=$(took_of "$program")
@@ -206,7 +206,7 @@ try_woven() { # its number there, room
         elif [ "$may" -gt 0 ] && [ "$met" -gt 0 ]; then
             [ $((spent + took)) -le "$may" ] || continue
         fi
-        spent=$((spent + took)) met=$((met + 1))
+        spent=$((spent + took)) met=$((met + 1)) tried="$tried $program"
         ln -f "$base/$program" "$(mkdir -p "${program%/*}" && echo "$program")"
         run "$PWD/$program" "$(limit_of "$program")" "$1" || { verdict_of "$program" "$program.log"; return; }
         rm -rf "$program.dir"
@@ -286,7 +286,10 @@ sort -n "$results" | awk -F '\t' -v most="$MUTANTS" -v notes="$tools/survivors.t
             lived++; kind_lived[$3]++; room_lived[room]++
             printf "%s: line %s, [%s], %s: %s\n", $2, $5, $4, $3, $6
             note = "[" $4 "] " $6
-            if (note in reason) { print "          " reason[note]; known++ }
+            if (note in reason) {
+                print "          " reason[note]
+                if (reason[note] !~ /^not tested/) known++
+            }
         } else if ($2 ~ /\(time\)/) slow++
     }
     function share(killed, all,    z, p, m, d) {
@@ -304,7 +307,7 @@ sort -n "$results" | awk -F '\t' -v most="$MUTANTS" -v notes="$tools/survivors.t
         for (k in rooms) if (room_lived[k]) line = line sprintf("  %s %d/%d", k, rooms[k] - room_lived[k], rooms[k])
         print "rooms with survivors:" line
         printf "drawn again: %d do not compile, %d same code; %d killed by their time limit\n", broken, same, slow
-        if (known) print "without the survivors whose reason is known: " share(n - lived, n - known)
+        if (known) print "without the survivors that no test can tell: " share(n - lived, n - known)
         m = n - kinds["number"]
         if (m && m < n) print "conditions and statements alone: " share(m - lived + kind_lived["number"], m)
         print share(n - lived, n)

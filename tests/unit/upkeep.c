@@ -1041,7 +1041,7 @@ TEST(completion_that_does_not_return) {
     unit_pool u;
     sqlpool_config config = unit_config(&u, 1);
     sqlpool_submission submission;
-    int early = -1;
+    int early = -1, calls = 0;
     memset(&submission, 0, sizeof submission);
     submission.done_fn = slow_done;
     submission.user = &early;
@@ -1060,11 +1060,12 @@ TEST(completion_that_does_not_return) {
     (void)pass(&u);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_LEAK], 1);
     submission.done_fn = quick_done; /* one that has returned is no longer waited for */
+    submission.user = &calls;
     CHECK_OK(sqlpool_submit_with(u.pool, &submission, NULL, "INSERT INTO t VALUES(1)",
                                  SQLPOOL_NO_ARGS, &u.error),
              &u.error);
     CHECK_OK(sqlpool_flush(u.pool, 0, &u.error), &u.error);
-    CHECK_INT(early, 1);
+    CHECK_INT(calls, 1);
     u.clock.now_ns += 60000 * MS;
     (void)pass(&u);
     CHECK_INT(u.log.counts[SQLPOOL_LOG_LEAK], 1);
