@@ -22711,7 +22711,7 @@ static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
     sqlpool__archive *archive = image->archive;
     const int kind = sqlpool__archive_look(archive, image->path, sqlpool__own_or_none(archive));
     sqlite3 *db;
-    int rc;
+    int rc, tries = 0;
     if (kind == SQLPOOL_FILE_NONE) {
         sqlpool__remove_sidecars(archive, image->path);
         return SQLPOOL_OK;
@@ -22719,7 +22719,10 @@ static int sqlpool__clear_stale(sqlpool__image *image, sqlpool_error *error) {
     if (kind != SQLPOOL_FILE_REGULAR)
         return SQLPOOL__FAIL(error, SQLPOOL_TARGET, "\"%.200s\" is in the way, and no file",
                              image->path);
-    rc = sqlpool__open_plain(archive->chore.core, image->path, SQLITE_OPEN_READWRITE, &db);
+    do { /* another call may remove its own and begin the next one between the open and a look */
+        rc = sqlpool__open_plain(archive->chore.core, image->path, SQLITE_OPEN_READWRITE, &db);
+    } while (sqlpool__primary(rc) == SQLITE_CANTOPEN && tries++ < 2 &&
+             sqlpool__archive_look(archive, image->path, NULL) == SQLPOOL_FILE_REGULAR);
     if (rc == SQLITE_OK) {
         rc = sqlpool__lock_file(db);
         if (rc == SQLITE_OK && !sqlpool__is_renamed(db)) {

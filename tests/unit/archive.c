@@ -513,6 +513,18 @@ static int take_name(const char *path, int answer) {
     return answer;
 }
 
+/*  Another call has just removed its own, and at the next look it has begun again. */
+static int lock_next(const char *path, int answer) {
+    (void)answer;
+    other = unit_other(path, "BEGIN EXCLUSIVE");
+    return SQLPOOL_FILE_REGULAR;
+}
+static int begin_next(const char *path, int answer) {
+    (void)path, (void)answer;
+    on_look.at = on_look.calls + 1, on_look.do_fn = lock_next;
+    return SQLPOOL_FILE_REGULAR;
+}
+
 TEST(a_partial_that_another_program_takes) {
     enum { LOOK, CREATE, KEY };
     static const struct {
@@ -522,6 +534,7 @@ TEST(a_partial_that_another_program_takes) {
         bool is_left, is_stale; /* a file of theirs afterwards, of a killed process before */
     } cases[] = {
         {BACKUP, LOOK, 1, "op.new-partial", say_regular, false, false},
+        {BACKUP, LOOK, 1, "op.new-partial", begin_next, true, false},
         {BACKUP, CREATE, 1, "op.new-partial", say_exists, true, false},
         {BACKUP, CREATE, 1, "op.new-partial", lock_outside, true, false},
         {BACKUP, KEY, 1, "op.new-partial", lock_outside, true, true},
